@@ -1,0 +1,91 @@
+# Everything that a developer does here, each from a fresh machine with Python 3.11 or newer.
+
+VENV := .venv
+BIN := $(VENV)/bin
+PORT ?= 8000
+# More arguments for the command of `test`, `bench` or `pins`, such as ARGS="-k outbox -x".
+ARGS ?=
+# All of this is development; production sets its own environment (README).
+export DEBUG ?= 1
+
+# Twice quiet: errors only.
+PIP_INSTALL := $(BIN)/pip install -qq --disable-pip-version-check
+# One version of each package for all Pythons, not the newest that each could have: what is tested is what runs.
+PIN := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
+    --custom-compile-command "make pins"
+
+# Development on this machine; `manage.py` reads it, also when it is not started by make.
+define DOT_ENV
+DEBUG=1
+# With a key, calls go to the real provider and cost money; without one, to the simulator on loopback.
+# OPENAI_API_KEY=
+# ANTHROPIC_API_KEY=
+endef
+export DOT_ENV
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test lint format bench pins clean
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+
+setup: $(VENV)/installed ## The environment in .venv, nothing else (PYTHON=… to choose the interpreter)
+
+run: setup .env ## The service with demo data on http://127.0.0.1:8000/ (PORT=… to move it)
+	$(BIN)/python manage.py migrate
+	$(BIN)/python manage.py seed_demo
+	$(BIN)/python manage.py runserver 127.0.0.1:$(PORT)
+
+test: $(VENV)/installed-dev ## All tests, on SQLite and then on a real PostgreSQL (ARGS=… for pytest)
+	@echo "── Tests on SQLite ──"
+	env -u DATABASE_URL $(BIN)/python -m pytest $(ARGS)
+	@echo "── Tests on PostgreSQL ──"
+	$(BIN)/python -m tests.postgres $(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/installed-dev ## Style, types, and models without a migration
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	env -u DATABASE_URL $(BIN)/python manage.py makemigrations --check --dry-run
+
+format: $(VENV)/installed-dev ## Put the source into shape
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: $(VENV)/installed-dev ## The benchmarks
+	$(BIN)/python -m bench $(ARGS)
+
+pins: $(VENV)/pyvenv.cfg ## requirements*.txt from pyproject.toml (ARGS=--upgrade for the newest releases)
+	$(PIP_INSTALL) uv
+	$(PIN) $(ARGS) pyproject.toml --extra simulator --output-file requirements.txt
+	$(PIN) $(ARGS) pyproject.toml --all-extras --constraint requirements.txt --output-file requirements-dev.txt
+
+clean: ## Remove the environment and the tools' caches, not var/
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+.env:
+	@echo "$$DOT_ENV" > $@
+
+# The stamps make a second `make setup` free; they are inside the environment, so that they go when it goes.
+$(VENV)/installed: requirements.txt | $(VENV)/pyvenv.cfg
+	$(PIP_INSTALL) --require-hashes -r requirements.txt
+	@touch $@
+
+# requirements-dev.txt holds all of requirements.txt in the same versions, so that one installation serves both.
+$(VENV)/installed-dev: requirements-dev.txt | $(VENV)/pyvenv.cfg
+	$(PIP_INSTALL) --require-hashes -r requirements-dev.txt
+	@touch $@ $(VENV)/installed
+
+# Each candidate is run and not only looked up: a name on the PATH may lead to no interpreter (pyenv) or to one
+# without ensurepip (Debian without python3-venv).
+$(VENV)/pyvenv.cfg:
+	@for python in $(if $(PYTHON),"$(PYTHON)",python3.13 python3.12 python3.11 python3); do \
+	    if "$$python" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	        echo "$(VENV): $$("$$python" --version)"; \
+	        "$$python" -m venv $(VENV) && exit 0; \
+	        rm -rf $(VENV); exit 1; \
+	    fi; \
+	done; \
+	echo "No Python 3.11 or newer with venv$(if $(PYTHON), at $(PYTHON)): install one (Debian: apt-get install python3 python3-venv) or name it: make PYTHON=/path/to/python3" >&2; \
+	exit 1
