@@ -1,0 +1,5 @@
+"""The ledger of AI usage: what every call cost, for whom, and who may see it."""
+
+from usage_billing.recording.context import usage_context
+
+__all__ = ["usage_context"]

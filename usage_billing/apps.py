@@ -1,0 +1,9 @@
+"""The Django application of the ledger."""
+
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
+
+
+class UsageBillingConfig(AppConfig):
+    name = "usage_billing"
+    verbose_name = _("AI usage")

@@ -1,0 +1,8 @@
+"""One model a file; import them from here."""
+
+from usage_billing.models.daily_usage import DailyUsage
+from usage_billing.models.exchange_rate import ExchangeRate
+from usage_billing.models.organization import Membership, Organization
+from usage_billing.models.usage_record import UsageRecord
+
+__all__ = ["DailyUsage", "ExchangeRate", "Membership", "Organization", "UsageRecord"]

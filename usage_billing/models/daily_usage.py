@@ -1,0 +1,80 @@
+"""The day's totals at every grain: what all pages and the API add up from.
+
+A small lattice of data cubes (Harinarayan, Rajaraman, Ullman 1996): the same row shape at each grain, where a grain
+leaves a dimension out the column holds "all" (0 or the empty string).
+"""
+
+from django.db import models
+
+from usage_billing.models.fields import NamedIndex, money
+
+DIMENSIONS = ("org_id", "user_id", "agent_id", "request_type", "ai_provider", "ai_model")
+
+GRAINS: dict[str, tuple[str, ...]] = {
+    "total": (),
+    "agent": ("agent_id",),
+    "type": ("request_type",),
+    "model": ("ai_provider", "ai_model"),
+    "org": ("org_id",),
+    "org_user": ("org_id", "user_id"),
+    "org_agent": ("org_id", "agent_id"),
+    "org_type": ("org_id", "request_type"),
+    "org_model": ("org_id", "ai_provider", "ai_model"),
+    "cube": DIMENSIONS,
+}
+"""Grain → the dimensions that it keeps, beside the day. Adding one is one line here and a `rebuild_daily`."""
+
+MEASURES = (
+    "requests_count",
+    "failed_count",
+    "unpriced_usd_count",
+    "unpriced_rub_count",
+    "prompt_tokens",
+    "completion_tokens",
+    "total_tokens",
+    "cached_tokens",
+    "cache_write_tokens",
+    "reasoning_tokens",
+    "execution_time_ms",
+    "cost_usd",
+    "cost_rub",
+)
+"""The columns that add up. Amounts are sums of the known ones; the `unpriced_…` counts say how many are not known."""
+
+
+class DailyUsage(models.Model):
+    """One grain's totals of one day. Kept equal to `GROUP BY` over `token_usage` at every commit."""
+
+    pk = models.CompositePrimaryKey(
+        "grain", "org_id", "usage_date", "user_id", "agent_id", "request_type", "ai_provider", "ai_model"
+    )
+    grain = models.CharField(max_length=10)
+    usage_date = models.DateField()
+    # 0 stands for "all" where the grain leaves the dimension out, and for "no user" where it keeps it.
+    org_id = models.BigIntegerField()
+    user_id = models.BigIntegerField()
+    agent_id = models.CharField(max_length=100)
+    request_type = models.CharField(max_length=100)
+    ai_provider = models.CharField(max_length=50)
+    ai_model = models.CharField(max_length=200)
+
+    requests_count = models.BigIntegerField()
+    failed_count = models.BigIntegerField()
+    unpriced_usd_count = models.BigIntegerField()
+    unpriced_rub_count = models.BigIntegerField()
+    prompt_tokens = models.BigIntegerField()
+    completion_tokens = models.BigIntegerField()
+    total_tokens = models.BigIntegerField()
+    cached_tokens = models.BigIntegerField()
+    cache_write_tokens = models.BigIntegerField()
+    reasoning_tokens = models.BigIntegerField()
+    execution_time_ms = models.BigIntegerField()
+    cost_usd = money()
+    cost_rub = money()
+
+    class Meta:
+        db_table = "token_usage_daily"
+        indexes = (NamedIndex(fields=("grain", "usage_date"), name="idx_token_usage_daily_grain_date"),)
+
+    def __str__(self) -> str:
+        return f"{self.grain} {self.usage_date}"

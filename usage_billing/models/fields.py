@@ -1,0 +1,22 @@
+"""Column types that several tables share."""
+
+from typing import Any
+
+from django.db import models
+
+MONEY_PLACES = 12
+"""Decimal places of every amount. A cached token at half of $0.0125 a million is 6.25e-9 USD: eleven places."""
+
+
+def money(verbose_name: Any = None, **options: Any) -> "models.DecimalField[Any, Any]":
+    """A column for an amount of USD or RUB, exact to `MONEY_PLACES` places; below a trillion.
+
+    Exact on PostgreSQL (`numeric`). SQLite keeps decimals as 8-byte floats: about 15 significant digits.
+    """
+    return models.DecimalField(verbose_name, max_digits=24, decimal_places=MONEY_PLACES, **options)
+
+
+class NamedIndex(models.Index):
+    """An index whose name may be as long as PostgreSQL allows: the contract's names exceed Django's 30 letters."""
+
+    max_name_length = 63

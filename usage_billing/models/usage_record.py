@@ -1,0 +1,111 @@
+"""One row a call: the ledger's journal. Written by `ledger` alone, never edited."""
+
+from django.conf import settings
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from usage_billing.models.fields import NamedIndex, money
+from usage_billing.models.organization import Organization
+
+
+class UsageRecord(models.Model):
+    """What one call used and what it cost.
+
+    `prompt_tokens` includes cached and cache-written tokens, `completion_tokens` includes reasoning. An amount that is
+    not known is NULL, never zero; `price_source` then says why (`unpriced:…`). The user is referenced without a
+    database constraint: a record outlives the person, and a rolled-back sign-up must not cost it.
+    """
+
+    class Status(models.TextChoices):
+        SUCCEEDED = "succeeded", _("succeeded")
+        FAILED = "failed", _("failed")
+        ABORTED = "aborted", _("cut short")
+        PENDING = "pending", _("pending")
+
+    id = models.BigAutoField(primary_key=True)
+    org = models.ForeignKey(Organization, on_delete=models.PROTECT, db_index=False, verbose_name=_("organisation"))
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.DO_NOTHING,
+        null=True,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
+        verbose_name=_("user"),
+    )
+    content_id = models.CharField(_("content"), max_length=100, null=True)  # noqa: DJ001 - NULL in the contract: none
+    workflow_id = models.CharField(_("workflow"), max_length=100, null=True)  # noqa: DJ001 - NULL: outside a workflow
+    agent_id = models.CharField(_("agent"), max_length=100, default="")
+    request_type = models.CharField(_("request type"), max_length=100, default="")
+    request_id = models.CharField(_("request id"), max_length=200)
+    endpoint = models.CharField(_("endpoint"), max_length=200)
+    ai_provider = models.CharField(_("provider"), max_length=50)
+    ai_model = models.CharField(_("model"), max_length=200)
+
+    prompt_tokens = models.BigIntegerField(_("prompt tokens"))
+    completion_tokens = models.BigIntegerField(_("completion tokens"))
+    total_tokens = models.BigIntegerField(_("tokens"))
+    cached_tokens = models.BigIntegerField(_("cached tokens"))
+    cache_write_tokens = models.BigIntegerField(_("cache write tokens"))
+    reasoning_tokens = models.BigIntegerField(_("reasoning tokens"))
+    usage = models.JSONField(_("usage"), help_text=_("Every unit that the provider reported."))
+
+    cost_usd = money(_("cost, USD"), null=True)
+    cost_rub = money(_("cost, RUB"), null=True)
+    usd_rub_rate = models.DecimalField(_("RUB for a USD"), max_digits=18, decimal_places=8, null=True)
+    price_source = models.CharField(_("price source"), max_length=200)
+
+    platform = models.CharField(_("platform"), max_length=50, default="")
+    content_type = models.CharField(_("content type"), max_length=50, default="")
+    task_type = models.CharField(_("task type"), max_length=50, default="")
+    execution_time_ms = models.BigIntegerField(_("time, ms"))
+    status = models.CharField(_("status"), max_length=10, choices=Status.choices)
+    error_code = models.CharField(_("error"), max_length=200, default="")
+    request_metadata = models.JSONField(_("request metadata"))
+    response_metadata = models.JSONField(_("response metadata"))
+
+    created_at = models.DateTimeField(_("called at"))
+    recorded_at = models.DateTimeField(_("recorded at"))
+    usage_date = models.DateField(_("business day"))
+
+    class Meta:
+        db_table = "token_usage"
+        verbose_name = _("AI call")
+        verbose_name_plural = _("AI calls")
+        constraints = (
+            models.UniqueConstraint(fields=("org", "request_id"), name="idx_token_usage_request_id"),
+            models.CheckConstraint(
+                name="token_usage_tokens",
+                condition=models.Q(
+                    prompt_tokens__gte=0,
+                    completion_tokens__gte=0,
+                    cached_tokens__gte=0,
+                    cache_write_tokens__gte=0,
+                    reasoning_tokens__gte=0,
+                    total_tokens=models.F("prompt_tokens") + models.F("completion_tokens"),
+                ),
+            ),
+            # Roubles without dollars, or without the rate they were worked out by, could not be explained.
+            models.CheckConstraint(
+                name="token_usage_rub_has_usd",
+                condition=models.Q(cost_rub__isnull=True) | models.Q(cost_usd__isnull=False),
+            ),
+        )
+        indexes = (
+            NamedIndex(fields=("user", "usage_date"), name="idx_token_usage_user_date"),
+            NamedIndex(fields=("user", "agent_id"), name="idx_token_usage_user_agent"),
+            NamedIndex(fields=("user", "ai_provider", "ai_model"), name="idx_token_usage_user_provider_model"),
+            NamedIndex(
+                fields=("workflow_id",),
+                name="idx_token_usage_workflow",
+                condition=models.Q(workflow_id__isnull=False),
+            ),
+            NamedIndex(fields=("user", "-created_at", "-id"), name="idx_token_usage_detailed"),
+            NamedIndex(fields=("-created_at", "-id"), name="idx_token_usage_created_at"),
+            NamedIndex(fields=("org", "-created_at", "-id"), name="idx_token_usage_org_created_at"),
+            # For check_usage, rebuild_daily and reprice_usage, which go through the ledger by business day.
+            NamedIndex(fields=("usage_date",), name="idx_token_usage_date"),
+        )
+
+    def __str__(self) -> str:
+        return self.request_id
