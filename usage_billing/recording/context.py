@@ -1,0 +1,115 @@
+"""To whom and to what the calls made now belong."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
+from typing import Any
+
+import msgspec
+
+logger = logging.getLogger(__name__)
+
+
+class Attribution(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a call is charged to, as ids and plain words; everything is optional."""
+
+    org_id: int | str | None = None
+    user_id: int | str | None = None
+    agent_id: str = ""
+    request_type: str = ""
+    workflow_id: str | None = None
+    content_id: str | None = None
+    platform: str = ""
+    content_type: str = ""
+    task_type: str = ""
+    metadata: dict[str, Any] = {}
+
+
+NOBODY = Attribution()
+
+_current: ContextVar[Attribution] = ContextVar("usage_attribution", default=NOBODY)
+_request_user: ContextVar[Callable[[], Any] | None] = ContextVar("usage_request_user", default=None)
+
+
+def current_attribution() -> Attribution:
+    """What a call made here and now would be charged to.
+
+    The user of the Django request, if there is one and no context names another, is looked up only now: a request that
+    makes no AI call never pays for it, and one that logs in while it runs (JWT) is charged to the right person.
+    """
+    attribution = _current.get()
+    if attribution.user_id is not None or (of_request := _request_user.get()) is None:
+        return attribution
+    try:
+        user_id = _id(of_request())
+    except Exception:
+        logger.exception("The user of this request could not be told; the AI call is recorded without one.")
+        return attribution
+    return attribution if user_id is None else msgspec.structs.replace(attribution, user_id=user_id)
+
+
+@contextlib.contextmanager
+def usage_context(
+    *,
+    org: Any = None,
+    user: Any = None,
+    agent_id: Any = None,
+    request_type: str | None = None,
+    workflow_id: Any = None,
+    content_id: Any = None,
+    platform: str | None = None,
+    content_type: str | None = None,
+    task_type: str | None = None,
+    metadata: Mapping[str, Any] | None = None,
+) -> Iterator[Attribution]:
+    """Charge the AI calls made inside to this organisation, user, agent and so on.
+
+    Objects or their ids. Contexts nest: an inner value wins, what it leaves out is inherited, `metadata` is merged key
+    by key. A task started inside inherits it, and so does a thread started with a copy of the context.
+    """
+    given = {
+        "org_id": _id(org),
+        "user_id": _id(user),
+        "agent_id": _text(agent_id),
+        "request_type": _text(request_type),
+        "workflow_id": _text(_id(workflow_id)),
+        "content_id": _text(_id(content_id)),
+        "platform": _text(platform),
+        "content_type": _text(content_type),
+        "task_type": _text(task_type),
+    }
+    outer = _current.get()
+    inner = msgspec.structs.replace(outer, **{name: value for name, value in given.items() if value is not None})
+    if metadata:
+        merged = outer.metadata | {str(key): value for key, value in metadata.items()}
+        inner = msgspec.structs.replace(inner, metadata=merged)
+    token = _current.set(inner)
+    try:
+        yield inner
+    finally:
+        _current.reset(token)
+
+
+@contextlib.contextmanager
+def request_user(look_up: Callable[[], Any]) -> Iterator[None]:
+    """Let `look_up` tell the user's id (or None) for the calls made inside that no `usage_context` gives a user."""
+    token = _request_user.set(look_up)
+    try:
+        yield
+    finally:
+        _request_user.reset(token)
+
+
+def _id(thing: Any) -> Any:
+    """An object's primary key; an id as it is, a number written out as text as the number."""
+    key = getattr(thing, "pk", thing)
+    if isinstance(key, str) and key.isdecimal() and key.isascii():
+        return int(key)
+    return key if key is None or isinstance(key, int | str) else str(key)
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)

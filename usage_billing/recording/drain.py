@@ -1,0 +1,176 @@
+"""From the outbox to the ledger: in batches, by one process at a time, for as long as it takes."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+from django.conf import settings
+from django.db import DataError, Error, IntegrityError, connections
+
+from usage_billing.recording.event import Event, decode
+from usage_billing.recording.outbox import Outbox
+
+logger = logging.getLogger(__name__)
+
+BATCH = 1000
+"""Events a transaction."""
+GATHER_S = 0.1
+"""How long the thread lets events gather before it drains: one transaction for many calls."""
+IDLE_S = 5.0
+"""How often the thread looks for what others left behind (a process that was killed)."""
+LONGEST_PAUSE_S = 30.0
+"""The longest wait between two tries while the database is away."""
+
+
+class Busy(Exception):
+    """Another process is draining this outbox."""
+
+
+@contextmanager
+def exclusively(path: Path) -> Iterator[None]:
+    """Be the only drain of the outbox at `path` on this machine. Raises `Busy` if another process is.
+
+    A POSIX record lock: it ends with its process however that dies, and a forked child does not inherit it. Two drains
+    would do no harm (each event counts once); they would do the work twice.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(f"{path}.drain", "w") as lock:
+        try:
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as held:
+            raise Busy(f"Another process is draining {path}.") from held
+        yield
+
+
+class Away(Exception):
+    """The database takes no event at all now: it is down, not migrated, or too busy."""
+
+
+def drain_once(outbox: Outbox) -> int:
+    """Hand one batch of the oldest events to the ledger and forget them. Returns how many left the outbox.
+
+    An event that the ledger refuses for itself is set aside. Raises `Away` when the database takes none; all stay then.
+    """
+    rows = outbox.read(BATCH)
+    events: list[tuple[int, Event]] = []
+    for id_, body in rows:
+        try:
+            events.append((id_, decode(body)))
+        except msgspec.DecodeError as error:
+            _set_aside(outbox, id_, error)
+    try:
+        _to_ledger([event for _, event in events])
+    except Away:
+        raise
+    except Exception:  # noqa: BLE001 - one event that the ledger refuses must not hold up the others
+        _drain_one_by_one(outbox, events)
+    else:
+        outbox.delete([id_ for id_, _ in events])
+    return len(rows)
+
+
+def _drain_one_by_one(outbox: Outbox, events: list[tuple[int, Event]]) -> None:
+    for id_, event in events:
+        try:
+            _to_ledger([event])
+        except Away:
+            raise
+        except Exception as error:  # noqa: BLE001 - it is kept, with its reason, and shown
+            _set_aside(outbox, id_, error)
+        else:
+            outbox.delete([id_])
+
+
+def drain_all(outbox: Outbox) -> int:
+    """Drain until nothing is left, then fold the outbox's log. Returns how many events left it. Raises `Away`."""
+    total = 0
+    while drained := drain_once(outbox):
+        total += drained
+    outbox.checkpoint()
+    return total
+
+
+def _to_ledger(events: list[Event]) -> None:
+    # Here, not above: clients may be imported before Django has loaded its models.
+    from usage_billing import ledger
+
+    try:
+        ledger.add(events)
+    except (DataError, IntegrityError):
+        raise
+    except Error as error:
+        raise Away(f"{type(error).__name__}: {error}".strip()) from error
+
+
+def _set_aside(outbox: Outbox, id_: int, error: Exception) -> None:
+    reason = f"{type(error).__name__}: {error}"[:500]
+    outbox.set_aside(id_, reason)
+    logger.error("Event %d was set aside: %s. It is kept; `manage.py drain_usage --retry` tries it again.", id_, reason)
+
+
+# ── The thread ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+_something_to_do = threading.Event()
+_start_lock = threading.Lock()
+_thread: threading.Thread | None = None
+
+
+def wake() -> None:
+    """Let this process's drain thread know of an event; start it at the first one. Does nothing if USAGE_DRAIN=off."""
+    _something_to_do.set()
+    if _thread is None and settings.USAGE_DRAIN == "thread":
+        _start()
+
+
+def _start() -> None:
+    global _thread
+    with _start_lock:
+        if _thread is None:
+            _thread = threading.Thread(target=_run, name="usage-drain", daemon=True)
+            _thread.start()
+
+
+def _forget_thread() -> None:
+    """In a forked child: the parent's thread is not here, and its lock may have been held."""
+    global _thread, _start_lock, _something_to_do
+    _thread, _start_lock, _something_to_do = None, threading.Lock(), threading.Event()
+
+
+os.register_at_fork(after_in_child=_forget_thread)
+
+
+def _run() -> None:
+    # A connection of its own: an append must not wait for the drain's reading and deleting.
+    outbox = Outbox(settings.USAGE_OUTBOX_PATH)
+    pause = GATHER_S
+    while True:
+        _something_to_do.wait(IDLE_S)
+        time.sleep(pause)
+        _something_to_do.clear()
+        try:
+            with exclusively(outbox.path):
+                drain_all(outbox)
+            pause = GATHER_S
+        except Busy:
+            pause = IDLE_S
+            _something_to_do.set()
+        except Exception as error:
+            pause = min(LONGEST_PAUSE_S, pause * 2)
+            _something_to_do.set()
+            logger.warning(
+                "AI calls wait in the outbox: %s. Trying again in %.1f s.",
+                error,
+                pause,
+                exc_info=None if isinstance(error, Away) else error,
+            )
+        finally:
+            # An idle connection would keep a database from stopping, and may be dead at the next use.
+            connections.close_all()

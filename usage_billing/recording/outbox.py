@@ -1,0 +1,181 @@
+"""The local file that holds events until the ledger has them: SQLite in WAL mode.
+
+An `append` is one insert, without a wait for the disk: what is written survives the death of the process (the pages are
+the kernel's), not that of the machine. Safe between threads, processes and across a fork.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import threading
+import time
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+# AUTOINCREMENT: an id is never given twice, so a drain that deletes what it has read cannot delete a newer event.
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS event (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, body BLOB NOT NULL, written_at REAL NOT NULL
+);
+CREATE TABLE IF NOT EXISTS set_aside (
+    id INTEGER PRIMARY KEY, body BLOB NOT NULL, written_at REAL NOT NULL, reason TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS loss (reason TEXT PRIMARY KEY, events INTEGER NOT NULL, last_at REAL NOT NULL);
+"""
+
+LOCK_WAIT_S = 0.2
+"""How long an append waits for another process's write, which takes microseconds; then the event counts as lost."""
+
+LARGE_LOG_BYTES = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Backlog:
+    """What the outbox holds: events that wait, since when (epoch seconds; None: none wait), set aside, known lost."""
+
+    events: int
+    oldest_at: float | None
+    set_aside: int
+    lost: int
+
+
+class Outbox:
+    """The file at `path`. Each process, and each child after a fork, opens it anew at its first use."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+        # A connection must not be used, nor closed, on the other side of a fork: SQLite would drop the parent's locks.
+        self._inherited: list[sqlite3.Connection] = []
+        self._inode = 0
+        _opened.add(self)
+
+    def append(self, body: bytes) -> None:
+        """Keep `body` safe from the death of this process. Raises `sqlite3.Error` or `OSError` if it cannot."""
+        with self._lock:
+            self._open().execute("INSERT INTO event (body, written_at) VALUES (?, ?)", (body, time.time()))
+
+    def read(self, limit: int) -> list[tuple[int, bytes]]:
+        """The oldest events, at most `limit`, as (id, body)."""
+        with self._lock:
+            return self._open().execute("SELECT id, body FROM event ORDER BY id LIMIT ?", (limit,)).fetchall()
+
+    def delete(self, ids: Sequence[int]) -> None:
+        """Forget events that the ledger has committed."""
+        with self._transaction() as connection:
+            connection.executemany("DELETE FROM event WHERE id = ?", ((id_,) for id_ in ids))
+
+    def set_aside(self, id_: int, reason: str) -> None:
+        """Put an event that the ledger refuses where it blocks nothing, with the reason; it can be put back."""
+        with self._transaction() as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO set_aside SELECT id, body, written_at, ? FROM event WHERE id = ?",
+                (reason, id_),
+            )
+            connection.execute("DELETE FROM event WHERE id = ?", (id_,))
+
+    def put_back(self) -> int:
+        """Move every event that was set aside back among those that wait. Returns how many."""
+        with self._transaction() as connection:
+            moved = connection.execute("INSERT INTO event (body, written_at) SELECT body, written_at FROM set_aside")
+            connection.execute("DELETE FROM set_aside")
+            return moved.rowcount
+
+    def note_losses(self, losses: Mapping[str, int]) -> None:
+        """Add to the count of events that could not be written, by reason."""
+        with self._transaction() as connection:
+            connection.executemany(
+                "INSERT INTO loss VALUES (?, ?, ?) ON CONFLICT (reason)"
+                " DO UPDATE SET events = events + excluded.events, last_at = excluded.last_at",
+                [(reason, events, time.time()) for reason, events in losses.items()],
+            )
+
+    def backlog(self) -> Backlog:
+        with self._lock:
+            row = (
+                self._open()
+                .execute(
+                    "SELECT count(*), min(written_at), (SELECT count(*) FROM set_aside),"
+                    " (SELECT coalesce(sum(events), 0) FROM loss) FROM event"
+                )
+                .fetchone()
+            )
+        return Backlog(*row)
+
+    def checkpoint(self) -> None:
+        """Fold the write-ahead log into the file. The drain's work: it waits for the disk.
+
+        Passive, so that no append waits; once the log has grown large, at the price of a short wait, it is cut as well.
+        """
+        with self._lock:
+            connection = self._open()
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            if os.path.getsize(f"{self.path}-wal") > LARGE_LOG_BYTES:
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+
+    def close(self) -> None:
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            connection = self._open()
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+            connection.execute("COMMIT")
+
+    def _open(self) -> sqlite3.Connection:
+        if self._connection is not None and not self._is_in_place():
+            self._connection.close()
+            self._connection = None
+        if self._connection is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            connection = sqlite3.connect(self.path, timeout=LOCK_WAIT_S, isolation_level=None, check_same_thread=False)
+            # Opened by many at once on the first day: the switch to WAL and the tables want the whole file a moment.
+            connection.execute("PRAGMA busy_timeout = 5000")
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+            # A checkpoint waits for the disk; an append must not. The drain makes them.
+            connection.execute("PRAGMA wal_autocheckpoint = 0")
+            connection.executescript(SCHEMA)
+            connection.execute(f"PRAGMA busy_timeout = {int(LOCK_WAIT_S * 1000)}")
+            self._inode = self.path.stat().st_ino
+            self._connection = connection
+        return self._connection
+
+    def _is_in_place(self) -> bool:
+        """Whether the open file is still the one at `path`: what goes into a deleted file is lost without an error."""
+        try:
+            return os.stat(self.path).st_ino == self._inode
+        except FileNotFoundError:
+            return False
+
+    def forget_connection(self) -> None:
+        """In a forked child: leave the parent's connection alone."""
+        self._lock = threading.Lock()
+        if self._connection is not None:
+            self._inherited.append(self._connection)
+            self._connection = None
+
+
+_opened: weakref.WeakSet[Outbox] = weakref.WeakSet()
+
+
+def _forget_connections() -> None:
+    for outbox in _opened:
+        outbox.forget_connection()
+
+
+os.register_at_fork(after_in_child=_forget_connections)
