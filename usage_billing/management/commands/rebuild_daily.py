@@ -1,0 +1,41 @@
+"""`manage.py rebuild_daily --from 2026-01-01 --to 2026-01-31`: make the daily totals anew."""
+
+from argparse import ArgumentParser
+from datetime import date, timedelta
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from tqdm import tqdm
+
+from usage_billing import ledger
+from usage_billing.models import Organization
+
+
+def day(text: str) -> date:
+    """A date of the command line."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise CommandError(f"“{text}” is no date. Write it as 2026-01-31.") from error
+
+
+class Command(BaseCommand):
+    help = "Make the daily totals anew out of the ledger, a day a transaction. May be interrupted and run again."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--from", dest="first", type=day, required=True, help="first day, as 2026-01-31")
+        parser.add_argument("--to", dest="last", type=day, required=True, help="last day, included")
+        parser.add_argument("--org", help="slug of one organisation (default: all)")
+
+    def handle(self, *args: Any, first: date, last: date, org: str | None, **options: Any) -> None:
+        if last < first:
+            raise CommandError(f"--to ({last}) is before --from ({first}).")
+        org_id = None
+        if org is not None:
+            org_id = Organization.objects.filter(slug=org).values_list("pk", flat=True).first()
+            if org_id is None:
+                raise CommandError(f"There is no organisation “{org}”. Its slug stands in the admin's list.")
+        days = [first + timedelta(days=number) for number in range((last - first).days + 1)]
+        for each in tqdm(days, desc="rebuild_daily", unit=" day", disable=None, delay=2):
+            ledger.rebuild_day(each, org_id)
+        self.stdout.write(f"Made the totals of {len(days)} days anew, {first} to {last}.")
