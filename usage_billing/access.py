@@ -1,0 +1,55 @@
+"""Who may see what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+
+from usage_billing.models import Membership
+
+
+@dataclass(frozen=True)
+class Scope:
+    """The calls that a person may see: every call, all calls of some organisations, their own calls in others.
+
+    zone: the time zone that “today” means to this person: their organisations' if it is one, else the project's.
+    """
+
+    everything: bool = False
+    owned_org_ids: frozenset[int] = frozenset()
+    member_org_ids: frozenset[int] = frozenset()
+    user_id: int | None = None
+    zone: str = ""
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.everything or self.owned_org_ids or self.member_org_ids)
+
+    def today(self, now: datetime) -> date:
+        return now.astimezone(ZoneInfo(self.zone or settings.TIME_ZONE)).date()
+
+
+NOTHING = Scope()
+
+
+def scope_of(user: Any) -> Scope:
+    """A superuser sees everything, an owner their organisations, a member their own calls there, anyone else nothing.
+
+    Read from the memberships of this moment, so that a token issued earlier gives no more than they do.
+    """
+    if not user.is_authenticated or not user.is_active:
+        return NOTHING
+    if user.is_superuser:
+        return Scope(everything=True, user_id=user.pk)
+    memberships = list(Membership.objects.filter(user=user).select_related("org"))
+    zones = {membership.org.timezone for membership in memberships}
+    return Scope(
+        owned_org_ids=frozenset(m.org_id for m in memberships if m.role == Membership.Role.OWNER),
+        member_org_ids=frozenset(m.org_id for m in memberships if m.role == Membership.Role.MEMBER),
+        user_id=user.pk,
+        zone=zones.pop() if len(zones) == 1 else "",
+    )
