@@ -1,0 +1,66 @@
+"""Where the clients' calls go: to the providers or, in development without a key, to the simulator on loopback."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+
+
+@dataclass(frozen=True)
+class Provider:
+    """How a provider's official client is told who calls and where to: by constructor options or by the environment."""
+
+    default_url: str
+    base_url_variable: str
+    variables: tuple[str, ...]
+    options: tuple[str, ...]
+
+
+PROVIDERS = {
+    "OpenAI": Provider(
+        "https://api.openai.com/v1",
+        "OPENAI_BASE_URL",
+        ("OPENAI_API_KEY", "OPENAI_ADMIN_KEY"),
+        ("api_key", "admin_api_key", "workload_identity", "provider", "base_url", "data_residency"),
+    ),
+    "Anthropic": Provider(
+        "https://api.anthropic.com",
+        "ANTHROPIC_BASE_URL",
+        ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_PROFILE", "ANTHROPIC_FEDERATION_RULE_ID"),
+        ("api_key", "auth_token", "credentials", "config", "profile", "base_url"),
+    ),
+}
+
+SIMULATOR = "simulator"
+
+
+def with_simulator(name: str, options: dict[str, Any]) -> dict[str, Any]:
+    """The client's options; where nothing at all says who calls, and `AI_SIMULATOR` is on, those of the simulator."""
+    given = any(options.get(option) is not None for option in PROVIDERS[name].options)
+    if given or not _is_simulated(name):
+        return options
+    # Here, not above: only development has the simulator's packages.
+    from ai_clients.simulator.server import ensure_running
+
+    simulator = ensure_running()
+    url = simulator.openai_base_url if name == "OpenAI" else simulator.anthropic_base_url
+    return {**options, "api_key": SIMULATOR, "base_url": url}
+
+
+def destinations() -> Mapping[str, str]:
+    """Where a client without options calls: provider → its address, or `simulator`."""
+    return {
+        name: SIMULATOR if _is_simulated(name) else os.environ.get(provider.base_url_variable) or provider.default_url
+        for name, provider in PROVIDERS.items()
+    }
+
+
+def _is_simulated(name: str) -> bool:
+    provider = PROVIDERS[name]
+    return settings.AI_SIMULATOR and not any(
+        os.environ.get(variable) for variable in (*provider.variables, provider.base_url_variable)
+    )

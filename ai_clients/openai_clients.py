@@ -1,0 +1,33 @@
+"""OpenAI's official clients, recording. Same arguments, same methods, same results."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+import openai
+
+from ai_clients.connection import with_simulator
+from ai_clients.transport import record_calls
+
+if TYPE_CHECKING:
+    # For type checkers the constructors are the official ones, argument for argument.
+    from openai import AsyncOpenAI as AsyncOpenAI
+    from openai import OpenAI as OpenAI
+else:
+
+    class OpenAI(openai.OpenAI):
+        """`openai.OpenAI`; every call is recorded."""
+
+        @functools.wraps(openai.OpenAI.__init__)
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**with_simulator("OpenAI", options))
+            record_calls(self._client)
+
+    class AsyncOpenAI(openai.AsyncOpenAI):
+        """`openai.AsyncOpenAI`; every call is recorded."""
+
+        @functools.wraps(openai.AsyncOpenAI.__init__)
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**with_simulator("OpenAI", options))
+            record_calls(self._client)

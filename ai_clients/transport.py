@@ -1,0 +1,213 @@
+"""The transport that records: it wraps the one that an SDK's HTTP client has, whatever that is.
+
+It sees every attempt of every method, plain and streamed, retried or not, because the SDKs send all through it. The
+answer passes through as it is; `Call.finish` runs when its body has been read or closed, before the SDK returns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from types import TracebackType
+from typing import Any
+
+import httpx2
+
+from ai_clients import stream_usage
+from ai_clients.call import Call, flavour_of
+from usage_billing.recording import lost
+
+REFUSALS = (400, 422)
+
+_refusing_origins: set[tuple[bytes, bytes, int | None]] = set()
+"""Hosts that do not know `stream_options`: they are asked no more."""
+
+
+def record_calls(client: httpx2.Client | httpx2.AsyncClient) -> None:
+    """Let `client` record the AI calls that are sent through it. Doing it again changes nothing."""
+    wrap: Any = _wrapped if isinstance(client, httpx2.Client) else _wrapped_async
+    client._transport = wrap(client._transport)
+    mounts: Any = client._mounts
+    client._mounts = {pattern: transport and wrap(transport) for pattern, transport in mounts.items()}
+
+
+def _wrapped(transport: httpx2.BaseTransport) -> httpx2.BaseTransport:
+    return transport if isinstance(transport, RecordingTransport) else RecordingTransport(transport)
+
+
+def _wrapped_async(transport: httpx2.AsyncBaseTransport) -> httpx2.AsyncBaseTransport:
+    return transport if isinstance(transport, AsyncRecordingTransport) else AsyncRecordingTransport(transport)
+
+
+class RecordingTransport(httpx2.BaseTransport):
+    """Hands every request to `inner` and records those that are AI calls."""
+
+    def __init__(self, inner: httpx2.BaseTransport) -> None:
+        self._inner = inner
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        call, sent = _begin(request)
+        response = self._inner.handle_request(sent)
+        if call is None:
+            return response
+        if sent is not request and response.status_code in REFUSALS:
+            body = b"".join(response.iter_raw())
+            if b"stream_options" in body:
+                _refusing_origins.add(_origin(request))
+                return self.handle_request(request)
+            response = _unread(response, body)
+        return _watched(response, call, hide=sent is not request, stream=ObservedStream)
+
+    def __enter__(self) -> RecordingTransport:
+        self._inner.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_value: BaseException | None = None,
+        traceback: TracebackType | None = None,
+    ) -> None:
+        self._inner.__exit__(exc_type, exc_value, traceback)
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+class AsyncRecordingTransport(httpx2.AsyncBaseTransport):
+    """Hands every request to `inner` and records those that are AI calls."""
+
+    def __init__(self, inner: httpx2.AsyncBaseTransport) -> None:
+        self._inner = inner
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        call, sent = _begin(request)
+        response = await self._inner.handle_async_request(sent)
+        if call is None:
+            return response
+        if sent is not request and response.status_code in REFUSALS:
+            body = b"".join([chunk async for chunk in response.aiter_raw()])
+            if b"stream_options" in body:
+                _refusing_origins.add(_origin(request))
+                return await self.handle_async_request(request)
+            response = _unread(response, body)
+        return _watched(response, call, hide=sent is not request, stream=AsyncObservedStream)
+
+    async def __aenter__(self) -> AsyncRecordingTransport:
+        await self._inner.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_value: BaseException | None = None,
+        traceback: TracebackType | None = None,
+    ) -> None:
+        await self._inner.__aexit__(exc_type, exc_value, traceback)
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+class _Observed:
+    """What both kinds of stream share: the body, the call, and what to keep from the caller.
+
+    `decoded` is a response over the body where that is compressed and must be read all the same, to hide a part of it.
+    """
+
+    def __init__(self, stream: Any, call: Call, *, hide: bool, decoded: httpx2.Response | None = None) -> None:
+        self._stream = stream
+        self._call = call
+        self._hider = stream_usage.Hider() if hide else None
+        self._decoded = decoded
+
+    def __del__(self) -> None:
+        # An answer that nobody read or closed was paid for all the same.
+        self._call.finish()
+
+
+class ObservedStream(_Observed, httpx2.SyncByteStream):
+    """The answer's body, noted chunk by chunk on its way to the caller."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        take, hider = self._call.transcript.take, self._hider
+        for chunk in self._stream if self._decoded is None else self._decoded.iter_bytes():
+            take(chunk)
+            if hider is None:
+                yield chunk
+            elif visible := hider.feed(chunk):
+                yield visible
+        if hider is not None and (rest := hider.flush()):
+            yield rest
+        self._call.ended = True
+
+    def close(self) -> None:
+        try:
+            self._stream.close()
+        finally:
+            self._call.finish()
+
+
+class AsyncObservedStream(_Observed, httpx2.AsyncByteStream):
+    """The answer's body, noted chunk by chunk on its way to the caller."""
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        take, hider = self._call.transcript.take, self._hider
+        async for chunk in self._stream if self._decoded is None else self._decoded.aiter_bytes():
+            take(chunk)
+            if hider is None:
+                yield chunk
+            elif visible := hider.feed(chunk):
+                yield visible
+        if hider is not None and (rest := hider.flush()):
+            yield rest
+        self._call.ended = True
+
+    async def aclose(self) -> None:
+        try:
+            await self._stream.aclose()
+        finally:
+            self._call.finish()
+
+
+def _begin(request: httpx2.Request) -> tuple[Call | None, httpx2.Request]:
+    """The call to record, if this is one, and the request to send: the caller's own, or the same asking for usage."""
+    if request.method != "POST":
+        return None, request
+    try:
+        flavour = flavour_of(request.url.raw_path)
+        if flavour is None:
+            return None, request
+        asking = None
+        if flavour == "chat" and (not _refusing_origins or _origin(request) not in _refusing_origins):
+            asking = stream_usage.asking(request)
+        return Call(request, flavour), asking or request
+    except Exception as error:  # noqa: BLE001 - promise 1: the request goes out whatever the recorder makes of it
+        lost(error)
+        return None, request
+
+
+def _watched(response: httpx2.Response, call: Call, *, hide: bool, stream: type[_Observed]) -> httpx2.Response:
+    """The response, its body noted on the way. Without what `hide` says came only because we asked."""
+    if 300 <= response.status_code < 400:
+        return response  # a redirect; the answer comes from where it leads
+    body, decoded = response.stream, None
+    hide = hide and response.headers.get("content-type", "").startswith("text/event-stream")
+    if hide:
+        # Asked for as it is; what a server compresses all the same is decoded here, for there is a part to take out.
+        encoding = response.headers.pop("content-encoding", None)
+        decoded = httpx2.Response(200, headers={"content-encoding": encoding}, stream=body) if encoding else None
+        response.headers.pop("content-length", None)
+    call.answered(response)
+    response.stream = stream(body, call, hide=hide, decoded=decoded)  # type: ignore[assignment]
+    return response
+
+
+def _unread(response: httpx2.Response, body: bytes) -> httpx2.Response:
+    """The response as it was before its body was read."""
+    return httpx2.Response(
+        response.status_code, headers=response.headers, stream=httpx2.ByteStream(body), extensions=response.extensions
+    )
+
+
+def _origin(request: httpx2.Request) -> tuple[bytes, bytes, int | None]:
+    return request.url.raw_scheme, request.url.raw_host, request.url.port
