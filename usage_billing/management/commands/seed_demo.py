@@ -1,0 +1,42 @@
+"""`manage.py seed_demo`: something to look at on the first day."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from django.db import transaction
+from django.utils import timezone
+from tqdm import tqdm
+
+from usage_billing import demo_data, ledger
+from usage_billing.models import UsageRecord
+
+
+class Command(BaseCommand):
+    help = "Make demo organisations, their users and three months of usage; what is there already is kept."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if not settings.DEBUG:
+            raise CommandError("seed_demo makes users with a known password: it runs only with DEBUG=1.")
+        now = timezone.now()
+        with transaction.atomic():
+            demo_data.create_people()
+            demo_data.create_rates(timezone.localdate(now))
+            slugs = [organization.slug for organization in demo_data.ORGANIZATIONS]
+            if not UsageRecord.objects.filter(org__slug__in=slugs).exists():
+                self._add_calls(now)
+        self.stdout.write(f"\nLog-ins (password of each: {demo_data.PASSWORD}):")
+        self.stdout.write(f"  {demo_data.SUPERADMIN:10} superadmin      /superadmin/ai-costs")
+        for organization in demo_data.ORGANIZATIONS:
+            for name in organization.people:
+                role = "owner of" if name == organization.people[0] else "member of"
+                self.stdout.write(f"  {name:10} {role:10} {organization.name}    /usage/")
+
+    def _add_calls(self, now: Any) -> None:
+        today = timezone.localdate(now)
+        days = [today - timedelta(days=number) for number in range(demo_data.DAYS - 1, -1, -1)]
+        added = 0
+        for week in tqdm(range(0, len(days), 7), desc="Three months of usage", unit=" week", disable=None):
+            added += ledger.add([event for day in days[week : week + 7] for event in demo_data.calls_of(day, now)])
+        self.stdout.write(f"Added {added:,} calls over {len(days)} days.")
