@@ -1,0 +1,71 @@
+"""Faults a test asks for by request header, so that the simulator itself remembers nothing.
+
+| header | effect |
+|---|---|
+| `X-Simulator-Statuses: 429,500,200` | the n-th attempt (`x-stainless-retry-count`) gets the n-th status |
+| `X-Simulator-Delay-Ms: 5` | waits that many milliseconds before it answers |
+| `X-Simulator-Cut-After: N` | drops the connection after N events of a stream |
+| `X-Simulator-Stream-Error-After: N` | sends the provider's error event after N events and ends |
+| `X-Simulator-Chunk-Bytes: N` | sends the streamed body in network chunks of N bytes |
+| `X-Simulator-Gzip: 1` | compresses a plain answer |
+
+The last status of the list repeats for all further attempts.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ai_clients.simulator.answers import RequestRefused
+
+_STATUSES = "x-simulator-statuses"
+_RETRY_COUNT = "x-stainless-retry-count"
+
+
+@dataclass(frozen=True, slots=True)
+class Faults:
+    """What shall go wrong with one attempt; `status` 200 and nothing else set means nothing."""
+
+    status: int = 200
+    delay_ms: int = 0
+    cut_after: int | None = None
+    stream_error_after: int | None = None
+    chunk_bytes: int | None = None
+    is_gzipped: bool = False
+
+
+_NONE = Faults()
+
+
+def read(headers: Mapping[str, str]) -> Faults:
+    """The faults of one attempt; a header that is no whole number is refused."""
+    if not any(name.startswith("x-simulator-") for name in headers):
+        return _NONE
+    return Faults(
+        status=_status(headers),
+        delay_ms=_whole_number(headers, "x-simulator-delay-ms") or 0,
+        cut_after=_whole_number(headers, "x-simulator-cut-after"),
+        stream_error_after=_whole_number(headers, "x-simulator-stream-error-after"),
+        # Nobody can send chunks of nothing: 0 means the usual chunks.
+        chunk_bytes=_whole_number(headers, "x-simulator-chunk-bytes") or None,
+        is_gzipped=headers.get("x-simulator-gzip") == "1",
+    )
+
+
+def _status(headers: Mapping[str, str]) -> int:
+    listed = headers.get(_STATUSES)
+    if listed is None:
+        return 200
+    statuses = [_parse(_STATUSES, entry) for entry in listed.split(",")]
+    attempt = _whole_number(headers, _RETRY_COUNT) or 0
+    return statuses[min(attempt, len(statuses) - 1)]
+
+
+def _whole_number(headers: Mapping[str, str], name: str) -> int | None:
+    value = headers.get(name)
+    return None if value is None else _parse(name, value)
+
+
+def _parse(name: str, value: str) -> int:
+    if not value.strip().isdecimal():
+        raise RequestRefused(f"The header {name} holds {value!r}; give a whole number.")
+    return int(value)
