@@ -1,0 +1,71 @@
+"""What a person reads on a page: its headings, cards and tables as plain text, taken out of the HTML."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from typing import Any
+
+CELLS = {"h1", "h2", "th", "td", "dt", "dd", "caption"}
+
+
+@dataclass
+class PageText:
+    """tables: caption → rows of cells; cards: term → its texts; charts: the data of each as JSON text."""
+
+    headings: list[str] = field(default_factory=list)
+    titles: list[str] = field(default_factory=list)
+    cards: dict[str, list[str]] = field(default_factory=dict)
+    tables: dict[str, list[list[str]]] = field(default_factory=dict)
+    charts: list[str] = field(default_factory=list)
+    current_links: list[str] = field(default_factory=list)
+
+
+def read(response: Any) -> PageText:
+    reader = _Reader()
+    reader.feed(response.content.decode())
+    return reader.page
+
+
+class _Reader(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.page = PageText()
+        self._texts: list[str] = []
+        self._rows: list[list[str]] = []
+        self._term = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        attributes = dict(attrs)
+        if tag in CELLS:
+            self._texts = []
+        elif tag == "table":
+            self._rows = []
+        elif tag == "tr":
+            self._rows.append([])
+        elif tag == "canvas":
+            self.page.charts.append(attributes["data-value"] or "")
+        elif tag == "a" and "aria-current" in attributes:
+            self.page.current_links.append(attributes["href"] or "")
+
+    def handle_data(self, data: str) -> None:
+        self._texts.append(data)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in CELLS:
+            return
+        text = re.sub(r"[ \n]+", " ", "".join(self._texts)).strip(" ")
+        match tag:
+            case "h1":
+                self.page.headings.append(text)
+            case "h2":
+                self.page.titles.append(text)
+            case "dt":
+                self._term = text
+            case "dd":
+                self.page.cards.setdefault(self._term, []).extend([text] if text else [])
+            case "caption":
+                self.page.tables[text] = self._rows
+            case "th" | "td":
+                self._rows[-1].append(text)

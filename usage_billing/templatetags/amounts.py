@@ -1,0 +1,125 @@
+"""Amounts, counts and shares as people of each language write them: decimals throughout, never floats."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
+
+from django import template
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import get_language, gettext
+
+register = template.Library()
+
+NBSP = "\u00a0"
+MINUS = "\u2212"
+SYMBOLS = {"USD": "$", "RUB": "₽"}
+
+DIGITS_OF_SMALL = 3
+"""Significant digits of an amount below 0.10, so that the price of a single short call can be seen."""
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a language writes numbers: between thousands, before the fraction, an amount with its symbol, a per cent."""
+
+    thousands: str
+    point: str
+    amount: str
+    percent: str
+
+
+RUSSIAN = Style(thousands=NBSP, point=",", amount=f"{{number}}{NBSP}{{symbol}}", percent=f"{{number}}{NBSP}%")
+ENGLISH = Style(thousands=",", point=".", amount="{symbol}{number}", percent="{number}%")
+
+
+def style_of(language: str | None) -> Style:
+    return RUSSIAN if (language or "").startswith("ru") else ENGLISH
+
+
+def write_number(value: Decimal | int, style: Style) -> str:
+    """All digits of `value`, with the thousands set apart."""
+    whole, _, fraction = format(abs(Decimal(value)), "f").partition(".")
+    grouped = f"{int(whole):,}".replace(",", style.thousands)
+    return (MINUS if value < 0 else "") + grouped + (style.point + fraction if fraction else "")
+
+
+def write_amount(value: Decimal, currency: str, style: Style) -> str:
+    """`value` in digits enough to be seen: two places from 0.10 up, three significant digits below; zero is just 0."""
+    return style.amount.format(number=write_number(_rounded(value), style), symbol=SYMBOLS[currency])
+
+
+def write_exact_amount(value: Decimal, currency: str, style: Style) -> str:
+    """Every digit that is known of `value`."""
+    return style.amount.format(number=write_number(_trimmed(value, 0), style), symbol=SYMBOLS[currency])
+
+
+def write_percent(value: Decimal, style: Style) -> str:
+    """Per cent with one decimal; what is more than nothing is not shown as nothing."""
+    rounded = value.quantize(Decimal("0.1"), ROUND_HALF_UP)
+    if value > 0 and not rounded:
+        return f"<{NBSP}" + style.percent.format(number=write_number(Decimal("0.1"), style))
+    return style.percent.format(number=write_number(rounded, style))
+
+
+def places_of(value: Decimal) -> int:
+    """How many decimal places `write_amount` gives to an amount of this size; at least two."""
+    exponent = _rounded(value).as_tuple().exponent
+    return max(2, -exponent) if isinstance(exponent, int) else 2
+
+
+def _rounded(value: Decimal) -> Decimal:
+    if not value:
+        return Decimal(0)
+    places = 2 if abs(value) >= Decimal("0.1") else DIGITS_OF_SMALL - 1 - value.adjusted()
+    return _trimmed(value.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP), 2)
+
+
+def _trimmed(value: Decimal, least_places: int) -> Decimal:
+    """Without the zeros at its end, but for `least_places` decimals."""
+    exponent = value.normalize().as_tuple().exponent
+    places = max(least_places, -exponent if isinstance(exponent, int) else 0)
+    return value.quantize(Decimal(1).scaleb(-places))
+
+
+@register.filter
+def grouped(value: int) -> str:
+    """A count: 12 345 in Russian, 12,345 in English."""
+    return write_number(value, style_of(get_language()))
+
+
+@register.filter
+def percent(value: Decimal) -> str:
+    return write_percent(value, style_of(get_language()))
+
+
+@register.filter
+def usd(value: Decimal | None) -> SafeString:
+    return _shown(value, "USD")
+
+
+@register.filter
+def rub(value: Decimal | None) -> SafeString:
+    return _shown(value, "RUB")
+
+
+def exact(value: Decimal | None, currency: str) -> str:
+    """Every digit that is known, or a word that says that the amount is not."""
+    return gettext("unknown") if value is None else write_exact_amount(value, currency, style_of(get_language()))
+
+
+def _shown(value: Decimal | None, currency: str) -> SafeString:
+    """The amount, exact when one hovers over it. One that is not known is a dash that says so, never a zero."""
+    if value is None:
+        return format_html(
+            '<span class="costs-unknown" title="{word}"><span aria-hidden="true">—</span>'
+            '<span class="costs-unseen">{word}</span></span>',
+            word=gettext("unknown"),
+        )
+    style = style_of(get_language())
+    return format_html(
+        '<span class="costs-amount" title="{}">{}</span>',
+        write_exact_amount(value, currency, style),
+        write_amount(value, currency, style),
+    )
