@@ -9,12 +9,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from rest_framework.renderers import JSONRenderer
-from rest_framework.response import Response
-from rest_framework.views import exception_handler as default_exception_handler
 
 
 class EnvelopeRenderer(JSONRenderer):
-    """Puts what a view returned under `data`; errors come enveloped from `exception_handler`."""
+    """Puts what a view returned under `data`; errors come enveloped from `errors`."""
 
     def render(
         self, data: Any, accepted_media_type: str | None = None, renderer_context: Mapping[str, Any] | None = None
@@ -24,21 +22,3 @@ class EnvelopeRenderer(JSONRenderer):
             return b""
         enveloped = data if response is not None and response.exception else {"success": True, "data": data}
         return bytes(super().render(enveloped, accepted_media_type, renderer_context))
-
-
-def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
-    """DRF's errors with a `code` that programs can go by, a `message` for people, and `details` by field."""
-    response = default_exception_handler(error, context)
-    if response is None:
-        return None
-    detail = response.data
-    if isinstance(detail, Mapping) and "detail" in detail:
-        message, details = (
-            str(detail["detail"]),
-            {key: value for key, value in detail.items() if key not in ("detail", "code")},
-        )
-        code = str(detail.get("code") or getattr(detail["detail"], "code", "error"))
-    else:
-        message, details, code = "Some of what you sent is not valid; see the details.", detail, "invalid"
-    response.data = {"success": False, "error": {"code": code, "message": message, "details": details}}
-    return response

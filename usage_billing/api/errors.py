@@ -1,0 +1,27 @@
+"""How the API says what is wrong: `{"success": false, "error": {"code", "message", "details"}}`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rest_framework.response import Response
+from rest_framework.views import exception_handler as default_exception_handler
+
+
+def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
+    """DRF's errors with a `code` that programs can go by, a `message` for people, and `details` by field."""
+    response = default_exception_handler(error, context)
+    if response is None:
+        return None
+    detail = response.data
+    if isinstance(detail, Mapping) and "detail" in detail:
+        message, details = (
+            str(detail["detail"]),
+            {key: value for key, value in detail.items() if key not in ("detail", "code")},
+        )
+        code = str(detail.get("code") or getattr(detail["detail"], "code", "error"))
+    else:
+        message, details, code = "Some of what you sent is not valid; see the details.", detail, "invalid"
+    response.data = {"success": False, "error": {"code": code, "message": message, "details": details}}
+    return response
