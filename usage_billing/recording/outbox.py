@@ -18,13 +18,13 @@ from pathlib import Path
 
 # AUTOINCREMENT: an id is never given twice, so a drain that deletes what it has read cannot delete a newer event.
 SCHEMA = """
-CREATE TABLE IF NOT EXISTS event (
+CREATE TABLE event (
     id INTEGER PRIMARY KEY AUTOINCREMENT, body BLOB NOT NULL, written_at REAL NOT NULL
 );
-CREATE TABLE IF NOT EXISTS set_aside (
+CREATE TABLE set_aside (
     id INTEGER PRIMARY KEY, body BLOB NOT NULL, written_at REAL NOT NULL, reason TEXT NOT NULL
 );
-CREATE TABLE IF NOT EXISTS loss (reason TEXT PRIMARY KEY, events INTEGER NOT NULL, last_at REAL NOT NULL);
+CREATE TABLE loss (reason TEXT PRIMARY KEY, events INTEGER NOT NULL, last_at REAL NOT NULL);
 """
 
 LOCK_WAIT_S = 0.2
@@ -141,16 +141,12 @@ class Outbox:
             self._connection.close()
             self._connection = None
         if self._connection is None:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            if not self.path.exists():
+                _create(self.path)
             connection = sqlite3.connect(self.path, timeout=LOCK_WAIT_S, isolation_level=None, check_same_thread=False)
-            # Opened by many at once on the first day: the switch to WAL and the tables want the whole file a moment.
-            connection.execute("PRAGMA busy_timeout = 5000")
-            connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
             # A checkpoint waits for the disk; an append must not. The drain makes them.
             connection.execute("PRAGMA wal_autocheckpoint = 0")
-            connection.executescript(SCHEMA)
-            connection.execute(f"PRAGMA busy_timeout = {int(LOCK_WAIT_S * 1000)}")
             self._inode = self.path.stat().st_ino
             self._connection = connection
         return self._connection
@@ -168,6 +164,24 @@ class Outbox:
         if self._connection is not None:
             self._inherited.append(self._connection)
             self._connection = None
+
+
+def _create(path: Path) -> None:
+    """Make the file, ready for use, in one step: many processes may open it at the same first moment.
+
+    Else one would find it without tables, or in the middle of the switch to WAL, which waits for nobody.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}.new")
+    with contextlib.closing(sqlite3.connect(new, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.executescript(SCHEMA)
+    try:
+        os.link(new, path)
+    except FileExistsError:
+        pass  # another was quicker; its file is as good
+    finally:
+        new.unlink()
 
 
 _opened: weakref.WeakSet[Outbox] = weakref.WeakSet()
