@@ -1,0 +1,65 @@
+"""What every test stands on: a database file that other processes can open too, and an outbox of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connection, connections
+from pytest_django import Settings
+
+from usage_billing.recording import drain, recorder
+from usage_billing.recording.outbox import Outbox
+
+STATIC_FILES = "django.contrib.staticfiles.storage.StaticFilesStorage"
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """SQLite in a file: Django's own choice for tests, memory, is invisible to the processes that tests start."""
+    config: dict[str, Any] = connections["default"].settings_dict
+    if config["ENGINE"] == "django.db.backends.sqlite3":
+        config["TEST"]["NAME"] = str(tmp_path_factory.mktemp("database") / "test.sqlite3")
+
+
+@pytest.fixture(autouse=True)
+def outbox(settings: Settings, tmp_path: Path) -> Iterator[Outbox]:
+    """The outbox that this test's calls go to, drained only when the test does it; and settings that suit tests."""
+    settings.USAGE_OUTBOX_PATH = str(tmp_path / "outbox" / "outbox.sqlite3")
+    settings.USAGE_DRAIN = "off"
+    # Static files as they are in the source: nothing is collected for a test.
+    settings.WHITENOISE_AUTOREFRESH = True
+    settings.STORAGES = {**settings.STORAGES, "staticfiles": {"BACKEND": STATIC_FILES}}
+    # A good hash takes a third of a second on purpose.
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    recorder.outbox.cache_clear()
+    recorder._losses.clear()
+    yield recorder.outbox()
+    recorder.outbox().close()
+    recorder.outbox.cache_clear()
+
+
+@pytest.fixture
+def drained(outbox: Outbox) -> Iterator[Any]:
+    """Bring what this test's calls left in the outbox into the ledger; returns how many events that were."""
+    reader = Outbox(outbox.path)
+    yield lambda: drain.drain_all(reader)
+    reader.close()
+
+
+@pytest.fixture
+def database_url(transactional_db: None) -> str:
+    """The test database's address, for other processes."""
+    config = connection.settings_dict
+    if connection.vendor == "sqlite":
+        return f"sqlite:///{config['NAME']}"
+    return f"postgres://{config['USER']}:{config['PASSWORD']}@{config['HOST']}:{config['PORT']}/{config['NAME']}"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if connection.vendor != "postgresql":
+        for item in items:
+            if item.get_closest_marker("postgres"):
+                item.add_marker(pytest.mark.skip(reason="needs PostgreSQL"))

@@ -1,0 +1,119 @@
+"""The commands say what they did, and fail when they did not do it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib.auth import authenticate
+from django.core.management import CommandError, call_command
+from pytest_django import Settings
+
+from tests import factories
+from tests.factories import NOON, event
+from usage_billing import demo_data, ledger
+from usage_billing.models import DailyUsage, ExchangeRate, Membership, Organization, UsageRecord
+from usage_billing.recording import drain, record
+from usage_billing.recording.outbox import Outbox
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def printed(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    def run(*arguments: Any) -> str:
+        call_command(*arguments)
+        return capsys.readouterr().out
+
+    return run
+
+
+def test_rebuild_daily_makes_the_days_named_anew(printed: Callable[..., str]) -> None:
+    ledger.add([event(org=factories.organization())])
+    DailyUsage.objects.update(requests_count=99)
+    assert printed("rebuild_daily", "--from", "2026-11-01", "--to", "2026-11-30") == (
+        "Made the totals of 30 days anew, 2026-11-01 to 2026-11-30.\n"
+    )
+    call_command("check_usage")
+
+
+def test_rebuild_daily_of_one_organisation(printed: Callable[..., str]) -> None:
+    org = factories.organization()
+    ledger.add([event(org=org), event(org=factories.organization())])
+    DailyUsage.objects.filter(grain="org").update(requests_count=99)
+    day = str(NOON.date())
+    printed("rebuild_daily", "--from", day, "--to", day, "--org", org.slug)
+    counts = DailyUsage.objects.filter(grain="org").order_by("org_id").values_list("requests_count", flat=True)
+    assert list(counts) == [1, 99]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--from", "2026-11-31", "--to", "2026-12-01"], "“2026-11-31” is no date"),
+        (["--from", "2026-11-02", "--to", "2026-11-01"], "--to (2026-11-01) is before --from"),
+        (["--from", "2026-11-01", "--to", "2026-11-01", "--org", "nobody"], "There is no organisation “nobody”"),
+    ],
+)
+def test_rebuild_daily_refuses_what_it_cannot_do(arguments: list[str], message: str) -> None:
+    with pytest.raises(CommandError) as refused:
+        call_command("rebuild_daily", *arguments)
+    assert str(refused.value).startswith(message)
+
+
+def test_drain_usage_says_how_many(outbox: Outbox, printed: Callable[..., str]) -> None:
+    record(event())
+    record(event())
+    assert printed("drain_usage") == f"Drained 2 events from {outbox.path}; 0 are set aside.\n"
+    assert UsageRecord.objects.count() == 2
+
+
+def test_drain_usage_tries_again_what_was_set_aside(outbox: Outbox, printed: Callable[..., str]) -> None:
+    record(event())
+    outbox.set_aside(outbox.read(1)[0][0], "a bug that is mended now")
+    assert printed("drain_usage", "--retry") == (
+        "Put back 1 events that had been set aside.\n" + f"Drained 1 events from {outbox.path}; 0 are set aside.\n"
+    )
+
+
+def test_drain_usage_fails_when_the_database_is_away(outbox: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(box: Outbox) -> int:
+        raise drain.Away("connection refused")
+
+    monkeypatch.setattr(drain, "drain_once", away)
+    with pytest.raises(CommandError, match="connection refused"):
+        call_command("drain_usage")
+
+
+def test_seed_demo_makes_a_believable_quarter_and_keeps_it(printed: Callable[..., str], settings: Settings) -> None:
+    settings.DEBUG = True
+    first = printed("seed_demo")
+    calls = UsageRecord.objects.count()
+    assert f"Added {calls:,} calls" in first
+    assert calls > 3000
+    assert UsageRecord.objects.values("usage_date").distinct().count() > 85
+    assert {record_.status for record_ in UsageRecord.objects.only("status")} == {"succeeded", "failed", "aborted"}
+    # Most is priced in both currencies; something is not, as in real life.
+    unpriced = UsageRecord.objects.filter(cost_usd=None).count()
+    assert 0 < unpriced < calls / 20
+    assert not UsageRecord.objects.filter(cost_usd__isnull=False, cost_rub=None).exists()
+    call_command("check_usage")
+    roles = dict(
+        Membership.objects.filter(user__username__in=["owner", "member"]).values_list("user__username", "role")
+    )
+    assert roles == {"owner": "owner", "member": "member"}
+    for name in ("admin", "owner", "member"):
+        assert name in first
+        assert authenticate(username=name, password=demo_data.PASSWORD) is not None
+
+    rates = ExchangeRate.objects.count()
+    assert "Added" not in printed("seed_demo")
+    assert (UsageRecord.objects.count(), ExchangeRate.objects.count()) == (calls, rates)
+
+
+def test_seed_demo_makes_no_user_with_a_known_password_in_production(settings: Settings) -> None:
+    settings.DEBUG = False
+    with pytest.raises(CommandError, match="known password"):
+        call_command("seed_demo")
+    assert not Organization.objects.exists()

@@ -1,0 +1,103 @@
+"""Attribution: objects or ids, nesting, threads and tasks."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from usage_billing import usage_context
+from usage_billing.recording import Attribution, current_attribution
+
+
+class Thing:
+    """Any object with a primary key, as models are."""
+
+    def __init__(self, pk: Any) -> None:
+        self.pk = pk
+
+
+UUID_1 = UUID("11111111-2222-3333-4444-555555555555")
+
+
+def test_outside_of_every_context_nobody_is_charged() -> None:
+    assert current_attribution() == Attribution()
+
+
+def test_everything_given_is_kept() -> None:
+    with usage_context(
+        org=Thing(1),
+        user=Thing(2),
+        agent_id="legal_guard",
+        request_type="custom_analysis",
+        workflow_id=UUID_1,
+        content_id=Thing(UUID_1),
+        platform="telegram",
+        content_type="post",
+        task_type="check",
+        metadata={"participant_id": "p"},
+    ) as given:
+        assert current_attribution() == given
+    assert given == Attribution(
+        org_id=1,
+        user_id=2,
+        agent_id="legal_guard",
+        request_type="custom_analysis",
+        workflow_id=str(UUID_1),
+        content_id=str(UUID_1),
+        platform="telegram",
+        content_type="post",
+        task_type="check",
+        metadata={"participant_id": "p"},
+    )
+    assert current_attribution() == Attribution()
+
+
+@pytest.mark.parametrize(("given", "kept"), [(7, 7), ("7", 7), ("seven", "seven"), (UUID_1, str(UUID_1)), (None, None)])
+def test_ids_are_taken_as_they_come(given: Any, kept: Any) -> None:
+    with usage_context(org=given, user=Thing(given)):
+        assert (current_attribution().org_id, current_attribution().user_id) == (kept, kept)
+
+
+def test_inner_values_win_and_what_is_left_out_is_inherited() -> None:
+    with usage_context(org=1, agent_id="outer", metadata={"a": 1, "b": 1}):
+        with usage_context(agent_id="inner", metadata={"b": 2}):
+            assert current_attribution() == Attribution(org_id=1, agent_id="inner", metadata={"a": 1, "b": 2})
+        assert current_attribution() == Attribution(org_id=1, agent_id="outer", metadata={"a": 1, "b": 1})
+
+
+def test_the_context_ends_with_an_error_too() -> None:
+    with pytest.raises(ZeroDivisionError), usage_context(org=1):
+        _ = 1 / 0
+    assert current_attribution() == Attribution()
+
+
+def test_an_unknown_word_is_refused() -> None:
+    with pytest.raises(TypeError, match="organisation"), usage_context(organisation=1):  # type: ignore[call-arg]
+        pass
+
+
+def test_a_thread_inherits_it_with_a_copy_of_the_context_only() -> None:
+    seen: list[Attribution] = []
+    with usage_context(org=1):
+        with_copy = threading.Thread(
+            target=contextvars.copy_context().run, args=(lambda: seen.append(current_attribution()),)
+        )
+        with_copy.start()
+        with_copy.join()
+    assert seen == [Attribution(org_id=1)]
+
+
+async def test_tasks_inherit_it_and_keep_their_own() -> None:
+    async def task(agent_id: str) -> Attribution:
+        with usage_context(agent_id=agent_id):
+            await asyncio.sleep(0.001)
+            return current_attribution()
+
+    with usage_context(org=1):
+        found = await asyncio.gather(task("a"), task("b"))
+    assert list(found) == [Attribution(org_id=1, agent_id="a"), Attribution(org_id=1, agent_id="b")]

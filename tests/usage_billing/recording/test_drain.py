@@ -1,0 +1,180 @@
+"""From the outbox to the ledger, whatever comes between."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import DataError, IntegrityError, OperationalError, ProgrammingError
+from pytest_django import Settings
+
+from tests import factories
+from tests.factories import event
+from usage_billing import ledger
+from usage_billing.models import UsageRecord
+from usage_billing.recording import drain, record
+from usage_billing.recording.outbox import Outbox
+
+pytestmark = pytest.mark.django_db
+
+
+def test_drained_events_are_in_the_ledger_and_gone_from_the_outbox(outbox: Outbox, drained: Callable[[], int]) -> None:
+    org = factories.organization()
+    for _ in range(3):
+        record(event(org=org))
+    assert drained() == 3
+    assert UsageRecord.objects.filter(org=org).count() == 3
+    assert outbox.backlog().events == 0
+    assert drained() == 0
+
+
+def test_events_of_more_than_a_batch_are_all_drained(
+    outbox: Outbox, drained: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drain, "BATCH", 2)
+    for _ in range(5):
+        record(event())
+    assert drained() == 5
+    assert UsageRecord.objects.count() == 5
+
+
+def test_an_event_that_is_replayed_counts_once(outbox: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The drain dies between the ledger's commit and the outbox's delete; the next one finds the event again."""
+    record(event(org=factories.organization()))
+    reader = Outbox(outbox.path)
+    monkeypatch.setattr(Outbox, "delete", lambda self, ids: None)
+    drain.drain_once(reader)
+    monkeypatch.undo()
+    assert drain.drain_all(Outbox(outbox.path)) == 1
+    assert UsageRecord.objects.count() == 1
+
+
+@pytest.mark.parametrize("refusal", [DataError("too long"), IntegrityError("no such row"), ValueError("a bug")])
+def test_an_event_that_the_ledger_refuses_is_set_aside_and_holds_up_no_other(
+    outbox: Outbox,
+    drained: Callable[[], int],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    refusal: Exception,
+) -> None:
+    add = ledger.add
+
+    def refusing(events: list[Any]) -> int:
+        if any(one.model == "refused" for one in events):
+            raise refusal
+        return add(events)
+
+    monkeypatch.setattr(ledger, "add", refusing)
+    for model in ("gpt-4.1", "refused", "gpt-4.1-mini"):
+        record(event(model=model))
+    assert drained() == 3
+    assert sorted(UsageRecord.objects.values_list("ai_model", flat=True)) == ["gpt-4.1", "gpt-4.1-mini"]
+    assert (outbox.backlog().events, outbox.backlog().set_aside) == (0, 1)
+    assert str(refusal) in caplog.text
+
+    monkeypatch.undo()
+    assert outbox.put_back() == 1
+    assert drained() == 1
+    assert UsageRecord.objects.filter(ai_model="refused").count() == 1
+
+
+def test_what_is_no_event_is_set_aside(outbox: Outbox, drained: Callable[[], int]) -> None:
+    outbox.append(b"not an event")
+    record(event())
+    assert drained() == 2
+    assert (UsageRecord.objects.count(), outbox.backlog().set_aside) == (1, 1)
+
+
+@pytest.mark.parametrize("outage", [OperationalError("connection refused"), ProgrammingError("no such table")])
+def test_events_stay_while_the_database_is_away(
+    outbox: Outbox, drained: Callable[[], int], monkeypatch: pytest.MonkeyPatch, outage: Exception
+) -> None:
+    def away(events: list[Any]) -> int:
+        raise outage
+
+    record(event())
+    monkeypatch.setattr(ledger, "add", away)
+    with pytest.raises(drain.Away, match=str(outage)):
+        drained()
+    assert (outbox.backlog().events, outbox.backlog().set_aside) == (1, 0)
+    monkeypatch.undo()
+    assert drained() == 1
+
+
+def test_one_process_drains_at_a_time(outbox: Outbox) -> None:
+    outbox.append(b"")
+    program = (
+        "import sys, time; from pathlib import Path; import django; django.setup()\n"
+        "from usage_billing.recording import drain\n"
+        "with drain.exclusively(Path(sys.argv[1])): print('draining', flush=True); time.sleep(60)"
+    )
+    other = subprocess.Popen(
+        [sys.executable, "-c", program, str(outbox.path)],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "config.settings"},
+    )
+    assert other.stdout is not None
+    assert other.stdout.readline() == b"draining\n"
+    with pytest.raises(drain.Busy), drain.exclusively(outbox.path):
+        pass
+    other.kill()
+    other.wait()
+    other.stdout.close()
+    with drain.exclusively(outbox.path):
+        pass
+
+
+def test_the_thread_drains_what_is_recorded_and_what_was_left_behind(database_url: str, outbox: Outbox) -> None:
+    """In a process of its own, so that the thread ends with it."""
+    record(event(request_id="left behind by another process"))
+    program = (
+        "import sys, django; django.setup()\n"
+        "from tests.factories import event\n"
+        "from usage_billing.recording import drain, record\n"
+        "drain.wake(); sys.stdin.readline(); record(event()); sys.stdin.readline()\n"
+        "assert drain._thread.daemon"
+    )
+    environment = {
+        **os.environ,
+        "DJANGO_SETTINGS_MODULE": "config.settings",
+        "DATABASE_URL": database_url,
+        "USAGE_OUTBOX_PATH": str(outbox.path),
+        "USAGE_DRAIN": "thread",
+    }
+    with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, env=environment) as process:
+        assert process.stdin is not None
+        wait_until(lambda: UsageRecord.objects.count() == 1)
+        process.stdin.write(b"\n")
+        process.stdin.flush()
+        wait_until(lambda: UsageRecord.objects.count() == 2)
+        wait_until(lambda: outbox.backlog().events == 0)
+    assert process.returncode == 0
+
+
+def test_wake_starts_no_thread_when_the_drain_is_a_process_of_its_own(settings: Settings) -> None:
+    drain._forget_thread()
+    drain.wake()
+    assert drain._thread is None
+
+
+def test_a_forked_child_starts_a_thread_of_its_own(settings: Settings) -> None:
+    drain._thread = threading.current_thread()
+    child = os.fork()
+    if child == 0:
+        os._exit(drain._thread is not None)
+    _, status = os.waitpid(child, 0)
+    drain._forget_thread()
+    assert os.waitstatus_to_exitcode(status) == 0
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 20) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "it did not happen in time"
+        time.sleep(0.02)

@@ -1,0 +1,34 @@
+"""Events survive the way through the outbox."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import msgspec
+import pytest
+
+from tests.factories import event
+from usage_billing.recording.event import decode, encode
+
+
+def test_an_event_is_the_same_after_the_outbox() -> None:
+    sent = event(org=1, user=2, attribution={"metadata": {"a": [1, {"b": None}]}}, context={"service_tier": "flex"})
+    got = decode(encode(sent))
+    assert msgspec.json.decode(got.usage) == msgspec.json.decode(sent.usage)
+    empty = msgspec.Raw(b"null")
+    assert msgspec.structs.replace(got, usage=empty) == msgspec.structs.replace(sent, usage=empty)
+
+
+def test_metadata_that_json_cannot_hold_is_written_as_text() -> None:
+    metadata = {"price": Decimal("1.5"), "at": datetime(2026, 1, 1, tzinfo=UTC), "thing": object}
+    got = decode(encode(event(attribution={"metadata": metadata})))
+    assert got.attribution.metadata == {
+        "price": "1.5",
+        "at": "2026-01-01T00:00:00Z",
+        "thing": "<class 'object'>",
+    }
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"{}", b'{"request_id": 5}', b"\xff"])
+def test_what_is_no_event_is_refused(body: bytes) -> None:
+    with pytest.raises(msgspec.DecodeError):
+        decode(body)

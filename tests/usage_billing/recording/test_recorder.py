@@ -1,0 +1,72 @@
+"""The door into the outbox: harmless, and it counts."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pytest_django import Settings
+
+from tests.factories import event
+from usage_billing.recording import health, lost, record, recorder
+from usage_billing.recording.outbox import Backlog, Outbox
+
+
+def test_a_recorded_event_is_in_the_outbox_when_record_returns(outbox: Outbox) -> None:
+    record(event(request_id="mine"))
+    ((_, body),) = Outbox(outbox.path).read(10)
+    assert b'"request_id":"mine"' in body
+    assert health().lost == 0
+
+
+@pytest.mark.parametrize("error", [sqlite3.OperationalError("disk I/O error"), OSError("no space"), TypeError("a bug")])
+def test_what_cannot_be_written_is_counted_and_logged_once(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
+    def broken(self: Outbox, body: bytes) -> None:
+        raise error
+
+    monkeypatch.setattr(Outbox, "append", broken)
+    for _ in range(3):
+        record(event())
+    assert health().lost == 3
+    assert health().error == f"{type(error).__name__}: {error}"
+    assert [entry.message.split(";")[0] for entry in caplog.records] == [
+        f"An AI call could not be recorded ({type(error).__name__}: {error})"
+    ]
+
+
+def test_losses_are_written_down_when_the_outbox_works_again(outbox: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    lost(OSError("no space"))
+    lost(OSError("no space"))
+    assert outbox.backlog().lost == 0
+    record(event())
+    assert outbox.backlog().lost == 2
+    state = health()
+    assert (state.lost, state.error) == (2, "")
+
+
+def test_losses_that_cannot_be_written_down_are_not_forgotten(outbox: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: Outbox, losses: Any) -> None:
+        raise sqlite3.OperationalError("locked")
+
+    lost(OSError("no space"))
+    monkeypatch.setattr(Outbox, "note_losses", broken)
+    record(event())
+    assert health().lost == 1
+
+
+def test_health_of_an_outbox_that_cannot_be_opened(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "in the way").write_text("a file")
+    settings.USAGE_OUTBOX_PATH = str(tmp_path / "in the way" / "outbox.sqlite3")
+    recorder.outbox.cache_clear()
+    record(event())
+    state = health()
+    assert (state.backlog, state.lost) == (None, 1)
+    assert state.error.startswith(("FileExistsError", "NotADirectoryError"))
+
+
+def test_health_of_a_quiet_recorder() -> None:
+    assert health() == recorder.Health(Backlog(events=0, oldest_at=None, set_aside=0, lost=0), lost=0, error="")

@@ -1,0 +1,333 @@
+"""Once, equal, frozen, outlives: the ledger's promises, row by row."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import pytest
+from django.core.management import call_command
+from django.db import IntegrityError, connection, transaction
+from django.db.models import ProtectedError
+
+from tests import factories
+from tests.factories import NOON, chat_usage, event
+from usage_billing import ledger, rollup
+from usage_billing.models import DailyUsage, ExchangeRate, Membership, Organization, UsageRecord
+
+pytestmark = pytest.mark.django_db
+
+
+def total() -> DailyUsage:
+    return DailyUsage.objects.get(grain="total")
+
+
+def test_a_call_becomes_a_record_with_everything_known_about_it() -> None:
+    org = factories.organization()
+    owner = factories.owner(org)
+    factories.rate(NOON.date(), "80.25")
+    given: dict[str, Any] = {
+        "agent_id": "legal_guard",
+        "request_type": "custom_analysis",
+        "workflow_id": "w-1",
+        "content_id": "c-1",
+        "platform": "telegram",
+        "content_type": "post",
+        "task_type": "check",
+        "metadata": {"participant_id": "p-1"},
+    }
+    call = event(
+        org=org,
+        user=owner,
+        usage=chat_usage(1000, 100, cached=400, reasoning=30),
+        request_id="chatcmpl-" + "x" * 29,
+        attribution=given,
+        context={"service_tier": "default"},
+    )
+
+    assert ledger.add([call]) == 1
+
+    record = UsageRecord.objects.get()
+    del given["metadata"]
+    assert {name: getattr(record, name) for name in given} == given
+    # 600 × 0.40 + 400 × 0.10 + 100 × 1.60 = 440 millionths
+    expected = {
+        "org_id": org.pk,
+        "user_id": owner.pk,
+        "request_id": "chatcmpl-" + "x" * 29,
+        "endpoint": "/v1/chat/completions",
+        "ai_provider": "openai",
+        "ai_model": "gpt-4.1-mini",
+        "prompt_tokens": 1000,
+        "completion_tokens": 100,
+        "total_tokens": 1100,
+        "cached_tokens": 400,
+        "cache_write_tokens": 0,
+        "reasoning_tokens": 30,
+        "usage": {
+            "prompt_tokens": 1000,
+            "completion_tokens": 100,
+            "total_tokens": 1100,
+            "prompt_tokens_details": {"cached_tokens": 400},
+            "completion_tokens_details": {"reasoning_tokens": 30},
+        },
+        "cost_usd": Decimal("0.00044"),
+        "cost_rub": Decimal("0.03531"),
+        "usd_rub_rate": Decimal("80.25"),
+        "execution_time_ms": 1200,
+        "status": "succeeded",
+        "error_code": "",
+        "request_metadata": {"participant_id": "p-1"},
+        "response_metadata": {"service_tier": "default"},
+        "created_at": NOON,
+        "usage_date": date(2026, 11, 18),
+    }
+    assert {name: getattr(record, name) for name in expected} == expected
+    assert record.price_source.startswith("genai-prices ")
+
+
+def test_the_same_call_twice_is_one_record_counted_once() -> None:
+    org = factories.organization()
+    call, other = event(org=org), event(org=org)
+    assert ledger.add([call, call, other]) == 2
+    assert ledger.add([other, call]) == 0
+    assert ledger.add([event(org=org), call]) == 1
+    assert UsageRecord.objects.count() == 3
+    assert total().requests_count == 3
+
+
+def test_the_same_request_id_in_two_organisations_is_two_records() -> None:
+    one, two = factories.organization(), factories.organization()
+    assert ledger.add([event(org=one, request_id="same-id"), event(org=two, request_id="same-id")]) == 2
+
+
+def test_totals_equal_the_records_at_every_grain() -> None:
+    one, two = factories.organization(), factories.organization()
+    person = factories.member(one)
+    factories.rate()
+    ledger.add([event(org=one, user=person, attribution={"agent_id": "a"}), event(org=one), event(org=two)])
+    ledger.add(
+        [
+            event(org=one, user=person, attribution={"agent_id": "a", "request_type": "t"}),
+            event(org=two, status="failed", error_code="429", usage=msgspec.Raw(b"null")),
+            event(org=two, model="gpt-99"),
+            event(org=two, at=datetime(2026, 11, 30, tzinfo=UTC)),
+        ]
+    )
+    call_command("check_usage")
+    by_grain = {
+        grain: DailyUsage.objects.filter(grain=grain).count()
+        for grain in ("total", "org", "org_user", "agent", "type", "model", "cube")
+    }
+    # Two days; in one of them two organisations, of which one has two kinds of users …
+    assert by_grain == {"total": 2, "org": 3, "org_user": 4, "agent": 3, "type": 3, "model": 3, "cube": 6}
+    first = DailyUsage.objects.get(grain="total", usage_date=NOON.date())
+    assert (first.requests_count, first.failed_count) == (6, 1)
+    assert (first.unpriced_usd_count, first.unpriced_rub_count) == (1, 1)
+    assert first.cost_usd == Decimal("0.00056") * 4
+    last = DailyUsage.objects.get(grain="total", usage_date=date(2026, 11, 30))
+    # No rate for that day: dollars are known, roubles are not.
+    assert (last.unpriced_usd_count, last.unpriced_rub_count, last.cost_rub) == (0, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("fields", "usd", "source"),
+    [
+        ({"status": "failed", "usage": msgspec.Raw(b"null")}, Decimal(0), "not-charged:failed"),
+        # `response.failed` may bill: it then says what it used.
+        ({"status": "failed"}, Decimal("0.00056"), None),
+        ({"status": "aborted"}, None, "unpriced:cut-short"),
+        ({"status": "pending", "usage": msgspec.Raw(b"null")}, None, "unpriced:pending"),
+        ({"usage": msgspec.Raw(b"null")}, None, "unpriced:no-usage"),
+        ({"usage": msgspec.Raw(b"{broken")}, None, "unpriced:no-usage"),
+        ({"model": "gpt-99"}, None, "unpriced:unknown-model"),
+        ({"url": "https://llm.example.com/v1/chat/completions"}, None, "unpriced:unknown-model"),
+    ],
+)
+def test_an_unknown_cost_is_null_with_its_reason(
+    fields: dict[str, Any], usd: Decimal | None, source: str | None
+) -> None:
+    factories.rate()
+    ledger.add([event(org=factories.organization(), **fields)])
+    record = UsageRecord.objects.get()
+    assert record.cost_usd == usd
+    assert record.cost_rub == (usd and usd * 80)
+    assert record.price_source == (source or record.price_source)
+    call_command("check_usage")
+
+
+def test_tokens_that_are_known_are_kept_where_the_cost_is_not() -> None:
+    ledger.add([event(org=factories.organization(), status="aborted", usage=chat_usage(700, 1))])
+    record = UsageRecord.objects.get()
+    assert (record.prompt_tokens, record.completion_tokens, record.cost_usd) == (700, 1, None)
+    assert total().prompt_tokens == 700
+
+
+def test_roubles_are_unknown_without_a_rate_but_free_is_free() -> None:
+    org = factories.organization()
+    ledger.add([event(org=org), event(org=org, model="omni-moderation-latest")])
+    assert list(UsageRecord.objects.order_by("cost_usd").values_list("cost_usd", "cost_rub", "usd_rub_rate")) == [
+        (Decimal(0), Decimal(0), None),
+        (Decimal("0.00056"), None, None),
+    ]
+
+
+def test_the_rate_is_frozen_with_the_record() -> None:
+    factories.rate(usd_rub="80")
+    ledger.add([event(org=factories.organization())])
+    ExchangeRate.objects.update(usd_rub=Decimal(100))
+    call_command("check_usage")
+    assert UsageRecord.objects.get().cost_rub == Decimal("0.0448")
+
+
+@pytest.mark.parametrize(
+    ("zone", "at", "day"),
+    [
+        ("Europe/Moscow", datetime(2026, 11, 17, 20, 59, tzinfo=UTC), date(2026, 11, 17)),
+        ("Europe/Moscow", datetime(2026, 11, 17, 21, 0, tzinfo=UTC), date(2026, 11, 18)),
+        ("Asia/Kolkata", datetime(2026, 11, 17, 18, 30, tzinfo=UTC), date(2026, 11, 18)),
+        ("Asia/Kathmandu", datetime(2026, 11, 17, 18, 14, tzinfo=UTC), date(2026, 11, 17)),
+        # The night of the clock change: 25 hours, one day.
+        ("Europe/Berlin", datetime(2026, 10, 25, 22, 59, tzinfo=UTC), date(2026, 10, 25)),
+        ("Europe/Berlin", datetime(2026, 10, 24, 22, 0, tzinfo=UTC), date(2026, 10, 25)),
+        ("America/New_York", datetime(2026, 11, 18, 3, 0, tzinfo=UTC), date(2026, 11, 17)),
+    ],
+)
+def test_the_day_is_the_organisations_business_day(zone: str, at: datetime, day: date) -> None:
+    ledger.add([event(org=factories.organization(timezone=zone), at=at)])
+    assert UsageRecord.objects.get().usage_date == day
+
+
+def test_a_record_outlives_its_user() -> None:
+    org = factories.organization()
+    person = factories.member(org)
+    ledger.add([event(org=org, user=person)])
+    gone = person.pk
+    person.delete()
+    ledger.add([event(org=org, user=gone)])
+    assert list(UsageRecord.objects.values_list("user_id", flat=True)) == [gone, gone]
+
+
+def test_an_organisation_with_records_cannot_be_deleted() -> None:
+    org = factories.organization()
+    ledger.add([event(org=org)])
+    with pytest.raises(ProtectedError):
+        org.delete()
+    # Nor past Django: the database refuses at the latest when the transaction ends.
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("DELETE FROM organization WHERE id = %s", [org.pk])
+        with pytest.raises(IntegrityError):
+            connection.check_constraints()
+        transaction.set_rollback(True)
+
+
+@pytest.mark.parametrize("org", [None, 987654, "no-such-slug", 2**70, -1])
+def test_a_call_without_an_organisation_is_kept_under_the_reserved_one(org: Any) -> None:
+    ledger.add([event(org=org, attribution={"metadata": {"a": 1}})])
+    record = UsageRecord.objects.get()
+    assert record.org.slug == "unattributed"
+    assert record.request_metadata == ({"a": 1} if org is None else {"a": 1, "org_id": org})
+    call_command("check_usage")
+
+
+def test_a_user_id_that_no_column_can_hold_goes_to_the_metadata() -> None:
+    ledger.add([event(org=factories.organization(), user=2**70), event(org=factories.organization(), user=0)])
+    assert list(UsageRecord.objects.order_by("id").values_list("user_id", flat=True)) == [None, None]
+    assert {record.request_metadata["user_id"] for record in UsageRecord.objects.all()} == {2**70, 0}
+
+
+def test_a_call_is_charged_to_the_only_organisation_of_its_user() -> None:
+    org, other = factories.organization(), factories.organization()
+    of_one, of_two = factories.member(org), factories.member(org)
+    Membership.objects.create(org=other, user=of_two, role="owner")
+    ledger.add([event(user=of_one), event(user=of_two), event(org=other, user=of_one)])
+    charged = dict(UsageRecord.objects.exclude(org=other).values_list("user_id", "org__slug"))
+    # With two to choose from, none is: the wrong one would see another tenant's work.
+    assert charged == {of_one.pk: org.slug, of_two.pk: "unattributed"}
+
+
+def test_what_postgresql_cannot_store_is_stored_without_it() -> None:
+    attribution = {"agent_id": "a\x00b" * 100, "metadata": {"k\x00": ["v\x00", {"deep\x00": "\x00"}]}}
+    ledger.add([event(org=factories.organization(), attribution=attribution, error_code="e\x00")])
+    record = UsageRecord.objects.get()
+    assert record.agent_id == ("ab" * 100)[:100]
+    assert record.request_metadata == {"k": ["v", {"deep": ""}]}
+
+
+def test_no_record_is_entered_when_the_totals_cannot_be_added(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(rows: Any) -> Any:
+        raise RuntimeError("between the insert and the totals")
+
+    monkeypatch.setattr(rollup, "roll_up", broken)
+    with pytest.raises(RuntimeError):
+        ledger.add([event(org=factories.organization())])
+    assert (UsageRecord.objects.count(), DailyUsage.objects.count()) == (0, 0)
+
+
+def test_a_batch_larger_than_a_statement_is_entered_whole() -> None:
+    org = factories.organization()
+    number = ledger.ROWS_A_STATEMENT * 2 + 1
+    calls = [event(org=org, attribution={"agent_id": f"agent {index}"}) for index in range(number)]
+    assert ledger.add(calls) == number
+    assert total().requests_count == number
+    assert DailyUsage.objects.filter(grain="agent").count() == number
+
+
+def test_entering_nothing_changes_nothing() -> None:
+    assert ledger.add([]) == 0
+    assert not DailyUsage.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_many_writers_of_the_same_totals_neither_deadlock_nor_lose_a_call() -> None:
+    orgs = [factories.organization() for _ in range(3)]
+    batches = [[event(org=org) for org in orgs * 5] for _ in range(8)]
+    shared = [event(org=org) for org in orgs]
+    errors: list[BaseException] = []
+
+    def write(batch: list[Any]) -> None:
+        try:
+            for start in range(0, len(batch), 4):
+                ledger.add(batch[start : start + 4] + shared[:: 1 if start % 8 else -1])
+        except BaseException as error:  # noqa: BLE001 - shown below, in the test's own thread
+            errors.append(error)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=write, args=(batch,)) for batch in batches]
+    for thread in threads:
+        thread.start()
+    ledger.rebuild_day(NOON.date())
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert UsageRecord.objects.count() == 8 * 15 + 3
+    assert total().requests_count == 8 * 15 + 3
+    call_command("check_usage")
+
+
+def test_rebuild_day_restores_what_was_damaged() -> None:
+    org, other = factories.organization(), factories.organization()
+    ledger.add([event(org=org), event(org=other)])
+    DailyUsage.objects.filter(grain="org", org_id=org.pk).update(requests_count=99)
+    DailyUsage.objects.filter(grain="cube").delete()
+    ledger.rebuild_day(NOON.date())
+    call_command("check_usage")
+
+
+def test_rebuild_day_of_one_organisation_leaves_the_others_rows() -> None:
+    org, other = factories.organization(), factories.organization()
+    ledger.add([event(org=org), event(org=other)])
+    DailyUsage.objects.filter(grain="org").update(requests_count=99)
+    ledger.rebuild_day(NOON.date(), org.pk)
+    counts = dict(DailyUsage.objects.filter(grain="org").values_list("org_id", "requests_count"))
+    assert counts == {org.pk: 1, other.pk: 99}
+
+
+def test_unattributed_is_made_once() -> None:
+    ledger.add([event()])
+    ledger.add([event()])
+    assert Organization.objects.filter(slug="unattributed").count() == 1

@@ -1,0 +1,82 @@
+"""The two ways from records to daily rows give the same rows."""
+
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.db import connection
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests import factories
+from usage_billing import ledger, rollup
+from usage_billing.models.daily_usage import DIMENSIONS, GRAINS, MEASURES
+
+records = st.lists(
+    st.fixed_dictionaries(
+        {
+            "user_id": st.sampled_from([None, 1, 2]),
+            "agent_id": st.sampled_from(["", "a", "b"]),
+            "request_type": st.sampled_from(["", "t"]),
+            "ai_provider": st.sampled_from(["openai", "anthropic"]),
+            "ai_model": st.sampled_from(["m1", "m2"]),
+            "usage_date": st.sampled_from([date(2026, 11, 17), date(2026, 11, 18)]),
+            "status": st.sampled_from(["succeeded", "failed", "aborted"]),
+            "prompt_tokens": st.integers(0, 10**9),
+            "completion_tokens": st.integers(0, 10**9),
+            "cost_usd": st.none() | st.decimals(0, 1000, places=6),
+            "has_rate": st.booleans(),
+        }
+    ),
+    max_size=12,
+)
+
+
+def finished(drawn: dict[str, Any], org_id: int, number: int) -> dict[str, Any]:
+    """A whole row of `token_usage` of the drawn values."""
+    row = dict(drawn)
+    usd, has_rate = row["cost_usd"], row.pop("has_rate")
+    return row | {
+        "org_id": org_id,
+        "request_id": f"request {number}",
+        "total_tokens": row["prompt_tokens"] + row["completion_tokens"],
+        **dict.fromkeys(("cached_tokens", "cache_write_tokens", "reasoning_tokens"), number),
+        "cost_rub": usd * 80 if usd is not None and has_rate else None,
+        "usd_rub_rate": Decimal(80) if has_rate else None,
+        "price_source": "test" if usd is not None else "unpriced:test",
+        **dict.fromkeys(("content_id", "workflow_id")),
+        **dict.fromkeys(("endpoint", "platform", "content_type", "task_type", "error_code"), ""),
+        **{name: {} for name in ("usage", "request_metadata", "response_metadata")},
+        "execution_time_ms": 5,
+        "created_at": factories.NOON,
+        "recorded_at": factories.NOON,
+    }
+
+
+@pytest.mark.django_db
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(drawn=records)
+def test_roll_up_equals_group_by(drawn: list[dict[str, Any]]) -> None:
+    org = factories.organization()
+    rows = [finished(one, org.pk, number) for number, one in enumerate(drawn)]
+    ledger.enter(rows)
+    in_hand = [tuple(row[name] for name in (*rollup.KEY, *MEASURES)) for row in rollup.roll_up(rows)]
+    assert sorted(in_hand) == in_hand
+    in_sql: list[tuple[Any, ...]] = []
+    with connection.cursor() as cursor:
+        for grain in GRAINS:
+            cursor.execute(rollup.select_sql(grain, "org_id = %s"), [org.pk])
+            in_sql += cursor.fetchall()
+
+    def comparable(row: tuple[Any, ...]) -> tuple[Any, ...]:
+        # SQLite answers dates as text and amounts as floats.
+        return tuple(str(value) for value in row[:8]) + tuple(round(Decimal(str(value)), 4) for value in row[8:])
+
+    assert sorted(map(comparable, in_sql)) == sorted(map(comparable, in_hand))
+
+
+def test_every_grain_keeps_known_dimensions_and_the_cube_keeps_all() -> None:
+    assert all(set(kept) <= set(DIMENSIONS) for kept in GRAINS.values())
+    assert GRAINS["cube"] == DIMENSIONS
+    assert GRAINS["total"] == ()
