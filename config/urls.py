@@ -1,9 +1,12 @@
 """Every address of the service."""
 
 from django.contrib import admin
-from django.urls import include, path
+from django.urls import include, path, re_path
+
+from usage_billing.health import healthz
 
 urlpatterns = [
+    re_path(r"^healthz/?$", healthz, name="healthz"),
     path("api/", include("usage_billing.api.urls")),
     path("", include("usage_billing.page_urls")),
     path("superadmin/", admin.site.urls),
