@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -13,6 +14,8 @@ from usage_billing.recording.event import Status
 NO_USAGE = msgspec.Raw(b"null")
 
 _USAGE_OBJECT = re.compile(rb'"usage"\s*:\s*\{')
+
+T = TypeVar("T")
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -26,6 +29,31 @@ class Answer(msgspec.Struct, frozen=True):
     context: dict[str, str] = {}
 
 
+def decoder(type_: type[T]) -> Callable[[bytes], T]:
+    """A function that reads `type_` from JSON. It raises `msgspec.DecodeError` for all that can be wrong with that."""
+    decode = msgspec.json.Decoder(type_).decode
+
+    def read(body: bytes) -> T:
+        try:
+            return decode(body)
+        except msgspec.ValidationError:
+            raise
+        except RecursionError as error:
+            raise msgspec.DecodeError("nested too deeply") from error
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return decode(_well_formed(body))
+
+    return read
+
+
+def _well_formed(body: bytes) -> bytes:
+    """The same JSON without what the SDKs, that is Python, can read and msgspec cannot: half an emoji (`\\ud83d`)."""
+    try:
+        return json.dumps(json.loads(bytes(body)), ensure_ascii=False).encode("utf-8", "replace")
+    except (ValueError, RecursionError) as error:
+        raise msgspec.DecodeError(str(error)) from error
+
+
 def text(value: Any) -> str:
     """The value if it is text; providers that answer otherwise must not stop the record."""
     return value if isinstance(value, str) else ""
@@ -34,6 +62,18 @@ def text(value: Any) -> str:
 def has_usage(raw: msgspec.Raw) -> bool:
     """Whether a block came at all (`null` is none)."""
     return bytes(raw).lstrip().startswith(b"{")
+
+
+def usage_block(raw: msgspec.Raw) -> msgspec.Raw:
+    """The block if one came. Raises `msgspec.DecodeError` for one that the ledger could not read: nobody has, yet."""
+    if not has_usage(raw):
+        return NO_USAGE
+    _decode_usage(raw)
+    return raw
+
+
+_decode_usage = decoder(dict[str, Any])
+_decode_raw = decoder(msgspec.Raw)
 
 
 def payloads(lines: Iterable[bytes]) -> list[bytes]:
@@ -49,7 +89,7 @@ def payloads(lines: Iterable[bytes]) -> list[bytes]:
 
 def _is_json(payload: bytes) -> bool:
     try:
-        msgspec.json.decode(payload, type=msgspec.Raw)
+        _decode_raw(payload)
     except msgspec.DecodeError:
         return False
     return True

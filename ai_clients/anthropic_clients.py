@@ -7,7 +7,8 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import anthropic
-from anthropic.lib.credentials import default_credentials
+from anthropic import NOT_GIVEN, NotGiven
+from anthropic.lib.credentials import CredentialResult, default_credentials
 
 from ai_clients.connection import with_simulator
 from ai_clients.transport import record_calls
@@ -25,33 +26,73 @@ else:
 
         @functools.wraps(anthropic.Anthropic.__init__)
         def __init__(self, **options: Any) -> None:
-            super().__init__(**_with_found_credentials(with_simulator("Anthropic", options)))
+            options = with_simulator("Anthropic", options)
+            found = _found_credentials(options)
+            super().__init__(**_with(found, options))
+            _note(found, self, options)
             record_calls(self._client)
+
+        @functools.wraps(anthropic.Anthropic.copy)
+        def copy(self, **options: Any) -> Anthropic:
+            return super().copy(**_with_inherited_credentials(self, options))
+
+        with_options = copy
 
     class AsyncAnthropic(anthropic.AsyncAnthropic):
         """`anthropic.AsyncAnthropic`; every call is recorded."""
 
         @functools.wraps(anthropic.AsyncAnthropic.__init__)
         def __init__(self, **options: Any) -> None:
-            super().__init__(**_with_found_credentials(with_simulator("Anthropic", options)))
+            options = with_simulator("Anthropic", options)
+            found = _found_credentials(options)
+            super().__init__(**_with(found, options))
+            _note(found, self, options)
             record_calls(self._client)
 
+        @functools.wraps(anthropic.AsyncAnthropic.copy)
+        def copy(self, **options: Any) -> AsyncAnthropic:
+            return super().copy(**_with_inherited_credentials(self, options))
 
-def _with_found_credentials(options: dict[str, Any]) -> dict[str, Any]:
-    """The options with the profile or federated identity of this machine, where the official class would find one.
+        with_options = copy
 
-    It looks for those only when its type is exactly its own, so that a sub-class has to look itself.
-    """
-    if any(options.get(name) is not None for name in CREDENTIALS):
+
+# The official class looks for the profile or federated identity of this machine, and hands one on to its copies, only
+# when its type is exactly its own. So a sub-class has to do both itself.
+
+
+def _found_credentials(options: dict[str, Any]) -> CredentialResult | None:
+    """What the official class would find where no option says who calls."""
+    # The official constructor finds a key or token of the environment in a sub-class too.
+    if any(options.get(name) is not None for name in CREDENTIALS) or os.environ.get("ANTHROPIC_AUTH_TOKEN"):
+        return None
+    return default_credentials(base_url=str(_base_url(options) or "https://api.anthropic.com"))
+
+
+def _with(found: CredentialResult | None, options: dict[str, Any]) -> dict[str, Any]:
+    if found is None:
         return options
-    base_url = options.get("base_url") or os.environ.get("ANTHROPIC_BASE_URL")
-    # None where ANTHROPIC_API_KEY is set: that one the official constructor finds in a sub-class too.
-    found = default_credentials(base_url=str(base_url or "https://api.anthropic.com"))
-    if found is None or os.environ.get("ANTHROPIC_AUTH_TOKEN"):
+    return {**options, "credentials": found.provider, "base_url": _base_url(options) or found.base_url}
+
+
+def _note(found: CredentialResult | None, client: Any, options: dict[str, Any]) -> None:
+    """The headers and the address belong to the credentials: a copy with others leaves both behind."""
+    if found is not None:
+        client._credential_headers = found.extra_headers
+        client._unchosen_base_url = None if _base_url(options) else client.base_url
+
+
+def _with_inherited_credentials(client: Any, options: dict[str, Any]) -> dict[str, Any]:
+    """The options of `copy` with the client's own credentials, and the tokens that these have fetched already."""
+    others = any(options.get(name) for name in CREDENTIALS) or not isinstance(
+        options.get("credentials", NOT_GIVEN), NotGiven
+    )
+    if others or client.credentials is None or client.api_key is not None or client.auth_token is not None:
         return options
-    return {
-        **options,
-        "credentials": found.provider,
-        "base_url": base_url or found.base_url,
-        "default_headers": {**found.extra_headers, **(options.get("default_headers") or {})},
-    }
+    inherited = {"credentials": client.credentials}
+    if options.get("base_url") is None:
+        inherited["_token_cache"] = client._token_cache  # tokens are valid where they were fetched
+    return {**options, "_extra_kwargs": {**inherited, **options.get("_extra_kwargs", {})}}
+
+
+def _base_url(options: dict[str, Any]) -> Any:
+    return options.get("base_url") or os.environ.get("ANTHROPIC_BASE_URL")

@@ -7,11 +7,12 @@ from typing import Any
 
 import msgspec
 
-from ai_clients.answer import NO_USAGE, Answer, has_usage, text
+from ai_clients.answer import NO_USAGE, Answer, decoder, has_usage, text, usage_block
 from usage_billing.recording.event import Flavour
 
-FLAVOURS: dict[str, Flavour] = {"/messages": "messages"}
-"""End of the path → API. `/messages/count_tokens` and `/messages/batches` are not among them: they bill nothing."""
+FLAVOURS: dict[str, Flavour] = {"/v1/messages": "messages"}
+"""End of the path → API. `/v1/messages/count_tokens` and `/v1/messages/batches` are not among them: they bill nothing.
+Nor is OpenAI's `/threads/…/messages`."""
 
 
 class _Message(msgspec.Struct):
@@ -27,16 +28,15 @@ class _Event(msgspec.Struct):
     error: Any = None
 
 
-_decode_message = msgspec.json.Decoder(_Message).decode
-_decode_event = msgspec.json.Decoder(_Event).decode
+_decode_message = decoder(_Message)
+_decode_event = decoder(_Event)
+_decode_usage = decoder(dict[str, Any])
 
 
 def read_body(_flavour: Flavour, body: bytes) -> Answer:
     """The answer of a plain body. Raises `msgspec.DecodeError` if it is not a JSON object."""
     message = _decode_message(body)
-    return Answer(
-        id=text(message.id), model=text(message.model), usage=message.usage if has_usage(message.usage) else NO_USAGE
-    )
+    return Answer(id=text(message.id), model=text(message.model), usage=usage_block(message.usage))
 
 
 def read_stream(_flavour: Flavour, events: Sequence[bytes]) -> Answer:
@@ -74,5 +74,5 @@ def error_code(error: Any) -> str:
 
 def _known(raw: msgspec.Raw) -> dict[str, Any]:
     """The fields of a usage block that say something."""
-    fields = msgspec.json.decode(raw) if has_usage(raw) else {}
+    fields = _decode_usage(raw) if has_usage(raw) else {}
     return {name: value for name, value in fields.items() if value is not None}

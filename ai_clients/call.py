@@ -12,7 +12,7 @@ import httpx2
 import msgspec
 
 from ai_clients import anthropic_usage, openai_usage
-from ai_clients.answer import Answer, payloads, text
+from ai_clients.answer import Answer, decoder, payloads, text
 from ai_clients.transcript import Transcript
 from usage_billing.recording import Event, current_attribution, lost, record
 from usage_billing.recording.event import Flavour
@@ -137,8 +137,8 @@ class _Error(msgspec.Struct):
     error: Any = None
 
 
-_decode_model = msgspec.json.Decoder(_Model).decode
-_decode_error = msgspec.json.Decoder(_Error).decode
+_decode_model = decoder(_Model)
+_decode_error = decoder(_Error)
 
 
 def _error_in(body: bytes) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from ai_clients.answer import NO_USAGE, Answer, has_usage, names_usage, text
+from ai_clients.answer import NO_USAGE, Answer, decoder, names_usage, text, usage_block
 from usage_billing.recording.event import Flavour, Status
 
 FLAVOURS: dict[str, Flavour] = {
@@ -49,8 +49,8 @@ class _Event(msgspec.Struct):
     code: Any = None
 
 
-_decode_body = msgspec.json.Decoder(_Body).decode
-_decode_event = msgspec.json.Decoder(_Event).decode
+_decode_body = decoder(_Body)
+_decode_event = decoder(_Event)
 
 
 def read_body(flavour: Flavour, body: bytes) -> Answer:
@@ -96,7 +96,7 @@ def _answer(body: _Body, flavour: Flavour) -> Answer:
     return Answer(
         id=text(body.id),
         model=text(body.model),
-        usage=body.usage if has_usage(body.usage) else NO_USAGE,
+        usage=usage_block(body.usage),
         status=status,
         error_code=error_code(body.error),
         context={"service_tier": body.service_tier} if text(body.service_tier) else {},

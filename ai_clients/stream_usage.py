@@ -13,12 +13,16 @@ from typing import Any
 import httpx2
 import msgspec
 
-from ai_clients.answer import NO_USAGE, has_usage
+from ai_clients.answer import NO_USAGE, decoder, has_usage
 
-_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_fields = decoder(dict[str, msgspec.Raw])
 _TRUE = msgspec.Raw(b"true")
 
+_SIGNATURES = ("x-amz-content-sha256", "content-digest", "digest", "content-md5")
+"""Headers that vouch for the body as it is (OpenAI's Bedrock provider signs it): such a request must not be changed."""
+
 _EVENT_END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
+_NULL_USAGE_END = b',"usage":null}\n\n'
 _NULL_USAGE = re.compile(rb',\s*"usage"\s*:\s*null')
 
 
@@ -26,7 +30,7 @@ def asking(request: httpx2.Request) -> httpx2.Request | None:
     """The request with `include_usage`, all else as the caller wrote it; None where it streams not, or asks already."""
     try:
         body = request.content
-        if b'"stream"' not in body:
+        if b'"stream"' not in body or any(name in request.headers for name in _SIGNATURES):
             return None
         fields = _fields(body)
     except (httpx2.RequestNotRead, msgspec.DecodeError):
@@ -52,7 +56,7 @@ class _Chunk(msgspec.Struct):
     usage: msgspec.Raw = NO_USAGE
 
 
-_decode_chunk = msgspec.json.Decoder(_Chunk).decode
+_decode_chunk = decoder(_Chunk)
 
 
 class Hider:
@@ -75,24 +79,24 @@ class Hider:
             self._rest, data = data[end:], data[:end]
         else:
             self._rest = b""
-        if b'"usage"' not in data:
-            return data
-        data = _NULL_USAGE.sub(b"", data)
-        return self._without_usage_chunk(data) if b'"usage"' in data else data
+        return _visible(data)
 
     def flush(self) -> bytes:
-        """What is left when the stream has ended inside an event."""
-        return self._rest
+        """What is left when the stream has ended inside an event, or with one that nothing ends."""
+        rest, self._rest = self._rest, b""
+        return _visible(rest)
 
-    @staticmethod
-    def _without_usage_chunk(data: bytes) -> bytes:
-        kept, start = [], 0
-        for match in _EVENT_END.finditer(data):
-            event = data[start : match.end()]
-            start = match.end()
-            if not _is_usage_chunk(event):
-                kept.append(event)
-        return b"".join(kept)
+
+def _visible(data: bytes) -> bytes:
+    """The events without the null usage in each and without the usage chunk."""
+    if b'"usage"' not in data:
+        return data
+    data = _NULL_USAGE.sub(b"", data)
+    if b'"usage"' not in data:
+        return data
+    ends = [match.end() for match in _EVENT_END.finditer(data)]
+    events = (data[start:end] for start, end in zip([0, *ends], [*ends, len(data)], strict=True))
+    return b"".join(event for event in events if not _is_usage_chunk(event))
 
 
 def _is_usage_chunk(event: bytes) -> bool:

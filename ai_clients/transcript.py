@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from ai_clients.answer import names_usage
+
 COMPACT_AFTER = 512
 """Network chunks of a stream after which those events are dropped that cannot say anything about usage."""
 
 _TELLING = (
-    b'"usage"',
     b"response.completed",
     b"response.incomplete",
     b"response.failed",
@@ -46,7 +47,11 @@ class Transcript:
         for line in complete:
             line = line.strip()
             # The first event names the model and the id, whatever else it says.
-            if line.startswith(b"data:") and (first or any(word in line for word in _TELLING)):
+            if line.startswith(b"data:") and (first or _is_telling(line)):
                 self._lines.append(line)
                 first = False
         self._chunks = [rest]
+
+
+def _is_telling(line: bytes) -> bool:
+    return names_usage(line) or any(word in line for word in _TELLING)

@@ -6,6 +6,7 @@ answer passes through as it is; `Call.finish` runs when its body has been read o
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Iterator
 from types import TracebackType
 from typing import Any
@@ -16,6 +17,8 @@ from ai_clients import stream_usage
 from ai_clients.call import Call, flavour_of
 from usage_billing.recording import lost
 
+logger = logging.getLogger(__name__)
+
 REFUSALS = (400, 422)
 
 _refusing_origins: set[tuple[bytes, bytes, int | None]] = set()
@@ -24,6 +27,14 @@ _refusing_origins: set[tuple[bytes, bytes, int | None]] = set()
 
 def record_calls(client: httpx2.Client | httpx2.AsyncClient) -> None:
     """Let `client` record the AI calls that are sent through it. Doing it again changes nothing."""
+    if not isinstance(client, httpx2.Client | httpx2.AsyncClient):
+        # The OpenAI SDK still takes a client of the older `httpx`, whose transports are of another kind.
+        logger.error(
+            "The calls of this client are not recorded: its http_client is a %s.%s; pass one of httpx2.",
+            type(client).__module__,
+            type(client).__qualname__,
+        )
+        return
     wrap: Any = _wrapped if isinstance(client, httpx2.Client) else _wrapped_async
     client._transport = wrap(client._transport)
     mounts: Any = client._mounts
@@ -50,11 +61,12 @@ class RecordingTransport(httpx2.BaseTransport):
         if call is None:
             return response
         if sent is not request and response.status_code in REFUSALS:
-            body = b"".join(response.iter_raw())
+            body = response.read()
             if b"stream_options" in body:
-                _refusing_origins.add(_origin(request))
-                return self.handle_request(request)
-            response = _unread(response, body)
+                sent, response = request, self._inner.handle_request(request)
+                _note_refusal(request, response)
+            else:
+                response = _unread(response, body)
         return _watched(response, call, hide=sent is not request, stream=ObservedStream)
 
     def __enter__(self) -> RecordingTransport:
@@ -85,11 +97,12 @@ class AsyncRecordingTransport(httpx2.AsyncBaseTransport):
         if call is None:
             return response
         if sent is not request and response.status_code in REFUSALS:
-            body = b"".join([chunk async for chunk in response.aiter_raw()])
+            body = await response.aread()
             if b"stream_options" in body:
-                _refusing_origins.add(_origin(request))
-                return await self.handle_async_request(request)
-            response = _unread(response, body)
+                sent, response = request, await self._inner.handle_async_request(request)
+                _note_refusal(request, response)
+            else:
+                response = _unread(response, body)
         return _watched(response, call, hide=sent is not request, stream=AsyncObservedStream)
 
     async def __aenter__(self) -> AsyncRecordingTransport:
@@ -130,12 +143,18 @@ class ObservedStream(_Observed, httpx2.SyncByteStream):
 
     def __iter__(self) -> Iterator[bytes]:
         take, hider = self._call.transcript.take, self._hider
-        for chunk in self._stream if self._decoded is None else self._decoded.iter_bytes():
-            take(chunk)
-            if hider is None:
-                yield chunk
-            elif visible := hider.feed(chunk):
-                yield visible
+        try:
+            for chunk in self._stream if self._decoded is None else self._decoded.iter_bytes():
+                take(chunk)
+                if hider is None:
+                    yield chunk
+                elif visible := hider.feed(chunk):
+                    yield visible
+        except Exception:
+            # Cut by the network: the caller gets what came of the last event, as it does without us, then the error.
+            if hider is not None and (rest := hider.flush()):
+                yield rest
+            raise
         if hider is not None and (rest := hider.flush()):
             yield rest
         self._call.ended = True
@@ -152,12 +171,18 @@ class AsyncObservedStream(_Observed, httpx2.AsyncByteStream):
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         take, hider = self._call.transcript.take, self._hider
-        async for chunk in self._stream if self._decoded is None else self._decoded.aiter_bytes():
-            take(chunk)
-            if hider is None:
-                yield chunk
-            elif visible := hider.feed(chunk):
-                yield visible
+        try:
+            async for chunk in self._stream if self._decoded is None else self._decoded.aiter_bytes():
+                take(chunk)
+                if hider is None:
+                    yield chunk
+                elif visible := hider.feed(chunk):
+                    yield visible
+        except Exception:
+            # Cut by the network: the caller gets what came of the last event, as it does without us, then the error.
+            if hider is not None and (rest := hider.flush()):
+                yield rest
+            raise
         if hider is not None and (rest := hider.flush()):
             yield rest
         self._call.ended = True
@@ -190,8 +215,10 @@ def _watched(response: httpx2.Response, call: Call, *, hide: bool, stream: type[
     """The response, its body noted on the way. Without what `hide` says came only because we asked."""
     if 300 <= response.status_code < 400:
         return response  # a redirect; the answer comes from where it leads
-    body, decoded = response.stream, None
     hide = hide and response.headers.get("content-type", "").startswith("text/event-stream")
+    if hasattr(response, "_content"):
+        return _read_already(response, call, hide=hide)
+    body, decoded = response.stream, None
     if hide:
         # Asked for as it is; what a server compresses all the same is decoded here, for there is a part to take out.
         encoding = response.headers.pop("content-encoding", None)
@@ -202,11 +229,44 @@ def _watched(response: httpx2.Response, call: Call, *, hide: bool, stream: type[
     return response
 
 
+def _read_already(response: httpx2.Response, call: Call, *, hide: bool) -> httpx2.Response:
+    """The response of a transport that has read its body: to log it, from a cache, in a test. Recorded at once."""
+    body = response.content
+    call.answered(response)
+    call.transcript.take(body)
+    call.ended = True
+    call.finish()
+    if not hide:
+        return response
+    hider = stream_usage.Hider()
+    visible = hider.feed(body) + hider.flush()
+    return httpx2.Response(
+        response.status_code, headers=_of_plain_body(response), content=visible, extensions=response.extensions
+    )
+
+
 def _unread(response: httpx2.Response, body: bytes) -> httpx2.Response:
     """The response as it was before its body was read."""
     return httpx2.Response(
-        response.status_code, headers=response.headers, stream=httpx2.ByteStream(body), extensions=response.extensions
+        response.status_code,
+        headers=_of_plain_body(response),
+        stream=httpx2.ByteStream(body),
+        extensions=response.extensions,
     )
+
+
+def _of_plain_body(response: httpx2.Response) -> httpx2.Headers:
+    """The response's headers, for its body without the compression."""
+    headers = response.headers.copy()
+    if headers.pop("content-encoding", None):
+        headers.pop("content-length", None)
+    return headers
+
+
+def _note_refusal(request: httpx2.Request, response: httpx2.Response) -> None:
+    """Ask this host no more if it takes the caller's own request. If it does not, it is that request which is wrong."""
+    if response.is_success:
+        _refusing_origins.add(_origin(request))
 
 
 def _origin(request: httpx2.Request) -> tuple[bytes, bytes, int | None]:

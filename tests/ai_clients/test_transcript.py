@@ -1,0 +1,108 @@
+"""What is kept of a body that goes by, and what of a long stream is let go."""
+
+from __future__ import annotations
+
+import json
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ai_clients import anthropic_usage, openai_usage
+from ai_clients import transcript as transcript_module
+from ai_clients.answer import Answer, payloads
+from ai_clients.transcript import COMPACT_AFTER, Transcript
+from tests.ai_clients.scripted import USAGE, chat_chunk, chat_events, slices, sse
+
+
+def taken(chunks: list[bytes], *, streamed: bool = True) -> Transcript:
+    transcript = Transcript(streamed=streamed)
+    for chunk in chunks:
+        transcript.take(chunk)
+    return transcript
+
+
+def answer(chunks: list[bytes]) -> Answer:
+    return openai_usage.read_stream("chat", payloads(taken(chunks).lines()))
+
+
+def kept_bytes(transcript: Transcript) -> int:
+    return sum(map(len, transcript.lines()))
+
+
+def test_body_is_all_that_came() -> None:
+    assert taken([b"ab", b"", b"c\xff"], streamed=False).body() == b"abc\xff"
+
+
+def test_lines_may_end_in_any_way() -> None:
+    assert taken([b"a\r", b"\nb\nc\rd"]).lines() == [b"a", b"b", b"c", b"d"]
+
+
+def test_body_of_a_plain_answer_is_never_compacted() -> None:
+    chunks = [b'{"a":\n'] * (COMPACT_AFTER * 2)
+    assert taken(chunks, streamed=False).body() == b"".join(chunks)
+
+
+@pytest.mark.parametrize("asked", [True, False], ids=["null usage in each chunk", "no usage"])
+def test_long_stream_lets_go_of_what_tells_nothing(asked: bool) -> None:
+    null = {"usage": None} if asked else {}
+    chunks = sse(*(chat_chunk("word " * 20, **null) for _ in range(COMPACT_AFTER * 3)))
+    transcript = taken([*chunks, *sse(chat_chunk(None, usage=USAGE), "[DONE]")])
+    assert kept_bytes(transcript) < sum(map(len, chunks)) // 100
+    read = openai_usage.read_stream("chat", payloads(transcript.lines()))
+    assert (read.id, read.model, read.status) == (chat_chunk()["id"], chat_chunk()["model"], "succeeded")
+    assert json.loads(bytes(read.usage)) == USAGE
+
+
+def test_long_stream_keeps_the_first_event_and_the_error() -> None:
+    chunks = sse(*(chat_chunk("word") for _ in range(COMPACT_AFTER)), {"error": {"code": "server_error"}})
+    read = answer([*chunks, *sse(*(chat_chunk("word") for _ in range(COMPACT_AFTER)))])
+    assert (read.id, read.status, read.error_code) == (chat_chunk()["id"], "aborted", "server_error")
+
+
+def test_long_stream_keeps_what_anthropic_tells() -> None:
+    start = {"type": "message_start", "message": {"id": "m", "model": "c", "usage": {"input_tokens": 5}}}
+    text = {"type": "content_block_delta", "delta": {"type": "text_delta", "text": "x" * 50}}
+    delta = {"type": "message_delta", "usage": {"output_tokens": 9}}
+    events = sse(start, *([text] * COMPACT_AFTER * 2), delta, {"type": "message_stop"}, names=True)
+    transcript = taken(events)
+    read = anthropic_usage.read_stream("messages", payloads(transcript.lines()))
+    assert (read.id, json.loads(bytes(read.usage))) == ("m", {"input_tokens": 5, "output_tokens": 9})
+    assert kept_bytes(transcript) < COMPACT_AFTER * 3
+
+
+def test_huge_event_in_small_chunks_is_whole() -> None:
+    huge = sse(chat_chunk("y" * 200_000), chat_chunk(None, usage=USAGE), "[DONE]")
+    assert json.loads(bytes(answer(slices(b"".join(huge), 100)).usage)) == USAGE
+
+
+EVENTS = st.lists(
+    st.sampled_from(
+        [
+            *chat_events(asked=True),
+            *chat_events(asked=False, end="\r\n"),
+            *sse({"error": {"code": "c"}}, {"type": "response.completed", "response": {"usage": {"a": 1}}}),
+            b": comment\n\n",
+            b"event: x\ndata: 1\n\n",
+        ]
+    ),
+    max_size=8,
+)
+
+
+@given(events=EVENTS, size=st.integers(1, 60), cut=st.integers(0, 200), compact_after=st.integers(1, 5))
+@settings(max_examples=200)
+def test_slicing_and_compaction_do_not_change_the_answer(
+    events: list[bytes], size: int, cut: int, compact_after: int
+) -> None:
+    # The first event of every stream is an object; it names the model and the id.
+    body = b"".join([*chat_events(asked=False)[:1], *events])
+    body = body[: max(0, len(body) - cut)]
+    whole = openai_usage.read_stream("chat", payloads(body.splitlines()))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(transcript_module, "COMPACT_AFTER", compact_after)
+        sliced = answer(slices(body, size))
+    # Raw blocks are equal only if they are the same object: compare what is in them.
+    assert bytes(sliced.usage) == bytes(whole.usage)
+    assert sliced == msgspec.structs.replace(whole, usage=sliced.usage)
