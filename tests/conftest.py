@@ -36,6 +36,7 @@ def outbox(settings: Settings, tmp_path: Path) -> Iterator[Outbox]:
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     recorder.outbox.cache_clear()
     recorder._losses.clear()
+    recorder._logged.clear()
     yield recorder.outbox()
     recorder.outbox().close()
     recorder.outbox.cache_clear()

@@ -148,6 +148,8 @@ os.register_at_fork(after_in_child=_forget_thread)
 
 
 def _run() -> None:
+    from usage_billing.recording.recorder import write_what_waits
+
     # A connection of its own: an append must not wait for the drain's reading and deleting.
     outbox = Outbox(settings.USAGE_OUTBOX_PATH)
     pause = GATHER_S
@@ -155,6 +157,7 @@ def _run() -> None:
         _something_to_do.wait(IDLE_S)
         time.sleep(pause)
         _something_to_do.clear()
+        write_what_waits()
         try:
             with exclusively(outbox.path):
                 drain_all(outbox)

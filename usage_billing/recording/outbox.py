@@ -43,6 +43,22 @@ class Backlog:
     lost: int
 
 
+class _Thread(threading.local):
+    inside = False
+
+
+_this_thread = _Thread()
+
+
+def is_in_use_here() -> bool:
+    """Whether this very thread is inside an outbox now.
+
+    The garbage collector may run at any point and close a stream that nobody read; the event of that call must not be
+    appended in the middle of another one's append, nor of the drain's transaction.
+    """
+    return _this_thread.inside
+
+
 class Outbox:
     """The file at `path`. Each process, and each child after a fork, opens it anew at its first use."""
 
@@ -57,13 +73,13 @@ class Outbox:
 
     def append(self, body: bytes) -> None:
         """Keep `body` safe from the death of this process. Raises `sqlite3.Error` or `OSError` if it cannot."""
-        with self._lock:
-            self._open().execute("INSERT INTO event (body, written_at) VALUES (?, ?)", (body, time.time()))
+        with self._connected() as connection:
+            connection.execute("INSERT INTO event (body, written_at) VALUES (?, ?)", (body, time.time()))
 
     def read(self, limit: int) -> list[tuple[int, bytes]]:
         """The oldest events, at most `limit`, as (id, body)."""
-        with self._lock:
-            return self._open().execute("SELECT id, body FROM event ORDER BY id LIMIT ?", (limit,)).fetchall()
+        with self._connected() as connection:
+            return connection.execute("SELECT id, body FROM event ORDER BY id LIMIT ?", (limit,)).fetchall()
 
     def delete(self, ids: Sequence[int]) -> None:
         """Forget events that the ledger has committed."""
@@ -96,15 +112,11 @@ class Outbox:
             )
 
     def backlog(self) -> Backlog:
-        with self._lock:
-            row = (
-                self._open()
-                .execute(
-                    "SELECT count(*), min(written_at), (SELECT count(*) FROM set_aside),"
-                    " (SELECT coalesce(sum(events), 0) FROM loss) FROM event"
-                )
-                .fetchone()
-            )
+        with self._connected() as connection:
+            row = connection.execute(
+                "SELECT count(*), min(written_at), (SELECT count(*) FROM set_aside),"
+                " (SELECT coalesce(sum(events), 0) FROM loss) FROM event"
+            ).fetchone()
         return Backlog(*row)
 
     def checkpoint(self) -> None:
@@ -112,8 +124,7 @@ class Outbox:
 
         Passive, so that no append waits; once the log has grown large, at the price of a short wait, it is cut as well.
         """
-        with self._lock:
-            connection = self._open()
+        with self._connected() as connection:
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
             if os.path.getsize(f"{self.path}-wal") > LARGE_LOG_BYTES:
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
@@ -126,8 +137,7 @@ class Outbox:
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
-            connection = self._open()
+        with self._connected() as connection:
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
@@ -135,6 +145,15 @@ class Outbox:
                 connection.execute("ROLLBACK")
                 raise
             connection.execute("COMMIT")
+
+    @contextlib.contextmanager
+    def _connected(self) -> Iterator[sqlite3.Connection]:
+        _this_thread.inside = True
+        try:
+            with self._lock:
+                yield self._open()
+        finally:
+            _this_thread.inside = False
 
     def _open(self) -> sqlite3.Connection:
         if self._connection is not None and not self._is_in_place():

@@ -7,20 +7,23 @@ import logging
 import os
 import sqlite3
 import threading
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass
 
 from django.conf import settings
 
 from usage_billing.recording import drain
 from usage_billing.recording.event import Event, encode
-from usage_billing.recording.outbox import Backlog, Outbox
+from usage_billing.recording.outbox import Backlog, Outbox, is_in_use_here
 
 logger = logging.getLogger(__name__)
 
-_losses_lock = threading.Lock()
+_lock = threading.RLock()  # re-entrant: the garbage collector may bring a loss while one is being counted
 _losses: Counter[str] = Counter()
 """Losses of this process that the outbox does not know of yet."""
+_logged: set[str] = set()
+_deferred: deque[bytes] = deque()
+"""Events that came while their thread was inside an outbox; appended the moment that it leaves."""
 
 
 @dataclass(frozen=True)
@@ -41,19 +44,28 @@ def outbox() -> Outbox:
 def record(event: Event) -> None:
     """Keep the event until the ledger has it. Whatever goes wrong is counted and logged, never raised."""
     try:
-        outbox().append(encode(event))
-        if _losses:
-            _write_losses()
-        drain.wake()
+        body = encode(event)
+        if is_in_use_here():
+            _deferred.append(body)
+            return
+        outbox().append(body)
+        if _deferred or _losses:
+            write_what_waits()
     except Exception as error:  # noqa: BLE001 - promise 1: the caller's answer must not depend on the recorder
         lost(error)
+    try:
+        drain.wake()
+    except Exception:
+        # The event is safe; a later one, or another process, wakes the drain.
+        logger.exception("The drain thread could not be started.")
 
 
 def lost(error: Exception) -> None:
     """Count a call whose usage could not be kept; the first of each reason goes to the log."""
     reason = f"{type(error).__name__}: {error}"[:200]
-    with _losses_lock:
-        first = reason not in _losses
+    with _lock:
+        first = reason not in _logged
+        _logged.add(reason)
         _losses[reason] += 1
     if first:
         logger.error(
@@ -65,9 +77,29 @@ def lost(error: Exception) -> None:
         )
 
 
+def write_what_waits() -> None:
+    """Append what the garbage collector brought at a bad moment, and let the outbox know what it missed."""
+    while _deferred:
+        try:
+            outbox().append(_deferred.popleft())
+        except IndexError:
+            break  # another thread took the last one
+        except (sqlite3.Error, OSError) as error:
+            lost(error)
+    with _lock:
+        losses = dict(_losses)
+        _losses.clear()
+    if losses:
+        try:
+            outbox().note_losses(losses)
+        except (sqlite3.Error, OSError):
+            with _lock:
+                _losses.update(losses)
+
+
 def health() -> Health:
     """What waits, what was lost by this process or noted by any other, and what is wrong now."""
-    with _losses_lock:
+    with _lock:
         unwritten = _losses.total()
         latest = next(reversed(_losses), "")
     try:
@@ -77,22 +109,10 @@ def health() -> Health:
     return Health(backlog=backlog, lost=unwritten + backlog.lost, error=latest)
 
 
-def _write_losses() -> None:
-    """The outbox takes writes again: let it know what it missed, for all processes to see."""
-    with _losses_lock:
-        losses = dict(_losses)
-        _losses.clear()
-    try:
-        outbox().note_losses(losses)
-    except (sqlite3.Error, OSError):
-        with _losses_lock:
-            _losses.update(losses)
-
-
 def _new_lock() -> None:
     """In a forked child: another thread may have held it."""
-    global _losses_lock
-    _losses_lock = threading.Lock()
+    global _lock
+    _lock = threading.RLock()
 
 
 os.register_at_fork(after_in_child=_new_lock)

@@ -11,6 +11,7 @@ from pytest_django import Settings
 
 from tests.factories import event
 from usage_billing.recording import health, lost, record, recorder
+from usage_billing.recording.event import decode
 from usage_billing.recording.outbox import Backlog, Outbox
 
 
@@ -56,6 +57,58 @@ def test_losses_that_cannot_be_written_down_are_not_forgotten(outbox: Outbox, mo
     monkeypatch.setattr(Outbox, "note_losses", broken)
     record(event())
     assert health().lost == 1
+
+
+def test_an_event_that_the_garbage_collector_brings_inside_an_append_is_kept_too(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A dropped stream is closed by a collection, which may run while its thread is inside the outbox."""
+    open_connection = Outbox._open
+    brought: list[str] = []
+
+    def collecting(self: Outbox) -> sqlite3.Connection:
+        if not brought:
+            brought.append("once")
+            record(event(request_id="brought by the collector"))
+        return open_connection(self)
+
+    monkeypatch.setattr(Outbox, "_open", collecting)
+    record(event(request_id="the caller's own"))
+    ids = [decode(body).request_id for _, body in Outbox(outbox.path).read(10)]
+    assert ids == ["the caller's own", "brought by the collector"]
+    assert health().lost == 0
+
+
+def test_an_event_that_the_garbage_collector_brings_inside_a_drain_is_kept_too(outbox: Outbox) -> None:
+    draining = Outbox(outbox.path)
+    outbox.append(b"old")
+    with draining._transaction():
+        record(event())
+    assert outbox.backlog().events == 1
+    recorder.write_what_waits()
+    assert outbox.backlog().events == 2
+
+
+def test_an_event_that_is_safe_is_not_lost_when_the_drain_cannot_be_woken(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def exiting() -> None:
+        raise RuntimeError("can't start new thread at interpreter shutdown")
+
+    monkeypatch.setattr(recorder.drain, "wake", exiting)
+    record(event())
+    assert (outbox.backlog().events, health().lost) == (1, 0)
+    assert "can't start new thread" in caplog.text
+
+
+def test_a_reason_is_logged_once_also_after_its_losses_are_written_down(
+    outbox: Outbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(3):
+        lost(OSError("no space"))
+        record(event())
+    assert health().lost == 3
+    assert len(caplog.records) == 1
 
 
 def test_health_of_an_outbox_that_cannot_be_opened(settings: Settings, tmp_path: Path) -> None:
