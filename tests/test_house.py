@@ -18,6 +18,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("usage_billing.middleware", "usage_billing.recording.drain", "usage_billing.recording.recorder"),
     ("usage_billing.ledger", "usage_billing.reports", "usage_billing.audit", "usage_billing.demo_data"),
     ("usage_billing.attribution", "usage_billing.rollup", "usage_billing.pricing", "usage_billing.exchange"),
+    ("usage_billing.metering",),
     ("usage_billing.access",),
     ("usage_billing.models",),
 ]

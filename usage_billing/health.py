@@ -14,7 +14,7 @@ from usage_billing import recording
 
 @require_safe
 @never_cache
-def healthz(request: HttpRequest) -> JsonResponse:
+def healthz(_request: HttpRequest) -> JsonResponse:
     """200 while the database answers and the outbox takes events, else 503; with the recorder's state either way.
 
     `backlog`: events that wait; `oldest_s`: for how many seconds the oldest does; `set_aside`, `lost`: events.

@@ -7,20 +7,22 @@ SQLite, PostgreSQL and Citus.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 from django.db import connection, models, transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
-from usage_billing import exchange, pricing, rollup
+from usage_billing import exchange, metering, pricing, rollup
 from usage_billing.attribution import Accounts
 from usage_billing.models import DailyUsage, UsageRecord
 from usage_billing.models.daily_usage import GRAINS, MEASURES
 from usage_billing.models.fields import MONEY_PLACES
-from usage_billing.recording.event import Event
+from usage_billing.recording.event import Event, flavour_of
 
 ROWS_A_STATEMENT = 500
 """SQLite takes at most 32,766 parameters a statement; a record has 33 columns."""
@@ -29,12 +31,20 @@ Row = dict[str, Any]
 
 
 def add(events: Sequence[Event]) -> int:
-    """Enter the calls that are not in the ledger yet. Returns how many were new.
+    """Enter the calls that are not in the ledger yet, and settle those that waited. Returns how many were new.
 
     An event may come any number of times: `(org_id, request_id)` decides, and totals grow by the rows really inserted.
     """
     with transaction.atomic():
-        return enter(_rows(events))
+        answers = [event for event in events if event.settles]
+        inserted = _insert_once(_rows([event for event in events if not event.settles]))
+        settled = [_settle(event) for event in answers]
+        # The answer of a call whose beginning we never saw is a call itself.
+        inserted += _insert_once(
+            _rows([event for event, amended in zip(answers, settled, strict=True) if amended is None])
+        )
+        _add_to_totals(inserted, [amended for amended in settled if amended is not None])
+    return len(inserted)
 
 
 def enter(rows: Sequence[Row]) -> int:
@@ -42,16 +52,93 @@ def enter(rows: Sequence[Row]) -> int:
 
     Returns how many were new. For rows that are costed already; `add` is the way for calls.
     """
+    with transaction.atomic():
+        inserted = _insert_once(rows)
+        _add_to_totals(inserted, [])
+    return len(inserted)
+
+
+def amend(ids: Sequence[int], change: Callable[[Row], Row]) -> list[Amendment]:
+    """Let `change` give records other values, and their totals with them, in one transaction. Returns what changed.
+
+    The records are locked meanwhile; `change` gets each as it is and returns it as it is to be.
+    """
+    with transaction.atomic():
+        amendments = [
+            Amendment(before=before, after=after)
+            for before in _locked(pk__in=ids)
+            if (after := change(dict(before))) != before
+        ]
+        for amendment in amendments:
+            _update(amendment)
+        _add_to_totals([], amendments)
+    return amendments
+
+
+@dataclass(frozen=True)
+class Amendment:
+    """A record as it was and as it is now, each column → value with the `id`."""
+
+    before: Row
+    after: Row
+
+
+def _settle(event: Event) -> Amendment | None:
+    """The answer of a call that waits: entered with it, whoever fetched it. None if there is no such call.
+
+    An answer that comes again finds the call settled, and changes nothing.
+    """
+    known = sorted(_locked(request_id=event.request_id), key=lambda row: row["status"] != "pending")
+    if not known:
+        return None
+    before = known[0]
+    if before["status"] != "pending":
+        return Amendment(before, before)
+    answered = _placed(event, Accounts([event.attribution]), timezone.now())
+    taken = ("ai_model", "usage", "status", "error_code", "response_metadata", "recorded_at")
+    lasted = max(0, round((event.started_at - before["created_at"].timestamp()) * 1000) + event.duration_ms)
+    after = cost({**before, **{name: answered[name] for name in taken}, "execution_time_ms": lasted})
+    amendment = Amendment(before, after)
+    _update(amendment)
+    return amendment
+
+
+def _insert_once(rows: Sequence[Row]) -> list[Row]:
+    """Insert what is not there yet; returns those rows."""
     first_of_each = {(row["org_id"], row["request_id"]): row for row in reversed(rows)}
     in_order = [first_of_each[key] for key in sorted(first_of_each)]
-    with transaction.atomic(savepoint=False), connection.cursor() as cursor:
-        inserted: list[Row] = []
+    inserted: list[Row] = []
+    with connection.cursor() as cursor:
         for some in _slices(in_order):
             cursor.execute(*_insert(UsageRecord, COLUMNS, some, _ONCE))
             inserted += [first_of_each[key] for key in cursor.fetchall()]
-        for some in _slices(rollup.roll_up(inserted)):
+    return inserted
+
+
+def _add_to_totals(inserted: Sequence[Row], amendments: Sequence[Amendment]) -> None:
+    """One sorted upsert for all: writers that took the totals in another order could deadlock."""
+    changed = [amendment for amendment in amendments if amendment.after != amendment.before]
+    gained = rollup.roll_up([*inserted, *(amendment.after for amendment in changed)])
+    lost = rollup.roll_up(amendment.before for amendment in changed)
+    rows = rollup.difference(gained, lost)
+    with connection.cursor() as cursor:
+        for some in _slices(rows):
             cursor.execute(*_insert(DailyUsage, DAILY_COLUMNS, some, _ADD_TO_TOTALS))
-    return len(inserted)
+        if days := {row["usage_date"] for row in lost}:
+            # A call that moved to another key may have left one of no calls at all.
+            DailyUsage.objects.filter(usage_date__in=days, requests_count=0).delete()
+
+
+def _locked(**lookup: Any) -> QuerySet[UsageRecord, Row]:
+    """Records as rows, held until the transaction ends; in the order of their ids, so that lockers cannot deadlock."""
+    records: QuerySet[UsageRecord, Row] = UsageRecord.objects.filter(**lookup).order_by("pk").values("id", *COLUMNS)
+    return records.select_for_update() if connection.features.has_select_for_update else records
+
+
+def _update(amendment: Amendment) -> None:
+    changed = {name: value for name, value in amendment.after.items() if value != amendment.before[name]}
+    if changed:
+        UsageRecord.objects.filter(pk=amendment.before["id"], org_id=amendment.before["org_id"]).update(**changed)
 
 
 def rebuild_day(day: date, org_id: int | None = None) -> None:
@@ -78,25 +165,16 @@ def _rows(events: Sequence[Event]) -> list[Row]:
     recorded_at = timezone.now()
     placed = [_placed(event, accounts, recorded_at) for event in events]
     rates = exchange.rates_on({row["usage_date"] for row in placed})
-    for row in placed:
-        rate = rates[row["usage_date"]]
-        row["usd_rub_rate"] = rate
-        row["cost_rub"] = _to_rub(row["cost_usd"], rate)
-    return placed
+    return [cost(row | {"usd_rub_rate": rates[row["usage_date"]]}) for row in placed]
 
 
 def _placed(event: Event, accounts: Accounts, recorded_at: datetime) -> Row:
-    """One call as a row, but for the roubles."""
+    """One call as a row, but for its cost."""
     given = event.attribution
     org = accounts.org(given)
     created_at = datetime.fromtimestamp(event.started_at, tz=UTC)
     address = urlsplit(event.url)
-    provider = pricing.provider_of(f"{address.scheme}://{address.netloc}", event.flavour)
-    block = pricing.decode_usage(event.usage)
-    usage = pricing.read_usage(event.flavour, block)
-    tokens = pricing.tokens_of(usage, block)
-    context = pricing.context_of(event.context, block)
-    price = _price(event, provider, usage, context, created_at)
+    origin = f"{address.scheme}://{address.netloc}"
     return {
         "org_id": org.pk,
         "user_id": accounts.user_id(given),
@@ -108,38 +186,79 @@ def _placed(event: Event, accounts: Accounts, recorded_at: datetime) -> Row:
         },
         "request_id": _text(event.request_id, "request_id"),
         "endpoint": _text(address.path, "endpoint"),
-        "ai_provider": _text(provider, "ai_provider"),
+        "ai_provider": _text(pricing.provider_of(origin, event.flavour), "ai_provider"),
         "ai_model": _text(event.model, "ai_model"),
-        "prompt_tokens": tokens.prompt,
-        "completion_tokens": tokens.completion,
-        "total_tokens": tokens.prompt + tokens.completion,
-        "cached_tokens": tokens.cached,
-        "cache_write_tokens": tokens.cache_write,
-        "reasoning_tokens": tokens.reasoning,
-        "usage": _storable(pricing.compact(block)),
-        "cost_usd": price.usd,
-        "price_source": price.source,
+        "usage": _storable(_usage(event)),
         "execution_time_ms": max(0, event.duration_ms),
         "status": event.status,
         "error_code": _text(event.error_code, "error_code"),
         "request_metadata": _storable({**given.metadata, **accounts.not_found(given)}),
-        "response_metadata": _storable({**event.context, **event.response}),
+        "response_metadata": _storable({**event.response, **({"context": event.context} if event.context else {})}),
         "created_at": created_at,
         "recorded_at": recorded_at,
         "usage_date": created_at.astimezone(org.zone).date(),
     }
 
 
-def _price(event: Event, provider: str, usage: Any, context: Mapping[str, str], at: datetime) -> pricing.Price:
-    match event.status:
-        case "failed" if usage is None:
+def _usage(event: Event) -> dict[str, Any]:
+    """Everything that the answer tells of its usage, in one object: the provider's block, and what stands beside."""
+    block = metering.decode_usage(event.usage)
+    usage: dict[str, Any] = dict(block) if isinstance(block, Mapping) else {}
+    if event.units:
+        usage["units"] = event.units
+    if event.parts:
+        usage["parts"] = [
+            {"model": part.model, "api": part.api, "usage": metering.decode_usage(part.usage)} for part in event.parts
+        ]
+    return dict(metering.compact(usage))
+
+
+def cost(row: Row, own: pricing.Own | None = None) -> Row:
+    """The row with its tokens, price and roubles, worked out of what it says of its usage; `usd_rub_rate` is given.
+
+    The one way to a cost, for new calls and for `reprice_usage`.
+    """
+    flavour = flavour_of(row["endpoint"])
+    usage = row["usage"]
+    metered = metering.meter(flavour, usage) if flavour else metering.Metered(problem="unknown-endpoint")
+    price = _price(row, metered, own)
+    tokens = metered.tokens
+    response = {key: value for key, value in row["response_metadata"].items() if key != "cost_parts"}
+    if len(price.parts) > 1:
+        response["cost_parts"] = {kind: format(usd.normalize(), "f") for kind, usd in price.parts.items()}
+    return row | {
+        "prompt_tokens": tokens.prompt,
+        "completion_tokens": tokens.completion,
+        "total_tokens": tokens.prompt + tokens.completion,
+        "cached_tokens": tokens.cached,
+        "cache_write_tokens": tokens.cache_write,
+        "reasoning_tokens": tokens.reasoning,
+        "cost_usd": price.usd,
+        "cost_rub": _to_rub(price.usd, row["usd_rub_rate"]),
+        "price_source": _text(price.source, "price_source"),
+        "response_metadata": response,
+    }
+
+
+def _price(row: Row, metered: metering.Metered, own: pricing.Own | None) -> pricing.Price:
+    match row["status"]:
+        case "failed" if not row["usage"]:
             return pricing.NOT_CHARGED
         case "aborted":
             return pricing.unpriced("cut-short")
         case "pending":
             return pricing.unpriced("pending")
         case _:
-            return pricing.price(provider, event.model, usage, context, at)
+            context = pricing.context_of(row["response_metadata"].get("context", {}), row["usage"])
+            return pricing.price(
+                row["ai_provider"],
+                row["ai_model"],
+                metered,
+                context,
+                org_id=row["org_id"],
+                at=row["created_at"],
+                own=own,
+            )
 
 
 def _to_rub(usd: Any, rate: Any) -> Any:

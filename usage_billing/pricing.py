@@ -1,36 +1,30 @@
-"""What a call's usage cost in US dollars: the provider's usage block + model + moment → Decimal, over genai-prices.
+"""What metered usage costs in US dollars: units + model + moment → Decimal, by the price list or by a price of our own.
 
-What is not known is None with a reason, never zero.
+The price list is genai-prices. What is not known is None with a reason, never zero.
 """
 
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-import msgspec
-from genai_prices import Usage
 from genai_prices.data_snapshot import get_snapshot
-from genai_prices.types import ModelInfo, Provider
+from genai_prices.decompose import compute_leaf_values
+from genai_prices.types import ModelInfo, ModelPrice, Provider, calc_unit_price
+from genai_prices.units import UnitDef, UnitRegistry, _get_registry
 
+from usage_billing.metering import Line, Metered
 from usage_billing.models.fields import MONEY_PLACES
 from usage_billing.recording.event import Flavour
 
 PRICE_LIST = f"genai-prices {version('genai-prices')}"
-EXTRACTORS: dict[Flavour, tuple[str, str]] = {
-    "chat": ("openai", "chat"),
-    "responses": ("openai", "responses"),
-    "embeddings": ("openai", "embeddings"),
-    "images": ("openai", "images"),
-    "messages": ("anthropic", "default"),
-}
-"""API flavour → who designed it, and that provider's extractor in genai-prices which reads its usage block."""
 
 STANDARD = {
     "service_tier": {"default", "standard", "auto"},
@@ -39,24 +33,34 @@ STANDARD = {
 }
 """What an answer says of its price that means: the ordinary one."""
 
+US_INFERENCE = Decimal("1.1")
+"""Anthropic, Pricing, Data residency: US-only inference costs 1.1 times the price of every kind of token."""
 
-@dataclass(frozen=True)
-class Tokens:
-    """Token counts as the ledger keeps them: `prompt` includes cached and cache-written, `completion` reasoning."""
+REGIONAL = Decimal("1.1")
+"""OpenAI, Pricing: regional processing adds a tenth for models released since March 2026, nothing for older ones."""
+REGIONAL_MODELS = re.compile(r"gpt-(5\.[4-9]|[6-9])")
+UNREGIONAL_MODELS = re.compile(r"(gpt-(3\.5|4|5($|-|\.[0-3]))|o[134]|text-embedding|whisper|tts|dall-e|chatgpt)")
 
-    prompt: int = 0
-    completion: int = 0
-    cached: int = 0
-    cache_write: int = 0
-    reasoning: int = 0
+CODE_SESSION_USD = Decimal("0.03")
+"""OpenAI, Pricing, Built-in tools: code interpreter, a session (1 GB container)."""
+
+
+class Own(Protocol):
+    """Prices of our own, asked before the price list: prices in the list's words (`input_mtok`, …) and their name."""
+
+    def find(self, provider: str, model: str, org_id: int, at: datetime) -> tuple[ModelPrice, str] | None: ...
 
 
 @dataclass(frozen=True)
 class Price:
-    """`usd` is None when it is not known; `source` names the price, or says `unpriced:` and why."""
+    """`usd` is None when it is not known; `source` names the price, or says `unpriced:` and why.
+
+    `parts`: USD by kind: `input`, `cached`, `cache_write`, `output`, `tools`; those that are not zero.
+    """
 
     usd: Decimal | None
     source: str
+    parts: Mapping[str, Decimal] = field(default_factory=dict)
 
 
 def unpriced(reason: str) -> Price:
@@ -67,42 +71,24 @@ NOT_CHARGED = Price(Decimal(0), "not-charged:failed")
 """Both providers charge nothing for a request that they answer with an error status."""
 
 
+class Unknown(Exception):
+    """No price is known; the message is the reason, as `price_source` gives it."""
+
+
 @functools.lru_cache(maxsize=1024)
 def provider_of(origin: str, flavour: Flavour) -> str:
     """Who answers at `origin` (`https://host`): genai-prices' id of the provider, else the host's name.
 
     An address of this machine is the simulator or a gateway to the provider whose API it speaks.
     """
+    host = urlsplit(origin).hostname or ""
+    if host.endswith(".api.openai.com"):
+        return "openai"  # a regional address
     try:
         return get_snapshot().find_provider(None, None, origin).id
     except LookupError:
-        host = urlsplit(origin).hostname or ""
-        return EXTRACTORS[flavour][0] if host in {"localhost", "::1"} or host.startswith("127.") else host
-
-
-def decode_usage(raw: msgspec.Raw) -> Any:
-    """The provider's usage block of an event; None if there is none, or none that is JSON."""
-    try:
-        return msgspec.json.decode(raw)
-    except msgspec.DecodeError:
-        return None
-
-
-def compact(block: Any) -> Any:
-    """The usage block without the units that were not used: zeros, nulls and what is left empty by that."""
-    if not isinstance(block, Mapping):
-        return {} if block is None else block
-    kept = {key: compact(value) if isinstance(value, Mapping) else value for key, value in block.items()}
-    return {key: value for key, value in kept.items() if value not in (None, 0, {}, [])}
-
-
-def read_usage(flavour: Flavour, usage: Any) -> Usage | None:
-    """The units of a provider's usage block, or None where it has none that can be read."""
-    provider_id, extractor = EXTRACTORS[flavour]
-    try:
-        return _provider(provider_id).extract_usage({"usage": usage}, api_flavor=extractor)[1]
-    except ValueError:
-        return None
+        owner = "anthropic" if flavour == "messages" else "openai"
+        return owner if host in {"localhost", "::1"} or host.startswith("127.") else host
 
 
 def context_of(said: Mapping[str, str], block: Any) -> dict[str, str]:
@@ -111,52 +97,119 @@ def context_of(said: Mapping[str, str], block: Any) -> dict[str, str]:
     return {**said, **{name: inside[name] for name in STANDARD if isinstance(inside.get(name), str)}}
 
 
-def tokens_of(usage: Usage | None, block: Any) -> Tokens:
-    """The ledger's token counts of `usage`; where that could not be read, whatever `block` still says plainly."""
-    if usage is None:
-        fields = block if isinstance(block, Mapping) else {}
-        return Tokens(
-            prompt=_count(fields.get("prompt_tokens", fields.get("input_tokens"))),
-            completion=_count(fields.get("completion_tokens", fields.get("output_tokens"))),
-        )
-    return Tokens(
-        prompt=_count(usage.reported_value("input_tokens")),
-        completion=_count(usage.reported_value("output_tokens")),
-        cached=_count(usage.reported_value("cache_read_tokens")),
-        cache_write=_count(usage.reported_value("cache_write_tokens")),
-        reasoning=_count(usage.reported_value("output_reasoning_tokens")),
-    )
+def price(
+    provider: str,
+    model: str,
+    metered: Metered,
+    context: Mapping[str, str],
+    *,
+    org_id: int = 0,
+    at: datetime,
+    own: Own | None = None,
+) -> Price:
+    """What a call cost at the moment `at`, USD; the sum over its lines, each at its own model.
 
-
-def price(provider_id: str, model_name: str, usage: Usage | None, context: Mapping[str, str], at: datetime) -> Price:
-    """What `usage` of a model cost at the moment `at`, USD.
-
-    `context`: what the answer says of its own price (`context_of`). One that the price list does not know
-    leaves the cost unknown: the standard price would be a guess.
+    `context`: what the answer says of its own price (`context_of`). One that neither price list knows leaves the cost
+    unknown: the standard price would be a guess. So does a single line without a price: the rest would be too little.
     """
-    if usage is None:
-        return unpriced("no-usage")
-    if not model_name:
-        return unpriced("no-model")
+    if metered.problem:
+        return unpriced(metered.problem)
+    parts: dict[str, Decimal] = {}
+    sources: list[str] = []
     try:
-        provider, model = get_snapshot().find_provider_model(model_name, None, provider_id, None)
+        for line in metered.lines:
+            name = line.model or model
+            amounts, source = _of_our_own(own, provider, name, org_id, at, line) or _of_the_list(
+                provider, name, _special(context), at, line
+            )
+            for kind, usd in amounts.items():
+                parts[kind] = parts.get(kind, Decimal(0)) + usd
+            sources += [source] if source not in sources else []
+    except Unknown as reason:
+        return unpriced(str(reason))
+    rounded = {kind: round(usd, MONEY_PLACES) for kind, usd in parts.items() if usd}
+    return Price(round(sum(parts.values(), Decimal(0)), MONEY_PLACES), " + ".join(sources), rounded)
+
+
+Amounts = dict[str, Decimal]
+
+
+def _of_our_own(
+    own: Own | None, provider: str, model: str, org_id: int, at: datetime, line: Line
+) -> tuple[Amounts, str] | None:
+    found = own.find(provider, model, org_id, at) if own is not None else None
+    if found is None:
+        return None
+    model_price, name = found
+    return _amounts(model_price, line, provider), name
+
+
+def _of_the_list(provider_id: str, name: str, special: dict[str, str], at: datetime, line: Line) -> tuple[Amounts, str]:
+    if not name:
+        raise Unknown("no-model")
+    try:
+        provider, model = get_snapshot().find_provider_model(name, None, provider_id, None)
     except LookupError:
-        return unpriced("unknown-model")
-    special = _special(context)
-    if not _is_priced(provider, model, special):
-        return unpriced("unknown-context:" + ",".join(f"{key}={value}" for key, value in sorted(special.items())))
+        raise Unknown("unknown-model") from None
+    surcharge, variant = _surcharge(provider.id, name, special)
+    if not _is_priced(provider, model, variant):
+        said = ",".join(f"{key}={value}" for key, value in sorted(variant.items()))
+        raise Unknown(f"unknown-context:{said}")
+    return _amounts(
+        model.get_prices(at, variant), line, provider.id, surcharge
+    ), f"{PRICE_LIST}:{provider.id}/{model.id}"
+
+
+NEEDS_ITS_OWN_PRICE = re.compile(
+    r"cache_read_tokens|cache_write_1h_tokens|.*audio_tokens|.*_seconds|.*_searches|.*_characters|.*_executions|.*_pages"
+)
+"""Units that cost something else than the more general unit: without a price of their own that would be wrong."""
+
+
+def _amounts(model_price: ModelPrice, line: Line, provider: str, surcharge: Decimal = Decimal(1)) -> Amounts:
+    """USD by kind of what one line uses. Raises `Unknown` where a unit has no price."""
+    units = _units(model_price)
+    used: dict[str, Any] = {key: value for key, value in vars(line.usage).items() if value}
+    priced = {unit.usage_key: unit for unit, _ in units if unit.usage_key != "requests"}
+    for key in used:
+        if key not in priced and NEEDS_ITS_OWN_PRICE.fullmatch(key) and units:
+            raise Unknown(f"no-price-for:{key}")
     try:
-        calculation = model.calc_price(usage, provider, genai_request_timestamp=at, price_context=special)
+        counts: dict[str, Any] = dict(compute_leaf_values(set(priced), line.usage, priced))
+        threshold = line.usage.input_tokens if "input_tokens" in used else 0
     except ValueError:
-        return unpriced("contradictory-usage")
-    if calculation.total_price == 0 and _is_paid(calculation.model_price) and any(vars(usage).values()):
-        return unpriced("no-price-for-this-unit")
-    return Price(round(calculation.total_price, MONEY_PLACES), f"{PRICE_LIST}:{provider.id}/{model.id}")
+        raise Unknown("contradictory-usage") from None
+    counts["requests"] = 1
+    amounts: Amounts = {}
+    for unit, unit_price in units:
+        usd = calc_unit_price(unit_price, counts[unit.usage_key], threshold, unit.per)
+        if unit.dimensions.get("family") == "tokens":
+            usd *= surcharge
+        amounts[_kind(unit)] = amounts.get(_kind(unit), Decimal(0)) + usd
+    if line.code_sessions:
+        if provider != "openai":
+            raise Unknown("no-price-for:code_interpreter_sessions")
+        amounts["tools"] = amounts.get("tools", Decimal(0)) + line.code_sessions * CODE_SESSION_USD
+    elif used and units and not any(amounts.values()) and any(value for _, value in units):
+        raise Unknown("no-price-for:" + ",".join(sorted(used)))
+    return amounts
 
 
-@functools.cache
-def _provider(provider_id: str) -> Provider:
-    return get_snapshot().find_provider(None, provider_id, None)
+def _units(model_price: ModelPrice) -> list[tuple[UnitDef, Any]]:
+    registry: UnitRegistry = _get_registry()
+    return [(registry.unit_for_price_key(key), value) for key, value in vars(model_price).items() if value is not None]
+
+
+def _kind(unit: UnitDef) -> str:
+    """The part of a record's cost that a unit belongs to."""
+    token_type, direction = unit.dimensions.get("token_type"), unit.dimensions.get("direction")
+    if unit.dimensions.get("family") in ("tool_calls", "rerank", "requests"):
+        return "tools"
+    if token_type == "cache_read":  # noqa: S105 - the list's word for a sort of token
+        return "cached"
+    if token_type == "cache_write":  # noqa: S105 - likewise
+        return "cache_write"
+    return "output" if direction == "output" else "input"
 
 
 def _special(context: Mapping[str, str]) -> dict[str, str]:
@@ -166,6 +219,21 @@ def _special(context: Mapping[str, str]) -> dict[str, str]:
         del special["service_tier"]
         special["processing"] = "batch"
     return special
+
+
+def _surcharge(provider: str, model: str, special: Mapping[str, str]) -> tuple[Decimal, dict[str, str]]:
+    """What a place adds to the price of tokens, and the rest of the context; an unknown place stays in it."""
+    rest, factor = dict(special), Decimal(1)
+    if provider == "anthropic" and rest.get("inference_geo") == "us":
+        del rest["inference_geo"]
+        factor *= US_INFERENCE
+    if provider == "openai" and "region" in rest:
+        if REGIONAL_MODELS.match(model):
+            factor *= REGIONAL
+            del rest["region"]
+        elif UNREGIONAL_MODELS.match(model):
+            del rest["region"]
+    return factor, rest
 
 
 def _is_priced(provider: Provider, model: ModelInfo, special: Mapping[str, str]) -> bool:
@@ -181,11 +249,3 @@ def _is_priced(provider: Provider, model: ModelInfo, special: Mapping[str, str])
         for item in variant.when.items()
     }
     return known >= set(special.items())
-
-
-def _is_paid(model_price: Any) -> bool:
-    return any(value for value in vars(model_price).values() if value is not None)
-
-
-def _count(value: Any) -> int:
-    return int(value) if isinstance(value, int | float) and not isinstance(value, bool) and value > 0 else 0

@@ -1,6 +1,6 @@
 """How rows of `token_usage_daily` follow from rows of `token_usage`: once for rows in hand, once in SQL."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from usage_billing.models.daily_usage import DIMENSIONS, GRAINS, MEASURES
@@ -60,6 +60,16 @@ def roll_up(records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
                 | dict(zip(MEASURES, values, strict=True))
             )
     return sorted(rows, key=lambda row: tuple(row[name] for name in KEY))
+
+
+def difference(gained: Sequence[Mapping[str, Any]], lost: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What daily rows have to grow by (or shrink) to have gained the ones and lost the others; sorted by `KEY`."""
+    rows = {tuple(row[name] for name in KEY): dict(row) for row in gained}
+    for row in lost:
+        key = tuple(row[name] for name in KEY)
+        before = rows.get(key, {**row, **dict.fromkeys(MEASURES, 0)})
+        rows[key] = before | {name: before[name] - row[name] for name in MEASURES}
+    return [rows[key] for key in sorted(rows) if any(rows[key][name] for name in MEASURES)]
 
 
 def _add(totals: dict[tuple[Any, ...], list[Any]], key: tuple[Any, ...], values: list[Any]) -> None:

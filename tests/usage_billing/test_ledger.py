@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -81,7 +81,10 @@ def test_a_call_becomes_a_record_with_everything_known_about_it() -> None:
         "status": "succeeded",
         "error_code": "",
         "request_metadata": {"participant_id": "p-1"},
-        "response_metadata": {"service_tier": "default"},
+        "response_metadata": {
+            "context": {"service_tier": "default"},
+            "cost_parts": {"input": "0.00024", "cached": "0.00004", "output": "0.00016"},
+        },
         "created_at": NOON,
         "usage_date": date(2026, 11, 18),
     }
@@ -143,6 +146,7 @@ def test_totals_equal_the_records_at_every_grain() -> None:
         ({"status": "pending", "usage": msgspec.Raw(b"null")}, None, "unpriced:pending"),
         ({"usage": msgspec.Raw(b"null")}, None, "unpriced:no-usage"),
         ({"usage": msgspec.Raw(b"{broken")}, None, "unpriced:no-usage"),
+        ({"usage": {"prompt_tokens": 5, "completion_tokens": 0}}, Decimal("0.000002"), None),
         ({"model": "gpt-99"}, None, "unpriced:unknown-model"),
         ({"url": "https://llm.example.com/v1/chat/completions"}, None, "unpriced:unknown-model"),
     ],
@@ -331,3 +335,77 @@ def test_unattributed_is_made_once() -> None:
     ledger.add([event()])
     ledger.add([event()])
     assert Organization.objects.filter(slug="unattributed").count() == 1
+
+
+# ── Calls that wait for their answer ─────────────────────────────────────────────────────────────────────────────
+
+
+def response(request_id: str, **fields: Any) -> Any:
+    url = "https://api.openai.com/v1/responses"
+    return event(request_id=request_id, flavour="responses", url=url, model="gpt-5-mini", **fields)
+
+
+def begun(org: Organization, request_id: str, **fields: Any) -> Any:
+    return response(request_id, org=org, status="pending", usage=msgspec.Raw(b"null"), **fields)
+
+
+def answered(request_id: str, **fields: Any) -> Any:
+    """1000 × 0.25 + 100 × 2 = 450 millionths of a dollar."""
+    usage = {"input_tokens": 1000, "output_tokens": 100}
+    return response(request_id, **{"usage": usage, "settles": True, "at": NOON + timedelta(seconds=90), **fields})
+
+
+@pytest.mark.parametrize("batches", [1, 2])
+def test_a_background_response_is_one_call_settled_by_the_answer(batches: int) -> None:
+    org = factories.organization()
+    factories.rate()
+    calls = [begun(org, "resp_1" + "0" * 40), answered("resp_1" + "0" * 40)]
+    if batches == 1:
+        assert ledger.add(calls) == 1
+    else:
+        assert ledger.add(calls[:1]) == 1
+        assert UsageRecord.objects.get().price_source == "unpriced:pending"
+        call_command("check_usage")
+        assert ledger.add(calls[1:]) == 0
+    record = UsageRecord.objects.get()
+    assert (record.org_id, record.status, record.created_at) == (org.pk, "succeeded", NOON)
+    assert (record.prompt_tokens, record.cost_usd, record.cost_rub) == (1000, Decimal("0.00045"), Decimal("0.036"))
+    assert record.execution_time_ms == 90_000 + 1200
+    assert (total().requests_count, total().unpriced_usd_count, total().cost_usd) == (1, 0, Decimal("0.00045"))
+    call_command("check_usage")
+
+
+def test_a_background_response_is_settled_once_whoever_fetches_it() -> None:
+    org, other = factories.organization(), factories.organization()
+    ledger.add([begun(org, "resp_1" + "0" * 40)])
+    for fetcher in (other, None, org):
+        assert ledger.add([answered("resp_1" + "0" * 40, org=fetcher)] * 2) <= 1
+    assert UsageRecord.objects.filter(org=org, status="succeeded").count() == 1
+    assert UsageRecord.objects.filter(org=other).count() == 0
+    call_command("check_usage")
+
+
+def test_an_answer_whose_call_nobody_recorded_is_a_call() -> None:
+    org = factories.organization()
+    assert ledger.add([answered("resp_1" + "0" * 40, org=org)]) == 1
+    assert ledger.add([answered("resp_1" + "0" * 40, org=org)]) == 0
+    assert UsageRecord.objects.get().cost_usd == Decimal("0.00045")
+
+
+def test_amending_records_amends_their_totals() -> None:
+    org = factories.organization()
+    factories.rate()
+    ledger.add([event(org=org, attribution={"agent_id": "old"}), event(org=org, attribution={"agent_id": "old"})])
+    one = UsageRecord.objects.first()
+    assert one is not None
+    source = {"price_source": "by hand", "agent_id": "new"}
+    (amendment,) = ledger.amend([one.pk], lambda row: row | {"cost_usd": Decimal(1), "cost_rub": Decimal(80)} | source)
+    assert (amendment.before["cost_usd"], amendment.after["cost_usd"]) == (Decimal("0.00056"), Decimal(1))
+    assert total().cost_usd == Decimal("1.00056")
+    call_command("check_usage")
+    # The last call of an agent leaves no row of zeros behind.
+    other = UsageRecord.objects.get(agent_id="old")
+    ledger.amend([other.pk], lambda row: row | {"agent_id": "new"})
+    assert list(DailyUsage.objects.filter(grain="agent").values_list("agent_id", flat=True)) == ["new"]
+    call_command("check_usage")
+    assert ledger.amend([one.pk], lambda row: row) == []

@@ -282,7 +282,7 @@ class Migration(migrations.Migration):
                     usage_billing.models.fields.NamedIndex(fields=["usage_date"], name="idx_token_usage_date"),
                 ],
                 "constraints": [
-                    models.UniqueConstraint(fields=("org", "request_id"), name="idx_token_usage_request_id"),
+                    models.UniqueConstraint(fields=("request_id", "org"), name="idx_token_usage_request_id"),
                     models.CheckConstraint(
                         condition=models.Q(
                             ("cache_write_tokens__gte", 0),

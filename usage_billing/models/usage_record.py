@@ -73,7 +73,8 @@ class UsageRecord(models.Model):
         verbose_name = _("AI call")
         verbose_name_plural = _("AI calls")
         constraints = (
-            models.UniqueConstraint(fields=("org", "request_id"), name="idx_token_usage_request_id"),
+            # The request id first: who fetches a background response may not be the organisation that began it.
+            models.UniqueConstraint(fields=("request_id", "org"), name="idx_token_usage_request_id"),
             models.CheckConstraint(
                 name="token_usage_tokens",
                 condition=models.Q(

@@ -1,0 +1,298 @@
+"""What an answer's usage amounts to: units of the price list, by model. The first half of a price; it knows no money.
+
+Ordinary usage blocks are read by genai-prices' own extractors. What they leave out is here, each with its source.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import msgspec
+from genai_prices import Usage
+from genai_prices.data_snapshot import get_snapshot
+from genai_prices.types import Provider
+from genai_prices.units import _get_registry
+
+from usage_billing.recording.event import Flavour
+
+EXTRACTORS: dict[Flavour, tuple[str, str]] = {
+    "chat": ("openai", "chat"),
+    "responses": ("openai", "responses"),
+    "embeddings": ("openai", "embeddings"),
+    "images": ("openai", "images"),
+    "messages": ("anthropic", "default"),
+}
+"""API flavour → the provider that designed it, and that provider's extractor in genai-prices for its usage block."""
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Token counts as the ledger keeps them: `prompt` includes cached and cache-written, `completion` reasoning."""
+
+    prompt: int = 0
+    completion: int = 0
+    cached: int = 0
+    cache_write: int = 0
+    reasoning: int = 0
+
+    def __add__(self, other: Tokens) -> Tokens:
+        return Tokens(**{name: value + getattr(other, name) for name, value in vars(self).items()})
+
+
+@dataclass(frozen=True)
+class Line:
+    """Units used on one model; an empty `model` is the call's own. `code_sessions`: of a hosted code interpreter."""
+
+    usage: Usage
+    model: str = ""
+    code_sessions: int = 0
+
+
+@dataclass(frozen=True)
+class Metered:
+    """What is to be paid for, line by line; or, in `problem`, why that cannot be told. `tokens` are what is known."""
+
+    lines: tuple[Line, ...] = ()
+    tokens: Tokens = field(default_factory=Tokens)
+    problem: str = ""
+
+
+class NoPrice(Exception):
+    """A unit for which nobody publishes a price; the message is its name."""
+
+
+def meter(flavour: Flavour, usage: Mapping[str, Any]) -> Metered:
+    """Meter a call. `usage` is the provider's block with, beside it, what else the answer or the request tells:
+
+    `units`: units of the price list that the block does not have (`web_searches`, `input_characters`, …);
+    `parts`: usage on other models, each `{"model", "api", "usage"}` (an image made by a tool).
+    """
+    block = {name: value for name, value in usage.items() if name not in ("units", "parts")}
+    metered = _block(flavour, block) if block else Metered()
+    for part in _mappings(usage.get("parts")):
+        metered = _together(metered, _part(part))
+    if units := usage.get("units"):
+        metered = _together(metered, _units(units))
+    if not metered.lines and not metered.problem:
+        return replace(metered, problem="no-usage")
+    return metered
+
+
+def decode_usage(raw: msgspec.Raw) -> Any:
+    """The provider's usage block of an event; None if there is none, or none that is JSON."""
+    try:
+        return msgspec.json.decode(raw)
+    except msgspec.DecodeError:
+        return None
+
+
+def compact(block: Any) -> Any:
+    """The usage block without the units that were not used: zeros, nulls and what is left empty by that."""
+    if isinstance(block, list):
+        return [compact(item) for item in block]
+    if not isinstance(block, Mapping):
+        return block
+    kept = {key: compact(value) for key, value in block.items()}
+    return {key: value for key, value in kept.items() if value not in (None, 0, {}, [])}
+
+
+def _block(flavour: Flavour, block: Mapping[str, Any]) -> Metered:
+    if iterations := list(_mappings(block.get("iterations"))):
+        return _iterations(block, iterations)
+    try:
+        usage = _READERS.get(flavour, _extracted)(flavour, block)
+    except NoPrice as unit:
+        return Metered(tokens=_plain_tokens(block), problem=f"no-price-for:{unit}")
+    except (ValueError, TypeError, KeyError, ArithmeticError):
+        return Metered(tokens=_plain_tokens(block), problem="unreadable-usage")
+    tokens = _tokens(usage)
+    if problem := _contradiction(usage):
+        return Metered(tokens=tokens, problem=problem)
+    return Metered((Line(usage),), tokens)
+
+
+def _iterations(block: Mapping[str, Any], iterations: list[Mapping[str, Any]]) -> Metered:
+    """Compaction, advisor and fallback turns each at their own model.
+
+    (Anthropic, Compaction: the top-level counts leave out the compaction turns; what is billed is the sum over all
+    `usage.iterations`.) Searches are told only at the top.
+    """
+    metered = Metered()
+    for iteration in iterations:
+        turn = _block("messages", {name: value for name, value in iteration.items() if name != "iterations"})
+        model = iteration.get("model")
+        lines = tuple(replace(line, model=model if isinstance(model, str) else "") for line in turn.lines)
+        metered = _together(metered, replace(turn, lines=lines))
+    searches = block.get("server_tool_use")
+    if isinstance(searches, Mapping) and searches.get("web_search_requests"):
+        metered = _together(metered, _units({"web_searches": searches["web_search_requests"]}))
+    return metered
+
+
+def _part(part: Mapping[str, Any]) -> Metered:
+    model, flavour, usage = part.get("model"), part.get("api"), part.get("usage")
+    if not isinstance(usage, Mapping) or not isinstance(model, str) or not model or flavour not in EXTRACTORS:
+        return Metered(problem="no-model-of-a-tool")
+    metered = _block(flavour, usage)
+    return replace(metered, lines=tuple(replace(line, model=model) for line in metered.lines))
+
+
+def _units(units: Any) -> Metered:
+    """Units beside the block. The price list has no unit for code interpreter sessions, which OpenAI charges for."""
+    rest = dict(_mapping(units))
+    sessions = _count(rest.pop("code_interpreter_sessions", 0))
+    if not rest.keys() <= _get_registry().units.keys():
+        return Metered(problem="unknown-unit:" + ",".join(sorted(rest.keys() - _get_registry().units.keys())))
+    try:
+        return Metered((Line(_usage(**rest), code_sessions=sessions),))
+    except ValueError:
+        return Metered(problem="unreadable-usage")
+
+
+def _together(one: Metered, other: Metered) -> Metered:
+    return Metered(one.lines + other.lines, one.tokens + other.tokens, one.problem or other.problem)
+
+
+# ── Usage blocks ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+TOKEN_COUNTS = {"chat": ("prompt_tokens", "completion_tokens")}
+"""The two counts that a block has; every API but chat calls them by the newer names."""
+NEWER_COUNTS = ("input_tokens", "output_tokens")
+
+
+def _counted(flavour: Flavour, block: Mapping[str, Any]) -> dict[str, Any]:
+    """The block with its counts written out: zeros are not stored. Raises `ValueError` where it has none of them."""
+    counts = TOKEN_COUNTS.get(flavour, NEWER_COUNTS)
+    if not any(name in block for name in counts):
+        raise ValueError(f"neither of {counts}")
+    return {**dict.fromkeys(counts, 0), **block}
+
+
+def _extracted(flavour: Flavour, block: Mapping[str, Any]) -> Usage:
+    provider, extractor = EXTRACTORS[flavour]
+    return _provider(provider).extract_usage({"usage": _counted(flavour, block)}, api_flavor=extractor)[1]
+
+
+def _responses(flavour: Flavour, block: Mapping[str, Any]) -> Usage:
+    """(OpenAI, Response object: writes are kept for 30 minutes or, at another price, for 12 hours.)"""
+    writes = _mapping(_mapping(block.get("input_tokens_details")).get("cache_write_tokens_details"))
+    if writes.get("ttl_12h_tokens"):
+        raise NoPrice("cache_write_12h_tokens")
+    return _extracted(flavour, block)
+
+
+def _messages(flavour: Flavour, block: Mapping[str, Any]) -> Usage:
+    """(Anthropic, Streaming: `message_delta` counts on, while the breakdown of cache writes is that of the start.)"""
+    usage = _extracted(flavour, block)
+    told = usage.reported_value
+    lasting = {ttl: told(f"cache_write_{ttl}_tokens") for ttl in ("5m", "1h")}
+    used = [ttl for ttl, tokens in lasting.items() if tokens]
+    if len(used) == 1 and lasting[used[0]] < told("cache_write_tokens"):
+        setattr(usage, f"cache_write_{used[0]}_tokens", told("cache_write_tokens"))
+    return usage
+
+
+def _images(flavour: Flavour, block: Mapping[str, Any]) -> Usage:
+    """(OpenAI, Images: what an image endpoint puts out are image tokens, unless it tells text apart.)"""
+    if "input_tokens_details" in block or not block.get("input_tokens"):
+        details = {"text_tokens": 0, "image_tokens": 0} | dict(_mapping(block.get("input_tokens_details")))
+        block = {**block, "input_tokens_details": details}
+    usage = _extracted(flavour, block)
+    if "output_tokens_details" not in block:
+        usage.output_image_tokens = usage.output_tokens
+    return usage
+
+
+def _embeddings(_flavour: Flavour, block: Mapping[str, Any]) -> Usage:
+    return _usage(input_tokens=block["prompt_tokens"] if "prompt_tokens" in block else block["total_tokens"])
+
+
+def _transcription(flavour: Flavour, block: Mapping[str, Any]) -> Usage:
+    """Seconds or tokens, as the model is billed (OpenAI, Transcription object: `usage.type`)."""
+    if "seconds" in block:
+        return _usage(audio_seconds=block["seconds"], input_audio_seconds=block["seconds"])
+    counted = _counted(flavour, block)
+    details = _mapping(block.get("input_token_details"))
+    return _usage(
+        input_tokens=counted["input_tokens"],
+        output_tokens=counted["output_tokens"],
+        input_audio_tokens=details.get("audio_tokens"),
+        input_text_tokens=details.get("text_tokens"),
+    )
+
+
+def _speech(flavour: Flavour, block: Mapping[str, Any]) -> Usage:
+    """Text goes in, audio comes out (OpenAI, Speech: `speech.audio.done`)."""
+    counted = _counted(flavour, block)
+    output = counted["output_tokens"]
+    return _usage(input_tokens=counted["input_tokens"], output_tokens=output, output_audio_tokens=output)
+
+
+_READERS = {
+    "responses": _responses,
+    "messages": _messages,
+    "images": _images,
+    "embeddings": _embeddings,
+    "transcription": _transcription,
+    "speech": _speech,
+}
+
+
+def _contradiction(usage: Usage) -> str:
+    """Parts that are larger than their whole: somebody counted wrong, and we cannot know who."""
+    tokens = {name: int(value) for name, value in vars(usage).items() if name.endswith("_tokens")}
+
+    def told(name: str) -> int:
+        return tokens.get(name, 0)
+
+    written = told("cache_write_tokens")
+    by_time = told("cache_write_5m_tokens") + told("cache_write_1h_tokens")
+    is_wrong = (
+        told("cache_read_tokens") + max(written, by_time) > told("input_tokens")
+        or (by_time not in (0, written))
+        or told("output_reasoning_tokens") > told("output_tokens")
+    )
+    return "contradictory-usage" if is_wrong else ""
+
+
+def _tokens(usage: Usage) -> Tokens:
+    return Tokens(
+        prompt=int(usage.reported_value("input_tokens")),
+        completion=int(usage.reported_value("output_tokens")),
+        cached=int(usage.reported_value("cache_read_tokens")),
+        cache_write=int(usage.reported_value("cache_write_tokens")),
+        reasoning=int(usage.reported_value("output_reasoning_tokens")),
+    )
+
+
+def _plain_tokens(block: Mapping[str, Any]) -> Tokens:
+    """What a block that cannot be read still says plainly."""
+    return Tokens(
+        prompt=_count(block.get("prompt_tokens", block.get("input_tokens"))),
+        completion=_count(block.get("completion_tokens", block.get("output_tokens"))),
+    )
+
+
+def _usage(**units: Any) -> Usage:
+    return Usage(**{name: value for name, value in units.items() if value is not None})
+
+
+def _count(value: Any) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**63 else 0
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _mappings(value: Any) -> Iterator[Mapping[str, Any]]:
+    yield from (item for item in value if isinstance(item, Mapping)) if isinstance(value, list) else ()
+
+
+@functools.cache
+def _provider(provider_id: str) -> Provider:
+    return get_snapshot().find_provider(None, provider_id, None)
