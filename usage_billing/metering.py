@@ -226,10 +226,9 @@ def _transcription(flavour: Flavour, block: Mapping[str, Any]) -> Usage:
 
 
 def _speech(flavour: Flavour, block: Mapping[str, Any]) -> Usage:
-    """Text goes in, audio comes out (OpenAI, Speech: `speech.audio.done`)."""
+    """Text goes in, audio comes out, at the model's only output price (OpenAI, Speech: `speech.audio.done`)."""
     counted = _counted(flavour, block)
-    output = counted["output_tokens"]
-    return _usage(input_tokens=counted["input_tokens"], output_tokens=output, output_audio_tokens=output)
+    return _usage(input_tokens=counted["input_tokens"], output_tokens=counted["output_tokens"])
 
 
 _READERS = {

@@ -151,6 +151,8 @@ def _of_the_list(provider_id: str, name: str, special: dict[str, str], at: datet
         provider, model = get_snapshot().find_provider_model(name, None, provider_id, None)
     except LookupError:
         raise Unknown("unknown-model") from None
+    if provider.id == "openai":
+        _check_search(name, special, line)
     surcharge, variant = _surcharge(provider.id, name, special)
     if not _is_priced(provider, model, variant):
         said = ",".join(f"{key}={value}" for key, value in sorted(variant.items()))
@@ -219,6 +221,27 @@ def _special(context: Mapping[str, str]) -> dict[str, str]:
         del special["service_tier"]
         special["processing"] = "batch"
     return special
+
+
+REASONING_MODELS = re.compile(r"o[134]|gpt-[5-9]")
+SEARCH_MODELS = re.compile(r".*-search-")
+BLOCK_BILLED_MODELS = re.compile(r"gpt-4(o|\.1)-mini")
+
+
+def _check_search(model: str, special: dict[str, str], line: Line) -> None:
+    """Searches of OpenAI whose price the list does not have (OpenAI, Pricing, Built-in tools: web search).
+
+    The preview tool has another price on models that do not reason; two small models are charged a block of tokens for
+    what a search found; the models that always search do not say how often.
+    """
+    is_preview = special.pop("web_search", "") == "preview"
+    if SEARCH_MODELS.match(model):
+        raise Unknown("no-price-for:web_searches")
+    if vars(line.usage).get("web_searches"):
+        if is_preview and not REASONING_MODELS.match(model):
+            raise Unknown("no-price-for:web_search_preview")
+        if not is_preview and BLOCK_BILLED_MODELS.match(model):
+            raise Unknown("no-price-for:web_search_content")
 
 
 def _surcharge(provider: str, model: str, special: Mapping[str, str]) -> tuple[Decimal, dict[str, str]]:
