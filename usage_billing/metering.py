@@ -41,6 +41,16 @@ class Tokens:
     def __add__(self, other: Tokens) -> Tokens:
         return Tokens(**{name: value + getattr(other, name) for name, value in vars(self).items()})
 
+    def within(self) -> Tokens:
+        """The counts with no part larger than its whole, for sums over them; the block itself is kept as it came."""
+        cached = min(self.cached, self.prompt)
+        return replace(
+            self,
+            cached=cached,
+            cache_write=min(self.cache_write, self.prompt - cached),
+            reasoning=min(self.reasoning, self.completion),
+        )
+
 
 @dataclass(frozen=True)
 class Line:
@@ -110,7 +120,7 @@ def _block(flavour: Flavour, block: Mapping[str, Any]) -> Metered:
         return Metered(tokens=_plain_tokens(block), problem="unreadable-usage")
     tokens = _tokens(usage)
     if problem := _contradiction(usage):
-        return Metered(tokens=tokens, problem=problem)
+        return Metered(tokens=tokens.within(), problem=problem)
     return Metered((Line(usage),), tokens)
 
 
