@@ -9,9 +9,12 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from usage_billing.recording.event import Status
+from usage_billing.recording.event import Flavour, Part, Status
 
 NO_USAGE = msgspec.Raw(b"null")
+
+STREAM_BEGINNINGS = (b"data:", b"event:")
+"""How server-sent events begin, and JSON never does."""
 
 _USAGE_OBJECT = re.compile(rb'"usage"\s*:\s*\{')
 
@@ -19,14 +22,27 @@ T = TypeVar("T")
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """`usage`: the provider's own block as it came. `context`: the answer's words on its price. No content."""
+    """`usage`: the provider's own block as it came. `units`, `parts`: what it leaves out (see `Event`). `context`: the
+    answer's words on its price. `settles`: it is the end of a response made in the background. No content."""
 
     id: str = ""
     model: str = ""
     usage: msgspec.Raw = NO_USAGE
     status: Status = "succeeded"
     error_code: str = ""
+    units: dict[str, int | float] = {}
+    parts: list[Part] = []
+    settles: bool = False
     context: dict[str, str] = {}
+
+
+class BatchLine(msgspec.Struct, frozen=True):
+    """The answer to one request of a batch. `path`: that of its API, below the version; empty if nothing tells."""
+
+    answer: Answer
+    flavour: Flavour
+    path: str
+    custom_id: str
 
 
 def decoder(type_: type[T]) -> Callable[[bytes], T]:
@@ -59,6 +75,18 @@ def text(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
+def count(value: Any) -> int:
+    """The value if it is a number of things, else 0."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+
+
+def seconds(value: Any) -> dict[str, int | float]:
+    """The units of so many seconds of audio; none if the value is no such number."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+        return {}
+    return {"audio_seconds": value, "input_audio_seconds": value}
+
+
 def has_usage(raw: msgspec.Raw) -> bool:
     """Whether a block came at all (`null` is none)."""
     return bytes(raw).lstrip().startswith(b"{")
@@ -81,13 +109,13 @@ def payloads(lines: Iterable[bytes]) -> list[bytes]:
 
     Both providers write an event's data on one line.
     """
-    found = [line[5:].strip() for line in lines if line.startswith(b"data:")]
-    if found and found[-1] != b"[DONE]" and not _is_json(found[-1]):
+    found = [line[5:].strip() for line in lines if line and line.startswith(b"data:")]
+    if found and found[-1] != b"[DONE]" and not is_json(found[-1]):
         del found[-1]
     return found
 
 
-def _is_json(payload: bytes) -> bool:
+def is_json(payload: bytes) -> bool:
     try:
         _decode_raw(payload)
     except msgspec.DecodeError:

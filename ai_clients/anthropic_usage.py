@@ -10,10 +10,6 @@ import msgspec
 from ai_clients.answer import NO_USAGE, Answer, decoder, has_usage, text, usage_block
 from usage_billing.recording.event import Flavour
 
-FLAVOURS: dict[str, Flavour] = {"/v1/messages": "messages"}
-"""End of the path → API. `/v1/messages/count_tokens` and `/v1/messages/batches` are not among them: they bill nothing.
-Nor is OpenAI's `/threads/…/messages`."""
-
 
 class _Message(msgspec.Struct):
     id: Any = None

@@ -1,28 +1,24 @@
-"""One HTTP attempt of an SDK call, from its request to the event in the outbox."""
+"""One HTTP attempt of an SDK call, from its request to what goes into the outbox of it."""
 
 from __future__ import annotations
 
-import functools
-import logging
 import time
 import uuid
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 import httpx2
 import msgspec
 
-from ai_clients import anthropic_usage, openai_usage
-from ai_clients.answer import Answer, decoder, payloads, text
-from ai_clients.transcript import Transcript
+from ai_clients import anthropic_batches, anthropic_usage, openai_batches, openai_usage, request_facts
+from ai_clients.answer import STREAM_BEGINNINGS, Answer, BatchLine, decoder, payloads
+from ai_clients.routes import Route, region_of
+from ai_clients.transcript import Choosing, Transcript, jsonl
 from usage_billing.recording import Event, current_attribution, lost, record
 from usage_billing.recording.event import Flavour
 
-logger = logging.getLogger(__name__)
-
 UNIQUE_LENGTH = 20
 """Ids shorter than this are counters or examples (`chatcmpl-123`, local servers); they do not tell calls apart."""
-
-FLAVOURS = openai_usage.FLAVOURS | anthropic_usage.FLAVOURS
 
 
 class _Reader(Protocol):
@@ -31,24 +27,17 @@ class _Reader(Protocol):
     def error_code(self, error: Any, /) -> str: ...
 
 
-@functools.lru_cache(maxsize=1024)
-def flavour_of(raw_path: bytes) -> Flavour | None:
-    """The API that a path with its query belongs to; None for one that bills nothing or is not known."""
-    path = raw_path.partition(b"?")[0].rstrip(b"/").decode("ascii", "replace")
-    return next((flavour for end, flavour in FLAVOURS.items() if path.endswith(end)), None)
-
-
 class Call:
     """An attempt under way. `finish` records it, once; before that nothing is written."""
 
     __slots__ = (
-        "_attribution", "_began", "_finished", "_flavour", "_request", "_response", "_started_at",
+        "_attribution", "_began", "_finished", "_request", "_response", "_route", "_started_at",
         "ended", "is_stream", "transcript",
     )  # fmt: skip
 
-    def __init__(self, request: httpx2.Request, flavour: Flavour) -> None:
+    def __init__(self, request: httpx2.Request, route: Route) -> None:
         self._request = request
-        self._flavour = flavour
+        self._route = route
         self._attribution = current_attribution()
         self._started_at = time.time()
         self._began = time.perf_counter()
@@ -62,50 +51,127 @@ class Call:
         """The answer's head is here; its body goes to `transcript` as the caller reads it."""
         self._response = response
         self.is_stream = response.headers.get("content-type", "").startswith("text/event-stream")
-        self.transcript = Transcript(streamed=self.is_stream and "content-encoding" not in response.headers)
+        plain = "content-encoding" not in response.headers
+        self.transcript = Transcript(streamed=self.is_stream and plain)
+        if not self.is_stream and plain and response.status_code < 400:
+            if self._route.purpose == "batch":
+                if self._route.flavour == "chat":  # any file of the caller's may come this way
+                    self.transcript = Choosing(openai_batches.may_be_output)
+            elif self._route.flavour == "speech":
+                self.transcript = Choosing(_may_be_stream)
 
     def finish(self) -> None:
-        """The body was read to its end, or given up: write the event. Never raises."""
+        """The body was read to its end, or given up: write what it says. Never raises."""
         if self._finished:
             return
         self._finished = True
         try:
-            record(self._event())
+            for event in self._events():
+                record(event)
         except Exception as error:  # noqa: BLE001 - promise 1: the caller has its answer, whatever the recorder does
             lost(error)
 
+    def _events(self) -> Iterator[Event]:
+        purpose = self._route.purpose
+        if purpose == "batch":
+            yield from self._batch_events()
+        elif purpose == "create":
+            yield self._event()
+        elif (answer := self._answer()).settles:
+            yield self._event_of(answer, self._route.flavour, self._url(), self._request_id(answer))
+
     def _event(self) -> Event:
-        response, answer = self._response, self._answer()
-        url = self._request.url
+        answer, flavour = self._answer(), self._route.flavour
+        if not answer.model or flavour in ("speech", "transcription"):
+            answer = request_facts.completed(answer, flavour, self._request)
+        if answer.settles:
+            answer = msgspec.structs.replace(answer, settles=False)  # begun and ended in one
+        return self._event_of(answer, flavour, self._url(), self._request_id(answer))
+
+    def _batch_events(self) -> Iterator[Event]:
+        """A row for each request of a batch, as far as its results were read."""
+        if self._response.status_code >= 400:
+            return
+        lines = jsonl(self._body(), whole=self.ended)
+        batches, within = (
+            (anthropic_batches, "/messages/batches/")
+            if self._route.flavour == "messages"
+            else (openai_batches, "/files/")
+        )
+        root, _, rest = self._url().rpartition(within)
+        batch_id = rest.partition("/")[0]
+        for line in batches.read_lines(lines):
+            if isinstance(line, BatchLine):
+                url = root + line.path if line.path else self._url()
+                request_id = _telling(line.answer.id) or f"{batch_id}:{line.custom_id}"
+                yield msgspec.structs.replace(self._event_of(line.answer, line.flavour, url, request_id), duration_ms=0)
+            else:
+                lost(line)
+
+    def _request_id(self, answer: Answer) -> str:
+        """The first id that tells this answer from all others; a new one where the provider gave none."""
+        headers = self._response.headers
+        return _telling(answer.id, headers.get("x-request-id"), headers.get("request-id")) or uuid.uuid4().hex
+
+    def _event_of(self, answer: Answer, flavour: Flavour, url: str, request_id: str) -> Event:
+        response = self._response
+        region = region_of(self._request.url.raw_host)
         return Event(
-            request_id=_unique(answer.id, response.headers.get("x-request-id"), response.headers.get("request-id")),
+            request_id=request_id,
             started_at=self._started_at,
             duration_ms=round((time.perf_counter() - self._began) * 1000),
-            flavour=self._flavour,
-            url=f"{url.scheme}://{url.netloc.decode('ascii')}{url.path}",
+            flavour=flavour,
+            url=url,
             status=answer.status,
             error_code=answer.error_code,
-            model=answer.model or self._model_asked_for(),
+            model=answer.model,
             usage=answer.usage,
-            context=answer.context,
+            units=answer.units,
+            parts=answer.parts,
+            settles=answer.settles,
+            context=answer.context | {"region": region} if region else answer.context,
             response={"http_status": response.status_code} if response.status_code != 200 else {},
             attribution=self._attribution,
         )
 
     def _answer(self) -> Answer:
-        reader: _Reader = anthropic_usage if self._flavour == "messages" else openai_usage
+        flavour = self._route.flavour
+        reader: _Reader = anthropic_usage if flavour == "messages" else openai_usage
         if self._response.status_code >= 400:
             code = reader.error_code(_error_in(self._body()))
             return Answer(status="failed", error_code=f"{self._response.status_code} {code}".rstrip())
         try:
             if self.is_stream:
                 lines = self._body().splitlines() if self._is_encoded else self.transcript.lines()
-                return reader.read_stream(self._flavour, payloads(lines))
-            return reader.read_body(self._flavour, self._body())
+                return reader.read_stream(flavour, payloads(lines))
+            if flavour in ("speech", "transcription") and (answer := self._answer_without_usage()):
+                return answer
+            return reader.read_body(flavour, self._body())
         except msgspec.DecodeError:
-            # A body that was not read to its end, or is not the provider's: what it cost is not known.
-            whole = self.ended and not self.is_stream
-            return Answer(status="succeeded" if whole else "aborted", error_code="unreadable-answer")
+            return self._unreadable(reader)
+
+    def _unreadable(self, reader: _Reader) -> Answer:
+        """A body that was not read to its end, or is not the provider's: what it cost is not known.
+
+        Or a stream that does not say that it is one.
+        """
+        if not self.is_stream and (body := self._body()).startswith(STREAM_BEGINNINGS):
+            try:
+                if request_facts.asks_for_stream(self._request):
+                    return reader.read_stream(self._route.flavour, payloads(body.splitlines()))
+            except msgspec.DecodeError:
+                return Answer(status="aborted", error_code="unreadable-answer")
+        whole = self.ended and not self.is_stream
+        return Answer(status="succeeded" if whole else "aborted", error_code="unreadable-answer")
+
+    def _answer_without_usage(self) -> Answer | None:
+        """The answer that is sound or plain text, and says nothing; None if it may be JSON or a stream."""
+        silent = not self._body() if self._route.flavour == "speech" else request_facts.asks_for_text(self._request)
+        return Answer(status="succeeded" if self.ended else "aborted") if silent else None
+
+    def _url(self) -> str:
+        url = self._request.url
+        return f"{url.scheme}://{url.netloc.decode('ascii')}{url.path}"
 
     def _body(self) -> bytes:
         """The body without its content encoding; what there is of it, if it cannot be decoded."""
@@ -122,22 +188,11 @@ class Call:
     def _is_encoded(self) -> bool:
         return "content-encoding" in self._response.headers
 
-    def _model_asked_for(self) -> str:
-        try:
-            return text(_decode_model(self._request.content).model)
-        except (msgspec.DecodeError, httpx2.RequestNotRead):
-            return ""
-
-
-class _Model(msgspec.Struct):
-    model: Any = None
-
 
 class _Error(msgspec.Struct):
     error: Any = None
 
 
-_decode_model = decoder(_Model)
 _decode_error = decoder(_Error)
 
 
@@ -148,6 +203,13 @@ def _error_in(body: bytes) -> Any:
         return None
 
 
-def _unique(*ids: str | None) -> str:
-    """The first id that tells this answer from all others; a new one where the provider gave none."""
-    return next((given for given in ids if given and len(given) >= UNIQUE_LENGTH), None) or uuid.uuid4().hex
+def _may_be_stream(beginning: bytes) -> bool | None:
+    """Whether a body that should be sound is a stream of events that does not say so."""
+    if beginning.startswith(STREAM_BEGINNINGS):
+        return True
+    return None if any(word.startswith(beginning) for word in STREAM_BEGINNINGS) else False
+
+
+def _telling(*ids: str | None) -> str:
+    """The first id that tells an answer from all others; empty if none does."""
+    return next((given for given in ids if given and len(given) >= UNIQUE_LENGTH), "")

@@ -13,7 +13,7 @@ from typing import Any
 import httpx2
 import msgspec
 
-from ai_clients.answer import NO_USAGE, decoder, has_usage
+from ai_clients.answer import NO_USAGE, STREAM_BEGINNINGS, decoder, has_usage
 
 _fields = decoder(dict[str, msgspec.Raw])
 _TRUE = msgspec.Raw(b"true")
@@ -85,6 +85,36 @@ class Hider:
         """What is left when the stream has ended inside an event, or with one that nothing ends."""
         rest, self._rest = self._rest, b""
         return _visible(rest)
+
+
+class DoubtfulHider:
+    """The same for a body that does not say that it is a stream: one that begins otherwise goes through as it is."""
+
+    __slots__ = ("_beginning", "_hider", "_passes")
+
+    def __init__(self) -> None:
+        self._beginning = b""
+        self._hider: Hider | None = None
+        self._passes = False
+
+    def feed(self, chunk: bytes) -> bytes:
+        if self._hider is not None:
+            return self._hider.feed(chunk)
+        if self._passes:
+            return chunk
+        self._beginning += chunk
+        if self._beginning.startswith(STREAM_BEGINNINGS):
+            self._hider = Hider()
+            return self._hider.feed(self._beginning)
+        if any(word.startswith(self._beginning) for word in STREAM_BEGINNINGS):
+            return b""
+        self._passes = True
+        return self._beginning
+
+    def flush(self) -> bytes:
+        if self._hider is not None:
+            return self._hider.flush()
+        return b"" if self._passes else self._beginning
 
 
 def _visible(data: bytes) -> bytes:

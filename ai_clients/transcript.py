@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 from ai_clients.answer import names_usage
 
 COMPACT_AFTER = 512
@@ -14,6 +16,11 @@ _TELLING = (
     b'"error"',
     b"[DONE]",
     b"message_",
+    b'"url_citation"',
+    b'"image_generation.completed"',
+    b'"image_edit.completed"',
+    b'"transcript.text.done"',
+    b'"speech.audio.done"',
 )
 
 
@@ -51,6 +58,37 @@ class Transcript:
                 self._lines.append(line)
                 first = False
         self._chunks = [rest]
+
+
+class Choosing(Transcript):
+    """The bytes of a body that is worth keeping only if it begins as `wanted` says (None: it has to see more)."""
+
+    __slots__ = ("_verdict", "_wanted")
+
+    def __init__(self, wanted: Callable[[bytes], bool | None]) -> None:
+        super().__init__(streamed=False)
+        self._wanted = wanted
+        self._verdict: bool | None = None
+
+    def take(self, chunk: bytes) -> None:
+        if self._verdict is False:
+            return
+        self._chunks.append(chunk)
+        if self._verdict is None:
+            self._verdict = self._wanted(self.body())
+            if self._verdict is False:
+                self._chunks.clear()
+
+
+def jsonl(body: bytes, *, whole: bool) -> Iterator[bytes]:
+    """The lines of a body that hold something, without one that its end cut in two unless it is `whole`."""
+    start = 0
+    while (end := body.find(b"\n", start)) >= 0:
+        if line := body[start:end].strip():
+            yield line
+        start = end + 1
+    if whole and (line := body[start:].strip()):
+        yield line
 
 
 def _is_telling(line: bytes) -> bool:

@@ -14,7 +14,9 @@ from typing import Any
 import httpx2
 
 from ai_clients import stream_usage
-from ai_clients.call import Call, flavour_of
+from ai_clients.answer import STREAM_BEGINNINGS
+from ai_clients.call import Call
+from ai_clients.routes import route_of
 from usage_billing.recording import lost
 
 logger = logging.getLogger(__name__)
@@ -121,16 +123,21 @@ class AsyncRecordingTransport(httpx2.AsyncBaseTransport):
         await self._inner.aclose()
 
 
+_Hider = stream_usage.Hider | stream_usage.DoubtfulHider
+
+
 class _Observed:
     """What both kinds of stream share: the body, the call, and what to keep from the caller.
 
     `decoded` is a response over the body where that is compressed and must be read all the same, to hide a part of it.
     """
 
-    def __init__(self, stream: Any, call: Call, *, hide: bool, decoded: httpx2.Response | None = None) -> None:
+    def __init__(
+        self, stream: Any, call: Call, *, hider: _Hider | None, decoded: httpx2.Response | None = None
+    ) -> None:
         self._stream = stream
         self._call = call
-        self._hider = stream_usage.Hider() if hide else None
+        self._hider = hider
         self._decoded = decoded
 
     def __del__(self) -> None:
@@ -196,16 +203,18 @@ class AsyncObservedStream(_Observed, httpx2.AsyncByteStream):
 
 def _begin(request: httpx2.Request) -> tuple[Call | None, httpx2.Request]:
     """The call to record, if this is one, and the request to send: the caller's own, or the same asking for usage."""
-    if request.method != "POST":
-        return None, request
     try:
-        flavour = flavour_of(request.url.raw_path)
-        if flavour is None:
+        route = route_of(request.method, request.url.raw_path)
+        if route is None:
             return None, request
         asking = None
-        if flavour == "chat" and (not _refusing_origins or _origin(request) not in _refusing_origins):
+        if (
+            route.flavour == "chat"
+            and route.purpose == "create"
+            and (not _refusing_origins or _origin(request) not in _refusing_origins)
+        ):
             asking = stream_usage.asking(request)
-        return Call(request, flavour), asking or request
+        return Call(request, route), asking or request
     except Exception as error:  # noqa: BLE001 - promise 1: the request goes out whatever the recorder makes of it
         lost(error)
         return None, request
@@ -215,17 +224,20 @@ def _watched(response: httpx2.Response, call: Call, *, hide: bool, stream: type[
     """The response, its body noted on the way. Without what `hide` says came only because we asked."""
     if 300 <= response.status_code < 400:
         return response  # a redirect; the answer comes from where it leads
-    hide = hide and response.headers.get("content-type", "").startswith("text/event-stream")
     if hasattr(response, "_content"):
         return _read_already(response, call, hide=hide)
     body, decoded = response.stream, None
-    if hide:
+    hider: _Hider | None = None
+    if hide and _is_stream(response):
+        hider = stream_usage.Hider()
         # Asked for as it is; what a server compresses all the same is decoded here, for there is a part to take out.
         encoding = response.headers.pop("content-encoding", None)
         decoded = httpx2.Response(200, headers={"content-encoding": encoding}, stream=body) if encoding else None
         response.headers.pop("content-length", None)
+    elif hide and not _TOLD.intersection(response.headers):
+        hider = stream_usage.DoubtfulHider()
     call.answered(response)
-    response.stream = stream(body, call, hide=hide, decoded=decoded)  # type: ignore[assignment]
+    response.stream = stream(body, call, hider=hider, decoded=decoded)  # type: ignore[assignment]
     return response
 
 
@@ -236,13 +248,21 @@ def _read_already(response: httpx2.Response, call: Call, *, hide: bool) -> httpx
     call.transcript.take(body)
     call.ended = True
     call.finish()
-    if not hide:
+    if not hide or not (_is_stream(response) or body.startswith(STREAM_BEGINNINGS)):
         return response
     hider = stream_usage.Hider()
     visible = hider.feed(body) + hider.flush()
     return httpx2.Response(
         response.status_code, headers=_of_plain_body(response), content=visible, extensions=response.extensions
     )
+
+
+_TOLD = frozenset(("content-length", "content-encoding"))
+"""What a body has that was made before it was sent, and a stream has not."""
+
+
+def _is_stream(response: httpx2.Response) -> bool:
+    return response.headers.get("content-type", "").startswith("text/event-stream")
 
 
 def _unread(response: httpx2.Response, body: bytes) -> httpx2.Response:

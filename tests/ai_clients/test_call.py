@@ -19,7 +19,6 @@ import pytest
 from pytest_django import Settings
 
 from ai_clients import Anthropic, AsyncOpenAI, OpenAI, call, openai_usage
-from ai_clients.call import flavour_of
 from tests.ai_clients.recorded import Recorded, usage_of
 from tests.ai_clients.scripted import (
     CHAT,
@@ -46,34 +45,6 @@ def client_of(answer: Callable[[httpx2.Request], httpx2.Response], **options: An
 
 def anthropic_of(answer: Callable[[httpx2.Request], httpx2.Response]) -> Anthropic:
     return Anthropic(api_key="sk-ant-secret", http_client=httpx2.Client(transport=Provider(answer)), max_retries=0)
-
-
-# ── Which calls ──────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@pytest.mark.parametrize(
-    ("path", "flavour"),
-    [
-        (b"/v1/chat/completions", "chat"),
-        (b"/openai/deployments/gpt/chat/completions?api-version=2024-10-21", "chat"),
-        (b"/v1/responses/", "responses"),
-        (b"/v1/embeddings", "embeddings"),
-        (b"/v1/images/generations", "images"),
-        (b"/v1/images/edits", "images"),
-        (b"/v1/messages", "messages"),
-        (b"/anthropic/v1/messages?beta=true", "messages"),
-        (b"/v1/messages/count_tokens", None),
-        (b"/v1/messages/batches", None),
-        (b"/v1/threads/thread_1/messages", None),
-        (b"/v1/chat/completions/chatcmpl-1", None),
-        (b"/v1/responses/resp_1/cancel", None),
-        (b"/v1/models", None),
-        (b"/v1/models?x=/embeddings", None),
-        (b"/\xff", None),
-    ],
-)
-def test_flavour_of_path(path: bytes, flavour: str | None) -> None:
-    assert flavour_of(path) == flavour
 
 
 # ── The event's words ────────────────────────────────────────────────────────────────────────────────────────────
@@ -119,10 +90,11 @@ def test_event_model_is_that_of_the_request_where_the_answer_names_none(recorded
     assert recorded.one().model == "gpt-image-1"
 
 
-def test_event_model_of_a_multipart_request_is_unknown(recorded: Recorded) -> None:
+def test_event_model_of_a_multipart_request_is_that_of_its_form(recorded: Recorded) -> None:
     client = client_of(lambda _: plain({"created": 1, "data": [], "usage": {"total_tokens": 3}}))
     client.images.edit(model="gpt-image-1", prompt="A desk", image=b"PNG")
-    assert (recorded.one().flavour, recorded.one().model, recorded.one().status) == ("images", "", "succeeded")
+    event = recorded.one()
+    assert (event.flavour, event.model, event.status) == ("images", "gpt-image-1", "succeeded")
 
 
 def test_event_http_status_other_than_200_is_kept(recorded: Recorded) -> None:
@@ -387,7 +359,7 @@ def _break_event(patch: pytest.MonkeyPatch) -> None:
 
 
 def _break_flavour(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("ai_clients.transport.flavour_of", _raise)
+    patch.setattr("ai_clients.transport.route_of", _raise)
 
 
 def _break_asking(patch: pytest.MonkeyPatch) -> None:

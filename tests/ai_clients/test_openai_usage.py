@@ -215,7 +215,27 @@ JSON = st.recursive(
         st.lists(inner, max_size=3)
         | st.dictionaries(
             st.sampled_from(
-                ["id", "model", "usage", "service_tier", "status", "error", "type", "code", "response", "x"]
+                [
+                    "id",
+                    "model",
+                    "usage",
+                    "service_tier",
+                    "status",
+                    "error",
+                    "type",
+                    "code",
+                    "response",
+                    "x",
+                    "output",
+                    "tools",
+                    "tool_usage",
+                    "svg_usage",
+                    "web_search",
+                    "image_gen",
+                    "duration",
+                    "action",
+                    "background",
+                ]
             ),
             inner,
             max_size=5,
@@ -223,10 +243,15 @@ JSON = st.recursive(
     ),
     max_leaves=20,
 )
-TYPES = st.sampled_from(["response.completed", "response.failed", "error", "message_start", "[DONE]", "x"])
+TYPES = st.sampled_from(
+    ["response.completed", "response.failed", "error", "message_start", "[DONE]", "x", "speech.audio.done", "completed",
+     "web_search_call", "image_generation_call", "code_interpreter_call", "image_generation.completed"]
+)  # fmt: skip
 PAYLOADS = (
     JSON.map(lambda value: json.dumps(value).encode())
-    | st.dictionaries(st.sampled_from(["type", "response", "error", "usage", "choices"]), JSON | TYPES).map(payload)
+    | st.dictionaries(
+        st.sampled_from(["type", "response", "error", "usage", "choices", "output", "tool_usage"]), JSON | TYPES
+    ).map(payload)
     | st.binary()
     | st.just(b"[DONE]")
 )
@@ -240,6 +265,7 @@ def test_read_body_anything_raises_nothing_but_decode_error(flavour: Flavour, bo
     except msgspec.DecodeError:
         return
     assert isinstance(usage(answer), dict | None)
+    assert all(number > 0 for number in answer.units.values())
 
 
 @given(flavour=st.sampled_from(FLAVOURS), events=st.lists(PAYLOADS, max_size=6))

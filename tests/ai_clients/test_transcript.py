@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from ai_clients import anthropic_usage, openai_usage
 from ai_clients import transcript as transcript_module
 from ai_clients.answer import Answer, payloads
-from ai_clients.transcript import COMPACT_AFTER, Transcript
+from ai_clients.transcript import COMPACT_AFTER, Choosing, Transcript, jsonl
 from tests.ai_clients.scripted import USAGE, chat_chunk, chat_events, slices, sse
+from usage_billing.recording.event import Flavour
 
 
 def taken(chunks: list[bytes], *, streamed: bool = True) -> Transcript:
@@ -106,3 +107,52 @@ def test_slicing_and_compaction_do_not_change_the_answer(
     # Raw blocks are equal only if they are the same object: compare what is in them.
     assert bytes(sliced.usage) == bytes(whole.usage)
     assert sliced == msgspec.structs.replace(whole, usage=sliced.usage)
+
+
+@pytest.mark.parametrize("size", [1, 3, 1000])
+@pytest.mark.parametrize(
+    ("body", "kept"),
+    [(b"yes, and more", True), (b"yes", True), (b"ye", True), (b"no", False), (b"y", True), (b"", True)],
+)
+def test_choosing_keeps_a_body_by_its_beginning(body: bytes, kept: bool, size: int) -> None:
+    def wanted(beginning: bytes) -> bool | None:
+        return True if beginning.startswith(b"yes") else None if b"yes".startswith(beginning) else False
+
+    transcript = Choosing(wanted)
+    for chunk in slices(body, size):
+        transcript.take(chunk)
+    assert transcript.body() == (body if kept else b"")
+
+
+@pytest.mark.parametrize(
+    ("body", "whole", "lines"),
+    [
+        (b"", True, []),
+        (b"a\n", False, [b"a"]),
+        (b"a\r\nb\n\n", True, [b"a", b"b"]),
+        (b"a\nb", False, [b"a"]),
+        (b"a\nb", True, [b"a", b"b"]),
+    ],
+)
+def test_jsonl_has_the_lines_that_are_complete(body: bytes, whole: bool, lines: list[bytes]) -> None:
+    assert list(jsonl(body, whole=whole)) == lines
+
+
+@pytest.mark.parametrize(
+    ("flavour", "done"),
+    [
+        ("images", {"type": "image_generation.completed"}),
+        ("images", {"type": "image_edit.completed"}),
+        ("transcription", {"type": "transcript.text.done"}),
+        ("speech", {"type": "speech.audio.done"}),
+    ],
+)
+def test_long_stream_keeps_the_event_that_ends_it(flavour: Flavour, done: dict[str, str]) -> None:
+    events = sse(*[{"type": "delta", "text": "x"}] * COMPACT_AFTER, done, *[{"type": "delta"}] * COMPACT_AFTER)
+    assert openai_usage.read_stream(flavour, payloads(taken(events).lines())).status == "succeeded"
+
+
+def test_long_stream_keeps_its_citations() -> None:
+    cites = chat_chunk("word", annotations=[{"type": "url_citation"}])
+    chunks = sse(*[chat_chunk("word")] * COMPACT_AFTER, cites, *[chat_chunk("word")] * COMPACT_AFTER, "[DONE]")
+    assert answer(chunks).context == {"search": "unknown-number"}
