@@ -66,8 +66,8 @@ class Call:
             return
         self._finished = True
         try:
-            for event in self._events():
-                record(event)
+            if events := list(self._events()):
+                record(*events)
         except Exception as error:  # noqa: BLE001 - promise 1: the caller has its answer, whatever the recorder does
             lost(error)
 

@@ -72,7 +72,7 @@ class Notes:
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.events: list[Event] = []
         self.lost: list[Exception] = []
-        patch.setattr(call, "record", self.events.append)
+        patch.setattr(call, "record", lambda *events: self.events.extend(events))
         patch.setattr(call, "lost", self.lost.append)
         patch.setattr(transport, "lost", self.lost.append)
 

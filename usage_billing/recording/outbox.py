@@ -27,6 +27,8 @@ CREATE TABLE set_aside (
 CREATE TABLE loss (reason TEXT PRIMARY KEY, events INTEGER NOT NULL, last_at REAL NOT NULL);
 """
 
+_APPEND = "INSERT INTO event (body, written_at) VALUES (?, ?)"
+
 LOCK_WAIT_S = 0.2
 """How long an append waits for another process's write, which takes microseconds; then the event counts as lost."""
 
@@ -71,10 +73,15 @@ class Outbox:
         self._inode = 0
         _opened.add(self)
 
-    def append(self, body: bytes) -> None:
-        """Keep `body` safe from the death of this process. Raises `sqlite3.Error` or `OSError` if it cannot."""
-        with self._connected() as connection:
-            connection.execute("INSERT INTO event (body, written_at) VALUES (?, ?)", (body, time.time()))
+    def append(self, *bodies: bytes) -> None:
+        """Keep all of them safe from the death of this process, or none. Raises `sqlite3.Error` or `OSError`."""
+        now = time.time()
+        if len(bodies) == 1:
+            with self._connected() as connection:
+                connection.execute(_APPEND, (bodies[0], now))
+        elif bodies:
+            with self._transaction() as connection:
+                connection.executemany(_APPEND, [(body, now) for body in bodies])
 
     def read(self, limit: int) -> list[tuple[int, bytes]]:
         """The oldest events, at most `limit`, as (id, body)."""

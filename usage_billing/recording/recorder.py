@@ -41,18 +41,18 @@ def outbox() -> Outbox:
     return Outbox(settings.USAGE_OUTBOX_PATH)
 
 
-def record(event: Event) -> None:
-    """Keep the event until the ledger has it. Whatever goes wrong is counted and logged, never raised."""
+def record(*events: Event) -> None:
+    """Keep the events until the ledger has them. Whatever goes wrong is counted and logged, never raised."""
     try:
-        body = encode(event)
+        bodies = [encode(event) for event in events]
         if is_in_use_here():
-            _deferred.append(body)
+            _deferred.extend(bodies)
             return
-        outbox().append(body)
+        outbox().append(*bodies)
         if _deferred or _losses:
             write_what_waits()
     except Exception as error:  # noqa: BLE001 - promise 1: the caller's answer must not depend on the recorder
-        lost(error)
+        lost(error, len(events))
     try:
         drain.wake()
     except Exception:
@@ -60,13 +60,13 @@ def record(event: Event) -> None:
         logger.exception("The drain thread could not be started.")
 
 
-def lost(error: Exception) -> None:
-    """Count a call whose usage could not be kept; the first of each reason goes to the log."""
+def lost(error: Exception, calls: int = 1) -> None:
+    """Count calls whose usage could not be kept; the first of each reason goes to the log."""
     reason = f"{type(error).__name__}: {error}"[:200]
     with _lock:
         first = reason not in _logged
         _logged.add(reason)
-        _losses[reason] += 1
+        _losses[reason] += calls
     if first:
         logger.error(
             "An AI call could not be recorded (%s); the call itself was not touched. Check the outbox %s and its disk."

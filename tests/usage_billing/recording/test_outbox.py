@@ -37,6 +37,15 @@ def test_events_come_out_in_the_order_they_went_in(box: Outbox) -> None:
     assert bodies(box) == [b"0", b"1", b"2", b"3", b"4"]
 
 
+def test_events_of_one_append_are_kept_together_or_not_at_all(box: Outbox) -> None:
+    box.append(b"1", b"2", b"3")
+    box.append()
+    assert bodies(box) == [b"1", b"2", b"3"]
+    with pytest.raises(sqlite3.Error):
+        box.append(b"4", object())  # type: ignore[arg-type]
+    assert bodies(box) == [b"1", b"2", b"3"]
+
+
 def test_deleted_events_are_gone_and_their_ids_are_never_given_again(box: Outbox) -> None:
     """A drain that deletes what it has read must not hit an event that came when the table was empty."""
     box.append(b"old")
