@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
 from django.utils.decorators import sync_and_async_middleware
 from django.utils.functional import SimpleLazyObject
 
-from usage_billing.recording import drain
+from usage_billing.recording import drain_thread
 from usage_billing.recording.context import request_user
 
 
@@ -23,7 +23,7 @@ def UsageContextMiddleware(
     if iscoroutinefunction(get_response):
 
         async def attribute_async(request: HttpRequest) -> HttpResponseBase:
-            drain.wake()
+            drain_thread.wake()
             # Loaded here: once a call is under way in a coroutine, the session can no longer be read.
             session_user = await request.auser() if hasattr(request, "auser") else None
 
@@ -37,7 +37,7 @@ def UsageContextMiddleware(
         return attribute_async
 
     def attribute(request: HttpRequest) -> HttpResponseBase:
-        drain.wake()
+        drain_thread.wake()
 
         def user_id() -> Any:
             # Read when a call is made: it is lazy, and JWT authentication replaces it inside the view.

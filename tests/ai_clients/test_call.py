@@ -33,7 +33,7 @@ from tests.ai_clients.scripted import (
     sse,
     streamed,
 )
-from usage_billing.recording import Event, drain, health, recorder, usage_context
+from usage_billing.recording import Event, drain_thread, health, recorder, usage_context
 from usage_billing.recording.outbox import Outbox
 
 
@@ -394,7 +394,7 @@ def test_broken_recorder_does_not_touch_the_answer(
 
 
 def test_broken_drain_leaves_the_event_in_the_outbox(recorded: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(drain, "wake", _raise)
+    monkeypatch.setattr(drain_thread, "wake", _raise)
     client_of(lambda _: plain(CHAT_ANSWER)).chat.completions.create(**CHAT)
     assert recorded.one().request_id == CHAT_ANSWER["id"]
 

@@ -22,7 +22,7 @@ from tests import factories, postgres
 from tests.end_to_end import calls
 from usage_billing import usage_context
 from usage_billing.models import Organization, UsageRecord
-from usage_billing.recording import drain, health
+from usage_billing.recording import drain, drain_thread, health
 from usage_billing.recording.outbox import Outbox
 
 # Published prices, USD for a million tokens: OpenAI API pricing, GPT-4.1 mini; Anthropic pricing, Claude Haiku 4.5.
@@ -179,9 +179,9 @@ def test_the_drain_thread_survives_an_outage_and_drains_by_itself(
 
     monkeypatch.setattr(drain, "drain_all", failing)
     monkeypatch.setattr(time, "sleep", lambda _seconds: None)
-    monkeypatch.setattr(drain, "IDLE_S", 0.01)
+    monkeypatch.setattr(drain_thread, "IDLE_S", 0.01)
     with pytest.raises(SystemExit):
-        drain._run()
+        drain_thread._run()
     assert len(attempts) == 4
 
 

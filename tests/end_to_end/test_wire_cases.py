@@ -47,16 +47,13 @@ class Case:
 
 
 def chat_usage(prompt: int, completion: int, **details: Any) -> dict[str, Any]:
-    usage = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
-    prompt_details = {key: details[key] for key in ("cached_tokens", "cache_write_tokens") if key in details}
-    prompt_details |= {"audio_tokens": details["audio_in"]} if "audio_in" in details else {}
-    completion_details = {key: details[key] for key in ("reasoning_tokens",) if key in details}
-    if "audio_out" in details:
-        completion_details["audio_tokens"] = details["audio_out"]
-    if prompt_details:
-        usage["prompt_tokens_details"] = prompt_details
-    if completion_details:
-        usage["completion_tokens_details"] = completion_details
+    inputs = {"cached_tokens": "cached_tokens", "cache_write_tokens": "cache_write_tokens", "audio_in": "audio_tokens"}
+    outputs = {"reasoning_tokens": "reasoning_tokens", "audio_out": "audio_tokens"}
+    usage: dict[str, Any] = {"prompt_tokens": prompt, "completion_tokens": completion}
+    usage["total_tokens"] = prompt + completion
+    for field_, names in (("prompt_tokens_details", inputs), ("completion_tokens_details", outputs)):
+        if told := {name: details[key] for key, name in names.items() if key in details}:
+            usage[field_] = told
     return usage
 
 
@@ -326,9 +323,8 @@ def check(case: Case, drained: Callable[[], int], *, stream: bool) -> None:
     org = factories.organization()
     transport = Provider(lambda _request: answering(case, stream=stream))
     http_client = httpx2.Client(transport=transport)
-    host = {"base_url": case.host} if case.host else {}
     openai = OpenAI(
-        api_key="k", http_client=http_client, max_retries=0, **{"base_url": "https://api.openai.com/v1", **host}
+        api_key="k", http_client=http_client, max_retries=0, base_url=case.host or "https://api.openai.com/v1"
     )
     anthropic = Anthropic(
         api_key="k", http_client=http_client, max_retries=0, base_url=case.host or "https://api.anthropic.com"

@@ -230,7 +230,7 @@ def message_stream(whole: dict[str, Any], *, until: str = "") -> bytes:
         )
         if name in usage
     }
-    events = [
+    events: list[dict[str, Any]] = [
         {"type": "message_start", "message": {**whole, "content": [], "stop_reason": None, "usage": start}},
         {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
         {"type": "ping"},

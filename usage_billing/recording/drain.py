@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import logging
-import os
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
-from django.conf import settings
-from django.db import DataError, Error, IntegrityError, connections
+from django.db import DataError, Error, IntegrityError
 
 from usage_billing.recording.event import Event, decode
 from usage_billing.recording.outbox import Outbox
@@ -22,12 +18,6 @@ logger = logging.getLogger(__name__)
 
 BATCH = 1000
 """Events a transaction."""
-GATHER_S = 0.1
-"""How long the thread lets events gather before it drains: one transaction for many calls."""
-IDLE_S = 5.0
-"""How often the thread looks for what others left behind (a process that was killed)."""
-LONGEST_PAUSE_S = 30.0
-"""The longest wait between two tries while the database is away."""
 
 
 class Busy(Exception):
@@ -114,66 +104,3 @@ def _set_aside(outbox: Outbox, id_: int, error: Exception) -> None:
     reason = f"{type(error).__name__}: {error}"[:500]
     outbox.set_aside(id_, reason)
     logger.error("Event %d was set aside: %s. It is kept; `manage.py drain_usage --retry` tries it again.", id_, reason)
-
-
-# ── The thread ───────────────────────────────────────────────────────────────────────────────────────────────────
-
-_something_to_do = threading.Event()
-_start_lock = threading.Lock()
-_thread: threading.Thread | None = None
-
-
-def wake() -> None:
-    """Let this process's drain thread know of an event; start it at the first one. Does nothing if USAGE_DRAIN=off."""
-    _something_to_do.set()
-    if _thread is None and settings.USAGE_DRAIN == "thread":
-        _start()
-
-
-def _start() -> None:
-    global _thread
-    with _start_lock:
-        if _thread is None:
-            _thread = threading.Thread(target=_run, name="usage-drain", daemon=True)
-            _thread.start()
-
-
-def _forget_thread() -> None:
-    """In a forked child: the parent's thread is not here, and its lock may have been held."""
-    global _thread, _start_lock, _something_to_do
-    _thread, _start_lock, _something_to_do = None, threading.Lock(), threading.Event()
-
-
-os.register_at_fork(after_in_child=_forget_thread)
-
-
-def _run() -> None:
-    from usage_billing.recording.recorder import write_what_waits
-
-    # A connection of its own: an append must not wait for the drain's reading and deleting.
-    outbox = Outbox(settings.USAGE_OUTBOX_PATH)
-    pause = GATHER_S
-    while True:
-        _something_to_do.wait(IDLE_S)
-        time.sleep(pause)
-        _something_to_do.clear()
-        write_what_waits()
-        try:
-            with exclusively(outbox.path):
-                drain_all(outbox)
-            pause = GATHER_S
-        except Busy:
-            pause = IDLE_S
-            _something_to_do.set()
-        except Exception as error:
-            pause = min(LONGEST_PAUSE_S, pause * 2)
-            _something_to_do.set()
-            logger.warning(
-                "AI calls wait in the outbox: %s. Trying again in %.1f s.",
-                error,
-                pause,
-                exc_info=None if isinstance(error, Away) else error,
-            )
-        finally:
-            # An idle connection would keep a database from stopping, and may be dead at the next use.
-            connections.close_all()

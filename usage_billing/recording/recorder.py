@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from django.conf import settings
 
-from usage_billing.recording import drain
+from usage_billing.recording import drain_thread
 from usage_billing.recording.event import Event, encode
 from usage_billing.recording.outbox import Backlog, Outbox, is_in_use_here
 
@@ -54,7 +54,7 @@ def record(*events: Event) -> None:
     except Exception as error:  # noqa: BLE001 - promise 1: the caller's answer must not depend on the recorder
         lost(error, len(events))
     try:
-        drain.wake()
+        drain_thread.wake()
     except Exception:
         # The event is safe; a later one, or another process, wakes the drain.
         logger.exception("The drain thread could not be started.")
@@ -107,6 +107,9 @@ def health() -> Health:
     except (sqlite3.Error, OSError) as error:
         return Health(backlog=None, lost=unwritten, error=f"{type(error).__name__}: {error}")
     return Health(backlog=backlog, lost=unwritten + backlog.lost, error=latest)
+
+
+drain_thread.chores.append(write_what_waits)
 
 
 def _new_lock() -> None:

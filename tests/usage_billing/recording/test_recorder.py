@@ -10,7 +10,7 @@ import pytest
 from pytest_django import Settings
 
 from tests.factories import event
-from usage_billing.recording import drain, health, lost, record, recorder
+from usage_billing.recording import drain_thread, health, lost, record, recorder
 from usage_billing.recording.event import decode
 from usage_billing.recording.outbox import Backlog, Outbox
 
@@ -95,7 +95,7 @@ def test_an_event_that_is_safe_is_not_lost_when_the_drain_cannot_be_woken(
     def exiting() -> None:
         raise RuntimeError("can't start new thread at interpreter shutdown")
 
-    monkeypatch.setattr(drain, "wake", exiting)
+    monkeypatch.setattr(drain_thread, "wake", exiting)
     record(event())
     assert (outbox.backlog().events, health().lost) == (1, 0)
     assert "can't start new thread" in caplog.text

@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 from tqdm import tqdm
 
-from usage_billing.recording import drain
+from usage_billing.recording import drain, drain_thread
 from usage_billing.recording.outbox import Outbox
 
 POLL_S = 0.2
@@ -71,9 +71,9 @@ class Command(BaseCommand):
                     total += drain.drain_all(outbox)
                 pause = POLL_S
             except drain.Busy:
-                pause = drain.IDLE_S
+                pause = drain_thread.IDLE_S
             except drain.Away as away:
-                pause = min(drain.LONGEST_PAUSE_S, pause * 2)
+                pause = min(drain_thread.LONGEST_PAUSE_S, pause * 2)
                 self.stderr.write(f"{away}; trying again in {pause:.1f} s.")
                 connections.close_all()
             _sleep(pause, lambda: stopping)
