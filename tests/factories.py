@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from django.contrib.auth.models import User
 
-from usage_billing.models import ExchangeRate, Membership, Organization
+from usage_billing.models import ExchangeRate, Membership, Organization, PriceOverride
 from usage_billing.recording import Attribution, Event
 
 NOON = datetime(2026, 11, 18, 9, 0, tzinfo=UTC)
@@ -57,6 +57,24 @@ TODAY = NOON.date()
 
 def rate(day: date = TODAY, usd_rub: str = "80") -> ExchangeRate:
     return ExchangeRate.objects.create(date=day, usd_rub=Decimal(usd_rub))
+
+
+def own_price(
+    model_pattern: str = "*",
+    prices: dict[str, str] | None = None,
+    *,
+    provider: str = "openai",
+    org: Organization | None = None,
+    valid_from: date = date(2026, 1, 1),
+) -> PriceOverride:
+    """By default 1 USD a million tokens in, 2 out: 0.0012 USD for the call of `event`."""
+    return PriceOverride.objects.create(
+        provider=provider,
+        model_pattern=model_pattern,
+        org=org,
+        valid_from=valid_from,
+        prices={"input_mtok": "1", "output_mtok": "2"} if prices is None else prices,
+    )
 
 
 def chat_usage(prompt: int = 1000, completion: int = 100, cached: int = 0, reasoning: int = 0) -> dict[str, Any]:

@@ -1,11 +1,13 @@
-"""The admin: organisations, exchange rates and users to edit, calls to look at."""
+"""The admin: organisations, prices, exchange rates and users to edit, calls and re-costings to look at."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
+from django.contrib.admin.models import DELETION, LogEntry
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
@@ -19,7 +21,7 @@ from unfold.admin import ModelAdmin, TabularInline
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.paginator import InfinitePaginator
 
-from usage_billing.models import ExchangeRate, Membership, Organization, UsageRecord
+from usage_billing.models import ExchangeRate, Membership, Organization, PriceOverride, RepriceRun, UsageRecord
 from usage_billing.models.organization import UNATTRIBUTED
 from usage_billing.templatetags import amounts
 
@@ -29,11 +31,13 @@ if TYPE_CHECKING:
     OrganizationBase = admin.ModelAdmin[Organization]
     UsageRecordBase = admin.ModelAdmin[UsageRecord]
     ExchangeRateBase = admin.ModelAdmin[ExchangeRate]
+    PriceOverrideBase = admin.ModelAdmin[PriceOverride]
+    RepriceRunBase = admin.ModelAdmin[RepriceRun]
     UserBase = DjangoUserAdmin[User]
     GroupBase = DjangoGroupAdmin
 else:
     MembershipBase = TabularInline
-    OrganizationBase = UsageRecordBase = ExchangeRateBase = ModelAdmin
+    OrganizationBase = UsageRecordBase = ExchangeRateBase = PriceOverrideBase = RepriceRunBase = ModelAdmin
 
     class UserBase(DjangoUserAdmin, ModelAdmin):
         pass
@@ -93,8 +97,21 @@ def _with_calls(orgs: Iterable[Organization]) -> list[Organization]:
     return list(Organization.objects.filter(Exists(calls), pk__in=[org.pk for org in orgs]))
 
 
+class ToLookAt:
+    """An admin in which nothing can be added, changed or deleted."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
 @admin.register(UsageRecord)
-class UsageRecordAdmin(UsageRecordBase):
+class UsageRecordAdmin(ToLookAt, UsageRecordBase):
     """To look at only: what is spent is spent. Quick on a large table: nothing here counts or scans it."""
 
     list_display = ("created_at", "org", "kind", "model_used", "tokens", "usd", "rub", "who", "status_text")
@@ -131,15 +148,6 @@ class UsageRecordAdmin(UsageRecordBase):
     def get_queryset(self, request: HttpRequest) -> QuerySet[UsageRecord]:
         # The user by an outer join, as the column may be NULL: a call whose user is gone is still there.
         return super().get_queryset(request).select_related("org", "user")
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: UsageRecord | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: UsageRecord | None = None) -> bool:
-        return False
 
     @admin.display(description=_("request type"))
     def kind(self, call: UsageRecord) -> str:
@@ -195,6 +203,135 @@ class ExchangeRateAdmin(ExchangeRateBase):
     def save_model(self, request: HttpRequest, obj: ExchangeRate, form: ModelForm[ExchangeRate], change: bool) -> None:
         obj.source = ExchangeRate.Source.MANUAL
         super().save_model(request, obj, form, change)
+
+
+class Indented(json.JSONEncoder):
+    """One price a line."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{**options, "indent": 2})
+
+
+@admin.register(PriceOverride)
+class PriceOverrideAdmin(PriceOverrideBase):
+    """Each change is in the history with what was there before it."""
+
+    list_display = ("provider", "model_pattern", "for_whom", "valid_from", "prices_text", "note")
+    list_display_links = ("provider", "model_pattern")
+    list_filter = ("provider", "valid_from")
+    list_select_related = ("org",)
+    search_fields = ("model_pattern",)
+    search_help_text = _("Part of a model's name")
+    autocomplete_fields = ("org",)
+    readonly_fields = ("created_at", "created_by")
+    fieldsets = (
+        (_("Which calls"), {"fields": ("provider", "model_pattern", "org", "valid_from")}),
+        (
+            _("Prices"),
+            {
+                "fields": ("prices", "note"),
+                "description": _(
+                    "These prices count for the calls that are entered from now on, before those of the price list. "
+                    "Calls that are costed already stay as they are; to cost them again, run "
+                    "“manage.py reprice_usage --from DATE --to DATE --reason WHY”."
+                ),
+            },
+        ),
+        (None, {"fields": ("created_at", "created_by")}),
+    )
+
+    @admin.display(description=_("organisation"), ordering="org__name")
+    def for_whom(self, override: PriceOverride) -> str:
+        return override.org.name if override.org else gettext("all")
+
+    @admin.display(description=_("prices, USD"))
+    def prices_text(self, override: PriceOverride) -> str:
+        return ", ".join(f"{key} {usd}" for key, usd in override.prices.items())
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
+        if db_field.name == "prices":
+            options["encoder"] = Indented
+        return super().formfield_for_dbfield(db_field, request, **options)
+
+    def save_model(
+        self, request: HttpRequest, obj: PriceOverride, form: ModelForm[PriceOverride], change: bool
+    ) -> None:
+        if not change and isinstance(request.user, User):
+            obj.created_by = request.user
+        super().save_model(request, obj, form, change)
+
+    def construct_change_message(  # type: ignore[override]  # a text, which Django takes as well
+        self, request: HttpRequest, form: ModelForm[PriceOverride], formsets: Any, add: bool = False
+    ) -> str:
+        """What was there → what is there now; of a new price all of it."""
+        before = None if add else form.initial
+        lines = [
+            f"{form.fields[name].label}: "
+            + ("" if before is None else f"{_shown(_before(name, before.get(name)))} → ")
+            + _shown(form.cleaned_data[name])
+            for name in (form.fields if add else form.changed_data)
+        ]
+        return "\n".join(lines) or gettext("No fields changed.")
+
+    def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:
+        """The price itself is in the history when it is gone: records name it by its id."""
+        for override in queryset:
+            LogEntry.objects.log_actions(
+                user_id=request.user.pk or 0,
+                queryset=[override],
+                action_flag=DELETION,
+                change_message=f"{self.for_whom(override)}: {_shown(override.prices)}",
+                single_object=True,
+            )
+
+
+def _before(name: str, initial: Any) -> Any:
+    """What a field of the form held: the organisation, not its number."""
+    return Organization.objects.filter(pk=initial).first() if name == "org" else initial
+
+
+def _shown(value: Any) -> str:
+    """A form's value in the history."""
+    if isinstance(value, dict):
+        return json.dumps(value, ensure_ascii=False)
+    return str(value) if value not in (None, "") else "—"
+
+
+@admin.register(RepriceRun)
+class RepriceRunAdmin(ToLookAt, RepriceRunBase):
+    """The log of `reprice_usage`."""
+
+    list_display = (
+        "started_at",
+        "finished_at",
+        "by",
+        "reason",
+        "date_from",
+        "date_to",
+        "seen",
+        "changed",
+        "usd",
+        "rub",
+    )
+    list_filter = ("started_at",)
+    list_select_related = ("org",)
+    search_fields = ("reason", "by")
+
+    @admin.display(description=_("calls seen"))
+    def seen(self, run: RepriceRun) -> str:
+        return amounts.grouped(run.records_seen)
+
+    @admin.display(description=_("calls changed"))
+    def changed(self, run: RepriceRun) -> str:
+        return amounts.grouped(run.records_changed)
+
+    @admin.display(description="USD")
+    def usd(self, run: RepriceRun) -> str:
+        return format_html("{} → {}", amounts.usd(run.usd_before), amounts.usd(run.usd_after))
+
+    @admin.display(description="RUB")
+    def rub(self, run: RepriceRun) -> str:
+        return format_html("{} → {}", amounts.rub(run.rub_before), amounts.rub(run.rub_after))
 
 
 admin.site.unregister(User)

@@ -22,6 +22,8 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
                     "usage_billing_exchangerate",
                     "usage_billing.view_exchangerate",
                 ),
+                (_("Own prices"), "sell", "usage_billing_priceoverride", "usage_billing.view_priceoverride"),
+                (_("Re-costings"), "history", "usage_billing_repricerun", "usage_billing.view_repricerun"),
                 (_("Users"), "group", "auth_user", "auth.view_user"),
                 (_("User groups"), "groups", "auth_group", "auth.view_group"),
             )

@@ -7,9 +7,10 @@ SQLite, PostgreSQL and Citus.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from decimal import Context, Decimal
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,6 +23,7 @@ from usage_billing.attribution import Accounts
 from usage_billing.models import DailyUsage, UsageRecord
 from usage_billing.models.daily_usage import GRAINS, MEASURES
 from usage_billing.models.fields import MONEY_PLACES
+from usage_billing.overrides import PriceOverrides
 from usage_billing.recording.event import Event, flavour_of
 
 ROWS_A_STATEMENT = 500
@@ -36,12 +38,13 @@ def add(events: Sequence[Event]) -> int:
     An event may come any number of times: `(org_id, request_id)` decides, and totals grow by the rows really inserted.
     """
     with transaction.atomic():
+        own = PriceOverrides.load()
         answers = [event for event in events if event.settles]
-        inserted = _insert_once(_rows([event for event in events if not event.settles]))
-        settled = [_settle(event) for event in answers]
+        inserted = _insert_once(_rows([event for event in events if not event.settles], own))
+        settled = [_settle(event, own) for event in answers]
         # The answer of a call whose beginning we never saw is a call itself.
         inserted += _insert_once(
-            _rows([event for event, amended in zip(answers, settled, strict=True) if amended is None])
+            _rows([event for event, amended in zip(answers, settled, strict=True) if amended is None], own)
         )
         _add_to_totals(inserted, [amended for amended in settled if amended is not None])
     return len(inserted)
@@ -64,15 +67,15 @@ def amend(ids: Sequence[int], change: Callable[[Row], Row]) -> list[Amendment]:
     The records are locked meanwhile; `change` gets each as it is and returns it as it is to be.
     """
     with transaction.atomic():
-        amendments = [
-            Amendment(before=before, after=after)
-            for before in _locked(pk__in=ids)
-            if (after := change(dict(before))) != before
-        ]
-        for amendment in amendments:
-            _update(amendment)
+        amendments = _amendments(_locked(pk__in=ids), change)
+        _update(amendments)
         _add_to_totals([], amendments)
     return amendments
+
+
+def would_amend(ids: Sequence[int], change: Callable[[Row], Row]) -> list[Amendment]:
+    """What `amend` would change now; nothing is written, and nothing is locked."""
+    return _amendments(_records(pk__in=ids), change)
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,26 @@ class Amendment:
     after: Row
 
 
-def _settle(event: Event) -> Amendment | None:
+def _amendments(records: QuerySet[UsageRecord, Row], change: Callable[[Row], Row]) -> list[Amendment]:
+    """What differs when it is stored: more digits than the database keeps are no change."""
+    return [
+        Amendment(before=before, after=after)
+        for before in records
+        if (after := as_stored(change(dict(before)))) != before
+    ]
+
+
+def as_stored(row: Row) -> Row:
+    """The row as it comes back from the database. SQLite keeps 15 digits of a number, PostgreSQL all."""
+    if connection.vendor != "sqlite":
+        return row
+    return {name: _FIFTEEN(float(value)) if isinstance(value, Decimal) else value for name, value in row.items()}
+
+
+_FIFTEEN = Context(prec=15).create_decimal_from_float
+
+
+def _settle(event: Event, own: pricing.Own) -> Amendment | None:
     """The answer of a call that waits: entered with it, whoever fetched it. None if there is no such call.
 
     An answer that comes again finds the call settled, and changes nothing.
@@ -97,9 +119,9 @@ def _settle(event: Event) -> Amendment | None:
     answered = _placed(event, Accounts([event.attribution]), timezone.now())
     taken = ("ai_model", "usage", "status", "error_code", "response_metadata", "recorded_at")
     lasted = max(0, round((event.started_at - before["created_at"].timestamp()) * 1000) + event.duration_ms)
-    after = cost({**before, **{name: answered[name] for name in taken}, "execution_time_ms": lasted})
+    after = cost({**before, **{name: answered[name] for name in taken}, "execution_time_ms": lasted}, own)
     amendment = Amendment(before, after)
-    _update(amendment)
+    _update([amendment])
     return amendment
 
 
@@ -129,16 +151,29 @@ def _add_to_totals(inserted: Sequence[Row], amendments: Sequence[Amendment]) -> 
             DailyUsage.objects.filter(usage_date__in=days, requests_count=0).delete()
 
 
+def _records(**lookup: Any) -> QuerySet[UsageRecord, Row]:
+    """Records as rows, in the order of their ids."""
+    records: QuerySet[UsageRecord, Row] = UsageRecord.objects.filter(**lookup).order_by("pk").values("id", *COLUMNS)
+    return records
+
+
 def _locked(**lookup: Any) -> QuerySet[UsageRecord, Row]:
     """Records as rows, held until the transaction ends; in the order of their ids, so that lockers cannot deadlock."""
-    records: QuerySet[UsageRecord, Row] = UsageRecord.objects.filter(**lookup).order_by("pk").values("id", *COLUMNS)
+    records = _records(**lookup)
     return records.select_for_update() if connection.features.has_select_for_update else records
 
 
-def _update(amendment: Amendment) -> None:
-    changed = {name: value for name, value in amendment.after.items() if value != amendment.before[name]}
+def _update(amendments: Sequence[Amendment]) -> None:
+    """Write what changed: the same columns of each record, so that one statement does for all."""
+    changed = [name for name in COLUMNS if any(each.after[name] != each.before[name] for each in amendments)]
     if changed:
-        UsageRecord.objects.filter(pk=amendment.before["id"], org_id=amendment.before["org_id"]).update(**changed)
+        assignments = ", ".join(f"{name} = %s" for name in changed)
+        afters = [amendment.after for amendment in amendments]
+        with connection.cursor() as cursor:
+            cursor.executemany(
+                f"UPDATE token_usage SET {assignments} WHERE id = %s AND org_id = %s",  # noqa: S608 - built of our own names
+                list(_stored(UsageRecord, [*changed, "id", "org_id"], afters)),
+            )
 
 
 def rebuild_day(day: date, org_id: int | None = None) -> None:
@@ -159,13 +194,13 @@ def rebuild_day(day: date, org_id: int | None = None) -> None:
             cursor.execute(f"INSERT INTO token_usage_daily ({', '.join(DAILY_COLUMNS)}) {select}", values)
 
 
-def _rows(events: Sequence[Event]) -> list[Row]:
+def _rows(events: Sequence[Event], own: pricing.Own) -> list[Row]:
     """The ledger's rows for these calls, costed and converted."""
     accounts = Accounts(event.attribution for event in events)
     recorded_at = timezone.now()
     placed = [_placed(event, accounts, recorded_at) for event in events]
     rates = exchange.rates_on({row["usage_date"] for row in placed})
-    return [cost(row | {"usd_rub_rate": rates[row["usage_date"]]}) for row in placed]
+    return [cost(row | {"usd_rub_rate": rates[row["usage_date"]]}, own) for row in placed]
 
 
 def _placed(event: Event, accounts: Accounts, recorded_at: datetime) -> Row:
@@ -213,7 +248,7 @@ def _usage(event: Event) -> dict[str, Any]:
     return dict(metering.compact(usage))
 
 
-def cost(row: Row, own: pricing.Own | None = None) -> Row:
+def cost(row: Row, own: pricing.Own) -> Row:
     """The row with its tokens, price and roubles, worked out of what it says of its usage; `usd_rub_rate` is given.
 
     The one way to a cost, for new calls and for `reprice_usage`.
@@ -234,13 +269,13 @@ def cost(row: Row, own: pricing.Own | None = None) -> Row:
         "cache_write_tokens": tokens.cache_write,
         "reasoning_tokens": tokens.reasoning,
         "cost_usd": price.usd,
-        "cost_rub": _to_rub(price.usd, row["usd_rub_rate"]),
+        "cost_rub": to_rub(price.usd, row["usd_rub_rate"]),
         "price_source": _text(price.source, "price_source"),
         "response_metadata": response,
     }
 
 
-def _price(row: Row, metered: metering.Metered, own: pricing.Own | None) -> pricing.Price:
+def _price(row: Row, metered: metering.Metered, own: pricing.Own) -> pricing.Price:
     match row["status"]:
         case "failed" if not row["usage"]:
             return pricing.NOT_CHARGED
@@ -261,7 +296,8 @@ def _price(row: Row, metered: metering.Metered, own: pricing.Own | None) -> pric
             )
 
 
-def _to_rub(usd: Any, rate: Any) -> Any:
+def to_rub(usd: Any, rate: Any) -> Any:
+    """Roubles of an amount of USD, both as they are known."""
     if usd is None or usd == 0:
         return usd  # what is free is free at any rate
     return None if rate is None else round(usd * rate, MONEY_PLACES)
@@ -278,11 +314,16 @@ _ADD_TO_TOTALS = f"ON CONFLICT ({', '.join(rollup.KEY)}) DO UPDATE SET " + ", ".
 
 
 def _insert(model: type[models.Model], columns: Sequence[str], rows: Sequence[Row], then: str) -> tuple[str, list[Any]]:
-    fields = {field.attname: field for field in model._meta.concrete_fields}
     row = f"({', '.join(['%s'] * len(columns))})"
     values = ", ".join([row] * len(rows))
     statement = f"INSERT INTO {model._meta.db_table} ({', '.join(columns)}) VALUES {values} {then}"  # noqa: S608 - built of our own names
-    return statement, [fields[name].get_db_prep_save(row[name], connection) for row in rows for name in columns]
+    return statement, [value for values in _stored(model, columns, rows) for value in values]
+
+
+def _stored(model: type[models.Model], columns: Sequence[str], rows: Iterable[Row]) -> Iterator[list[Any]]:
+    """The values of each row as the database driver takes them."""
+    fields = {field.attname: field for field in model._meta.concrete_fields}
+    return ([fields[name].get_db_prep_save(row[name], connection) for name in columns] for row in rows)
 
 
 def _slices(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:

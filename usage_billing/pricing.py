@@ -118,10 +118,12 @@ def price(
     sources: list[str] = []
     try:
         for line in metered.lines:
-            name = line.model or model
-            amounts, source = _of_our_own(own, provider, name, org_id, at, line) or _of_the_list(
-                provider, name, _special(context), at, line
-            )
+            name, special = line.model or model, _special(context)
+            found = own.find(provider, name, org_id, at) if own is not None else None
+            if found is None:
+                amounts, source = _of_the_list(provider, name, special, at, line)
+            else:
+                amounts, source = _of_our_own(found[0], provider, name, special, line), found[1]
             for kind, usd in amounts.items():
                 parts[kind] = parts.get(kind, Decimal(0)) + usd
             sources += [source] if source not in sources else []
@@ -134,14 +136,22 @@ def price(
 Amounts = dict[str, Decimal]
 
 
-def _of_our_own(
-    own: Own | None, provider: str, model: str, org_id: int, at: datetime, line: Line
-) -> tuple[Amounts, str] | None:
-    found = own.find(provider, model, org_id, at) if own is not None else None
-    if found is None:
-        return None
-    model_price, name = found
-    return _amounts(model_price, line, provider), name
+def _of_our_own(model_price: ModelPrice, provider: str, name: str, special: dict[str, str], line: Line) -> Amounts:
+    """USD by kind at a price of our own. It is that of the ordinary context, and says what it says: 0 is free there.
+
+    Raises `Unknown` for a unit that it does not name: what it leaves out is not given away.
+    """
+    priced = {unit.usage_key: value for unit, value in _units(model_price)}
+    surcharge, variant = _surcharge(provider, name, special)
+    if variant.get("search") == "preview":
+        del variant["search"]  # a sort of search: the price of ours is for it, or it has none
+    if variant and any(priced.values()):
+        raise Unknown(_unknown_context(variant))
+    for key in sorted(key for key, value in vars(line.usage).items() if value and key not in priced):
+        general = [priced[each] for each in _get_registry().ancestor_usage_keys(key) if each in priced]
+        if not general or (any(general) and NEEDS_ITS_OWN_PRICE.fullmatch(key)):
+            raise Unknown(f"no-price-for:{key}")
+    return _amounts(model_price, line, provider, surcharge)
 
 
 def _of_the_list(provider_id: str, name: str, special: dict[str, str], at: datetime, line: Line) -> tuple[Amounts, str]:
@@ -155,11 +165,15 @@ def _of_the_list(provider_id: str, name: str, special: dict[str, str], at: datet
         _check_search(name, special, line)
     surcharge, variant = _surcharge(provider.id, name, special)
     if not _is_priced(provider, model, variant):
-        said = ",".join(f"{key}={value}" for key, value in sorted(variant.items()))
-        raise Unknown(f"unknown-context:{said}")
-    return _amounts(
-        model.get_prices(at, variant), line, provider.id, surcharge
-    ), f"{PRICE_LIST}:{provider.id}/{model.id}"
+        raise Unknown(_unknown_context(variant))
+    model_price = model.get_prices(at, variant)
+    amounts = _amounts(model_price, line, provider.id, surcharge)
+    _expect_whole_prices(model_price, line, amounts)
+    return amounts, f"{PRICE_LIST}:{provider.id}/{model.id}"
+
+
+def _unknown_context(variant: Mapping[str, str]) -> str:
+    return "unknown-context:" + ",".join(f"{key}={value}" for key, value in sorted(variant.items()))
 
 
 NEEDS_ITS_OWN_PRICE = re.compile(
@@ -168,17 +182,25 @@ NEEDS_ITS_OWN_PRICE = re.compile(
 """Units that cost something else than the more general unit: without a price of their own that would be wrong."""
 
 
-def _amounts(model_price: ModelPrice, line: Line, provider: str, surcharge: Decimal = Decimal(1)) -> Amounts:
-    """USD by kind of what one line uses. Raises `Unknown` where a unit has no price."""
+def _expect_whole_prices(model_price: ModelPrice, line: Line, amounts: Amounts) -> None:
+    """Raises `Unknown` where the list has no price for what was used, or has zero for all of it on a paid model."""
     units = _units(model_price)
-    used: dict[str, Any] = {key: value for key, value in vars(line.usage).items() if value}
-    priced = {unit.usage_key: unit for unit, _ in units if unit.usage_key != "requests"}
+    priced = {unit.usage_key for unit, _ in units}
+    used = sorted(key for key, value in vars(line.usage).items() if value)
     for key in used:
         if key not in priced and NEEDS_ITS_OWN_PRICE.fullmatch(key) and units:
             raise Unknown(f"no-price-for:{key}")
+    if used and not line.code_sessions and not any(amounts.values()) and any(value for _, value in units):
+        raise Unknown("no-price-for:" + ",".join(used))
+
+
+def _amounts(model_price: ModelPrice, line: Line, provider: str, surcharge: Decimal) -> Amounts:
+    """USD by kind of what one line uses; units without a price are left out."""
+    units = _units(model_price)
+    priced = {unit.usage_key: unit for unit, _ in units if unit.usage_key != "requests"}
     try:
         counts: dict[str, Any] = dict(compute_leaf_values(set(priced), line.usage, priced))
-        threshold = line.usage.input_tokens if "input_tokens" in used else 0
+        threshold = line.usage.input_tokens if vars(line.usage).get("input_tokens") else 0
     except ValueError:
         raise Unknown("contradictory-usage") from None
     counts["requests"] = 1
@@ -192,8 +214,6 @@ def _amounts(model_price: ModelPrice, line: Line, provider: str, surcharge: Deci
         if provider != "openai":
             raise Unknown("no-price-for:code_interpreter_sessions")
         amounts["tools"] = amounts.get("tools", Decimal(0)) + line.code_sessions * CODE_SESSION_USD
-    elif used and units and not any(amounts.values()) and any(value for _, value in units):
-        raise Unknown("no-price-for:" + ",".join(sorted(used)))
     return amounts
 
 
@@ -234,14 +254,12 @@ def _check_search(model: str, special: dict[str, str], line: Line) -> None:
     The preview tool has another price on models that do not reason; two small models are charged a block of tokens for
     what a search found; the models that always search do not say how often.
     """
-    is_preview = special.pop("web_search", "") == "preview"
+    if special.get("search") == "preview" and REASONING_MODELS.match(model):
+        del special["search"]  # there it costs what the newer tool does
     if SEARCH_MODELS.match(model):
         raise Unknown("no-price-for:web_searches")
-    if vars(line.usage).get("web_searches"):
-        if is_preview and not REASONING_MODELS.match(model):
-            raise Unknown("no-price-for:web_search_preview")
-        if not is_preview and BLOCK_BILLED_MODELS.match(model):
-            raise Unknown("no-price-for:web_search_content")
+    if vars(line.usage).get("web_searches") and BLOCK_BILLED_MODELS.match(model):
+        raise Unknown("no-price-for:web_search_content")
 
 
 def _surcharge(provider: str, model: str, special: Mapping[str, str]) -> tuple[Decimal, dict[str, str]]:

@@ -145,6 +145,14 @@ BOTH_WAYS = {
     "response searched": Case("responses", wire.response("gpt-5-mini", response_usage(1000, 100), [wire.search_call(1), wire.search_call(2, "open_page")], tool_usage=wire.tool_usage(searches=2)), 20_450, (1000, 100, 0, 0, 0)),
     # Without tool_usage, the items that searched: one of three
     "response searched, by its items": Case("responses", wire.response("gpt-5-mini", response_usage(1000, 100), [wire.search_call(1), wire.search_call(2, "open_page"), wire.search_call(3, "find_in_page")]), 10_450, (1000, 100, 0, 0, 0)),
+    # The preview tool costs the same on a model that reasons: 450 + 10,000; on others it does not
+    "response searched, preview": Case("responses", wire.response("gpt-5-mini", response_usage(1000, 100), [wire.search_call(1)], tools=[{"type": "web_search_preview"}]), 10_450, (1000, 100, 0, 0, 0)),
+    "response searched, preview, no reasoning": Case("responses", wire.response("gpt-4.1", response_usage(1000, 100), [wire.search_call(1)], tools=[{"type": "web_search_preview"}]), "unknown-context:search=preview", (1000, 100, 0, 0, 0)),
+    # What a search found is charged to these models by the block, which the answer does not tell
+    "response searched, billed by the block": Case("responses", wire.response("gpt-4.1-mini", response_usage(1000, 100), tool_usage=wire.tool_usage(searches=1)), "no-price-for:web_search_content", (1000, 100, 0, 0, 0)),
+    # A container with more memory has another price; one that was there before may be paid
+    "response code interpreter, larger": Case("responses", wire.response("gpt-5-mini", response_usage(1000, 100), [wire.code_call(1, "c1")], tools=[{"type": "code_interpreter", "container": {"type": "auto", "memory_limit": "4g"}}]), "unknown-context:container=4g", (1000, 100, 0, 0, 0)),
+    "response image tool without a model": Case("responses", wire.response("gpt-5-mini", response_usage(1000, 100), tools=[{"type": "image_generation"}], tool_usage=wire.tool_usage(image=image_usage(20, 0, 1000))), "no-model-of-a-tool", (1000, 100, 0, 0, 0)),
     "response with a tool that did not run": Case("responses", wire.response("gpt-5-mini", response_usage(1000, 100), tools=[{"type": "web_search"}], tool_usage=wire.tool_usage()), 450, (1000, 100, 0, 0, 0)),
     # File search, 2.50 USD a thousand: 450 + 2 × 2500
     "response file search": Case("responses", wire.response("gpt-5-mini", response_usage(1000, 100), [wire.file_search_call(1), wire.file_search_call(2)]), 5450, (1000, 100, 0, 0, 0)),

@@ -215,8 +215,8 @@ def message_stream(whole: dict[str, Any], *, until: str = "") -> bytes:
     """The same answer as a stream: the start has the cache breakdown, tier and place, the delta counts on."""
     usage = whole["usage"]
     start = {**usage, "output_tokens": 1}
-    for late in ("server_tool_use", "iterations", "output_tokens_details"):
-        start.pop(late, None)
+    for name in ("server_tool_use", "iterations", "output_tokens_details"):
+        start.pop(name, None)
     late = {
         name: usage[name]
         for name in (

@@ -224,6 +224,8 @@ def test_sidebar_is_the_superadmins_and_names_the_page_active(
         ("Calls", False),
         ("Organisations", False),
         ("Exchange rates", False),
+        ("Own prices", False),
+        ("Re-costings", False),
         ("Users", False),
         ("User groups", False),
     ]

@@ -3,6 +3,8 @@
 from usage_billing.models.daily_usage import DailyUsage
 from usage_billing.models.exchange_rate import ExchangeRate
 from usage_billing.models.organization import Membership, Organization
+from usage_billing.models.price_override import PriceOverride
+from usage_billing.models.reprice_run import RepriceRun
 from usage_billing.models.usage_record import UsageRecord
 
-__all__ = ["DailyUsage", "ExchangeRate", "Membership", "Organization", "UsageRecord"]
+__all__ = ["DailyUsage", "ExchangeRate", "Membership", "Organization", "PriceOverride", "RepriceRun", "UsageRecord"]

@@ -1,0 +1,142 @@
+"""`manage.py reprice_usage --from 2026-01-01 --to 2026-01-31`: cost what is recorded again, and say what changed."""
+
+import getpass
+import os
+from argparse import ArgumentParser
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
+from django.utils import timezone
+from tqdm import tqdm
+
+from usage_billing import repricing
+from usage_billing.management.commands.rebuild_daily import day
+from usage_billing.models import Organization, RepriceRun
+from usage_billing.overrides import PriceOverrides
+from usage_billing.repricing import Batch, Scope, Tally
+from usage_billing.templatetags import amounts
+
+SHOWN = 5
+"""How many models the list of the largest changes has."""
+INTERRUPTED = 130
+"""A shell's exit code of a program that Ctrl-C ended."""
+
+
+class Command(BaseCommand):
+    help = (
+        "Cost the recorded calls of some business days again, at the prices of now, and correct the daily totals with "
+        "them. A call keeps its exchange rate; one without gets the rate of its day. May be interrupted and run again."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--from", dest="first", type=day, required=True, help="first day, as 2026-01-31")
+        parser.add_argument("--to", dest="last", type=day, required=True, help="last day, included")
+        parser.add_argument("--model", default="", help="name of one model, as the calls have it (default: all)")
+        parser.add_argument("--org", help="slug of one organisation (default: all)")
+        parser.add_argument("--rates", action="store_true", help="read the exchange rate of each day again too")
+        parser.add_argument("--dry-run", action="store_true", help="only show what would change")
+        parser.add_argument("--reason", default="", help="why; kept in the log")
+        parser.add_argument("--by", default="", help="who, for the log (default: the system's user)")
+        parser.add_argument("--resume", action="store_true", help="go on with the unfinished run of the same arguments")
+
+    def handle(self, *args: Any, dry_run: bool, resume: bool, reason: str, by: str, **options: Any) -> None:
+        scope = _scope(**options)
+        if dry_run:
+            if resume:
+                raise CommandError("--dry-run leaves nothing to resume. Give one of the two.")
+            tally = self._show(repricing.rehearse(scope, PriceOverrides.load()), repricing.remaining(scope, None))
+            self._print("Nothing was written. This would change:", tally.measures, tally)
+        elif resume:
+            self._run(scope, _unfinished(scope))
+        else:
+            if not reason.strip():
+                raise CommandError("Say why with --reason: it is kept in the log. Or look first, with --dry-run.")
+            if earlier := scope.unfinished_run():
+                self.stdout.write(
+                    f"Run {earlier.pk} of the same arguments was interrupted after {earlier.records_seen:,} records. "
+                    "This one begins anew; --resume would have gone on with that one."
+                )
+            self._run(scope, scope.start_run(by=by.strip() or _user(), reason=reason.strip(), at=timezone.now()))
+
+    def _run(self, scope: Scope, run: RepriceRun) -> None:
+        resumed_at = run.records_seen
+        try:
+            tally = self._show(repricing.reprice(scope, run, PriceOverrides.load()), repricing.remaining(scope, run))
+            repricing.finish(run, at=timezone.now())
+        except repricing.Taken as taken:
+            raise CommandError(f"{taken} Wait for it, or stop it and run this again.") from taken
+        except KeyboardInterrupt as stopped:
+            raise CommandError(f"Interrupted. {_resumable(run)}", returncode=INTERRUPTED) from stopped
+        except DatabaseError as error:
+            raise CommandError(f"The database gave up: {str(error).strip()}. {_resumable(run)}") from error
+        since = f", {run.records_seen - resumed_at:,} of them since it was resumed" if resumed_at else ""
+        title = f"Run {run.pk} by {run.by} is finished: {run.records_seen:,} records seen{since}."
+        self._print(title, {name: getattr(run, name) for name in tally.measures}, tally, since=bool(resumed_at))
+
+    def _show(self, batches: Iterator[Batch], total: int) -> Tally:
+        """Go through the batches with a bar for the person who waits; the sums."""
+        tally = Tally()
+        with tqdm(total=total, desc="reprice_usage", unit=" record", disable=None, delay=2) as bar:
+            for batch in batches:
+                tally.add(batch)
+                bar.update(batch.seen)
+        return tally
+
+    def _print(self, title: str, measures: dict[str, Any], tally: Tally, *, since: bool = False) -> None:
+        rows = [
+            ("records seen", f"{measures['records_seen']:,}"),
+            ("records changed", f"{measures['records_changed']:,}"),
+            ("of these: USD", _change(measures, "USD")),
+            ("RUB", _change(measures, "RUB")),
+            ("without USD", f"{measures['unpriced_before']:,} → {measures['unpriced_after']:,}"),
+            ("without RUB", f"{measures['unpriced_rub_before']:,} → {measures['unpriced_rub_after']:,}"),
+        ]
+        self.stdout.write(title)
+        for name, value in rows:
+            self.stdout.write(f"  {name:>16}  {value}")
+        if largest := tally.largest_changes(SHOWN):
+            self.stdout.write(f"Largest changes by model{' since it was resumed' if since else ''}:")
+            for model, count, before, after in largest:
+                self.stdout.write(f"  {model or '(no model)'}: {_exact(before)} → {_exact(after)}, {count:,} records")
+
+
+def _scope(*, first: Any, last: Any, model: str, org: str | None, rates: bool, **_options: Any) -> Scope:
+    if last < first:
+        raise CommandError(f"--to ({last}) is before --from ({first}).")
+    found = None
+    if org is not None:
+        found = Organization.objects.filter(slug=org).first()
+        if found is None:
+            raise CommandError(f"There is no organisation “{org}”. Its slug stands in the admin's list.")
+    return Scope(first, last, model.strip(), found, rates)
+
+
+def _unfinished(scope: Scope) -> RepriceRun:
+    run = scope.unfinished_run()
+    if run is None:
+        raise CommandError("There is no unfinished run of these arguments. Run it without --resume.")
+    return run
+
+
+def _resumable(run: RepriceRun) -> str:
+    return f"What is done is kept and logged as run {run.pk}; the same command with --resume goes on from there."
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):  # a container's user may have no name
+        return f"uid {os.getuid()}"
+
+
+def _change(measures: dict[str, Any], currency: str) -> str:
+    before, after = (measures[f"{currency.lower()}_{when}"] for when in ("before", "after"))
+    by = ("+" if after >= before else amounts.MINUS) + _exact(abs(after - before), currency)
+    return f"{_exact(before, currency)} → {_exact(after, currency)} ({by})"
+
+
+def _exact(amount: Decimal, currency: str = "USD") -> str:
+    return amounts.write_exact_amount(amount, currency, amounts.ENGLISH)

@@ -1,0 +1,75 @@
+"""The log of re-costings: who changed totals of the past, when, why, and by how much."""
+
+from decimal import Decimal
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from usage_billing.models.fields import money
+from usage_billing.models.organization import Organization
+
+MEASURES = (
+    "records_seen",
+    "records_changed",
+    "usd_before",
+    "usd_after",
+    "rub_before",
+    "rub_after",
+    "unpriced_before",
+    "unpriced_after",
+    "unpriced_rub_before",
+    "unpriced_rub_after",
+)
+"""What adds up over the batches of a run. All but the first are of the records that it changed."""
+
+
+class RepriceRun(models.Model):
+    """One run of `reprice_usage`, kept with each of its batches: exact even after a kill.
+
+    Amounts are sums of the known ones; `unpriced_…` count those that are not. `last_date` and `last_id` are the last
+    record that it has seen: where it can be resumed while `finished_at` is NULL.
+    """
+
+    by = models.CharField(_("by"), max_length=150)
+    reason = models.TextField(_("reason"))
+    date_from = models.DateField(_("first day"))
+    date_to = models.DateField(_("last day"))
+    model = models.CharField(_("model"), max_length=200, blank=True, default="")
+    org = models.ForeignKey(
+        Organization,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="reprice_runs",
+        verbose_name=_("organisation"),
+    )
+    with_rates = models.BooleanField(_("exchange rates too"), default=False)
+    started_at = models.DateTimeField(_("started at"))
+    finished_at = models.DateTimeField(_("finished at"), null=True, blank=True)
+
+    records_seen = models.BigIntegerField(_("calls seen"), default=0)
+    records_changed = models.BigIntegerField(_("calls changed"), default=0)
+    usd_before = money(_("USD before"), default=Decimal(0))
+    usd_after = money(_("USD after"), default=Decimal(0))
+    rub_before = money(_("RUB before"), default=Decimal(0))
+    rub_after = money(_("RUB after"), default=Decimal(0))
+    unpriced_before = models.BigIntegerField(_("without USD before"), default=0)
+    unpriced_after = models.BigIntegerField(_("without USD after"), default=0)
+    unpriced_rub_before = models.BigIntegerField(_("without RUB before"), default=0)
+    unpriced_rub_after = models.BigIntegerField(_("without RUB after"), default=0)
+
+    last_date = models.DateField(_("last business day done"), null=True, blank=True)
+    last_id = models.BigIntegerField(_("last call done"), default=0)
+
+    class Meta:
+        db_table = "reprice_run"
+        ordering = ("-started_at", "-id")
+        verbose_name = _("re-costing")
+        verbose_name_plural = _("re-costings")
+        constraints = (
+            models.CheckConstraint(name="reprice_run_said_why", condition=~models.Q(reason="") & ~models.Q(by="")),
+            models.CheckConstraint(name="reprice_run_days", condition=models.Q(date_from__lte=models.F("date_to"))),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.date_from} – {self.date_to}, {self.by}"
