@@ -22,6 +22,7 @@ LAYERS: list[tuple[str, ...]] = [
         "usage_billing.repricing",
     ),
     ("usage_billing.ledger", "usage_billing.reports", "usage_billing.audit", "usage_billing.demo_data"),
+    ("usage_billing.costing",),
     (
         "usage_billing.attribution",
         "usage_billing.rollup",

@@ -1,4 +1,4 @@
-"""The only writer of `token_usage` and `token_usage_daily`: price it, convert it, insert it once, add it to the totals.
+"""The only writer of `token_usage` and `token_usage_daily`: what `costing` worked out, once, and into the totals.
 
 Each write is one transaction on the caller's connection; the drain has one of its own, so that a record of spent money
 never rolls back with the view that spent it. The statements are plain `INSERT … ON CONFLICT … RETURNING`, the same on
@@ -7,24 +7,20 @@ SQLite, PostgreSQL and Citus.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 from decimal import Context, Decimal
 from typing import Any
-from urllib.parse import urlsplit
 
 from django.db import connection, models, transaction
 from django.db.models import QuerySet
-from django.utils import timezone
 
-from usage_billing import exchange, metering, pricing, rollup
-from usage_billing.attribution import Accounts
+from usage_billing import costing, pricing, rollup
 from usage_billing.models import DailyUsage, UsageRecord
 from usage_billing.models.daily_usage import GRAINS, MEASURES
-from usage_billing.models.fields import MONEY_PLACES
 from usage_billing.overrides import PriceOverrides
-from usage_billing.recording.event import Event, flavour_of
+from usage_billing.recording.event import Event
 
 ROWS_A_STATEMENT = 500
 """SQLite takes at most 32,766 parameters a statement; a record has 33 columns."""
@@ -39,14 +35,11 @@ def add(events: Sequence[Event]) -> int:
     """
     with transaction.atomic():
         own = PriceOverrides.load()
-        answers = [event for event in events if event.settles]
-        inserted = _insert_once(_rows([event for event in events if not event.settles], own))
-        settled = [_settle(event, own) for event in answers]
+        inserted = _insert_once(costing.rows([event for event in events if not event.settles], own))
+        settled, unseen = _settle([event for event in events if event.settles], own)
         # The answer of a call whose beginning we never saw is a call itself.
-        inserted += _insert_once(
-            _rows([event for event, amended in zip(answers, settled, strict=True) if amended is None], own)
-        )
-        _add_to_totals(inserted, [amended for amended in settled if amended is not None])
+        inserted += _insert_once(costing.rows(unseen, own))
+        _add_to_totals(inserted, settled)
     return len(inserted)
 
 
@@ -105,24 +98,25 @@ def as_stored(row: Row) -> Row:
 _FIFTEEN = Context(prec=15).create_decimal_from_float
 
 
-def _settle(event: Event, own: pricing.Own) -> Amendment | None:
-    """The answer of a call that waits: entered with it, whoever fetched it. None if there is no such call.
+def _settle(answers: Sequence[Event], own: pricing.Own) -> tuple[list[Amendment], list[Event]]:
+    """Enter the answers with the calls that wait for them, whoever fetched them.
 
-    An answer that comes again finds the call settled, and changes nothing.
+    Returns what changed, and the answers of calls that are not here. One that comes again finds its call settled, and
+    changes nothing.
     """
-    known = sorted(_locked(request_id=event.request_id), key=lambda row: row["status"] != "pending")
-    if not known:
-        return None
-    before = known[0]
-    if before["status"] != "pending":
-        return Amendment(before, before)
-    answered = _placed(event, Accounts([event.attribution]), timezone.now())
-    taken = ("ai_model", "usage", "status", "error_code", "response_metadata", "recorded_at")
-    lasted = max(0, round((event.started_at - before["created_at"].timestamp()) * 1000) + event.duration_ms)
-    after = cost({**before, **{name: answered[name] for name in taken}, "execution_time_ms": lasted}, own)
-    amendment = Amendment(before, after)
-    _update([amendment])
-    return amendment
+    waiting: dict[str, Row] = {}
+    for row in _locked(request_id__in={event.request_id for event in answers}):
+        if row["request_id"] not in waiting or row["status"] == "pending":
+            waiting[row["request_id"]] = row
+    amendments: list[Amendment] = []
+    for event in answers:
+        before = waiting.get(event.request_id)
+        if before is not None and before["status"] == "pending":
+            after = waiting[event.request_id] = costing.settled(before, event, own)
+            amendments.append(Amendment(before, after))
+    for amendment in amendments:
+        _update([amendment])
+    return amendments, [event for event in answers if event.request_id not in waiting]
 
 
 def _insert_once(rows: Sequence[Row]) -> list[Row]:
@@ -194,115 +188,6 @@ def rebuild_day(day: date, org_id: int | None = None) -> None:
             cursor.execute(f"INSERT INTO token_usage_daily ({', '.join(DAILY_COLUMNS)}) {select}", values)
 
 
-def _rows(events: Sequence[Event], own: pricing.Own) -> list[Row]:
-    """The ledger's rows for these calls, costed and converted."""
-    accounts = Accounts(event.attribution for event in events)
-    recorded_at = timezone.now()
-    placed = [_placed(event, accounts, recorded_at) for event in events]
-    rates = exchange.rates_on({row["usage_date"] for row in placed})
-    return [cost(row | {"usd_rub_rate": rates[row["usage_date"]]}, own) for row in placed]
-
-
-def _placed(event: Event, accounts: Accounts, recorded_at: datetime) -> Row:
-    """One call as a row, but for its cost."""
-    given = event.attribution
-    org = accounts.org(given)
-    created_at = datetime.fromtimestamp(event.started_at, tz=UTC)
-    address = urlsplit(event.url)
-    origin = f"{address.scheme}://{address.netloc}"
-    return {
-        "org_id": org.pk,
-        "user_id": accounts.user_id(given),
-        "content_id": _text(given.content_id, "content_id") if given.content_id else None,
-        "workflow_id": _text(given.workflow_id, "workflow_id") if given.workflow_id else None,
-        **{
-            name: _text(getattr(given, name), name)
-            for name in ("agent_id", "request_type", "platform", "content_type", "task_type")
-        },
-        "request_id": _text(event.request_id, "request_id"),
-        "endpoint": _text(address.path, "endpoint"),
-        "ai_provider": _text(pricing.provider_of(origin, event.flavour), "ai_provider"),
-        "ai_model": _text(event.model, "ai_model"),
-        "usage": _storable(_usage(event)),
-        "execution_time_ms": max(0, event.duration_ms),
-        "status": event.status,
-        "error_code": _text(event.error_code, "error_code"),
-        "request_metadata": _storable({**given.metadata, **accounts.not_found(given)}),
-        "response_metadata": _storable({**event.response, **({"context": event.context} if event.context else {})}),
-        "created_at": created_at,
-        "recorded_at": recorded_at,
-        "usage_date": created_at.astimezone(org.zone).date(),
-    }
-
-
-def _usage(event: Event) -> dict[str, Any]:
-    """Everything that the answer tells of its usage, in one object: the provider's block, and what stands beside."""
-    block = metering.decode_usage(event.usage)
-    usage: dict[str, Any] = dict(block) if isinstance(block, Mapping) else {}
-    if event.units:
-        usage["units"] = event.units
-    if event.parts:
-        usage["parts"] = [
-            {"model": part.model, "api": part.api, "usage": metering.decode_usage(part.usage)} for part in event.parts
-        ]
-    return dict(metering.compact(usage))
-
-
-def cost(row: Row, own: pricing.Own) -> Row:
-    """The row with its tokens, price and roubles, worked out of what it says of its usage; `usd_rub_rate` is given.
-
-    The one way to a cost, for new calls and for `reprice_usage`.
-    """
-    flavour = flavour_of(row["endpoint"])
-    usage = row["usage"]
-    metered = metering.meter(flavour, usage) if flavour else metering.Metered(problem="unknown-endpoint")
-    price = _price(row, metered, own)
-    tokens = metered.tokens
-    response = {key: value for key, value in row["response_metadata"].items() if key != "cost_parts"}
-    if len(price.parts) > 1:
-        response["cost_parts"] = {kind: format(usd.normalize(), "f") for kind, usd in price.parts.items()}
-    return row | {
-        "prompt_tokens": tokens.prompt,
-        "completion_tokens": tokens.completion,
-        "total_tokens": tokens.prompt + tokens.completion,
-        "cached_tokens": tokens.cached,
-        "cache_write_tokens": tokens.cache_write,
-        "reasoning_tokens": tokens.reasoning,
-        "cost_usd": price.usd,
-        "cost_rub": to_rub(price.usd, row["usd_rub_rate"]),
-        "price_source": _text(price.source, "price_source"),
-        "response_metadata": response,
-    }
-
-
-def _price(row: Row, metered: metering.Metered, own: pricing.Own) -> pricing.Price:
-    match row["status"]:
-        case "failed" if not row["usage"]:
-            return pricing.NOT_CHARGED
-        case "aborted":
-            return pricing.unpriced("cut-short")
-        case "pending":
-            return pricing.unpriced("pending")
-        case _:
-            context = pricing.context_of(row["response_metadata"].get("context", {}), row["usage"])
-            return pricing.price(
-                row["ai_provider"],
-                row["ai_model"],
-                metered,
-                context,
-                org_id=row["org_id"],
-                at=row["created_at"],
-                own=own,
-            )
-
-
-def to_rub(usd: Any, rate: Any) -> Any:
-    """Roubles of an amount of USD, both as they are known."""
-    if usd is None or usd == 0:
-        return usd  # what is free is free at any rate
-    return None if rate is None else round(usd * rate, MONEY_PLACES)
-
-
 # ── Statements ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 COLUMNS = tuple(field.attname for field in UsageRecord._meta.concrete_fields if not field.primary_key)
@@ -328,22 +213,3 @@ def _stored(model: type[models.Model], columns: Sequence[str], rows: Iterable[Ro
 
 def _slices(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
     return (rows[start : start + ROWS_A_STATEMENT] for start in range(0, len(rows), ROWS_A_STATEMENT))
-
-
-_LENGTHS = {field.attname: field.max_length or 0 for field in UsageRecord._meta.concrete_fields}
-
-
-def _text(value: str, column: str) -> str:
-    """What fits the column; PostgreSQL has no NUL in text."""
-    return value.replace("\x00", "")[: _LENGTHS[column]]
-
-
-def _storable(value: Any) -> Any:
-    """JSON without the NUL characters that PostgreSQL refuses."""
-    if isinstance(value, str):
-        return value.replace("\x00", "")
-    if isinstance(value, Mapping):
-        return {_storable(key): _storable(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_storable(item) for item in value]
-    return value

@@ -16,7 +16,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import QuerySet
 
-from usage_billing import exchange, ledger, pricing
+from usage_billing import costing, exchange, ledger, pricing
 from usage_billing.ledger import Amendment, Row
 from usage_billing.models import Organization, RepriceRun, UsageRecord
 from usage_billing.models.reprice_run import MEASURES
@@ -193,8 +193,8 @@ def _change(scope: Scope, day: date, own: pricing.Own) -> Callable[[Row], Row]:
         given = row | {"usd_rub_rate": rate}
         if not row["usage"]:
             # Nothing to work a price out of: a cost that the record came with stays.
-            return given | {"cost_rub": ledger.to_rub(row["cost_usd"], rate)}
-        return _keep_source(row, ledger.cost(given, own))
+            return given | {"cost_rub": costing.to_rub(row["cost_usd"], rate)}
+        return _keep_source(row, costing.cost(given, own))
 
     return recosted
 

@@ -4,6 +4,7 @@ from decimal import Decimal
 
 import django.db.models.deletion
 import django.db.models.expressions
+import django.utils.timezone
 from django.conf import settings
 from django.db import migrations, models
 
@@ -186,13 +187,18 @@ class Migration(migrations.Migration):
                 ("endpoint", models.CharField(max_length=200, verbose_name="endpoint")),
                 ("ai_provider", models.CharField(max_length=50, verbose_name="provider")),
                 ("ai_model", models.CharField(max_length=200, verbose_name="model")),
-                ("prompt_tokens", models.BigIntegerField(verbose_name="prompt tokens")),
-                ("completion_tokens", models.BigIntegerField(verbose_name="completion tokens")),
-                ("total_tokens", models.BigIntegerField(verbose_name="tokens")),
-                ("cached_tokens", models.BigIntegerField(verbose_name="cached tokens")),
-                ("cache_write_tokens", models.BigIntegerField(verbose_name="cache write tokens")),
-                ("reasoning_tokens", models.BigIntegerField(verbose_name="reasoning tokens")),
-                ("usage", models.JSONField(help_text="Every unit that the provider reported.", verbose_name="usage")),
+                ("prompt_tokens", models.BigIntegerField(default=0, verbose_name="prompt tokens")),
+                ("completion_tokens", models.BigIntegerField(default=0, verbose_name="completion tokens")),
+                ("total_tokens", models.BigIntegerField(default=0, verbose_name="tokens")),
+                ("cached_tokens", models.BigIntegerField(default=0, verbose_name="cached tokens")),
+                ("cache_write_tokens", models.BigIntegerField(default=0, verbose_name="cache write tokens")),
+                ("reasoning_tokens", models.BigIntegerField(default=0, verbose_name="reasoning tokens")),
+                (
+                    "usage",
+                    models.JSONField(
+                        default=dict, help_text="Every unit that the provider reported.", verbose_name="usage"
+                    ),
+                ),
                 (
                     "cost_usd",
                     models.DecimalField(decimal_places=12, max_digits=24, null=True, verbose_name="cost, USD"),
@@ -209,7 +215,7 @@ class Migration(migrations.Migration):
                 ("platform", models.CharField(default="", max_length=50, verbose_name="platform")),
                 ("content_type", models.CharField(default="", max_length=50, verbose_name="content type")),
                 ("task_type", models.CharField(default="", max_length=50, verbose_name="task type")),
-                ("execution_time_ms", models.BigIntegerField(verbose_name="time, ms")),
+                ("execution_time_ms", models.BigIntegerField(default=0, verbose_name="time, ms")),
                 (
                     "status",
                     models.CharField(
@@ -219,15 +225,16 @@ class Migration(migrations.Migration):
                             ("aborted", "cut short"),
                             ("pending", "pending"),
                         ],
+                        default="succeeded",
                         max_length=10,
                         verbose_name="status",
                     ),
                 ),
                 ("error_code", models.CharField(default="", max_length=200, verbose_name="error")),
-                ("request_metadata", models.JSONField(verbose_name="request metadata")),
-                ("response_metadata", models.JSONField(verbose_name="response metadata")),
-                ("created_at", models.DateTimeField(verbose_name="called at")),
-                ("recorded_at", models.DateTimeField(verbose_name="recorded at")),
+                ("request_metadata", models.JSONField(default=dict, verbose_name="request metadata")),
+                ("response_metadata", models.JSONField(default=dict, verbose_name="response metadata")),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now, verbose_name="called at")),
+                ("recorded_at", models.DateTimeField(default=django.utils.timezone.now, verbose_name="recorded at")),
                 ("usage_date", models.DateField(verbose_name="business day")),
                 (
                     "org",

@@ -2,6 +2,7 @@
 
 from django.conf import settings
 from django.db import models
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from usage_billing.models.fields import NamedIndex, money
@@ -42,13 +43,13 @@ class UsageRecord(models.Model):
     ai_provider = models.CharField(_("provider"), max_length=50)
     ai_model = models.CharField(_("model"), max_length=200)
 
-    prompt_tokens = models.BigIntegerField(_("prompt tokens"))
-    completion_tokens = models.BigIntegerField(_("completion tokens"))
-    total_tokens = models.BigIntegerField(_("tokens"))
-    cached_tokens = models.BigIntegerField(_("cached tokens"))
-    cache_write_tokens = models.BigIntegerField(_("cache write tokens"))
-    reasoning_tokens = models.BigIntegerField(_("reasoning tokens"))
-    usage = models.JSONField(_("usage"), help_text=_("Every unit that the provider reported."))
+    prompt_tokens = models.BigIntegerField(_("prompt tokens"), default=0)
+    completion_tokens = models.BigIntegerField(_("completion tokens"), default=0)
+    total_tokens = models.BigIntegerField(_("tokens"), default=0)
+    cached_tokens = models.BigIntegerField(_("cached tokens"), default=0)
+    cache_write_tokens = models.BigIntegerField(_("cache write tokens"), default=0)
+    reasoning_tokens = models.BigIntegerField(_("reasoning tokens"), default=0)
+    usage = models.JSONField(_("usage"), default=dict, help_text=_("Every unit that the provider reported."))
 
     cost_usd = money(_("cost, USD"), null=True)
     cost_rub = money(_("cost, RUB"), null=True)
@@ -58,14 +59,14 @@ class UsageRecord(models.Model):
     platform = models.CharField(_("platform"), max_length=50, default="")
     content_type = models.CharField(_("content type"), max_length=50, default="")
     task_type = models.CharField(_("task type"), max_length=50, default="")
-    execution_time_ms = models.BigIntegerField(_("time, ms"))
-    status = models.CharField(_("status"), max_length=10, choices=Status.choices)
+    execution_time_ms = models.BigIntegerField(_("time, ms"), default=0)
+    status = models.CharField(_("status"), max_length=10, choices=Status.choices, default=Status.SUCCEEDED)
     error_code = models.CharField(_("error"), max_length=200, default="")
-    request_metadata = models.JSONField(_("request metadata"))
-    response_metadata = models.JSONField(_("response metadata"))
+    request_metadata = models.JSONField(_("request metadata"), default=dict)
+    response_metadata = models.JSONField(_("response metadata"), default=dict)
 
-    created_at = models.DateTimeField(_("called at"))
-    recorded_at = models.DateTimeField(_("recorded at"))
+    created_at = models.DateTimeField(_("called at"), default=timezone.now)
+    recorded_at = models.DateTimeField(_("recorded at"), default=timezone.now)
     usage_date = models.DateField(_("business day"))
 
     class Meta:
