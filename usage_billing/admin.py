@@ -248,6 +248,10 @@ class PriceOverrideAdmin(PriceOverrideBase):
     def prices_text(self, override: PriceOverride) -> str:
         return ", ".join(f"{key} {usd}" for key, usd in override.prices.items())
 
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """A form to fill in; with the amounts left empty it is refused."""
+        return {"prices": {"input_mtok": "", "output_mtok": ""}, **super().get_changeform_initial_data(request)}
+
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
         if db_field.name == "prices":
             options["encoder"] = Indented

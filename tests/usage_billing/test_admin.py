@@ -461,3 +461,9 @@ def test_log_of_runs_can_only_be_looked_at(superadmin: Client) -> None:
     assert "<b>why" not in response.content.decode()
     page = superadmin.get(reverse(f"{RUNS}_change", args=[run.pk]))
     assert page.context["adminform"].form.fields == {}
+
+
+def test_a_new_price_begins_with_a_form_to_fill_in(superadmin: Client) -> None:
+    answer = superadmin.get(reverse("admin:usage_billing_priceoverride_add"))
+    assert answer.context["adminform"].form.initial["prices"] == {"input_mtok": "", "output_mtok": ""}
+    assert "null</textarea>" not in answer.content.decode()
