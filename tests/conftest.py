@@ -13,8 +13,6 @@ from pytest_django import Settings
 from usage_billing.recording import drain, recorder
 from usage_billing.recording.outbox import Outbox
 
-STATIC_FILES = "django.contrib.staticfiles.storage.StaticFilesStorage"
-
 
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -29,9 +27,6 @@ def outbox(settings: Settings, tmp_path: Path) -> Iterator[Outbox]:
     """The outbox that this test's calls go to, drained only when the test does it; and settings that suit tests."""
     settings.USAGE_OUTBOX_PATH = str(tmp_path / "outbox" / "outbox.sqlite3")
     settings.USAGE_DRAIN = "off"
-    # Static files as they are in the source: nothing is collected for a test.
-    settings.WHITENOISE_AUTOREFRESH = True
-    settings.STORAGES = {**settings.STORAGES, "staticfiles": {"BACKEND": STATIC_FILES}}
     # A good hash takes a third of a second on purpose.
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     recorder.outbox.cache_clear()

@@ -1,8 +1,10 @@
 """A server refuses to start without what it needs; a command does not."""
 
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -33,3 +35,16 @@ def test_production_calls_no_simulator_unless_told() -> None:
     program = "import django; django.setup(); from django.conf import settings; assert not settings.AI_SIMULATOR"
     assert run(program).returncode == 0
     assert run(program, AI_SIMULATOR="1").returncode != 0
+
+
+def test_pages_work_before_static_files_are_collected_and_name_their_hashes_after(tmp_path: Path) -> None:
+    page = (
+        "import django; django.setup(); from django.test import Client;"
+        "answer = Client(headers={'host': 'localhost'}).get('/login/'); assert answer.status_code == 200;"
+        "print(answer.content.decode())"
+    )
+    collect = "from django.core.management import execute_from_command_line as run; run(['', 'collectstatic', '-v0'])"
+    place = {"SECRET_KEY": "s" * 50, "STATIC_ROOT": str(tmp_path / "static"), "DATABASE_URL": "sqlite://:memory:"}
+    assert 'href="/static/usage_billing/costs.css"' in run(page, **place).stdout
+    assert run(collect, **place).returncode == 0
+    assert re.search(r'href="/static/usage_billing/costs\.[0-9a-f]{12}\.css"', run(page, **place).stdout)
