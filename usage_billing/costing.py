@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from django.utils import timezone
 
@@ -60,11 +60,21 @@ def _placed(event: Event, accounts: Accounts, recorded_at: datetime) -> Row:
         "status": event.status,
         "error_code": _text(event.error_code, "error_code"),
         "request_metadata": _storable({**given.metadata, **accounts.not_found(given)}),
-        "response_metadata": _storable({**event.response, **({"context": event.context} if event.context else {})}),
+        "response_metadata": _storable(_told(event, address)),
         "created_at": created_at,
         "recorded_at": recorded_at,
         "usage_date": created_at.astimezone(org.zone).date(),
     }
+
+
+def _told(event: Event, address: SplitResult) -> dict[str, Any]:
+    """What else is kept of the answer; where the provider was taken to be at this machine, the address too."""
+    told = dict(event.response)
+    if event.context:
+        told["context"] = event.context
+    if pricing.is_this_machine(address.hostname or ""):
+        told["host"] = address.netloc
+    return told
 
 
 def _usage(event: Event) -> dict[str, Any]:

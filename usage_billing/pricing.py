@@ -75,11 +75,15 @@ class Unknown(Exception):
     """No price is known; the message is the reason, as `price_source` gives it."""
 
 
+def is_this_machine(host: str) -> bool:
+    return host in {"localhost", "::1"} or host.startswith("127.")
+
+
 @functools.lru_cache(maxsize=1024)
 def provider_of(origin: str, flavour: Flavour) -> str:
     """Who answers at `origin` (`https://host`): genai-prices' id of the provider, else the host's name.
 
-    An address of this machine is the simulator or a gateway to the provider whose API it speaks.
+    An address of this machine is the simulator, or a gateway to the provider whose API it speaks; the record names it.
     """
     host = urlsplit(origin).hostname or ""
     if host.endswith(".api.openai.com"):
@@ -88,7 +92,7 @@ def provider_of(origin: str, flavour: Flavour) -> str:
         return get_snapshot().find_provider(None, None, origin).id
     except LookupError:
         owner = "anthropic" if flavour == "messages" else "openai"
-        return owner if host in {"localhost", "::1"} or host.startswith("127.") else host
+        return owner if is_this_machine(host) else host
 
 
 def context_of(said: Mapping[str, str], block: Any) -> dict[str, str]:

@@ -163,6 +163,13 @@ def test_an_unknown_cost_is_null_with_its_reason(
     call_command("check_usage")
 
 
+def test_a_call_to_this_machine_names_the_address_that_was_taken_for_the_provider() -> None:
+    org = factories.organization()
+    ledger.add([event(org=org, url="http://127.0.0.1:4321/openai/v1/chat/completions"), event(org=org)])
+    told = UsageRecord.objects.order_by("endpoint").values_list("ai_provider", "response_metadata__host")
+    assert list(told) == [("openai", "127.0.0.1:4321"), ("openai", None)]
+
+
 def test_tokens_that_are_known_are_kept_where_the_cost_is_not() -> None:
     ledger.add([event(org=factories.organization(), status="aborted", usage=chat_usage(700, 1))])
     record = UsageRecord.objects.get()
