@@ -69,12 +69,14 @@ clean: ## Remove the environment and the tools' caches, not var/
 
 # The stamps make a second `make setup` free; they are inside the environment, so that they go when it goes.
 $(VENV)/installed: requirements.txt | $(VENV)/pyvenv.cfg
-	$(PIP_INSTALL) --require-hashes -r requirements.txt
+	@echo "Installing the packages, about half a minute …"
+	@$(PIP_INSTALL) --require-hashes -r requirements.txt
 	@touch $@
 
 # requirements-dev.txt holds all of requirements.txt in the same versions, so that one installation serves both.
 $(VENV)/installed-dev: requirements-dev.txt | $(VENV)/pyvenv.cfg
-	$(PIP_INSTALL) --require-hashes -r requirements-dev.txt
+	@echo "Installing the packages, about half a minute …"
+	@$(PIP_INSTALL) --require-hashes -r requirements-dev.txt
 	@touch $@ $(VENV)/installed
 
 # Each candidate is run and not only looked up: a name on the PATH may lead to no interpreter (pyenv) or to one
