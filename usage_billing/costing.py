@@ -29,10 +29,8 @@ def rows(events: Sequence[Event], own: pricing.Own) -> list[Row]:
 
 def settled(before: Row, answer: Event, own: pricing.Own) -> Row:
     """The row of a call that waited, with its answer; whose it is and when it was made stay."""
-    answered = _placed(answer, Accounts([answer.attribution]), timezone.now())
-    taken = ("ai_model", "usage", "status", "error_code", "response_metadata", "recorded_at")
     lasted = max(0, round((answer.started_at - before["created_at"].timestamp()) * 1000) + answer.duration_ms)
-    return cost({**before, **{name: answered[name] for name in taken}, "execution_time_ms": lasted}, own)
+    return cost({**before, **_answer(answer), "recorded_at": timezone.now(), "execution_time_ms": lasted}, own)
 
 
 def _placed(event: Event, accounts: Accounts, recorded_at: datetime) -> Row:
@@ -54,16 +52,23 @@ def _placed(event: Event, accounts: Accounts, recorded_at: datetime) -> Row:
         "request_id": _text(event.request_id, "request_id"),
         "endpoint": _text(address.path, "endpoint"),
         "ai_provider": _text(pricing.provider_of(origin, event.flavour), "ai_provider"),
-        "ai_model": _text(event.model, "ai_model"),
-        "usage": _storable(_usage(event)),
+        **_answer(event),
         "execution_time_ms": max(0, event.duration_ms),
-        "status": event.status,
-        "error_code": _text(event.error_code, "error_code"),
         "request_metadata": _storable({**given.metadata, **accounts.not_found(given)}),
-        "response_metadata": _storable(_told(event, address)),
         "created_at": created_at,
         "recorded_at": recorded_at,
         "usage_date": created_at.astimezone(org.zone).date(),
+    }
+
+
+def _answer(event: Event) -> Row:
+    """What the answer itself says, whoever called and whenever."""
+    return {
+        "ai_model": _text(event.model, "ai_model"),
+        "usage": _storable(_usage(event)),
+        "status": event.status,
+        "error_code": _text(event.error_code, "error_code"),
+        "response_metadata": _storable(_told(event, urlsplit(event.url))),
     }
 
 

@@ -17,6 +17,7 @@ from django.db import connection, models, transaction
 from django.db.models import QuerySet
 
 from usage_billing import costing, pricing, rollup
+from usage_billing.costing import Row
 from usage_billing.models import DailyUsage, UsageRecord
 from usage_billing.models.daily_usage import GRAINS, MEASURES
 from usage_billing.overrides import PriceOverrides
@@ -24,8 +25,6 @@ from usage_billing.recording.event import Event
 
 ROWS_A_STATEMENT = 500
 """SQLite takes at most 32,766 parameters a statement; a record has 33 columns."""
-
-Row = dict[str, Any]
 
 
 def add(events: Sequence[Event]) -> int:
@@ -114,8 +113,7 @@ def _settle(answers: Sequence[Event], own: pricing.Own) -> tuple[list[Amendment]
         if before is not None and before["status"] == "pending":
             after = waiting[event.request_id] = costing.settled(before, event, own)
             amendments.append(Amendment(before, after))
-    for amendment in amendments:
-        _update([amendment])
+    _update(amendments)
     return amendments, [event for event in answers if event.request_id not in waiting]
 
 

@@ -17,7 +17,8 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from usage_billing import costing, exchange, ledger, pricing
-from usage_billing.ledger import Amendment, Row
+from usage_billing.costing import Row
+from usage_billing.ledger import Amendment
 from usage_billing.models import Organization, RepriceRun, UsageRecord
 from usage_billing.models.reprice_run import MEASURES
 
