@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -34,6 +36,12 @@ class Scope:
 
 
 NOTHING = Scope()
+EVERYTHING = Scope(everything=True)
+
+
+def of_organization(org_id: int, zone: str = "") -> Scope:
+    """All of one organisation: what the system itself works with when it acts for it."""
+    return Scope(owned_org_ids=frozenset({org_id}), zone=zone)
 
 
 def scope_of(user: Any) -> Scope:
@@ -53,3 +61,16 @@ def scope_of(user: Any) -> Scope:
         user_id=user.pk,
         zone=zones.pop() if len(zones) == 1 else "",
     )
+
+
+@contextmanager
+def scoped(user: Any) -> Iterator[Scope]:
+    """Within it the database itself shows no more than `user` may see. Never hold it across a call to a provider."""
+    with within(scope_of(user)) as scope:
+        yield scope
+
+
+@contextmanager
+def within(scope: Scope) -> Iterator[Scope]:
+    """Likewise for a scope in hand: `EVERYTHING` for jobs over all organisations, `of_organization` for one."""
+    yield scope
