@@ -54,6 +54,7 @@ MIDDLEWARE = [
     "usage_billing.middleware.UsageContextMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "usage_billing.scope_middleware.ScopeMiddleware",
 ]
 
 ROOT_URLCONF = "config.urls"
@@ -142,6 +143,8 @@ SIMPLE_JWT = {"ACCESS_TOKEN_LIFETIME": timedelta(minutes=15), "REFRESH_TOKEN_LIF
 USAGE_OUTBOX_PATH: str = env.str("USAGE_OUTBOX_PATH", default=str(VAR_DIR / "outbox.sqlite3"))
 # "thread": every process that records also drains. "off": `manage.py drain_usage --follow` does it.
 USAGE_DRAIN: str = env.str("USAGE_DRAIN", default="thread")
+# PostgreSQL's roles are named after it: usage_web, usage_superadmin, usage_ledger. Roles belong to a whole server.
+USAGE_ROLE_PREFIX: str = env.str("USAGE_ROLE_PREFIX", default="usage")
 # Clients without a provider key talk to the simulator on loopback. Never in production: a missing key must be an error.
 AI_SIMULATOR: bool = env.bool("AI_SIMULATOR", default=DEBUG)
 

@@ -22,6 +22,12 @@ def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> No
         config["TEST"]["NAME"] = str(tmp_path_factory.mktemp("database") / "test.sqlite3")
 
 
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Django runs on asyncio; trio is here because Selenium needs it."""
+    return "asyncio"
+
+
 @pytest.fixture(autouse=True)
 def outbox(settings: Settings, tmp_path: Path) -> Iterator[Outbox]:
     """The outbox that this test's calls go to, drained only when the test does it; and settings that suit tests."""

@@ -17,11 +17,19 @@ LAYERS: list[tuple[str, ...]] = [
     ("usage_billing.api", "usage_billing.pages", "usage_billing.admin", "usage_billing.management"),
     (
         "usage_billing.middleware",
+        "usage_billing.scope_middleware",
         "usage_billing.recording.drain",
         "usage_billing.recording.recorder",
         "usage_billing.repricing",
     ),
-    ("usage_billing.ledger", "usage_billing.reports", "usage_billing.audit", "usage_billing.demo_data"),
+    (
+        "usage_billing.ledger",
+        "usage_billing.reports",
+        "usage_billing.audit",
+        "usage_billing.demo_data",
+        "usage_billing.database.functions",
+        "usage_billing.database.walls",
+    ),
     ("usage_billing.costing",),
     (
         "usage_billing.attribution",
@@ -32,7 +40,7 @@ LAYERS: list[tuple[str, ...]] = [
     ),
     ("usage_billing.metering",),
     ("usage_billing.access",),
-    ("usage_billing.models",),
+    ("usage_billing.database.roles", "usage_billing.models"),
 ]
 
 
@@ -111,7 +119,7 @@ def test_imports_point_down(package: str) -> None:
 
 def test_one_writer_and_one_reader_of_the_totals() -> None:
     """Only the ledger writes records and totals; only reports, the ledger and its audit read totals."""
-    allowed = {"ledger", "reports", "audit", "rollup", "models", "models.daily_usage"}
+    allowed = {"ledger", "reports.totals", "audit", "rollup", "models", "models.daily_usage", "database.walls", "apps"}
     readers = {
         module.removeprefix("usage_billing.")
         for module, tree in modules("usage_billing")

@@ -1,8 +1,8 @@
 """The only writer of `token_usage` and `token_usage_daily`: what `costing` worked out, once, and into the totals.
 
-Each write is one transaction on the caller's connection; the drain has one of its own, so that a record of spent money
-never rolls back with the view that spent it. The statements are plain `INSERT … ON CONFLICT … RETURNING`, the same on
-SQLite, PostgreSQL and Citus.
+Each write is one transaction in the ledger's role on the caller's connection; the drain has one of its own, so that a
+record of spent money never rolls back with the view that spent it. The statements are plain `INSERT … ON CONFLICT …
+RETURNING`, the same on SQLite, PostgreSQL and Citus.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from datetime import date
 from decimal import Context, Decimal
 from typing import Any
 
-from django.db import connection, models, transaction
+from django.db import connection, models
 from django.db.models import QuerySet
 
 from usage_billing import costing, pricing, rollup
 from usage_billing.costing import Row
+from usage_billing.database import roles
 from usage_billing.models import DailyUsage, UsageRecord
 from usage_billing.models.daily_usage import GRAINS, MEASURES
 from usage_billing.overrides import PriceOverrides
@@ -32,7 +33,7 @@ def add(events: Sequence[Event]) -> int:
 
     An event may come any number of times: `(org_id, request_id)` decides, and totals grow by the rows really inserted.
     """
-    with transaction.atomic():
+    with roles.applied(roles.AS_LEDGER):
         own = PriceOverrides.load()
         inserted = _insert_once(costing.rows([event for event in events if not event.settles], own))
         settled, unseen = _settle([event for event in events if event.settles], own)
@@ -47,7 +48,7 @@ def enter(rows: Sequence[Row]) -> int:
 
     Returns how many were new. For rows that are costed already; `add` is the way for calls.
     """
-    with transaction.atomic():
+    with roles.applied(roles.AS_LEDGER):
         inserted = _insert_once(rows)
         _add_to_totals(inserted, [])
     return len(inserted)
@@ -58,7 +59,7 @@ def amend(ids: Sequence[int], change: Callable[[Row], Row]) -> list[Amendment]:
 
     The records are locked meanwhile; `change` gets each as it is and returns it as it is to be.
     """
-    with transaction.atomic():
+    with roles.applied(roles.AS_LEDGER):
         amendments = _amendments(_locked(pk__in=ids), change)
         _update(amendments)
         _add_to_totals([], amendments)
@@ -173,7 +174,7 @@ def rebuild_day(day: date, org_id: int | None = None) -> None:
 
     Writers of the totals wait while it runs; readers see the old totals until it commits.
     """
-    with transaction.atomic(), connection.cursor() as cursor:
+    with roles.applied(roles.AS_LEDGER), connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             # Rows that a writer has inserted but not committed are added by that writer, after this lock is gone.
             cursor.execute("LOCK TABLE token_usage_daily IN SHARE ROW EXCLUSIVE MODE")

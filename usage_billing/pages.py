@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
@@ -26,17 +26,14 @@ from django.views.decorators.http import require_safe
 from unfold.widgets import BASE_INPUT_CLASSES
 
 from usage_billing import recording, reports
-from usage_billing.access import Scope, scope_of
+from usage_billing.access import Scope
 from usage_billing.models import Organization, UsageRecord
-from usage_billing.models.daily_usage import MEASURES
 from usage_billing.templatetags.amounts import places_of
 
 PERIODS = (7, 30, 90)
 """Days that a period can have, today included."""
 DEFAULT_DAYS = 30
 LATEST_CALLS = 50
-
-NO_CALLS = {name: Decimal(0) if name.startswith("cost_") else 0 for name in MEASURES}
 
 SIMULATOR = "simulator"
 destination_sources: list[Callable[[], Mapping[str, str]]] = []
@@ -93,12 +90,13 @@ class LogIn(LoginView):
 def _costs(request: HttpRequest) -> HttpResponse:
     """The page. Its number of queries does not depend on the data."""
     now = timezone.now()
-    scope = scope_of(request.user)
+    scope: Scope = request.scope  # type: ignore[attr-defined]  # set by ScopeMiddleware
     days, days_understood = _days_asked(request)
     today = scope.today(now)
     since = today - timedelta(days=days - 1)
-    total = reports.totals(scope, since=since)[0]
-    by_day = _each_day(reports.totals(scope, by=["usage_date"], since=since), since, today)
+    period = reports.Period(since)
+    total = reports.totals(scope, period=period)[0]
+    by_day = reports.history(scope, period, today)
     latest = list(reports.calls(scope).select_related("org")[:LATEST_CALLS])
     context = {
         "scope_text": _scope_text(scope),
@@ -109,9 +107,9 @@ def _costs(request: HttpRequest) -> HttpResponse:
         "days_understood": days_understood,
         "since": since,
         "today": today,
-        "total": _with_unknown(total),
-        "types": _by_cost(reports.totals(scope, by=["request_type"], since=since), total["cost_usd"]),
-        "by_day": [_with_unknown(row) for row in by_day],
+        "total": total,
+        "types": _with_shares(reports.totals(scope, by=["request_type"], period=period), total["cost_usd"]),
+        "by_day": by_day,
         "chart": _chart(by_day),
         "chart_options": _chart_options(by_day),
         "latest": _with_names(latest),
@@ -162,47 +160,28 @@ def _has_several(scope: Scope) -> bool:
     return scope.everything or len(scope.owned_org_ids | scope.member_org_ids) > 1
 
 
-def _with_unknown(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The row with None for an amount of which nothing is known: the sum of no known amounts is not zero."""
-    shown = dict(row)
-    for currency in ("usd", "rub"):
-        if row["requests_count"] and row[f"unpriced_{currency}_count"] == row["requests_count"]:
-            shown[f"cost_{currency}"] = None
-    return shown
-
-
-def _by_cost(rows: Iterable[Mapping[str, Any]], total_usd: Decimal) -> list[dict[str, Any]]:
-    """The dearest first, each with its share of the known cost in per cent."""
-    in_order = sorted(rows, key=lambda row: (-row["cost_usd"], -row["requests_count"], row["request_type"]))
-    return [
-        {**_with_unknown(row), "share": 100 * row["cost_usd"] / total_usd if total_usd else None} for row in in_order
-    ]
-
-
-def _each_day(rows: Iterable[Mapping[str, Any]], since: date, today: date) -> list[Mapping[str, Any]]:
-    """One row a day without gaps, oldest first. A zone east of the reader's may be a day ahead: its day follows."""
-    known = {row["usage_date"]: row for row in rows}
-    days = {since + timedelta(days=number) for number in range((today - since).days + 1)} | set(known)
-    return [known.get(day, {"usage_date": day, **NO_CALLS}) for day in sorted(days)]
+def _with_shares(rows: Iterable[Mapping[str, Any]], total_usd: Decimal | None) -> list[dict[str, Any]]:
+    """Each with its share of the known cost in per cent."""
+    return [{**row, "share": 100 * (row["cost_usd"] or 0) / total_usd if total_usd else None} for row in rows]
 
 
 def _chart(by_day: Iterable[Mapping[str, Any]]) -> str:
     """Chart.js data as JSON. Amounts are strings, which it reads as they are, and null where nothing is known."""
     # Translators: a day on the chart's axis, short, in Django's date format
     day_format = gettext("M j")
-    rows = [_with_unknown(row) for row in by_day]
+    rows = list(by_day)
     bars = {
         "label": "USD",
         "data": [None if row["cost_usd"] is None else format(row["cost_usd"], "f") for row in rows],
         "backgroundColor": "var(--color-primary-500)",
     }
-    return json.dumps({"labels": [date_format(row["usage_date"], day_format) for row in rows], "datasets": [bars]})
+    return json.dumps({"labels": [date_format(row["date"], day_format) for row in rows], "datasets": [bars]})
 
 
 def _chart_options(by_day: Iterable[Mapping[str, Any]]) -> str:
     """Chart.js options as JSON: numbers as the page's language writes them, small ones with digits enough."""
     grey = "#767e8c"  # readable on white and on the dark background
-    places = places_of(max((row["cost_usd"] for row in by_day), default=Decimal(0)))
+    places = places_of(max((row["cost_usd"] or Decimal(0) for row in by_day), default=Decimal(0)))
     dollars = {"style": "currency", "currency": "USD", "minimumFractionDigits": 2, "maximumFractionDigits": places}
     options = {
         "locale": get_language(),

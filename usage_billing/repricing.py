@@ -13,11 +13,11 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from django.db import transaction
 from django.db.models import QuerySet
 
 from usage_billing import costing, exchange, ledger, pricing
 from usage_billing.costing import Row
+from usage_billing.database import roles
 from usage_billing.ledger import Amendment
 from usage_billing.models import Organization, RepriceRun, UsageRecord
 from usage_billing.models.reprice_run import MEASURES
@@ -128,7 +128,7 @@ def reprice(scope: Scope, run: RepriceRun, own: pricing.Own) -> Iterator[Batch]:
     Raises `Taken`. The run is not marked as finished: `finish` does that.
     """
     for day, ids in _batches(scope, run.last_date, run.last_id):
-        with transaction.atomic():
+        with roles.applied(roles.AS_LEDGER):
             _expect_ours(run)
             batch = Batch(len(ids), ledger.amend(ids, _change(scope, day, own)))
             for name, value in batch.measures().items():

@@ -5,7 +5,7 @@ from typing import Any
 
 from usage_billing.models.daily_usage import DIMENSIONS, GRAINS, MEASURES
 
-KEY = ("grain", "org_id", "usage_date", "user_id", "agent_id", "request_type", "ai_provider", "ai_model")
+KEY = ("grain", "org_id", "usage_date", "user_id", "agent_id", "request_type", "ai_provider", "ai_model", "status")
 """The daily table's primary key, in its order. Writers take rows in this order, so that they cannot deadlock."""
 
 ALL: dict[str, Any] = {
@@ -15,6 +15,7 @@ ALL: dict[str, Any] = {
     "request_type": "",
     "ai_provider": "",
     "ai_model": "",
+    "status": "",
 }
 """What a dimension's column holds where the grain leaves it out."""
 

@@ -14,6 +14,7 @@ from tests.factories import NOON, event
 from usage_billing import ledger, reports
 from usage_billing.access import NOTHING, scope_of
 from usage_billing.models import DailyUsage
+from usage_billing.reports import Period
 
 pytestmark = pytest.mark.django_db
 TODAY = NOON.date()
@@ -65,9 +66,9 @@ def test_calls_are_those_that_the_totals_count(world: World) -> None:
 
 def test_totals_of_a_period_are_half_open(world: World) -> None:
     scope = scope_of(world.owner)
-    assert count(scope, since=TODAY) == 3
-    assert count(scope, until=TODAY) == 2
-    assert count(scope, since=TODAY - timedelta(days=20), until=TODAY) == 1
+    assert count(scope, period=Period(TODAY)) == 3
+    assert count(scope, period=Period(until=TODAY)) == 2
+    assert count(scope, period=Period(TODAY - timedelta(days=20), TODAY)) == 1
 
 
 def test_totals_by_dimensions_add_up_to_the_whole(world: World) -> None:
@@ -75,7 +76,7 @@ def test_totals_by_dimensions_add_up_to_the_whole(world: World) -> None:
         scope = scope_of(person)
         for by in (["agent_id"], ["request_type"], ["usage_date"], ["ai_provider", "ai_model"], ["org_id", "user_id"]):
             assert sum(row["requests_count"] for row in reports.totals(scope, by=by)) == count(scope)
-    by_type = reports.totals(scope_of(world.owner), by=["request_type"], since=TODAY)
+    by_type = reports.totals(scope_of(world.owner), by=["request_type"], period=Period(TODAY))
     assert {row["request_type"]: row["requests_count"] for row in by_type} == {"x": 1, "y": 2}
 
 
@@ -141,6 +142,6 @@ def test_each_question_is_one_query(world: World, django_assert_num_queries: Dja
     with django_assert_num_queries(1):
         reports.summary(scope, TODAY)
     with django_assert_num_queries(1):
-        reports.totals(scope, by=["request_type"], since=TODAY)
+        reports.totals(scope, by=["request_type"], period=Period(TODAY))
     with django_assert_num_queries(1):
         list(reports.calls(scope)[:50])

@@ -80,7 +80,7 @@ def test_roll_up_equals_group_by(drawn: list[dict[str, Any]]) -> None:
 
 def _by_text(row: tuple[Any, ...]) -> tuple[tuple[str, ...], tuple[Decimal, ...]]:
     """Key and measures; SQLite answers dates as text and amounts as floats."""
-    return tuple(map(str, row[:8])), tuple(Decimal(str(value)) for value in row[8:])
+    return tuple(map(str, row[: len(rollup.KEY)])), tuple(Decimal(str(value)) for value in row[len(rollup.KEY) :])
 
 
 def test_every_grain_keeps_known_dimensions_and_the_cube_keeps_all() -> None:

@@ -8,16 +8,15 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from usage_billing import reports
-from usage_billing.access import scope_of
+from usage_billing.api.base import ScopedView
 from usage_billing.api.serializers import SummarySerializer
 
 
-class SummaryView(APIView):
+class SummaryView(ScopedView):
     """Totals of today, this month and all time, of the calls that the caller may see."""
 
     def get(self, request: Request) -> Response:
-        scope = scope_of(request.user)
-        return Response(SummarySerializer(reports.summary(scope, scope.today(timezone.now()))).data)
+        return Response(SummarySerializer(reports.summary(self.scope, self.scope.today(timezone.now()))).data)
 
 
 class UnknownPathView(APIView):

@@ -8,7 +8,7 @@ from django.db import models
 
 from usage_billing.models.fields import NamedIndex, money
 
-DIMENSIONS = ("org_id", "user_id", "agent_id", "request_type", "ai_provider", "ai_model")
+DIMENSIONS = ("org_id", "user_id", "agent_id", "request_type", "ai_provider", "ai_model", "status")
 
 GRAINS: dict[str, tuple[str, ...]] = {
     "total": (),
@@ -46,7 +46,7 @@ class DailyUsage(models.Model):
     """One grain's totals of one day. Kept equal to `GROUP BY` over `token_usage` at every commit."""
 
     pk = models.CompositePrimaryKey(
-        "grain", "org_id", "usage_date", "user_id", "agent_id", "request_type", "ai_provider", "ai_model"
+        "grain", "org_id", "usage_date", "user_id", "agent_id", "request_type", "ai_provider", "ai_model", "status"
     )
     grain = models.CharField(max_length=10)
     usage_date = models.DateField()
@@ -57,6 +57,7 @@ class DailyUsage(models.Model):
     request_type = models.CharField(max_length=100)
     ai_provider = models.CharField(max_length=50)
     ai_model = models.CharField(max_length=200)
+    status = models.CharField(max_length=10)
 
     requests_count = models.BigIntegerField()
     failed_count = models.BigIntegerField()

@@ -10,6 +10,7 @@ from tqdm import tqdm
 from ai_clients import Anthropic, OpenAI
 from ai_clients.connection import destinations
 from usage_billing import demo_data, usage_context
+from usage_billing.access import EVERYTHING, within
 from usage_billing.models import Organization, UsageRecord
 from usage_billing.recording import drain
 from usage_billing.recording.outbox import Outbox
@@ -71,7 +72,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         slugs = [organization.slug for organization in demo_data.ORGANIZATIONS]
-        orgs = Organization.objects.filter(slug__in=slugs)
+        with within(EVERYTHING):
+            orgs = list(Organization.objects.filter(slug__in=slugs).prefetch_related("memberships"))
+            newest = UsageRecord.objects.order_by("-id").values_list("id", flat=True).first() or 0
         if not orgs:
             raise CommandError("There is no demo organisation yet: run `make run`, or `manage.py seed_demo`, first.")
         for name, destination in destinations().items():
@@ -81,13 +84,13 @@ class Command(BaseCommand):
             clients = {"OpenAI": OpenAI(), "Anthropic": Anthropic()}
         except Exception as error:
             raise CommandError(f"{error}\nSet the provider's key, or DEBUG=1 to call the simulator.") from error
-        newest = UsageRecord.objects.order_by("-id").values_list("id", flat=True).first() or 0
         jobs = [(org, *call) for org in orgs for call in CALLS]
         for org, provider, agent_id, request_type, call in tqdm(jobs, desc="Calls", unit=" call", disable=None):
-            owner = org.memberships.order_by("pk").first()
+            owner = min(org.memberships.all(), key=lambda membership: membership.pk, default=None)
             with usage_context(org=org, user=owner and owner.user_id, agent_id=agent_id, request_type=request_type):
                 call(clients[provider])
         drain.drain_all(Outbox(settings.USAGE_OUTBOX_PATH))
-        recorded = UsageRecord.objects.filter(id__gt=newest).count()
+        with within(EVERYTHING):
+            recorded = UsageRecord.objects.filter(id__gt=newest).count()
         self.stdout.write(f"Made {len(jobs)} calls for {len(orgs)} organisations: {recorded} new records.")
         self.stdout.write("See them on /superadmin/ai-costs as a superadmin, on /usage/ as an owner or member.")

@@ -2,20 +2,21 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from tqdm import tqdm
 
 from usage_billing import audit
+from usage_billing.management.ledger_command import LedgerCommand
 from usage_billing.models import UsageRecord
 from usage_billing.models.daily_usage import GRAINS
 
 SHOWN = 20
 
 
-class Command(BaseCommand):
+class Command(LedgerCommand):
     help = "Compare each grain of the daily totals with the ledger's rows. Exits with 1 if anything differs."
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def work(self, *args: Any, **options: Any) -> None:
         found: list[str] = []
         for grain in tqdm(GRAINS, desc="check_usage", unit=" grain", disable=None, delay=2):
             found += [str(difference) for difference in audit.differences(grain)]

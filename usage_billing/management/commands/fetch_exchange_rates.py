@@ -7,12 +7,13 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.utils import timezone
 
 from usage_billing import bank_of_russia, exchange_saving
 from usage_billing.exchange import CARRIED_DAYS
 from usage_billing.management.commands.rebuild_daily import day
+from usage_billing.management.ledger_command import LedgerCommand
 from usage_billing.models import ExchangeRate
 
 BANKS_ZONE = ZoneInfo("Europe/Moscow")
@@ -24,7 +25,7 @@ DAYS_AHEAD = 3
 WHAT_TO_DO = "Nothing was saved. Run it again later, check EXCHANGE_RATES_URL, or enter the rates in the admin."
 
 
-class Command(BaseCommand):
+class Command(LedgerCommand):
     help = "Fetch the Bank of Russia's USD rates; by default from the day after its newest one here to tomorrow."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -36,7 +37,7 @@ class Command(BaseCommand):
             help=f"save rates that are more than {exchange_saving.LARGEST_JUMP:.0%} away from the last one known",
         )
 
-    def handle(
+    def work(
         self, *args: Any, first: date | None, last: date | None, accept_jumps: bool = False, **options: Any
     ) -> None:
         today = timezone.localdate(timezone=BANKS_ZONE)

@@ -4,10 +4,11 @@ from argparse import ArgumentParser
 from datetime import date, timedelta
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from tqdm import tqdm
 
 from usage_billing import ledger
+from usage_billing.management.ledger_command import LedgerCommand
 from usage_billing.models import Organization
 
 
@@ -19,7 +20,7 @@ def day(text: str) -> date:
         raise CommandError(f"“{text}” is no date. Write it as 2026-01-31.") from error
 
 
-class Command(BaseCommand):
+class Command(LedgerCommand):
     help = "Make the daily totals anew out of the ledger, a day a transaction. May be interrupted and run again."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -27,7 +28,7 @@ class Command(BaseCommand):
         parser.add_argument("--to", dest="last", type=day, required=True, help="last day, included")
         parser.add_argument("--org", help="slug of one organisation (default: all)")
 
-    def handle(self, *args: Any, first: date, last: date, org: str | None, **options: Any) -> None:
+    def work(self, *args: Any, first: date, last: date, org: str | None, **options: Any) -> None:
         if last < first:
             raise CommandError(f"--to ({last}) is before --from ({first}).")
         org_id = None

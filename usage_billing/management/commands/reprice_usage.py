@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import DatabaseError
 from django.utils import timezone
 from tqdm import tqdm
 
 from usage_billing import repricing
 from usage_billing.management.commands.rebuild_daily import day
+from usage_billing.management.ledger_command import LedgerCommand
 from usage_billing.models import Organization, RepriceRun
 from usage_billing.overrides import PriceOverrides
 from usage_billing.repricing import Batch, Scope, Tally
@@ -25,7 +26,7 @@ INTERRUPTED = 130
 """A shell's exit code of a program that Ctrl-C ended."""
 
 
-class Command(BaseCommand):
+class Command(LedgerCommand):
     help = (
         "Cost the recorded calls of some business days again, at the prices of now, and correct the daily totals with "
         "them. A call keeps its exchange rate; one without gets the rate of its day. May be interrupted and run again."
@@ -42,7 +43,7 @@ class Command(BaseCommand):
         parser.add_argument("--by", default="", help="who, for the log (default: the system's user)")
         parser.add_argument("--resume", action="store_true", help="go on with the unfinished run of the same arguments")
 
-    def handle(self, *args: Any, dry_run: bool, resume: bool, reason: str, by: str, **options: Any) -> None:
+    def work(self, *args: Any, dry_run: bool, resume: bool, reason: str, by: str, **options: Any) -> None:
         scope = _scope(**options)
         if dry_run:
             if resume:

@@ -1,0 +1,26 @@
+"""What the API's views share: the scope of the caller."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import Any
+
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from usage_billing.access import NOTHING, Scope, scoped
+
+
+class ScopedView(APIView):
+    """Answers within the scope of the caller, `self.scope`; it is taken once the caller is known and let in."""
+
+    outside_scope = True  # of the session's user, which `ScopeMiddleware` would take: a token may be another's
+    scope: Scope = NOTHING
+
+    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        with ExitStack() as self._until_answered:
+            return super().dispatch(request, *args, **kwargs)
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        self.scope = self._until_answered.enter_context(scoped(request.user))

@@ -1,0 +1,137 @@
+"""For those who work in SQL: the totals as functions, and the calls to OpenAI as a view, under the caller's scope.
+
+They run with the caller's rights, so row-level security holds in them. SQLite gets the view alone.
+"""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from usage_billing import rollup
+from usage_billing.database.roles import MEMBER_ORG_IDS, OWNED_ORG_IDS, SUPERADMIN, USER_ID, WEB
+from usage_billing.models.daily_usage import GRAINS, MEASURES
+
+VIEW = "openai_api_logs"
+_CALLS_TO_OPENAI = """
+    SELECT org_id, request_type, ai_model AS model, prompt_tokens, completion_tokens, total_tokens, cost_usd, cost_rub,
+        request_metadata AS metadata, user_id AS created_by, created_at
+    FROM token_usage WHERE ai_provider = 'openai'
+"""
+
+
+def drop_view(connection: BaseDatabaseWrapper) -> None:
+    """Before tables are altered: a view stands in the way of that."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"DROP VIEW IF EXISTS {VIEW}")
+
+
+def create(connection: BaseDatabaseWrapper) -> None:
+    """Make them as they are here; those that are there already are replaced."""
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            # security_invoker: else the view would read with its owner's rights, and show every tenant's calls.
+            cursor.execute(f"CREATE OR REPLACE VIEW {VIEW} WITH (security_invoker = true) AS {_CALLS_TO_OPENAI}")
+            cursor.execute(f"GRANT SELECT ON {VIEW} TO {WEB}, {SUPERADMIN}")
+            for function in (_ENTER_SCOPE, _COST_SUMMARY, _OPENAI_COST_SUMMARY, _refresh()):
+                cursor.execute(function)
+        elif connection.vendor == "sqlite":
+            cursor.execute(f"DROP VIEW IF EXISTS {VIEW}")
+            cursor.execute(f"CREATE VIEW {VIEW} AS {_CALLS_TO_OPENAI}")
+
+
+_ENTER_SCOPE = f"""
+CREATE OR REPLACE FUNCTION usage_enter_scope(who bigint)
+RETURNS TABLE (org_id bigint, role text, timezone text) LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM set_config('role', '{WEB}', true), set_config('{USER_ID}', who::text, true),
+        set_config('{OWNED_ORG_IDS}', '{{}}', true), set_config('{MEMBER_ORG_IDS}', '{{}}', true);
+    -- A user's own memberships are visible as soon as the user is set; the rest of the scope follows from them.
+    PERFORM
+        set_config('{OWNED_ORG_IDS}', (array_agg(m.org_id) FILTER (WHERE m.role = 'owner'))::text, true),
+        set_config('{MEMBER_ORG_IDS}', (array_agg(m.org_id) FILTER (WHERE m.role = 'member'))::text, true)
+    FROM membership m WHERE m.user_id = who;
+    RETURN QUERY SELECT m.org_id, m.role::text, o.timezone::text
+        FROM membership m JOIN organization o ON o.id = m.org_id WHERE m.user_id = who ORDER BY m.org_id;
+END $$
+"""
+
+_TOTALS = """TABLE (
+    total_requests bigint, total_tokens bigint, total_cost_usd numeric, total_cost_rub numeric, by_request_type jsonb
+)"""
+
+_SINCE = f"""
+    SELECT (now() AT TIME ZONE coalesce(
+        CASE WHEN $1 IS NOT NULL OR current_user = '{WEB}' THEN (
+            SELECT CASE WHEN count(DISTINCT o.timezone) = 1 THEN min(o.timezone) END
+            FROM organization o WHERE $1 IS NULL OR o.id = $1
+        ) END,
+        '{settings.TIME_ZONE}'
+    ))::date - $2 + 1 AS day
+"""
+"""The period's first day. Today is the organisation's, that of the caller's if they have one zone, or the project's."""
+
+_SUMMED_UP = """
+    SELECT coalesce(sum(requests), 0)::bigint, coalesce(sum(tokens), 0)::bigint,
+        CASE WHEN sum(requests) > sum(unpriced_usd) IS NOT FALSE THEN coalesce(sum(usd), 0) END,
+        CASE WHEN sum(requests) > sum(unpriced_rub) IS NOT FALSE THEN coalesce(sum(rub), 0) END,
+        coalesce(jsonb_object_agg(request_type, jsonb_build_object(
+            'requests', requests, 'tokens', tokens, 'cost_usd', CASE WHEN requests > unpriced_usd THEN usd END,
+            'cost_rub', CASE WHEN requests > unpriced_rub THEN rub END, 'unpriced', unpriced_rub
+        )), '{}')
+    FROM types
+"""
+"""An amount is NULL where none is known, not zero."""
+
+_BY_TYPE = """
+    SELECT d.request_type, sum(d.requests_count) AS requests, sum(d.total_tokens) AS tokens, sum(d.cost_usd) AS usd,
+        sum(d.cost_rub) AS rub, sum(d.unpriced_usd_count) AS unpriced_usd, sum(d.unpriced_rub_count) AS unpriced_rub
+    FROM token_usage_daily d, since WHERE d.usage_date >= since.day AND ($1 IS NULL OR d.org_id = $1)
+"""
+
+# Who sees all calls of an organisation reads its coarse rows; policies hide those from members, who read the cube's.
+_COST_SUMMARY = f"""
+CREATE OR REPLACE FUNCTION get_ai_cost_summary(org_id bigint DEFAULT NULL, days integer DEFAULT 30)
+RETURNS {_TOTALS} LANGUAGE sql STABLE AS $$
+    WITH since AS ({_SINCE}), visible AS (
+        {_BY_TYPE} AND d.grain = CASE WHEN $1 IS NULL AND current_user <> '{WEB}' THEN 'type' ELSE 'org_type' END
+        GROUP BY d.request_type
+        UNION ALL
+        {_BY_TYPE} AND d.grain = 'cube' AND d.user_id = nullif(current_setting('{USER_ID}', true), '')::bigint
+            AND d.org_id = ANY (nullif(current_setting('{MEMBER_ORG_IDS}', true), '')::bigint[])
+        GROUP BY d.request_type
+    ), types AS (
+        SELECT request_type, sum(requests) AS requests, sum(tokens) AS tokens, sum(usd) AS usd, sum(rub) AS rub,
+            sum(unpriced_usd) AS unpriced_usd, sum(unpriced_rub) AS unpriced_rub
+        FROM visible GROUP BY request_type
+    ) {_SUMMED_UP}
+$$
+"""
+
+_OPENAI_COST_SUMMARY = f"""
+CREATE OR REPLACE FUNCTION get_openai_cost_summary(org_id bigint DEFAULT NULL, days integer DEFAULT 30)
+RETURNS {_TOTALS} LANGUAGE sql STABLE AS $$
+    WITH since AS ({_SINCE}), types AS (
+        {_BY_TYPE} AND d.grain = 'cube' AND d.ai_provider = 'openai' GROUP BY d.request_type
+    ) {_SUMMED_UP}
+$$
+"""
+
+
+def _refresh() -> str:
+    """Of every grain that there is, out of the ledger: what `rebuild_daily` does, a range in one transaction."""
+    columns = ", ".join((*rollup.KEY, *MEASURES))
+    grains = "\n".join(
+        f"INSERT INTO token_usage_daily ({columns}) {rollup.select_sql(grain, 'usage_date BETWEEN $1 AND $2')};"
+        for grain in GRAINS
+    )
+    return f"""
+CREATE OR REPLACE FUNCTION refresh_token_usage_daily("from" date, "to" date)
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    -- Writers of the totals wait: rows that they have inserted and not committed are added by them afterwards.
+    LOCK TABLE token_usage_daily IN SHARE ROW EXCLUSIVE MODE;
+    DELETE FROM token_usage_daily WHERE usage_date BETWEEN $1 AND $2;
+    {grains}
+END $$
+"""

@@ -1,0 +1,102 @@
+"""Where the money goes: a period's totals by agent, model, kind of request, user or organisation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from usage_billing.access import Scope
+from usage_billing.models.daily_usage import MEASURES
+from usage_billing.reports.question import Period
+from usage_billing.reports.totals import NO_CALLS, Totals, compared, totals
+
+COMPARED = ("requests_count", "total_tokens", "cost_usd", "cost_rub")
+"""The measures that are set against the period before."""
+
+
+@dataclass(frozen=True)
+class Breakdown:
+    """`items`: the dearest first, each with its key columns, the measures and what `_with_ratios` works out of them.
+
+    `other`: the totals of those beyond the limit, None if there are none. `total`, `before`: of everything.
+    """
+
+    items: list[Totals]
+    other: Totals | None
+    total: Totals
+    before: Totals | None
+
+
+def breakdown(
+    scope: Scope,
+    by: Sequence[str],
+    period: Period,
+    today: date,
+    *,
+    filters: Mapping[str, Any] | None = None,
+    limit: int = 200,
+) -> Breakdown:
+    """The totals by the `by` columns, each compared with the same period before. Three queries, whatever there is."""
+    filters, previous = filters or {}, period.before(today)
+    total, total_before = compared(scope, period, previous, filters=filters)
+    rows = totals(scope, by=by, filters=filters, period=period, limit=limit)
+    before: dict[tuple[Any, ...], Totals] = {}
+    if previous is not None and rows:
+        keys = {f"{name}__in": {row[name] for row in rows} for name in by}
+        earlier = totals(scope, by=by, filters=_narrowed(filters, keys), period=previous)
+        before = {_key(row, by): row for row in earlier}
+    items = [with_ratios(row, total, None if previous is None else before.get(_key(row, by), NO_CALLS)) for row in rows]
+    return Breakdown(
+        items=items,
+        other=_rest(total, rows) if len(rows) == limit else None,
+        total=with_ratios(total, total, total_before),
+        before=total_before,
+    )
+
+
+def with_ratios(row: Totals, total: Totals, before: Totals | None) -> Totals:
+    """The row, and what follows from it; a ratio that cannot be worked out is None.
+
+    `share`: of the total's known USD, 0 to 1. `average_cost_usd`, `average_cost_rub`: of the calls whose amount is
+    known. `average_time_ms`. `before`: the `COMPARED` measures of the period before, `change`: how much more it is now,
+    0.25 for a quarter more.
+    """
+    calls = row["requests_count"]
+    return {
+        **row,
+        "share": _ratio(row["cost_usd"], total["cost_usd"]),
+        **{
+            f"average_cost_{currency}": _ratio(row[f"cost_{currency}"], calls - row[f"unpriced_{currency}_count"])
+            for currency in ("usd", "rub")
+        },
+        "average_time_ms": _ratio(row["execution_time_ms"], calls),
+        "before": before and {name: before[name] for name in COMPARED},
+        "change": before and {name: _change(row[name], before[name]) for name in COMPARED},
+    }
+
+
+def _ratio(part: Any, whole: Any) -> Decimal | None:
+    return Decimal(part) / Decimal(whole) if part is not None and whole else None
+
+
+def _change(now: Any, before: Any) -> Decimal | None:
+    return None if now is None else _ratio(now - before if before is not None else None, before)
+
+
+def _key(row: Totals, by: Sequence[str]) -> tuple[Any, ...]:
+    return tuple(row[name] for name in by)
+
+
+def _narrowed(filters: Mapping[str, Any], keys: Mapping[str, Any]) -> dict[str, Any]:
+    """The filters and the keys; a filter on the same column is among the keys already."""
+    columns = {name.removesuffix("__in") for name in keys}
+    return {name: value for name, value in filters.items() if name not in columns} | dict(keys)
+
+
+def _rest(total: Totals, listed: Sequence[Totals]) -> Totals | None:
+    """What the total has beyond the rows that are listed."""
+    rest = {name: (total[name] or 0) - sum(row[name] or 0 for row in listed) for name in MEASURES}
+    return rest if rest["requests_count"] else None

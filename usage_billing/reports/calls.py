@@ -1,0 +1,72 @@
+"""The single calls: newest first or in another order, page by page, each page as quick as the first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+from typing import Any
+
+from django.db.models import Q, QuerySet
+
+from usage_billing.access import Scope
+from usage_billing.models import UsageRecord
+from usage_billing.reports.question import ALL_TIME, Period
+from usage_billing.reports.totals import visible
+
+ORDERINGS = ("created_at", "cost_usd", "total_tokens", "execution_time_ms")
+"""What calls can be ordered by; each also with a minus, for the largest first."""
+NEWEST_FIRST = "-created_at"
+
+LARGEST_ZONE = timedelta(hours=14)
+"""How far a business day's midnight can be from UTC's."""
+
+
+def calls(
+    scope: Scope, *, filters: Mapping[str, Any] | None = None, period: Period = ALL_TIME, ordering: str = NEWEST_FIRST
+) -> QuerySet[UsageRecord]:
+    """The calls in scope that match. Calls without a cost are not among those ordered by it."""
+    rows = UsageRecord.objects.filter(visible(scope), _within(period), **(filters or {}))
+    column = ordering.removeprefix("-")
+    if column == "cost_usd":
+        rows = rows.filter(cost_usd__isnull=False)
+    return rows.order_by(ordering, "-id" if ordering.startswith("-") else "id")
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some calls, and after which one the next page begins: the value it is ordered by, and its id; None at the end."""
+
+    calls: list[UsageRecord]
+    next: tuple[Any, int] | None
+
+
+def page(
+    rows: QuerySet[UsageRecord], ordering: str, *, limit: int, offset: int = 0, after: tuple[Any, int] | None = None
+) -> Page:
+    """A page of `calls`, `after` a call or by `offset`. By a call it takes as long at any depth."""
+    if after is not None:
+        rows = rows.filter(_beyond(ordering, *after))
+    found = list(rows[offset : offset + limit + 1])
+    shown = found[:limit]
+    if len(found) <= limit:
+        return Page(shown, None)
+    return Page(shown, (getattr(shown[-1], ordering.removeprefix("-")), shown[-1].pk))
+
+
+def _beyond(ordering: str, value: Any, id_: int) -> Q:
+    """Beyond that call in the order. The first condition is what the index is entered by."""
+    column, how = ordering.removeprefix("-"), "lt" if ordering.startswith("-") else "gt"
+    return Q(**{f"{column}__{how}e": value}) & (Q(**{f"{column}__{how}": value}) | Q(**{f"id__{how}": id_}))
+
+
+def _within(period: Period) -> Q:
+    """By business day; the moments beside it lead into the indexes by time, which know nothing of business days."""
+    days = Q()
+    if period.since is not None:
+        days &= Q(usage_date__gte=period.since)
+        days &= Q(created_at__gte=datetime.combine(period.since, time(), UTC) - LARGEST_ZONE)
+    if period.until is not None:
+        days &= Q(usage_date__lt=period.until)
+        days &= Q(created_at__lt=datetime.combine(period.until, time(), UTC) + LARGEST_ZONE)
+    return days

@@ -1,0 +1,46 @@
+"""How the totals went from day to day, week to week or month to month."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import date, timedelta
+from typing import Any
+
+from usage_billing.access import Scope
+from usage_billing.models.daily_usage import MEASURES
+from usage_billing.reports.question import Period
+from usage_billing.reports.totals import NO_CALLS, Totals, known, totals
+
+STEPS: dict[str, Callable[[date], date]] = {
+    "day": lambda day: day,
+    "week": lambda day: day - timedelta(days=day.weekday()),
+    "month": lambda day: day.replace(day=1),
+}
+"""Step → the first day of the one that a day lies in; a week begins on Monday."""
+
+
+def history(
+    scope: Scope, period: Period, today: date, *, step: str = "day", filters: Mapping[str, Any] | None = None
+) -> list[Totals]:
+    """One row a day, week or month, the oldest first, without gaps; `date` is its first day.
+
+    The first and the last week or month hold what of them lies in the period. One query.
+    """
+    days = totals(scope, by=["usage_date"], filters=filters, period=period)
+    first = STEPS[step]
+    rows = {start: dict(NO_CALLS) for start in _starts(first, days, period, today)}
+    for day in days:
+        row = rows[first(day["usage_date"])]
+        for name in MEASURES:
+            row[name] += day[name] or 0
+    return [{"date": start, **known(row)} for start, row in sorted(rows.items())]
+
+
+def _starts(first: Callable[[date], date], days: list[Totals], period: Period, today: date) -> Iterator[date]:
+    """The first day of each step. A zone east of the reader's may be a day ahead: its day follows."""
+    known = [row["usage_date"] for row in days]
+    day = min([*known, today]) if period.since is None else period.since
+    last = max([*known, period.last(today)])
+    while day <= last:
+        yield first(day)
+        day += timedelta(days=1)
