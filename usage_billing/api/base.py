@@ -24,3 +24,7 @@ class ScopedView(APIView):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         self.scope = self._until_answered.enter_context(scoped(request.user))
+
+    def leave_scope(self) -> None:
+        """End it before the answer is made: the rest takes long."""
+        self._until_answered.close()

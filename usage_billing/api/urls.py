@@ -1,13 +1,37 @@
 """Addresses of the JSON API, under `/api/`; a trailing slash is optional."""
 
-from django.urls import re_path
+from django.urls import URLPattern, re_path
+from drf_spectacular.renderers import OpenApiJsonRenderer
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from rest_framework.views import APIView
 from rest_framework_simplejwt.views import TokenObtainPairView, TokenRefreshView
 
-from usage_billing.api.views import SummaryView, UnknownPathView
+from usage_billing.api import views
+from usage_billing.api.export import ExportView
+
+REPORTS: dict[str, type[APIView]] = {
+    "summary": views.SummaryView,
+    "history": views.HistoryView,
+    "by-agent": views.AgentsView,
+    "by-model": views.ModelsView,
+    "by-request-type": views.RequestTypesView,
+    "by-user": views.UsersView,
+    "by-org": views.OrgsView,
+    "detailed": views.CallsView,
+    "export": ExportView,
+}
+
+
+def _report(name: str, view: type[APIView]) -> URLPattern:
+    return re_path(rf"^billing/usage/tokens/{name}/?$", view.as_view(), name=f"usage-{name}")
+
 
 urlpatterns = [
     re_path(r"^token/?$", TokenObtainPairView.as_view(), name="token"),
     re_path(r"^token/refresh/?$", TokenRefreshView.as_view(), name="token-refresh"),
-    re_path(r"^billing/usage/tokens/summary/?$", SummaryView.as_view(), name="usage-summary"),
-    re_path(r"", UnknownPathView.as_view()),
+    *(_report(name, view) for name, view in REPORTS.items()),
+    re_path(r"^billing/usage/tokens/detailed/(?P<id>[0-9]{1,20})/?$", views.CallView.as_view(), name="usage-call"),
+    re_path(r"^schema/?$", SpectacularAPIView.as_view(renderer_classes=[OpenApiJsonRenderer]), name="schema"),
+    re_path(r"^docs/?$", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
+    re_path(r"", views.UnknownPathView.as_view()),
 ]

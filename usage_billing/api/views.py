@@ -1,28 +1,199 @@
 """The JSON API: parse, ask `reports` within the caller's scope, answer."""
 
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Any, ClassVar
+
+from django.contrib.auth import get_user_model
 from django.utils import timezone
-from rest_framework.exceptions import NotFound
+from django.utils.functional import cached_property
+from django.utils.translation import gettext as _
+from drf_spectacular.utils import extend_schema
+from rest_framework.exceptions import NotFound, PermissionDenied
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.serializers import BaseSerializer
 from rest_framework.views import APIView
 
 from usage_billing import reports
+from usage_billing.api import parameters, serializers
 from usage_billing.api.base import ScopedView
-from usage_billing.api.serializers import SummarySerializer
+from usage_billing.api.parameters import FiltersSerializer, Question
+from usage_billing.api.schema import ReportSchema
+from usage_billing.models import Organization
+from usage_billing.reports import Period
+from usage_billing.reports.totals import Totals
 
 
-class SummaryView(ScopedView):
-    """Totals of today, this month and all time, of the calls that the caller may see."""
+class ReportView(ScopedView):
+    """Something that `reports` answers: `query` says what may be asked, `answer` what comes back."""
+
+    schema = ReportSchema()
+    query: ClassVar[type[FiltersSerializer]]
+    answer: ClassVar[type[BaseSerializer[Any]]]
+
+    @cached_property
+    def question(self) -> Question:
+        return parameters.question(self.query, self.request.query_params, self.scope, timezone.now())
+
+    @cached_property
+    def today(self) -> date:
+        return self.scope.today(timezone.now())
+
+
+class SummaryView(ReportView):
+    """Totals of today, this month and all time."""
+
+    query = parameters.SummarySerializer
+    answer = serializers.SummarySerializer
 
     def get(self, request: Request) -> Response:
-        return Response(SummarySerializer(reports.summary(self.scope, self.scope.today(timezone.now()))).data)
+        answer = reports.summary(self.scope, self.today, self.question.filters, self.question.period)
+        return Response(self.answer(answer).data)
+
+
+class HistoryView(ReportView):
+    """Totals by day, week or month, without gaps."""
+
+    query = parameters.HistorySerializer
+    answer = serializers.HistorySerializer
+
+    def get(self, request: Request) -> Response:
+        asked = self.question
+        items = reports.history(self.scope, asked.period, self.today, step=asked.given["step"], filters=asked.filters)
+        answer = {"period": _shown(asked.period), "items": items}
+        return Response(self.answer(answer).data)
+
+
+class BreakdownView(ReportView):
+    """Where the money goes; the dearest first, each compared with the period before."""
+
+    query = parameters.BreakdownSerializer
+    by: ClassVar[tuple[str, ...]]
+
+    def get(self, request: Request) -> Response:
+        asked = self.question
+        found = reports.breakdown(
+            self.scope, self.by, asked.period, self.today, filters=asked.filters, limit=asked.given["limit"]
+        )
+        answer = {
+            "period": _shown(asked.period),
+            "previous_period": _shown(asked.period.before(self.today)),
+            "total": found.total,
+            "other": found.other,
+            "items": self.named(found.items),
+        }
+        return Response(self.answer(answer).data)
+
+    def named(self, items: list[Totals]) -> list[Totals]:
+        """The items with what people call them."""
+        return items
+
+
+class AgentsView(BreakdownView):
+    """Totals by agent."""
+
+    by = ("agent_id",)
+    answer = serializers.AgentsSerializer
+
+
+class ModelsView(BreakdownView):
+    """Totals by provider and model."""
+
+    by = ("ai_provider", "ai_model")
+    answer = serializers.ModelsSerializer
+
+
+class RequestTypesView(BreakdownView):
+    """Totals by kind of request."""
+
+    by = ("request_type",)
+    answer = serializers.RequestTypesSerializer
+
+
+class UsersView(BreakdownView):
+    """Totals by user."""
+
+    by = ("user_id",)
+    answer = serializers.UsersSerializer
+
+    def named(self, items: list[Totals]) -> list[Totals]:
+        users = get_user_model()
+        ids = [item["user_id"] for item in items if item["user_id"]]
+        names = dict(users._default_manager.filter(pk__in=ids).values_list("pk", users.USERNAME_FIELD))
+        return [{**item, "user": item["user_id"] or None, "username": names.get(item["user_id"])} for item in items]
+
+
+class OrgsView(BreakdownView):
+    """Totals by organisation, for superadmins and for owners of several."""
+
+    by = ("org_id",)
+    answer = serializers.OrgsSerializer
+
+    def get(self, request: Request) -> Response:
+        if not self.scope.everything and len(self.scope.owned_org_ids) < 2:
+            raise PermissionDenied(_("This is for superadmins and for owners of several organisations."))
+        return super().get(request)
+
+    def named(self, items: list[Totals]) -> list[Totals]:
+        names = dict(Organization.objects.filter(pk__in=[item["org_id"] for item in items]).values_list("pk", "name"))
+        return [{**item, "org": item["org_id"], "name": names[item["org_id"]]} for item in items]
+
+
+class CallsView(ReportView):
+    """The single calls, the newest first or in another order."""
+
+    query = parameters.DetailedSerializer
+    answer = serializers.CallsSerializer
+
+    def get(self, request: Request) -> Response:
+        asked, given = self.question, self.question.given
+        rows = reports.calls(self.scope, filters=asked.filters, period=asked.period, ordering=given["ordering"])
+        page = reports.page(
+            rows, given["ordering"], limit=given["limit"], offset=given["offset"], after=given.get("after")
+        )
+        (total,) = reports.totals(self.scope, filters=asked.filters, period=asked.period)
+        without_cost = total["unpriced_usd_count"] if given["ordering"].endswith("cost_usd") else 0
+        answer = {
+            "count": total["requests_count"] - without_cost,
+            "next": page.next and self._address(request, parameters.cursor(given["ordering"], page.next)),
+            "items": page.calls,
+        }
+        return Response(self.answer(answer).data)
+
+    def _address(self, request: Request, cursor: str) -> str:
+        query = request.query_params.copy()
+        query.pop("offset", None)
+        query["cursor"] = cursor
+        return request.build_absolute_uri(f"{request.path}?{query.urlencode()}")
+
+
+class CallView(ScopedView):
+    """One call. Another tenant's is not there, in no other way than one that never was."""
+
+    @extend_schema(responses=serializers.CallSerializer, operation_id="usage_call")
+    def get(self, request: Request, id: str) -> Response:
+        is_possible = int(id) <= parameters.LARGEST_ID
+        call = reports.calls(self.scope, filters={"id": int(id)}).first() if is_possible else None
+        if call is None:
+            raise NotFound(_("There is no such call."))
+        return Response(serializers.CallSerializer(call).data)
 
 
 class UnknownPathView(APIView):
     """Answers an unknown address in the API's own shape."""
 
+    schema = None
     permission_classes = (AllowAny,)
 
     def initial(self, request: Request, *args: object, **kwargs: object) -> None:
         raise NotFound("There is no such address in this API.")
+
+
+def _shown(period: Period | None) -> dict[str, date | None]:
+    """The period with its last day included."""
+    if period is None:
+        return {"from": None, "to": None}
+    return {"from": period.since, "to": period.until and period.until - timedelta(days=1)}

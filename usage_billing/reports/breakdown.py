@@ -45,8 +45,8 @@ def breakdown(
     rows = totals(scope, by=by, filters=filters, period=period, limit=limit)
     before: dict[tuple[Any, ...], Totals] = {}
     if previous is not None and rows:
-        keys = {f"{name}__in": {row[name] for row in rows} for name in by}
-        earlier = totals(scope, by=by, filters=_narrowed(filters, keys), period=previous)
+        listed = {name: {row[name] for row in rows} for name in by}
+        earlier = totals(scope, by=by, filters={**filters, **listed}, period=previous)
         before = {_key(row, by): row for row in earlier}
     items = [with_ratios(row, total, None if previous is None else before.get(_key(row, by), NO_CALLS)) for row in rows]
     return Breakdown(
@@ -88,12 +88,6 @@ def _change(now: Any, before: Any) -> Decimal | None:
 
 def _key(row: Totals, by: Sequence[str]) -> tuple[Any, ...]:
     return tuple(row[name] for name in by)
-
-
-def _narrowed(filters: Mapping[str, Any], keys: Mapping[str, Any]) -> dict[str, Any]:
-    """The filters and the keys; a filter on the same column is among the keys already."""
-    columns = {name.removesuffix("__in") for name in keys}
-    return {name: value for name, value in filters.items() if name not in columns} | dict(keys)
 
 
 def _rest(total: Totals, listed: Sequence[Totals]) -> Totals | None:

@@ -12,7 +12,7 @@ from django.db.models import Q, QuerySet
 from usage_billing.access import Scope
 from usage_billing.models import UsageRecord
 from usage_billing.reports.question import ALL_TIME, Period
-from usage_billing.reports.totals import visible
+from usage_billing.reports.totals import matching, visible
 
 ORDERINGS = ("created_at", "cost_usd", "total_tokens", "execution_time_ms")
 """What calls can be ordered by; each also with a minus, for the largest first."""
@@ -26,7 +26,7 @@ def calls(
     scope: Scope, *, filters: Mapping[str, Any] | None = None, period: Period = ALL_TIME, ordering: str = NEWEST_FIRST
 ) -> QuerySet[UsageRecord]:
     """The calls in scope that match. Calls without a cost are not among those ordered by it."""
-    rows = UsageRecord.objects.filter(visible(scope), _within(period), **(filters or {}))
+    rows = UsageRecord.objects.filter(visible(scope), _within(period), matching(UsageRecord, filters or {}))
     column = ordering.removeprefix("-")
     if column == "cost_usd":
         rows = rows.filter(cost_usd__isnull=False)

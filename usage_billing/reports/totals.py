@@ -33,7 +33,8 @@ def totals(
 ) -> list[Totals]:
     """One row for each combination of the `by` columns, the dearest first; `limit` keeps that many of them.
 
-    `by` and `filters` name columns of `FILTERS`, `by` also `usage_date`. No user is 0. Without `by` there is one row.
+    `by` and `filters` name columns of `FILTERS`, `by` also `usage_date`; a filter's value may be a set of them. No user
+    is 0. Without `by` there is one row.
     """
     by, filters = tuple(by), filters or {}
     rows = _rows(scope, by, filters, period)
@@ -55,8 +56,10 @@ def compared(
     return of["now"], of.get("before")
 
 
-def summary(scope: Scope, today: date, filters: Mapping[str, Any] | None = None) -> dict[str, Totals]:
-    """Totals of `today`, of `this_month` and of `all_time`, in one query.
+def summary(
+    scope: Scope, today: date, filters: Mapping[str, Any] | None = None, period: Period = ALL_TIME
+) -> dict[str, Totals]:
+    """Totals of `today`, of `this_month` and of `all_time`, as far as they lie in the period, in one query.
 
     An organisation east of the reader may be a day ahead already; its calls count as today's.
     """
@@ -65,7 +68,7 @@ def summary(scope: Scope, today: date, filters: Mapping[str, Any] | None = None)
         "this_month": Q(usage_date__gte=today.replace(day=1)),
         "all_time": Q(),
     }
-    return _side_by_side(_rows(scope, (), filters or {}, ALL_TIME), periods)
+    return _side_by_side(_rows(scope, (), filters or {}, period), periods)
 
 
 def visible(scope: Scope) -> Q:
@@ -78,6 +81,16 @@ def visible(scope: Scope) -> Q:
     if scope.member_org_ids:
         in_scope |= Q(org_id__in=scope.member_org_ids, user_id=scope.user_id)
     return in_scope
+
+
+def matching(model: type[Model], filters: Mapping[str, Any]) -> Q:
+    """Rows with that value in each column, or one of the values if it is a set. No user is 0, as in the totals."""
+    matches = Q()
+    for name, value in filters.items():
+        is_one = Q(**{f"{name}__in": value}) if isinstance(value, set) else Q(**{name: value})
+        nobody = name == "user_id" and (value == 0 or (isinstance(value, set) and 0 in value))
+        matches &= is_one | Q(user_id=None) if nobody and model is UsageRecord else is_one
+    return matches
 
 
 def _side_by_side(rows: QuerySet[Any], periods: Mapping[str, Q]) -> dict[str, Totals]:
@@ -97,7 +110,7 @@ def _rows(scope: Scope, by: Iterable[str], filters: Mapping[str, Any], period: P
         rows: QuerySet[Any] = UsageRecord.objects.filter(visible(scope))
     else:
         rows = DailyUsage.objects.filter(_grains(scope, asked))
-    return rows.filter(_days_of(period), **filters)
+    return rows.filter(_days_of(period), matching(rows.model, filters))
 
 
 def _days_of(period: Period) -> Q:
@@ -143,7 +156,8 @@ def _sums(model: type[Model], days: Q | None = None) -> dict[str, Any]:
     if model is DailyUsage:
         return summed
     counted = {name: Count("pk", filter=(days or Q()) & which) for name, which in _OF_CALLS.items()}
-    return summed | counted
+    # In this order: a count after a sum of the same name would be one of that sum.
+    return counted | summed
 
 
 NO_CALLS: Totals = {name: Decimal(0) if name.startswith("cost_") else 0 for name in MEASURES}

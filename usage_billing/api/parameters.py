@@ -1,0 +1,244 @@
+"""The query parameters, the same for every endpoint, and what they mean."""
+
+from __future__ import annotations
+
+import binascii
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import msgspec
+from django.db.models import BigIntegerField
+from django.utils.translation import gettext_lazy as _
+from rest_framework import serializers
+
+from usage_billing.access import Scope
+from usage_billing.models import UsageRecord
+from usage_billing.reports import ORDERINGS, STEPS, Period
+
+DEFAULT_DAYS = 30
+LONGEST_DAYS = 3660
+LARGEST_PAGE = 1000
+DEEPEST_OFFSET = 100_000
+LARGEST_ID = BigIntegerField.MAX_BIGINT
+FIRST_DAY, LAST_DAY = date(2000, 1, 1), date(2199, 12, 31)
+
+NARROWING = (
+    "org",
+    "user",
+    "agent_id",
+    "ai_provider",
+    "ai_model",
+    "request_type",
+    "workflow_id",
+    "content_id",
+    "status",
+)
+"""The parameters that are filters."""
+_COLUMNS = {"org": "org_id", "user": "user_id"}
+"""Parameter → column where they differ."""
+
+
+def _text(column: str, **options: Any) -> serializers.CharField:
+    """Any text that the column holds, as it is."""
+    fields = {field.name: field for field in UsageRecord._meta.concrete_fields}
+    longest = fields[column].max_length
+    return serializers.CharField(required=False, max_length=longest, trim_whitespace=False, **options)
+
+
+def _days(help_text: str) -> serializers.IntegerField:
+    return serializers.IntegerField(required=False, min_value=1, max_value=LONGEST_DAYS, help_text=help_text)
+
+
+class FiltersSerializer(serializers.Serializer[dict[str, Any]]):
+    """What every endpoint can be narrowed by. Filters narrow what the caller may see, they never widen it.
+
+    The period is `from` to `to`, or a number of days up to `to`, up to today without it.
+    """
+
+    default_days: int | None = None
+    """The period without a word about it; None: all time."""
+
+    org = serializers.IntegerField(required=False, min_value=1, max_value=LARGEST_ID, help_text="Organisation's id.")
+    user = serializers.IntegerField(required=False, min_value=1, max_value=LARGEST_ID, help_text="User's id.")
+    agent_id = _text("agent_id", allow_blank=True, help_text="Empty: calls without an agent.")
+    ai_provider = _text("ai_provider", help_text="Such as `openai`.")
+    ai_model = _text("ai_model", help_text="Such as `gpt-4.1-mini`.")
+    request_type = _text("request_type", allow_blank=True, help_text="Empty: calls without a type.")
+    workflow_id = _text("workflow_id")
+    content_id = _text("content_id")
+    status = serializers.ChoiceField(required=False, choices=UsageRecord.Status.choices)
+    days = _days("How many days up to `to`, or up to today.")
+    period_days = _days("The same as `days`.")
+
+    def get_fields(self) -> dict[str, Any]:
+        # `from` is a word of Python's.
+        day = {"from": "First business day, as 2026-01-31.", "to": "Last business day, included."}
+        return {
+            **super().get_fields(),
+            **{name: serializers.DateField(required=False, help_text=text) for name, text in day.items()},
+        }
+
+    def to_internal_value(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        unknown = set(data) - set(self.fields)
+        if unknown:
+            known = ", ".join(self.fields)
+            raise serializers.ValidationError(
+                {
+                    name: [_("There is no such parameter here. Known are: %(known)s.") % {"known": known}]
+                    for name in sorted(unknown)
+                }
+            )
+        given: dict[str, Any] = super().to_internal_value(data)
+        return given
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        for name in ("from", "to"):
+            if name in attrs and not FIRST_DAY <= attrs[name] <= LAST_DAY:
+                raise serializers.ValidationError(
+                    {name: _("A day between %(first)s and %(last)s.") % {"first": FIRST_DAY, "last": LAST_DAY}}
+                )
+        if "from" in attrs and "to" in attrs and attrs["to"] < attrs["from"]:
+            raise serializers.ValidationError({"to": _("This day is before “from”.")})
+        lengths = [name for name in ("days", "period_days", "from") if name in attrs]
+        if len(lengths) > 1:
+            raise serializers.ValidationError(
+                {lengths[0]: _("Give either this or “%(other)s”, not both.") % {"other": lengths[1]}}
+            )
+        return attrs
+
+
+class SummarySerializer(FiltersSerializer):
+    pass
+
+
+class BreakdownSerializer(FiltersSerializer):
+    default_days = DEFAULT_DAYS
+
+    limit = serializers.IntegerField(
+        default=200,
+        min_value=1,
+        max_value=LARGEST_PAGE,
+        help_text="The dearest so many; the rest is summed up in `other`.",
+    )
+
+
+class HistorySerializer(FiltersSerializer):
+    default_days = DEFAULT_DAYS
+
+    step = serializers.ChoiceField(default="day", choices=list(STEPS), help_text="A week begins on Monday.")
+
+
+class DetailedSerializer(FiltersSerializer):
+    ordering = serializers.ChoiceField(
+        default="-created_at",
+        choices=[sign + name for name in ORDERINGS for sign in ("", "-")],
+        help_text="With a minus the largest first. Calls without a cost are not among those ordered by `cost_usd`.",
+    )
+    limit = serializers.IntegerField(default=100, min_value=1, max_value=LARGEST_PAGE)
+    offset = serializers.IntegerField(
+        default=0,
+        min_value=0,
+        max_value=DEEPEST_OFFSET,
+        help_text="To go deep, follow `next`: it is quick at any depth.",
+    )
+    cursor = serializers.CharField(required=False, max_length=500, help_text="Out of the `next` of the page before.")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        attrs = super().validate(attrs)
+        if "cursor" in attrs:
+            if attrs["offset"]:
+                raise serializers.ValidationError({"offset": _("Give either this or “cursor”, not both.")})
+            attrs["after"] = _position(attrs["cursor"], attrs["ordering"])
+        return attrs
+
+
+class ExportSerializer(FiltersSerializer):
+    def get_fields(self) -> dict[str, Any]:
+        formats = serializers.ChoiceField(default="csv", choices=["csv", "jsonl", "xlsx"])
+        return {**super().get_fields(), "format": formats}
+
+
+@dataclass(frozen=True)
+class Question:
+    """What was asked for: filters by column, a period, and the endpoint's own parameters."""
+
+    filters: dict[str, Any]
+    period: Period
+    given: dict[str, Any]
+
+
+def question(serializer: type[FiltersSerializer], query: Any, scope: Scope, now: datetime) -> Question:
+    """Raises DRF's `ValidationError`, with the name of each parameter that is wrong."""
+    repeated = [name for name in query if len(query.getlist(name)) > 1]
+    if repeated:
+        raise serializers.ValidationError({name: [_("Give this once.")] for name in repeated})
+    asked = serializer(data=query.dict())
+    asked.is_valid(raise_exception=True)
+    given = asked.validated_data
+    filters = {_COLUMNS.get(name, name): given[name] for name in NARROWING if name in given}
+    return Question(filters, _period(serializer, given, scope.today(now)), given)
+
+
+def _period(serializer: type[FiltersSerializer], given: Mapping[str, Any], today: date) -> Period:
+    last = given.get("to")
+    until = None if last is None else last + timedelta(days=1)
+    if "from" in given:
+        return Period(given["from"], until)
+    days = given.get("days") or given.get("period_days") or serializer.default_days
+    return Period(None if days is None else (last or today) - timedelta(days=days - 1), until)
+
+
+# ── Cursors ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def cursor(ordering: str, position: tuple[Any, int]) -> str:
+    """Where the next page begins, in a form that nobody has to understand. It gives no access to anything."""
+    value, id_ = position
+    return urlsafe_b64encode(msgspec.json.encode([ordering, str(value), id_])).decode().rstrip("=")
+
+
+def _position(text: str, ordering: str) -> tuple[Any, int]:
+    try:
+        packed = urlsafe_b64decode(text + "=" * (-len(text) % 4))
+        made_for, value, id_ = msgspec.json.decode(packed, type=tuple[str, str, int])
+        if made_for == ordering and 0 <= id_ <= LARGEST_ID:
+            return _VALUES[ordering.removeprefix("-")](value), id_
+    except (ValueError, InvalidOperation, OverflowError, binascii.Error, msgspec.DecodeError):
+        pass  # told below, as for a cursor of another ordering
+    raise serializers.ValidationError(
+        {"cursor": _("This is no cursor of this ordering. Take it from “next”, or begin without one.")}
+    )
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(text)
+    return moment
+
+
+def _amount(text: str) -> Decimal:
+    amount = Decimal(text)
+    if not amount.is_finite() or abs(amount) >= 10**12:
+        raise ValueError(text)
+    return amount
+
+
+def _whole(text: str) -> int:
+    number = int(text)
+    if abs(number) > LARGEST_ID:
+        raise ValueError(text)
+    return number
+
+
+_VALUES: dict[str, Any] = {
+    "created_at": _moment,
+    "cost_usd": _amount,
+    "total_tokens": _whole,
+    "execution_time_ms": _whole,
+}
+"""Ordering → how its value is read out of a cursor."""

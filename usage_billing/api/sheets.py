@@ -1,0 +1,105 @@
+"""Calls as lines of CSV and JSON, and as a workbook; in memory only as many as are given at a time."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import IO, Any
+
+import msgspec
+import xlsxwriter
+
+from usage_billing.api.serializers import CallSerializer
+from usage_billing.models import UsageRecord
+
+CSV, JSON_LINES = "text/csv", "application/jsonl"
+WORKBOOK = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+WORKBOOK_ROWS = 1_048_576 - 1
+"""Calls that a sheet of Excel's holds, beside its header."""
+LONGEST_CELL = 32_767
+
+COLUMNS: tuple[str, ...] = tuple(CallSerializer.Meta.fields)
+_ATTRIBUTES = tuple({"org": "org_id", "user": "user_id"}.get(name, name) for name in COLUMNS)
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+"""What a spreadsheet takes for the beginning of a formula (OWASP, CSV Injection)."""
+
+Batches = Iterable[Sequence[UsageRecord]]
+
+
+def csv_lines(batches: Batches) -> Iterator[bytes]:
+    """With a byte-order mark, by which Excel knows that the letters are UTF-8."""
+    yield "\ufeff".encode()
+    yield _csv([COLUMNS])
+    for batch in batches:
+        yield _csv([[_cell(value) for value in _values(call)] for call in batch])
+
+
+def json_lines(batches: Batches) -> Iterator[bytes]:
+    for batch in batches:
+        yield b"".join(
+            msgspec.json.encode({name: _plain(value) for name, value in zip(COLUMNS, _values(call), strict=True)})
+            + b"\n"
+            for call in batch
+        )
+
+
+def write_workbook(file: IO[bytes], batches: Batches) -> None:
+    """One sheet; rows go to a temporary file as they come. Amounts are numbers there, to a spreadsheet's 15 digits."""
+    options = {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False, "remove_timezone": True}
+    with xlsxwriter.Workbook(file, options) as book:
+        moment, day = (
+            book.add_format({"num_format": "yyyy-mm-dd hh:mm:ss"}),
+            book.add_format({"num_format": "yyyy-mm-dd"}),
+        )
+        sheet = book.add_worksheet("AI calls")
+        sheet.freeze_panes(1, 0)
+        sheet.write_row(0, 0, COLUMNS, book.add_format({"bold": True}))
+        number = 0
+        for batch in batches:
+            for call in batch:
+                number += 1
+                for column, value in enumerate(_values(call)):
+                    if isinstance(value, datetime):
+                        sheet.write_datetime(number, column, value.astimezone(UTC), moment)
+                    elif isinstance(value, date):
+                        sheet.write_datetime(number, column, value, day)
+                    elif isinstance(value, int | Decimal):
+                        sheet.write_number(number, column, value)
+                    elif value is not None:
+                        sheet.write_string(number, column, _text(value)[:LONGEST_CELL])
+
+
+def _values(call: UsageRecord) -> list[Any]:
+    return [getattr(call, name) for name in _ATTRIBUTES]
+
+
+def _plain(value: Any) -> Any:
+    """As the API writes it."""
+    if isinstance(value, Decimal):
+        return format(value.normalize(), "f")
+    return value
+
+
+def _cell(value: Any) -> Any:
+    """A value of CSV. Text that would be run as a formula is made text for the spreadsheet too."""
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if value is None or isinstance(value, int | Decimal):
+        return _plain(value)
+    text = _text(value)
+    return f"'{text}" if text.startswith(FORMULA) else text
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _csv(rows: Iterable[Sequence[Any]]) -> bytes:
+    buffer = io.StringIO()
+    csv.writer(buffer).writerows(rows)
+    return buffer.getvalue().encode()
