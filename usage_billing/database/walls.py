@@ -201,7 +201,7 @@ def _policies(cursor: Any, tenants: set[str], tables: dict[str, Access]) -> Iter
     there = {(table, name): comment for table, name, comment in cursor.fetchall()}
     wanted_ = {(table, name): text for table in tenants for name, text in _of_access(tables[table])}
     for (table, name), comment in sorted(there.items()):
-        if table in tenants and wanted_.get((table, name)) != comment:
+        if table in tenants and (comment is None or wanted_.get((table, name)) != comment):
             yield f'DROP POLICY "{name}" ON "{table}"'
     for (table, name), text in sorted(wanted_.items()):
         if there.get((table, name)) != text:
