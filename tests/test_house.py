@@ -17,6 +17,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("usage_billing.api", "usage_billing.pages", "usage_billing.admin", "usage_billing.management"),
     (
         "usage_billing.middleware",
+        "usage_billing.login_limits",
         "usage_billing.recording.drain",
         "usage_billing.recording.recorder",
         "usage_billing.repricing",
@@ -31,7 +32,7 @@ LAYERS: list[tuple[str, ...]] = [
         "usage_billing.exchange",
     ),
     ("usage_billing.metering",),
-    ("usage_billing.access",),
+    ("usage_billing.access", "usage_billing.client_address"),
     ("usage_billing.models",),
 ]
 

@@ -1,13 +1,11 @@
 """Addresses of the JSON API, under `/api/`; a trailing slash is optional."""
 
-from django.urls import re_path
-from rest_framework_simplejwt.views import TokenObtainPairView, TokenRefreshView
+from django.urls import include, path, re_path
 
 from usage_billing.api.views import SummaryView, UnknownPathView
 
 urlpatterns = [
-    re_path(r"^token/?$", TokenObtainPairView.as_view(), name="token"),
-    re_path(r"^token/refresh/?$", TokenRefreshView.as_view(), name="token-refresh"),
+    path("", include("usage_billing.api.tokens")),
     re_path(r"^billing/usage/tokens/summary/?$", SummaryView.as_view(), name="usage-summary"),
     re_path(r"", UnknownPathView.as_view()),
 ]
