@@ -179,6 +179,8 @@ CACHES = {"default": env.cache("CACHE_URL", default="locmemcache://?max_entries=
 BEHIND_TLS_PROXY: bool = env.bool("BEHIND_TLS_PROXY", default=False)
 # How many proxies of ours a request passes. Without any, X-Forwarded-For is only what the client says.
 TRUSTED_PROXIES: int = env.int("TRUSTED_PROXIES", default=int(BEHIND_TLS_PROXY))
+if TRUSTED_PROXIES < 0:
+    raise ImproperlyConfigured("TRUSTED_PROXIES is the number of proxies before this server: 0 or more.")
 # Failures of one name from one address, and of all names from one address, after which it has to wait.
 AXES_FAILURE_LIMIT = 5
 LOGIN_FAILURES_PER_ADDRESS = 50

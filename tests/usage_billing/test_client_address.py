@@ -39,5 +39,5 @@ def test_client_address(
     settings: Settings, proxies: int, sender: str, forwarded: str | None, expected: str | None
 ) -> None:
     settings.TRUSTED_PROXIES = proxies
-    headers = {} if forwarded is None else {"HTTP_X_FORWARDED_FOR": forwarded}
-    assert client_address(RequestFactory().get("/", REMOTE_ADDR=sender, **headers)) == expected
+    headers = {} if forwarded is None else {"x-forwarded-for": forwarded}
+    assert client_address(RequestFactory().get("/", headers=headers, REMOTE_ADDR=sender)) == expected

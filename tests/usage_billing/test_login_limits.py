@@ -11,7 +11,7 @@ import pytest
 from axes.models import AccessAttempt
 from django.conf import settings as django_settings
 from django.contrib.auth.models import User
-from django.test import Client
+from django.test import AsyncClient, Client
 from pytest_django import Settings
 
 from tests import factories
@@ -51,10 +51,10 @@ def log_in(
 ) -> Any:
     """What a browser that comes for the first time, or a program, is answered."""
     form = {"username": name, "password": password}
-    extra = {"REMOTE_ADDR": address, "headers": {"user-agent": browser, "accept-language": "en", **headers}}
+    client = Client(headers={"user-agent": browser, "accept-language": "en", **headers}, REMOTE_ADDR=address)
     if door.startswith("/api/"):
-        return Client(**extra).post(door, json.dumps(form), content_type="application/json")
-    return Client(**extra).post(door, form)
+        return client.post(door, json.dumps(form), content_type="application/json")
+    return client.post(door, form)
 
 
 def is_in(answer: Any) -> bool:
@@ -221,3 +221,12 @@ def test_axes_has_no_pages_in_the_admin() -> None:
     assert client.get("/superadmin/axes/accessattempt/").status_code == 404
     assert client.get("/superadmin/token_blacklist/outstandingtoken/").status_code == 404
     assert "axes" in django_settings.INSTALLED_APPS
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_asgi_server_answers_alike() -> None:
+    client = AsyncClient(headers={"accept-language": "en"})
+    for _ in range(5):
+        answer = await client.post("/login/", {"username": "alice", "password": "wrong"})
+    assert (answer.status_code, answer["Retry-After"]) == (429, "600")
+    assert "Try again in 10 minutes." in answer.content.decode()
