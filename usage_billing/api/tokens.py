@@ -9,6 +9,7 @@ from django.contrib.auth.signals import user_logged_in
 from django.db import transaction
 from django.urls import re_path
 from django.utils.translation import gettext
+from django.views.decorators.cache import never_cache
 from drf_spectacular.contrib.rest_framework_simplejwt import SimpleJWTScheme
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
@@ -109,7 +110,7 @@ class RevokeView(TokenViewBase):
 
 
 urlpatterns = [
-    re_path(r"^token/?$", ObtainView.as_view(), name="token"),
-    re_path(r"^token/refresh/?$", RefreshView.as_view(), name="token-refresh"),
-    re_path(r"^token/revoke/?$", RevokeView.as_view(), name="token-revoke"),
+    re_path(r"^token/?$", never_cache(ObtainView.as_view()), name="token"),
+    re_path(r"^token/refresh/?$", never_cache(RefreshView.as_view()), name="token-refresh"),
+    re_path(r"^token/revoke/?$", never_cache(RevokeView.as_view()), name="token-revoke"),
 ]

@@ -14,9 +14,11 @@ pytestmark = pytest.mark.django_db
 def test_token_opens_the_api_and_can_be_refreshed(slash: str) -> None:
     factories.owner(factories.organization(), "alice")
     client = APIClient()
-    granted = client.post(f"/api/token{slash}", {"username": "alice", "password": "secret"}, format="json").json()
+    answer = client.post(f"/api/token{slash}", {"username": "alice", "password": "secret"}, format="json")
+    granted = answer.json()
     assert granted["success"] is True
     assert set(granted["data"]) == {"access", "refresh"}
+    assert "no-store" in answer["Cache-Control"]
 
     client.credentials(HTTP_AUTHORIZATION=f"Bearer {granted['data']['access']}")
     assert client.get(f"{SUMMARY}{slash}").json()["success"] is True
