@@ -3,11 +3,13 @@
 Every variable is listed in the README. A variable of the environment wins over the file.
 """
 
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import environ
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management.utils import get_random_secret_key
 from django.templatetags.static import static
 from django.utils.translation import gettext_lazy as _
@@ -41,6 +43,8 @@ INSTALLED_APPS = [
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
+    "rest_framework_simplejwt.token_blacklist",
+    "axes",
     "usage_billing",
     "ai_clients",
 ]
@@ -56,6 +60,7 @@ MIDDLEWARE = [
     "usage_billing.middleware.UsageContextMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "axes.middleware.AxesMiddleware",
     "usage_billing.scope_middleware.ScopeMiddleware",
 ]
 
@@ -106,6 +111,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
 ]
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "home"
 LOGOUT_REDIRECT_URL = "login"
@@ -128,12 +134,32 @@ STORAGES = {
     },
 }
 
+
+def rate(variable: str, default: str) -> str:
+    """So many requests a second, minute, hour or day, as DRF reads them."""
+    asked: str = env.str(variable, default=default)
+    if not re.fullmatch(r"[1-9]\d{0,5}/(s|sec|second|m|min|minute|h|hour|d|day)", asked):
+        raise ImproperlyConfigured(
+            f"{variable}={asked!r} is no rate. Write a number from 1 to 999999, a slash, and sec, min, hour or day: "
+            f"{default}"
+        )
+    return asked
+
+
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        "rest_framework_simplejwt.authentication.JWTAuthentication",
+        "usage_billing.api.sessions.TokenAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_THROTTLE_CLASSES": [
+        "usage_billing.api.throttling.UserRate",
+        "usage_billing.api.throttling.AnonymousRate",
+    ],
+    "DEFAULT_THROTTLE_RATES": {
+        "user": rate("API_RATE_USER", "600/min"),
+        "anonymous": rate("API_RATE_ANONYMOUS", "60/min"),
+    },
     "DEFAULT_RENDERER_CLASSES": ["usage_billing.api.envelope.EnvelopeRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "EXCEPTION_HANDLER": "usage_billing.api.errors.exception_handler",
@@ -158,7 +184,43 @@ SPECTACULAR_SETTINGS = {
         "usage_billing.api.schema.as_answered",
     ],
 }
-SIMPLE_JWT = {"ACCESS_TOKEN_LIFETIME": timedelta(minutes=15), "REFRESH_TOKEN_LIFETIME": timedelta(days=7)}
+SIMPLE_JWT = {
+    "ACCESS_TOKEN_LIFETIME": timedelta(minutes=15),
+    "REFRESH_TOKEN_LIFETIME": timedelta(days=7),
+    "ROTATE_REFRESH_TOKENS": True,
+    "BLACKLIST_AFTER_ROTATION": True,
+    # A changed password ends the tokens that were issued for the old one.
+    "CHECK_REVOKE_TOKEN": True,
+    "SIGNING_KEY": env.str("JWT_SIGNING_KEY", default="") or SECRET_KEY,
+}
+
+# Counts the requests to the API. The default is each worker's own memory.
+CACHES = {"default": env.cache("CACHE_URL", default="locmemcache://?max_entries=10000")}
+
+# ── Log-in ───────────────────────────────────────────────────────────────────────────────────────────────────────
+BEHIND_TLS_PROXY: bool = env.bool("BEHIND_TLS_PROXY", default=False)
+# How many proxies of ours a request passes. Without any, X-Forwarded-For is only what the client says.
+TRUSTED_PROXIES: int = env.int("TRUSTED_PROXIES", default=int(BEHIND_TLS_PROXY))
+if TRUSTED_PROXIES < 0:
+    raise ImproperlyConfigured("TRUSTED_PROXIES is the number of proxies before this server: 0 or more.")
+# Failures of one name from one address, and of all names from one address, after which it has to wait.
+AXES_FAILURE_LIMIT = 5
+LOGIN_FAILURES_PER_ADDRESS = 50
+AXES_COOLOFF_TIME = timedelta(minutes=10)
+# The wait ends when it said that it would.
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+AXES_RESET_ON_SUCCESS = True
+# What a success resets: not the failures of other names from there, which one's own account could clear otherwise.
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_HANDLER = "usage_billing.login_limits.LoginLimits"
+AXES_LOCKOUT_CALLABLE = "usage_billing.login_limits.locked_out"
+AXES_CLIENT_IP_CALLABLE = "usage_billing.client_address.client_address"
+# Who logged in when is nobody's business here, and would grow for ever.
+AXES_DISABLE_ACCESS_LOG = True
+AXES_ENABLE_ADMIN = False
+AXES_VERBOSE = False
+# Passwords get typed into the field for the name, so the log has neither. It has the address.
+AXES_SENSITIVE_PARAMETERS = ["username"]
 
 # ── Recording ────────────────────────────────────────────────────────────────────────────────────────────────────
 USAGE_OUTBOX_PATH: str = env.str("USAGE_OUTBOX_PATH", default=str(VAR_DIR / "outbox.sqlite3"))
@@ -175,11 +237,20 @@ EXCHANGE_RATES_URL: str = env.str("EXCHANGE_RATES_URL", default="https://www.cbr
 
 # ── Security of a production server ──────────────────────────────────────────────────────────────────────────────
 if not DEBUG:
-    SECURE_SSL_REDIRECT: bool = env.bool("SECURE_SSL_REDIRECT", default=False)
-    SECURE_PROXY_SSL_HEADER = (
-        ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("BEHIND_TLS_PROXY", default=False) else None
-    )
+    SECURE_SSL_REDIRECT: bool = env.bool("SECURE_SSL_REDIRECT", default=True)
+    # Load balancers ask over plain HTTP, from inside.
+    SECURE_REDIRECT_EXEMPT = [r"^healthz/?$"]
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_TLS_PROXY else None
     SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env.bool("SECURE_COOKIES", default=SECURE_SSL_REDIRECT)
+    SECURE_HSTS_SECONDS: int = env.int("SECURE_HSTS_SECONDS", default=365 * 24 * 3600 if SECURE_SSL_REDIRECT else 0)
+    SECURE_HSTS_INCLUDE_SUBDOMAINS: bool = env.bool("SECURE_HSTS_INCLUDE_SUBDOMAINS", default=False)
+    SECURE_HSTS_PRELOAD: bool = env.bool("SECURE_HSTS_PRELOAD", default=False)
+    # Whether other hosts of the domain serve HTTPS, and whether browsers shall carry that in their own list, which
+    # takes months to leave, only the owner of the domain can know: off is a choice and not an oversight.
+    SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
+
+# The rest is as Django has it: HttpOnly and SameSite=Lax for the session, same-origin referrers and openers, no frames.
+SESSION_COOKIE_AGE = int(timedelta(days=7).total_seconds())
 
 LOGGING = {
     "version": 1,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.cache import cache
 from django.db import connection, connections
 from pytest_django import Settings
 
@@ -33,6 +34,9 @@ def outbox(settings: Settings, tmp_path: Path) -> Iterator[Outbox]:
     """The outbox that this test's calls go to, drained only when the test does it; and settings that suit tests."""
     settings.USAGE_OUTBOX_PATH = str(tmp_path / "outbox" / "outbox.sqlite3")
     settings.USAGE_DRAIN = "off"
+    # Clients of tests speak plain HTTP, and log in without a request. The tests of these two turn them on.
+    settings.SECURE_SSL_REDIRECT = settings.AXES_ENABLED = False
+    cache.clear()
     # A good hash takes a third of a second on purpose.
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     recorder.outbox.cache_clear()

@@ -18,6 +18,7 @@ LAYERS: list[tuple[str, ...]] = [
     (
         "usage_billing.middleware",
         "usage_billing.scope_middleware",
+        "usage_billing.login_limits",
         "usage_billing.recording.drain",
         "usage_billing.recording.recorder",
         "usage_billing.repricing",
@@ -39,7 +40,7 @@ LAYERS: list[tuple[str, ...]] = [
         "usage_billing.exchange",
     ),
     ("usage_billing.metering",),
-    ("usage_billing.access",),
+    ("usage_billing.access", "usage_billing.client_address"),
     ("usage_billing.database.roles", "usage_billing.models"),
 ]
 

@@ -40,7 +40,7 @@ def test_production_calls_no_simulator_unless_told() -> None:
 def test_pages_work_before_static_files_are_collected_and_name_their_hashes_after(tmp_path: Path) -> None:
     page = (
         "import django; django.setup(); from django.test import Client;"
-        "answer = Client(headers={'host': 'localhost'}).get('/login/'); assert answer.status_code == 200;"
+        "answer = Client(headers={'host': 'localhost'}).get('/login/', secure=True); assert answer.status_code == 200;"
         "print(answer.content.decode())"
     )
     collect = "from django.core.management import execute_from_command_line as run; run(['', 'collectstatic', '-v0'])"

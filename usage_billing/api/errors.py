@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from rest_framework.exceptions import Throttled
 from rest_framework.response import Response
 from rest_framework.views import exception_handler as default_exception_handler
+
+from usage_billing.api.throttling import instead_of
 
 
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
     """DRF's errors with a `code` that programs can go by, a `message` for people, and `details` by field."""
+    error = instead_of(error, context)
     response = default_exception_handler(error, context)
     if response is None:
         return None
@@ -23,5 +27,7 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
         code = str(detail.get("code") or getattr(detail["detail"], "code", "error"))
     else:
         message, details, code = "Some of what you sent is not valid; see the details.", detail, "invalid"
+    if isinstance(error, Throttled):
+        details = {**details, "retry_after_s": getattr(error, "wait", None)}
     response.data = {"success": False, "error": {"code": code, "message": message, "details": details}}
     return response

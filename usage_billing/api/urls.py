@@ -1,10 +1,9 @@
 """Addresses of the JSON API, under `/api/`; a trailing slash is optional."""
 
-from django.urls import URLPattern, re_path
+from django.urls import URLPattern, include, path, re_path
 from drf_spectacular.renderers import OpenApiJsonRenderer
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework.views import APIView
-from rest_framework_simplejwt.views import TokenObtainPairView, TokenRefreshView
 
 from usage_billing.api import views
 from usage_billing.api.export import ExportView
@@ -27,8 +26,7 @@ def _report(name: str, view: type[APIView]) -> URLPattern:
 
 
 urlpatterns = [
-    re_path(r"^token/?$", TokenObtainPairView.as_view(), name="token"),
-    re_path(r"^token/refresh/?$", TokenRefreshView.as_view(), name="token-refresh"),
+    path("", include("usage_billing.api.tokens")),
     *(_report(name, view) for name, view in REPORTS.items()),
     re_path(r"^billing/usage/tokens/detailed/(?P<id>[0-9]{1,20})/?$", views.CallView.as_view(), name="usage-call"),
     re_path(r"^schema/?$", SpectacularAPIView.as_view(renderer_classes=[OpenApiJsonRenderer]), name="schema"),

@@ -75,8 +75,9 @@ def entered(user_id: int) -> Iterator[list[tuple[int, str, str]]]:
     Beginning it, reading them and setting the scope take one round trip.
     """
     with transaction.atomic():
-        with _one_round_trip(), connection.cursor() as cursor:
-            cursor.execute("SELECT org_id, role, timezone FROM usage_enter_scope(%s)", [user_id])
+        with connection.cursor() as cursor:
+            with _one_round_trip():
+                cursor.execute("SELECT org_id, role, timezone FROM usage_enter_scope(%s)", [user_id])
             memberships: list[tuple[int, str, str]] = cursor.fetchall()
         owned = [org_id for org_id, role, _ in memberships if role == "owner"]
         member = [org_id for org_id, role, _ in memberships if role == "member"]

@@ -43,7 +43,7 @@ def test_a_wrong_method_is_answered_in_the_same_shape() -> None:
             ValidationError({"days": ["Write a number."]}),
             {"code": "invalid", "details": {"days": ["Write a number."]}},
         ),
-        (Throttled(wait=3), {"code": "throttled", "details": {}}),
+        (Throttled(wait=3), {"code": "throttled", "details": {"retry_after_s": 3}}),
     ],
 )
 def test_errors_have_a_code_and_details(error: Exception, expected: dict[str, Any]) -> None:

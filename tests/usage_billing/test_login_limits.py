@@ -1,0 +1,234 @@
+"""Who guesses passwords has to wait; who does not, need not."""
+
+from __future__ import annotations
+
+import json
+import logging
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from asgiref.sync import async_to_sync
+from axes.models import AccessAttempt
+from django.conf import settings as django_settings
+from django.contrib.auth.models import User
+from django.test import AsyncClient, Client
+from pytest_django import Settings
+
+from tests import factories
+
+HERE, ELSEWHERE = "192.0.2.1", "192.0.2.2"
+PAGES = ["/login/", "/superadmin/login/"]
+DOORS = [*PAGES, "/api/token"]
+
+pytestmark = pytest.mark.django_db
+
+
+class Clock:
+    """What the time is to Django and axes."""
+
+    def __init__(self) -> None:
+        self.moment = datetime(2026, 11, 22, 12, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.moment
+
+    def forward(self, **by: int) -> None:
+        self.moment += timedelta(**by)
+
+
+@pytest.fixture(autouse=True)
+def clock(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Clock:
+    settings.AXES_ENABLED = True
+    factories.superadmin("alice")
+    clock = Clock()
+    monkeypatch.setattr("django.utils.timezone.now", clock)
+    monkeypatch.setattr("axes.handlers.proxy.now", clock)
+    return clock
+
+
+def log_in(
+    door: str, name: str = "alice", password: str = "wrong", address: str = HERE, browser: str = "", **headers: str
+) -> Any:
+    """What a browser that comes for the first time, or a program, is answered."""
+    form = {"username": name, "password": password}
+    client = Client(headers={"user-agent": browser, "accept-language": "en", **headers}, REMOTE_ADDR=address)
+    if door.startswith("/api/"):
+        return client.post(door, json.dumps(form), content_type="application/json")
+    return client.post(door, form)
+
+
+def is_in(answer: Any) -> bool:
+    return bool(answer.status_code == 302 or (answer.status_code == 200 and b'"access"' in answer.content))
+
+
+def fail(door: str, times: int, **who: str) -> Any:
+    for _ in range(times):
+        answer = log_in(door, **who)
+    return answer
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_right_password_opens_until_too_many_wrong_ones_and_again_after_the_wait(door: str, clock: Clock) -> None:
+    assert fail(door, 4).status_code in (200, 401)
+    fifth = log_in(door)
+    assert (fifth.status_code, fifth["Retry-After"]) == (429, "600")
+    clock.forward(seconds=599)
+    locked = log_in(door, password="secret")
+    assert (locked.status_code, locked["Retry-After"]) == (429, "1")
+    assert not is_in(locked)
+    clock.forward(seconds=1, microseconds=1)
+    assert is_in(log_in(door, password="secret"))
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_doors_count_together(door: str) -> None:
+    for other in [*DOORS, *DOORS][:5]:
+        log_in(other)
+    assert log_in(door, password="secret").status_code == 429
+
+
+def test_a_stranger_elsewhere_locks_nobody_out() -> None:
+    assert fail("/login/", 6, address=ELSEWHERE).status_code == 429
+    assert is_in(log_in("/login/", password="secret", address=HERE))
+
+
+def test_another_person_at_the_same_address_is_let_in() -> None:
+    factories.user("bob")
+    assert fail("/login/", 6).status_code == 429
+    assert is_in(log_in("/login/", "bob", "secret"))
+
+
+def test_a_change_of_browser_or_of_header_does_not_help() -> None:
+    for number in range(5):
+        answer = log_in("/login/", browser=f"browser {number}", **{"x-forwarded-for": f"203.0.113.{number}"})
+    assert answer.status_code == 429
+
+
+def test_many_names_from_one_address_are_limited_too() -> None:
+    for number in range(49):
+        assert log_in("/api/token", f"name {number}").status_code == 401
+    assert is_in(log_in("/api/token", password="secret"))
+    assert log_in("/api/token", "one more").status_code == 429
+    assert log_in("/login/", password="secret").status_code == 429
+    assert is_in(log_in("/login/", password="secret", address=ELSEWHERE))
+
+
+def test_an_own_account_clears_the_failures_of_no_other_name() -> None:
+    factories.user("mallory")
+    for _ in range(4):
+        log_in("/login/")
+        assert is_in(log_in("/login/", "mallory", "secret"))
+        assert is_in(log_in("/api/token", "mallory", "secret"))
+    assert log_in("/login/").status_code == 429
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_success_forgets_the_failures_before_it(door: str) -> None:
+    for _ in range(3):
+        assert fail(door, 4).status_code != 429
+        assert is_in(log_in(door, password="secret"))
+    assert AccessAttempt.objects.count() == 0
+
+
+def test_trying_on_while_locked_out_does_not_make_the_wait_longer(clock: Clock) -> None:
+    fail("/login/", 5)
+    clock.forward(minutes=4)
+    assert fail("/login/", 3)["Retry-After"] == "360"
+
+
+def test_wait_ends_when_so_many_failures_have_cooled_off_that_one_more_is_allowed(clock: Clock) -> None:
+    for browser in ("one", "another"):
+        fail("/login/", 2, browser=browser)
+        clock.forward(minutes=4)
+    # Five failures; when the two oldest have cooled off, in two minutes, three are left.
+    assert log_in("/login/")["Retry-After"] == "120"
+    clock.forward(minutes=2, microseconds=1)
+    assert is_in(log_in("/login/", password="secret"))
+
+
+def test_longer_of_two_waits_is_told(clock: Clock) -> None:
+    for number in range(45):
+        log_in("/api/token", f"name {number}")
+    clock.forward(minutes=4)
+    # Fifty now from the address, which has to wait for the oldest of them; this name for its own five.
+    assert fail("/login/", 5)["Retry-After"] == "600"
+    assert log_in("/login/", "bob")["Retry-After"] == "360"
+
+
+@pytest.mark.parametrize("door", PAGES)
+@pytest.mark.parametrize(
+    ("language", "words"), [("en", ["Too many failed attempts", "Try again in 10 minutes."]), ("ru", ['lang="ru"'])]
+)
+def test_page_says_when_to_try_again(door: str, language: str, words: list[str]) -> None:
+    answer = fail(door, 5, **{"accept-language": language})
+    assert (answer.status_code, answer["Content-Type"]) == (429, "text/html; charset=utf-8")
+    assert "no-store" in answer["Cache-Control"]
+    page = answer.content.decode()
+    assert [word for word in words if word not in page] == []
+    assert f'href="{door}"' in page
+    assert "wrong" not in page.replace("wrong name or password", "")
+
+
+def test_api_answers_in_its_envelope() -> None:
+    answer = fail("/api/token", 5)
+    error = answer.json()["error"]
+    assert (answer.json()["success"], error["code"]) == (False, "login_locked")
+    assert error["details"] == {"retry_after_s": int(answer["Retry-After"])}
+
+
+def test_unknown_names_are_locked_like_known_ones() -> None:
+    for door in DOORS:
+        known, unknown = fail(door, 5), fail(door, 5, name=f"nobody at {door}")
+        assert (known.status_code, unknown.status_code) == (429, 429)
+
+
+def test_no_password_is_kept_or_logged(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "axes")
+    for door in DOORS:
+        Client().post(f"{door}?password=hunter2", {"username": "alice", "passwd": "hunter2", "password": "hunter2"})
+        log_in(door, password="hunter2")
+        log_in(door, name="hunter3", password="hunter2")
+    kept = str(list(AccessAttempt.objects.values("get_data", "post_data", "path_info", "http_accept", "user_agent")))
+    assert "hunter" not in kept
+    logged = "\n".join(record.getMessage() for record in caplog.records if record.name.startswith("axes"))
+    assert "login failure" in logged
+    assert "hunter" not in logged
+
+
+def test_a_name_of_any_length_or_script_is_refused_in_order() -> None:
+    for name in ("a" * 151, "a" * 100_000, "\x00", "\ud800", "", "а́лиса", "' OR 1=1 --"):
+        assert log_in("/api/token", name).status_code in (400, 401)
+    for name in ("a" * 151, "\x00", "", "а́лиса", "' OR 1=1 --"):
+        assert log_in("/login/", name).status_code == 200
+
+
+def test_a_unix_socket_without_an_address_is_limited_too() -> None:
+    assert fail("/login/", 5, address="").status_code == 429
+
+
+def test_clients_of_tests_and_commands_log_in_without_a_request(settings: Settings) -> None:
+    alice = User.objects.get(username="alice")
+    client = Client()
+    client.force_login(alice)
+    assert client.get("/superadmin/").status_code == 200
+    settings.AXES_ENABLED = False
+    assert Client().login(username="alice", password="secret")
+
+
+def test_axes_has_no_pages_in_the_admin() -> None:
+    client = Client()
+    client.force_login(User.objects.get(username="alice"))
+    assert client.get("/superadmin/axes/accessattempt/").status_code == 404
+    assert client.get("/superadmin/token_blacklist/outstandingtoken/").status_code == 404
+    assert "axes" in django_settings.INSTALLED_APPS
+
+
+def test_asgi_server_answers_alike() -> None:
+    async def fail_async() -> Any:
+        client = AsyncClient(headers={"accept-language": "en"})
+        return [await client.post("/login/", {"username": "alice", "password": "wrong"}) for _ in range(5)][-1]
+
+    answer = async_to_sync(fail_async)()
+    assert (answer.status_code, answer["Retry-After"]) == (429, "600")
+    assert "Try again in 10 minutes." in answer.content.decode()
