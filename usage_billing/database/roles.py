@@ -13,6 +13,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
+from psycopg.pq import TransactionStatus
 
 WEB = f"{settings.USAGE_ROLE_PREFIX}_web"
 """The role that the web connects as: owns nothing, bypasses nothing, sees nothing without a scope."""
@@ -62,7 +63,7 @@ def applied(setting: Setting) -> Iterator[None]:
         if not is_enforced():
             yield
             return
-        with _one_round_trip(), connection.cursor() as cursor:
+        with connection.cursor() as cursor, _one_round_trip():
             cursor.execute(*_set_local(setting))
         with _remembered(setting):
             yield
@@ -132,7 +133,15 @@ def _set_local(setting: Setting) -> tuple[str, list[Any]]:
 
 @contextmanager
 def _one_round_trip() -> Iterator[None]:
-    """`BEGIN` goes to the server together with the first statement, not before it."""
+    """`BEGIN` goes to the server together with the first statement. psycopg, left to itself, awaits it before that."""
     connection.ensure_connection()
-    with connection.wrap_database_errors, connection.connection.pipeline():
-        yield
+    driver = connection.connection
+    with connection.wrap_database_errors:
+        if driver.info.transaction_status != TransactionStatus.IDLE:
+            yield
+            return
+        # Django ends the transaction as it would have; until then psycopg must not begin one itself.
+        driver.autocommit = True
+        with driver.pipeline():
+            driver.execute("BEGIN")
+            yield

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +15,7 @@ from rest_framework.test import APIClient
 
 from tests.factories import event
 from tests.usage_billing.database.conftest import World
+from tests.usage_billing.database.far_server import FarServer, far
 from usage_billing import ledger, reports
 from usage_billing.access import EVERYTHING, of_organization, scope_of, scoped, within
 from usage_billing.database import roles
@@ -136,30 +136,29 @@ def test_spent_money_is_recorded_though_the_view_is_rolled_back(as_web: World) -
 # ── Round trips ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def round_trips(work: Callable[[], Any], trace: Path) -> int:
-    """How often the server says meanwhile that it is ready, by libpq's own trace of the connection."""
-    connection.ensure_connection()
-    with open(trace, "w+") as file:
-        connection.connection.pgconn.trace(file.fileno())
-        work()
-        connection.connection.pgconn.untrace()
-        file.seek(0)
-        return sum("ReadyForQuery" in line for line in file)
+@pytest.fixture
+def far_away(as_web: World) -> Iterator[FarServer]:
+    config = connection.settings_dict
+    host, port = config["HOST"], config["PORT"]
+    with far(host, int(port)) as server:
+        config.update(HOST="127.0.0.1", PORT=str(server.port))
+        connection.close()
+        connection.ensure_connection()
+        yield server
+        connection.close()
+        config.update(HOST=host, PORT=port)
 
 
-def test_the_scope_takes_one_round_trip_more(as_web: World, tmp_path: Path) -> None:
+def test_the_scope_takes_one_round_trip_more(as_web: World, far_away: FarServer) -> None:
     """Without row-level security the memberships are read too; their query carries `BEGIN` and sets the scope."""
-
-    def without() -> None:
-        scope_of(as_web.owner)
-        reports.totals(of_organization(as_web.org.pk))
-
-    def with_() -> None:
-        with scoped(as_web.owner) as scope:
-            reports.totals(scope)
-
+    before = far_away.waits
+    scope_of(as_web.owner)
+    reports.totals(of_organization(as_web.org.pk))
+    without = far_away.waits - before
+    with scoped(as_web.owner) as scope:
+        reports.totals(scope)
     # The memberships and the totals; then `COMMIT`.
-    assert (round_trips(without, tmp_path / "without"), round_trips(with_, tmp_path / "with")) == (2, 3)
+    assert (without, far_away.waits - before - without) == (2, 3)
 
 
 # ── Plans ────────────────────────────────────────────────────────────────────────────────────────────────────────

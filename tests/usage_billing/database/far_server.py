@@ -1,0 +1,57 @@
+"""A relay that makes a database server far away, and counts how often its client waits for it."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+DELAY_S = 0.03
+"""Long enough for a client to send all that it can before the answer comes."""
+
+
+class FarServer:
+    """`port`: where to connect instead; `waits`: how often the client, having got an answer, sent something anew."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._server = (host, port)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self.waits = 0
+        self._answered = True
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return  # closed: the test is over
+            server = socket.create_connection(self._server)
+            threading.Thread(target=self._relay, args=(client, server, True), daemon=True).start()
+            threading.Thread(target=self._relay, args=(server, client, False), daemon=True).start()
+
+    def _relay(self, source: socket.socket, target: socket.socket, is_client: bool) -> None:
+        while data := source.recv(65536):
+            if is_client:
+                self.waits += self._answered
+                self._answered = False
+            else:
+                time.sleep(DELAY_S)
+                self._answered = True
+            target.sendall(data)
+        target.close()
+
+    def close(self) -> None:
+        self._listener.close()
+
+
+@contextmanager
+def far(host: str, port: int) -> Iterator[FarServer]:
+    server = FarServer(host, port)
+    try:
+        yield server
+    finally:
+        server.close()
