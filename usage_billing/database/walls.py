@@ -148,11 +148,13 @@ def _administer(cursor: Any, statement: str) -> None:
         if getattr(error.__cause__, "sqlstate", None) != "42501":  # insufficient_privilege
             raise
         cursor.connection.rollback()
+        cursor.execute("SELECT quote_ident(current_user)")
+        (user,) = cursor.fetchone()
         raise RolesMissing(
             "The database needs three roles, and this user may not create them. Have an administrator run, once:\n"
             + "".join(f"    CREATE ROLE {role} NOLOGIN NOINHERIT;\n" for role in ROLES)
             + f"    GRANT {SUPERADMIN}, {LEDGER} TO {WEB};\n"
-            + f"    GRANT {WEB}, {SUPERADMIN}, {LEDGER} TO the user that migrates;\n"
+            + f"    GRANT {WEB}, {SUPERADMIN}, {LEDGER} TO {user};\n"
             + "and then migrate again."
         ) from error
 

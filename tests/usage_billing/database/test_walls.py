@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +14,7 @@ from django.apps import apps
 from django.db import connection, models
 from django.test.utils import isolate_apps
 
-from tests.usage_billing.database.conftest import Rows, World
+from tests.usage_billing.database.conftest import PASSWORD, Rows, World
 from usage_billing.database import functions, walls
 from usage_billing.database.roles import LEDGER, SUPERADMIN, WEB
 
@@ -135,6 +138,35 @@ def test_a_tenants_table_of_another_app_is_walled(monkeypatch: pytest.MonkeyPatc
     finally:
         with connection.cursor() as cursor:
             cursor.execute("DROP TABLE added_later")
+
+
+def test_a_migrating_user_who_may_not_create_roles_is_told_what_to_do() -> None:
+    """The statements of the message, run by an administrator, are all that it takes."""
+    config, prefix, name = connection.settings_dict, "elsewhere", "migrating_user"
+    mine = (f"CREATE ROLE {name} LOGIN PASSWORD '{PASSWORD}'", f"CREATE DATABASE {name} OWNER {name}")
+    url = f"postgres://{name}:{PASSWORD}@{config['HOST']}:{config['PORT']}/{name}"
+
+    def migrate() -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "DATABASE_URL": url, "USAGE_ROLE_PREFIX": prefix, "DEBUG": "1"}
+        command = [sys.executable, "manage.py", "migrate", "--verbosity=0"]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+    with connection.cursor() as cursor:
+        for statement in mine:
+            cursor.execute(statement)
+        try:
+            refused = migrate()
+            assert refused.returncode == 1
+            told = [line.strip() for line in refused.stderr.splitlines() if line.startswith("    ")]
+            assert len(told) == 5
+            for statement in told:
+                cursor.execute(statement)
+            again = migrate()
+            assert (again.returncode, again.stderr) == (0, "")
+        finally:
+            cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
+            for role in (name, *(f"{prefix}_{each}" for each in ("web", "superadmin", "ledger"))):
+                cursor.execute(f"DROP ROLE IF EXISTS {role}")
 
 
 # ── Raw SQL as the web's user ────────────────────────────────────────────────────────────────────────────────────
