@@ -18,6 +18,7 @@ from tests.usage_billing.database.conftest import World
 from tests.usage_billing.database.far_server import FarServer, far
 from usage_billing import ledger, reports
 from usage_billing.access import EVERYTHING, of_organization, scope_of, scoped, within
+from usage_billing.checks import web_is_walled_in
 from usage_billing.database import roles
 from usage_billing.models import Organization, UsageRecord
 
@@ -131,6 +132,15 @@ def test_spent_money_is_recorded_though_the_view_is_rolled_back(as_web: World) -
         _ = 1 // (thread.submit(drain).result() - 1)
     with within(EVERYTHING):
         assert UsageRecord.objects.count() == 9
+
+
+def test_the_check_of_a_deployment_tells_who_is_not_walled_in(world: World, web_login: dict[str, Any]) -> None:
+    (warning,) = web_is_walled_in(databases=["default"])
+    assert warning.id == "usage_billing.W001"
+
+
+def test_the_webs_user_passes_it(as_web: World) -> None:
+    assert web_is_walled_in(databases=["default"]) == []
 
 
 # ── Round trips ──────────────────────────────────────────────────────────────────────────────────────────────────
