@@ -131,6 +131,10 @@ def temporary() -> Iterator[Server]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
+ROLES = {"USAGE_ROLE_PREFIX": "usage_test"}
+"""Roles belong to the whole server, and tests change the web's password: not that of whoever works there."""
+
+
 def free_port() -> int:
     """A port that nobody listens on, from below those that systems give to outgoing connections.
 
@@ -145,7 +149,7 @@ def free_port() -> int:
 
 def run(command: list[str], database_url: str) -> int:
     """The exit code of the command, as a shell gives it."""
-    environment = {**os.environ, "DATABASE_URL": database_url}
+    environment = {**os.environ, **ROLES, "DATABASE_URL": database_url}
     # In a session of its own, a Ctrl-C reaches it once: through us.
     process = subprocess.Popen(command, env=environment, start_new_session=True)
 
@@ -164,7 +168,7 @@ def main(command: list[str]) -> int:
     if not command or shutil.which(command[0]) is None:
         sys.exit("Usage: python -m tests.postgres COMMAND ARG..., with a COMMAND that exists")
     if os.environ.get("DATABASE_URL", "").startswith(("postgres://", "postgresql://")):
-        os.execvp(command[0], command)
+        os.execvpe(command[0], command, {**os.environ, **ROLES})
     # Starting and stopping take a second, and half done they would leave the server running: signals wait.
     received: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -54,6 +54,7 @@ class World:
 @pytest.fixture
 def web_login(transactional_db: None) -> Iterator[dict[str, Any]]:
     """How to connect as the web's user, who logs in like one of a production server."""
+    assert "test" in WEB, "These tests change the password of a role: run them by `python -m tests.postgres`."
     with connection.cursor() as cursor:
         cursor.execute(f"ALTER ROLE {WEB} LOGIN PASSWORD '{PASSWORD}'")
     config = connection.settings_dict
