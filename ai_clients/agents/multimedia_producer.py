@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from typing import Annotated, Literal
 
 from django.utils.translation import gettext
@@ -78,7 +77,7 @@ def draw(agent: Agent[PictureToMake, Picture], given: PictureToMake) -> Picture:
 def _is_png(image: str) -> bool:
     try:
         return base64.b64decode(image, validate=True).startswith(b"\x89PNG\r\n\x1a\n")
-    except binascii.Error:
+    except ValueError:
         return False
 
 

@@ -54,7 +54,7 @@ INSTRUCTIONS = """\
 
 
 def read(agent: Agent[PostsToRead, TrendReport], given: PostsToRead) -> TrendReport:
-    posts = [{"number": number, **post.model_dump()} for number, post in enumerate(given.posts, 1)]
+    posts = [{"number": number, **post.model_dump(exclude_none=True)} for number, post in enumerate(given.posts, 1)]
     report = agent.ask(material({"topic": given.topic, "posts": posts}), agent.output)
     if any(not 1 <= number <= len(given.posts) for trend in report.trends for number in trend.posts):
         raise InvalidAnswer(gettext("The model names posts that it was not given. Try again."))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -70,18 +71,13 @@ def _message(status: int | None, retryable: bool) -> str:
 
 def retry_after_s(headers: Mapping[str, str], now: datetime) -> float | None:
     """How long the provider asks to wait, in seconds: `retry-after-ms`, or `retry-after` in seconds or as a date."""
-    try:
-        if (milliseconds := headers.get("retry-after-ms")) is not None:
-            return _sensible(float(milliseconds) / 1000)
-        given = headers.get("retry-after")
-        return None if given is None else _sensible(float(given))
-    except ValueError:
-        pass
-    try:
-        until = parsedate_to_datetime(headers["retry-after"])
-        return _sensible((until - now).total_seconds())
-    except (ValueError, TypeError, KeyError):
-        return None
+    for name, in_a_second in (("retry-after-ms", 1000), ("retry-after", 1)):
+        with suppress(KeyError, ValueError):
+            return _sensible(float(headers[name]) / in_a_second)
+    # A date without a zone cannot be compared: TypeError.
+    with suppress(KeyError, ValueError, TypeError):
+        return _sensible((parsedate_to_datetime(headers["retry-after"]) - now).total_seconds())
+    return None
 
 
 def _sensible(seconds: float) -> float | None:
