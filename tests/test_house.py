@@ -15,6 +15,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("config",),
     ("ai_clients.management", "ai_clients.apps", "ai_clients.admin", "ai_clients.api", "ai_clients.checks"),
     ("ai_clients.runs", "ai_clients.input_errors"),
+    ("ai_clients.provider_errors",),
     ("ai_clients.agents",),
     ("ai_clients.agent",),
     ("ai_clients.structured",),
@@ -105,7 +106,7 @@ def test_clients_import_nothing_of_the_ledger_but_recording() -> None:
 
 
 def test_clients_know_nothing_of_who_calls_them() -> None:
-    above = (*CALLERS, *AGENTS, "input_errors", "checks", "models")
+    above = (*CALLERS, *AGENTS, "input_errors", "provider_errors", "checks", "models")
     wrong = [
         (module, name)
         for module, tree in modules("ai_clients")

@@ -28,7 +28,7 @@ class Spent:
 
 
 def spent(events: Sequence[Event]) -> Spent:
-    """What these calls cost, at the prices and the rate of now. Reads; call it within the scope of who is charged."""
+    """What these calls cost, at the prices and the rate of now. Reads; call it where all prices can be seen."""
     rows = costing.rows(events, PriceOverrides.load())
     return Spent(
         requests_count=len(rows),

@@ -7,24 +7,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from contextlib import suppress
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
-from django.utils.translation import gettext
+from drf_spectacular.utils import OpenApiResponse
 from rest_framework.exceptions import APIException
 
 from ai_clients.api.serializers import SpentSerializer
+from ai_clients.provider_errors import provider_problem
 from ai_clients.runs import Unfinished
 from ai_clients.structured import AnswerError, CutOff, Refused
 
-RETRYABLE = (408, 409, 429)
+_ERROR = {"$ref": "#/components/schemas/Error"}
+RESPONSES = {
+    422: OpenApiResponse(_ERROR, "The model refused, or the answer was cut off; `details` has what it cost."),
+    502: OpenApiResponse(_ERROR, "The provider failed; `details` tell whether and when a retry makes sense."),
+}
 
 
 class RunFailed(APIException):
-    """A run that came to nothing, with what it cost; `details` tell where a retry makes sense, and when."""
+    """A run that came to nothing: `details` tell what it cost, and whether and when a retry makes sense."""
 
     def __init__(self, unfinished: Unfinished) -> None:
         error = unfinished.__cause__
@@ -44,41 +45,15 @@ def _useless(error: AnswerError) -> dict[str, Any]:
 
 
 def _failed(error: BaseException | None, provider: str) -> dict[str, Any]:
-    """The provider's status and code, never its text: that may quote a key or the prompt."""
-    response = getattr(error, "response", None)
-    status: int | None = getattr(error, "status_code", None)
-    wait = None if response is None else retry_after_s(response.headers, datetime.now(UTC))
-    # Without a status the connection failed or took too long; without a request there was no key to make one with.
-    retryable = hasattr(error, "request") if status is None else status in RETRYABLE or status >= 500
+    problem = provider_problem(error) if error is not None else None
+    if problem is None:
+        raise TypeError("A run is unfinished for a reason of the provider's.") from error
     return {
         "status_code": 502,
         "code": "provider_error",
-        "detail": _message(status, retryable),
+        "detail": problem.message,
         "provider": provider,
-        "provider_status": status,
-        "retryable": retryable,
-        "retry_after_s": wait if retryable else None,
+        "provider_status": problem.status,
+        "retryable": problem.retryable,
+        "retry_after_s": problem.retry_after_s,
     }
-
-
-def _message(status: int | None, retryable: bool) -> str:
-    if status == 429:
-        return gettext("The provider takes no more requests for now. Try again later.")
-    if retryable:
-        return gettext("The provider did not answer as it should. Try again later.")
-    return gettext("The provider does not take our requests. Its key, the model or the account need attention.")
-
-
-def retry_after_s(headers: Mapping[str, str], now: datetime) -> float | None:
-    """How long the provider asks to wait, in seconds: `retry-after-ms`, or `retry-after` in seconds or as a date."""
-    for name, in_a_second in (("retry-after-ms", 1000), ("retry-after", 1)):
-        with suppress(KeyError, ValueError):
-            return _sensible(float(headers[name]) / in_a_second)
-    # A date without a zone cannot be compared: TypeError.
-    with suppress(KeyError, ValueError, TypeError):
-        return _sensible((parsedate_to_datetime(headers["retry-after"]) - now).total_seconds())
-    return None
-
-
-def _sensible(seconds: float) -> float | None:
-    return max(0.0, round(seconds, 3)) if math.isfinite(seconds) else None

@@ -15,7 +15,7 @@ from rest_framework.views import APIView
 from ai_clients import runs
 from ai_clients.agent import AnyAgent
 from ai_clients.agents import agents
-from ai_clients.api.errors import RunFailed
+from ai_clients.api.errors import RESPONSES, RunFailed
 from ai_clients.api.serializers import AgentSerializer, RunOrderSerializer, RunSerializer
 from ai_clients.input_errors import by_field
 from usage_billing.access import scoped
@@ -32,7 +32,10 @@ class AgentListView(APIView):
 class AgentRunView(APIView):
     """Lets an agent work, charged to an organisation of the caller's, and says at once what it cost."""
 
-    @extend_schema(operation_id="agents_run", request=RunOrderSerializer, responses=RunSerializer)
+    # It takes its scope itself, in parts: none is held while the provider works.
+    outside_scope = True
+
+    @extend_schema(operation_id="agents_run", request=RunOrderSerializer, responses={200: RunSerializer, **RESPONSES})
     def post(self, request: Request, agent_id: str) -> Response:
         agent = agents().get(agent_id)
         if agent is None:

@@ -243,6 +243,16 @@ def test_unknown_cost_is_null(
     assert UsageRecord.objects.get().cost_usd is None
 
 
+def test_prices_of_our_own_count_at_once(org: Organization, run: Ask, drained: Callable[[], int]) -> None:
+    """A tenant may not see them, but what it costs is worked out with them."""
+    factories.own_price("claude-*", {"input_mtok": "1000", "output_mtok": "0"}, provider="anthropic", org=org)
+    cost = run(factories.member(org), "legal_guard").json()["data"]["cost"]
+    drained()
+    record = UsageRecord.objects.get()
+    assert record.price_source.startswith("override:")
+    assert Decimal(cost["cost_usd"]) == record.cost_usd == Decimal(record.prompt_tokens) / 1000
+
+
 def test_roubles_without_a_rate_are_null(org: Organization, run: Ask) -> None:
     ExchangeRate.objects.all().delete()
     cost = run(factories.owner(org), "legal_guard").json()["data"]["cost"]

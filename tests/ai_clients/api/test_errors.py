@@ -12,7 +12,8 @@ import httpx2
 import openai
 import pytest
 
-from ai_clients.api.errors import RunFailed, retry_after_s
+from ai_clients.api.errors import RunFailed
+from ai_clients.provider_errors import provider_problem, retry_after_s
 from ai_clients.runs import Unfinished
 from ai_clients.structured import AnswerError, CutOff, InvalidAnswer, Refused
 from usage_billing.spending import Spent
@@ -109,6 +110,11 @@ def test_useless_answer(cause: AnswerError, status: int, code: str, retryable: b
     assert error.detail["detail"] == str(cause)
     assert error.detail["workflow_id"] == "w"
     assert dict(error.detail["cost"]) == COST
+
+
+@pytest.mark.parametrize("cause", [TypeError("x"), CutOff()])
+def test_other_errors_are_no_problem_of_a_provider(cause: Exception) -> None:
+    assert provider_problem(cause) is None
 
 
 def test_wait_of_a_part_of_a_second_is_a_whole_one_in_the_header() -> None:
