@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from ai_clients.models import ContentPiece
@@ -45,13 +47,16 @@ def test_piece_stays_with_its_organisation(superadmin: Client) -> None:
     assert (changed.org_id, changed.title, changed.status) == (piece.org_id, "Tea", "ready")
 
 
-def test_list_costs_as_many_queries_as_it_did_with_fewer(
-    superadmin: Client, django_assert_max_num_queries: Any
-) -> None:
-    for _ in range(20):
-        ContentPiece.objects.create(org=factories.organization(), title="Coffee")
-    with django_assert_max_num_queries(12):
-        superadmin.get(reverse(LIST))
+def test_list_costs_as_many_queries_as_it_did_with_fewer(superadmin: Client) -> None:
+    def queries(pieces: int) -> int:
+        for _ in range(pieces):
+            ContentPiece.objects.create(org=factories.organization(), title="Coffee")
+        with CaptureQueriesContext(connection) as captured:
+            assert superadmin.get(reverse(LIST)).status_code == 200
+        return len(captured)
+
+    queries(1)  # what is cached then is cached for both
+    assert queries(1) == queries(20)
 
 
 def test_sidebar_leads_to_the_content(superadmin: Client) -> None:
