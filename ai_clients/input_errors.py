@@ -19,7 +19,7 @@ _TEXTS = {
     "too_long": _("Too many: the greatest number of entries is %(max_length)s."),
     "model_type": _("Give an object."),
     "model_attributes_type": _("Give an object."),
-    "literal_error": _("Give one of %(expected)s."),
+    "literal_error": _("Give one of these: %(expected)s."),
     "int_type": _("Give a whole number."),
     "int_parsing": _("Give a whole number."),
     "int_from_float": _("Give a whole number."),
@@ -46,4 +46,9 @@ def by_field(error: ValidationError, *, under: str = "") -> dict[str, list[str]]
 
 def _text(one: Any) -> str:
     text = _TEXTS.get(one["type"])
-    return str(one["msg"] if text is None else text % one.get("ctx", {}))
+    if text is None:
+        return str(one["msg"])
+    given = dict(one.get("ctx", {}))
+    if one["type"] == "literal_error":
+        given["expected"] = given["expected"].replace(" or ", ", ")  # “or” is English
+    return str(text % given)

@@ -45,7 +45,7 @@ class Form(Input):
         ({"number": []}, "number", "Give a whole number."),
         ({"number": 0}, "number", "The least value is 1."),
         ({"number": 10}, "number", "The greatest value is 9."),
-        ({"kind": "c"}, "kind", "Give one of 'a' or 'b'."),
+        ({"kind": "c"}, "kind", "Give one of these: 'a', 'b'."),
         ({"day": "yesterday"}, "day", "Give a date such as 2026-11-18."),
         ({"day": "2026-13-18"}, "day", "Give a date such as 2026-11-18."),
         ({"day": "2026-11-18T10:00:00"}, "day", "Give a date such as 2026-11-18."),
