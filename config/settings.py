@@ -231,6 +231,10 @@ USAGE_ROLE_PREFIX: str = env.str("USAGE_ROLE_PREFIX", default="usage")
 # Clients without a provider key talk to the simulator on loopback. Never in production: a missing key must be an error.
 AI_SIMULATOR: bool = env.bool("AI_SIMULATOR", default=DEBUG)
 
+# ── Agents ───────────────────────────────────────────────────────────────────────────────────────────────────────
+# What an agent runs on instead of its default: agent=provider:model, separated by commas.
+AI_AGENT_MODELS: dict[str, str] = env.dict("AI_AGENT_MODELS", default={})
+
 # ── Exchange rates ───────────────────────────────────────────────────────────────────────────────────────────────
 # The Bank of Russia, or a mirror of it.
 EXCHANGE_RATES_URL: str = env.str("EXCHANGE_RATES_URL", default="https://www.cbr.ru/scripts")

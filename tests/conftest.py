@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from django.core.cache import cache
 from django.db import connection, connections
 from pytest_django import Settings
 
+from ai_clients.connection import with_simulator
 from usage_billing.recording import drain, recorder
 from usage_billing.recording.outbox import Outbox
 
@@ -53,6 +55,22 @@ def drained(outbox: Outbox) -> Iterator[Any]:
     reader = Outbox(outbox.path)
     yield lambda: drain.drain_all(reader)
     reader.close()
+
+
+@pytest.fixture
+def simulated(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Clients made without options call the simulator, each with these headers: its faults are asked for by them."""
+    settings.AI_SIMULATOR = True
+    for name in [name for name in os.environ if name.startswith(("OPENAI_", "ANTHROPIC_"))]:
+        monkeypatch.delenv(name)
+    headers: dict[str, str] = {}
+
+    def with_headers(name: str, options: dict[str, Any]) -> dict[str, Any]:
+        return {**with_simulator(name, options), "default_headers": dict(headers)}
+
+    monkeypatch.setattr("ai_clients.openai_clients.with_simulator", with_headers)
+    monkeypatch.setattr("ai_clients.anthropic_clients.with_simulator", with_headers)
+    return headers
 
 
 @pytest.fixture

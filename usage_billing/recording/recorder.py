@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from django.conf import settings
 
 from usage_billing.recording import drain_thread
+from usage_billing.recording.collecting import collecting
 from usage_billing.recording.event import Event, encode
 from usage_billing.recording.outbox import Backlog, Outbox, is_in_use_here
 
@@ -43,6 +44,8 @@ def outbox() -> Outbox:
 
 def record(*events: Event) -> None:
     """Keep the events until the ledger has them. Whatever goes wrong is counted and logged, never raised."""
+    if (collected := collecting.get()) is not None:
+        collected.extend(events)
     try:
         bodies = [encode(event) for event in events]
         if is_in_use_here():

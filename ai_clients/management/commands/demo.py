@@ -1,25 +1,28 @@
-"""`manage.py demo`: a handful of real SDK calls for every demo organisation."""
+"""`manage.py demo`: every agent works for every demo organisation, and a few SDK calls are made without one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
-from ai_clients import Anthropic, OpenAI
+from ai_clients import Anthropic, OpenAI, runs
+from ai_clients.agents import agents
 from ai_clients.connection import destinations
+from ai_clients.models import ContentPiece
 from usage_billing import demo_data, usage_context
 from usage_billing.access import EVERYTHING, within
-from usage_billing.models import Organization, UsageRecord
-from usage_billing.recording import drain
+from usage_billing.models import Membership, Organization, UsageRecord
+from usage_billing.recording import collected, drain
 from usage_billing.recording.outbox import Outbox
 
 QUESTION = "Назови три темы для публикации о пользе утренней зарядки и объясни выбор одной фразой."
-
-
-def chat(openai: OpenAI) -> None:
-    openai.chat.completions.create(model="gpt-4.1-mini", messages=[{"role": "user", "content": QUESTION}])
+POST = (
+    "Утренняя зарядка за семь минут: потягивание, приседания, планка. По нашим подсчётам, её делает каждый третий "
+    "подписчик. Промокод УТРО даёт скидку 20 % на коврик до конца недели."
+)
+COMMENTS = ("Делаю вторую неделю, спина не болит!", "А коленям это не вредно?", "Планка по утрам — лучшее открытие.")
 
 
 def chat_streamed(openai: OpenAI) -> None:
@@ -30,22 +33,8 @@ def chat_streamed(openai: OpenAI) -> None:
         pass
 
 
-def responses(openai: OpenAI) -> None:
-    openai.responses.create(model="gpt-5-mini", input=QUESTION)
-
-
 def embeddings(openai: OpenAI) -> None:
     openai.embeddings.create(model="text-embedding-3-small", input=[QUESTION, QUESTION[::-1]])
-
-
-def image(openai: OpenAI) -> None:
-    openai.images.generate(model="gpt-image-1-mini", prompt="Утренняя зарядка, акварель", quality="low")
-
-
-def message(anthropic: Anthropic) -> None:
-    anthropic.messages.create(
-        model="claude-haiku-4-5", max_tokens=300, messages=[{"role": "user", "content": QUESTION}]
-    )
 
 
 def message_streamed(anthropic: Anthropic) -> None:
@@ -55,27 +44,32 @@ def message_streamed(anthropic: Anthropic) -> None:
         stream.until_done()
 
 
-CALLS: list[tuple[str, str, str, Callable[[Any], None]]] = [
-    ("OpenAI", "community_concierge", "comment_reply", chat),
-    ("OpenAI", "community_concierge", "comment_reply", chat_streamed),
-    ("OpenAI", "trends_scout", "trend_report", responses),
-    ("OpenAI", "trends_scout", "trend_report", embeddings),
-    ("OpenAI", "multimedia_producer", "image_generation", image),
-    ("Anthropic", "legal_guard", "legal_check", message),
-    ("Anthropic", "repurpose", "repurpose", message_streamed),
+CALLS: list[tuple[str, str, Callable[[Any], None]]] = [
+    ("OpenAI", "custom_analysis", chat_streamed),
+    ("OpenAI", "custom_analysis", embeddings),
+    ("Anthropic", "custom_analysis", message_streamed),
 ]
-"""Provider, agent, request type, call."""
+"""Calls without an agent: provider, request type, call."""
+
+INPUTS: dict[str, dict[str, Any]] = {
+    "community_concierge": {"comment": COMMENTS[1], "platform": "telegram"},
+    "legal_guard": {},
+    "multimedia_producer": {"style": "акварель", "quality": "low"},
+    "repurpose": {"platform": "vk"},
+    "research_factcheck": {"sources": [{"title": "Опрос подписчиков", "text": "Зарядку делают 34 % опрошенных."}]},
+    "trends_scout": {"posts": [{"text": comment} for comment in COMMENTS], "platform": "telegram"},
+}
+"""What each agent gets beside the text and title of the organisation's content piece."""
 
 
 class Command(BaseCommand):
-    help = "Make a few calls through the official SDKs for every demo organisation, and say where to see them."
+    help = "Let every agent work for every demo organisation, make a few SDK calls, and say where to see them."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        slugs = [organization.slug for organization in demo_data.ORGANIZATIONS]
         with within(EVERYTHING):
-            orgs = list(Organization.objects.filter(slug__in=slugs).prefetch_related("memberships"))
+            accounts = list(_accounts())
             newest = UsageRecord.objects.order_by("-id").values_list("id", flat=True).first() or 0
-        if not orgs:
+        if not accounts:
             raise CommandError("There is no demo organisation yet: run `make run`, or `manage.py seed_demo`, first.")
         for name, destination in destinations().items():
             self.stdout.write(f"{name}: calls go to {destination}")
@@ -84,13 +78,37 @@ class Command(BaseCommand):
             clients = {"OpenAI": OpenAI(), "Anthropic": Anthropic()}
         except Exception as error:
             raise CommandError(f"{error}\nSet the provider's key, or DEBUG=1 to call the simulator.") from error
-        jobs = [(org, *call) for org in orgs for call in CALLS]
-        for org, provider, agent_id, request_type, call in tqdm(jobs, desc="Calls", unit=" call", disable=None):
-            owner = min(org.memberships.all(), key=lambda membership: membership.pk, default=None)
-            with usage_context(org=org, user=owner and owner.user_id, agent_id=agent_id, request_type=request_type):
-                call(clients[provider])
+        with collected() as events:
+            for account, user_id in tqdm(accounts, desc="Organisations", unit="", disable=None):
+                for agent_id in INPUTS:
+                    _work(agent_id, account, user_id)
+                for provider, request_type, call in CALLS:
+                    with usage_context(org=account.org, user=user_id, request_type=request_type):
+                        call(clients[provider])
         drain.drain_all(Outbox(settings.USAGE_OUTBOX_PATH))
         with within(EVERYTHING):
             recorded = UsageRecord.objects.filter(id__gt=newest).count()
-        self.stdout.write(f"Made {len(jobs)} calls for {len(orgs)} organisations: {recorded} new records.")
+        self.stdout.write(f"Made {len(events)} calls for {len(accounts)} organisations: {recorded} new records.")
         self.stdout.write("See them on /superadmin/ai-costs as a superadmin, on /usage/ as an owner or member.")
+
+
+def _accounts() -> Iterator[tuple[runs.Account, int | None]]:
+    """Each demo organisation with a content piece, and the first of its people."""
+    slugs = [organization.slug for organization in demo_data.ORGANIZATIONS]
+    for org in Organization.objects.filter(slug__in=slugs):
+        piece, _ = ContentPiece.objects.get_or_create(
+            org=org,
+            title="Зарядка за семь минут",
+            defaults={"text": POST, "platform": "telegram", "content_type": "post"},
+        )
+        person = Membership.objects.filter(org=org).order_by("pk").first()
+        yield runs.Account(org, piece), None if person is None else person.user_id
+
+
+def _work(agent_id: str, account: runs.Account, user_id: int | None) -> None:
+    agent = agents()[agent_id]
+    given = agent.input.model_validate(runs.filled_in(agent, INPUTS[agent_id], account.piece))
+    try:
+        runs.run(agent, given, account, user_id=user_id)
+    except runs.Unfinished as unfinished:
+        raise CommandError(f"{agent_id}: {unfinished.__cause__}") from unfinished

@@ -7,7 +7,8 @@ import pytest
 from django.core.management import CommandError, call_command
 from pytest_django import Settings
 
-from ai_clients.management.commands.demo import CALLS
+from ai_clients.agents import agents
+from ai_clients.management.commands.demo import CALLS, INPUTS
 from usage_billing import demo_data
 from usage_billing.models import UsageRecord
 
@@ -28,9 +29,11 @@ def test_demo_makes_recorded_calls_for_every_demo_organisation(
     call_command("demo")
     out = capsys.readouterr().out
     assert "OpenAI: calls go to simulator" in out
-    assert f"Made {len(CALLS) * 3} calls for 3 organisations: {len(CALLS) * 3} new records." in out
+    each = len(CALLS) + len(INPUTS) + 1  # one call for the claims, one to judge the one that the simulator finds
+    assert f"Made {each * 3} calls for 3 organisations: {each * 3} new records." in out
     by_org = Counter(UsageRecord.objects.values_list("org__slug", flat=True))
-    assert by_org == {organization.slug: len(CALLS) for organization in demo_data.ORGANIZATIONS}
+    assert by_org == {organization.slug: each for organization in demo_data.ORGANIZATIONS}
+    assert set(UsageRecord.objects.values_list("agent_id", flat=True)) == {*agents(), ""}
     assert not UsageRecord.objects.filter(cost_usd=None).exists()
     assert set(UsageRecord.objects.values_list("status", flat=True)) == {"succeeded"}
     assert not UsageRecord.objects.filter(user=None).exists()

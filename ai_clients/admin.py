@@ -1,0 +1,69 @@
+"""The admin of what the agents work on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.urls import path
+from django.utils.translation import gettext_lazy as _
+from unfold.admin import ModelAdmin
+
+from ai_clients.admin_runs import run_view
+from ai_clients.models import ContentPiece
+from usage_billing.access import scope_of
+
+if TYPE_CHECKING:
+    # The theme's classes have no types, and Django's take no parameter at run time.
+    ContentPieceBase = admin.ModelAdmin[ContentPiece]
+else:
+    ContentPieceBase = ModelAdmin
+
+
+@admin.register(ContentPiece)
+class ContentPieceAdmin(ContentPieceBase):
+    """The id is shown: it is the `content_id` of the calls that worked on the piece."""
+
+    list_display = ("title", "org", "platform", "content_type", "status", "updated_at")
+    list_filter = ("status", "platform", ("org", admin.RelatedOnlyFieldListFilter))
+    list_select_related = ("org",)
+    search_fields = ("title",)
+    search_help_text = _("Part of a title")
+    autocomplete_fields = ("org",)
+    date_hierarchy = "created_at"
+    readonly_fields = ("id", "created_at", "updated_at")
+    fieldsets = (
+        (None, {"fields": ("org", "title", "text", "status")}),
+        (_("Kind of work"), {"fields": ("platform", "content_type")}),
+        (None, {"fields": ("id", "created_at", "updated_at")}),
+    )
+    change_form_outer_before_template = "ai_clients/content_agents.html"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ContentPiece]:
+        """Staff who are no superadmins see what is their organisations'."""
+        rows: QuerySet[ContentPiece] = super().get_queryset(request)
+        scope = scope_of(request.user)
+        return rows if scope.everything else rows.filter(org__in=scope.owned_org_ids | scope.member_org_ids)
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
+        """They can choose no other organisation, either."""
+        scope = scope_of(request.user)
+        if not scope.everything:
+            rows = db_field.remote_field.model._default_manager
+            options["queryset"] = rows.filter(pk__in=scope.owned_org_ids | scope.member_org_ids)
+        return super().formfield_for_foreignkey(db_field, request, **options)
+
+    def get_urls(self) -> list[Any]:
+        def run(request: HttpRequest, piece_id: Any) -> HttpResponse:
+            return run_view(request, piece_id)
+
+        # It takes its scope itself, in parts: none is held while the provider works.
+        run.outside_scope = True  # type: ignore[attr-defined]
+        address = path("<uuid:piece_id>/run/", self.admin_site.admin_view(run), name="ai_clients_contentpiece_run")
+        return [address, *super().get_urls()]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: ContentPiece | None = None) -> tuple[str, ...]:
+        """The calls that worked on it stay with the organisation that paid for them, so it stays there too."""
+        return ("id", "created_at", "updated_at") if obj is None else ("org", "id", "created_at", "updated_at")

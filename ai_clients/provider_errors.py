@@ -1,0 +1,68 @@
+"""What the SDKs' errors mean for whoever asked. Never in the provider's words: they may quote a key or the prompt."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+from django.utils.translation import gettext
+
+RETRYABLE = (408, 409, 429)
+"""Statuses below 500 that a later attempt may not meet."""
+
+
+@dataclass(frozen=True)
+class ProviderProblem:
+    """message: for people. status: the provider's, None if it did not answer. retryable: whether the same may succeed
+    later; retry_after_s: in how many seconds, if the provider said so.
+    """
+
+    message: str
+    status: int | None
+    retryable: bool
+    retry_after_s: float | None = None
+
+
+def provider_problem(error: BaseException) -> ProviderProblem | None:
+    """What to say of an error of OpenAI's or Anthropic's SDK; None for any other error."""
+    # Here, not above: an SDK takes most of a second to import.
+    import anthropic
+    import openai
+
+    if isinstance(error, openai.APIStatusError | anthropic.APIStatusError):
+        retryable = error.status_code in RETRYABLE or error.status_code >= 500
+        wait = retry_after_s(error.response.headers, datetime.now(UTC)) if retryable else None
+        return ProviderProblem(_message(error.status_code, retryable), error.status_code, retryable, wait)
+    if isinstance(error, openai.APIError | anthropic.APIError):
+        return ProviderProblem(_message(None, retryable=True), None, retryable=True)
+    if isinstance(error, openai.OpenAIError | anthropic.AnthropicError):
+        # Not even asked: there was no key to ask with.
+        return ProviderProblem(_message(None, retryable=False), None, retryable=False)
+    return None
+
+
+def _message(status: int | None, retryable: bool) -> str:
+    if status == 429:
+        return gettext("The provider takes no more requests for now. Try again later.")
+    if retryable:
+        return gettext("The provider did not answer as it should. Try again later.")
+    return gettext("The provider does not take our requests. Its key, the model or the account need attention.")
+
+
+def retry_after_s(headers: Mapping[str, str], now: datetime) -> float | None:
+    """How long the provider asks to wait, in seconds: `retry-after-ms`, or `retry-after` in seconds or as a date."""
+    for name, in_a_second in (("retry-after-ms", 1000), ("retry-after", 1)):
+        with suppress(KeyError, ValueError):
+            return _sensible(float(headers[name]) / in_a_second)
+    # A date without a zone cannot be compared: TypeError.
+    with suppress(KeyError, ValueError, TypeError):
+        return _sensible((parsedate_to_datetime(headers["retry-after"]) - now).total_seconds())
+    return None
+
+
+def _sensible(seconds: float) -> float | None:
+    return max(0.0, round(seconds, 3)) if math.isfinite(seconds) else None
