@@ -11,6 +11,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connection
 
+from ai_clients.models import ContentPiece
 from tests import factories
 from tests.factories import event
 from usage_billing import ledger
@@ -49,6 +50,7 @@ class World:
             by="somebody", reason="a test", date_from=factories.TODAY, date_to=factories.TODAY, org=org,
             started_at=factories.NOON,
         )  # fmt: skip
+        ContentPiece.objects.create(org=org, title="A post", text="Words.")
 
 
 @pytest.fixture
