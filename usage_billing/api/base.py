@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import Any
 
+from django.utils.decorators import method_decorator
+from django.views.decorators.cache import never_cache
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
@@ -17,6 +19,7 @@ class ScopedView(APIView):
     outside_scope = True  # of the session's user, which `ScopeMiddleware` would take: a token may be another's
     scope: Scope = NOTHING
 
+    @method_decorator(never_cache)
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         with ExitStack() as self._until_answered:
             return super().dispatch(request, *args, **kwargs)

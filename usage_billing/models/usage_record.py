@@ -102,6 +102,10 @@ class UsageRecord(models.Model):
                 name="idx_token_usage_workflow",
                 condition=models.Q(workflow_id__isnull=False),
             ),
+            # What did this post cost us?
+            NamedIndex(
+                fields=("content_id",), name="idx_token_usage_content", condition=models.Q(content_id__isnull=False)
+            ),
             NamedIndex(fields=("user", "-created_at", "-id"), name="idx_token_usage_detailed"),
             NamedIndex(fields=("-created_at", "-id"), name="idx_token_usage_created_at"),
             NamedIndex(fields=("org", "-created_at", "-id"), name="idx_token_usage_org_created_at"),
