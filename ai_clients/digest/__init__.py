@@ -1,0 +1,1 @@
+"""The weekly e-mail to an organisation's owners, one file a step: week → figures → summary, chart → e-mail → delivery."""
