@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import connection, connections
+from django.db import connection as database
+from django.db import connections
 from pytest_django import Settings
 
+from ai_clients import connection
 from usage_billing.recording import drain, recorder
 from usage_billing.recording.outbox import Outbox
 
@@ -46,16 +49,32 @@ def drained(outbox: Outbox) -> Iterator[Any]:
 
 
 @pytest.fixture
+def simulated(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Clients made without options call the simulator, each with these headers: its faults are asked for by them."""
+    settings.AI_SIMULATOR = True
+    for name in [name for name in os.environ if name.startswith(("OPENAI_", "ANTHROPIC_"))]:
+        monkeypatch.delenv(name)
+    headers: dict[str, str] = {}
+
+    def with_headers(name: str, options: dict[str, Any]) -> dict[str, Any]:
+        return {**connection.with_simulator(name, options), "default_headers": dict(headers)}
+
+    monkeypatch.setattr("ai_clients.openai_clients.with_simulator", with_headers)
+    monkeypatch.setattr("ai_clients.anthropic_clients.with_simulator", with_headers)
+    return headers
+
+
+@pytest.fixture
 def database_url(transactional_db: None) -> str:
     """The test database's address, for other processes."""
-    config = connection.settings_dict
-    if connection.vendor == "sqlite":
+    config = database.settings_dict
+    if database.vendor == "sqlite":
         return f"sqlite:///{config['NAME']}"
     return f"postgres://{config['USER']}:{config['PASSWORD']}@{config['HOST']}:{config['PORT']}/{config['NAME']}"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    if connection.vendor != "postgresql":
+    if database.vendor != "postgresql":
         for item in items:
             if item.get_closest_marker("postgres"):
                 item.add_marker(pytest.mark.skip(reason="needs PostgreSQL"))

@@ -15,6 +15,7 @@ from starlette.routing import Route
 from ai_clients.simulator import (
     anthropic_messages,
     faults,
+    misanswers,
     models,
     openai_chat,
     openai_embeddings,
@@ -94,11 +95,19 @@ def _answered(answer: Answer, wanted: Faults, provider: Provider, request_id: st
     headers = {**provider.headers, provider.request_id_header: request_id}
     if isinstance(answer, Streamed):
         return EventStream(answer, wanted, headers)
-    body = answer.body
+    body = _bent(answer.body, wanted)
     if wanted.is_gzipped:
         body = gzip.compress(body)
         headers["content-encoding"] = "gzip"
     return Response(body, headers=headers, media_type="application/json")
+
+
+def _bent(body: bytes, wanted: Faults) -> bytes:
+    if wanted.text is not None:
+        body = misanswers.with_text(body, wanted.text)
+    if wanted.answer == "refused":
+        return misanswers.refused(body)
+    return misanswers.cut_off(body) if wanted.answer == "cut-off" else body
 
 
 async def _json_body(request: Request) -> JsonObject:

@@ -8,16 +8,21 @@
 | `X-Simulator-Stream-Error-After: N` | sends the provider's error event after N events and ends |
 | `X-Simulator-Chunk-Bytes: N` | sends the streamed body in network chunks of N bytes |
 | `X-Simulator-Gzip: 1` | compresses a plain answer |
+| `X-Simulator-Answer: refused` | a plain answer refuses, in the provider's way |
+| `X-Simulator-Answer: cut-off` | a plain answer ends in the middle, at the limit of tokens |
+| `X-Simulator-Text: …` | a plain answer has this text, percent-encoded, instead of its own |
 
 The last status of the list repeats for all further attempts.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 from ai_clients.simulator.answers import RequestRefused
 
 _STATUSES = "x-simulator-statuses"
+_ANSWER = "x-simulator-answer"
 _RETRY_COUNT = "x-stainless-retry-count"
 
 
@@ -31,6 +36,8 @@ class Faults:
     stream_error_after: int | None = None
     chunk_bytes: int | None = None
     is_gzipped: bool = False
+    answer: str = ""
+    text: str | None = None
 
 
 _NONE = Faults()
@@ -48,7 +55,16 @@ def read(headers: Mapping[str, str]) -> Faults:
         # Nobody can send chunks of nothing: 0 means the usual chunks.
         chunk_bytes=_whole_number(headers, "x-simulator-chunk-bytes") or None,
         is_gzipped=headers.get("x-simulator-gzip") == "1",
+        answer=_answer(headers),
+        text=None if (text := headers.get("x-simulator-text")) is None else unquote(text),
     )
+
+
+def _answer(headers: Mapping[str, str]) -> str:
+    wanted = headers.get(_ANSWER, "")
+    if wanted not in ("", "refused", "cut-off"):
+        raise RequestRefused(f"The header {_ANSWER} holds {wanted!r}; give refused or cut-off.")
+    return wanted
 
 
 def _status(headers: Mapping[str, str]) -> int:
