@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
 
 from usage_billing.models import Membership
+
+View = TypeVar("View", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
@@ -74,3 +76,9 @@ def scoped(user: Any) -> Iterator[Scope]:
 def within(scope: Scope) -> Iterator[Scope]:
     """Likewise for a scope in hand: `EVERYTHING` for jobs over all organisations, `of_organization` for one."""
     yield scope
+
+
+def outside_scope(view: View) -> View:
+    """Mark a view that opens its own scopes, such as one that calls a provider between reading and writing."""
+    view.outside_scope = True  # type: ignore[attr-defined]  # an attribute of the function, for the middleware
+    return view

@@ -107,7 +107,9 @@ def _lines(scope: Scope, week: Week, dimension: str) -> list[Line]:
         return {row[dimension]: _read(row) for row in rows}
 
     now, before = by_name(week), by_name(week.before)
-    lines = [Line(str(name), now.get(name, Totals()), before.get(name, Totals())) for name in now.keys() | before.keys()]
+    lines = [
+        Line(str(name), now.get(name, Totals()), before.get(name, Totals())) for name in now.keys() | before.keys()
+    ]
     return sorted(lines, key=lambda line: (-(line.now.cost_usd or 0), -line.now.requests_count, line.name))
 
 
