@@ -7,6 +7,7 @@ from usage_billing.health import healthz
 
 urlpatterns = [
     re_path(r"^healthz/?$", healthz, name="healthz"),
+    path("api/", include("ai_clients.api.people_urls")),
     path("api/", include("usage_billing.api.urls")),
     path("", include("usage_billing.page_urls")),
     path("superadmin/", admin.site.urls),

@@ -13,9 +13,6 @@ from django.conf import settings
 
 from usage_billing.models import Membership
 
-View = TypeVar("View", bound=Callable[..., Any])
-
-
 @dataclass(frozen=True)
 class Scope:
     """The calls that a person may see: every call, all calls of some organisations, their own calls in others.
@@ -78,7 +75,10 @@ def within(scope: Scope) -> Iterator[Scope]:
     yield scope
 
 
+View = TypeVar("View", bound=Callable[..., Any])
+
+
 def outside_scope(view: View) -> View:
-    """Mark a view that opens its own scopes, such as one that calls a provider between reading and writing."""
-    view.outside_scope = True  # type: ignore[attr-defined]  # an attribute of the function, for the middleware
+    """Marks a view that takes a scope itself, in parts: one that calls a provider, or streams."""
+    view.outside_scope = True  # type: ignore[attr-defined]
     return view

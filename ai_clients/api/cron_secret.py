@@ -1,0 +1,30 @@
+"""Who may start the jobs: whoever shows `CRON_SECRET`."""
+
+from __future__ import annotations
+
+import hmac
+
+from django.conf import settings
+from django.contrib.auth.models import AnonymousUser
+from django.utils.translation import gettext_lazy as _
+from rest_framework.authentication import BaseAuthentication, get_authorization_header
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.request import Request
+
+
+class CronSecret(BaseAuthentication):
+    """`Authorization: Bearer $CRON_SECRET`, and nothing else: no token, no session, and nothing at all without a secret.
+
+    The request is nobody's then, so that its AI calls are charged to no user, whoever's cookies came with it.
+    """
+
+    def authenticate(self, request: Request) -> tuple[AnonymousUser, str]:
+        given = get_authorization_header(request)
+        secret = settings.CRON_SECRET.encode()
+        is_right = hmac.compare_digest(given, b"Bearer " + secret)
+        if not (secret and is_right):
+            raise AuthenticationFailed(_("This address wants the header “Authorization: Bearer” with the CRON_SECRET."))
+        return AnonymousUser(), "cron"
+
+    def authenticate_header(self, request: Request) -> str:
+        return "Bearer"
