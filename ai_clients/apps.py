@@ -9,7 +9,18 @@ class AiClientsConfig(AppConfig):
     verbose_name = _("AI clients")
 
     def ready(self) -> None:
+        from ai_clients import demo_people
         from ai_clients.connection import destinations
-        from usage_billing import pages
+        from usage_billing import admin_navigation, demo_data, pages
 
         pages.destination_sources.append(destinations)
+        demo_data.further.append(demo_people.create)
+        for title, icon, model in (
+            (_("Content"), "article", "contentpiece"),
+            (_("Participants"), "groups_2", "participant"),
+            (_("Messages"), "forum", "message"),
+            (_("Weekly digests"), "mail", "digestdelivery"),
+        ):
+            admin_navigation.further.append(
+                admin_navigation.Entry(title, icon, f"ai_clients_{model}", f"ai_clients.view_{model}")
+            )

@@ -1,4 +1,4 @@
-"""What the SDKs' errors mean for whoever asked. Never in the provider's own words: they may quote a key or the prompt."""
+"""What the SDKs' errors mean for whoever asked. Never in the provider's words: they may quote a key or the prompt."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ RETRYABLE = (408, 409, 429)
 
 @dataclass(frozen=True)
 class ProviderProblem:
-    """message: for people. retryable: whether the same request may succeed later; retry_after_s: in how many seconds."""
+    """message: for people. retryable: whether the same may succeed later; retry_after_s: in how many seconds."""
 
     message: str
     status: int | None

@@ -13,6 +13,7 @@ from django.conf import settings
 
 from usage_billing.models import Membership
 
+
 @dataclass(frozen=True)
 class Scope:
     """The calls that a person may see: every call, all calls of some organisations, their own calls in others.

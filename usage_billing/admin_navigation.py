@@ -1,10 +1,23 @@
 """The admin's sidebar."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.translation import gettext as _
+
+
+class Entry(NamedTuple):
+    """A model's list in the sidebar; `model` as in the admin's addresses (`app_model`)."""
+
+    title: Any  # text, translated when it is shown
+    icon: str
+    model: str
+    permission: str
+
+
+further: list[Entry] = []
+"""The models of other apps, which add theirs when they are ready."""
 
 
 def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
@@ -26,6 +39,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
                 (_("Re-costings"), "history", "usage_billing_repricerun", "usage_billing.view_repricerun"),
                 (_("Users"), "group", "auth_user", "auth.view_user"),
                 (_("User groups"), "groups", "auth_group", "auth.view_group"),
+                *further,
             )
         ),
     ]

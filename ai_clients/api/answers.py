@@ -27,7 +27,8 @@ class CallFailed(APIException):
     def __init__(self, status_code: int, code: str, message: str, **details: Any) -> None:
         self.status_code = status_code
         # Set, not passed: DRF would turn each number into text.
-        self.detail = {"detail": message, "code": code, **details}
+        told: Any = {"detail": message, "code": code, **details}
+        self.detail = told
         if (wait := details.get("retry_after_s")) is not None:
             self.wait = math.ceil(wait)  # DRF makes the header Retry-After of it
 

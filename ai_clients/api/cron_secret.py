@@ -13,7 +13,7 @@ from rest_framework.request import Request
 
 
 class CronSecret(BaseAuthentication):
-    """`Authorization: Bearer $CRON_SECRET`, and nothing else: no token, no session, and nothing at all without a secret.
+    """`Authorization: Bearer $CRON_SECRET`, and nothing else: no token, no session.
 
     The request is nobody's then, so that its AI calls are charged to no user, whoever's cookies came with it.
     """

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.db.models import QuerySet
 from django.utils.translation import gettext
 from rest_framework import serializers
@@ -45,12 +43,14 @@ class EnrichParticipantView(APIView):
         options = EnrichmentOptionsSerializer(data=request.data or {})
         options.is_valid(raise_exception=True)
         with scoped(request.user) as scope:
-            key: Any = participants(scope).filter(pk=int(participant_id)).values_list("pk", "org_id").first()
-        if key is None:
+            found = participants(scope).filter(pk=int(participant_id)).first()
+        if found is None:
             raise NotFound(gettext("There is no such participant."))
         try:
             with answered():
-                participant = enrich_participant(*key, EnrichmentOptions(**options.validated_data), request.user.pk)
+                participant = enrich_participant(
+                    found.pk, found.org_id, EnrichmentOptions(**options.validated_data), request.user.pk
+                )
         except EnrichmentError as error:
             raise Conflict(str(error), "no_messages" if isinstance(error, NoMessages) else "under_way") from error
         return Response(ParticipantSerializer(participant).data)

@@ -42,7 +42,7 @@ def draw(now: Sequence[Totals], before: Sequence[Totals], currency: Currency) ->
         axes.bar([day + offset for day in range(7)], heights, width=BAR, color=colour, label=label)
     _dress(axes, currency)
     picture = io.BytesIO()
-    canvas.print_png(picture, metadata={"Software": None})
+    canvas.print_png(picture, metadata={"Software": None})  # type: ignore[no-untyped-call]
     return picture.getvalue()
 
 
@@ -51,7 +51,9 @@ def _dress(axes: Axes, currency: Currency) -> None:
     axes.set_xticks(range(7), [str(WEEKDAYS_ABBR[day]) for day in range(7)], fontfamily=FONT)
     axes.set_ylim(bottom=0)
     axes.locator_params(axis="y", nbins=4)
-    axes.yaxis.set_major_formatter(lambda value, _: write_amount(Decimal(str(round(value, 9))), currency.upper(), style))
+    axes.yaxis.set_major_formatter(
+        lambda value, _: write_amount(Decimal(str(round(value, 9))), currency.upper(), style)
+    )
     axes.tick_params(length=0, labelsize=8, labelcolor=TEXT_COLOUR, labelfontfamily=FONT)
     axes.grid(axis="y", color="#e2e8f0", linewidth=0.6)
     axes.set_axisbelow(True)

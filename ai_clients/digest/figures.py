@@ -23,7 +23,7 @@ Currency = Literal["usd", "rub"]
 
 @dataclass(frozen=True)
 class Totals:
-    """Sums over some calls. An amount of which nothing is known is None, never zero; `unpriced_…` calls are not in it."""
+    """Sums over some calls. Amounts leave the `unpriced_…` calls out; one of which nothing is known is None."""
 
     requests_count: int = 0
     failed_count: int = 0

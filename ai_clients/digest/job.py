@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from ai_clients.digest.delivery import Outcome, send_digest
+from ai_clients.digest.delivery import send_digest
 from ai_clients.digest.week import last_full_week
 from ai_clients.models import DigestDelivery
 from usage_billing.access import EVERYTHING, within

@@ -77,7 +77,6 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     attribution: Attribution = NOBODY
 
 
-
 def _plain(value: Any) -> Any:
     """What JSON cannot hold, as its text; of a function its result: what is known only when the call is over."""
     if not inspect.isroutine(value):

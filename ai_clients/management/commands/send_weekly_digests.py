@@ -18,8 +18,8 @@ class Command(BaseCommand):
         for org_id, reason in summary.failures.items():
             self.stderr.write(f"Organisation {org_id}: {reason}")
         said = (
-            f"Sent the digests of {summary.sent} organisations; {summary.quiet} had no calls, {summary.nobody} no owner "
-            f"with an e-mail address, {summary.failed} failed."
+            f"Sent the digests of {summary.sent} organisations; {summary.quiet} had no calls, {summary.nobody} no "
+            f"owner with an e-mail address, {summary.failed} failed."
         )
         if summary.failed:
             raise CommandError(f"{said} Run it again for those that failed.")
