@@ -19,7 +19,7 @@ from ai_clients import custom_analysis, participants
 from ai_clients.admin_problems import problems_shown
 from ai_clients.admin_questions import ask_about, ask_view
 from ai_clients.connection import SIMULATOR, destinations
-from ai_clients.enrichment import EnrichmentError, enrich_participant
+from ai_clients.enrichment import EnrichmentError, EnrichmentOptions, enrich_participant
 from ai_clients.model_choice import model_for
 from ai_clients.models import Message, Participant
 from usage_billing.access import outside_scope, scope_of, scoped
@@ -100,7 +100,7 @@ class ParticipantAdmin(OwnOrganizations, ParticipantBase):
         choice = model_for(participants.REQUEST_TYPE)
         name = {"openai": "OpenAI", "anthropic": "Anthropic"}[choice.provider]
         more = {
-            "messages_number": Message.objects.filter(participant_id=object_id).count() if object_id.isdecimal() else 0,
+            "messages_number": _number_read(object_id),
             "model": choice.model,
             "is_simulated": destinations()[name] == SIMULATOR,
         }
@@ -122,6 +122,14 @@ class ParticipantAdmin(OwnOrganizations, ParticipantBase):
         except EnrichmentError as error:
             messages.warning(request, str(error))
         return HttpResponseRedirect(reverse("admin:ai_clients_participant_change", args=[participant_id]))
+
+
+def _number_read(participant_id: str) -> int:
+    """How many messages an analysis would read."""
+    messages = (
+        Message.objects.filter(participant_id=participant_id) if participant_id.isdecimal() else Message.objects.none()
+    )
+    return min(messages.count(), EnrichmentOptions.max_messages)
 
 
 @admin.register(Message)

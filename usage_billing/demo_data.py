@@ -23,7 +23,7 @@ from usage_billing.recording import Attribution, Event
 from usage_billing.recording.event import Flavour, Status
 
 further: list[Callable[[datetime], str]] = []
-"""What other apps add to the demo organisations; called with the moment of now, each says in a sentence what it made."""
+"""What other apps add to the demo organisations; called with the moment of now, each says what it made."""
 
 DAYS = 92
 PASSWORD = "demo-password"  # noqa: S105 - printed, and made only where DEBUG is on

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from enum import Enum, auto
 from smtplib import SMTPException
 
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.core.mail import get_connection
 from django.db.models import Q
 from django.utils import timezone
@@ -72,11 +72,13 @@ def send_digest(org_id: int, now: datetime) -> Outcome:
     return Outcome.SENT
 
 
-def owners(org: Organization) -> dict[str, AbstractBaseUser]:
-    """E-mail address → owner; an address that two of them share gets one e-mail."""
+def owners(org: Organization) -> list[User]:
+    """Those with an e-mail address; one for each address, that two of them share."""
     memberships = Membership.objects.filter(org=org, role=Membership.Role.OWNER, user__is_active=True)
-    people = [membership.user for membership in memberships.select_related("user").order_by("pk")]
-    return {person.email.lower(): person for person in reversed(people) if person.email}
+    by_address: dict[str, User] = {}
+    for membership in memberships.select_related("user").order_by("pk"):
+        by_address.setdefault(membership.user.email.casefold(), membership.user)
+    return [person for address, person in by_address.items() if address]
 
 
 def claim(org: Organization, week: Week) -> DigestDelivery | None:
@@ -113,16 +115,16 @@ def _send(delivery: DigestDelivery, digest: WeeklyDigest, rendered: Rendered) ->
         recipients = owners(digest.org)
     failures = []
     with get_connection() as connection:
-        for address, owner in recipients.items():
+        for owner in recipients:
             if owner.pk in delivery.delivered_to:
                 continue
-            message = message_to(owner, address, rendered, digest)
+            message = message_to(owner, rendered, digest)
             message.connection = connection
             try:
                 message.send()
             except (SMTPException, OSError) as error:
-                logger.warning("The digest of %s did not go to %s: %s", digest.org.slug, address, error)
-                failures.append(f"{address}: {type(error).__name__}")
+                logger.warning("The digest of %s did not go to %s: %s", digest.org.slug, owner.email, error)
+                failures.append(f"{owner.email}: {type(error).__name__}")
                 connection.close()  # the next one gets a connection of its own
                 continue
             delivery.delivered_to = [*delivery.delivered_to, owner.pk]

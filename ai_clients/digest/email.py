@@ -11,7 +11,7 @@ from email.utils import parseaddr
 from typing import Any
 
 from django.conf import settings
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.core.mail import EmailMultiAlternatives
 from django.template.loader import render_to_string
 from django.urls import reverse
@@ -63,13 +63,13 @@ def render(digest: WeeklyDigest, summary: DigestSummary | None) -> Rendered:
         )
 
 
-def message_to(owner: AbstractBaseUser, address: str, rendered: Rendered, digest: WeeklyDigest) -> DigestMessage:
+def message_to(owner: User, rendered: Rendered, digest: WeeklyDigest) -> DigestMessage:
     """The e-mail for one owner. Sent a second time it has the same Message-ID, by which it can be told for a copy."""
     domain = parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2] or "localhost"
     message = DigestMessage(
         subject=rendered.subject,
         body=rendered.text,
-        to=[address],
+        to=[owner.email],
         headers={
             "Message-ID": f"<weekly-digest.{digest.org.pk}.{digest.week.monday}.{owner.pk}@{domain}>",
             "Auto-Submitted": "auto-generated",

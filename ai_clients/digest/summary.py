@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
@@ -89,10 +90,10 @@ def write_summary(digest: WeeklyDigest) -> DigestSummary:
 
 
 def has_number(text: str, names: Iterable[str]) -> bool:
-    """Whether there is a digit in the text elsewhere than in one of these names."""
+    """Whether there is a digit in the text elsewhere than in these names. One of digits alone excuses nothing."""
     for name in sorted(names, key=len, reverse=True):
-        if name:
-            text = text.replace(name, "")
+        if any(map(str.isalpha, name)):
+            text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", "", text)
     return any(letter.isnumeric() for letter in text)
 
 
