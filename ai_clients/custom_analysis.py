@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import pydantic
+from django.db import models
 from django.db.models import QuerySet
 from django.utils.translation import gettext
 
@@ -97,7 +98,8 @@ def select(scope: Scope, message_ids: Collection[int], content_ids: Collection[u
         raise SelectionError(gettext("Choose at least one message or content piece."))
     if len(asked) > MOST_TEXTS:
         raise SelectionError(gettext("Choose at most %(number)s texts.") % {"number": MOST_TEXTS})
-    visible_messages = _visible(Message.objects.filter(pk__in=message_ids), scope)
+    possible = [message_id for message_id in message_ids if 0 < message_id <= models.BigIntegerField.MAX_BIGINT]
+    visible_messages = _visible(Message.objects.filter(pk__in=possible), scope)
     messages = list(visible_messages.select_related("participant").order_by("sent_at", "pk"))
     pieces = list(_visible(ContentPiece.objects.filter(pk__in=content_ids), scope).order_by("created_at", "pk"))
     if missing := asked - {text.pk for text in (*messages, *pieces)}:

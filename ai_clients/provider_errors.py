@@ -48,9 +48,11 @@ def _message(status: int | None, retryable: bool) -> str:
 
 
 def _retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """`Retry-After` in seconds; of a date, which it may be instead, we make nothing."""
+    """`retry-after-ms`, or `retry-after` in seconds; of a date, which that may be instead, we make nothing."""
     try:
-        seconds = float(headers["retry-after"])
+        seconds = (
+            float(headers["retry-after-ms"]) / 1000 if "retry-after-ms" in headers else float(headers["retry-after"])
+        )
     except (KeyError, ValueError):
         return None
     return seconds if math.isfinite(seconds) and seconds >= 0 else None

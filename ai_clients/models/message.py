@@ -53,8 +53,8 @@ class Message(models.Model):
         super().clean()
         wrong = {
             name: ValidationError(_("This one belongs to another organisation."))
-            for name, other in (("participant", self.participant), ("answers", self.answers))
-            if other is not None and other.org_id != self.org_id
+            for name in ("participant", "answers")
+            if getattr(self, f"{name}_id") is not None and getattr(self, name).org_id != self.org_id
         }
         if wrong:
             raise ValidationError(wrong)
