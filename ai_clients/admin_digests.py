@@ -43,7 +43,7 @@ class DigestDeliveryAdmin(ToLookAt, DigestDeliveryBase):
     """The log of what was sent, and a preview of last week's digest of any organisation."""
 
     list_display = ("week", "org", "state", "sent_at", "delivered_number", "error")
-    list_filter = ("week", "org")
+    list_filter = ("week", ("org", admin.RelatedOnlyFieldListFilter))
     list_select_related = ("org",)
     actions_list = ("preview",)
     fields = ("org", "week", "state", "claimed_at", "sent_at", "delivered_number", "summary_text", "error")

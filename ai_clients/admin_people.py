@@ -55,7 +55,7 @@ class ParticipantAdmin(OwnOrganizations, ParticipantBase):
     """The profile is the model's work: it is shown, and made by the button, not typed in."""
 
     list_display = ("name", "org", "role", "activity", "tone", "interests_text", "messages_count", "analysed_at")
-    list_filter = ("role", "activity", "tone", "org")
+    list_filter = ("role", "activity", "tone", ("org", admin.RelatedOnlyFieldListFilter))
     list_select_related = ("org",)
     search_fields = ("name", "external_id")
     search_help_text = _("Part of a name or of an external id")
@@ -137,7 +137,7 @@ class MessageAdmin(OwnOrganizations, MessageBase):
     """Messages, with an action that asks the model a question about some of them."""
 
     list_display = ("sent_at", "participant", "chat_id", "__str__", "org")
-    list_filter = ("org", "chat_id")
+    list_filter = (("org", admin.RelatedOnlyFieldListFilter), "chat_id")
     list_select_related = ("org", "participant")
     search_fields = ("text", "participant__name")
     search_help_text = _("Part of a text or of a name")

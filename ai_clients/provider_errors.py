@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
 from django.utils.translation import gettext
 
@@ -14,7 +17,9 @@ RETRYABLE = (408, 409, 429)
 
 @dataclass(frozen=True)
 class ProviderProblem:
-    """message: for people. retryable: whether the same may succeed later; retry_after_s: in how many seconds."""
+    """message: for people. status: the provider's, None if it did not answer. retryable: whether the same may succeed
+    later; retry_after_s: in how many seconds, if the provider said so.
+    """
 
     message: str
     status: int | None
@@ -30,11 +35,12 @@ def provider_problem(error: BaseException) -> ProviderProblem | None:
 
     if isinstance(error, openai.APIStatusError | anthropic.APIStatusError):
         retryable = error.status_code in RETRYABLE or error.status_code >= 500
-        wait = _retry_after_s(error.response.headers) if retryable else None
+        wait = retry_after_s(error.response.headers, datetime.now(UTC)) if retryable else None
         return ProviderProblem(_message(error.status_code, retryable), error.status_code, retryable, wait)
-    if isinstance(error, openai.APIConnectionError | anthropic.APIConnectionError):
+    if isinstance(error, openai.APIError | anthropic.APIError):
         return ProviderProblem(_message(None, retryable=True), None, retryable=True)
     if isinstance(error, openai.OpenAIError | anthropic.AnthropicError):
+        # Not even asked: there was no key to ask with.
         return ProviderProblem(_message(None, retryable=False), None, retryable=False)
     return None
 
@@ -47,12 +53,16 @@ def _message(status: int | None, retryable: bool) -> str:
     return gettext("The provider does not take our requests. Its key, the model or the account need attention.")
 
 
-def _retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """`retry-after-ms`, or `retry-after` in seconds; of a date, which that may be instead, we make nothing."""
-    try:
-        seconds = (
-            float(headers["retry-after-ms"]) / 1000 if "retry-after-ms" in headers else float(headers["retry-after"])
-        )
-    except (KeyError, ValueError):
-        return None
-    return seconds if math.isfinite(seconds) and seconds >= 0 else None
+def retry_after_s(headers: Mapping[str, str], now: datetime) -> float | None:
+    """How long the provider asks to wait, in seconds: `retry-after-ms`, or `retry-after` in seconds or as a date."""
+    for name, in_a_second in (("retry-after-ms", 1000), ("retry-after", 1)):
+        with suppress(KeyError, ValueError):
+            return _sensible(float(headers[name]) / in_a_second)
+    # A date without a zone cannot be compared: TypeError.
+    with suppress(KeyError, ValueError, TypeError):
+        return _sensible((parsedate_to_datetime(headers["retry-after"]) - now).total_seconds())
+    return None
+
+
+def _sensible(seconds: float) -> float | None:
+    return max(0.0, round(seconds, 3)) if math.isfinite(seconds) else None

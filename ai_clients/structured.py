@@ -108,19 +108,25 @@ def _ask_openai(model: str, instructions: str, content: str, output: type[Output
 
 
 def _ask_anthropic(model: str, instructions: str, content: str, output: type[Output], max_tokens: int) -> Output:
-    from anthropic import transform_schema
+    import anthropic
 
     from ai_clients import Anthropic
 
     with Anthropic(timeout=TIMEOUT_S) as client:
-        # Not `messages.parse`: it fails on an answer that was cut off before anyone can ask why it ended.
-        message = client.messages.create(
-            model=model,
-            system=instructions,
-            messages=[{"role": "user", "content": content}],
-            output_config={"format": {"type": "json_schema", "schema": transform_schema(output)}},
-            max_tokens=max_tokens,
-        )
+        try:
+            # Not `messages.parse`: it fails on an answer that was cut off before anyone can ask why it ended.
+            message = client.messages.create(
+                model=model,
+                system=instructions,
+                messages=[{"role": "user", "content": content}],
+                output_config={"format": {"type": "json_schema", "schema": anthropic.transform_schema(output)}},
+                max_tokens=max_tokens,
+            )
+        except TypeError as error:
+            # What this SDK raises where it finds no key; OpenAI's has an error of its own for it.
+            if "authentication" not in str(error):
+                raise
+            raise anthropic.AnthropicError("Set ANTHROPIC_API_KEY: there is no key to call Anthropic with.") from error
     if message.stop_reason == "refusal":
         raise Refused((message.stop_details and message.stop_details.explanation) or "")
     if message.stop_reason in ("max_tokens", "model_context_window_exceeded"):

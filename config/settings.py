@@ -145,6 +145,10 @@ USAGE_DRAIN: str = env.str("USAGE_DRAIN", default="thread")
 # Clients without a provider key talk to the simulator on loopback. Never in production: a missing key must be an error.
 AI_SIMULATOR: bool = env.bool("AI_SIMULATOR", default=DEBUG)
 
+# ── Exchange rates ───────────────────────────────────────────────────────────────────────────────────────────────
+# The Bank of Russia, or a mirror of it.
+EXCHANGE_RATES_URL: str = env.str("EXCHANGE_RATES_URL", default="https://www.cbr.ru/scripts")
+
 # ── Participants, digests, analyses ──────────────────────────────────────────────────────────────────────────────
 # Request type → provider:model. `AI_MODELS=weekly_digest=anthropic:claude-opus-5-5,…` changes some of them.
 AI_MODELS: dict[str, str] = {
@@ -163,10 +167,6 @@ PUBLIC_URL: str = env.str("PUBLIC_URL", default="http://127.0.0.1:8000" if DEBUG
 globals().update(env.email_url("EMAIL_URL", default="consolemail://" if DEBUG else "smtp://localhost:25"))
 EMAIL_TIMEOUT = 30
 DEFAULT_FROM_EMAIL: str = env.str("DEFAULT_FROM_EMAIL", default="webmaster@localhost")
-
-# ── Exchange rates ───────────────────────────────────────────────────────────────────────────────────────────────
-# The Bank of Russia, or a mirror of it.
-EXCHANGE_RATES_URL: str = env.str("EXCHANGE_RATES_URL", default="https://www.cbr.ru/scripts")
 
 # ── Security of a production server ──────────────────────────────────────────────────────────────────────────────
 if not DEBUG:

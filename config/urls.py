@@ -6,8 +6,8 @@ from django.urls import include, path, re_path
 from usage_billing.health import healthz
 
 urlpatterns = [
-    re_path(r"^healthz/?$", healthz, name="healthz"),
     path("api/", include("ai_clients.api.people_urls")),
+    re_path(r"^healthz/?$", healthz, name="healthz"),
     path("api/", include("usage_billing.api.urls")),
     path("", include("usage_billing.page_urls")),
     path("superadmin/", admin.site.urls),

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import connection as database
-from django.db import connections
+from django.db import connection, connections
 from pytest_django import Settings
 
-from ai_clients import connection
+from ai_clients.connection import with_simulator
 from usage_billing.recording import drain, recorder
 from usage_billing.recording.outbox import Outbox
 
@@ -57,7 +56,7 @@ def simulated(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> dict[str, 
     headers: dict[str, str] = {}
 
     def with_headers(name: str, options: dict[str, Any]) -> dict[str, Any]:
-        return {**connection.with_simulator(name, options), "default_headers": dict(headers)}
+        return {**with_simulator(name, options), "default_headers": dict(headers)}
 
     monkeypatch.setattr("ai_clients.openai_clients.with_simulator", with_headers)
     monkeypatch.setattr("ai_clients.anthropic_clients.with_simulator", with_headers)
@@ -67,14 +66,14 @@ def simulated(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> dict[str, 
 @pytest.fixture
 def database_url(transactional_db: None) -> str:
     """The test database's address, for other processes."""
-    config = database.settings_dict
-    if database.vendor == "sqlite":
+    config = connection.settings_dict
+    if connection.vendor == "sqlite":
         return f"sqlite:///{config['NAME']}"
     return f"postgres://{config['USER']}:{config['PASSWORD']}@{config['HOST']}:{config['PORT']}/{config['NAME']}"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    if database.vendor != "postgresql":
+    if connection.vendor != "postgresql":
         for item in items:
             if item.get_closest_marker("postgres"):
                 item.add_marker(pytest.mark.skip(reason="needs PostgreSQL"))

@@ -13,16 +13,21 @@ ROOT = Path(__file__).resolve().parent.parent
 # Layer by layer, upper ones may import lower ones. A file belongs to the longest prefix that it starts with.
 LAYERS: list[tuple[str, ...]] = [
     ("config",),
-    ("ai_clients.management", "ai_clients.apps"),
-    ("ai_clients.admin", "ai_clients.api"),
+    ("ai_clients.management", "ai_clients.apps", "ai_clients.admin", "ai_clients.api", "ai_clients.checks"),
     (
-        "ai_clients.custom_analysis",
-        "ai_clients.demo_people",
+        "ai_clients.runs",
+        "ai_clients.input_errors",
         "ai_clients.digest",
-        "ai_clients.enrichment",
-        "ai_clients.participants",
         "ai_clients.role_updates",
+        "ai_clients.demo_people",
     ),
+    ("ai_clients.enrichment", "ai_clients.custom_analysis"),
+    ("ai_clients.participants",),
+    ("ai_clients.model_choice",),
+    ("ai_clients.provider_errors",),
+    ("ai_clients.agents",),
+    ("ai_clients.agent",),
+    ("ai_clients.structured",),
     ("usage_billing.api", "usage_billing.pages", "usage_billing.admin", "usage_billing.management"),
     (
         "usage_billing.middleware",
@@ -30,7 +35,13 @@ LAYERS: list[tuple[str, ...]] = [
         "usage_billing.recording.recorder",
         "usage_billing.repricing",
     ),
-    ("usage_billing.ledger", "usage_billing.reports", "usage_billing.audit", "usage_billing.demo_data"),
+    (
+        "usage_billing.ledger",
+        "usage_billing.reports",
+        "usage_billing.audit",
+        "usage_billing.demo_data",
+        "usage_billing.spending",
+    ),
     ("usage_billing.costing",),
     (
         "usage_billing.attribution",
@@ -41,11 +52,17 @@ LAYERS: list[tuple[str, ...]] = [
     ),
     ("usage_billing.metering",),
     ("usage_billing.access",),
-    ("usage_billing.models",),
+    ("usage_billing.models", "ai_clients.models"),
 ]
 
-
 FEATURES = ("custom_analysis", "demo_people", "digest", "enrichment", "participants", "role_updates")
+"""Of `ai_clients`: what reads the organisations' own rows, and their totals, to call a model about them."""
+
+CALLERS = ("management", "apps", "admin", "api", "runs", *FEATURES)
+"""Of `ai_clients`: what stands above the ledger and the clients alike, as any application would."""
+
+AGENTS = ("agents", "agent", "structured")
+"""Of `ai_clients`: what the agents are made of. Whom a call is charged to is all that they may say."""
 
 
 def modules(package: str) -> Iterator[tuple[str, ast.Module]]:
@@ -83,21 +100,70 @@ def test_usage_billing_never_imports_ai_clients() -> None:
     assert wrong == []
 
 
-def test_ai_clients_imports_nothing_of_the_ledger_but_recording() -> None:
-    # The demo command and the page's hook are callers like any other application, above both.
-    callers = ("ai_clients.management.", "ai_clients.apps", "ai_clients.admin")
-    # The features read what they work on, and what was spent, as anybody does.
-    features = ("ai_clients.api.", *(f"ai_clients.{name}" for name in FEATURES))
-    read = ("access", "reports", "models", "api", "templatetags.amounts")
+def room(module: str) -> str:
+    """The part of its package that a module belongs to."""
+    return module.partition(".")[2].partition(".")[0]
+
+
+def is_of(module: str, rooms: tuple[str, ...]) -> bool:
+    """Whether it is one of these parts, or stands beside one: `admin_runs` beside `admin`."""
+    return any(room(module) == name or room(module).startswith(f"{name}_") for name in rooms)
+
+
+def test_clients_import_nothing_of_the_ledger_but_recording() -> None:
     wrong = [
         (module, name)
         for module, tree in modules("ai_clients")
         for name in imported(tree)
         if name.startswith("usage_billing")
         and not name.startswith("usage_billing.recording")
-        and not module.startswith(callers)
-        and not (module.startswith(features) and name.startswith(tuple(f"usage_billing.{there}" for there in read)))
-        and not (module.startswith(features) and name == "usage_billing")
+        and not is_of(module, (*CALLERS, *AGENTS))
+    ]
+    assert wrong == []
+
+
+def test_clients_know_nothing_of_who_calls_them() -> None:
+    above = (*CALLERS, *AGENTS, "input_errors", "provider_errors", "checks", "models", "model_choice", "wording")
+    wrong = [
+        (module, name)
+        for module, tree in modules("ai_clients")
+        for name in imported(tree)
+        if not is_of(module, above) and name.startswith("ai_clients.") and is_of(name, above)
+    ]
+    assert wrong == []
+
+
+def test_agents_import_nothing_of_the_ledger_but_usage_context() -> None:
+    wrong = [
+        (module, name)
+        for module, tree in modules("ai_clients")
+        for name in imported(tree)
+        if is_of(module, AGENTS)
+        and name.startswith("usage_billing")
+        and name not in ("usage_billing", "usage_billing.usage_context")
+    ]
+    assert wrong == []
+
+
+def test_features_import_nothing_of_the_ledger_but_what_reads_it() -> None:
+    allowed = ("access", "reports", "models", "recording", "templatetags.amounts")
+    wrong = [
+        (module, name)
+        for module, tree in modules("ai_clients")
+        for name in imported(tree)
+        if is_of(module, FEATURES)
+        and name.startswith("usage_billing.")
+        and not name.removeprefix("usage_billing.").startswith(allowed)
+    ]
+    assert wrong == []
+
+
+def test_an_agent_imports_no_other_agent() -> None:
+    wrong = [
+        (module, name)
+        for module, tree in modules("ai_clients")
+        for name in imported(tree)
+        if module.startswith("ai_clients.agents.") and name.startswith("ai_clients.agents")
     ]
     assert wrong == []
 

@@ -1,1 +1,1 @@
-"""The JSON API of the callers."""
+"""The agents over HTTP."""

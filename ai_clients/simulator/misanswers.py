@@ -3,14 +3,14 @@
 import json
 from typing import Any
 
-from ai_clients.simulator.answers import JsonObject
+from ai_clients.simulator.answers import JsonObject, RequestRefused
 from ai_clients.simulator.wire import json_bytes
 
 REFUSAL = "I'm sorry, but I can't help with that."
 
 
 def refused(body: bytes) -> bytes:
-    """A whole answer of any text endpoint, with the provider's refusal in place of its text."""
+    """A whole answer with the provider's refusal in place of its text; for a picture it is an error."""
     answer = json.loads(body)
     match answer.get("object"):
         case "chat.completion":
@@ -22,6 +22,8 @@ def refused(body: bytes) -> bytes:
         case _ if answer.get("type") == "message":
             details = {"type": "refusal", "category": None, "explanation": REFUSAL}
             answer |= {"content": [], "stop_reason": "refusal", "stop_details": details}
+        case _ if "data" in answer:
+            raise RequestRefused("Your request was rejected by the safety system.", code="moderation_blocked")
     return json_bytes(answer)
 
 
@@ -59,6 +61,8 @@ def with_text(body: bytes, text: str) -> bytes:
                     part["text"] = text
         case _ if answer.get("type") == "message":
             answer["content"] = [{"type": "text", "text": text, "citations": None}]
+        case _ if "data" in answer:
+            answer["data"] = [{"b64_json": text}]
     return json_bytes(answer)
 
 

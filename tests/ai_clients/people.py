@@ -15,7 +15,7 @@ from usage_billing.models import Organization
 
 _numbers = itertools.count(1)
 
-PROFILE = {"interests": ["походы", "карты"], "role": "expert", "activity": "high", "tone": "friendly"}
+PROFILE: dict[str, Any] = {"interests": ["походы", "карты"], "role": "expert", "activity": "high", "tone": "friendly"}
 
 
 def participant(org: Organization, name: str = "Олег", **fields: Any) -> Participant:

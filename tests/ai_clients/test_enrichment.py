@@ -9,7 +9,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from ai_clients import enrichment
+from ai_clients import enrichment, participants
 from ai_clients.enrichment import (
     AGAIN_AFTER,
     CLAIM_FOR,
@@ -93,7 +93,7 @@ def test_a_failed_call_leaves_the_old_profile_and_is_recorded(
 
 def test_two_at_once_pay_once(simulated: dict[str, str], recorded: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
     author = people.talkative(factories.organization())
-    call = enrichment.analyze_participant
+    call = participants.analyze_participant
 
     def meanwhile(*args: object, **options: object) -> Profile:
         with pytest.raises(UnderWay):
@@ -119,7 +119,7 @@ def test_no_transaction_is_open_while_the_provider_works(
     transactional_db: None, simulated: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     author = people.talkative(factories.organization())
-    call, seen = enrichment.analyze_participant, []
+    call, seen = participants.analyze_participant, []
 
     def look(*args: object, **options: object) -> Profile:
         seen.append(connection.in_atomic_block)

@@ -26,9 +26,9 @@ def status_error(sdk: Any, status: int, **headers: str) -> Exception:
     [
         (429, {"retry-after": "7"}, True, 7.0),
         (429, {"retry-after-ms": "1500", "retry-after": "7"}, True, 1.5),
-        (503, {"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"}, True, None),
+        (503, {"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"}, True, 0.0),
         (529, {"retry-after": "inf"}, True, None),
-        (500, {"retry-after": "-1"}, True, None),
+        (500, {"retry-after": "-1"}, True, 0.0),
         (408, {}, True, None),
         (401, {"retry-after": "7"}, False, None),
         (400, {}, False, None),

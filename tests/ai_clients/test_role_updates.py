@@ -10,7 +10,7 @@ import pytest
 from django.utils import timezone
 
 from ai_clients import role_updates
-from ai_clients.enrichment import EnrichmentOptions
+from ai_clients.enrichment import EnrichmentOptions, enrich_participant
 from ai_clients.models import Participant
 from ai_clients.role_updates import Key, due_participants, update_roles
 from tests import factories
@@ -64,12 +64,11 @@ def test_one_that_fails_does_not_stop_the_rest_and_is_due_again(
 ) -> None:
     org = factories.organization()
     broken, fine = people.talkative(org, "Первая"), people.talkative(org, "Второй")
-    enrich = role_updates.enrich_participant
 
     def failing(participant_id: int, org_id: int, options: EnrichmentOptions) -> Participant:
         if participant_id == broken.pk:
             raise ZeroDivisionError("a bug")
-        return enrich(participant_id, org_id, options)
+        return enrich_participant(participant_id, org_id, options)
 
     monkeypatch.setattr(role_updates, "enrich_participant", failing)
     summary = update_roles(due_participants(timezone.now()))

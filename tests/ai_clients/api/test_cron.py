@@ -12,7 +12,6 @@ from django.utils import timezone
 from pytest_django import Settings
 from rest_framework.test import APIClient
 
-from ai_clients.api import cron_secret
 from tests import factories
 from tests.ai_clients import people
 from tests.ai_clients.recorded import Recorded
@@ -92,7 +91,7 @@ def test_secret_is_compared_in_constant_time_and_as_bytes(monkeypatch: pytest.Mo
         compared.append((given, right))
         return really(given, right)
 
-    monkeypatch.setattr(cron_secret.hmac, "compare_digest", compare)
+    monkeypatch.setattr("ai_clients.api.cron_secret.hmac.compare_digest", compare)
     call(ROLES, "Bearer wrong")
     call(ROLES, None)
     right = f"Bearer {secret}".encode()

@@ -16,6 +16,8 @@ from django.utils import timezone
 
 from ai_clients.digest import delivery
 from ai_clients.digest.delivery import CLAIM_FOR, DeliveryFailed, Outcome, claim, send_digest
+from ai_clients.digest.email import message_to
+from ai_clients.digest.summary import write_summary
 from ai_clients.digest.week import last_full_week
 from ai_clients.models import DigestDelivery
 from tests import factories
@@ -216,7 +218,6 @@ def test_no_transaction_is_open_while_the_provider_or_the_mail_server_works(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     seen = []
-    summary, message = delivery.write_summary, delivery.message_to
 
     def watched(function: Any) -> Any:
         def call(*args: Any) -> Any:
@@ -225,8 +226,8 @@ def test_no_transaction_is_open_while_the_provider_or_the_mail_server_works(
 
         return call
 
-    monkeypatch.setattr(delivery, "write_summary", watched(summary))
-    monkeypatch.setattr(delivery, "message_to", watched(message))
+    monkeypatch.setattr(delivery, "write_summary", watched(write_summary))
+    monkeypatch.setattr(delivery, "message_to", watched(message_to))
     send_digest(org.pk, MONDAY)
     assert seen == [False, False, False]
     assert len(django_mail.outbox) == 2

@@ -31,7 +31,13 @@ def test_due_are_open_organisations_whose_last_week_has_not_gone_out(org: Organi
 
 
 def test_one_that_fails_does_not_stop_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
-    outcomes = {1: Outcome.SENT, 2: ZeroDivisionError("a bug"), 3: Outcome.SENT, 4: Outcome.QUIET, 5: Outcome.NOBODY}
+    outcomes: dict[int, Outcome | Exception] = {
+        1: Outcome.SENT,
+        2: ZeroDivisionError("a bug"),
+        3: Outcome.SENT,
+        4: Outcome.QUIET,
+        5: Outcome.NOBODY,
+    }
 
     def send(org_id: int, now: object) -> Outcome:
         outcome = outcomes[org_id]
