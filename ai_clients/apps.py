@@ -1,6 +1,7 @@
 """The Django application of the callers."""
 
 from django.apps import AppConfig
+from django.core.checks import register
 from django.utils.translation import gettext_lazy as _
 
 
@@ -9,10 +10,11 @@ class AiClientsConfig(AppConfig):
     verbose_name = _("AI clients")
 
     def ready(self) -> None:
-        from ai_clients import demo_people
+        from ai_clients import demo_people, model_choice
         from ai_clients.connection import destinations
         from usage_billing import admin_navigation, demo_data, pages
 
+        register(model_choice.check_choices)
         pages.destination_sources.append(destinations)
         demo_data.further.append(demo_people.create)
         for title, icon, model in (

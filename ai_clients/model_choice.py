@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import get_args
+from typing import Any, get_args
 
 from django.conf import settings
+from django.core.checks import CheckMessage, Error
 from django.core.exceptions import ImproperlyConfigured
 
 from ai_clients.structured import Provider
@@ -27,3 +28,14 @@ def model_for(request_type: str) -> Choice:
         if name == provider and model:
             return Choice(provider, model)
     raise ImproperlyConfigured(f"{request_type} asks for the model {chosen!r}. Write {FORM}.")
+
+
+def check_choices(**_options: Any) -> list[CheckMessage]:
+    """The settings of all of them, when Django looks over itself and not when the money is to be spent."""
+    wrong: list[CheckMessage] = []
+    for request_type in settings.AI_MODELS:
+        try:
+            model_for(request_type)
+        except ImproperlyConfigured as error:
+            wrong.append(Error(f"AI_MODELS: {error}", id="ai_clients.E002"))
+    return wrong

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.request import Request
@@ -44,6 +45,7 @@ class AnalysisSerializer(serializers.Serializer[custom_analysis.Analysis]):
 class CustomAnalysisView(APIView):
     """Asks the model a question over texts of one's organisation."""
 
+    @extend_schema(operation_id="custom_analysis", request=QuestionSerializer, responses=AnalysisSerializer)
     def post(self, request: Request) -> Response:
         asked = QuestionSerializer(data=request.data)
         asked.is_valid(raise_exception=True)

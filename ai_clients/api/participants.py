@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db.models import QuerySet
 from django.utils.translation import gettext
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
@@ -39,6 +40,12 @@ class ParticipantSerializer(serializers.ModelSerializer[Participant]):
 class EnrichParticipantView(APIView):
     """Analyses the participant's messages; answers with the new profile. For owners and members of the organisation."""
 
+    @extend_schema(
+        operation_id="participants_enrich",
+        parameters=[OpenApiParameter("participant_id", int, OpenApiParameter.PATH)],
+        request=EnrichmentOptionsSerializer,
+        responses=ParticipantSerializer,
+    )
     def post(self, request: Request, participant_id: str) -> Response:
         options = EnrichmentOptionsSerializer(data=request.data or {})
         options.is_valid(raise_exception=True)

@@ -4,7 +4,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from pytest_django import Settings
 
-from ai_clients.model_choice import Choice, model_for
+from ai_clients.model_choice import Choice, check_choices, model_for
 
 
 def test_each_of_ours_has_a_choice() -> None:
@@ -27,3 +27,10 @@ def test_a_choice_that_is_none_says_what_to_write(settings: Settings, chosen: st
     settings.AI_MODELS = {"weekly_digest": chosen}
     with pytest.raises(ImproperlyConfigured, match=r"weekly_digest asks for .* Write provider:model"):
         model_for("weekly_digest")
+
+
+def test_wrong_choices_are_told_when_django_looks_over_itself(settings: Settings) -> None:
+    assert check_choices() == []
+    settings.AI_MODELS = {"weekly_digest": "gpt", "custom_analysis": "openai:gpt-6-luna"}
+    (error,) = check_choices()
+    assert error.msg.startswith("AI_MODELS: weekly_digest asks for the model 'gpt'.")

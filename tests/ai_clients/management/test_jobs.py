@@ -88,10 +88,10 @@ def test_a_killed_role_update_is_gone_on_with(environment: dict[str, str], recor
 
 def test_a_role_update_with_failures_names_them_and_exits_with_one(environment: dict[str, str]) -> None:
     author = people.talkative(factories.organization())
-    broken = environment | {"AI_MODELS": "participant_enrichment=nobody:model"}
+    broken = environment | {"OPENAI_API_KEY": "sk-x", "OPENAI_BASE_URL": "http://127.0.0.1:1/v1"}
     code, _, errors = run("update_participant_roles", broken)
     assert code == 1
-    assert f"Participant {author.pk} of organisation {author.org_id}: ImproperlyConfigured: " in errors
+    assert f"Participant {author.pk} of organisation {author.org_id}: APIConnectionError: " in errors
     assert "Analysed 0 participants of 1 organisations; 0 skipped, 1 failed. Run it again" in errors
 
 
