@@ -11,12 +11,11 @@ from typing import Any
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
-from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from ai_clients.api.cron_secret import CronSecret
+from ai_clients.api.cron_secret import CronSecret, IsCron
 from ai_clients.digest.job import due_organizations, send_digests
 from ai_clients.role_updates import due_participants, update_roles
 
@@ -55,7 +54,7 @@ class DigestsSerializer(serializers.Serializer[dict[str, Any]]):
 
 class CronView(APIView):
     authentication_classes = (CronSecret,)
-    permission_classes = (AllowAny,)  # whoever gets past the authentication
+    permission_classes = (IsCron,)
 
 
 class UpdateParticipantRolesView(CronView):

@@ -10,7 +10,17 @@ from django.utils.translation import gettext_lazy as _
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
 from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
+
+CRON = "cron"
+
+
+class IsCron(BasePermission):
+    """For whoever came in by `CronSecret`."""
+
+    def has_permission(self, request: Request, view: object) -> bool:
+        return bool(request.auth == CRON)
 
 
 class CronSecretScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
@@ -35,7 +45,7 @@ class CronSecret(BaseAuthentication):
         is_right = hmac.compare_digest(given, b"Bearer " + secret)
         if not (secret and is_right):
             raise AuthenticationFailed(_("This address wants the header “Authorization: Bearer” with the CRON_SECRET."))
-        return AnonymousUser(), "cron"
+        return AnonymousUser(), CRON
 
     def authenticate_header(self, request: Request) -> str:
         return "Bearer"
