@@ -22,7 +22,7 @@ class Migration(migrations.Migration):
                         help_text="Who it is where the chats are.", max_length=100, verbose_name="external id"
                     ),
                 ),
-                ("name", models.CharField(max_length=200, verbose_name="name")),
+                ("name", models.CharField(max_length=200, verbose_name="person’s name")),
                 ("created_at", models.DateTimeField(auto_now_add=True, verbose_name="created at")),
                 (
                     "role",

@@ -41,7 +41,7 @@ class Participant(models.Model):
         verbose_name=_("organisation"),
     )
     external_id = models.CharField(_("external id"), max_length=100, help_text=_("Who it is where the chats are."))
-    name = models.CharField(_("name"), max_length=200)
+    name = models.CharField(_("person’s name"), max_length=200)
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
 
     role = models.CharField(_("role in the community"), max_length=10, choices=Role.choices, blank=True, default="")
