@@ -15,7 +15,7 @@ from django.urls import reverse
 
 from tests.usage_billing.page_text import read
 from tests.usage_billing.rows import NOON, enter, row
-from usage_billing import pages
+from usage_billing import admin_navigation, pages
 from usage_billing.models import Membership, Organization
 from usage_billing.recording.outbox import Backlog
 from usage_billing.recording.recorder import Health
@@ -228,6 +228,7 @@ def test_sidebar_is_the_superadmins_and_names_the_page_active(
         ("Re-costings", False),
         ("Users", False),
         ("User groups", False),
+        *((str(entry.title), False) for entry in admin_navigation.further),
     ]
     assert "nav-sidebar" not in owner_of(acme).get(OWN).content.decode()
 
