@@ -11,6 +11,8 @@ from django.urls import path
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 
+from ai_clients import admin_digests, admin_people  # noqa: F401 - they register their models
+from ai_clients.admin_questions import ask_about
 from ai_clients.admin_runs import run_view
 from ai_clients.models import ContentPiece
 from usage_billing.access import scope_of
@@ -32,6 +34,7 @@ class ContentPieceAdmin(ContentPieceBase):
     search_fields = ("title",)
     search_help_text = _("Part of a title")
     autocomplete_fields = ("org",)
+    actions = (ask_about,)
     date_hierarchy = "created_at"
     readonly_fields = ("id", "created_at", "updated_at")
     fieldsets = (

@@ -10,12 +10,20 @@ class AiClientsConfig(AppConfig):
     verbose_name = _("AI clients")
 
     def ready(self) -> None:
-        from ai_clients import checks
+        from ai_clients import checks, demo_people, model_choice
         from ai_clients.connection import destinations
-        from usage_billing import admin_navigation, pages
+        from usage_billing import admin_navigation, demo_data, pages
 
+        register(model_choice.check_choices)
         pages.destination_sources.append(destinations)
-        admin_navigation.further.append(
-            admin_navigation.Entry(_("Content"), "article", "ai_clients_contentpiece", "ai_clients.view_contentpiece")
-        )
         register(checks.agent_models)
+        demo_data.further.append(demo_people.create)
+        for title, icon, model in (
+            (_("Content"), "article", "contentpiece"),
+            (_("Participants"), "groups_2", "participant"),
+            (_("Messages"), "forum", "message"),
+            (_("Weekly digests"), "mail", "digestdelivery"),
+        ):
+            admin_navigation.further.append(
+                admin_navigation.Entry(title, icon, f"ai_clients_{model}", f"ai_clients.view_{model}")
+            )

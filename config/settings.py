@@ -239,6 +239,25 @@ AI_AGENT_MODELS: dict[str, str] = env.dict("AI_AGENT_MODELS", default={})
 # The Bank of Russia, or a mirror of it.
 EXCHANGE_RATES_URL: str = env.str("EXCHANGE_RATES_URL", default="https://www.cbr.ru/scripts")
 
+# ── Participants, digests, analyses ──────────────────────────────────────────────────────────────────────────────
+# Request type → provider:model. `AI_MODELS=weekly_digest=anthropic:claude-opus-5-5,…` changes some of them.
+AI_MODELS: dict[str, str] = {
+    "participant_enrichment": "openai:gpt-6-luna",
+    "weekly_digest": "anthropic:claude-sonnet-5-5",
+    "custom_analysis": "openai:gpt-6.1-sol",
+    **env.dict("AI_MODELS", default={}),
+}
+# What cron has to show at /api/cron/…; without one these addresses refuse.
+CRON_SECRET: str = env.str("CRON_SECRET", default="")
+# Where people reach the pages, for links in e-mails; without one there are no links.
+PUBLIC_URL: str = env.str("PUBLIC_URL", default="http://127.0.0.1:8000" if DEBUG else "").rstrip("/")
+
+# ── E-mail ───────────────────────────────────────────────────────────────────────────────────────────────────────
+# EMAIL_BACKEND, EMAIL_HOST and so on, out of one address: smtp+tls://user:password@host:587, consolemail://.
+globals().update(env.email_url("EMAIL_URL", default="consolemail://" if DEBUG else "smtp://localhost:25"))
+EMAIL_TIMEOUT = 30
+DEFAULT_FROM_EMAIL: str = env.str("DEFAULT_FROM_EMAIL", default="webmaster@localhost")
+
 # ── Security of a production server ──────────────────────────────────────────────────────────────────────────────
 if not DEBUG:
     SECURE_SSL_REDIRECT: bool = env.bool("SECURE_SSL_REDIRECT", default=True)

@@ -6,6 +6,7 @@ from django.urls import include, path, re_path
 from usage_billing.health import healthz
 
 urlpatterns = [
+    path("api/", include("ai_clients.api.people_urls")),
     re_path(r"^healthz/?$", healthz, name="healthz"),
     path("api/", include("ai_clients.api.urls")),
     path("api/", include("usage_billing.api.urls")),

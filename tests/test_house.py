@@ -14,7 +14,16 @@ ROOT = Path(__file__).resolve().parent.parent
 LAYERS: list[tuple[str, ...]] = [
     ("config",),
     ("ai_clients.management", "ai_clients.apps", "ai_clients.admin", "ai_clients.api", "ai_clients.checks"),
-    ("ai_clients.runs", "ai_clients.input_errors"),
+    (
+        "ai_clients.runs",
+        "ai_clients.input_errors",
+        "ai_clients.digest",
+        "ai_clients.role_updates",
+        "ai_clients.demo_people",
+    ),
+    ("ai_clients.enrichment", "ai_clients.custom_analysis"),
+    ("ai_clients.participants",),
+    ("ai_clients.model_choice",),
     ("ai_clients.provider_errors",),
     ("ai_clients.agents",),
     ("ai_clients.agent",),
@@ -50,7 +59,10 @@ LAYERS: list[tuple[str, ...]] = [
     ("usage_billing.database.roles", "usage_billing.models", "ai_clients.models"),
 ]
 
-CALLERS = ("management", "apps", "admin", "api", "runs")
+FEATURES = ("custom_analysis", "demo_people", "digest", "enrichment", "participants", "role_updates")
+"""Of `ai_clients`: what reads the organisations' own rows, and their totals, to call a model about them."""
+
+CALLERS = ("management", "apps", "admin", "api", "runs", *FEATURES)
 """Of `ai_clients`: what stands above the ledger and the clients alike, as any application would."""
 
 AGENTS = ("agents", "agent", "structured")
@@ -115,7 +127,7 @@ def test_clients_import_nothing_of_the_ledger_but_recording() -> None:
 
 
 def test_clients_know_nothing_of_who_calls_them() -> None:
-    above = (*CALLERS, *AGENTS, "input_errors", "provider_errors", "checks", "models")
+    above = (*CALLERS, *AGENTS, "input_errors", "provider_errors", "checks", "models", "model_choice", "wording")
     wrong = [
         (module, name)
         for module, tree in modules("ai_clients")
@@ -133,6 +145,19 @@ def test_agents_import_nothing_of_the_ledger_but_usage_context() -> None:
         if is_of(module, AGENTS)
         and name.startswith("usage_billing")
         and name not in ("usage_billing", "usage_billing.usage_context")
+    ]
+    assert wrong == []
+
+
+def test_features_import_nothing_of_the_ledger_but_what_reads_it() -> None:
+    allowed = ("access", "reports", "models", "recording", "templatetags.amounts")
+    wrong = [
+        (module, name)
+        for module, tree in modules("ai_clients")
+        for name in imported(tree)
+        if is_of(module, FEATURES)
+        and name.startswith("usage_billing.")
+        and not name.removeprefix("usage_billing.").startswith(allowed)
     ]
     assert wrong == []
 

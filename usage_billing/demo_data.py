@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -21,6 +21,9 @@ from django.contrib.auth.hashers import make_password
 from usage_billing.models import ExchangeRate, Membership, Organization
 from usage_billing.recording import Attribution, Event
 from usage_billing.recording.event import Flavour, Status
+
+further: list[Callable[[datetime], str]] = []
+"""What other apps add to the demo organisations; called with the moment of now, each says what it made."""
 
 DAYS = 92
 PASSWORD = "demo-password"  # noqa: S105 - printed, and made only where DEBUG is on
@@ -93,7 +96,8 @@ def create_people() -> None:
             slug=organization.slug, defaults={"name": organization.name, "timezone": organization.timezone}
         )
         for name in organization.people:
-            user, _ = _users().get_or_create(username=name, defaults={"password": password})
+            address = f"{name}@{organization.slug}.example"
+            user, _ = _users().get_or_create(username=name, defaults={"password": password, "email": address})
             role = Membership.Role.OWNER if name == organization.people[0] else Membership.Role.MEMBER
             Membership.objects.get_or_create(org=org, user=user, defaults={"role": role})
     _users().get_or_create(username=SUPERADMIN, defaults={"password": password, "is_staff": True, "is_superuser": True})

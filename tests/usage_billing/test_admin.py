@@ -202,7 +202,7 @@ def test_unattributed_cannot_be_deleted_nor_renamed_away(superadmin: Client) -> 
     assert superadmin.post(reverse(f"{ORGANIZATIONS}_delete", args=[reserved.pk]), {"post": "yes"}).status_code == 403
     delete_selected = {"action": "delete_selected", "_selected_action": [reserved.pk], "post": "yes"}
     superadmin.post(reverse(f"{ORGANIZATIONS}_changelist"), delete_selected)
-    change = {"name": "Nobody's", "slug": "other", "timezone": "Europe/Moscow", **NO_MEMBERS}
+    change = {"name": "Nobody's", "slug": "other", "timezone": "Europe/Moscow", "language": "ru", **NO_MEMBERS}
     superadmin.post(reverse(f"{ORGANIZATIONS}_change", args=[reserved.pk]), change)
     reserved.refresh_from_db()
     assert (reserved.name, reserved.slug) == ("Nobody's", UNATTRIBUTED)
@@ -219,6 +219,7 @@ def test_organisation_is_made_with_its_members(superadmin: Client) -> None:
             "name": "Globex",
             "slug": "globex",
             "timezone": "Asia/Kolkata",
+            "language": "en",
             "memberships-TOTAL_FORMS": 1,
             "memberships-INITIAL_FORMS": 0,
             "memberships-0-user": olga.pk,
@@ -230,7 +231,7 @@ def test_organisation_is_made_with_its_members(superadmin: Client) -> None:
 
 
 def test_unknown_zone_is_refused(superadmin: Client) -> None:
-    change = {"name": "Globex", "slug": "globex", "timezone": "Mars/Olympus", **NO_MEMBERS}
+    change = {"name": "Globex", "slug": "globex", "timezone": "Mars/Olympus", "language": "ru", **NO_MEMBERS}
     response = superadmin.post(reverse(f"{ORGANIZATIONS}_add"), change)
     assert response.context["adminform"].form.errors == {
         "timezone": ["“Mars/Olympus” is no time zone. Write one such as Europe/Moscow."]
@@ -241,7 +242,7 @@ def test_zone_stays_once_it_has_dated_a_call(superadmin: Client, acme: Organizat
     address = reverse(f"{ORGANIZATIONS}_change", args=[acme.pk])
 
     def zone_after(zone: str) -> str:
-        superadmin.post(address, {"name": "Acme", "slug": "acme", "timezone": zone, **NO_MEMBERS})
+        superadmin.post(address, {"name": "Acme", "slug": "acme", "timezone": zone, "language": "ru", **NO_MEMBERS})
         acme.refresh_from_db()
         return acme.timezone
 

@@ -1,6 +1,7 @@
 """Whose account a call is charged to, and who belongs to it."""
 
 import zoneinfo
+from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -15,6 +16,14 @@ def default_timezone() -> str:
     return settings.TIME_ZONE
 
 
+def default_language() -> str:
+    return settings.LANGUAGE_CODE
+
+
+def languages() -> list[tuple[str, Any]]:
+    return list(settings.LANGUAGES)
+
+
 def validate_timezone(name: str) -> None:
     if name not in zoneinfo.available_timezones():
         raise ValidationError(_("“%(name)s” is no time zone. Write one such as Europe/Moscow."), params={"name": name})
@@ -26,6 +35,13 @@ class Organization(models.Model):
     name = models.CharField(_("name"), max_length=200)
     slug = models.SlugField(_("slug"), max_length=100, unique=True)
     timezone = models.CharField(_("time zone"), max_length=64, default=default_timezone, validators=[validate_timezone])
+    language = models.CharField(
+        _("language"),
+        max_length=10,
+        default=default_language,
+        choices=languages,
+        help_text=_("Of the e-mails that its owners get."),
+    )
     closed_at = models.DateTimeField(
         _("closed at"), null=True, blank=True, help_text=_("An organisation with records is closed, not deleted.")
     )

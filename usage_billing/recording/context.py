@@ -68,7 +68,8 @@ def usage_context(
     """Charge the AI calls made inside to this organisation, user, agent and so on.
 
     Objects or their ids. Contexts nest: an inner value wins, what it leaves out is inherited, `metadata` is merged key
-    by key. A task started inside inherits it, and so does a thread started with a copy of the context.
+    by key; a function in it is called when a call is over, and its result recorded. A task started inside inherits it,
+    and so does a thread started with a copy of the context.
     """
     given = {
         "org_id": _id(org),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any, Literal
 
 import msgspec
@@ -76,12 +77,22 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     attribution: Attribution = NOBODY
 
 
-_encoder = msgspec.json.Encoder(enc_hook=str)
+def _plain(value: Any) -> Any:
+    """What JSON cannot hold, as its text; of a function its result: what is known only when the call is over."""
+    if not inspect.isroutine(value):
+        return str(value)
+    try:
+        return value()
+    except Exception as error:  # noqa: BLE001 - promise 1: a bug in metadata must not cost the record
+        return f"{type(error).__name__}: {error}"
+
+
+_encoder = msgspec.json.Encoder(enc_hook=_plain)
 _decoder = msgspec.json.Decoder(Event)
 
 
 def encode(event: Event) -> bytes:
-    """The event as JSON. Metadata that JSON cannot hold is written as its text."""
+    """The event as JSON. Metadata that JSON cannot hold is written as its text, a function as what it returns now."""
     return _encoder.encode(event)
 
 

@@ -11,7 +11,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connection
 
-from ai_clients.models import ContentPiece
+from ai_clients.models import ContentPiece, DigestDelivery, Message, Participant
 from tests import factories
 from tests.factories import event
 from usage_billing import ledger
@@ -51,6 +51,9 @@ class World:
             started_at=factories.NOON,
         )  # fmt: skip
         ContentPiece.objects.create(org=org, title="A post", text="Words.")
+        person = Participant.objects.create(org=org, external_id="1", name="Somebody")
+        Message.objects.create(org=org, participant=person, chat_id="1", text="Words.", sent_at=factories.NOON)
+        DigestDelivery.objects.create(org=org, week=factories.TODAY)
 
 
 @pytest.fixture

@@ -32,3 +32,21 @@ def test_metadata_that_json_cannot_hold_is_written_as_text() -> None:
 def test_what_is_no_event_is_refused(body: bytes) -> None:
     with pytest.raises(msgspec.DecodeError):
         decode(body)
+
+
+class Broken:
+    def seconds(self) -> int:
+        raise ZeroDivisionError("a bug")
+
+
+def test_functions_in_the_metadata_are_called_when_the_event_is_written() -> None:
+    began = [0]
+    given = {"ms": lambda: began[0] + 7, "class": Broken, "broken": Broken().seconds, "length": [1].__len__}
+    call = event(attribution={"metadata": given})
+    began[0] = 100
+    assert decode(encode(call)).attribution.metadata == {
+        "ms": 107,
+        "class": str(Broken),
+        "broken": "ZeroDivisionError: a bug",
+        "length": 1,
+    }

@@ -26,6 +26,8 @@ class Command(BaseCommand):
             slugs = [organization.slug for organization in demo_data.ORGANIZATIONS]
             if not UsageRecord.objects.filter(org__slug__in=slugs).exists():
                 self._add_calls(now)
+            for said in filter(None, (add(now) for add in demo_data.further)):
+                self.stdout.write(said)
         self.stdout.write(f"\nLog-ins (password of each: {demo_data.PASSWORD}):")
         self.stdout.write(f"  {demo_data.SUPERADMIN:10} superadmin      /superadmin/ai-costs")
         for organization in demo_data.ORGANIZATIONS:

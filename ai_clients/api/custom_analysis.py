@@ -1,0 +1,62 @@
+"""`POST /api/custom-analysis`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.exceptions import NotFound, ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from ai_clients import custom_analysis
+from ai_clients.api.answers import answered
+from ai_clients.custom_analysis import LONGEST_QUESTION, MOST_TEXTS, NoSuchText, SelectionError
+from ai_clients.models import ContentPiece, Message
+from usage_billing.access import scoped
+
+
+class QuestionSerializer(serializers.Serializer[dict[str, Any]]):
+    """A question over messages, content pieces or both, all of one organisation, which is charged."""
+
+    question = serializers.CharField(max_length=LONGEST_QUESTION)
+    message_ids = serializers.ListField(child=serializers.IntegerField(), max_length=MOST_TEXTS, default=list)
+    content_ids = serializers.ListField(child=serializers.UUIDField(), max_length=MOST_TEXTS, default=list)
+
+
+class EvidenceSerializer(serializers.Serializer[Message | ContentPiece]):
+    """A text that the answer rests on: `message` with a number for its id, or `content` with a UUID."""
+
+    type = serializers.SerializerMethodField()
+    id = serializers.CharField(source="pk")
+
+    def get_type(self, text: Message | ContentPiece) -> str:
+        return "message" if isinstance(text, Message) else "content"
+
+
+class AnalysisSerializer(serializers.Serializer[custom_analysis.Analysis]):
+    answer = serializers.CharField()
+    is_answered = serializers.BooleanField(help_text="Whether the texts hold an answer.")
+    evidence = EvidenceSerializer(many=True)
+
+
+class CustomAnalysisView(APIView):
+    """Asks the model a question over texts of one's organisation."""
+
+    @extend_schema(operation_id="custom_analysis", request=QuestionSerializer, responses=AnalysisSerializer)
+    def post(self, request: Request) -> Response:
+        asked = QuestionSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        given = asked.validated_data
+        try:
+            with scoped(request.user) as scope:
+                selection = custom_analysis.select(scope, given["message_ids"], given["content_ids"])
+        except NoSuchText as error:
+            raise NotFound(str(error)) from error
+        except SelectionError as error:
+            raise ValidationError({"message_ids": [str(error)]}) from error
+        with answered():
+            analysis = custom_analysis.analyze(given["question"], selection, user_id=request.user.pk)
+        return Response(AnalysisSerializer(analysis).data)
