@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -24,7 +24,6 @@ from ai_clients.models import ContentPiece
 from tests import factories
 from usage_billing import access, reports
 from usage_billing.models import ExchangeRate, Organization, UsageRecord
-from usage_billing.recording.outbox import Outbox
 
 Ask = Callable[..., httpx2.Response]
 
@@ -56,19 +55,11 @@ def org(transactional_db: None) -> Organization:
 
 
 @pytest.fixture
-def server(transactional_db: None, outbox: Outbox) -> Iterator[str]:
-    """The address of a server of this test's own: pytest-django's one starts before the settings are those of tests."""
-    running = LiveServer("127.0.0.1")
-    yield running.url
-    running.stop()
-
-
-@pytest.fixture
-def ask(server: str, simulated: dict[str, str]) -> Ask:
+def ask(live_server: LiveServer, simulated: dict[str, str]) -> Ask:
     """Ask the running server as this person, logged in for a token."""
 
     def ask(person: User | None, path: str, body: Any = None, **headers: str) -> httpx2.Response:
-        with httpx2.Client(base_url=server, timeout=30) as client:
+        with httpx2.Client(base_url=live_server.url, timeout=30) as client:
             if person is not None:
                 credentials = {"username": person.username, "password": "secret"}
                 token = client.post("/api/token", json=credentials).json()["data"]["access"]

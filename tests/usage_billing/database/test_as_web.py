@@ -67,8 +67,13 @@ def test_the_pages_and_the_admin_work(as_web: World) -> None:
 def test_a_superadmin_founds_an_organisation(as_web: World) -> None:
     browser = Client()
     browser.force_login(as_web.admin)
-    form = {"name": "New", "slug": "new", "timezone": "Europe/Moscow", "memberships-TOTAL_FORMS": 1}
-    form |= {"memberships-INITIAL_FORMS": 0, "memberships-0-user": as_web.owner.pk, "memberships-0-role": "owner"}
+    form: dict[str, Any] = {"name": "New", "slug": "new", "timezone": "Europe/Moscow", "language": "ru"}
+    form |= {
+        "memberships-TOTAL_FORMS": 1,
+        "memberships-INITIAL_FORMS": 0,
+        "memberships-0-user": as_web.owner.pk,
+        "memberships-0-role": "owner",
+    }
     answer = browser.post("/superadmin/usage_billing/organization/add/", form)
     assert answer.status_code == 302, answer.content.decode()
     with within(EVERYTHING):
@@ -180,8 +185,8 @@ def many_calls(world: World) -> None:
     with connection.cursor() as cursor:
         columns = [name for name in ledger.COLUMNS if name not in ("org_id", "request_id", "created_at")]
         cursor.execute(
-            "INSERT INTO organization (name, slug, timezone, created_at)"
-            " SELECT 'o' || n, 'o' || n, 'UTC', now() FROM generate_series(1, 60) n"
+            "INSERT INTO organization (name, slug, timezone, language, created_at)"
+            " SELECT 'o' || n, 'o' || n, 'UTC', 'ru', now() FROM generate_series(1, 60) n"
         )
         cursor.execute(
             f"INSERT INTO token_usage (org_id, request_id, created_at, {', '.join(columns)})"

@@ -1,0 +1,18 @@
+"""What the tests of the whole way share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from pytest_django.live_server_helper import LiveServer
+
+from usage_billing.recording.outbox import Outbox
+
+
+@pytest.fixture
+def live_server(transactional_db: None, outbox: Outbox) -> Iterator[LiveServer]:
+    """A server of this test's own: pytest-django's one starts before the settings are those of tests."""
+    running = LiveServer("127.0.0.1")
+    yield running
+    running.stop()
