@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from django.core.exceptions import SuspiciousOperation
+from django.utils.translation import gettext as _
+from rest_framework.exceptions import ParseError
 from rest_framework.response import Response
 from rest_framework.views import exception_handler as default_exception_handler
 
 
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
     """DRF's errors with a `code` that programs can go by, a `message` for people, and `details` by field."""
+    if isinstance(error, SuspiciousOperation):
+        # A thousand parameters, say: Django would answer with a page of its own.
+        error = ParseError()
     response = default_exception_handler(error, context)
     if response is None:
         return None
@@ -22,6 +28,7 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
         )
         code = str(detail.get("code") or getattr(detail["detail"], "code", "error"))
     else:
-        message, details, code = "Some of what you sent is not valid; see the details.", detail, "invalid"
+        message, code = _("Some of what you sent is not valid; see the details."), "invalid"
+        details = detail if isinstance(detail, Mapping) else {"non_field_errors": detail}
     response.data = {"success": False, "error": {"code": code, "message": message, "details": details}}
     return response
