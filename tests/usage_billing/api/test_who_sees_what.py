@@ -236,7 +236,7 @@ def answered(client: APIClient, address: str, question: dict[str, Any]) -> tuple
     with CaptureQueriesContext(connection) as statements:
         answer = client.get(address, question)
         content = b"".join(answer) if answer.streaming else answer.content  # type: ignore[arg-type]
-    shapes = [re.sub(r"'[^']*'|\b\d+\b", "?", statement["sql"]) for statement in statements]
+    shapes = [re.sub(r"'[^']*'|\d+", "?", statement["sql"]) for statement in statements]
     return answer.status_code, content, shapes
 
 
