@@ -26,7 +26,7 @@ LONGEST_CELL = 32_767
 COLUMNS: tuple[str, ...] = tuple(CallSerializer.Meta.fields)
 _ATTRIBUTES = tuple({"org": "org_id", "user": "user_id"}.get(name, name) for name in COLUMNS)
 
-FORMULA = re.compile(r"(^|[;\t\r\n])(?=\s*[=+\-@＝＋－＠]|[\t\r\n])")
+FORMULA = re.compile(r"\A(?=[\t\r\n])|(?:\A|[;\t\r\n])(?=\s*[=+\-@＝＋－＠])")
 """Where a spreadsheet takes what follows for a formula (OWASP, CSV Injection).
 
 Also after what separates cells for it: with Russian settings, Excel splits this file at semicolons.
@@ -95,7 +95,7 @@ def _cell(value: Any) -> Any:
         return value.isoformat()
     if value is None or isinstance(value, int | Decimal):
         return _plain(value)
-    return FORMULA.sub(r"\1'", _text(value))
+    return FORMULA.sub(r"\g<0>'", _text(value))
 
 
 def _text(value: Any) -> str:
