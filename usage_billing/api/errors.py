@@ -20,7 +20,8 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
     response = default_exception_handler(error, context)
     if response is None:
         return None
-    detail = response.data
+    detail: Any = response.data
+    details: Any
     if isinstance(detail, Mapping) and "detail" in detail:
         message, details = (
             str(detail["detail"]),

@@ -207,7 +207,7 @@ def _period(serializer: type[FiltersSerializer], given: Mapping[str, Any], today
 def cursor(ordering: str, position: tuple[Any, int]) -> str:
     """Where the next page begins, in a form that nobody has to understand. It gives no access to anything."""
     value, id_ = position
-    text = value.isoformat() if isinstance(value, datetime) else format(value, "f" if isinstance(value, Decimal) else "")
+    text = format(value, "f") if isinstance(value, Decimal) else str(value)
     return urlsafe_b64encode(msgspec.json.encode([ordering, text, id_])).decode().rstrip("=")
 
 

@@ -1,4 +1,4 @@
-"""The schema says what is sent: each answer in its envelope, each error that an endpoint can give, where answers lead."""
+"""The schema says what is sent: each answer in its envelope, each error that an endpoint gives, and where it leads."""
 
 from __future__ import annotations
 

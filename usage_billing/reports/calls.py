@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
@@ -40,7 +40,7 @@ def calls(
 class Page:
     """Some calls, and after which one the next page begins: the value it is ordered by, and its id; None at the end."""
 
-    calls: list[UsageRecord]
+    calls: Sequence[UsageRecord]
     next: tuple[Any, int] | None
 
 

@@ -1,4 +1,4 @@
-"""Whatever is asked, the answer is one that the schema knows: several hundred cases, the same each time.
+"""Whatever is asked, the answer is one that the schema knows: some two thousand cases, the same each time.
 
 `API_CASES=500` asks that many of each operation, and as many walks along the links, new ones each time.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 import schemathesis
@@ -21,12 +21,13 @@ from drf_spectacular.generators import SchemaGenerator
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 from rest_framework.views import APIView
-
 from schemathesis import AuthContext, HookContext
 from schemathesis.checks import CheckContext
 from schemathesis.core.transport import Response
 
 from tests.usage_billing.api.world import REPORTS, World
+
+Case: TypeAlias = schemathesis.Case[Any]
 
 MANY = int(os.environ.get("API_CASES", "0"))
 CASES = settings(
@@ -34,21 +35,22 @@ CASES = settings(
 )
 WALKS = settings(CASES, max_examples=MANY or 15, stateful_step_count=6)
 
-api = schemathesis.openapi.from_dict(SchemaGenerator().get_schema(public=True))
+api = schemathesis.openapi.from_dict(
+    SchemaGenerator().get_schema(public=True)  # type: ignore[no-untyped-call]
+)
 api.app = get_wsgi_application()
 api.config.generation.update(with_security_parameters=False, allow_x00=False)
 api.config.checks.positive_data_acceptance.enabled = False
-
 
 
 @api.auth(refresh_interval=None)
 class Bearer:
     token = ""
 
-    def get(self, case: schemathesis.Case, context: AuthContext) -> str:
+    def get(self, case: Case, context: AuthContext) -> str:
         return self.token
 
-    def set(self, case: schemathesis.Case, data: str, context: AuthContext) -> None:
+    def set(self, case: Case, data: str, context: AuthContext) -> None:
         case.headers["Authorization"] = f"Bearer {data}"
 
 
@@ -57,7 +59,7 @@ ANSWERS: Counter[tuple[str, int]] = Counter()
 
 
 @api.hook
-def after_call(context: HookContext, case: schemathesis.Case, response: Response) -> None:
+def after_call(context: HookContext, case: Case, response: Response) -> None:
     ANSWERS[case.operation.label, response.status_code] += 1
 
 
@@ -66,9 +68,14 @@ CONTRADICTORY = {"days", "period_days", "from", "to", "offset", "cursor"}
 
 
 @schemathesis.check
-def rejected_for_a_reason(ctx: CheckContext, response: Response, case: schemathesis.Case) -> None:
+def rejected_for_a_reason(ctx: CheckContext, response: Response, case: Case) -> None:
     """What the schema allows is refused for a contradiction only."""
-    if case.meta is not None and case.meta.generation.mode.is_positive and response.status_code == 400 and case.method == "GET":
+    if (
+        case.meta is not None
+        and case.meta.generation.mode.is_positive
+        and response.status_code == 400
+        and case.method == "GET"
+    ):
         assert set(response.json()["error"]["details"]) <= CONTRADICTORY
 
 
@@ -93,7 +100,7 @@ def asked_by_a_superadmin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @api.parametrize()
 @CASES
-def test_every_answer_is_documented(asked_by_a_superadmin: None, case: schemathesis.Case) -> None:
+def test_every_answer_is_documented(asked_by_a_superadmin: None, case: Case) -> None:
     # Some cases are made when tests are collected, before there was a token.
     case.call_and_validate(headers={"Authorization": f"Bearer {Bearer.token}"})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import urlsafe_b64encode
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -136,16 +137,14 @@ def test_a_history_as_long_as_it_may_be() -> None:
 @example("org=1;user=2")
 @example("%ff=%fe")
 def test_any_query_is_answered_or_refused(query: str) -> None:
-    try:
-        asked(query)
-    except ValidationError as refused:
-        assert isinstance(refused.detail, dict)
+    with suppress(ValidationError):
+        assert set(asked(query).filters) <= {"org_id", "user_id", *parameters.NARROWING}
 
 
 # ── Cursors ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 POSITIONS: dict[str, Any] = {
-    "created_at": st.datetimes(datetime(2000, 1, 1), datetime(2199, 12, 31), timezones=st.just(UTC)),
+    "created_at": st.datetimes(timezones=st.just(UTC)),
     "cost_usd": st.decimals(0, Decimal("99999999999"), places=12),
     "total_tokens": st.integers(0, MOST),
     "execution_time_ms": st.integers(-MOST, MOST),

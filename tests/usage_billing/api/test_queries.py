@@ -82,4 +82,4 @@ def test_an_export_takes_one_statement_a_read(kind: str, django_assert_num_queri
     for orgs, people in [(2, 1), (15, 20)]:
         enter_calls(orgs, people)
         with django_assert_num_queries(first + a_read):
-            b"".join(client.get(f"{BILLING}/export", {"format": kind}))  # type: ignore[arg-type]
+            b"".join(client.get(f"{BILLING}/export", {"format": kind}))

@@ -31,11 +31,7 @@ def schema() -> Any:
 
 
 def operations(schema: Any) -> dict[str, Any]:
-    return {
-        operation["operationId"]: operation
-        for path in schema["paths"].values()
-        for operation in path.values()
-    }
+    return {operation["operationId"]: operation for path in schema["paths"].values() for operation in path.values()}
 
 
 def errors(schema: Any, operation: str, answer: Any) -> list[str]:

@@ -58,6 +58,12 @@ class World:
 
     def _enter_calls(self) -> None:
         dice = random.Random(7)
+        amounts: list[dict[str, Any]] = [
+            {},
+            {"cost_usd": Decimal("12.34375")},
+            {"cost_rub": None, "usd_rub_rate": None},
+            {"cost_usd": None, "cost_rub": None, "usd_rub_rate": None},
+        ]
         callers = {
             "red": ["owner", "member", "member_and_owner", "left", None],
             "green": ["owner_of_two", "left", None],
@@ -82,13 +88,7 @@ class World:
                     prompt_tokens=dice.randrange(1, 1000),
                     execution_time_ms=dice.randrange(1, 1000),
                     request_metadata={"note": f"{name}-note"},
-                    **dice.choice(
-                        [
-                            {"cost_usd": Decimal(dice.randrange(1, 1000)) / 64},
-                            {"cost_rub": None, "usd_rub_rate": None},
-                            {"cost_usd": None, "cost_rub": None, "usd_rub_rate": None},
-                        ]
-                    ),
+                    **dice.choice(amounts),
                 )
             )
         rows.enter(*made)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
@@ -114,9 +115,7 @@ def test_the_days_totals_and_the_calls_give_the_same_answer(
     # Every workflow that there is, and none: only the calls know them.
     named = {*VALUES["workflow_id"], "green-workflow", "blue-workflow"}
     with_workflow = reports.totals(scope, by=by, filters={**asked, "workflow_id": named}, period=period)
-    without = expected(
-        [call for call in world.calls_of(person) if call.workflow_id is None], by, asked, period
-    )
+    without = expected([call for call in world.calls_of(person) if call.workflow_id is None], by, asked, period)
     of_calls = by_key(with_workflow, by)
     for name in ("requests_count", "total_tokens", "failed_count", "unpriced_usd_count"):
         assert sum(row[name] for row in of_days) == sum(
@@ -177,7 +176,11 @@ def monday(day: date) -> date:
     return day - timedelta(days=day.weekday())
 
 
-FIRST_DAY = {"day": lambda day: day, "week": monday, "month": lambda day: day.replace(day=1)}
+FIRST_DAY: dict[str, Callable[[date], date]] = {
+    "day": lambda day: day,
+    "week": monday,
+    "month": lambda day: day.replace(day=1),
+}
 
 
 @MANY
@@ -233,7 +236,7 @@ def test_a_breakdown_is_what_the_calls_say(
     listed = by_key(found.items, by)
     assert listed == {key: now[key] for key in listed}
     assert len(listed) == min(limit, len(now))
-    rest = [call for call in calls_of_other_keys(calls, by, asked, period, set(listed))]
+    rest = calls_of_other_keys(calls, by, asked, period, set(listed))
     assert same(found.other, added_up(rest) if rest else None)
     assert {name: found.total[name] for name in MEASURES} == total
     for item in found.items:
@@ -277,9 +280,7 @@ def assert_ratios(item: dict[str, Any], now: dict[str, Any], total: dict[str, An
         return
     assert item["before"] == {name: before[name] for name in compared}
     assert item["change"] == {
-        name: None
-        if now[name] is None or before[name] is None
-        else divided(now[name] - before[name], before[name])
+        name: None if now[name] is None or before[name] is None else divided(now[name] - before[name], before[name])
         for name in compared
     }
 
