@@ -162,6 +162,7 @@ REST_FRAMEWORK = {
     },
     "DEFAULT_RENDERER_CLASSES": ["usage_billing.api.envelope.EnvelopeRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "usage_billing.api.negotiation.OneForm",
     "EXCEPTION_HANDLER": "usage_billing.api.errors.exception_handler",
     "COERCE_DECIMAL_TO_STRING": True,
     # `format` is a parameter of the export's own.
@@ -178,7 +179,10 @@ SPECTACULAR_SETTINGS = {
     # The page's files come from here, not from another host.
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "COMPONENT_NO_READ_ONLY_REQUIRED": True,
+    "SWAGGER_UI_SETTINGS": {"deepLinking": True, "validatorUrl": None},
+    "OAS_VERSION": "3.1.0",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "usage_billing.api.schema.as_answered",

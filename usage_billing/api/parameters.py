@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import binascii
+import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -131,6 +131,15 @@ class HistorySerializer(FiltersSerializer):
 
     step = serializers.ChoiceField(default="day", choices=list(STEPS), help_text="A week begins on Monday.")
 
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        attrs = super().validate(attrs)
+        # Each day of it is looked at, whether there were calls on it or not.
+        if "from" in attrs and (attrs.get("to") or LAST_DAY) - attrs["from"] >= timedelta(days=LONGEST_DAYS):
+            raise serializers.ValidationError(
+                {"from": _("At most %(days)d days at a time; give “to” as well.") % {"days": LONGEST_DAYS}}
+            )
+        return attrs
+
 
 class DetailedSerializer(FiltersSerializer):
     ordering = serializers.ChoiceField(
@@ -198,7 +207,8 @@ def _period(serializer: type[FiltersSerializer], given: Mapping[str, Any], today
 def cursor(ordering: str, position: tuple[Any, int]) -> str:
     """Where the next page begins, in a form that nobody has to understand. It gives no access to anything."""
     value, id_ = position
-    return urlsafe_b64encode(msgspec.json.encode([ordering, str(value), id_])).decode().rstrip("=")
+    text = format(value, "f") if isinstance(value, Decimal) else str(value)
+    return urlsafe_b64encode(msgspec.json.encode([ordering, text, id_])).decode().rstrip("=")
 
 
 def _position(text: str, ordering: str) -> tuple[Any, int]:
@@ -207,7 +217,7 @@ def _position(text: str, ordering: str) -> tuple[Any, int]:
         made_for, value, id_ = msgspec.json.decode(packed, type=tuple[str, str, int])
         if made_for == ordering and 0 <= id_ <= LARGEST_ID:
             return _VALUES[ordering.removeprefix("-")](value), id_
-    except (ValueError, InvalidOperation, OverflowError, binascii.Error, msgspec.DecodeError):
+    except (ValueError, OverflowError, msgspec.DecodeError):
         pass  # told below, as for a cursor of another ordering
     raise serializers.ValidationError(
         {"cursor": _("This is no cursor of this ordering. Take it from “next”, or begin without one.")}
@@ -218,14 +228,15 @@ def _moment(text: str) -> datetime:
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError(text)
-    return moment
+    # Of the year 1 or 9999 it may not have one.
+    return moment.astimezone(UTC)
 
 
 def _amount(text: str) -> Decimal:
-    amount = Decimal(text)
-    if not amount.is_finite() or abs(amount) >= 10**12:
+    """As the column holds it: PostgreSQL has no number of a million places to compare with."""
+    if not re.fullmatch(r"-?[0-9]{1,12}(\.[0-9]{1,12})?", text):
         raise ValueError(text)
-    return amount
+    return Decimal(text)
 
 
 def _whole(text: str) -> int:

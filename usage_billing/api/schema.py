@@ -1,10 +1,12 @@
-"""The schema says what is sent: each answer in its envelope, each error that an endpoint can give."""
+"""The schema says what is sent: each answer in its envelope, each error that an endpoint gives, and where it leads."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.utils import OpenApiResponse
 
 ERROR = {
     "type": "object",
@@ -17,13 +19,23 @@ ERROR = {
             "required": ["code", "message", "details"],
             "additionalProperties": False,
             "properties": {
-                "code": {"type": "string", "description": "What programs can go by."},
-                "message": {"type": "string", "description": "What people can read."},
-                "details": {"description": "What is wrong, by the name of the parameter or field."},
+                "code": {"type": "string", "description": "What programs can go by.", "examples": ["invalid"]},
+                "message": {"type": "string", "description": "What people can read, in their language."},
+                "details": {
+                    "type": "object",
+                    "description": "What is wrong, by the name of the parameter or field.",
+                    "examples": [{"days": ["A valid integer is required."]}],
+                },
             },
         },
     },
 }
+_ERROR_SCHEMA = {"$ref": "#/components/schemas/Error"}
+
+
+def refusal(description: str) -> OpenApiResponse:
+    """An error of one endpoint's own, for `extend_schema`."""
+    return OpenApiResponse(_ERROR_SCHEMA, description=description)
 
 
 class ReportSchema(AutoSchema):
@@ -40,47 +52,65 @@ class ReportSchema(AutoSchema):
 
 
 _JSON = "application/json"
-_OF_ALL = {
+_ERRORS = {
     "400": "A parameter or field is not valid; `details` names it.",
     "401": "No token, or one that is not valid any more.",
     "403": "Not for this person.",
     "404": "There is no such thing, or it is not theirs.",
+    "415": "The body is not JSON.",
     "429": "Too many requests; `Retry-After` says when to come again.",
 }
-_METHODS = ("get", "post", "put", "patch", "delete")
+_SEND = "post", "put", "patch"
+_METHODS = ("get", "delete", *_SEND)
+
+Operation = dict[str, Any]
 
 
 def as_answered(result: dict[str, Any], **_options: Any) -> dict[str, Any]:
     """A hook of drf-spectacular's: envelopes, errors, and where an answer leads."""
-    result.setdefault("components", {}).setdefault("schemas", {})["Error"] = ERROR
-    operations = [
-        operation for path in result["paths"].values() for method, operation in path.items() if method in _METHODS
-    ]
-    for operation in operations:
+    result["paths"] = {path.rstrip("/"): operations for path, operations in result["paths"].items()}
+    schemas = result.setdefault("components", {}).setdefault("schemas", {})
+    for name, schema in schemas.items():
+        if not name.endswith("Request"):
+            _say_exactly(schema)
+    schemas["Error"] = ERROR
+    for method, operation in _operations(result):
         for status, response in operation["responses"].items():
             if status.startswith("2") and _JSON in response.get("content", {}):
                 _envelop(response["content"][_JSON])
-        for status in _errors_of(operation):
+        for status in _errors_of(method, operation):
             operation["responses"].setdefault(
-                status,
-                {
-                    "description": _OF_ALL[status],
-                    "content": {_JSON: {"schema": {"$ref": "#/components/schemas/Error"}}},
-                },
+                status, {"description": _ERRORS[status], "content": {_JSON: {"schema": _ERROR_SCHEMA}}}
             )
-    _link_calls(result)
+        if links := LINKS.get(operation["operationId"]):
+            operation["responses"]["200"]["links"] = links
     return result
 
 
-def _errors_of(operation: dict[str, Any]) -> list[str]:
-    """The errors that an operation can answer with."""
-    is_open = {} in operation.get("security", [])
-    of_one = any(parameter["in"] == "path" for parameter in operation.get("parameters", []))
+def _operations(result: dict[str, Any]) -> Iterator[tuple[str, Operation]]:
+    for operations in result["paths"].values():
+        yield from ((method, operation) for method, operation in operations.items() if method in _METHODS)
+
+
+def _say_exactly(schema: dict[str, Any]) -> None:
+    """An answer has each of its fields, always, and no other."""
+    if "properties" in schema:
+        schema["required"] = list(schema["properties"])
+        schema["additionalProperties"] = False
+        for field in schema["properties"].values():
+            field.pop("readOnly", None)
+
+
+def _errors_of(method: str, operation: Operation) -> list[str]:
+    """The errors that an operation can answer with. A session's writes are refused without their CSRF token."""
+    places = {parameter["in"] for parameter in operation.get("parameters", [])}
+    secured = any(operation.get("security", []))
     return [
-        "400",
+        *(["400"] if "query" in places or method in _SEND else []),
         "401",
-        *([] if is_open else ["403"]),
-        *(["404"] if of_one else []),
+        *(["403"] if secured and method != "get" else []),
+        *(["404"] if "path" in places else []),
+        *(["415"] if method in _SEND else []),
         "429",
     ]
 
@@ -94,10 +124,35 @@ def _envelop(media: dict[str, Any]) -> None:
     }
 
 
-def _link_calls(result: dict[str, Any]) -> None:
-    """From a list of calls to one of them."""
-    for operation in (method for path in result["paths"].values() for method in path.values()):
-        if operation["operationId"] == "usage_detailed":
-            operation["responses"]["200"]["links"] = {
-                "one": {"operationId": "usage_call", "parameters": {"id": "$response.body#/data/items/0/id"}}
-            }
+# ── Where an answer leads ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _to(operation: str, description: str, **parameters: str) -> dict[str, Any]:
+    return {
+        "operationId": operation,
+        "description": description,
+        "parameters": {name: f"$response.body#/data/{path}" for name, path in parameters.items()},
+    }
+
+
+def _of_the_first(*names: str) -> dict[str, Any]:
+    filters = {name: f"items/0/{name}" for name in names}
+    return {
+        "calls": _to("usage_detailed", "The calls of the first item.", **filters),
+        "history": _to("usage_history", "The first item's days.", **filters),
+        "models": _to("usage_by_model", "The first item's models.", **filters),
+    }
+
+
+LINKS: dict[str, dict[str, Any]] = {
+    "usage_detailed": {
+        "call": _to("usage_call", "The first of the calls.", id="items/0/id"),
+        "next": _to("usage_detailed", "The next page.", cursor="next_cursor"),
+    },
+    "usage_by_agent": _of_the_first("agent_id"),
+    "usage_by_model": _of_the_first("ai_provider", "ai_model"),
+    "usage_by_request_type": _of_the_first("request_type"),
+    "usage_by_user": _of_the_first("user"),
+    "usage_by_org": _of_the_first("org"),
+}
+"""Operation → its links, as OpenAPI has them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC
 from decimal import Decimal
 from typing import Any
 
@@ -25,7 +26,8 @@ class AmountField(serializers.DecimalField):
         super().__init__(max_digits=None, decimal_places=None, **{"allow_null": True, **kwargs})
 
     def to_representation(self, value: Any) -> Any:
-        return format(round(Decimal(value), self.places).normalize(), "f")
+        # + 0: a rounded-off negative would be "-0".
+        return format(round(Decimal(value), self.places).normalize() + 0, "f")
 
 
 @extend_schema_field(DECIMAL)
@@ -173,15 +175,51 @@ class CallSerializer(serializers.ModelSerializer[UsageRecord]):
     user = serializers.IntegerField(source="user_id", allow_null=True)
     cost_usd = AmountField()
     cost_rub = AmountField()
-    usd_rub_rate = AmountField()
+    usd_rub_rate = AmountField(help_text="RUB for a USD on the day of the call.")
+    created_at = serializers.DateTimeField(default_timezone=UTC, help_text="When the call was made.")
+    recorded_at = serializers.DateTimeField(default_timezone=UTC, help_text="When it was entered here.")
 
     class Meta:
         model = UsageRecord
         fields = [field.name for field in UsageRecord._meta.concrete_fields]
-        read_only_fields = fields
+        # A label is what it is called in forms, in the language of whoever reads the schema.
+        extra_kwargs = {
+            name: {"label": "", "help_text": text, "read_only": True}
+            for name, text in {
+                "id": "",
+                "content_id": "What it was made for, in the application's own terms.",
+                "workflow_id": "What it was a step of.",
+                "agent_id": "Empty: without an agent.",
+                "request_type": "Empty: without a type.",
+                "request_id": "The provider's, or one of ours where it gave none.",
+                "endpoint": "The path at the provider.",
+                "ai_provider": "Such as `openai`.",
+                "ai_model": "As the provider named it.",
+                "prompt_tokens": "Cached and cache-written ones included.",
+                "completion_tokens": "Reasoning included.",
+                "total_tokens": "",
+                "cached_tokens": "",
+                "cache_write_tokens": "",
+                "reasoning_tokens": "",
+                "usage": "Every unit that the provider reported.",
+                "price_source": "Where the price came from; `unpriced:…` says why there is none.",
+                "platform": "",
+                "content_type": "",
+                "task_type": "",
+                "execution_time_ms": "",
+                "status": "",
+                "error_code": "Empty: none.",
+                "request_metadata": "",
+                "response_metadata": "",
+                "usage_date": "The organisation's business day.",
+            }.items()
+        }
 
 
 class CallsSerializer(serializers.Serializer[dict[str, Any]]):
     count = serializers.IntegerField(help_text="Of all calls that match, on whichever page.")
-    next = serializers.CharField(allow_null=True, help_text="The next page's address; null on the last.")
+    next = serializers.URLField(allow_null=True, help_text="The next page's address; null on the last.")
+    next_cursor = serializers.CharField(
+        allow_null=True, help_text="What `next` has as its `cursor`; good for the same ordering."
+    )
     items = CallSerializer(many=True)

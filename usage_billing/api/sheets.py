@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -25,8 +26,11 @@ LONGEST_CELL = 32_767
 COLUMNS: tuple[str, ...] = tuple(CallSerializer.Meta.fields)
 _ATTRIBUTES = tuple({"org": "org_id", "user": "user_id"}.get(name, name) for name in COLUMNS)
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
-"""What a spreadsheet takes for the beginning of a formula (OWASP, CSV Injection)."""
+FORMULA = re.compile(r"\A(?=[\t\r\n])|(?:\A|[;\t\r\n])(?=\s*[=+\-@＝＋－＠])")
+"""Where a spreadsheet takes what follows for a formula (OWASP, CSV Injection).
+
+Also after what separates cells for it: with Russian settings, Excel splits this file at semicolons.
+"""
 
 Batches = Iterable[Sequence[UsageRecord]]
 
@@ -91,8 +95,7 @@ def _cell(value: Any) -> Any:
         return value.isoformat()
     if value is None or isinstance(value, int | Decimal):
         return _plain(value)
-    text = _text(value)
-    return f"'{text}" if text.startswith(FORMULA) else text
+    return FORMULA.sub(r"\g<0>'", _text(value))
 
 
 def _text(value: Any) -> str:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, ClassVar
 
 from django.contrib.auth import get_user_model
 from django.utils import timezone
 from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.exceptions import NotFound, PermissionDenied
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
@@ -21,7 +21,7 @@ from usage_billing import reports
 from usage_billing.api import parameters, serializers
 from usage_billing.api.base import ScopedView
 from usage_billing.api.parameters import FiltersSerializer, Question
-from usage_billing.api.schema import ReportSchema
+from usage_billing.api.schema import ReportSchema, refusal
 from usage_billing.models import Organization
 from usage_billing.reports import Period
 from usage_billing.reports.totals import Totals
@@ -35,12 +35,16 @@ class ReportView(ScopedView):
     answer: ClassVar[type[BaseSerializer[Any]]]
 
     @cached_property
+    def now(self) -> datetime:
+        return timezone.now()
+
+    @cached_property
     def question(self) -> Question:
-        return parameters.question(self.query, self.request.query_params, self.scope, timezone.now())
+        return parameters.question(self.query, self.request.query_params, self.scope, self.now)
 
     @cached_property
     def today(self) -> date:
-        return self.scope.today(timezone.now())
+        return self.scope.today(self.now)
 
 
 class SummaryView(ReportView):
@@ -132,6 +136,7 @@ class OrgsView(BreakdownView):
     by = ("org_id",)
     answer = serializers.OrgsSerializer
 
+    @extend_schema(responses={200: answer, 403: refusal("For superadmins and for owners of several organisations.")})
     def get(self, request: Request) -> Response:
         if not self.scope.everything and len(self.scope.owned_org_ids) < 2:
             raise PermissionDenied(_("This is for superadmins and for owners of several organisations."))
@@ -156,9 +161,11 @@ class CallsView(ReportView):
         )
         (total,) = reports.totals(self.scope, filters=asked.filters, period=asked.period)
         without_cost = total["unpriced_usd_count"] if given["ordering"].endswith("cost_usd") else 0
+        cursor = page.next and parameters.cursor(given["ordering"], page.next)
         answer = {
             "count": total["requests_count"] - without_cost,
-            "next": page.next and self._address(request, parameters.cursor(given["ordering"], page.next)),
+            "next": cursor and self._address(request, cursor),
+            "next_cursor": cursor,
             "items": page.calls,
         }
         return Response(self.answer(answer).data)
@@ -173,7 +180,18 @@ class CallsView(ReportView):
 class CallView(ScopedView):
     """One call. Another tenant's is not there, in no other way than one that never was."""
 
-    @extend_schema(responses=serializers.CallSerializer, operation_id="usage_call")
+    @extend_schema(
+        operation_id="usage_call",
+        parameters=[
+            OpenApiParameter(
+                "id",
+                {"type": "integer", "minimum": 1, "maximum": parameters.LARGEST_ID},
+                OpenApiParameter.PATH,
+                description="As `detailed` shows it.",
+            )
+        ],
+        responses=serializers.CallSerializer,
+    )
     def get(self, request: Request, id: str) -> Response:
         is_possible = int(id) <= parameters.LARGEST_ID
         call = reports.calls(self.scope, filters={"id": int(id)}).first() if is_possible else None
@@ -189,7 +207,7 @@ class UnknownPathView(APIView):
     permission_classes = (AllowAny,)
 
     def initial(self, request: Request, *args: object, **kwargs: object) -> None:
-        raise NotFound("There is no such address in this API.")
+        raise NotFound(_("There is no such address in this API."))
 
 
 def _shown(period: Period | None) -> dict[str, date | None]:

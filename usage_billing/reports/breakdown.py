@@ -11,7 +11,7 @@ from typing import Any
 from usage_billing.access import Scope
 from usage_billing.models.daily_usage import MEASURES
 from usage_billing.reports.question import Period
-from usage_billing.reports.totals import NO_CALLS, Totals, compared, totals
+from usage_billing.reports.totals import NO_CALLS, Totals, compared, known, totals
 
 COMPARED = ("requests_count", "total_tokens", "cost_usd", "cost_rub")
 """The measures that are set against the period before."""
@@ -92,5 +92,6 @@ def _key(row: Totals, by: Sequence[str]) -> tuple[Any, ...]:
 
 def _rest(total: Totals, listed: Sequence[Totals]) -> Totals | None:
     """What the total has beyond the rows that are listed."""
-    rest = {name: (total[name] or 0) - sum(row[name] or 0 for row in listed) for name in MEASURES}
-    return rest if rest["requests_count"] else None
+    # SQLite's amounts are floats: where nothing is left, less than nothing may be.
+    rest = {name: max((total[name] or 0) - sum(row[name] or 0 for row in listed), 0) for name in MEASURES}
+    return known(rest) if rest["requests_count"] else None

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
+from decimal import Decimal
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db import connection
+from django.db.models import DecimalField, F, FloatField, Q, QuerySet
+from django.db.models.functions import Cast
 
 from usage_billing.access import Scope
 from usage_billing.models import UsageRecord
@@ -37,7 +40,7 @@ def calls(
 class Page:
     """Some calls, and after which one the next page begins: the value it is ordered by, and its id; None at the end."""
 
-    calls: list[UsageRecord]
+    calls: Sequence[UsageRecord]
     next: tuple[Any, int] | None
 
 
@@ -47,11 +50,18 @@ def page(
     """A page of `calls`, `after` a call or by `offset`. By a call it takes as long at any depth."""
     if after is not None:
         rows = rows.filter(_beyond(ordering, *after))
-    found = list(rows[offset : offset + limit + 1])
+    found = list(rows.annotate(position=_position(ordering.removeprefix("-")))[offset : offset + limit + 1])
     shown = found[:limit]
     if len(found) <= limit:
         return Page(shown, None)
-    return Page(shown, (getattr(shown[-1], ordering.removeprefix("-")), shown[-1].pk))
+    position = shown[-1].position
+    return Page(shown, (Decimal(repr(position)) if isinstance(position, float) else position, shown[-1].pk))
+
+
+def _position(column: str) -> F | Cast:
+    """What a call is ordered by. Of SQLite's floats a decimal has 15 digits: too few to find the call again."""
+    is_float = connection.vendor == "sqlite" and isinstance(UsageRecord._meta.get_field(column), DecimalField)
+    return Cast(column, FloatField()) if is_float else F(column)
 
 
 def _beyond(ordering: str, value: Any, id_: int) -> Q:

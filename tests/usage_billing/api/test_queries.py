@@ -1,0 +1,85 @@
+"""How many statements each address takes: as many for nothing as for hundreds of calls, organisations and people."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.auth.models import User
+from pytest_django import DjangoAssertNumQueries
+from rest_framework.test import APIClient
+
+from tests import factories, scope_queries
+from tests.usage_billing import rows
+from tests.usage_billing.api.world import BILLING
+from usage_billing.models import Membership, Organization
+
+pytestmark = pytest.mark.django_db
+
+# A breakdown: the totals of both periods, the items, those of the period before, and what they are called.
+STATEMENTS = {
+    "summary": 1,
+    "history": 1,
+    "by-agent": 3,
+    "by-model": 3,
+    "by-request-type": 3,
+    "by-user": 4,
+    "by-org": 4,
+    "detailed": 2,
+    "detailed?workflow_id=w": 2,
+    "detailed?ordering=cost_usd": 2,
+    "by-agent?content_id=c": 3,
+}
+
+
+def enter_calls(orgs: int, people: int) -> None:
+    """Another call of each of the people in each of the organisations, all owned by the same two."""
+    made = [factories.organization() for _ in range(orgs)]
+    users = User.objects.bulk_create(User(username=f"person {orgs} {number}") for number in range(people))
+    for owner in User.objects.filter(username__startswith="owner"):
+        Membership.objects.bulk_create(Membership(org=org, user=owner, role="owner") for org in made)
+    rows.enter(
+        *(
+            rows.row(
+                org,
+                user_id=user.pk,
+                agent_id=f"agent {number}",
+                ai_model=f"model {number}",
+                request_type=f"type {number}",
+                workflow_id="w",
+                content_id="c",
+                created_at=factories.NOON,
+            )
+            for org in made
+            for number, user in enumerate(users)
+        )
+    )
+
+
+@pytest.mark.parametrize("address", STATEMENTS)
+@pytest.mark.parametrize("is_superadmin", [True, False])
+def test_the_statements_do_not_grow_with_what_there_is(
+    address: str, is_superadmin: bool, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    client = APIClient()
+    client.force_authenticate(factories.superadmin() if is_superadmin else factories.user("owner"))
+    scope = scope_queries.of_a_superadmin() if is_superadmin else scope_queries.of_a_member()
+    period = "&" if "?" in address else "?"
+    period += "from=2026-11-01&to=2026-11-30"
+    for orgs, people in [(2, 1), (15, 20)]:
+        enter_calls(orgs, people)
+        with django_assert_num_queries(scope + STATEMENTS[address]):
+            answer = client.get(f"{BILLING}/{address}{period}").json()["data"]
+    if "items" in answer and "history" not in address:
+        assert len(answer["items"]) > 15
+    assert Organization.objects.count() >= 17
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "xlsx"])
+def test_an_export_takes_one_statement_a_read(kind: str, django_assert_num_queries: DjangoAssertNumQueries) -> None:
+    client = APIClient()
+    client.force_authenticate(factories.user("owner"))
+    first = scope_queries.of_a_member() + (kind == "xlsx")  # the workbook counts before it begins
+    a_read = 2 + scope_queries.of_a_member()  # whether the person is still let in, and the calls
+    for orgs, people in [(2, 1), (15, 20)]:
+        enter_calls(orgs, people)
+        with django_assert_num_queries(first + a_read):
+            b"".join(client.get(f"{BILLING}/export", {"format": kind}))
