@@ -1,8 +1,7 @@
 """Addresses of the JSON API, under `/api/`; a trailing slash is optional."""
 
 from django.urls import URLPattern, include, path, re_path
-from drf_spectacular.renderers import OpenApiJsonRenderer
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from drf_spectacular.views import SpectacularSwaggerSplitView
 from rest_framework.views import APIView
 
 from usage_billing.api import views
@@ -29,7 +28,7 @@ urlpatterns = [
     path("", include("usage_billing.api.tokens")),
     *(_report(name, view) for name, view in REPORTS.items()),
     re_path(r"^billing/usage/tokens/detailed/(?P<id>[0-9]{1,20})/?$", views.CallView.as_view(), name="usage-call"),
-    re_path(r"^schema/?$", SpectacularAPIView.as_view(renderer_classes=[OpenApiJsonRenderer]), name="schema"),
+    re_path(r"^schema/?$", views.SchemaView.as_view(), name="schema"),
     re_path(r"^docs/?$", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
     re_path(r"", views.UnknownPathView.as_view()),
 ]

@@ -38,7 +38,6 @@ WALKS = settings(CASES, max_examples=MANY or 15, stateful_step_count=6)
 api = schemathesis.openapi.from_dict(
     SchemaGenerator().get_schema(public=True)  # type: ignore[no-untyped-call]
 )
-api.app = get_wsgi_application()
 api.config.generation.update(with_security_parameters=False, allow_x00=False)
 api.config.checks.positive_data_acceptance.enabled = False
 
@@ -86,6 +85,8 @@ pytestmark = pytest.mark.django_db
 def asked_by_a_superadmin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The superadmin asks, with a token and as often as they like."""
     monkeypatch.setattr(APIView, "get_throttles", lambda self: [])
+    # Here and not above: its middleware reads the settings, which are those of tests now.
+    monkeypatch.setattr(api, "app", get_wsgi_application())
     World(timezone.now())
     granted = Client().post("/api/token", {"username": "boss", "password": "secret"}, "application/json").json()
     # A request of WSGI would close the connection that holds the test's transaction.
