@@ -25,6 +25,7 @@ LAYERS: list[tuple[str, ...]] = [
     (
         "usage_billing.ledger",
         "usage_billing.reports",
+        "usage_billing.what_if",
         "usage_billing.audit",
         "usage_billing.demo_data",
         "usage_billing.database.functions",
