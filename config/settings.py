@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import environ
+from csp.constants import NONE, SELF
 from django.core.management.utils import get_random_secret_key
 from django.templatetags.static import static
 from django.utils.translation import gettext_lazy as _
@@ -47,6 +48,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "config.content_security.ContentSecurityPolicy",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
@@ -173,6 +175,18 @@ AI_SIMULATOR: bool = env.bool("AI_SIMULATOR", default=DEBUG)
 # The Bank of Russia, or a mirror of it.
 EXCHANGE_RATES_URL: str = env.str("EXCHANGE_RATES_URL", default="https://www.cbr.ru/scripts")
 
+# ── What a page may load and run ─────────────────────────────────────────────────────────────────────────────────
+# Nothing but this server's own files. The admin and the API's page need more: `config.content_security`.
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "object-src": [NONE],
+        "base-uri": [NONE],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+    }
+}
+
 # ── Security of a production server ──────────────────────────────────────────────────────────────────────────────
 if not DEBUG:
     SECURE_SSL_REDIRECT: bool = env.bool("SECURE_SSL_REDIRECT", default=False)
@@ -194,6 +208,13 @@ UNFOLD = {
     "SITE_TITLE": _("AI costs"),
     "SITE_HEADER": _("AI costs"),
     "SITE_SYMBOL": "payments",
+    "SITE_FAVICONS": [
+        {
+            "rel": "icon",
+            "type": "image/svg+xml",
+            "href": lambda _request: static("usage_billing/favicon.svg"),
+        }
+    ],
     # Every address of ours leads back to the page that the sidebar has already.
     "SITE_URL": None,
     "STYLES": [lambda _request: static("usage_billing/costs.css")],
