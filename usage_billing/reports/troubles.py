@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Count, Max, Q
+from django.db.models import Q
 
 from usage_billing.access import Scope
 from usage_billing.models import UsageRecord
@@ -45,12 +45,12 @@ def troubles(
     scope: Scope, period: Period, *, filters: Mapping[str, Any] | None = None, limit: int = 100
 ) -> list[Trouble]:
     """The most frequent reasons among the newest `LOOKED_AT` troubled calls of the period. One query."""
-    newest = calls(scope, filters=filters, period=period).filter(TROUBLED).values("pk")[:LOOKED_AT]
-    grouped = (
-        UsageRecord.objects.filter(pk__in=newest)
-        .order_by()
-        .values(*GROUPS)
-        .annotate(count=Count("pk"), last_at=Max("created_at"))
-        .order_by("-count", "-last_at", *GROUPS)[:limit]
-    )
-    return [Trouble(**row) for row in grouped]
+    newest = calls(scope, filters=filters, period=period).filter(TROUBLED)
+    found: dict[tuple[str, ...], list[datetime]] = {}
+    for *group, created_at in newest.values_list(*GROUPS, "created_at")[:LOOKED_AT]:
+        found.setdefault(tuple(group), []).append(created_at)
+    reasons = [
+        Trouble(**dict(zip(GROUPS, group, strict=True)), count=len(moments), last_at=moments[0])
+        for group, moments in sorted(found.items())
+    ]
+    return sorted(reasons, key=lambda each: (each.count, each.last_at), reverse=True)[:limit]
