@@ -28,7 +28,7 @@ from ai_clients.digest.summary import DigestSummary, write_summary
 from ai_clients.digest.week import Week, last_full_week
 from ai_clients.models import DigestDelivery
 from usage_billing.access import of_organization, outside_scope, scope_of, scoped, within
-from usage_billing.admin import ToLookAt
+from usage_billing.admin.to_look_at import ToLookAt
 from usage_billing.models import Organization
 
 if TYPE_CHECKING:

@@ -10,12 +10,13 @@ class AiClientsConfig(AppConfig):
     verbose_name = _("AI clients")
 
     def ready(self) -> None:
-        from ai_clients import checks, demo_people, model_choice
+        from ai_clients import checks, content_titles, demo_people, model_choice
         from ai_clients.connection import destinations
         from usage_billing import admin_navigation, demo_data, pages
 
         register(model_choice.check_choices)
         pages.destination_sources.append(destinations)
+        pages.content_sources.append(content_titles.titles)
         register(checks.agent_models)
         demo_data.further.append(demo_people.create)
         for title, icon, model in (

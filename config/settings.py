@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import environ
+from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.utils import get_random_secret_key
 from django.templatetags.static import static
@@ -51,6 +52,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "config.content_security.ContentSecurityPolicy",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
@@ -262,6 +264,18 @@ globals().update(env.email_url("EMAIL_URL", default="consolemail://" if DEBUG el
 EMAIL_TIMEOUT = 30
 DEFAULT_FROM_EMAIL: str = env.str("DEFAULT_FROM_EMAIL", default="webmaster@localhost")
 
+# ── What a page may load and run ─────────────────────────────────────────────────────────────────────────────────
+# Nothing but this server's own files. The admin and the API's page need more: `config.content_security`.
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "object-src": [NONE],
+        "base-uri": [NONE],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+    }
+}
+
 # ── Security of a production server ──────────────────────────────────────────────────────────────────────────────
 if not DEBUG:
     SECURE_SSL_REDIRECT: bool = env.bool("SECURE_SSL_REDIRECT", default=True)
@@ -292,6 +306,13 @@ UNFOLD = {
     "SITE_TITLE": _("AI costs"),
     "SITE_HEADER": _("AI costs"),
     "SITE_SYMBOL": "payments",
+    "SITE_FAVICONS": [
+        {
+            "rel": "icon",
+            "type": "image/svg+xml",
+            "href": lambda _request: static("usage_billing/favicon.svg"),
+        }
+    ],
     # Every address of ours leads back to the page that the sidebar has already.
     "SITE_URL": None,
     "STYLES": [lambda _request: static("usage_billing/costs.css")],

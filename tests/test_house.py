@@ -22,7 +22,7 @@ LAYERS: list[tuple[str, ...]] = [
         "ai_clients.demo_people",
     ),
     ("ai_clients.enrichment", "ai_clients.custom_analysis"),
-    ("ai_clients.participants",),
+    ("ai_clients.participants", "ai_clients.content_titles"),
     ("ai_clients.model_choice",),
     ("ai_clients.provider_errors",),
     ("ai_clients.agents",),
@@ -40,6 +40,7 @@ LAYERS: list[tuple[str, ...]] = [
     (
         "usage_billing.ledger",
         "usage_billing.reports",
+        "usage_billing.what_if",
         "usage_billing.audit",
         "usage_billing.demo_data",
         "usage_billing.database.functions",
@@ -59,7 +60,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("usage_billing.database.roles", "usage_billing.models", "ai_clients.models"),
 ]
 
-FEATURES = ("custom_analysis", "demo_people", "digest", "enrichment", "participants", "role_updates")
+FEATURES = ("content_titles", "custom_analysis", "demo_people", "digest", "enrichment", "participants", "role_updates")
 """Of `ai_clients`: what reads the organisations' own rows, and their totals, to call a model about them."""
 
 CALLERS = ("management", "apps", "admin", "api", "runs", *FEATURES)

@@ -45,6 +45,6 @@ def test_pages_work_before_static_files_are_collected_and_name_their_hashes_afte
     )
     collect = "from django.core.management import execute_from_command_line as run; run(['', 'collectstatic', '-v0'])"
     place = {"SECRET_KEY": "s" * 50, "STATIC_ROOT": str(tmp_path / "static"), "DATABASE_URL": "sqlite://:memory:"}
-    assert 'href="/static/usage_billing/costs.css"' in run(page, **place).stdout
+    assert 'href="/static/usage_billing/pages.css"' in run(page, **place).stdout
     assert run(collect, **place).returncode == 0
-    assert re.search(r'href="/static/usage_billing/costs\.[0-9a-f]{12}\.css"', run(page, **place).stdout)
+    assert re.search(r'href="/static/usage_billing/pages\.[0-9a-f]{12}\.css"', run(page, **place).stdout)

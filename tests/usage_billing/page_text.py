@@ -7,18 +7,22 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import Any
 
-CELLS = {"h1", "h2", "th", "td", "dt", "dd", "caption"}
+CELLS = {"h1", "h2", "h3", "th", "td", "dt", "dd", "caption"}
 
 
 @dataclass
 class PageText:
-    """tables: caption → rows of cells; cards: term → its texts; charts: the data of each as JSON text."""
+    """`tables`: caption → rows of cells; `cards`: term → its texts; `bars`: what each bar of the chart tells.
+
+    `links`: text → address.
+    """
 
     headings: list[str] = field(default_factory=list)
     titles: list[str] = field(default_factory=list)
     cards: dict[str, list[str]] = field(default_factory=dict)
     tables: dict[str, list[list[str]]] = field(default_factory=dict)
-    charts: list[str] = field(default_factory=list)
+    bars: list[str] = field(default_factory=list)
+    links: dict[str, str] = field(default_factory=dict)
     current_links: list[str] = field(default_factory=list)
 
 
@@ -33,6 +37,10 @@ class _Reader(HTMLParser):
         super().__init__()
         self.page = PageText()
         self._texts: list[str] = []
+        self._title: list[str] = []
+        self._linked: list[str] = []
+        self._link = ""
+        self._in_drawing = False
         self._rows: list[list[str]] = []
         self._term = ""
 
@@ -44,22 +52,34 @@ class _Reader(HTMLParser):
             self._rows = []
         elif tag == "tr":
             self._rows.append([])
-        elif tag == "canvas":
-            self.page.charts.append(attributes["data-value"] or "")
-        elif tag == "a" and "aria-current" in attributes:
-            self.page.current_links.append(attributes["href"] or "")
+        elif tag == "svg":
+            self._in_drawing = True
+        elif tag == "title":
+            self._title = []
+        elif tag == "a":
+            self._link, self._linked = attributes["href"] or "", []
+            if attributes.get("aria-current") == "page":
+                self.page.current_links.append(self._link)
 
     def handle_data(self, data: str) -> None:
         self._texts.append(data)
+        self._title.append(data)
+        self._linked.append(data)
 
     def handle_endtag(self, tag: str) -> None:
+        if tag == "svg":
+            self._in_drawing = False
+        elif tag == "title" and self._in_drawing:
+            self.page.bars.append("".join(self._title).strip())
+        elif tag == "a":
+            self.page.links["".join(self._linked).strip()] = self._link
         if tag not in CELLS:
             return
         text = re.sub(r"[ \n]+", " ", "".join(self._texts)).strip(" ")
         match tag:
             case "h1":
                 self.page.headings.append(text)
-            case "h2":
+            case "h2" | "h3":
                 self.page.titles.append(text)
             case "dt":
                 self._term = text

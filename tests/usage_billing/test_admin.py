@@ -125,14 +125,63 @@ def test_calls_are_listed_newest_first_without_counting_them(
         *(row(acme, created_at=NOON - timedelta(days=1, hours=n)) for n in range(60)),
     )
     gone.delete()
-    # Session, user, and the page of calls with their organisations and users.
-    with django_assert_num_queries(3 + scope_queries.of_a_superadmin()) as queries:
+    # Session, user; the page of calls with their organisations and users; the organisations to filter by, and twice
+    # the first and last day, for the date hierarchy.
+    with django_assert_num_queries(6 + scope_queries.of_a_superadmin()) as queries:
         response = superadmin.get(reverse(f"{CALLS}_changelist"))
     assert [query["sql"] for query in queries.captured_queries if "count(" in query["sql"].lower()] == []
     assert len(response.context["cl"].result_list) == 50
     assert listed(response, "who")[:3] == ["anna", f"#{gone_id}", "system"]
     assert listed(response, "kind")[:3] == ["custom_analysis", "custom_analysis", "no type"]
     assert listed(response, "status_text")[1:3] == ["succeeded", "failed · overloaded"]
+
+
+def test_days_to_choose_lie_between_the_first_call_and_the_last(superadmin: Client, acme: Organization) -> None:
+    enter(row(acme), row(acme, created_at=NOON - timedelta(days=50)), row(acme, created_at=NOON - timedelta(days=400)))
+
+    def choices(**query: int) -> list[str]:
+        response = superadmin.get(reverse(f"{CALLS}_changelist"), query)
+        text = response.content.decode()
+        return sorted(set(re.findall(r"\?((?:usage_date__\w+=\d+(?:&amp;)?)+)\"", text)))
+
+    assert choices() == ["usage_date__year=2025", "usage_date__year=2026"]
+    assert choices(usage_date__year=2026)[:3] == [
+        "usage_date__month=3&amp;usage_date__year=2026",
+        "usage_date__month=4&amp;usage_date__year=2026",
+        "usage_date__month=5&amp;usage_date__year=2026",
+    ]
+    assert "usage_date__day=20&amp;usage_date__month=5&amp;usage_date__year=2026" in choices(
+        usage_date__year=2026, usage_date__month=5
+    )
+
+
+def test_organisation_and_call_lead_to_their_costs(superadmin: Client, acme: Organization) -> None:
+    enter(row(acme, agent_id="a & b"))
+    page = reverse("ai-costs")
+    organisations = superadmin.get(reverse(f"{ORGANIZATIONS}_changelist")).content.decode()
+    assert f'href="{page}?org={acme.pk}"' in organisations
+    assert (
+        f'href="{page}?org={acme.pk}"'
+        in superadmin.get(reverse(f"{ORGANIZATIONS}_change", args=[acme.pk])).content.decode()
+    )
+    call = superadmin.get(reverse(f"{CALLS}_change", args=[UsageRecord.objects.get().pk])).content.decode()
+    links = re.findall(rf'href="{page}\?([^"]*)"', call)
+    may = "&amp;from=2026-05-01&amp;to=2026-05-31"
+    assert links == [
+        f"org={acme.pk}{may}",
+        f"agent_id=a+%26+b{may}",
+        f"ai_provider=openai&amp;ai_model=gpt-5-mini{may}",
+        f"org={acme.pk}&amp;from=2026-05-20&amp;to=2026-05-20",
+    ]
+    narrowed = superadmin.get(f"{page}?{links[1].replace('&amp;', '&')}")
+    assert narrowed.context["total"]["requests_count"] == 1
+
+
+def test_calls_can_be_narrowed_to_an_organisation(superadmin: Client, acme: Organization) -> None:
+    other = Organization.objects.create(name="Globex", slug="globex", timezone="Europe/Moscow")
+    enter(row(acme), row(other), row(other))
+    response = superadmin.get(reverse(f"{CALLS}_changelist"), {"org__id__exact": other.pk})
+    assert [call.org for call in response.context["cl"].result_list] == [other, other]
 
 
 def test_call_of_a_deleted_user_can_be_opened(superadmin: Client, acme: Organization) -> None:

@@ -43,6 +43,11 @@ def csv_lines(batches: Batches) -> Iterator[bytes]:
         yield _csv([[_cell(value) for value in _values(call)] for call in batch])
 
 
+def csv_file(rows: Iterable[Sequence[Any]]) -> bytes:
+    """Rows of any values, as a whole file."""
+    return "\ufeff".encode() + _csv([[_cell(value) for value in row] for row in rows])
+
+
 def json_lines(batches: Batches) -> Iterator[bytes]:
     for batch in batches:
         yield b"".join(

@@ -206,11 +206,11 @@ class CallView(ScopedView):
 class SchemaView(SpectacularAPIView):
     """OpenAPI, in English whoever asks: programs are written by it."""
 
-    renderer_classes = (OpenApiJsonRenderer,)
+    renderer_classes = [OpenApiJsonRenderer]
 
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         with translation.override("en"):
-            response: Response = super().get(request, *args, **kwargs)
+            response: Response = super().get(request, *args, **kwargs)  # type: ignore[no-untyped-call]
             # The texts are lazy; they are written here and not when the answer is sent.
             response.data = json.loads(OpenApiJsonRenderer().render(response.data))
             return response

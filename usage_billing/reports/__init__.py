@@ -2,9 +2,14 @@
 
 from usage_billing.reports.breakdown import Breakdown, breakdown
 from usage_billing.reports.calls import ORDERINGS, Page, calls, page
+from usage_billing.reports.forecast import Forecast, forecast
 from usage_billing.reports.history import STEPS, history
 from usage_billing.reports.question import ALL_TIME, FILTERS, Period
+from usage_billing.reports.stacked import Series, stacked
+from usage_billing.reports.standouts import Standout, standouts
 from usage_billing.reports.totals import compared, summary, totals
+from usage_billing.reports.troubles import Trouble, troubles
+from usage_billing.reports.work import work
 
 __all__ = [
     "ALL_TIME",
@@ -12,13 +17,22 @@ __all__ = [
     "ORDERINGS",
     "STEPS",
     "Breakdown",
+    "Forecast",
     "Page",
     "Period",
+    "Series",
+    "Standout",
+    "Trouble",
     "breakdown",
     "calls",
     "compared",
+    "forecast",
     "history",
     "page",
+    "stacked",
+    "standouts",
     "summary",
     "totals",
+    "troubles",
+    "work",
 ]

@@ -11,7 +11,7 @@ from typing import Any
 from usage_billing.access import Scope
 from usage_billing.models.daily_usage import MEASURES
 from usage_billing.reports.question import Period
-from usage_billing.reports.totals import NO_CALLS, Totals, compared, known, totals
+from usage_billing.reports.totals import Totals, compared, known, ranked
 
 COMPARED = ("requests_count", "total_tokens", "cost_usd", "cost_rub")
 """The measures that are set against the period before."""
@@ -38,20 +38,22 @@ def breakdown(
     *,
     filters: Mapping[str, Any] | None = None,
     limit: int = 200,
+    whole: tuple[Totals, Totals | None] | None = None,
+    measures: Sequence[str] = MEASURES,
+    compare: int | None = None,
 ) -> Breakdown:
-    """The totals by the `by` columns, each compared with the same period before. Three queries, whatever there is."""
-    filters, previous = filters or {}, period.before(today)
-    total, total_before = compared(scope, period, previous, filters=filters)
-    rows = totals(scope, by=by, filters=filters, period=period, limit=limit)
-    before: dict[tuple[Any, ...], Totals] = {}
-    if previous is not None and rows:
-        listed = {name: {row[name] for row in rows} for name in by}
-        earlier = totals(scope, by=by, filters={**filters, **listed}, period=previous)
-        before = {_key(row, by): row for row in earlier}
-    items = [with_ratios(row, total, None if previous is None else before.get(_key(row, by), NO_CALLS)) for row in rows]
+    """The totals by the `by` columns, compared with the same period before: all of them, or the first `compare`.
+
+    Three queries, whatever there is. `whole`: what `compared` says of the same question, where it is known already;
+    then two.
+    `measures`: of the items and the rest; `COMPARED` and the counts of unknown costs at least.
+    """
+    previous = period.before(today)
+    total, total_before = whole or compared(scope, period, previous, filters=filters)
+    rows = ranked(scope, by, period, previous, filters=filters, limit=limit, measures=measures, compare=compare)
     return Breakdown(
-        items=items,
-        other=_rest(total, rows) if len(rows) == limit else None,
+        items=[with_ratios(row, total, before) for row, before in rows],
+        other=_rest(total, [row for row, _ in rows], measures) if len(rows) == limit else None,
         total=with_ratios(total, total, total_before),
         before=total_before,
     )
@@ -72,7 +74,7 @@ def with_ratios(row: Totals, total: Totals, before: Totals | None) -> Totals:
             f"average_cost_{currency}": _ratio(row[f"cost_{currency}"], calls - row[f"unpriced_{currency}_count"])
             for currency in ("usd", "rub")
         },
-        "average_time_ms": _ratio(row["execution_time_ms"], calls),
+        "average_time_ms": _ratio(row.get("execution_time_ms"), calls),
         "before": before and {name: before[name] for name in COMPARED},
         "change": before and {name: _change(row[name], before[name]) for name in COMPARED},
     }
@@ -86,12 +88,8 @@ def _change(now: Any, before: Any) -> Decimal | None:
     return None if now is None else _ratio(now - before if before is not None else None, before)
 
 
-def _key(row: Totals, by: Sequence[str]) -> tuple[Any, ...]:
-    return tuple(row[name] for name in by)
-
-
-def _rest(total: Totals, listed: Sequence[Totals]) -> Totals | None:
+def _rest(total: Totals, listed: Sequence[Totals], measures: Sequence[str]) -> Totals | None:
     """What the total has beyond the rows that are listed."""
     # SQLite's amounts are floats: where nothing is left, less than nothing may be.
-    rest = {name: max((total[name] or 0) - sum(row[name] or 0 for row in listed), 0) for name in MEASURES}
+    rest = {name: max((total[name] or 0) - sum(row[name] or 0 for row in listed), 0) for name in measures}
     return known(rest) if rest["requests_count"] else None

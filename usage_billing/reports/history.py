@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
@@ -20,20 +20,30 @@ STEPS: dict[str, Callable[[date], date]] = {
 
 
 def history(
-    scope: Scope, period: Period, today: date, *, step: str = "day", filters: Mapping[str, Any] | None = None
+    scope: Scope,
+    period: Period,
+    today: date,
+    *,
+    step: str = "day",
+    filters: Mapping[str, Any] | None = None,
+    measures: Sequence[str] = MEASURES,
 ) -> list[Totals]:
     """One row a day, week or month, the oldest first, without gaps; `date` is its first day.
 
     The first and the last week or month hold what of them lies in the period. One query.
     """
-    days = totals(scope, by=["usage_date"], filters=filters, period=period)
+    days = totals(scope, by=["usage_date"], filters=filters, period=period, measures=measures)
     first = STEPS[step]
-    rows = {start: dict(NO_CALLS) for start in _starts(first, days, period, today)}
+    rows = {start: {name: NO_CALLS[name] for name in measures} for start in _starts(first, days, period, today)}
     for day in days:
-        row = rows[first(day["usage_date"])]
-        for name in MEASURES:
-            row[name] += day[name] or 0
+        add(rows[first(day["usage_date"])], day)
     return [{"date": start, **known(row)} for start, row in sorted(rows.items())]
+
+
+def add(row: Totals, other: Totals) -> None:
+    """Another row's measures to those of `row`."""
+    for name in row:
+        row[name] += other[name] or 0
 
 
 def _starts(first: Callable[[date], date], days: list[Totals], period: Period, today: date) -> Iterator[date]:

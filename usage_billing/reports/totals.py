@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Count, Model, Q, QuerySet, Sum, Value
-from django.db.models.functions import Coalesce
+from django.db.models import Count, F, Model, Q, QuerySet, Sum
 
 from usage_billing.access import Scope
 from usage_billing.models import DailyUsage, UsageRecord
@@ -22,6 +21,12 @@ Amounts are Decimal USD and RUB over the calls whose amount is known, None if th
 `unpriced_usd_count` and `unpriced_rub_count` say how many are not known. Without calls everything is zero.
 """
 
+OF_COSTS = ("requests_count", "unpriced_usd_count", "unpriced_rub_count", "cost_usd", "cost_rub")
+"""The measures that tell a cost, and whether it is known."""
+BEFORE = (*OF_COSTS, "total_tokens")
+"""The measures of a period before."""
+_NOW, _BEFORE = "now_of_", "before_of_"
+
 
 def totals(
     scope: Scope,
@@ -30,30 +35,66 @@ def totals(
     filters: Mapping[str, Any] | None = None,
     period: Period = ALL_TIME,
     limit: int | None = None,
+    measures: Sequence[str] = MEASURES,
 ) -> list[Totals]:
     """One row for each combination of the `by` columns, the dearest first; `limit` keeps that many of them.
 
     `by` and `filters` name columns of `FILTERS`, `by` also `usage_date`; a filter's value may be a set of them. No user
-    is 0. Without `by` there is one row.
+    is 0. Without `by` there is one row. `measures` may be fewer than all; `OF_COSTS` at least.
     """
     by, filters = tuple(by), filters or {}
     rows = _rows(scope, by, filters, period)
     if not by:
-        return [known(rows.aggregate(**_sums(rows.model)))]
-    grouped = rows.order_by().values(*by).annotate(**_sums(rows.model))
-    found = [known(row) for row in grouped.order_by("-cost_usd", "-requests_count", *by)[:limit]]
+        return [_part(rows.aggregate(**_sums(rows.model, measures=measures)), "", measures)]
+    grouped = rows.order_by().values(*by).annotate(**_sums(rows.model, measures=measures))
+    # Rows of which no cost is known come after those that are free.
+    found = [
+        known(row) for row in grouped.order_by(F("cost_usd").desc(nulls_last=True), "-requests_count", *by)[:limit]
+    ]
     return [row | {"user_id": row["user_id"] or 0} for row in found] if "user_id" in by else found
+
+
+def ranked(
+    scope: Scope,
+    by: Sequence[str],
+    period: Period,
+    before: Period | None,
+    *,
+    filters: Mapping[str, Any] | None = None,
+    limit: int | None = None,
+    measures: Sequence[str] = MEASURES,
+    compare: int | None = None,
+) -> list[tuple[Totals, Totals | None]]:
+    """What `totals` gives for a period; the first `compare` rows each with its totals of the period before.
+
+    Those have the measures of `BEFORE`, and are all zero for a row that had no calls then. Two queries; the second one
+    reads no more than these rows.
+    """
+    rows = totals(scope, by=by, filters=filters, period=period, limit=limit, measures=measures)
+    first = rows[:compare] if before is not None else []
+    if before is None or not first:
+        return [(row, None) for row in rows]
+
+    def key(row: Totals) -> tuple[Any, ...]:
+        return tuple(row[name] for name in by)
+
+    narrowed = {**(filters or {}), **{name: {row[name] for row in first} for name in by}}
+    earlier = {key(row): row for row in totals(scope, by=by, filters=narrowed, period=before, measures=BEFORE)}
+    nothing = {name: NO_CALLS[name] for name in BEFORE}
+    pairs: list[tuple[Totals, Totals | None]] = [(row, earlier.get(key(row), nothing)) for row in first]
+    return pairs + [(row, None) for row in rows[len(first) :]]
 
 
 def compared(
     scope: Scope, period: Period, before: Period | None, *, filters: Mapping[str, Any] | None = None
 ) -> tuple[Totals, Totals | None]:
-    """The totals of a period and of the one before it, in one query."""
-    periods = {"now": period} if before is None else {"now": period, "before": before}
-    both = Period(since=(before or period).since, until=period.until)
-    rows = _rows(scope, (), filters or {}, both)
-    of = _side_by_side(rows, {name: _days_of(each) for name, each in periods.items()})
-    return of["now"], of.get("before")
+    """The totals of a period, and those of `BEFORE` of the one before it, in one query."""
+    if before is None:
+        return totals(scope, filters=filters, period=period)[0], None
+    rows = _rows(scope, (), filters or {}, Period(before.since, period.until))
+    sums = _named(_NOW, _sums(rows.model, _days_of(period)))
+    row = rows.aggregate(**sums, **_named(_BEFORE, _sums(rows.model, _days_of(before), BEFORE)))
+    return _part(row, _NOW, MEASURES), _part(row, _BEFORE, BEFORE)
 
 
 def summary(
@@ -94,13 +135,21 @@ def matching(model: type[Model], filters: Mapping[str, Any]) -> Q:
 
 
 def _side_by_side(rows: QuerySet[Any], periods: Mapping[str, Q]) -> dict[str, Totals]:
-    sums = {
-        f"{period}_of_{name}": sum_
-        for period, days in periods.items()
-        for name, sum_ in _sums(rows.model, days).items()
-    }
+    sums: dict[str, Any] = {}
+    for period, days in periods.items():
+        sums |= _named(f"{period}_of_", _sums(rows.model, days))
     row = rows.aggregate(**sums)
-    return {period: known({name: row[f"{period}_of_{name}"] for name in MEASURES}) for period in periods}
+    return {period: _part(row, f"{period}_of_", MEASURES) for period in periods}
+
+
+def _named(prefix: str, sums: Mapping[str, Any]) -> dict[str, Any]:
+    return {prefix + name: sum_ for name, sum_ in sums.items()}
+
+
+def _part(row: Mapping[str, Any], prefix: str, measures: Sequence[str]) -> Totals:
+    """The measures of such sums; those of nothing are zero."""
+    values = ((name, row[prefix + name]) for name in measures)
+    return known({name: NO_CALLS[name] if value is None else value for name, value in values})
 
 
 def _rows(scope: Scope, by: Iterable[str], filters: Mapping[str, Any], period: Period) -> QuerySet[Any]:
@@ -149,13 +198,13 @@ _OF_CALLS: dict[str, Q] = {
 """The counts of daily rows → the calls that they count."""
 
 
-def _sums(model: type[Model], days: Q | None = None) -> dict[str, Any]:
-    zero = {True: Value(Decimal(0)), False: Value(0)}
-    names = MEASURES if model is DailyUsage else [name for name in MEASURES if name not in _OF_CALLS]
-    summed = {name: Coalesce(Sum(name, filter=days), zero[name.startswith("cost_")]) for name in names}
+def _sums(model: type[Model], days: Q | None = None, measures: Sequence[str] = MEASURES) -> dict[str, Any]:
+    """Sums that are NULL where there is nothing to add up: a COALESCE around each would take Django as long again."""
+    names = measures if model is DailyUsage else [name for name in measures if name not in _OF_CALLS]
+    summed = {name: Sum(name, filter=days) for name in names}
     if model is DailyUsage:
         return summed
-    counted = {name: Count("pk", filter=(days or Q()) & which) for name, which in _OF_CALLS.items()}
+    counted = {name: Count("pk", filter=(days or Q()) & which) for name, which in _OF_CALLS.items() if name in measures}
     # In this order: a count after a sum of the same name would be one of that sum.
     return counted | summed
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
 
 from django import template
 from django.utils.html import format_html
@@ -18,6 +20,9 @@ SYMBOLS = {"USD": "$", "RUB": "₽"}
 
 DIGITS_OF_SMALL = 3
 """Significant digits of an amount below 0.10, so that the price of a single short call can be seen."""
+
+MULTIPLE_FROM = 9
+"""A change from which on it is told as a multiple: +900 % is ten times."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +100,45 @@ def percent(value: Decimal) -> str:
 
 
 @register.filter
+def share(value: Decimal) -> str:
+    """A part of 1 as per cent."""
+    return percent(100 * value)
+
+
+@register.filter
+def share_width(value: Decimal) -> str:
+    """A part of 1 as the number of a CSS per cent, whatever the language."""
+    return f"{100 * min(max(value, Decimal(0)), Decimal(1)):.2f}"
+
+
+@register.filter
+def change(value: Decimal) -> str:
+    """How much more it is, with its sign: +25%; from ten times on as a multiple: ×12."""
+    style = style_of(get_language())
+    if value >= MULTIPLE_FROM:
+        return "×" + write_number((value + 1).quantize(Decimal(1)), style)
+    whole = (100 * value).quantize(Decimal(1), ROUND_HALF_UP)
+    return ("+" if whole > 0 else "") + style.percent.format(number=write_number(whole, style))
+
+
+@register.filter
+def cost(row: Mapping[str, Any], currency: str) -> SafeString:
+    """A row's amount in that currency."""
+    return _shown(row[f"cost_{currency}"], currency.upper())
+
+
+@register.filter
+def money(value: Decimal | None, currency: str) -> SafeString:
+    return _shown(value, currency.upper())
+
+
+@register.filter
+def plain_money(value: Decimal, currency: str) -> str:
+    """Without markup, for drawings."""
+    return write_amount(Decimal(value), currency.upper(), style_of(get_language()))
+
+
+@register.filter
 def usd(value: Decimal | None) -> SafeString:
     return _shown(value, "USD")
 
@@ -102,6 +146,16 @@ def usd(value: Decimal | None) -> SafeString:
 @register.filter
 def rub(value: Decimal | None) -> SafeString:
     return _shown(value, "RUB")
+
+
+@register.filter
+def exact_usd(value: Decimal | None) -> str:
+    return exact(value, "USD")
+
+
+@register.filter
+def exact_rub(value: Decimal | None) -> str:
+    return exact(value, "RUB")
 
 
 def exact(value: Decimal | None, currency: str) -> str:

@@ -1,0 +1,48 @@
+"""Days that stand out from the others, and days that only look so."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from usage_billing.reports import standouts
+
+FIRST = date(2026, 5, 1)
+
+
+def days(*costs: str | None) -> list[dict[str, Any]]:
+    return [
+        {"date": FIRST + timedelta(days=n), "cost_usd": None if cost is None else Decimal(cost)}
+        for n, cost in enumerate(costs)
+    ]
+
+
+def test_day_of_many_times_the_usual_stands_out() -> None:
+    (found,) = standouts(days("10", "11", "9", "10", "50", "10", "12", "9"))
+    assert (found.day, found.cost_usd, found.usual_usd, found.times) == (
+        date(2026, 5, 5),
+        Decimal(50),
+        Decimal(10),
+        Decimal(5),
+    )
+
+
+@pytest.mark.parametrize(
+    "costs",
+    [
+        ("10", "11", "9", "10", "19", "10", "12", "9"),  # not twice the usual
+        ("1", "20", "2", "30", "3", "25", "1", "40"),  # twice, but the days are as far apart as that
+        ("10", "10", "100"),  # too few to say what is usual
+        (None, "0", None, "0", None, "0", None, "90"),  # nothing to compare with
+    ],
+)
+def test_usual_days_do_not(costs: tuple[str | None, ...]) -> None:
+    assert standouts(days(*costs)) == []
+
+
+def test_dearest_come_first_and_few() -> None:
+    found = standouts(days(*["10"] * 20, "90", "70", "80", "60"))
+    assert [each.cost_usd for each in found] == [90, 80, 70]

@@ -1,0 +1,156 @@
+"""The calls, to look at."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from django.contrib import admin
+from django.db.models import Max, Min, QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html, format_html_join
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+from unfold.admin import ModelAdmin
+from unfold.paginator import InfinitePaginator
+
+from usage_billing.admin.to_look_at import ToLookAt
+from usage_billing.models import UsageRecord
+from usage_billing.templatetags import amounts
+
+if TYPE_CHECKING:
+    # The theme's classes have no types, and Django's take no parameter at run time.
+    UsageRecordBase = admin.ModelAdmin[UsageRecord]
+else:
+    UsageRecordBase = ModelAdmin
+
+
+class QuickDates(QuerySet[UsageRecord]):
+    """For the date hierarchy: every month or day from the first call to the last, found at the ends of the index.
+
+    Django would go through all calls to leave out those without any.
+    """
+
+    def dates(self, field_name: str, kind: str, order: str = "ASC") -> Any:
+        ends = self.order_by().aggregate(first=Min(field_name), last=Max(field_name))
+        if ends["first"] is None:
+            return []
+        return sorted({_start(day, kind) for day in _days(ends["first"], ends["last"])}, reverse=order != "ASC")
+
+
+def _days(first: date, last: date) -> list[date]:
+    return [first + timedelta(days=n) for n in range((last - first).days + 1)]
+
+
+def _start(day: date, kind: str) -> date:
+    return {"year": day.replace(month=1, day=1), "month": day.replace(day=1)}.get(kind, day)
+
+
+@admin.register(UsageRecord)
+class UsageRecordAdmin(ToLookAt, UsageRecordBase):
+    """To look at only: what is spent is spent. Quick on a large table: nothing here counts or scans it."""
+
+    list_display = ("created_at", "org", "kind", "model_used", "tokens", "usd", "rub", "who", "status_text")
+    list_filter = ("status", "usage_date", "org")
+    date_hierarchy = "usage_date"
+    search_fields = ("request_id__startswith",)
+    search_help_text = _("The beginning of a request id")
+    ordering = ("-created_at", "-id")
+    sortable_by = ("created_at",)
+    show_facets = admin.ShowFacets.NEVER
+    show_full_result_count = False
+    paginator = InfinitePaginator
+    list_per_page = 50
+    list_fullwidth = True
+    fieldsets = (
+        (
+            None,
+            {
+                "fields": (
+                    "created_at",
+                    "usage_date",
+                    "recorded_at",
+                    "status",
+                    "error_code",
+                    "execution_time_ms",
+                    "costs",
+                )
+            },
+        ),
+        (_("Who and what for"), {"fields": ("org", "who", "agent_id", "request_type", "workflow_id", "content_id")}),
+        (_("Kind of work"), {"fields": ("platform", "content_type", "task_type")}),
+        (_("Provider"), {"fields": ("ai_provider", "ai_model", "endpoint", "request_id")}),
+        (
+            _("Tokens"),
+            {
+                "fields": (
+                    ("prompt_tokens", "completion_tokens", "total_tokens"),
+                    ("cached_tokens", "cache_write_tokens", "reasoning_tokens"),
+                    "usage",
+                )
+            },
+        ),
+        (_("Cost"), {"fields": ("exact_usd", "exact_rub", "usd_rub_rate", "price_source")}),
+        (_("Metadata"), {"fields": ("request_metadata", "response_metadata")}),
+    )
+    readonly_fields = ("who", "exact_usd", "exact_rub", "costs")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[UsageRecord]:
+        # The user by an outer join, as the column may be NULL: a call whose user is gone is still there.
+        return QuickDates(UsageRecord).select_related("org", "user").order_by(*self.ordering)
+
+    @admin.display(description=_("AI costs"))
+    def costs(self, call: UsageRecord) -> str:
+        """Ways to the page of costs, narrowed to what the call is part of, in its month or on its day."""
+        first = call.usage_date.replace(day=1)
+        last = (first + timedelta(days=31)).replace(day=1) - timedelta(days=1)
+        month = {"from": first.isoformat(), "to": last.isoformat()}
+        day = {"from": call.usage_date.isoformat(), "to": call.usage_date.isoformat()}
+        parts = (
+            (gettext("of this organisation in the month"), {"org": call.org_id, **month}),
+            (gettext("of this agent"), {"agent_id": call.agent_id, **month}),
+            (gettext("of this model"), {"ai_provider": call.ai_provider, "ai_model": call.ai_model, **month}),
+            (gettext("of the organisation on this day"), {"org": call.org_id, **day}),
+        )
+        links = ((reverse("ai-costs"), urlencode(query), text) for text, query in parts)
+        return format_html_join(" · ", '<a href="{}?{}">{}</a>', links)
+
+    @admin.display(description=_("request type"))
+    def kind(self, call: UsageRecord) -> str:
+        return call.request_type or gettext("no type")
+
+    @admin.display(description=_("model"))
+    def model_used(self, call: UsageRecord) -> str:
+        return format_html('<span class="costs-model">{} / {}</span>', call.ai_provider, call.ai_model)
+
+    @admin.display(description=_("tokens"))
+    def tokens(self, call: UsageRecord) -> str:
+        return amounts.grouped(call.total_tokens)
+
+    @admin.display(description="USD")
+    def usd(self, call: UsageRecord) -> str:
+        return amounts.usd(call.cost_usd)
+
+    @admin.display(description="RUB")
+    def rub(self, call: UsageRecord) -> str:
+        return amounts.rub(call.cost_rub)
+
+    @admin.display(description=_("cost, USD"))
+    def exact_usd(self, call: UsageRecord) -> str:
+        return amounts.exact(call.cost_usd, "USD")
+
+    @admin.display(description=_("cost, RUB"))
+    def exact_rub(self, call: UsageRecord) -> str:
+        return amounts.exact(call.cost_rub, "RUB")
+
+    @admin.display(description=_("who"))
+    def who(self, call: UsageRecord) -> str:
+        if call.user_id is None:
+            return gettext("system")
+        return call.user.get_username() if call.user else f"#{call.user_id}"
+
+    @admin.display(description=_("status"))
+    def status_text(self, call: UsageRecord) -> str:
+        return " · ".join(filter(None, (call.get_status_display(), call.error_code)))

@@ -1,0 +1,80 @@
+"""Organisations and their members."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin
+from django.db.models import Exists, OuterRef
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+from unfold.admin import ModelAdmin, TabularInline
+
+from usage_billing.models import Membership, Organization, UsageRecord
+from usage_billing.models.organization import UNATTRIBUTED
+
+if TYPE_CHECKING:
+    # The theme's classes have no types, and Django's take no parameter at run time.
+    MembershipBase = admin.TabularInline[Membership, Organization]
+    OrganizationBase = admin.ModelAdmin[Organization]
+else:
+    MembershipBase, OrganizationBase = TabularInline, ModelAdmin
+
+
+class MembershipInline(MembershipBase):
+    model = Membership
+    extra = 0
+    autocomplete_fields = ("user",)
+
+
+@admin.register(Organization)
+class OrganizationAdmin(OrganizationBase):
+    list_display = ("name", "slug", "timezone", "closed_at", "costs")
+    search_fields = ("name", "slug")
+    inlines = (MembershipInline,)
+
+    @admin.display(description=_("AI costs"))
+    def costs(self, org: Organization) -> str:
+        return format_html('<a href="{}?org={}">{}</a>', reverse("ai-costs"), org.pk, gettext("AI costs"))
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Organization | None = None) -> tuple[str, ...]:
+        """The zone has placed each call on its business day, and the reserved organisation is found by its slug."""
+        if obj is None:
+            return ()
+        zone = ("timezone",) if _with_calls([obj]) else ()
+        return ("costs", "slug", *zone) if obj.slug == UNATTRIBUTED else ("costs", *zone)
+
+    def get_prepopulated_fields(self, request: HttpRequest, obj: Organization | None = None) -> dict[str, Any]:
+        return {} if obj else {"slug": ("name",)}
+
+    def has_delete_permission(self, request: HttpRequest, obj: Organization | None = None) -> bool:
+        reserved = obj is not None and obj.slug == UNATTRIBUTED
+        return not reserved and super().has_delete_permission(request, obj)
+
+    def get_deleted_objects(
+        self, objs: Any, request: HttpRequest
+    ) -> tuple[list[Any], dict[Any, Any], set[Any], list[Any]]:
+        """What is in the way of a deletion, one line an organisation: Django would load and list every call."""
+        orgs = list(objs)
+        reserved = [
+            gettext("“%(org)s” is reserved for calls without an organisation.") % {"org": org}
+            for org in orgs
+            if org.slug == UNATTRIBUTED
+        ]
+        charged = [
+            gettext("The AI calls of “%(org)s”. Close the organisation instead.") % {"org": org}
+            for org in _with_calls(orgs)
+        ]
+        if reserved or charged:
+            return [], {}, set(), reserved + charged
+        return super().get_deleted_objects(orgs, request)
+
+
+def _with_calls(orgs: Iterable[Organization]) -> list[Organization]:
+    """Those that have at least one call."""
+    calls = UsageRecord.objects.filter(org=OuterRef("pk"))
+    return list(Organization.objects.filter(Exists(calls), pk__in=[org.pk for org in orgs]))

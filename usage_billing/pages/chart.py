@@ -1,0 +1,155 @@
+"""The drawings: cost by day in stacked bars, and the cards' small curves. Positions across are per cent, down pixels.
+
+A drawing has no view box, so that its letters and patterns keep their size on a phone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import ROUND_CEILING, Decimal
+from typing import Any
+
+from django.utils.formats import date_format
+from django.utils.translation import gettext
+
+from usage_billing.reports import Series
+
+HEIGHT = 240
+TOP, BOTTOM = 12, 28
+LEFT = Decimal(7)
+"""Per cent of the width for the amounts, which stand on their lines."""
+PLOT = HEIGHT - TOP - BOTTOM
+LAYERS = 6
+"""Series with a pattern of their own; the rest is drawn as one."""
+CROWDED_FROM = 45
+"""More bars than this have no room for lines between their parts."""
+LABELS = 6
+LINES = 4
+SPARK_WIDTH, SPARK_HEIGHT = 100, 28
+
+
+@dataclass(frozen=True)
+class Segment:
+    y: str
+    height: str
+    layer: str
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One step. `parts`: (name, amount) of what it is made of, the dearest first; `total`: None if it is not known."""
+
+    x: str
+    width: str
+    day: date
+    segments: list[Segment]
+    total: Decimal | None
+    parts: list[tuple[str, Decimal]]
+
+
+@dataclass(frozen=True)
+class Line:
+    y: str
+    amount: Decimal
+
+
+@dataclass(frozen=True)
+class Label:
+    x: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Chart:
+    bars: list[Bar]
+    lines: list[Line]
+    labels: list[Label]
+    is_crowded: bool
+    height: int = HEIGHT
+    floor: int = HEIGHT - BOTTOM
+
+
+def layer(series: Series, number: int) -> str:
+    """The name of the pattern that a series is drawn with."""
+    return "rest" if series.key is None else str(number)
+
+
+def draw(series: Sequence[Series], names: Sequence[str], totals: Sequence[dict[str, Any]], currency: str) -> Chart:
+    """`names` of the series in their order, `totals` of the steps: rows with `date` and the amounts."""
+    layers = [layer(each, number) for number, each in enumerate(series)]
+    column = f"cost_{currency}"
+    top, step = _scale(max((row[column] or Decimal(0) for row in totals), default=Decimal(0)))
+    slot = (Decimal(100) - LEFT) / max(1, len(totals))
+    width = slot * Decimal("0.76" if len(totals) <= CROWDED_FROM else "0.84")
+    bars = []
+    for number, row in enumerate(totals):
+        amounts = [each.rows[number][column] or Decimal(0) for each in series]
+        parts = sorted(
+            ((name, amount) for name, amount in zip(names, amounts, strict=True) if amount), key=lambda part: -part[1]
+        )
+        x = LEFT + slot * number + (slot - width) / 2
+        bars.append(Bar(_percent(x), _percent(width), row["date"], _segments(layers, amounts, top), row[column], parts))
+    return Chart(
+        bars=bars,
+        lines=[Line(_pixels(_y(step * n, top)), step * n) for n in range(int(top / step) + 1)] if top else [],
+        labels=_labels([row["date"] for row in totals], slot),
+        is_crowded=len(totals) > CROWDED_FROM,
+    )
+
+
+def sparkline(values: Sequence[Decimal | int | None]) -> str:
+    """The points of a curve within `SPARK_WIDTH` × `SPARK_HEIGHT`; empty if there is nothing to see."""
+    numbers = [Decimal(value or 0) for value in values]
+    top = max(numbers, default=Decimal(0))
+    if len(numbers) < 2 or not top:
+        return ""
+    wide = Decimal(SPARK_WIDTH) / (len(numbers) - 1)
+    high = Decimal(SPARK_HEIGHT - 4)
+    return " ".join(
+        f"{number * wide:.1f},{SPARK_HEIGHT - 2 - value / top * high:.1f}" for number, value in enumerate(numbers)
+    )
+
+
+def _segments(layers: Sequence[str], amounts: Sequence[Decimal], top: Decimal) -> list[Segment]:
+    segments, below = [], Decimal(0)
+    for layer_, amount in zip(layers, amounts, strict=True):
+        if amount > 0 and top:
+            height = amount / top * PLOT
+            segments.append(Segment(_pixels(_y(below + amount, top)), _pixels(max(height, Decimal("0.5"))), layer_))
+            below += amount
+    return segments
+
+
+def _y(amount: Decimal, top: Decimal) -> Decimal:
+    return TOP + PLOT - amount / top * PLOT
+
+
+def _scale(largest: Decimal) -> tuple[Decimal, Decimal]:
+    """The axis' end and the step between its lines: 1, 2, 2.5 or 5 times a power of ten."""
+    if largest <= 0:
+        return Decimal(0), Decimal(1)
+    rough = largest / LINES
+    power = Decimal(1).scaleb(rough.adjusted())
+    step = next(power * factor for factor in map(Decimal, ("1", "2", "2.5", "5", "10")) if power * factor >= rough)
+    return (largest / step).to_integral_value(ROUND_CEILING) * step, step
+
+
+def _labels(days: Sequence[date], slot: Decimal) -> list[Label]:
+    """Evenly spread, the last step always among them."""
+    # Translators: a day on the chart's axis, short, in Django's date format
+    day_format = gettext("M j")
+    every = max(1, -(-len(days) // LABELS))
+    chosen = [number for number in range(len(days)) if (len(days) - 1 - number) % every == 0]
+    return [
+        Label(_percent(LEFT + slot * number + slot / 2), date_format(days[number], day_format)) for number in chosen
+    ]
+
+
+def _percent(value: Decimal) -> str:
+    return f"{value:.3f}%"
+
+
+def _pixels(value: Decimal) -> str:
+    return f"{value:.2f}"

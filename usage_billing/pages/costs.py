@@ -1,0 +1,471 @@
+"""The AI costs page: one view and one template for superadmins, owners and members; what differs is the scope."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.decorators import login_required
+from django.contrib.auth.views import redirect_to_login
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from usage_billing import reports
+from usage_billing.access import Scope
+from usage_billing.models import UsageRecord
+from usage_billing.models.daily_usage import MEASURES
+from usage_billing.pages import attention, chart, dimensions, frame, hooks, names, sheet
+from usage_billing.pages.address import CURRENCIES, PERIODS, Asked, asked, tidied
+from usage_billing.pages.dimensions import AGENT, BY_NAME, CONTENT, MODEL, ORG, TYPE, USER, WORKFLOW, Dimension
+from usage_billing.pages.names import Names
+from usage_billing.pages.recorder_health import recorder_health
+from usage_billing.reports import Breakdown, Period
+from usage_billing.reports.totals import NO_CALLS, OF_COSTS, Totals, known
+
+SHOWN = (*OF_COSTS, "total_tokens", "failed_count")
+"""The measures that tables show; of models all are wanted, for what the same tokens would have cost elsewhere."""
+LATEST_CALLS = 50
+DEAREST_CALLS = 5
+ROWS = 8
+"""Of a breakdown, unless all are asked for."""
+ALL_ROWS = 200
+DEAREST_WORK = 10
+WORK_IS_QUICK_UP_TO = 20_000
+"""Calls in a period. Beyond, workflows and content are added up from the calls only when somebody asks for them."""
+
+DAILY_UP_TO, WEEKLY_UP_TO = 100, 731
+"""Days of a period that is drawn day by day; week by week; longer ones month by month."""
+
+
+@require_safe
+@never_cache
+def superadmin_costs(request: HttpRequest) -> HttpResponse:
+    """The costs of every organisation, for superusers."""
+    if not request.user.is_authenticated:
+        return redirect_to_login(request.get_full_path(), reverse("admin:login"))
+    if not request.user.is_superuser:
+        return frame.no_access(request)
+    return _answer(request)
+
+
+@require_safe
+@never_cache
+@login_required
+def own_costs(request: HttpRequest) -> HttpResponse:
+    """What an owner's organisations, or a member's own calls, cost."""
+    if request.user.is_superuser:
+        query = request.META["QUERY_STRING"]
+        return redirect(reverse("ai-costs") + (f"?{query}" if query else ""))
+    return _answer(request)
+
+
+def _answer(request: HttpRequest) -> HttpResponse:
+    if (query := tidied(request.GET)) is not None:
+        return redirect(request.path + (f"?{query}" if query else ""))
+    now = timezone.now()
+    scope: Scope = request.scope  # type: ignore[attr-defined]  # set by ScopeMiddleware
+    question = asked(request.GET, scope.today(now))
+    context = _page(scope, question, now)
+    if request.GET.get("format") == "csv":
+        return sheet.answer(context)
+    return render(request, "usage_billing/costs.html", context)
+
+
+# ── Where does it go ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class Row:
+    """`link` narrows the page to this row; None where it is narrowed to it already."""
+
+    name: str
+    is_named: bool
+    link: str | None
+    sums: Totals
+    second: str = ""
+
+
+@dataclass(frozen=True)
+class Panel:
+    dimension: Dimension
+    rows: list[Row]
+    other: Totals | None
+    hidden: int
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A field of the filter form: (value, name) of what can be chosen, and what is."""
+
+    name: str
+    label: Any
+    options: list[tuple[str, str]]
+    chosen: str | None
+
+
+@dataclass(frozen=True)
+class Chip:
+    label: Any
+    value: str
+    link: str
+
+
+def _page(scope: Scope, question: Asked, now: datetime) -> dict[str, Any]:
+    """All that the template shows. Its number of queries does not depend on the data."""
+    today = scope.today(now)
+    period, filters = question.period, question.filters
+    previous = period.before(today)
+    whole = reports.compared(scope, period, previous, filters=filters)
+    shown = dimensions.shown(scope, filters)
+    stacked_by = BY_NAME[question.by]
+    breakdowns = {
+        dimension: reports.breakdown(
+            scope,
+            dimension.columns,
+            period,
+            today,
+            filters=filters,
+            limit=ALL_ROWS,
+            whole=whole,
+            measures=MEASURES if dimension is MODEL else SHOWN,
+            compare=None if question.all_rows else ROWS + 1,
+        )
+        for dimension in dict.fromkeys((*shown, stacked_by))
+    }
+    total = breakdowns[TYPE].total
+    options = {
+        dimension: _options(scope, dimension, question)
+        for dimension in (TYPE, MODEL, AGENT, USER)
+        if dimension.is_narrowed(filters) and dimension in (*shown, USER)
+    }
+    latest = list(reports.calls(scope, filters=filters, period=period).select_related("org")[:LATEST_CALLS])
+    dearest = reports.calls(scope, filters=filters, period=period, ordering="-cost_usd").select_related("org")
+    dearest_calls = [call for call in dearest[:DEAREST_CALLS] if call.cost_usd]
+    work = _work(scope, question, total["requests_count"])
+    known = Names(
+        orgs=names.of_organizations(scope),
+        users=names.of_users(_users_in(latest, dearest_calls, breakdowns.get(USER), options.get(USER, ()))),
+        contents=names.of_contents(scope, _contents_in(work, latest)),
+    )
+    panels = [_panel(dimension, breakdowns[dimension], question, known) for dimension in shown]
+    models = breakdowns[MODEL].items
+    step = _step(period, today)
+    days = reports.history(scope, period, today, step=step, filters=filters, measures=SHOWN)
+    troubles = reports.troubles(scope, period, filters=filters)
+    return {
+        "title": gettext("AI costs"),
+        "asked": question,
+        "scope_text": frame.scope_text(scope, known.orgs),
+        "is_superadmin": scope.everything,
+        "no_organization": scope.is_empty,
+        "show_organizations": scope.everything or len(scope.org_ids) > 1,
+        "since": period.since,
+        "last": period.last(today),
+        "today": today,
+        "previous": previous,
+        "previous_last": previous.last(today) if previous else None,
+        "periods": _periods(question),
+        "choices": _choices(scope, question, panels, options, known),
+        "carried": question.hidden([*_CHOSEN, "ai_provider"]),
+        "carried_with_dates": question.hidden(["days", "period_days", "period", "from", "to"]),
+        "chips": _chips(question, known),
+        "total": total,
+        "cards": _cards(total, days),
+        "forecast": reports.forecast(scope, today, filters=filters),
+        "month_ends": _last_of_month(today),
+        "step": step,
+        "panels": panels,
+        **_stack(scope, question, stacked_by, breakdowns[stacked_by], days, step, known),
+        "stack_links": [(BY_NAME[each.name], question.link(by=each.name)) for each in shown],
+        "stacked_by": stacked_by,
+        "currency_links": [(each, question.link(currency=each)) for each in CURRENCIES],
+        "work": [_work_panel(dimension, rows, question, known) for dimension, rows in work.items() if rows],
+        "work_link": None if work or not total["requests_count"] else question.link(work="all"),
+        "dearest": [_call(call, known, scope) for call in dearest_calls],
+        "latest": [_call(call, known, scope) for call in latest],
+        "troubles": attention.told(troubles, for_superadmin=scope.everything),
+        "without_rate": total["unpriced_rub_count"] - total["unpriced_usd_count"],
+        "standouts": _standouts(days, question) if step == "day" else [],
+        "cache": attention.cache_use(models, today),
+        "comparison": attention.comparison(models, question.instead, today),
+        "carried_instead": question.hidden(["instead"]),
+        "csv_link": question.link(format="csv"),
+        "all_rows_link": question.link(rows="all") if any(panel.hidden for panel in panels) else None,
+        "few_rows_link": question.link(rows=None) if question.all_rows else None,
+        "zone": scope.zone or settings.TIME_ZONE,
+        "destinations": hooks.destinations(),
+        "simulator": hooks.SIMULATOR,
+        "health": recorder_health(now, today, troubles) if scope.everything else None,
+    }
+
+
+def _panel(dimension: Dimension, found: Breakdown, question: Asked, known: Names) -> Panel:
+    most = ALL_ROWS if question.all_rows else ROWS
+    # A single row too many is shown rather than summed up.
+    cut = len(found.items) if len(found.items) <= most + 1 else most
+    rows = [_row(dimension, item, question, known) for item in found.items[:cut]]
+    hidden = found.items[cut:]
+    return Panel(dimension, rows, _together(hidden, found.other), len(hidden))
+
+
+def _row(dimension: Dimension, item: Totals, question: Asked, known: Names) -> Row:
+    key = dimension.key(item)
+    return Row(
+        name=known.of(dimension, key),
+        is_named=bool(key[-1]),
+        link=None if dimension.is_narrowed(question.filters) else question.link(dimension.narrowing(key)),
+        sums=item,
+        second=str(item["ai_provider"]) if dimension is MODEL else "",
+    )
+
+
+def _together(hidden: Sequence[Totals], other: Totals | None) -> Totals | None:
+    """The rows that are not shown, as one."""
+    rows = [*hidden, *([other] if other else [])]
+    if not rows:
+        return None
+    return known({name: sum((row[name] or 0 for row in rows), start=NO_CALLS[name]) for name in SHOWN})
+
+
+def _work(scope: Scope, question: Asked, calls: int) -> dict[Dimension, list[Totals]]:
+    """The dearest workflows and pieces of content; nothing yet where adding them up takes long and nobody asked."""
+    if calls > WORK_IS_QUICK_UP_TO and not question.all_work:
+        return {}
+    return {
+        dimension: reports.work(scope, dimension.name, question.period, filters=question.filters, limit=DEAREST_WORK)
+        for dimension in dimensions.OF_WORK
+    }
+
+
+def _work_panel(dimension: Dimension, rows: list[Totals], question: Asked, known: Names) -> Panel:
+    return Panel(
+        dimension, [_row(dimension, row | {"share": None, "change": None}, question, known) for row in rows], None, 0
+    )
+
+
+# ── Periods and filters ──────────────────────────────────────────────────────────────────────────────────────────
+
+_CHOSEN = ("org", "user", "agent_id", "ai_model", "request_type")
+_LABELS = {
+    "org": ORG.one,
+    "user": USER.one,
+    "agent_id": AGENT.one,
+    "ai_provider": _("Provider"),
+    "ai_model": MODEL.one,
+    "request_type": TYPE.one,
+    "workflow_id": WORKFLOW.one,
+    "content_id": CONTENT.one,
+    "status": _("Status"),
+}
+
+
+def _periods(question: Asked) -> list[tuple[Any, str, bool]]:
+    """(text, link, whether it is what is shown) of each period to choose."""
+    given = question.given
+    is_default = not any(name in given for name in question.without_period())
+    offered: list[tuple[Any, dict[str, str], bool]] = [
+        (
+            ngettext("%(days)s day", "%(days)s days", days) % {"days": days},
+            {"days": str(days)},
+            "to" not in given and (given.get("days") == str(days) or (is_default and days == PERIODS[1])),
+        )
+        for days in PERIODS
+    ]
+    offered += [
+        (text, {"period": name}, given.get("period") == name)
+        for name, text in (("this-month", gettext("This month")), ("last-month", gettext("Last month")))
+    ]
+    return [(text, question.link(question.without_period() | change), now) for text, change, now in offered]
+
+
+def _options(scope: Scope, dimension: Dimension, question: Asked) -> list[tuple[Any, ...]]:
+    """The keys that the page could be narrowed to instead of the one that it is. One query."""
+    others = {name: value for name, value in question.filters.items() if name not in dimension.columns}
+    rows = reports.totals(
+        scope, by=dimension.columns, filters=others, period=question.period, limit=ALL_ROWS, measures=OF_COSTS
+    )
+    return [dimension.key(row) for row in rows]
+
+
+def _choices(
+    scope: Scope,
+    question: Asked,
+    panels: Sequence[Panel],
+    options: Mapping[Dimension, Sequence[tuple[Any, ...]]],
+    known: Names,
+) -> list[Choice]:
+    """The fields of the filter form, each with all that there is to choose."""
+    of_panels = {panel.dimension: panel for panel in panels}
+    fields = []
+    for dimension in (ORG, USER, AGENT, MODEL, TYPE):
+        name = dimension.parameters[-1]
+        if dimension is ORG:
+            if not (scope.everything or len(scope.org_ids) > 1):
+                continue
+            found = [(str(id_), org) for id_, org in known.orgs.items()]
+        elif dimension in options:
+            found = [(str(key[-1]), known.of(dimension, key)) for key in options[dimension]]
+        elif dimension in of_panels:
+            rows = of_panels[dimension].rows
+            found = [(str(dimension.key(row.sums)[-1]), row.name) for row in rows]
+        else:
+            continue
+        chosen = question.given.get(name)
+        if chosen is not None and chosen not in dict(found):
+            found.append((chosen, _chip_text(name, chosen, known)))
+        fields.append(Choice(name, _LABELS[name], sorted(dict(found).items(), key=lambda pair: pair[1]), chosen))
+    return fields
+
+
+def _chips(question: Asked, known: Names) -> list[Chip]:
+    """The filters that hold, each with the address without it."""
+    return [
+        Chip(_LABELS[name], _chip_text(name, question.given[name], known), question.link({name: None}))
+        for name in _LABELS
+        if name in question.given
+    ]
+
+
+def _chip_text(name: str, value: str, known: Names) -> str:
+    match name:
+        case "org":
+            return known.org(int(value))
+        case "user":
+            return known.user(int(value))
+        case "content_id":
+            return known.contents.get(value, value)
+        case "agent_id":
+            return value or str(AGENT.nothing)
+        case "request_type":
+            return value or str(TYPE.nothing)
+        case "status":
+            return str(UsageRecord.Status(value).label)
+    return value or "—"
+
+
+# ── How much ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _cards(total: Totals, days: Sequence[Totals]) -> list[dict[str, Any]]:
+    """Requests, tokens, USD and RUB: each with its change and its curve."""
+    change = total["change"] or {}
+    columns = ("requests_count", "total_tokens", "cost_usd", "cost_rub")
+    return [
+        {
+            "column": column,
+            "value": total[column],
+            "change": change.get(column),
+            "before": (total["before"] or {}).get(column),
+            "curve": chart.sparkline([row[column] for row in days]),
+            "unpriced": total[f"unpriced_{column[5:]}_count"] if column.startswith("cost_") else 0,
+        }
+        for column in columns
+    ]
+
+
+def _stack(
+    scope: Scope,
+    question: Asked,
+    dimension: Dimension,
+    found: Breakdown,
+    days: Sequence[Totals],
+    step: str,
+    known: Names,
+) -> dict[str, Any]:
+    """The chart, its legend and its table. One query."""
+    keys = [dimension.key(item) for item in found.items[: chart.LAYERS]]
+    if len(found.items) == chart.LAYERS + 1:
+        keys.append(dimension.key(found.items[-1]))
+    series = reports.stacked(scope, dimension.columns, keys, days, question.period, step=step, filters=question.filters)
+    column = f"cost_{question.currency}"
+    legend = [
+        {
+            "name": gettext("all others") if each.key is None else known.of(dimension, each.key),
+            "link": None
+            if each.key is None or dimension.is_narrowed(question.filters)
+            else question.link(dimension.narrowing(each.key)),
+            "layer": chart.layer(each, number),
+            "sum": _sum(each.rows, column),
+        }
+        for number, each in enumerate(series)
+    ]
+    texts = [str(each["name"]) for each in legend]
+    return {
+        "chart": chart.draw(series, texts, days, question.currency),
+        "legend": legend,
+        "days": [
+            {
+                "sums": row,
+                "amounts": [each.rows[number][column] for each in series],
+                "link": _day_link(row, step, question),
+            }
+            for number, row in enumerate(days)
+        ],
+    }
+
+
+def _sum(rows: Sequence[Totals], column: str) -> Decimal | None:
+    """None where there were calls and no cost of theirs is known."""
+    known_ones = [row[column] for row in rows if row["requests_count"] and row[column] is not None]
+    return sum(known_ones, start=Decimal(0)) if known_ones or not any(row["requests_count"] for row in rows) else None
+
+
+def _day_link(row: Totals, step: str, question: Asked) -> str | None:
+    if step != "day":
+        return None
+    day = row["date"].isoformat()
+    return question.link(question.without_period() | {"from": day, "to": day})
+
+
+def _standouts(days: Sequence[Totals], question: Asked) -> list[tuple[Any, str | None]]:
+    return [(each, _day_link({"date": each.day}, "day", question)) for each in reports.standouts(days)]
+
+
+def _step(period: Period, today: date) -> str:
+    length = (period.last(today) - (period.since or today)).days + 1
+    return "day" if length <= DAILY_UP_TO else "week" if length <= WEEKLY_UP_TO else "month"
+
+
+def _last_of_month(today: date) -> date:
+    return (today.replace(day=28) + timedelta(days=4)).replace(day=1) - timedelta(days=1)
+
+
+# ── Single calls ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _call(call: UsageRecord, known: Names, scope: Scope) -> dict[str, Any]:
+    return {"call": call, "who": known.user(call.user_id), "link": call_link(call, for_superadmin=scope.everything)}
+
+
+def call_link(call: UsageRecord, *, for_superadmin: bool) -> str:
+    """Where the call's record can be looked at."""
+    if for_superadmin:
+        return reverse("admin:usage_billing_usagerecord_change", args=[call.pk])
+    return reverse("usage-record", args=[call.pk])
+
+
+def _users_in(
+    latest: Iterable[UsageRecord],
+    dearest: Iterable[UsageRecord],
+    users: Breakdown | None,
+    options: Iterable[tuple[Any, ...]],
+) -> set[int]:
+    listed = {item["user_id"] for item in users.items} if users else set()
+    called = {call.user_id for calls in (latest, dearest) for call in calls if call.user_id}
+    return listed | called | {key[0] for key in options}
+
+
+def _contents_in(work: Mapping[Dimension, Sequence[Totals]], latest: Iterable[UsageRecord]) -> set[str]:
+    return {row["content_id"] for row in work.get(CONTENT, ())} | {
+        call.content_id for call in latest if call.content_id
+    }

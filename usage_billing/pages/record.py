@@ -1,0 +1,40 @@
+"""One call's record, for those whom the admin is not for."""
+
+from __future__ import annotations
+
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from usage_billing import reports
+from usage_billing.access import Scope
+from usage_billing.api.parameters import LARGEST_ID
+from usage_billing.pages import frame, names
+from usage_billing.pages.costs import call_link
+
+
+@require_safe
+@never_cache
+@login_required
+def own_record(request: HttpRequest, id: int) -> HttpResponse:
+    """Another tenant's call is not there, in no other way than one that never was."""
+    scope: Scope = request.scope  # type: ignore[attr-defined]  # set by ScopeMiddleware
+    found = reports.calls(scope, filters={"id": id}).select_related("org") if id <= LARGEST_ID else []
+    call = next(iter(found), None)
+    if call is None:
+        return frame.not_found(request, gettext("There is no such call, or it is not yours to see."))
+    if scope.everything:
+        return redirect(call_link(call, for_superadmin=True))
+    content = names.of_contents(scope, {call.content_id} if call.content_id else set())
+    context = {
+        "title": gettext("AI call"),
+        "call": call,
+        "who": names.Names(users=names.of_users([call.user_id])).user(call.user_id),
+        "content": content.get(call.content_id or "", call.content_id),
+        "zone": call.org.timezone,
+        "parts": call.response_metadata.get("cost_parts", {}),
+    }
+    return render(request, "usage_billing/record.html", context)

@@ -1,0 +1,74 @@
+"""Whether calls are recorded, priced and converted as they should be: what superadmins see at the foot of the page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+
+from usage_billing import pricing, recording
+from usage_billing.exchange import CARRIED_DAYS
+from usage_billing.models import ExchangeRate
+from usage_billing.recording.outbox import Backlog
+from usage_billing.reports import Trouble
+
+RATE_IS_LATE_AFTER_DAYS = 5
+"""The Bank of Russia publishes on working days; five days without a rate is longer than any weekend."""
+LATE_AFTER_MINUTES = 10
+"""An event that waits longer says that nobody drains the outbox."""
+
+
+@dataclass(frozen=True)
+class RecorderHealth:
+    """`waiting_since`: the moment of the oldest event that waits. `rate_date`: the newest exchange rate's day.
+
+    `unknown_models`: those that the price list does not know, by name.
+    """
+
+    backlog: Backlog | None
+    waiting_since: datetime | None
+    now: datetime
+    lost: int
+    error: str
+    rate_date: date | None
+    rate_is_late: bool
+    rate_is_missing: bool
+    price_list: str
+    unknown_models: str
+
+    @property
+    def waits_long(self) -> bool:
+        return self.waiting_since is not None and (self.now - self.waiting_since).total_seconds() > (
+            60 * LATE_AFTER_MINUTES
+        )
+
+    @property
+    def is_well(self) -> bool:
+        return self.backlog is not None and not (
+            self.error
+            or self.lost
+            or self.backlog.set_aside
+            or self.waits_long
+            or self.rate_is_late
+            or self.unknown_models
+        )
+
+
+def recorder_health(now: datetime, today: date, troubles: Sequence[Trouble]) -> RecorderHealth:
+    """`troubles` of the period that is looked at tell which models have no price. One query."""
+    health = recording.health()
+    oldest_at = health.backlog.oldest_at if health.backlog else None
+    newest = ExchangeRate.objects.order_by("-date").values_list("date", flat=True).first()
+    age = None if newest is None else (today - newest).days
+    return RecorderHealth(
+        backlog=health.backlog,
+        waiting_since=datetime.fromtimestamp(oldest_at, UTC) if oldest_at is not None else None,
+        now=now,
+        lost=health.lost,
+        error=health.error,
+        rate_date=newest,
+        rate_is_late=age is None or age > RATE_IS_LATE_AFTER_DAYS,
+        rate_is_missing=age is None or age > CARRIED_DAYS,
+        price_list=pricing.PRICE_LIST,
+        unknown_models=", ".join(sorted({each.ai_model for each in troubles if each.reason == "unknown-model"})),
+    )

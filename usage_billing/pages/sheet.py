@@ -1,0 +1,116 @@
+"""What is on the screen as a CSV file: the same tables, in the same order, with every digit of each amount."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from django.http import HttpResponse
+from django.utils.translation import gettext
+
+from usage_billing.api import sheets
+
+Cells = Sequence[Any]
+
+
+def answer(context: Mapping[str, Any]) -> HttpResponse:
+    since, last = context["since"], context["last"]
+    return HttpResponse(
+        sheets.csv_file(_rows(context)),
+        content_type=f"{sheets.CSV}; charset=utf-8",
+        headers={"Content-Disposition": f'attachment; filename="ai-costs-{since}-{last}.csv"'},
+    )
+
+
+def _rows(context: Mapping[str, Any]) -> Iterator[Cells]:
+    yield [context["title"], context["scope_text"]]
+    yield [gettext("Period"), context["since"], context["last"]]
+    yield from ([str(chip.label), chip.value] for chip in context["chips"])
+    yield []
+    yield from _totals(context)
+    yield []
+    yield from _days(context)
+    for panel in (*context["panels"], *context["work"]):
+        yield []
+        yield from _panel(panel)
+    yield []
+    yield from _calls(context["latest"])
+
+
+def _totals(context: Mapping[str, Any]) -> Iterator[Cells]:
+    total = context["total"]
+    before = total["before"] or {}
+    yield [gettext("Total"), *_amount_heads(), gettext("Failed"), gettext("Unknown cost")]
+    yield [gettext("This period"), *_amounts(total), total["failed_count"], total["unpriced_rub_count"]]
+    if before:
+        yield [gettext("The period before"), *_amounts(before)]
+    expected = context["forecast"].expected
+    if expected is not None:
+        yield [gettext("This month, expected"), "", "", expected["usd"], expected["rub"]]
+
+
+def _days(context: Mapping[str, Any]) -> Iterator[Cells]:
+    currency = context["asked"].currency.upper()
+    names = [f"{entry['name']}, {currency}" for entry in context["legend"]]
+    yield [gettext("Day"), *_amount_heads(), gettext("Unknown cost"), *names]
+    for row in context["days"]:
+        sums = row["sums"]
+        yield [sums["date"], *_amounts(sums), sums["unpriced_rub_count"], *row["amounts"]]
+
+
+def _panel(panel: Any) -> Iterator[Cells]:
+    heads = [str(panel.dimension.one), *_amount_heads(), gettext("Failed"), gettext("Unknown cost")]
+    yield [*heads, gettext("Share of cost"), gettext("Trend")]
+    for row in panel.rows:
+        sums = row.sums
+        change = (sums["change"] or {}).get("cost_usd")
+        numbers = [*_amounts(sums), sums["failed_count"], sums["unpriced_rub_count"]]
+        yield [row.name, *numbers, *(None if each is None else round(each, 4) for each in (sums["share"], change))]
+    if panel.other:
+        yield [
+            gettext("all others"),
+            *_amounts(panel.other),
+            panel.other["failed_count"],
+            panel.other["unpriced_rub_count"],
+        ]
+
+
+def _calls(latest: Sequence[Mapping[str, Any]]) -> Iterator[Cells]:
+    yield [
+        gettext("Time"),
+        gettext("Request type"),
+        gettext("Agent"),
+        gettext("Provider"),
+        gettext("Model"),
+        gettext("Tokens"),
+        "USD",
+        "RUB",
+        gettext("Organisation"),
+        gettext("Who"),
+        gettext("Status"),
+        gettext("Error"),
+    ]
+    for entry in latest:
+        call = entry["call"]
+        yield [
+            call.created_at,
+            call.request_type,
+            call.agent_id,
+            call.ai_provider,
+            call.ai_model,
+            call.total_tokens,
+            call.cost_usd,
+            call.cost_rub,
+            call.org.name,
+            entry["who"],
+            call.get_status_display(),
+            call.error_code,
+        ]
+
+
+def _amount_heads() -> Cells:
+    return [gettext("Requests"), gettext("Tokens"), "USD", "RUB"]
+
+
+def _amounts(row: Mapping[str, Any]) -> Cells:
+    return [row["requests_count"], row["total_tokens"], row["cost_usd"], row["cost_rub"]]

@@ -1,0 +1,88 @@
+"""What this month will have cost when it ends."""
+
+from __future__ import annotations
+
+import calendar
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+
+from usage_billing.access import Scope
+from usage_billing.reports.question import Period
+from usage_billing.reports.totals import OF_COSTS, Totals, totals
+
+LEARNED_DAYS = 28
+"""Four of each weekday: offices sleep at weekends, and a month's beginning says nothing of its end."""
+
+CURRENCIES = ("usd", "rub")
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Amounts by currency (`usd`, `rub`), of the known costs. `learned_days` is 0 where there is nothing to go by."""
+
+    so_far: dict[str, Decimal]
+    expected: dict[str, Decimal] | None
+    month_before: dict[str, Decimal]
+    learned_days: int
+    unpriced_count: int
+
+
+def forecast(scope: Scope, today: date, *, filters: Mapping[str, Any] | None = None) -> Forecast:
+    """The month so far, and for each day that is left the average of its weekday in the 28 days before today.
+
+    Of today, what is missing to that average is left. With less than 28 days of history a day is expected to cost the
+    average of the days since the first call; with less than a day nothing is expected. One query.
+    """
+    first = today.replace(day=1)
+    month_before = (first - timedelta(days=1)).replace(day=1)
+    rows = {
+        row["usage_date"]: row
+        for row in totals(
+            scope,
+            by=["usage_date"],
+            filters=filters,
+            period=Period(min(month_before, today - timedelta(days=LEARNED_DAYS))),
+            measures=OF_COSTS,
+        )
+    }
+    learned = _learned_days(rows, today)
+    left = [today + timedelta(days=n) for n in range(_days_of(first) - today.day + 1)]
+    so_far = {each: _sum(rows, each, first, None) for each in CURRENCIES}
+    return Forecast(
+        so_far=so_far,
+        expected={each: so_far[each] + _to_come(rows, each, today, left, learned) for each in CURRENCIES}
+        if learned
+        else None,
+        month_before={each: _sum(rows, each, month_before, first) for each in CURRENCIES},
+        learned_days=learned,
+        unpriced_count=sum(row["unpriced_usd_count"] for day, row in rows.items() if day >= first),
+    )
+
+
+def _learned_days(rows: Mapping[date, Totals], today: date) -> int:
+    """How many whole days before today are known, from the first with a call on; at most `LEARNED_DAYS`."""
+    earlier = [day for day in rows if day < today]
+    return min(LEARNED_DAYS, (today - min(earlier)).days) if earlier else 0
+
+
+def _to_come(rows: Mapping[date, Totals], currency: str, today: date, left: list[date], learned: int) -> Decimal:
+    costs = {day: rows[day][f"cost_{currency}"] or Decimal(0) for day in rows}
+    known = [today - timedelta(days=n) for n in range(1, learned + 1)]
+
+    def expected(day: date) -> Decimal:
+        alike = [each for each in known if each.weekday() == day.weekday()] if learned == LEARNED_DAYS else known
+        return sum((costs.get(each, Decimal(0)) for each in alike), Decimal(0)) / len(alike)
+
+    return sum((max(Decimal(0), expected(day) - costs.get(day, Decimal(0))) for day in left), Decimal(0))
+
+
+def _sum(rows: Mapping[date, Totals], currency: str, since: date, until: date | None) -> Decimal:
+    amounts = (row[f"cost_{currency}"] for day, row in rows.items() if since <= day and (until is None or day < until))
+    return sum((amount for amount in amounts if amount is not None), Decimal(0))
+
+
+def _days_of(month: date) -> int:
+    return calendar.monthrange(month.year, month.month)[1]

@@ -1,0 +1,64 @@
+"""How a period's cost went from day to day, apart by agent, model, kind of request, user or organisation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from usage_billing.access import Scope
+from usage_billing.reports.history import STEPS, add
+from usage_billing.reports.question import Period
+from usage_billing.reports.totals import NO_CALLS, OF_COSTS, Totals, known, totals
+
+Key = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Series:
+    """One layer of the stack: `key`, the values of the columns, None for all others together; `rows`, one a step."""
+
+    key: Key | None
+    rows: list[Totals]
+
+
+def stacked(
+    scope: Scope,
+    by: Sequence[str],
+    keys: Sequence[Key],
+    whole: Sequence[Totals],
+    period: Period,
+    *,
+    step: str = "day",
+    filters: Mapping[str, Any] | None = None,
+) -> list[Series]:
+    """`whole`, a `history` of the same question, apart by `keys`; what is left of it comes last. One query.
+
+    The rows have the measures of `OF_COSTS`, and `date`. At every step the series add up to the whole.
+    """
+    starts = [row["date"] for row in whole]
+    rows = {key: {start: _nothing() for start in starts} for key in keys}
+    if keys:
+        narrowed = {**(filters or {}), **{name: {key[n] for key in keys} for n, name in enumerate(by)}}
+        for row in totals(scope, by=["usage_date", *by], filters=narrowed, period=period, measures=OF_COSTS):
+            days = rows.get(tuple(row[name] for name in by))
+            start = STEPS[step](row["usage_date"])
+            if days is not None and start in days:  # a day may have begun since the whole was read
+                add(days[start], row)
+    rest = {row["date"]: _difference(row, [days[row["date"]] for days in rows.values()]) for row in whole}
+    series = [Series(key, _listed(days)) for key, days in rows.items()]
+    if any(row["requests_count"] > 0 for row in rest.values()):
+        series.append(Series(None, _listed(rest)))
+    return series
+
+
+def _nothing() -> Totals:
+    return {name: NO_CALLS[name] for name in OF_COSTS}
+
+
+def _difference(row: Totals, parts: Sequence[Totals]) -> Totals:
+    return {name: (row[name] or 0) - sum(part[name] for part in parts) for name in OF_COSTS}
+
+
+def _listed(days: Mapping[Any, Totals]) -> list[Totals]:
+    return [{"date": start, **known(row)} for start, row in days.items()]

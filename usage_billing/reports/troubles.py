@@ -1,0 +1,56 @@
+"""Calls that failed, and calls of unknown cost, by their reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Q
+
+from usage_billing.access import Scope
+from usage_billing.models import UsageRecord
+from usage_billing.reports.calls import calls
+from usage_billing.reports.question import Period
+
+LOOKED_AT = 1000
+"""So many of the newest such calls are looked at, however many there are."""
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """So many calls of one status, at one model, for one reason; `last_at` is the newest one's moment."""
+
+    status: str
+    ai_provider: str
+    ai_model: str
+    price_source: str
+    error_code: str
+    count: int
+    last_at: datetime
+
+    @property
+    def reason(self) -> str:
+        """Why the cost is unknown, without the price source's `unpriced:`; empty where it is known."""
+        return self.price_source.removeprefix("unpriced:") if self.price_source.startswith("unpriced:") else ""
+
+
+TROUBLED = Q(cost_usd__isnull=True) | Q(status=UsageRecord.Status.FAILED)
+"""As the condition of `idx_token_usage_troubled`."""
+GROUPS = ("status", "ai_provider", "ai_model", "price_source", "error_code")
+
+
+def troubles(
+    scope: Scope, period: Period, *, filters: Mapping[str, Any] | None = None, limit: int = 100
+) -> list[Trouble]:
+    """The most frequent reasons among the newest `LOOKED_AT` troubled calls of the period. One query."""
+    newest = calls(scope, filters=filters, period=period).filter(TROUBLED)
+    found: dict[tuple[str, ...], list[datetime]] = {}
+    for *group, created_at in newest.values_list(*GROUPS, "created_at")[:LOOKED_AT]:
+        found.setdefault(tuple(group), []).append(created_at)
+    reasons = [
+        Trouble(**dict(zip(GROUPS, group, strict=True)), count=len(moments), last_at=moments[0])
+        for group, moments in sorted(found.items())
+    ]
+    return sorted(reasons, key=lambda each: (each.count, each.last_at), reverse=True)[:limit]
