@@ -13,9 +13,11 @@ from rest_framework.views import APIView
 
 from ai_clients import custom_analysis
 from ai_clients.api.answers import answered
+from ai_clients.api.errors import RESPONSES
 from ai_clients.custom_analysis import LONGEST_QUESTION, MOST_TEXTS, NoSuchText, SelectionError
 from ai_clients.models import ContentPiece, Message
 from usage_billing.access import scoped
+from usage_billing.api.schema import refusal
 
 
 class QuestionSerializer(serializers.Serializer[dict[str, Any]]):
@@ -45,7 +47,11 @@ class AnalysisSerializer(serializers.Serializer[custom_analysis.Analysis]):
 class CustomAnalysisView(APIView):
     """Asks the model a question over texts of one's organisation."""
 
-    @extend_schema(operation_id="custom_analysis", request=QuestionSerializer, responses=AnalysisSerializer)
+    @extend_schema(
+        operation_id="custom_analysis",
+        request=QuestionSerializer,
+        responses={200: AnalysisSerializer, 404: refusal("One of the texts is not there."), **RESPONSES},
+    )
     def post(self, request: Request) -> Response:
         asked = QuestionSerializer(data=request.data)
         asked.is_valid(raise_exception=True)

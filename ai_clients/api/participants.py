@@ -12,6 +12,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from ai_clients.api.answers import Conflict, answered
+from ai_clients.api.errors import RESPONSES
 from ai_clients.enrichment import (
     MOST_MESSAGES,
     EnrichmentError,
@@ -21,6 +22,7 @@ from ai_clients.enrichment import (
 )
 from ai_clients.models import Participant
 from usage_billing.access import Scope, scoped
+from usage_billing.api.schema import refusal
 
 
 class EnrichmentOptionsSerializer(serializers.Serializer[EnrichmentOptions]):
@@ -44,7 +46,11 @@ class EnrichParticipantView(APIView):
         operation_id="participants_enrich",
         parameters=[OpenApiParameter("participant_id", int, OpenApiParameter.PATH)],
         request=EnrichmentOptionsSerializer,
-        responses=ParticipantSerializer,
+        responses={
+            200: ParticipantSerializer,
+            409: refusal("There is nothing to analyse, or an analysis is under way."),
+            **RESPONSES,
+        },
     )
     def post(self, request: Request, participant_id: str) -> Response:
         options = EnrichmentOptionsSerializer(data=request.data or {})

@@ -208,6 +208,7 @@ class SchemaView(SpectacularAPIView):
 
     renderer_classes = [OpenApiJsonRenderer]
 
+    @extend_schema(exclude=True)
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         with translation.override("en"):
             response: Response = super().get(request, *args, **kwargs)  # type: ignore[no-untyped-call]

@@ -38,8 +38,22 @@ WALKS = settings(CASES, max_examples=MANY or 15, stateful_step_count=6)
 api = schemathesis.openapi.from_dict(
     SchemaGenerator().get_schema(public=True)  # type: ignore[no-untyped-call]
 )
+
+
+class Application:
+    """Made in each test: its middleware reads the settings, which are those of tests only then."""
+
+    made: Any = None
+
+    def __call__(self, environ: Any, start_response: Any) -> Any:
+        return self.made(environ, start_response)
+
+
+api.app = Application()
 api.config.generation.update(with_security_parameters=False, allow_x00=False)
 api.config.checks.positive_data_acceptance.enabled = False
+# It takes away the token that it has given, not ours. Who is let in is asked by `test_who_sees_what`.
+api.config.checks.ignored_auth.enabled = False
 
 
 @api.auth(refresh_interval=None)
@@ -85,8 +99,7 @@ pytestmark = pytest.mark.django_db
 def asked_by_a_superadmin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The superadmin asks, with a token and as often as they like."""
     monkeypatch.setattr(APIView, "get_throttles", lambda self: [])
-    # Here and not above: its middleware reads the settings, which are those of tests now.
-    monkeypatch.setattr(api, "app", get_wsgi_application())
+    monkeypatch.setattr(Application, "made", get_wsgi_application())
     World(timezone.now())
     granted = Client().post("/api/token", {"username": "boss", "password": "secret"}, "application/json").json()
     # A request of WSGI would close the connection that holds the test's transaction.
@@ -112,7 +125,7 @@ def test_every_answer_along_the_links_is_documented(asked_by_a_superadmin: None)
 
 def test_cases_were_answered_and_refused() -> None:
     """Of the tests before this one: that they met more than 401."""
-    operations = {name for name, _ in ANSWERS if name.startswith("GET")}
+    operations = {name for name, _ in ANSWERS if name.startswith("GET /api/billing")}
     if len(operations) < len(REPORTS) + 1:
         pytest.skip("The tests before this one were not all run.")
     assert {name for name in operations if not ANSWERS[name, 200]} == set()
