@@ -82,22 +82,23 @@ def _drain(outbox: Outbox, events: list[tuple[int, Event]]) -> None:
 
 
 def drain_all(outbox: Outbox, go_on: Callable[[int], bool] = lambda _total: True) -> int:
-    """Drain until nothing is left, or `go_on` says no. Returns how many events left the outbox.
+    """Drain what waits, batch by batch, until `go_on` says no. Returns how many events left the outbox.
 
-    `go_on` is asked before each batch, with how many have left it so far.
-
-    Raises `Away`. What was done is noted beside the outbox for all processes to see.
+    What is written meanwhile is for the next time, so that it comes in batches too. `go_on` is asked before each batch,
+    with how many have left so far. Raises `Away`. What was done is noted beside the outbox for all processes to see.
     """
-    total = 0
+    total, drained = 0, BATCH
     try:
-        while go_on(total) and (drained := drain_once(outbox)):
+        while drained == BATCH and go_on(total):
+            try:
+                drained = drain_once(outbox)
+            finally:
+                # Also while the database is away: else the log would grow with the outage.
+                outbox.checkpoint()
             total += drained
     except Exception:
         _note(outbox, drained=total, failing=True)
         raise
-    finally:
-        # Also while the database is away: else the log would grow with the outage.
-        outbox.checkpoint()
     _note(outbox, drained=total, failing=False)
     return total
 

@@ -85,15 +85,23 @@ def _run() -> None:
 
 def _round(outbox: Outbox, pause: float) -> float:
     """Drain what there is; the pause before the next round."""
+    drained = 0
+
+    def go_on(so_far: int) -> bool:
+        nonlocal drained
+        drained = so_far
+        return time.monotonic() < _deadline
+
     close_old_connections()  # one that died in the meantime is no outage
     try:
         with drain.exclusively(outbox.path):
-            drain.drain_all(outbox, lambda _total: time.monotonic() < _deadline)
+            if drain.drain_all(outbox, go_on):
+                _something_to_do.set()  # what came meanwhile
     except drain.Busy:
         _something_to_do.set()
         return IDLE_S
     except Exception as error:
-        pause = min(LONGEST_PAUSE_S, pause * 2)
+        pause = min(LONGEST_PAUSE_S, 2 * (GATHER_S if drained else pause))
         _something_to_do.set()
         logger.warning(
             "AI calls wait in the outbox: %s. Trying again in %.1f s.",

@@ -138,12 +138,19 @@ class Command(BaseCommand):
     def _drain(self, outbox: Outbox, stop: "_Stop", stop_within: float) -> None:
         total, pause, drained_at = 0, POLL_S, time.monotonic()
         while not stop.requested:
+            drained = 0
+
+            def go_on(so_far: int) -> bool:
+                nonlocal drained
+                drained = so_far
+                return not stop.requested
+
             close_old_connections()  # one that died in the meantime is no outage
             try:
-                drained = drain.drain_all(outbox, lambda _total: not stop.requested)
+                drained = drain.drain_all(outbox, go_on)
                 pause = POLL_S
             except (drain.Away, sqlite3.Error, OSError) as error:
-                drained, pause = 0, min(drain_thread.LONGEST_PAUSE_S, pause * 2)
+                pause = min(drain_thread.LONGEST_PAUSE_S, 2 * (POLL_S if drained else pause))
                 self.stderr.write(f"{error}; trying again in {pause:.1f} s.")
                 connections.close_all()
             total += drained
