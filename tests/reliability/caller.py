@@ -72,24 +72,24 @@ class Caller:
             returned(self._kinds[number % 4](f"What does it cost? {'Really? ' * (number % 13)}{number}"))
 
     def _chat(self, prompt: str) -> Answer:
-        completion = self.openai.chat.completions.create(**_chat(prompt))
-        return _answer(completion.id, prompt, completion.choices[0].message.content or "")
+        completion = self.openai.chat.completions.create(**chat(prompt))
+        return counted(completion.id, prompt, completion.choices[0].message.content or "")
 
     def _chat_stream(self, prompt: str) -> Answer:
-        chunks = list(self.openai.chat.completions.create(**_chat(prompt), stream=True))
-        return _answer(chunks[0].id, prompt, "".join(chunk.choices[0].delta.content or "" for chunk in chunks))
+        chunks = list(self.openai.chat.completions.create(**chat(prompt), stream=True))
+        return counted(chunks[0].id, prompt, "".join(chunk.choices[0].delta.content or "" for chunk in chunks))
 
     def _message(self, prompt: str) -> Answer:
         message: Any = self.anthropic.messages.create(**_message(prompt))
-        return _answer(message.id, prompt, message.content[0].text)
+        return counted(message.id, prompt, message.content[0].text)
 
     def _message_stream(self, prompt: str) -> Answer:
         with self.anthropic.messages.stream(**_message(prompt)) as stream:
             message: Any = stream.get_final_message()
-        return _answer(message.id, prompt, message.content[0].text)
+        return counted(message.id, prompt, message.content[0].text)
 
 
-def _chat(prompt: str) -> dict[str, Any]:
+def chat(prompt: str) -> dict[str, Any]:
     return {"model": OPENAI_MODEL, "messages": [{"role": "user", "content": prompt}]}
 
 
@@ -97,7 +97,7 @@ def _message(prompt: str) -> dict[str, Any]:
     return {"model": ANTHROPIC_MODEL, "max_tokens": 500, "messages": [{"role": "user", "content": prompt}]}
 
 
-def _answer(request_id: str, prompt: str, text: str) -> Answer:
+def counted(request_id: str, prompt: str, text: str) -> Answer:
     return Answer(request_id, tokens.count(prompt) + tokens.MESSAGE_TOKENS, tokens.count(text))
 
 

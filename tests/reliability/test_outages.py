@@ -31,7 +31,9 @@ def test_stopped_for_the_whole_load(site: Site, record_property: Figures) -> Non
 @pytest.fixture
 def slow_commit(site: Site) -> Iterator[None]:
     """A commit of this test's organisation takes seconds: a trigger that runs in it sleeps."""
-    site.sql("CREATE FUNCTION slow_commit() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(60); RETURN NULL; END'")
+    site.sql(
+        "CREATE FUNCTION slow_commit() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(60); RETURN NULL; END'"
+    )
     site.sql(
         "CREATE CONSTRAINT TRIGGER slow_commit AFTER INSERT ON token_usage DEFERRABLE INITIALLY DEFERRED"
         f" FOR EACH ROW WHEN (NEW.org_id = {site.org}) EXECUTE FUNCTION slow_commit()"
@@ -43,9 +45,7 @@ def slow_commit(site: Site) -> Iterator[None]:
 def test_killed_in_the_middle_of_a_commit(site: Site, slow_commit: None, record_property: Figures) -> None:
     site.caller(CALLS).join()
     site.drain()
-    wait_until(
-        lambda: site.sql("SELECT 1 FROM pg_stat_activity WHERE query = 'COMMIT' AND wait_event = 'PgSleep'")
-    )
+    wait_until(lambda: site.sql("SELECT 1 FROM pg_stat_activity WHERE query = 'COMMIT' AND wait_event = 'PgSleep'"))
     kill_postgres(site.server)
     site.server.start_again()
     assert site.rows() == {}
@@ -96,5 +96,5 @@ def test_a_deadlock(site: Site, record_property: Figures) -> None:
         )
         other.execute(by_key.format("ASC").encode(), [site.org])  # the drain has it; one of the two must give up
         other.rollback()
-    assert "deadlock detected" in (site.folder / "drain.log").read_text()
+    wait_until(lambda: "deadlock detected" in (site.folder / "drain.log").read_text())
     record_property("figures", site.expect_every_call_once())

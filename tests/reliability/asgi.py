@@ -1,0 +1,8 @@
+"""`config.asgi` with the addresses of `served`."""
+
+from config.asgi import application
+from django.conf import settings
+
+settings.ROOT_URLCONF = "tests.reliability.served"
+
+__all__ = ["application"]
