@@ -1,7 +1,8 @@
 """`config.asgi` with the addresses of `served`."""
 
-from config.asgi import application
 from django.conf import settings
+
+from config.asgi import application
 
 settings.ROOT_URLCONF = "tests.reliability.served"
 

@@ -1,15 +1,12 @@
 """A caller that keeps its own account: what it began, and what came back.
 
-Every line of the account is one `write` to an append-only file, so what it says survives the kill of its process: `begun`
-before a call is made, and, when the SDK has returned, the answer's id with the tokens that the caller counts itself.
-
-As a program: `python -m tests.reliability.caller ACCOUNT ORG CALLS [THREADS]`, against the simulator of the environment.
+Every line of the account is one `write` to an append-only file, so what it says survives the kill of its process:
+`begun` before a call is made and, when the SDK has returned, the answer's id with the tokens that the caller counts.
 """
 
 from __future__ import annotations
 
 import os
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -119,10 +116,3 @@ def make_calls(account: Path, org: int, calls: int, threads: int = 1, pause_s: f
         runner.start()
     for runner in runners:
         runner.join()
-
-
-if __name__ == "__main__":
-    import django
-
-    django.setup()
-    make_calls(Path(sys.argv[1]), *map(int, sys.argv[2:]))

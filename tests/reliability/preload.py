@@ -1,16 +1,13 @@
 """What the fork server loads once for all processes of these proofs."""
 
+import importlib
 import os
-
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 import django
 
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 django.setup()
 
-import anthropic.resources.messages
-import genai_prices.data
-import openai.resources.chat
-
-import tests.reliability.world  # noqa: F401
-from usage_billing import ledger  # noqa: F401
+for module in ("openai.resources.chat", "anthropic.resources.messages", "genai_prices.data", "tests.reliability.world"):
+    importlib.import_module(module)
+importlib.import_module("usage_billing.ledger")

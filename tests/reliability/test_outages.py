@@ -1,4 +1,4 @@
-"""What a database can do to a drain: be away, die in a commit, cut it off, refuse it, choose it as a deadlock's victim."""
+"""What a database can do to a drain: be away, die in a commit, cut it off, refuse it, let it lose a deadlock."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ def test_stopped_for_the_whole_load(site: Site, record_property: Figures) -> Non
 def slow_commit(site: Site) -> Iterator[None]:
     """A commit of this test's organisation takes seconds: a trigger that runs in it sleeps."""
     site.sql(
-        "CREATE FUNCTION slow_commit() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(60); RETURN NULL; END'"
+        "CREATE FUNCTION slow_commit() RETURNS trigger LANGUAGE plpgsql AS"
+        " 'BEGIN PERFORM pg_sleep(60); RETURN NULL; END'"
     )
     site.sql(
         "CREATE CONSTRAINT TRIGGER slow_commit AFTER INSERT ON token_usage DEFERRABLE INITIALLY DEFERRED"

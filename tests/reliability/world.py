@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import psycopg
 import psutil
+import psycopg
 
 from tests import postgres
 from tests.reliability.caller import Account, Answer, make_calls

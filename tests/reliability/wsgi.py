@@ -1,7 +1,8 @@
 """`config.wsgi` with the addresses of `served`."""
 
-from config.wsgi import application
 from django.conf import settings
+
+from config.wsgi import application
 
 settings.ROOT_URLCONF = "tests.reliability.served"
 
