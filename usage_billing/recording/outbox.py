@@ -214,11 +214,15 @@ class Outbox:
         if self._connection is None:
             if not self.path.exists():
                 _create(self.path)
-            connection = sqlite3.connect(self.path, timeout=LOCK_WAIT_S, isolation_level=None, check_same_thread=False)
-            connection.execute("PRAGMA synchronous = NORMAL")
-            # A checkpoint waits for the disk; an append must not. The drain makes them.
-            connection.execute("PRAGMA wal_autocheckpoint = 0")
             self._inode = self.path.stat().st_ino
+            connection = sqlite3.connect(self.path, timeout=LOCK_WAIT_S, isolation_level=None, check_same_thread=False)
+            try:
+                connection.execute("PRAGMA synchronous = NORMAL")
+                # A checkpoint waits for the disk; an append must not. The drain makes them.
+                connection.execute("PRAGMA wal_autocheckpoint = 0")
+            except BaseException:
+                connection.close()
+                raise
             self._connection = connection
         return self._connection
 
