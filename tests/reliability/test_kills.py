@@ -13,13 +13,22 @@ pytestmark = pytest.mark.postgres
 KILLS = times(6, 200)
 
 
+def wait_for_calls(site: Site, more: int) -> None:
+    begun = site.account.begun()
+    wait_until(lambda: site.account.begun() >= begun + more)
+
+
+def wait_for_rows(site: Site) -> None:
+    recorded = len(site.rows())
+    wait_until(lambda: len(site.rows()) > recorded)
+
+
 def test_callers_that_are_killed(site: Site, record_property: Figures) -> None:
     threads = 4
     site.drain()
     for _ in range(KILLS):
         caller = site.caller(calls=100_000, threads=threads)
-        begun = site.account.begun()
-        wait_until(lambda so_far=begun: site.account.begun() > so_far)
+        wait_for_calls(site, 1)
         a_while()
         caller.kill()
         caller.join()
@@ -31,8 +40,8 @@ def test_callers_that_are_killed(site: Site, record_property: Figures) -> None:
 def test_a_drain_that_is_killed(site: Site, record_property: Figures) -> None:
     caller = site.caller(calls=100_000, threads=2, pause_s=0.01)
     for _ in range(KILLS):
-        begun, drain = site.account.begun(), site.drain()
-        wait_until(lambda so_far=begun: site.account.begun() > so_far + 5)
+        drain = site.drain()
+        wait_for_calls(site, 5)
         a_while()
         drain.kill()
         drain.join()
@@ -47,8 +56,7 @@ def test_a_postgresql_that_is_killed(site: Site, record_property: Figures) -> No
     caller = site.caller(calls=100_000, threads=2, pause_s=0.01)
     kills = times(3, 200)
     for _ in range(kills):
-        recorded = len(site.rows())
-        wait_until(lambda so_far=recorded: len(site.rows()) > so_far)
+        wait_for_rows(site)
         a_while()
         kill_postgres(site.server)
         a_while()

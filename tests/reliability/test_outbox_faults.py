@@ -6,7 +6,9 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
@@ -147,8 +149,8 @@ def drain_against_the_lock(path: Path) -> None:
     """As if the lock did not hold: on a file system without locks, say."""
     from usage_billing.recording import drain
 
-    drain.exclusively = lambda path: open(os.devnull)  # noqa: SIM115 - a context that does nothing
-    follow(path)
+    with patch.object(drain, "exclusively", lambda _path: nullcontext()):
+        follow(path)
 
 
 def test_two_processes_that_drain_one_outbox_at_once(site: Site, record_property: Figures) -> None:

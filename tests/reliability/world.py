@@ -186,7 +186,7 @@ def _enter(environment: dict[str, str], function: Callable[..., None], *argument
     from django.db import connections
 
     os.environ.update(environment)
-    for name in [name for name in settings._wrapped.__dict__ if name in environment and name.startswith("USAGE_")]:
+    for name in [name for name in environment if name.startswith("USAGE_") and hasattr(settings, name)]:
         setattr(settings, name, type(getattr(settings, name))(environment[name]))
     settings.AI_SIMULATOR = False
     url = urlsplit(environment["DATABASE_URL"])
