@@ -115,7 +115,8 @@ def test_its_commands_one_after_the_other(tmp_path: Path) -> None:
             wait_until(lambda: answers(port))
             record = (
                 "import uuid, django; django.setup(); from tests.factories import event;"
-                "from usage_billing.recording import record; record(*[event(request_id=uuid.uuid4().hex) for _ in 'five!'])"
+                "from usage_billing.recording import record;"
+                "record(*[event(request_id=uuid.uuid4().hex) for _ in range(5)])"
             )
             run("python", "-c", record, environment=web | {"DJANGO_SETTINGS_MODULE": "config.settings"})
             wait_until(lambda: health(port)["drained"] == 5)

@@ -86,7 +86,8 @@ class Command(BaseCommand):
                 drain.exclusively(outbox.path),
                 tqdm(total=waiting, unit=" event", disable=None, delay=2) as bar,
             ):
-                drain.drain_all(outbox, show)
+                drained = drain.drain_all(outbox, show)
+                bar.update(drained - bar.n)
         except drain.Busy as busy:
             raise CommandError(f"{busy} It does this work already.") from busy
         except drain.Away as away:
@@ -119,13 +120,13 @@ class Command(BaseCommand):
 
     def _follow(self, outbox: Outbox, stop_within: float) -> None:
         is_waiting = False
-        with _signals() as stop:
+        with _signals(stop_within) as stop:
             while not stop.requested:
                 try:
                     with drain.exclusively(outbox.path):
                         is_waiting = False
                         self._say(f"Draining {outbox.path} until SIGTERM.")
-                        self._drain(outbox, stop, stop_within)
+                        self._drain(outbox, stop)
                 except drain.Busy as busy:
                     if not is_waiting:
                         self._say(f"{busy} Waiting to take over from it.")
@@ -135,15 +136,28 @@ class Command(BaseCommand):
                     self.stderr.write(f"{error}; trying again in {drain_thread.LONGEST_PAUSE_S:.0f} s.")
                     stop.wait(drain_thread.LONGEST_PAUSE_S)
 
-    def _drain(self, outbox: Outbox, stop: "_Stop", stop_within: float) -> None:
-        total, pause, drained_at = 0, POLL_S, time.monotonic()
-        while not stop.requested:
+    def _drain(self, outbox: Outbox, stop: "_Stop") -> None:
+        drained = 0
+        try:
+            for some in self._rounds(outbox, stop):
+                drained += some
+        except _OutOfTime as over:
+            self.stderr.write(str(over))
+        finally:
+            stop.disarm()
+        self._say(f"Stopped; drained {drained} events. {_left(outbox)}")
+
+    def _rounds(self, outbox: Outbox, stop: "_Stop") -> Iterator[int]:
+        """How many events each round drained; the last round begins when it is asked to stop."""
+        pause, drained_at, is_last = POLL_S, time.monotonic(), False
+        while not is_last:
+            is_last = stop.requested
             drained = 0
 
-            def go_on(so_far: int) -> bool:
+            def go_on(so_far: int, is_last: bool = is_last) -> bool:
                 nonlocal drained
                 drained = so_far
-                return not stop.requested
+                return is_last or not stop.requested
 
             close_old_connections()  # one that died in the meantime is no outage
             try:
@@ -151,27 +165,14 @@ class Command(BaseCommand):
                 pause = POLL_S
             except (drain.Away, sqlite3.Error, OSError) as error:
                 pause = min(drain_thread.LONGEST_PAUSE_S, 2 * (POLL_S if drained else pause))
-                self.stderr.write(f"{error}; trying again in {pause:.1f} s.")
+                self.stderr.write(f"{error}" + ("" if is_last else f"; trying again in {pause:.1f} s."))
                 connections.close_all()
-            total += drained
             if drained:
                 drained_at = time.monotonic()
             elif time.monotonic() - drained_at > drain_thread.IDLE_S:
                 connections.close_all()  # an idle one would keep a database from stopping
+            yield drained
             stop.wait(pause)
-        total += self._last_round(outbox, stop, stop_within)
-        self._say(f"Stopped; drained {total} events. {_left(outbox)}")
-
-    def _last_round(self, outbox: Outbox, stop: "_Stop", seconds: float) -> int:
-        """What callers wrote until now, as far as the time allows; a statement that hangs is given up."""
-        until = time.monotonic() + seconds
-        close_old_connections()
-        try:
-            with stop.alarm(seconds):
-                return drain.drain_all(outbox, lambda _total: time.monotonic() < until)
-        except (drain.Away, sqlite3.Error, OSError, _OutOfTime) as error:
-            self.stderr.write(str(error))
-            return 0
 
     def _say(self, text: str) -> None:
         self.stdout.write(text)
@@ -183,38 +184,33 @@ class _OutOfTime(BaseException):
 
 
 class _Stop:
-    """Whether SIGTERM or SIGINT has come; waiting for them costs nothing, and ends when they come."""
+    """Whether SIGTERM or SIGINT has come; waiting for them costs nothing, and ends when they come.
 
-    def __init__(self) -> None:
+    From then on there are `seconds`: after them, or at another such signal, `_OutOfTime` is raised out of what hangs.
+    """
+
+    def __init__(self, seconds: float) -> None:
         self.requested = False
-        self._is_last_round = False
+        self._seconds = seconds
         self._read, self._write = os.pipe()
 
     def request(self, _number: int, _frame: FrameType | None) -> None:
-        if self._is_last_round:
+        if self.requested:
             raise _OutOfTime("Asked to stop again: at once.")
         self.requested = True
         os.write(self._write, b".")
+        # And again each second, should the way out hang too.
+        signal.setitimer(signal.ITIMER_REAL, max(self._seconds, 0.001), 1)
+
+    def ring(self, _number: int, _frame: FrameType | None) -> None:
+        raise _OutOfTime(f"Not done in {self._seconds:g} s.")
 
     def wait(self, seconds: float) -> None:
         if not self.requested:
             select.select([self._read], [], [], seconds)
 
-    @contextmanager
-    def alarm(self, seconds: float) -> Iterator[None]:
-        """Raises `_OutOfTime` when the seconds are over; and again each second, should the way out hang too."""
-
-        def ring(_number: int, _frame: FrameType | None) -> None:
-            raise _OutOfTime(f"Not done in {seconds:g} s.")
-
-        signal.signal(signal.SIGALRM, ring)
-        self._is_last_round = True
-        signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001), 1)
-        try:
-            yield
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            self._is_last_round = False
+    def disarm(self) -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
     def close(self) -> None:
         os.close(self._read)
@@ -222,12 +218,14 @@ class _Stop:
 
 
 @contextmanager
-def _signals() -> Iterator[_Stop]:
-    stop = _Stop()
-    before = {number: signal.signal(number, stop.request) for number in (signal.SIGTERM, signal.SIGINT)}
+def _signals(seconds: float) -> Iterator[_Stop]:
+    stop = _Stop(seconds)
+    handlers = {signal.SIGTERM: stop.request, signal.SIGINT: stop.request, signal.SIGALRM: stop.ring}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield stop
     finally:
+        stop.disarm()
         for number, handler in before.items():
             signal.signal(number, handler)
         stop.close()
