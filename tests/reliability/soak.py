@@ -8,6 +8,7 @@ memory or handles have grown.
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import sys
 import tempfile
@@ -60,6 +61,7 @@ def soak(site: Site, minutes: float, calls_a_second: float) -> bool:
         caller.join(SAMPLE_S)
     cpu = sum(processes["drain"].cpu_times()[:2]) - sum(cpu_before[:2])
     is_flat = caller.exitcode == 0
+    assert len(site.rows()) > calls, "the drain did not keep up, or does not drain at all"
     for name, samples in taken.items():
         samples = samples[round(len(samples) * WARM_UP) : -1]
         quarter = max(1, len(samples) // 4)
@@ -89,6 +91,7 @@ def main() -> int:
                 "INSERT INTO organization (name, slug, timezone, created_at)"
                 " VALUES ('Soak', 'soak', 'Europe/Moscow', now()) RETURNING id"
             ).fetchone() or (0,)
+        os.environ["DATABASE_URL"] = web_url  # for the fork server, which starts with the first process
         site = Site(server, web_url, origin, Path(folder), org)
         try:
             is_flat = soak(site, options.minutes, options.calls_a_second)

@@ -16,7 +16,7 @@ from tests.reliability.world import ROOT, Figures, Site, times, wait_until
 
 pytestmark = pytest.mark.postgres
 
-CALLS = times(60, 5000)
+CALLS = times(50, 5000)
 
 
 @pytest.fixture
@@ -105,7 +105,7 @@ def test_multiprocessing(calling: Site, record_property: Figures, method: str) -
 
 
 def test_celery_with_a_process_for_each_task(calling: Site, record_property: Figures) -> None:
-    tasks = times(12, 500)
+    tasks = times(8, 500)
     broker = calling.folder / "broker"
     (broker / "control").mkdir(parents=True)
     calling.settings["BROKER"] = broker
@@ -117,7 +117,7 @@ def test_celery_with_a_process_for_each_task(calling: Site, record_property: Fig
             [sys.executable, "-m", *command, "--without-gossip", "--without-mingle", "--without-heartbeat"],
             cwd=ROOT, env=calling.environment, stdout=log, stderr=log,
         )  # fmt: skip
-        wait_until(lambda: worker.poll() is not None or len(calling.account.answers()) == tasks, seconds=30 + tasks)
+        wait_until(lambda: worker.poll() is not None or len(calling.account.answers()) == tasks, seconds=120 + tasks)
         worker.terminate()
         worker.wait(60)
     assert len(calling.account.answers()) == tasks, (calling.folder / "celery.log").read_text()

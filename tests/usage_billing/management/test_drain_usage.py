@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -59,10 +60,18 @@ def test_follow_drains_and_stops_when_it_is_asked_to(database_url: str, outbox: 
     assert UsageRecord.objects.count() == 2
 
 
-def test_follow_stops_in_its_time_and_says_what_is_left(database_url: str, outbox: Outbox, tmp_path: Path) -> None:
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        yield listener.getsockname()[1]
+
+
+def test_follow_stops_in_its_time_and_says_what_is_left(outbox: Outbox, silent_port: int) -> None:
     """A database that takes the connection and then is silent."""
     record(event())
-    silent = f"postgres://nobody@127.0.0.1:{_silent_port()}/none?connect_timeout=600"
+    silent = f"postgres://nobody@127.0.0.1:{silent_port}/none?connect_timeout=600"
     process = following(silent, outbox, "--stop-within", "0.5")
     assert process.stdout is not None
     assert process.stdout.readline().startswith("Draining")
@@ -72,20 +81,6 @@ def test_follow_stops_in_its_time_and_says_what_is_left(database_url: str, outbo
     process.send_signal(signal.SIGTERM)
     assert "1 are left, safe in the outbox" in said(process)
     assert outbox.backlog().events == 1
-
-
-def _silent_port() -> int:
-    import socket
-
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
-    listener.listen()
-    _listeners.append(listener)
-    port: int = listener.getsockname()[1]
-    return port
-
-
-_listeners: list[object] = []
 
 
 @pytest.mark.django_db
