@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 PORT ?= 8000
 # More arguments for the command of `test`, `bench` or `pins`, such as ARGS="-k outbox -x".
 ARGS ?=
+# For how long `soak` watches memory and file handles.
+MINUTES ?= 60
 # All of this is development; production sets its own environment (README).
 export DEBUG ?= 1
 
@@ -24,7 +26,7 @@ endef
 export DOT_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format bench pins clean
+.PHONY: help setup run test soak lint format bench pins clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -41,6 +43,10 @@ test: $(VENV)/installed-dev ## All tests, on SQLite and then on a real PostgreSQ
 	env -u DATABASE_URL $(BIN)/python -m pytest $(ARGS)
 	@echo "── Tests on PostgreSQL ──"
 	$(BIN)/python -m tests.postgres $(BIN)/python -m pytest $(ARGS)
+
+soak: $(VENV)/installed-dev ## The proofs of reliability in their long form, about an hour, and then an hour of load (MINUTES=…)
+	SOAK=1 $(BIN)/python -m tests.postgres $(BIN)/python -m pytest tests/reliability $(ARGS)
+	$(BIN)/python -m tests.reliability.soak --minutes $(MINUTES)
 
 lint: $(VENV)/installed-dev ## Style, types, and models without a migration
 	$(BIN)/ruff check

@@ -103,6 +103,9 @@ def database() -> dict[str, Any]:
     else:
         config.setdefault("CONN_MAX_AGE", 60)
         config["CONN_HEALTH_CHECKS"] = True
+        if config["ENGINE"] == "django.db.backends.postgresql":
+            # A server that is silent is noticed (seconds, milliseconds); left to itself, libpq waits for minutes.
+            config["OPTIONS"] = {"connect_timeout": 5, "tcp_user_timeout": 30_000, **config.get("OPTIONS", {})}
     return config
 
 
@@ -232,6 +235,12 @@ AXES_SENSITIVE_PARAMETERS = ["username"]
 USAGE_OUTBOX_PATH: str = env.str("USAGE_OUTBOX_PATH", default=str(VAR_DIR / "outbox.sqlite3"))
 # "thread": every process that records also drains. "off": `manage.py drain_usage --follow` does it.
 USAGE_DRAIN: str = env.str("USAGE_DRAIN", default="thread")
+# What waits in the outbox may take so much of the disk; then calls are made, counted as lost, and not kept.
+USAGE_OUTBOX_MAX_MB: int = env.int("USAGE_OUTBOX_MAX_MB", default=2048)
+# For how long, in seconds, `drain_usage --follow` goes on after SIGTERM.
+USAGE_DRAIN_STOP_S: float = env.float("USAGE_DRAIN_STOP_S", default=20.0)
+# Who may read /metrics: with a token, those who send it; without one, programs on this machine.
+METRICS_TOKEN: str = env.str("METRICS_TOKEN", default="")
 # PostgreSQL's roles are named after it: usage_web, usage_superadmin, usage_ledger. Roles belong to a whole server.
 USAGE_ROLE_PREFIX: str = env.str("USAGE_ROLE_PREFIX", default="usage")
 # Clients without a provider key talk to the simulator on loopback. Never in production: a missing key must be an error.
@@ -279,8 +288,8 @@ CONTENT_SECURITY_POLICY = {
 # ── Security of a production server ──────────────────────────────────────────────────────────────────────────────
 if not DEBUG:
     SECURE_SSL_REDIRECT: bool = env.bool("SECURE_SSL_REDIRECT", default=True)
-    # Load balancers ask over plain HTTP, from inside.
-    SECURE_REDIRECT_EXEMPT = [r"^healthz/?$"]
+    # Load balancers and monitors ask over plain HTTP, from inside.
+    SECURE_REDIRECT_EXEMPT = [r"^healthz/?$", r"^metrics/?$"]
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_TLS_PROXY else None
     SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env.bool("SECURE_COOKIES", default=SECURE_SSL_REDIRECT)
     SECURE_HSTS_SECONDS: int = env.int("SECURE_HSTS_SECONDS", default=365 * 24 * 3600 if SECURE_SSL_REDIRECT else 0)

@@ -42,8 +42,10 @@ def outbox(settings: Settings, tmp_path: Path) -> Iterator[Outbox]:
     # A good hash takes a third of a second on purpose.
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     recorder.outbox.cache_clear()
+    recorder.room.cache_clear()
     recorder._losses.clear()
     recorder._logged.clear()
+    recorder._wrong_now = ""
     yield recorder.outbox()
     recorder.outbox().close()
     recorder.outbox.cache_clear()

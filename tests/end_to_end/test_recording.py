@@ -7,7 +7,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from decimal import Decimal
@@ -171,15 +170,15 @@ def test_the_drain_thread_survives_an_outage_and_drains_by_itself(
     failures = iter([drain.Away("database is starting up"), RuntimeError("a bug"), drain.Busy("another drain")])
     attempts = []
 
-    def failing(box: Outbox) -> int:
+    def failing(box: Outbox, go_on: object) -> int:
         attempts.append(box)
         if (failure := next(failures, None)) is not None:
             raise failure
         raise SystemExit
 
     monkeypatch.setattr(drain, "drain_all", failing)
-    monkeypatch.setattr(time, "sleep", lambda _seconds: None)
-    monkeypatch.setattr(drain_thread, "IDLE_S", 0.01)
+    for pause in ("GATHER_S", "IDLE_S", "LONGEST_PAUSE_S"):
+        monkeypatch.setattr(drain_thread, pause, 0.01)
     with pytest.raises(SystemExit):
         drain_thread._run()
     assert len(attempts) == 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,9 @@ from django.test import Client
 from pytest_django import Settings
 
 from tests.factories import event
-from usage_billing.recording import lost, record, recorder
+from usage_billing.health import age
+from usage_billing.recording import drain, lost, record, recorder
+from usage_billing.recording.outbox import Outbox
 
 pytestmark = pytest.mark.django_db
 
@@ -18,7 +21,9 @@ pytestmark = pytest.mark.django_db
 @pytest.mark.parametrize("address", ["/healthz", "/healthz/"])
 def test_healthz_of_a_service_that_is_well(client: Client, address: str) -> None:
     answer = client.get(address)
-    assert (answer.status_code, answer.json()) == (
+    state = answer.json()
+    assert state.pop("outbox_bytes") > 0
+    assert (answer.status_code, state) == (
         200,
         {
             "status": "ok",
@@ -26,8 +31,11 @@ def test_healthz_of_a_service_that_is_well(client: Client, address: str) -> None
             "outbox": "ok",
             "backlog": 0,
             "oldest_s": None,
+            "drained": 0,
+            "drain_seen_s": None,
             "set_aside": 0,
             "lost": 0,
+            "damaged_outboxes": 0,
         },
     )
 
@@ -38,6 +46,19 @@ def test_healthz_tells_backlog_and_losses(client: Client) -> None:
     state = client.get("/healthz").json()
     assert (state["status"], state["backlog"], state["lost"]) == ("ok", 1, 1)
     assert state["oldest_s"] in (0, 1)
+
+
+def test_healthz_tells_what_the_drain_of_another_process_did(client: Client, outbox: Outbox) -> None:
+    record(event())
+    drain.drain_all(Outbox(outbox.path))
+    state = client.get("/healthz").json()
+    assert (state["drained"], state["backlog"]) == (1, 0)
+    assert state["drain_seen_s"] in (0, 1)
+
+
+def test_nothing_is_younger_than_now_when_the_clock_was_set_back() -> None:
+    assert age(time.time() + 3600) == 0
+    assert age(None) is None
 
 
 def test_healthz_is_503_while_the_outbox_cannot_be_read(client: Client, settings: Settings, tmp_path: Path) -> None:

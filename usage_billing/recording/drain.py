@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import fcntl
 import logging
-from collections.abc import Iterator
+import os
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 from django.db import DataError, Error, IntegrityError
 
+from usage_billing.recording import companions
 from usage_billing.recording.event import Event, decode
 from usage_billing.recording.outbox import Outbox
 
@@ -41,7 +44,7 @@ def exclusively(path: Path) -> Iterator[None]:
 
 
 class Away(Exception):
-    """The database takes no event at all now: it is down, not migrated, or too busy."""
+    """The database takes no event at all now: it is down, not migrated, or too busy; or this machine is at its end."""
 
 
 def drain_once(outbox: Outbox) -> int:
@@ -56,35 +59,47 @@ def drain_once(outbox: Outbox) -> int:
             events.append((id_, decode(body)))
         except msgspec.DecodeError as error:
             _set_aside(outbox, id_, error)
+    if events:
+        _drain(outbox, events)
+    return len(rows)
+
+
+def _drain(outbox: Outbox, events: list[tuple[int, Event]]) -> None:
+    """All of them in one transaction; where one is refused, each half by itself, until it stands alone."""
     try:
         _to_ledger([event for _, event in events])
     except Away:
         raise
-    except Exception:  # noqa: BLE001 - one event that the ledger refuses must not hold up the others
-        _drain_one_by_one(outbox, events)
+    except Exception as error:  # noqa: BLE001 - one event that the ledger refuses must not hold up the others
+        if len(events) == 1:
+            _set_aside(outbox, events[0][0], error)
+        else:
+            middle = len(events) // 2
+            _drain(outbox, events[:middle])
+            _drain(outbox, events[middle:])
     else:
         outbox.delete([id_ for id_, _ in events])
-    return len(rows)
 
 
-def _drain_one_by_one(outbox: Outbox, events: list[tuple[int, Event]]) -> None:
-    for id_, event in events:
-        try:
-            _to_ledger([event])
-        except Away:
-            raise
-        except Exception as error:  # noqa: BLE001 - it is kept, with its reason, and shown
-            _set_aside(outbox, id_, error)
-        else:
-            outbox.delete([id_])
+def drain_all(outbox: Outbox, go_on: Callable[[int], bool] = lambda _total: True) -> int:
+    """Drain what waits, batch by batch, until `go_on` says no. Returns how many events left the outbox.
 
-
-def drain_all(outbox: Outbox) -> int:
-    """Drain until nothing is left, then fold the outbox's log. Returns how many events left it. Raises `Away`."""
-    total = 0
-    while drained := drain_once(outbox):
-        total += drained
-    outbox.checkpoint()
+    What is written meanwhile is for the next time, so that it comes in batches too. `go_on` is asked before each batch,
+    with how many have left so far. Raises `Away`. What was done is noted beside the outbox for all processes to see.
+    """
+    total, drained = 0, BATCH
+    try:
+        while drained == BATCH and go_on(total):
+            try:
+                drained = drain_once(outbox)
+            finally:
+                # Also while the database is away: else the log would grow with the outage.
+                outbox.checkpoint()
+            total += drained
+    except Exception:
+        _note(outbox, drained=total, failing=True)
+        raise
+    _note(outbox, drained=total, failing=False)
     return total
 
 
@@ -94,10 +109,45 @@ def _to_ledger(events: list[Event]) -> None:
 
     try:
         ledger.add(events)
-    except (DataError, IntegrityError):
-        raise
     except Error as error:
+        if _is_refusal(error):
+            raise
         raise Away(f"{type(error).__name__}: {error}".strip()) from error
+    except (OSError, MemoryError, ImportError) as error:
+        raise Away(f"{type(error).__name__}: {error}".strip()) from error  # no event is to blame
+
+
+TOO_COMPLEX = "54"
+"""SQLSTATE's class for what exceeds the server's limits, such as a row that is too large."""
+
+
+def _is_refusal(error: Error) -> bool:
+    """Whether the database refuses what it was given, and would do so again; otherwise it is its own state."""
+    if isinstance(error, DataError | IntegrityError):
+        return True
+    return (getattr(error.__cause__, "sqlstate", None) or "").startswith(TOO_COMPLEX)
+
+
+def _note(outbox: Outbox, *, drained: int, failing: bool) -> None:
+    state = companions.drain_state(outbox.path)
+
+    def changed(values: companions.Values) -> companions.Values:
+        now = time.time()
+        return {
+            "pid": os.getpid(),
+            "drained": values.get("drained", 0) + drained,
+            "drained_at": now if drained else values.get("drained_at"),
+            "failing": failing,
+        }
+
+    try:
+        before = state.read()
+        if drained or before.get("failing") != failing or before.get("pid") != os.getpid():
+            state.change(changed)
+        else:
+            os.utime(state.path)
+    except OSError as error:
+        logger.debug("What the drain did could not be noted beside the outbox: %s", error)
 
 
 def _set_aside(outbox: Outbox, id_: int, error: Exception) -> None:

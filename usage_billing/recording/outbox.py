@@ -16,6 +16,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from usage_billing.recording import companions, damaged
+
 # AUTOINCREMENT: an id is never given twice, so a drain that deletes what it has read cannot delete a newer event.
 SCHEMA = """
 CREATE TABLE event (
@@ -75,6 +77,14 @@ class Outbox:
 
     def append(self, *bodies: bytes) -> None:
         """Keep all of them safe from the death of this process, or none. Raises `sqlite3.Error` or `OSError`."""
+        try:
+            self._append(bodies)
+        except sqlite3.DatabaseError as error:
+            if not damaged.is_damage(error):
+                raise
+            self._append(bodies)  # into a new file: the damaged one has been put aside
+
+    def _append(self, bodies: Sequence[bytes]) -> None:
         now = time.time()
         if len(bodies) == 1:
             with self._connected() as connection:
@@ -109,14 +119,20 @@ class Outbox:
             connection.execute("DELETE FROM set_aside")
             return moved.rowcount
 
+    def list_set_aside(self, limit: int) -> list[tuple[int, float, str, bytes]]:
+        """What was set aside, oldest first, at most `limit`: id, when it was written (epoch seconds), reason, body."""
+        with self._connected() as connection:
+            return connection.execute(
+                "SELECT id, written_at, reason, body FROM set_aside ORDER BY id LIMIT ?", (limit,)
+            ).fetchall()
+
     def note_losses(self, losses: Mapping[str, int]) -> None:
-        """Add to the count of events that could not be written, by reason."""
-        with self._transaction() as connection:
-            connection.executemany(
-                "INSERT INTO loss VALUES (?, ?, ?) ON CONFLICT (reason)"
-                " DO UPDATE SET events = events + excluded.events, last_at = excluded.last_at",
-                [(reason, events, time.time()) for reason, events in losses.items()],
-            )
+        """Add to the count of events that no process could write, by reason. Raises `OSError`."""
+        companions.add_losses(self.path, losses)
+
+    def lost(self) -> int:
+        """How many events were noted as lost. Raises `OSError`."""
+        return sum(events for events, _ in companions.losses(self.path).read().values())
 
     def backlog(self) -> Backlog:
         with self._connected() as connection:
@@ -124,7 +140,31 @@ class Outbox:
                 "SELECT count(*), min(written_at), (SELECT count(*) FROM set_aside),"
                 " (SELECT coalesce(sum(events), 0) FROM loss) FROM event"
             ).fetchone()
-        return Backlog(*row)
+        events, oldest_at, set_aside, lost_before = row
+        # The table is where earlier versions noted them.
+        return Backlog(events, oldest_at, set_aside, lost_before + self.lost())
+
+    def size(self) -> int:
+        """How many bytes of the disk the outbox takes, with all that belongs to it. Raises `OSError`."""
+        return sum(self._sizes(""))
+
+    def is_larger_than(self, limit: int) -> bool:
+        """Whether what waits takes more bytes than that. The room of events that left is not given back, but reused."""
+        if self.size() <= limit:
+            return False
+        with self._connected() as connection:
+            (pages,) = connection.execute("PRAGMA page_count").fetchone()
+            (free,) = connection.execute("PRAGMA freelist_count").fetchone()
+            (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
+        return bool((pages - free) * page_bytes + sum(self._sizes(".journal")) > limit)
+
+    def _sizes(self, suffix: str) -> Iterator[int]:
+        """Of each file whose name begins with the outbox's and ends so."""
+        with os.scandir(self.path.parent) as entries:
+            for entry in entries:
+                if entry.name.startswith(self.path.name) and entry.name.endswith(suffix):
+                    with contextlib.suppress(FileNotFoundError):
+                        yield entry.stat().st_size
 
     def checkpoint(self) -> None:
         """Fold the write-ahead log into the file. The drain's work: it waits for the disk.
@@ -158,7 +198,12 @@ class Outbox:
         _this_thread.inside = True
         try:
             with self._lock:
-                yield self._open()
+                try:
+                    yield self._open()
+                except sqlite3.DatabaseError as error:
+                    if damaged.is_damage(error):
+                        damaged.put_aside(self.path, self._inode, error)
+                    raise
         finally:
             _this_thread.inside = False
 
@@ -169,11 +214,15 @@ class Outbox:
         if self._connection is None:
             if not self.path.exists():
                 _create(self.path)
-            connection = sqlite3.connect(self.path, timeout=LOCK_WAIT_S, isolation_level=None, check_same_thread=False)
-            connection.execute("PRAGMA synchronous = NORMAL")
-            # A checkpoint waits for the disk; an append must not. The drain makes them.
-            connection.execute("PRAGMA wal_autocheckpoint = 0")
             self._inode = self.path.stat().st_ino
+            connection = sqlite3.connect(self.path, timeout=LOCK_WAIT_S, isolation_level=None, check_same_thread=False)
+            try:
+                connection.execute("PRAGMA synchronous = NORMAL")
+                # A checkpoint waits for the disk; an append must not. The drain makes them.
+                connection.execute("PRAGMA wal_autocheckpoint = 0")
+            except BaseException:
+                connection.close()
+                raise
             self._connection = connection
         return self._connection
 
@@ -208,6 +257,7 @@ def _create(path: Path) -> None:
         pass  # another was quicker; its file is as good
     finally:
         new.unlink()
+    companions.losses(path).prepare()
 
 
 _opened: weakref.WeakSet[Outbox] = weakref.WeakSet()

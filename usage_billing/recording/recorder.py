@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import logging
 import os
@@ -12,34 +13,49 @@ from dataclasses import dataclass
 
 from django.conf import settings
 
-from usage_billing.recording import drain_thread
+from usage_billing.recording import damaged, drain_thread
 from usage_billing.recording.collecting import collecting
 from usage_billing.recording.event import Event, encode
 from usage_billing.recording.outbox import Backlog, Outbox, is_in_use_here
+from usage_billing.recording.room import Room
 
 logger = logging.getLogger(__name__)
 
 _lock = threading.RLock()  # re-entrant: the garbage collector may bring a loss while one is being counted
 _losses: Counter[str] = Counter()
-"""Losses of this process that the outbox does not know of yet."""
+"""Losses of this process that could not be written down yet."""
+_is_noting = False
 _logged: set[str] = set()
+_wrong_now = ""
+"""Why the latest event was not kept; empty once one was."""
 _deferred: deque[bytes] = deque()
 """Events that came while their thread was inside an outbox; appended the moment that it leaves."""
 
 
 @dataclass(frozen=True)
 class Health:
-    """The recorder's state. `backlog` is None when the outbox cannot be read; `error` then says why."""
+    """The recorder's state. `backlog` is None when the outbox cannot be read; `error` then says why.
+
+    `damaged`: outboxes that could not be read and were put aside. `size`: bytes of the disk that all of it takes.
+    """
 
     backlog: Backlog | None
     lost: int
     error: str
+    damaged: int = 0
+    size: int = 0
 
 
 @functools.cache
 def outbox() -> Outbox:
     """The outbox of this process, at `settings.USAGE_OUTBOX_PATH`."""
     return Outbox(settings.USAGE_OUTBOX_PATH)
+
+
+@functools.cache
+def room() -> Room:
+    """What the outbox of this process may take of the disk."""
+    return Room(settings.USAGE_OUTBOX_MAX_MB * 2**20)
 
 
 def record(*events: Event) -> None:
@@ -51,8 +67,9 @@ def record(*events: Event) -> None:
         if is_in_use_here():
             _deferred.extend(bodies)
             return
+        room().expect(outbox())
         outbox().append(*bodies)
-        if _deferred or _losses:
+        if _deferred or _losses or _wrong_now:
             write_what_waits()
     except Exception as error:  # noqa: BLE001 - promise 1: the caller's answer must not depend on the recorder
         lost(error, len(events))
@@ -65,11 +82,14 @@ def record(*events: Event) -> None:
 
 def lost(error: Exception, calls: int = 1) -> None:
     """Count calls whose usage could not be kept; the first of each reason goes to the log."""
+    global _wrong_now
     reason = f"{type(error).__name__}: {error}"[:200]
     with _lock:
         first = reason not in _logged
         _logged.add(reason)
         _losses[reason] += calls
+        _wrong_now = reason
+    _note_losses()
     if first:
         logger.error(
             "An AI call could not be recorded (%s); the call itself was not touched. Check the outbox %s and its disk."
@@ -89,36 +109,71 @@ def write_what_waits() -> None:
             break  # another thread took the last one
         except (sqlite3.Error, OSError) as error:
             lost(error)
+    global _wrong_now
+    _wrong_now = ""
+    _note_losses()
+
+
+def _note_losses() -> None:
+    """Write the losses down where they outlive this process; they stay in its memory if that fails."""
+    global _is_noting
     with _lock:
-        losses = dict(_losses)
-        _losses.clear()
-    if losses:
+        if _is_noting:
+            return  # the garbage collector brought one in the middle: it is taken along
+        _is_noting = True
         try:
-            outbox().note_losses(losses)
-        except (sqlite3.Error, OSError):
-            with _lock:
-                _losses.update(losses)
+            while _losses:
+                some = dict(_losses)
+                outbox().note_losses(some)
+                for reason, calls in some.items():
+                    _losses[reason] -= calls
+                    if not _losses[reason]:
+                        del _losses[reason]
+        except (sqlite3.Error, OSError) as error:
+            # That calls are being lost was said at the first of each reason.
+            logger.debug("Losses could not be written down: %s", error)
+        finally:
+            _is_noting = False
+
+
+def _say_what_is_not_written_down() -> None:
+    with _lock:
+        left = _losses.total()
+    if left:
+        logger.error("%d AI calls could not be recorded by this process, and their number not be written down.", left)
+
+
+atexit.register(_say_what_is_not_written_down)
 
 
 def health() -> Health:
     """What waits, what was lost by this process or noted by any other, and what is wrong now."""
+    box = outbox()
     with _lock:
         unwritten = _losses.total()
-        latest = next(reversed(_losses), "")
     try:
-        backlog = outbox().backlog()
+        kept = len(damaged.kept(box.path))
+        backlog = box.backlog()
+        return Health(backlog, lost=unwritten + backlog.lost, error=_wrong_now, damaged=kept, size=box.size())
     except (sqlite3.Error, OSError) as error:
-        return Health(backlog=None, lost=unwritten, error=f"{type(error).__name__}: {error}")
-    return Health(backlog=backlog, lost=unwritten + backlog.lost, error=latest)
+        return Health(None, lost=unwritten + _lost_of_all(box), error=f"{type(error).__name__}: {error}", damaged=kept)
+
+
+def _lost_of_all(box: Outbox) -> int:
+    try:
+        return box.lost()
+    except OSError:
+        return 0  # what keeps the count from being read is what keeps the outbox from it, and is shown
 
 
 drain_thread.chores.append(write_what_waits)
 
 
 def _new_lock() -> None:
-    """In a forked child: another thread may have held it."""
-    global _lock
-    _lock = threading.RLock()
+    """In a forked child: another thread may have held it, and what the parent has not written down, it will."""
+    global _lock, _is_noting
+    _lock, _is_noting = threading.RLock(), False
+    _losses.clear()
 
 
 os.register_at_fork(after_in_child=_new_lock)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from pytest_django import Settings
 
 from tests.factories import event
-from usage_billing.recording import drain_thread, health, lost, record, recorder
+from usage_billing.recording import drain_thread, health, lost, record, recorder, room
 from usage_billing.recording.event import decode
 from usage_billing.recording.outbox import Backlog, Outbox
 
@@ -39,24 +40,68 @@ def test_what_cannot_be_written_is_counted_and_logged_once(
     ]
 
 
-def test_losses_are_written_down_when_the_outbox_works_again(outbox: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_losses_are_written_down_at_once_for_all_processes(outbox: Outbox) -> None:
     lost(OSError("no space"))
     lost(OSError("no space"))
-    assert outbox.backlog().lost == 0
+    assert Outbox(outbox.path).backlog().lost == 2
+    assert (health().lost, health().error) == (2, "OSError: no space")
     record(event())
-    assert outbox.backlog().lost == 2
-    state = health()
-    assert (state.lost, state.error) == (2, "")
+    assert (health().lost, health().error) == (2, "")
 
 
 def test_losses_that_cannot_be_written_down_are_not_forgotten(outbox: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(self: Outbox, losses: Any) -> None:
-        raise sqlite3.OperationalError("locked")
+        raise OSError("read-only")
 
-    lost(OSError("no space"))
-    monkeypatch.setattr(Outbox, "note_losses", broken)
+    with monkeypatch.context() as patch:
+        patch.setattr(Outbox, "note_losses", broken)
+        lost(OSError("no space"))
+        record(event())
+        assert (health().lost, outbox.backlog().lost) == (1, 0)
     record(event())
-    assert health().lost == 1
+    lost(OSError("again"))
+    assert (health().lost, outbox.backlog().lost) == (2, 2)
+
+
+def test_a_forked_child_does_not_count_its_parents_losses_again(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(self: Outbox, losses: Any) -> None:
+        raise OSError("read-only")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Outbox, "note_losses", broken)
+        lost(OSError("no space"))
+    child = os.fork()
+    if child == 0:
+        try:
+            lost(OSError("the child's own"))
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    assert outbox.backlog().lost == 1
+    lost(OSError("no space"))
+    assert outbox.backlog().lost == 3
+
+
+def test_an_outbox_at_its_bound_keeps_what_it_has_and_takes_no_more(
+    outbox: Outbox, settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(room, "CHECK_S", 0)
+    settings.USAGE_OUTBOX_MAX_MB = 1
+    for _ in range(80):
+        record(event(response={"padding": "x" * 20_000}))
+    state = health()
+    assert state.backlog is not None
+    kept = state.backlog.events
+    assert 45 < kept < 60
+    assert (state.lost, state.error) == (80 - kept, "OutboxFull: the outbox has grown to 1 MB (USAGE_OUTBOX_MAX_MB)")
+    assert len([entry for entry in caplog.records if "OutboxFull" in entry.message]) == 1
+
+    outbox.delete([id_ for id_, _ in outbox.read(30)])
+    record(event())
+    state = health()
+    assert (state.error, state.lost) == ("", 80 - kept)
 
 
 def test_an_event_that_the_garbage_collector_brings_inside_an_append_is_kept_too(
@@ -122,4 +167,6 @@ def test_health_of_an_outbox_that_cannot_be_opened(settings: Settings, tmp_path:
 
 
 def test_health_of_a_quiet_recorder() -> None:
-    assert health() == recorder.Health(Backlog(events=0, oldest_at=None, set_aside=0, lost=0), lost=0, error="")
+    state = health()
+    assert (state.backlog, state.lost, state.error, state.damaged) == (Backlog(0, None, set_aside=0, lost=0), 0, "", 0)
+    assert state.size > 0

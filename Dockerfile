@@ -1,0 +1,24 @@
+# One image for the web, the drain, the migration and the commands of cron; compose.yaml says which is which.
+FROM python:3.13-slim
+
+ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
+WORKDIR /srv/ai-costs
+
+COPY requirements.txt .
+RUN pip install --require-hashes -r requirements.txt
+
+COPY manage.py pyproject.toml ./
+COPY config config
+COPY templates templates
+COPY usage_billing usage_billing
+COPY ai_clients ai_clients
+COPY deploy deploy
+
+# Static files belong to the image; the outbox is on a volume, which takes over this folder and its owner.
+RUN useradd --system --uid 10001 ai-costs && mkdir -p /var/lib/ai-costs && chown ai-costs /var/lib/ai-costs \
+    && STATIC_ROOT=/srv/ai-costs/static python manage.py collectstatic --noinput --verbosity 0
+USER ai-costs
+ENV STATIC_ROOT=/srv/ai-costs/static USAGE_OUTBOX_PATH=/var/lib/ai-costs/outbox.sqlite3
+
+EXPOSE 8000
+CMD ["gunicorn", "config.wsgi", "--bind=0.0.0.0:8000", "--preload", "--workers=4", "--threads=4", "--max-requests=10000", "--max-requests-jitter=1000"]

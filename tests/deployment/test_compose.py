@@ -1,0 +1,161 @@
+"""compose.yaml is what the Compose Specification allows, and its commands do what they are there for.
+
+No container engine here: the file is held to the specification's own JSON schema (Apache-2.0, beside this file), and
+the commands that it and the Dockerfile name run one after the other, as processes, against a PostgreSQL that is new.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+import jsonschema
+import psycopg
+import pytest
+import yaml
+
+from tests import postgres
+from tests.postgres import free_port
+from tests.reliability.world import ROOT, wait_until
+
+HERE = Path(__file__).parent
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
+SERVICES: dict[str, Any] = COMPOSE["services"]
+TOKEN = "metrics-token"
+
+
+def test_compose_is_what_its_specification_allows() -> None:
+    schema = json.loads((HERE / "compose-spec.json").read_text())
+    jsonschema.Draft202012Validator(schema).validate(COMPOSE)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.Draft202012Validator(schema).validate(COMPOSE | {"services": {"web": {"ports": 8000}}})
+
+
+def test_every_service_runs_what_the_issue_names_and_shares_one_outbox() -> None:
+    assert set(SERVICES) == {"postgres", "migrate", "web", "drain", "cron"}
+    ours = {name: service for name, service in SERVICES.items() if name != "postgres"}
+    assert {name for name, service in ours.items() if service["volumes"] == ["outbox:/var/lib/ai-costs"]} == set(ours)
+    assert all(service["env_file"] == ".env.production" for service in ours.values())
+    for name in ("web", "drain", "cron"):
+        assert SERVICES[name]["environment"]["DATABASE_URL"].startswith("postgres://usage_web:")
+        assert SERVICES[name]["environment"]["USAGE_DRAIN"] == "off"
+        assert SERVICES[name]["depends_on"] == {"migrate": {"condition": "service_completed_successfully"}}
+
+
+def test_the_image_has_every_file_that_a_command_names() -> None:
+    copied = re.findall(r"^COPY (.+) \S+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    there = {name for line in copied for name in line.split()}
+    assert {"manage.py", "config", "deploy", "templates", "usage_billing", "ai_clients", "requirements.txt"} <= there
+    assert all((ROOT / name).exists() for name in there)
+    ignored = (ROOT / ".dockerignore").read_text().split()
+    assert not there & set(ignored)
+
+
+def dockerfile_command() -> list[str]:
+    found = re.search(r"^CMD (\[.+\])$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert found
+    command: list[str] = json.loads(found[1])
+    return command
+
+
+@contextmanager
+def running(command: list[str], environment: dict[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    with log.open("ab") as out:
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=out)
+        try:
+            yield process
+        finally:
+            process.terminate()
+            assert process.wait(60) == 0, log.read_text()
+
+
+@pytest.mark.postgres
+def test_its_commands_one_after_the_other(tmp_path: Path) -> None:
+    password, log, port = secrets.token_hex(8), tmp_path / "log", free_port()
+    binaries = Path(sys.executable).parent
+    with postgres.temporary() as server:
+        common = {
+            "PATH": f"{binaries}:{os.environ['PATH']}",
+            "SECRET_KEY": secrets.token_hex(32),
+            "METRICS_TOKEN": TOKEN,
+            "USAGE_OUTBOX_PATH": str(tmp_path / "outbox" / "outbox.sqlite3"),
+            "STATIC_ROOT": str(tmp_path / "static"),
+            "USAGE_DRAIN": "off",
+            "SECURE_SSL_REDIRECT": "0",
+        }
+        owner = common | {"DATABASE_URL": server.url, "USAGE_WEB_PASSWORD": password}
+        web = common | {"DATABASE_URL": f"postgres://usage_web:{password}@127.0.0.1:{server.port}/postgres"}
+
+        def run(*command: str, environment: dict[str, str]) -> str:
+            done = subprocess.run(
+                command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False
+            )
+            assert done.returncode == 0, done.stdout + done.stderr
+            return done.stdout
+
+        run("python", "manage.py", "collectstatic", "--noinput", environment=web)
+        assert "The database is ready." in run(*SERVICES["migrate"]["command"], environment=owner)
+        assert "The database is ready." in run(*SERVICES["migrate"]["command"], environment=owner)  # an upgrade
+
+        serve = [f"--bind=127.0.0.1:{port}" if part.startswith("--bind") else part for part in dockerfile_command()]
+        with (
+            running(serve, web, log),
+            running(SERVICES["drain"]["command"], web, tmp_path / "drain.log"),
+        ):
+            wait_until(lambda: answers(port))
+            record = (
+                "import uuid, django; django.setup(); from tests.factories import event;"
+                "from usage_billing.recording import record;"
+                "record(*[event(request_id=uuid.uuid4().hex) for _ in range(5)])"
+            )
+            run("python", "-c", record, environment=web | {"DJANGO_SETTINGS_MODULE": "config.settings"})
+            wait_until(lambda: health(port)["drained"] == 5)
+            assert health(port)["backlog"] == 0
+            assert "usage_drained_events_total 5.0" in scraped(port)
+            check = SERVICES["web"]["healthcheck"]["test"][1:]
+            run(*(part.replace("8000", str(port)) for part in check), environment=web)
+
+            server.stop("immediate")
+            wait_until(lambda: health(port)["database"] == "away")
+            assert "usage_database_up 0.0" in scraped(port)
+            run("python", "-c", record, environment=web | {"DJANGO_SETTINGS_MODULE": "config.settings"})
+            assert health(port)["backlog"] == 5
+            server.start_again()
+            wait_until(lambda: health(port)["drained"] == 10)
+
+        assert "Stopped; drained 10 events. 0 are left" in (tmp_path / "drain.log").read_text()
+        assert "equal the ledger: 10 calls" in run("python", "manage.py", "check_usage", environment=web)
+        with psycopg.connect(server.url) as connection:
+            assert connection.execute("SELECT count(*) FROM token_usage").fetchone() == (10,)
+
+
+def answers(port: int) -> bool:
+    try:
+        return bool(health(port)["status"])
+    except ConnectionError:
+        return False
+
+
+def health(port: int) -> dict[str, Any]:
+    connection = HTTPConnection("127.0.0.1", port, timeout=30)
+    connection.request("GET", "/healthz")
+    state: dict[str, Any] = json.loads(connection.getresponse().read())
+    connection.close()
+    return state
+
+
+def scraped(port: int) -> str:
+    request = Request(f"http://127.0.0.1:{port}/metrics", headers={"Authorization": f"Bearer {TOKEN}"})
+    with urlopen(request, timeout=30) as answer:
+        text: str = answer.read().decode()
+    return text

@@ -1,0 +1,58 @@
+"""The units are what systemd takes, and start what the README says."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from configparser import ConfigParser
+from pathlib import Path
+
+import pytest
+
+from tests.reliability.world import ROOT
+
+UNITS = sorted([*(ROOT / "deploy").glob("*.service"), *(ROOT / "deploy").glob("*.timer")])
+
+
+def parsed(path: Path) -> ConfigParser:
+    parser = ConfigParser(interpolation=None, strict=True)
+    parser.optionxform = str  # type: ignore[assignment, method-assign]
+    parser.read(path)
+    return parser
+
+
+def test_systemd_takes_the_units(tmp_path: Path) -> None:
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("needs systemd-analyze")
+    for unit in UNITS:
+        # The environment is not at /srv here; that its programs are is all that is changed.
+        text = re.sub(r"/srv/ai-costs/\.venv/bin/(python|gunicorn)", "/bin/true", unit.read_text())
+        (tmp_path / unit.name).write_text(text)
+    verified = subprocess.run(
+        ["systemd-analyze", "verify", *[str(tmp_path / unit.name) for unit in UNITS]],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (verified.returncode, verified.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+def test_each_unit_is_whole(unit: Path) -> None:
+    sections = parsed(unit)
+    assert sections["Unit"]["Description"]
+    if unit.suffix == ".timer":
+        command = sections["Timer"]["Unit"].removeprefix("ai-costs-job@").removesuffix(".service")
+        assert f"ai-costs-{command}.timer" == unit.name
+        return
+    service = sections["Service"]
+    assert service["ExecStart"].startswith("/srv/ai-costs/.venv/bin/")
+    assert (service["EnvironmentFile"], service["StateDirectory"]) == ("/etc/ai-costs.env", "ai-costs")
+    assert service["ProtectSystem"] == "strict"
+
+
+def test_the_drain_has_more_time_to_stop_than_it_takes() -> None:
+    from django.conf import settings
+
+    assert int(parsed(ROOT / "deploy" / "ai-costs-drain.service")["Service"]["TimeoutStopSec"]) > (
+        settings.USAGE_DRAIN_STOP_S
+    )

@@ -1,0 +1,187 @@
+"""What a disk, a clock and other processes can do to the outbox. Callers get every answer all the same."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+
+from tests.reliability.caller import make_calls
+from tests.reliability.world import Figures, Site, follow, times, wait_until
+from usage_billing.recording import companions, damaged
+from usage_billing.recording.outbox import Outbox
+
+pytestmark = pytest.mark.postgres
+
+CALLS = times(40, 1000)
+
+
+@pytest.fixture
+def small_disk(site: Site) -> Iterator[Path]:
+    """A file system of its own for the outbox, of 24 megabytes."""
+    folder = site.outbox.parent
+    folder.mkdir()
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", folder], capture_output=True, text=True, check=False
+    )
+    if made.returncode != 0:
+        pytest.skip(f"needs the right to mount: {made.stderr.strip()}")
+    yield folder
+    site.end()
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def fill_up(path: Path) -> None:
+    with path.open("wb", buffering=0) as file:
+        while file.write(bytes(4096)):
+            pass
+
+
+def lost(site: Site) -> int:
+    return sum(calls for calls, _ in companions.losses(site.outbox).read().values())
+
+
+def test_a_full_disk_costs_what_it_says_and_no_more(site: Site, small_disk: Path, record_property: Figures) -> None:
+    site.caller(CALLS, threads=2).join()
+    filler = small_disk / "filler"
+    with pytest.raises(OSError, match="No space left"):
+        fill_up(filler)
+    during = site.caller(CALLS, threads=2)
+    during.join()
+    assert during.exitcode == 0
+    counted = lost(site)
+    assert counted > 0
+
+    filler.unlink()
+    site.caller(CALLS, threads=2).join()
+    assert len(site.account.answers()) == 6 * CALLS
+    figures = site.expect_every_call_once(counted_lost=counted)
+    record_property("figures", f"not kept and counted {counted}; {figures}")
+
+
+def test_a_disk_that_turns_read_only(site: Site, small_disk: Path, record_property: Figures) -> None:
+    """Nothing can be written there, not even the number: the process that could not says it in its log."""
+    site.caller(CALLS).join()
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    program = (
+        "import os, sys; from pathlib import Path; import django; django.setup()\n"
+        "from tests.reliability.caller import make_calls\n"
+        f"make_calls(Path(sys.argv[1]), int(sys.argv[2]), {CALLS})\n"
+    )
+    printed = site.run("-c", program, str(site.account.folder), str(site.org))
+    assert printed.count("could not be recorded (") == 1
+    assert f"{CALLS} AI calls could not be recorded by this process" in printed
+    subprocess.run(["mount", "-o", "remount,rw", small_disk], check=True)
+    site.caller(CALLS).join()
+    record_property("figures", site.expect_every_call_once(counted_lost=CALLS))
+
+
+def test_a_damaged_outbox_is_put_aside_and_what_can_be_read_of_it_comes_back(
+    site: Site, record_property: Figures
+) -> None:
+    site.caller(CALLS, threads=2).join()
+    whole = Outbox(site.outbox)
+    whole.read(1)  # what callers left beside the file goes into it
+    waiting = whole.backlog().events
+    whole.checkpoint()
+    whole.close()
+    with site.outbox.open("r+b") as file:
+        file.seek(site.outbox.stat().st_size // 2)
+        file.write(os.urandom(6000))
+    Path(f"{site.outbox}-wal").unlink(missing_ok=True)
+
+    site.drain()
+    site.caller(CALLS, threads=2).join()
+    wait_until(lambda: damaged.kept(site.outbox))
+    (kept,) = damaged.kept(site.outbox)
+    assert len(site.account.answers()) == 4 * CALLS
+    wait_until(lambda: Outbox(site.outbox).backlog().events == 0)
+    printed = site.manage(
+        "drain_usage", "--salvage", str(kept), fails=True
+    )  # another one drains; they are in its outbox
+    assert "Brought back" in printed
+    brought = int(printed.split("Brought back ")[1].split()[0])
+    assert waiting / 2 < brought <= waiting
+    site.settle()
+    missing = 4 * CALLS - len(site.rows())
+    assert missing <= waiting - brought
+    record_property(
+        "figures", f"of {waiting} in it brought back {brought}; " + site.expect_every_call_once(counted_lost=missing)
+    )
+
+
+def test_a_file_that_is_no_outbox(site: Site, record_property: Figures) -> None:
+    site.outbox.parent.mkdir()
+    site.outbox.write_bytes(b"This is no database. " * 1000)
+    site.caller(CALLS, threads=2).join()
+    site.settle()
+    (kept,) = damaged.kept(site.outbox)
+    assert kept.read_bytes().startswith(b"This is no database.")
+    record_property("figures", site.expect_every_call_once())
+
+
+def calls_while_the_clock_goes_back(account: Path, org: int, calls: int) -> None:
+    make_calls(account, org, calls)
+    real = time.time
+    time.time = lambda: real() - 90_000
+    make_calls(account, org, calls)
+
+
+def test_a_clock_that_is_set_back(site: Site, record_property: Figures) -> None:
+    site.drain()
+    site.fork(calls_while_the_clock_goes_back, site.account.folder, site.org, CALLS).join()
+    assert len(site.account.answers()) == 2 * CALLS
+    figures = site.expect_every_call_once()
+    (days,) = site.sql(
+        "SELECT count(DISTINCT usage_date), min(execution_time_ms) FROM token_usage WHERE org_id = %s", site.org
+    )
+    assert days[0] == 2
+    assert days[1] >= 0
+    record_property("figures", figures)
+
+
+def drain_against_the_lock(path: Path) -> None:
+    """As if the lock did not hold: on a file system without locks, say."""
+    from usage_billing.recording import drain
+
+    with patch.object(drain, "exclusively", lambda _path: nullcontext()):
+        follow(path)
+
+
+def test_two_processes_that_drain_one_outbox_at_once(site: Site, record_property: Figures) -> None:
+    log = site.folder / "drain.log"
+    drains = [site.fork(drain_against_the_lock, log) for _ in range(2)]
+    site.caller(CALLS, threads=4).join()
+    wait_until(lambda: len(site.rows()) == 4 * CALLS)
+    assert all(drain.is_alive() for drain in drains)
+    record_property("figures", site.expect_every_call_once())
+
+
+def test_a_second_drain_waits_and_takes_over(site: Site, record_property: Figures) -> None:
+    first = site.drain()
+    site.caller(CALLS).join()
+    wait_until(lambda: len(site.rows()) == CALLS)
+    site.drain()
+    wait_until(lambda: "Waiting to take over" in (site.folder / "drain.log").read_text())
+    first.kill()
+    first.join()
+    site.caller(CALLS).join()
+    wait_until(lambda: len(site.rows()) == 2 * CALLS)
+    record_property("figures", site.expect_every_call_once())
+
+
+def test_fifty_threads_of_four_processes_write_into_one_outbox(site: Site, record_property: Figures) -> None:
+    site.drain()
+    callers = [site.caller(times(4, 100), threads=50) for _ in range(4)]
+    for caller in callers:
+        caller.join()
+        assert caller.exitcode == 0
+    assert len(site.account.answers()) == 200 * times(4, 100)
+    assert lost(site) == 0
+    record_property("figures", site.expect_every_call_once())
