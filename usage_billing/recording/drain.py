@@ -50,6 +50,8 @@ def drain_once(outbox: Outbox) -> int:
     An event that the ledger refuses for itself is set aside. Raises `Away` when the database takes none; all stay then.
     """
     rows = outbox.read(BATCH)
+    if not rows:
+        return 0
     events: list[tuple[int, Event]] = []
     for id_, body in rows:
         try:
@@ -80,9 +82,13 @@ def _drain_one_by_one(outbox: Outbox, events: list[tuple[int, Event]]) -> None:
 
 
 def drain_all(outbox: Outbox) -> int:
-    """Drain until nothing is left, then fold the outbox's log. Returns how many events left it. Raises `Away`."""
-    total = 0
-    while drained := drain_once(outbox):
+    """Drain all that waits now, then fold the outbox's log. Returns how many events left it. Raises `Away`.
+
+    What comes meanwhile is left to gather: a batch of a few costs the ledger nearly what one of a hundred does.
+    """
+    total = drained = drain_once(outbox)
+    while drained == BATCH:
+        drained = drain_once(outbox)
         total += drained
     outbox.checkpoint()
     return total

@@ -7,7 +7,7 @@ import logging
 import os
 import sqlite3
 import threading
-from collections import Counter, deque
+from collections import Counter
 from dataclasses import dataclass
 
 from django.conf import settings
@@ -22,8 +22,6 @@ _lock = threading.RLock()  # re-entrant: the garbage collector may bring a loss 
 _losses: Counter[str] = Counter()
 """Losses of this process that the outbox does not know of yet."""
 _logged: set[str] = set()
-_deferred: deque[bytes] = deque()
-"""Events that came while their thread was inside an outbox; appended the moment that it leaves."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +42,9 @@ def outbox() -> Outbox:
 def record(*events: Event) -> None:
     """Keep the events until the ledger has them. Whatever goes wrong is counted and logged, never raised."""
     try:
-        bodies = [encode(event) for event in events]
-        if is_in_use_here():
-            _deferred.extend(bodies)
-            return
-        outbox().append(*bodies)
-        if _deferred or _losses:
-            write_what_waits()
+        outbox().append(*[encode(event) for event in events])
+        if _losses:
+            note_losses()
     except Exception as error:  # noqa: BLE001 - promise 1: the caller's answer must not depend on the recorder
         lost(error, len(events))
     try:
@@ -77,15 +71,10 @@ def lost(error: Exception, calls: int = 1) -> None:
         )
 
 
-def write_what_waits() -> None:
-    """Append what the garbage collector brought at a bad moment, and let the outbox know what it missed."""
-    while _deferred:
-        try:
-            outbox().append(_deferred.popleft())
-        except IndexError:
-            break  # another thread took the last one
-        except (sqlite3.Error, OSError) as error:
-            lost(error)
+def note_losses() -> None:
+    """Let the outbox know what it missed."""
+    if is_in_use_here():
+        return  # a later event does it
     with _lock:
         losses = dict(_losses)
         _losses.clear()
@@ -109,7 +98,7 @@ def health() -> Health:
     return Health(backlog=backlog, lost=unwritten + backlog.lost, error=latest)
 
 
-drain_thread.chores.append(write_what_waits)
+drain_thread.chores.append(note_losses)
 
 
 def _new_lock() -> None:
