@@ -12,7 +12,7 @@ import msgspec
 
 from ai_clients import anthropic_batches, anthropic_usage, openai_batches, openai_usage, request_facts
 from ai_clients.answer import STREAM_BEGINNINGS, Answer, BatchLine, decoder, payloads
-from ai_clients.routes import Route, region_of
+from ai_clients.routes import Route, address_of
 from ai_clients.transcript import Choosing, Transcript, jsonl
 from usage_billing.recording import Event, current_attribution, lost, record
 from usage_billing.recording.event import Flavour
@@ -31,34 +31,38 @@ class Call:
     """An attempt under way. `finish` records it, once; before that nothing is written."""
 
     __slots__ = (
-        "_attribution", "_began", "_finished", "_request", "_response", "_route", "_started_at",
-        "ended", "is_stream", "transcript",
+        "_address", "_attribution", "_began", "_encoding", "_finished", "_request", "_response", "_route",
+        "_started_at", "ended", "is_stream", "transcript",
     )  # fmt: skip
 
     def __init__(self, request: httpx2.Request, route: Route) -> None:
-        self._request = request
+        self._request: Any = request
         self._route = route
+        url = request.url
+        self._address = address_of(url.raw_scheme, url.raw_host, url.port, url.raw_path)
         self._attribution = current_attribution()
         self._started_at = time.time()
         self._began = time.perf_counter()
-        self._response: Any = None
         self._finished = False
-        self.transcript = Transcript(streamed=False)
-        self.is_stream = False
         self.ended = False
 
     def answered(self, response: httpx2.Response) -> None:
         """The answer's head is here; its body goes to `transcript` as the caller reads it."""
-        self._response = response
-        self.is_stream = response.headers.get("content-type", "").startswith("text/event-stream")
-        plain = "content-encoding" not in response.headers
-        self.transcript = Transcript(streamed=self.is_stream and plain)
-        if not self.is_stream and plain and response.status_code < 400:
-            if self._route.purpose == "batch":
-                if self._route.flavour == "chat":  # any file of the caller's may come this way
-                    self.transcript = Choosing(openai_batches.may_be_output)
-            elif self._route.flavour == "speech":
-                self.transcript = Choosing(_may_be_stream)
+        headers = response.headers
+        self._response: Any = response
+        self._encoding = headers.get("content-encoding")
+        self.is_stream = headers.get("content-type", "").startswith("text/event-stream")
+        self.transcript = self._transcript()
+
+    def _transcript(self) -> Transcript:
+        if self._encoding is not None or self.is_stream:
+            return Transcript(streamed=self._encoding is None)
+        if self._response.status_code < 400:
+            if self._route.flavour == "speech":
+                return Choosing(_may_be_stream)
+            if self._route.purpose == "batch" and self._route.flavour == "chat":  # any file of the caller's
+                return Choosing(openai_batches.may_be_output)
+        return Transcript(streamed=False)
 
     def finish(self) -> None:
         """The body was read to its end, or given up: write what it says. Never raises."""
@@ -66,19 +70,21 @@ class Call:
             return
         self._finished = True
         try:
-            if events := list(self._events()):
+            if self._route.purpose == "create":
+                record(self._event())
+            elif events := list(self._later_events()):
                 record(*events)
         except Exception as error:  # noqa: BLE001 - promise 1: the caller has its answer, whatever the recorder does
             lost(error)
+        # The response holds its stream, which holds this: without the circle it goes when its caller lets go of it.
+        self._request = self._response = None
 
-    def _events(self) -> Iterator[Event]:
-        purpose = self._route.purpose
-        if purpose == "batch":
+    def _later_events(self) -> Iterator[Event]:
+        """Of a request that fetched answers which were begun by another."""
+        if self._route.purpose == "batch":
             yield from self._batch_events()
-        elif purpose == "create":
-            yield self._event()
         elif (answer := self._answer()).settles:
-            yield self._event_of(answer, self._route.flavour, self._url(), self._request_id(answer))
+            yield self._event_of(answer, self._route.flavour, self._address.url, self._request_id(answer))
 
     def _event(self) -> Event:
         answer, flavour = self._answer(), self._route.flavour
@@ -86,7 +92,7 @@ class Call:
             answer = request_facts.completed(answer, flavour, self._request)
         if answer.settles:
             answer = msgspec.structs.replace(answer, settles=False)  # begun and ended in one
-        return self._event_of(answer, flavour, self._url(), self._request_id(answer))
+        return self._event_of(answer, flavour, self._address.url, self._request_id(answer))
 
     def _batch_events(self) -> Iterator[Event]:
         """A row for each request of a batch, as far as its results were read."""
@@ -98,24 +104,27 @@ class Call:
             if self._route.flavour == "messages"
             else (openai_batches, "/files/")
         )
-        root, _, rest = self._url().rpartition(within)
+        root, _, rest = self._address.url.rpartition(within)
         batch_id = rest.partition("/")[0]
         for line in batches.read_lines(lines):
             if isinstance(line, BatchLine):
-                url = root + line.path if line.path else self._url()
-                request_id = _telling(line.answer.id) or f"{batch_id}:{line.custom_id}"
+                url = root + line.path if line.path else self._address.url
+                request_id = line.answer.id if _tells(line.answer.id) else f"{batch_id}:{line.custom_id}"
                 yield msgspec.structs.replace(self._event_of(line.answer, line.flavour, url, request_id), duration_ms=0)
             else:
                 lost(line)
 
     def _request_id(self, answer: Answer) -> str:
         """The first id that tells this answer from all others; a new one where the provider gave none."""
+        if _tells(answer.id):
+            return answer.id
         headers = self._response.headers
-        return _telling(answer.id, headers.get("x-request-id"), headers.get("request-id")) or uuid.uuid4().hex
+        given = (headers.get("x-request-id", ""), headers.get("request-id", ""))
+        return next(filter(_tells, given), "") or uuid.uuid4().hex
 
     def _event_of(self, answer: Answer, flavour: Flavour, url: str, request_id: str) -> Event:
         response = self._response
-        region = region_of(self._request.url.raw_host)
+        region = self._address.region
         return Event(
             request_id=request_id,
             started_at=self._started_at,
@@ -142,13 +151,18 @@ class Call:
             return Answer(status="failed", error_code=f"{self._response.status_code} {code}".rstrip())
         try:
             if self.is_stream:
-                lines = self._body().splitlines() if self._is_encoded else self.transcript.lines()
-                return reader.read_stream(flavour, payloads(lines))
+                return reader.read_stream(flavour, payloads(self._lines()))
             if flavour in ("speech", "transcription") and (answer := self._answer_without_usage()):
                 return answer
             return reader.read_body(flavour, self._body())
         except msgspec.DecodeError:
             return self._unreadable(reader)
+
+    def _lines(self) -> list[bytes]:
+        """The stream's lines that matter."""
+        if self._encoding:
+            return self._body().splitlines()
+        return (self.transcript.outline() if self._route.flavour == "chat" else []) or self.transcript.lines()
 
     def _unreadable(self, reader: _Reader) -> Answer:
         """A body that was not read to its end, or is not the provider's: what it cost is not known.
@@ -169,24 +183,15 @@ class Call:
         silent = not self._body() if self._route.flavour == "speech" else request_facts.asks_for_text(self._request)
         return Answer(status="succeeded" if self.ended else "aborted") if silent else None
 
-    def _url(self) -> str:
-        url = self._request.url
-        return f"{url.scheme}://{url.netloc.decode('ascii')}{url.path}"
-
     def _body(self) -> bytes:
         """The body without its content encoding; what there is of it, if it cannot be decoded."""
         wire = self.transcript.body()
-        if not self._is_encoded:
+        if not self._encoding:
             return wire
-        encoding = {"content-encoding": self._response.headers["content-encoding"]}
         try:
-            return httpx2.Response(200, headers=encoding, content=wire).content
+            return httpx2.Response(200, headers={"content-encoding": self._encoding}, content=wire).content
         except httpx2.DecodingError:
             return wire
-
-    @property
-    def _is_encoded(self) -> bool:
-        return "content-encoding" in self._response.headers
 
 
 class _Error(msgspec.Struct):
@@ -210,6 +215,6 @@ def _may_be_stream(beginning: bytes) -> bool | None:
     return None if any(word.startswith(beginning) for word in STREAM_BEGINNINGS) else False
 
 
-def _telling(*ids: str | None) -> str:
-    """The first id that tells an answer from all others; empty if none does."""
-    return next((given for given in ids if given and len(given) >= UNIQUE_LENGTH), "")
+def _tells(id_: str) -> bool:
+    """Whether the id tells an answer from all others."""
+    return len(id_) >= UNIQUE_LENGTH

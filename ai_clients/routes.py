@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+import urllib.parse
 from typing import Literal
 
 import msgspec
@@ -51,7 +52,24 @@ def route_of(method: str, raw_path: bytes) -> Route | None:
     return None
 
 
-@functools.lru_cache(maxsize=64)
+class Address(msgspec.Struct, frozen=True):
+    """Where a request goes: its URL without query and credentials, and the region whose prices hold there."""
+
+    url: str
+    region: str
+
+
+@functools.lru_cache(maxsize=1024)
+def address_of(raw_scheme: bytes, raw_host: bytes, port: int | None, raw_path: bytes) -> Address:
+    """The address of a URL's raw parts: those that the transport below reads too, so that they cost nothing more."""
+    host = raw_host.decode("ascii")
+    netloc = f"[{host}]" if ":" in host else host
+    if port is not None:
+        netloc += f":{port}"
+    path = urllib.parse.unquote(raw_path.partition(b"?")[0].decode("ascii"))
+    return Address(f"{raw_scheme.decode('ascii')}://{netloc}{path}", region_of(raw_host))
+
+
 def region_of(host: bytes) -> str:
     """The region whose prices hold at this host (OpenAI, Data residency: `eu.api.openai.com`); none is empty.
 

@@ -15,40 +15,68 @@ import msgspec
 
 from ai_clients.answer import NO_USAGE, STREAM_BEGINNINGS, decoder, has_usage
 
-_fields = decoder(dict[str, msgspec.Raw])
-_TRUE = msgspec.Raw(b"true")
-
-_SIGNATURES = ("x-amz-content-sha256", "content-digest", "digest", "content-md5")
+_SIGNATURES = frozenset((b"x-amz-content-sha256", b"content-digest", b"digest", b"content-md5"))
 """Headers that vouch for the body as it is (OpenAI's Bedrock provider signs it): such a request must not be changed."""
 
 _EVENT_END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 _NULL_USAGE_END = b',"usage":null}\n\n'
 _NULL_USAGE = re.compile(rb',\s*"usage"\s*:\s*null')
+_TRUE = msgspec.Raw(b"true")
+
+
+class _Asked(msgspec.Struct):
+    stream: msgspec.Raw = NO_USAGE
+    stream_options: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+_fields = decoder(_Asked)
+_all_fields = decoder(dict[str, msgspec.Raw])
 
 
 def asking(request: httpx2.Request) -> httpx2.Request | None:
     """The request with `include_usage`, all else as the caller wrote it; None where it streams not, or asks already."""
     try:
         body = request.content
-        if b'"stream"' not in body or any(name in request.headers for name in _SIGNATURES):
+        if b'"stream"' not in body:
             return None
-        fields = _fields(body)
+        asked = _fields(body)
+        if bytes(asked.stream) != b"true":
+            return None
+        content = _with_option(body) if asked.stream_options is msgspec.UNSET else _with_options(body)
     except (httpx2.RequestNotRead, msgspec.DecodeError):
         return None  # a body that is sent as it is produced, or that the provider will refuse
-    if bytes(fields.get("stream", b"")) != b"true":
-        return None
-    given = fields.get("stream_options", msgspec.Raw(b"null"))
-    options = _fields(given) if bytes(given).startswith(b"{") else {}
+    return None if content is None else _with_content(request, content)
+
+
+def _with_option(body: bytes) -> bytes:
+    """The JSON object, which has a field but no `stream_options`, with them at its end: the rest is not touched."""
+    return body.rstrip()[:-1] + b',"stream_options":{"include_usage":true}}'
+
+
+def _with_options(body: bytes) -> bytes | None:
+    """The same of an object that has some already; None if they ask for usage."""
+    fields = _all_fields(body)
+    given = bytes(fields["stream_options"])
+    options = _all_fields(given) if given.startswith(b"{") else {}
     if bytes(options.get("include_usage", b"")) == b"true":
         return None
     fields["stream_options"] = msgspec.Raw(msgspec.json.encode({**options, "include_usage": _TRUE}))
+    return msgspec.json.encode(fields)
+
+
+def _with_content(request: httpx2.Request, content: bytes) -> httpx2.Request | None:
+    """The request with another body; None if it is signed."""
+    if not _SIGNATURES.isdisjoint([name.lower() for name, _ in request.headers.raw]):
+        return None
     headers = request.headers.copy()
-    del headers["content-length"]
+    headers["content-length"] = str(len(content))
     # A compressed stream could not be edited.
     headers["accept-encoding"] = "identity"
-    return type(request)(
-        request.method, request.url, headers=headers, content=msgspec.json.encode(fields), extensions=request.extensions
-    )
+    # With a stream that is given, the library adds no headers of its own, which would take as long as all of this.
+    stream = httpx2.ByteStream(content)
+    sent = type(request)(request.method, request.url, headers=headers, stream=stream, extensions=request.extensions)
+    sent.read()
+    return sent
 
 
 class _Chunk(msgspec.Struct):
@@ -71,15 +99,19 @@ class Hider:
         self._rest = b""
 
     def feed(self, chunk: bytes) -> bytes:
-        data = self._rest + chunk if self._rest else chunk
-        if not data.endswith(b"\n\n"):
+        if not self._rest and chunk.endswith(b"\n\n"):
+            # Whole events, nearly always one, as OpenAI writes it: this runs for each chunk of every stream.
+            shown = chunk.removesuffix(_NULL_USAGE_END)
+            if len(shown) != len(chunk):
+                shown += b"}\n\n"
+            return _visible(shown) if b'"usage"' in shown else shown
+        chunk, self._rest = self._rest + chunk, b""
+        if not chunk.endswith(b"\n\n"):
             end = 0
-            for match in _EVENT_END.finditer(data):
+            for match in _EVENT_END.finditer(chunk):
                 end = match.end()
-            self._rest, data = data[end:], data[:end]
-        else:
-            self._rest = b""
-        return _visible(data)
+            chunk, self._rest = chunk[:end], chunk[end:]
+        return _visible(chunk)
 
     def flush(self) -> bytes:
         """What is left when the stream has ended inside an event, or with one that nothing ends."""
@@ -122,8 +154,6 @@ def _visible(data: bytes) -> bytes:
     if b'"usage"' not in data:
         return data
     data = _NULL_USAGE.sub(b"", data)
-    if b'"usage"' not in data:
-        return data
     ends = [match.end() for match in _EVENT_END.finditer(data)]
     events = (data[start:end] for start, end in zip([0, *ends], [*ends, len(data)], strict=True))
     return b"".join(event for event in events if not _is_usage_chunk(event))

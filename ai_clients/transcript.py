@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 
 from ai_clients.answer import names_usage
@@ -27,28 +28,48 @@ _TELLING = (
 class Transcript:
     """The bytes of a plain body, or the telling events of a stream; nothing that the caller has not been given."""
 
-    __slots__ = ("_chunks", "_lines", "_streamed")
+    __slots__ = ("_lines", "chunks", "look_at")
+
+    chunks: list[bytes]
+    """What came and was not looked at yet, for those that append to it themselves: a call for each chunk costs."""
+    look_at: int
+    """How many chunks there may be; `look` then lets go of some, or raises this number."""
 
     def __init__(self, *, streamed: bool) -> None:
-        self._streamed = streamed
-        self._chunks: list[bytes] = []
+        self.chunks = []
+        self.look_at = COMPACT_AFTER if streamed else sys.maxsize
         self._lines: list[bytes] = []
 
     def take(self, chunk: bytes) -> None:
         """Note a chunk as it came from the network; it may end anywhere, inside a character too."""
-        self._chunks.append(chunk)
-        if self._streamed and len(self._chunks) >= COMPACT_AFTER:
-            self._compact()
+        self.chunks.append(chunk)
+        if len(self.chunks) >= self.look_at:
+            self.look()
 
     def body(self) -> bytes:
         """All that came, as it came on the wire."""
-        return b"".join(self._chunks)
+        return b"".join(self.chunks)
 
     def lines(self) -> list[bytes]:
         """The stream's lines so far that matter, the last one possibly cut short."""
         return self._lines + self.body().splitlines()
 
-    def _compact(self) -> None:
+    def outline(self) -> list[bytes]:
+        """Of a whole stream of chat completion chunks: the first line, and those from the last usage block on.
+
+        They say the same as all lines do, in a tenth of the time. Empty where they might not.
+        """
+        body = self.body()
+        if self._lines or not body.endswith(b"data: [DONE]\n\n") or b"\r" in body or b'"url_citation"' in body:
+            return []
+        first = body[: body.find(b"\n")]
+        closing = body[body.rfind(b"\n", 0, max(0, body.rfind(b'"usage"'))) + 1 :].splitlines()
+        if first.startswith(b"data: {") and closing[0].startswith(b"data:") and names_usage(closing[0]):
+            return [first, *closing]
+        return []
+
+    def look(self) -> None:
+        """Keep of the chunks what is telling."""
         *complete, rest = self.body().split(b"\n")
         first = not self._lines
         for line in complete:
@@ -57,27 +78,31 @@ class Transcript:
             if line.startswith(b"data:") and (first or _is_telling(line)):
                 self._lines.append(line)
                 first = False
-        self._chunks = [rest]
+        self.chunks[:] = [rest]
 
 
 class Choosing(Transcript):
     """The bytes of a body that is worth keeping only if it begins as `wanted` says (None: it has to see more)."""
 
-    __slots__ = ("_verdict", "_wanted")
+    __slots__ = ("_wanted",)
 
     def __init__(self, wanted: Callable[[bytes], bool | None]) -> None:
         super().__init__(streamed=False)
+        self.look_at = 1
         self._wanted = wanted
-        self._verdict: bool | None = None
 
-    def take(self, chunk: bytes) -> None:
-        if self._verdict is False:
-            return
-        self._chunks.append(chunk)
-        if self._verdict is None:
-            self._verdict = self._wanted(self.body())
-            if self._verdict is False:
-                self._chunks.clear()
+    def look(self) -> None:
+        """Decide, if there is enough to tell; a body that is not wanted is let go of, chunk by chunk."""
+        verdict = self._wanted(self.body())
+        if verdict is True:
+            self.look_at = sys.maxsize
+        elif verdict is False:
+            self.chunks.clear()
+            self._wanted = _never
+
+
+def _never(_beginning: bytes) -> bool:
+    return False
 
 
 def jsonl(body: bytes, *, whole: bool) -> Iterator[bytes]:

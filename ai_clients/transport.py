@@ -149,10 +149,14 @@ class ObservedStream(_Observed, httpx2.SyncByteStream):
     """The answer's body, noted chunk by chunk on its way to the caller."""
 
     def __iter__(self) -> Iterator[bytes]:
-        take, hider = self._call.transcript.take, self._hider
+        transcript, hider = self._call.transcript, self._hider
+        chunks = transcript.chunks
         try:
             for chunk in self._stream if self._decoded is None else self._decoded.iter_bytes():
-                take(chunk)
+                # `transcript.take`, without the call: this runs for each chunk of every stream.
+                chunks.append(chunk)
+                if len(chunks) >= transcript.look_at:
+                    transcript.look()
                 if hider is None:
                     yield chunk
                 elif visible := hider.feed(chunk):
@@ -177,10 +181,14 @@ class AsyncObservedStream(_Observed, httpx2.AsyncByteStream):
     """The answer's body, noted chunk by chunk on its way to the caller."""
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        take, hider = self._call.transcript.take, self._hider
+        transcript, hider = self._call.transcript, self._hider
+        chunks = transcript.chunks
         try:
             async for chunk in self._stream if self._decoded is None else self._decoded.aiter_bytes():
-                take(chunk)
+                # `transcript.take`, without the call: this runs for each chunk of every stream.
+                chunks.append(chunk)
+                if len(chunks) >= transcript.look_at:
+                    transcript.look()
                 if hider is None:
                     yield chunk
                 elif visible := hider.feed(chunk):

@@ -1,40 +1,50 @@
-"""`make bench`: the figures of this project, measured here and now."""
+"""`make bench`: the figures of this project, measured here and now, each beside its limit."""
 
+from __future__ import annotations
+
+import argparse
 import os
 import platform
-import sys
-import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
+
+from bench import overhead
+from bench.table import Section, render
+
+SECTIONS: dict[str, Callable[[int], Section]] = {"overhead": overhead.section}
+"""Name → what measures it in so many rounds. One module each."""
+
+RESULTS = Path("var/bench.txt")
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as directory:
-        os.environ |= {
-            "DJANGO_SETTINGS_MODULE": "config.settings",
-            "DATABASE_URL": f"sqlite:///{directory}/db.sqlite3",
-            "USAGE_OUTBOX_PATH": f"{directory}/outbox.sqlite3",
-            "USAGE_DRAIN": "off",
-        }
-        import django
-
-        django.setup()
-        from bench import recording
-
-        rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 1500
-        lines = [
-            f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}; {rounds} rounds",
-            f"{'recording adds to':32} {'bare call':>10} {'p50':>8} {'p99':>8} {'CPU':>8}   (microseconds)",
-        ]
-        for overhead in recording.measure(rounds):
-            figures = (overhead.added_p50_us, overhead.added_p99_us, overhead.added_cpu_us)
-            lines.append(
-                f"{overhead.what:32} {overhead.bare_us:10.0f} " + " ".join(f"{figure:+8.0f}" for figure in figures)
-            )
-    report = "\n".join(lines)
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("sections", nargs="*", metavar="section", help=f"of {', '.join(SECTIONS)}; all without")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of each measurement; the median counts")
+    options = parser.parse_args()
+    if unknown := set(options.sections) - SECTIONS.keys():
+        parser.error(f"no such section: {', '.join(sorted(unknown))}")
+    began = time.monotonic()
+    sections = [SECTIONS[name](options.rounds) for name in options.sections or SECTIONS]
+    report = f"{_machine()}; {options.rounds} rounds in {time.monotonic() - began:.0f} s\n{render(sections)}\n"
     print(report)
-    results = Path("var/bench.txt")
-    results.parent.mkdir(exist_ok=True)
-    results.write_text(report + "\n")
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(report)
+    print(f"Written to {RESULTS}.")
+
+
+def _machine() -> str:
+    machine = f"{_processor()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
+    return f"{machine}; {platform.platform()}; Python {platform.python_version()}"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """`python -m bench.provider`: a provider that answers chat completions with fixed bytes, as quickly as it can.
 
-One thread, one connection after another: what the benchmark measures is the client.
+A thread for each connection. The answers are made beforehand, so that one which tells its usage is sent no later than
+one which does not: what the benchmark measures is the client.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ import sys
 import threading
 
 CHUNKS = 50
-_numbers = itertools.count()
+_NUMBER = b"0" * 29
+_numbers = itertools.count(1)
 
 
-def _body(number: int) -> bytes:
+def _plain() -> bytes:
     answer = {
-        "id": f"chatcmpl-{number:029d}",
+        "id": "chatcmpl-" + _NUMBER.decode(),
         "object": "chat.completion",
         "created": 1790000000,
         "model": "gpt-4.1-mini-2025-04-14",
@@ -42,21 +44,31 @@ def _body(number: int) -> bytes:
     return b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
 
 
-def _stream(number: int, asked_for_usage: bool) -> list[bytes]:
-    """The chunks of one stream, each as one piece of HTTP's chunked encoding."""
-    head = {"id": f"chatcmpl-{number:029d}", "object": "chat.completion.chunk", "created": 1790000000}
+def _stream(*, tells_usage: bool) -> list[bytes]:
+    """The head and the chunks of one stream, each as one piece of HTTP's chunked encoding."""
+    head = {"id": "chatcmpl-" + _NUMBER.decode(), "object": "chat.completion.chunk", "created": 1790000000}
     head |= {"model": "gpt-4.1-mini-2025-04-14", "service_tier": "default"}
-    nothing = {"usage": None} if asked_for_usage else {}
+    nothing = {"usage": None} if tells_usage else {}
     events = [
         head | {"choices": [{"index": 0, "delta": {"content": " word"}, "finish_reason": None}]} | nothing
         for _ in range(CHUNKS - 1)
     ]
     events.append(head | {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]} | nothing)
-    if asked_for_usage:
+    if tells_usage:
         usage = {"prompt_tokens": 140, "completion_tokens": 49, "total_tokens": 189}
         events.append(head | {"choices": [], "usage": usage})
     lines = [b"data: " + json.dumps(event, separators=(",", ":")).encode() + b"\n\n" for event in events]
-    return [b"%x\r\n%b\r\n" % (len(line), line) for line in [*lines, b"data: [DONE]\n\n"]]
+    pieces = [b"%x\r\n%b\r\n" % (len(line), line) for line in [*lines, b"data: [DONE]\n\n"]]
+    return [
+        b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n",
+        *pieces,
+        b"0\r\n\r\n",
+    ]
+
+
+_ANSWER = [_plain()]
+_STREAM = _stream(tells_usage=False)
+_STREAM_WITH_USAGE = _stream(tells_usage=True)
 
 
 def _serve(connection: socket.socket) -> None:
@@ -69,20 +81,16 @@ def _serve(connection: socket.socket) -> None:
                 if name.lower() == b"content-length":
                     length = int(value)
             body = requests.read(length)
-            number = next(_numbers)
-            if b'"stream":true' not in body:
-                connection.sendall(_body(number))
-                continue
-            connection.sendall(
-                b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
-            )
-            for piece in _stream(number, b"include_usage" in body):
-                connection.sendall(piece)
-            connection.sendall(b"0\r\n\r\n")
+            pieces = _ANSWER
+            if b'"stream":true' in body:
+                pieces = _STREAM_WITH_USAGE if b"include_usage" in body else _STREAM
+            number = b"%029d" % next(_numbers)
+            for piece in pieces:
+                connection.sendall(piece.replace(_NUMBER, number, 1))
 
 
 def main() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
         sys.stdout.write(f"http://127.0.0.1:{listener.getsockname()[1]}/v1\n")
         sys.stdout.flush()
         while True:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import httpx2
 import pytest
 
-from ai_clients.routes import Route, region_of, route_of
+from ai_clients.routes import Address, Route, address_of, region_of, route_of
 
 
 @pytest.mark.parametrize(
@@ -91,3 +92,20 @@ def test_route_of_what_bills_nothing_is_none(method: str, path: bytes) -> None:
 )
 def test_region_of_host(host: bytes, region: str) -> None:
     assert region_of(host) == region
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        ("https://api.openai.com/v1/responses", Address("https://api.openai.com/v1/responses", "")),
+        ("https://eu.api.openai.com/v1/images?x=1", Address("https://eu.api.openai.com/v1/images", "eu")),
+        ("https://user:secret@host:443/a?key=sk-x#part", Address("https://host/a", "")),
+        ("http://HOST:8080", Address("http://host:8080/", "")),
+        ("http://[::1]:8080/v1/a%20b/%D0%B9", Address("http://[::1]:8080/v1/a b/й", "")),
+        ("https://пример.рф/v1", Address("https://xn--e1afmkfd.xn--p1ai/v1", "")),
+    ],
+)
+def test_address_of_a_url_is_without_query_and_credentials(url: str, address: Address) -> None:
+    parsed = httpx2.URL(url)
+    assert address_of(parsed.raw_scheme, parsed.raw_host, parsed.port, parsed.raw_path) == address
+    assert address.url == f"{parsed.scheme}://{parsed.netloc.decode('ascii')}{parsed.path}"

@@ -48,6 +48,24 @@ def test_asking_keeps_other_options() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"stream":true}',
+        b' { "stream" : true } \r\n',
+        b'{"stream":true,"half an emoji":"\\ud83d","same":1,"same":2}',
+    ],
+)
+def test_asking_touches_no_byte_before_the_end(body: bytes) -> None:
+    assert asked(body) == body.rstrip()[:-1] + b',"stream_options":{"include_usage":true}}'
+
+
+def test_asking_finds_options_under_another_spelling_of_their_name() -> None:
+    body = asked(b'{"stream":true,"stream\\u005foptions":{"x":1}}')
+    assert json.loads(body) == {"stream": True, "stream_options": {"x": 1, "include_usage": True}}
+    assert body.count(b"options") == 1
+
+
 @pytest.mark.parametrize("options", ["null", "{}", '{"include_usage":false}', '{"include_usage":null}'])
 def test_asking_where_the_caller_does_not(options: str) -> None:
     body = asked(b'{"stream":true,"stream_options":%s}' % options.encode())

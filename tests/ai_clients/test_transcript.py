@@ -156,3 +156,65 @@ def test_long_stream_keeps_its_citations() -> None:
     cites = chat_chunk("word", annotations=[{"type": "url_citation"}])
     chunks = sse(*[chat_chunk("word")] * COMPACT_AFTER, cites, *[chat_chunk("word")] * COMPACT_AFTER, "[DONE]")
     assert answer(chunks).context == {"search": "unknown-number"}
+
+
+# ── The outline of a whole stream ────────────────────────────────────────────────────────────────────────────────
+
+odd_chunks = st.sampled_from(
+    [
+        chat_chunk("word"),
+        chat_chunk("word", usage=None),
+        chat_chunk('"usage":{"x":1}'),
+        chat_chunk(None, usage=USAGE),
+        chat_chunk(None, usage={"prompt_tokens": 1}, service_tier="flex"),
+        chat_chunk("word", annotations=[{"type": "url_citation"}]),
+        {"error": {"code": "server_error"}},
+        {"id": "another", "usage": {"prompt_tokens": 2}},
+        "not JSON",
+        "",
+        "[DONE]",
+    ]
+)
+
+
+@given(
+    st.lists(odd_chunks, max_size=6),
+    st.sampled_from([["[DONE]"], [chat_chunk(None, usage=USAGE), "[DONE]"], []]),
+    st.sampled_from(["\n", "\r\n", "\r"]),
+    st.integers(0, 12),
+)
+def test_outline_says_what_all_lines_say(chunks: list[object], closing: list[object], end: str, cut: int) -> None:
+    body = b"".join(sse(*chunks, *closing, end=end))
+    transcript = taken([body[: len(body) - cut]])
+    if outline := transcript.outline():
+        assert openai_usage.read_stream("chat", payloads(outline)) == answer([body[: len(body) - cut]])
+
+
+def test_outline_of_a_stream_that_told_its_usage_is_short() -> None:
+    chunks = sse(*[chat_chunk("word", usage=None)] * 50, chat_chunk(None, usage=USAGE), "[DONE]")
+    outline = taken(chunks).outline()
+    assert outline == [chunks[0].strip(), chunks[-2].strip(), b"", b"data: [DONE]", b""]
+    read = openai_usage.read_stream("chat", payloads(outline))
+    assert read == answer(chunks)
+    assert json.loads(bytes(read.usage)) == USAGE
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        sse(chat_chunk("no usage"), "[DONE]"),
+        sse(chat_chunk("cut short"), chat_chunk(None, usage=USAGE)),
+        sse(chat_chunk("CRLF"), chat_chunk(None, usage=USAGE), "[DONE]", end="\r\n"),
+        sse(chat_chunk("x", annotations=[{"type": "url_citation"}]), chat_chunk(None, usage=USAGE), "[DONE]"),
+        [b": a comment\n\n", *sse(chat_chunk("word"), chat_chunk(None, usage=USAGE), "[DONE]")],
+        [],
+    ],
+)
+def test_outline_is_empty_where_it_might_not_say_all(chunks: list[bytes]) -> None:
+    assert taken(chunks).outline() == []
+
+
+def test_outline_of_a_compacted_stream_is_empty() -> None:
+    chunks = [*sse(*[chat_chunk("word")] * COMPACT_AFTER), *sse(chat_chunk(None, usage=USAGE), "[DONE]")]
+    assert taken(chunks).outline() == []
+    assert taken(chunks[3:]).outline() != []

@@ -34,8 +34,8 @@ def site(production: tuple[postgres.Server, str], provider: str, tmp_path: Path)
     with psycopg.connect(server.url, autocommit=True) as connection:
         name = f"org-{secrets.token_hex(4)}"
         (org,) = connection.execute(
-            "INSERT INTO organization (name, slug, timezone, created_at)"
-            " VALUES (%s, %s, 'Europe/Moscow', now()) RETURNING id",
+            "INSERT INTO organization (name, slug, timezone, language, created_at)"
+            " VALUES (%s, %s, 'Europe/Moscow', 'ru', now()) RETURNING id",
             [name, name],
         ).fetchone() or (0,)
     made = Site(server, web_url, provider, tmp_path, org)

@@ -88,8 +88,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder, world.production() as (server, web_url), world.simulator() as origin:
         with psycopg.connect(server.url, autocommit=True) as connection:
             (org,) = connection.execute(
-                "INSERT INTO organization (name, slug, timezone, created_at)"
-                " VALUES ('Soak', 'soak', 'Europe/Moscow', now()) RETURNING id"
+                "INSERT INTO organization (name, slug, timezone, language, created_at)"
+                " VALUES ('Soak', 'soak', 'Europe/Moscow', 'ru', now()) RETURNING id"
             ).fetchone() or (0,)
         os.environ["DATABASE_URL"] = web_url  # for the fork server, which starts with the first process
         site = Site(server, web_url, origin, Path(folder), org)

@@ -69,8 +69,8 @@ def in_the_middle(day: str, org: int) -> None:
 
 def test_eight_drains_with_a_rebuild_and_a_reprice_in_the_middle(site: Site, record_property: Figures) -> None:
     others = site.sql(
-        "INSERT INTO organization (name, slug, timezone, created_at)"
-        " SELECT slug, slug, 'Europe/Moscow', now() FROM unnest(%s::text[]) AS slug RETURNING id",
+        "INSERT INTO organization (name, slug, timezone, language, created_at)"
+        " SELECT slug, slug, 'Europe/Moscow', 'ru', now() FROM unnest(%s::text[]) AS slug RETURNING id",
         [f"{site.folder.name}-{site.org}-{number}" for number in range(2)],
     )
     orgs = [site.org, *(org for (org,) in others)]

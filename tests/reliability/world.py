@@ -28,6 +28,8 @@ from tests import postgres
 from tests.reliability.caller import Account, Answer, make_calls
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+PREFIX = os.environ.get("USAGE_ROLE_PREFIX", "usage")
+WEB = f"{PREFIX}_web"
 IS_SOAK = bool(os.environ.get("SOAK"))
 
 Figures = Callable[[str, object], None]
@@ -66,7 +68,7 @@ class Site:
     @property
     def environment(self) -> dict[str, str]:
         """Of a production process that calls the provider and does not drain."""
-        own = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
+        own = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "USAGE_ROLE_PREFIX") if name in os.environ}
         return own | {
             "PYTHONPATH": str(ROOT),
             "DJANGO_SETTINGS_MODULE": "config.settings",
@@ -272,19 +274,20 @@ def simulator() -> Iterator[str]:
 
 @contextmanager
 def production() -> Iterator[tuple[postgres.Server, str]]:
-    """A server as the README sets one up: migrated by its owner, used by `usage_web`. Yields it and the web's URL."""
+    """A server as the README sets one up: migrated by its owner, used by the web's own user. Yields it and the web's URL."""
     with postgres.temporary() as server:
         environment = {
             "PATH": os.environ["PATH"],
             "DATABASE_URL": server.url,
             "SECRET_KEY": "a1f4b7c0d3e6a9bcdef0123456789abcdef0123456789ab-2",
+            "USAGE_ROLE_PREFIX": PREFIX,
         }
         migrate = [sys.executable, "manage.py", "migrate", "--verbosity=0"]
         subprocess.run(migrate, cwd=ROOT, env=environment, check=True, timeout=120)
         password = secrets.token_hex(8)
         with psycopg.connect(server.url, autocommit=True) as connection:
-            connection.execute(f"ALTER ROLE usage_web LOGIN PASSWORD '{password}'".encode())
-        yield server, f"postgres://usage_web:{password}@127.0.0.1:{server.port}/postgres"
+            connection.execute(f"ALTER ROLE {WEB} LOGIN PASSWORD '{password}'".encode())
+        yield server, f"postgres://{WEB}:{password}@127.0.0.1:{server.port}/postgres"
 
 
 def terminate(process: ForkServerProcess) -> None:

@@ -53,6 +53,8 @@ def drain_once(outbox: Outbox) -> int:
     An event that the ledger refuses for itself is set aside. Raises `Away` when the database takes none; all stay then.
     """
     rows = outbox.read(BATCH)
+    if not rows:
+        return 0
     events: list[tuple[int, Event]] = []
     for id_, body in rows:
         try:

@@ -19,7 +19,7 @@ from usage_billing.recording.outbox import Outbox
 
 logger = logging.getLogger(__name__)
 
-GATHER_S = 0.1
+GATHER_S = 0.5
 """How long the thread lets events gather before it drains: one transaction for many calls."""
 IDLE_S = 5.0
 """How often the thread looks for what others left behind (a process that was killed)."""
@@ -41,9 +41,13 @@ _thread: threading.Thread | None = None
 
 def wake() -> None:
     """Let this process's drain thread know of an event; start it at the first one. Does nothing if USAGE_DRAIN=off."""
-    _something_to_do.set()
-    if _thread is None and settings.USAGE_DRAIN == "thread":
+    if _thread is None:
+        if settings.USAGE_DRAIN != "thread":
+            return
         _start()
+    # Callers wait for this: only the first event of a round pays for the lock inside `set`.
+    if not _something_to_do.is_set():
+        _something_to_do.set()
 
 
 def _start() -> None:

@@ -1,13 +1,16 @@
-"""The local file that holds events until the ledger has them: SQLite in WAL mode.
+"""Where events wait until the ledger has them: a SQLite file in WAL mode, and the journals beside it.
 
-An `append` is one insert, without a wait for the disk: what is written survives the death of the process (the pages are
-the kernel's), not that of the machine. Safe between threads, processes and across a fork.
+An `append` is one write to the journal of its process, without a wait for the disk or for anybody else: what is written
+survives the death of the process (the pages are the kernel's), not that of the machine. Whoever reads the outbox first
+collects the journals into the SQLite file. Safe between threads, processes and across a fork.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
+import secrets
 import sqlite3
 import threading
 import time
@@ -16,7 +19,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from usage_billing.recording import companions, damaged
+from usage_billing.recording import companions, damaged, journal
+
+logger = logging.getLogger(__name__)
 
 # AUTOINCREMENT: an id is never given twice, so a drain that deletes what it has read cannot delete a newer event.
 SCHEMA = """
@@ -28,11 +33,14 @@ CREATE TABLE set_aside (
 );
 CREATE TABLE loss (reason TEXT PRIMARY KEY, events INTEGER NOT NULL, last_at REAL NOT NULL);
 """
-
-_APPEND = "INSERT INTO event (body, written_at) VALUES (?, ?)"
+# What an outbox of an earlier version does not have: the order, and how far each journal was collected.
+ADDITIONS = (
+    "CREATE INDEX IF NOT EXISTS event_in_order ON event (written_at, id)",
+    "CREATE TABLE IF NOT EXISTS journal (name TEXT PRIMARY KEY, position INTEGER NOT NULL)",
+)
 
 LOCK_WAIT_S = 0.2
-"""How long an append waits for another process's write, which takes microseconds; then the event counts as lost."""
+"""How long a reader or a note of losses waits for another process's write, which takes microseconds."""
 
 LARGE_LOG_BYTES = 64 * 1024 * 1024
 
@@ -55,10 +63,10 @@ _this_thread = _Thread()
 
 
 def is_in_use_here() -> bool:
-    """Whether this very thread is inside an outbox now.
+    """Whether this very thread reads an outbox, or writes to one otherwise than by `append`.
 
-    The garbage collector may run at any point and close a stream that nobody read; the event of that call must not be
-    appended in the middle of another one's append, nor of the drain's transaction.
+    The garbage collector may run at any point and close a stream that nobody read: an `append` may come then, and
+    nothing else.
     """
     return _this_thread.inside
 
@@ -73,30 +81,23 @@ class Outbox:
         # A connection must not be used, nor closed, on the other side of a fork: SQLite would drop the parent's locks.
         self._inherited: list[sqlite3.Connection] = []
         self._inode = 0
+        self._journal = journal.Writer(self.path)
         _opened.add(self)
 
     def append(self, *bodies: bytes) -> None:
-        """Keep all of them safe from the death of this process, or none. Raises `sqlite3.Error` or `OSError`."""
-        try:
-            self._append(bodies)
-        except sqlite3.DatabaseError as error:
-            if not damaged.is_damage(error):
-                raise
-            self._append(bodies)  # into a new file: the damaged one has been put aside
-
-    def _append(self, bodies: Sequence[bytes]) -> None:
-        now = time.time()
-        if len(bodies) == 1:
-            with self._connected() as connection:
-                connection.execute(_APPEND, (bodies[0], now))
-        elif bodies:
-            with self._transaction() as connection:
-                connection.executemany(_APPEND, [(body, now) for body in bodies])
+        """Keep all of them safe from the death of this process, or none. Raises `OSError` or `sqlite3.Error`."""
+        if not self._journal.is_open():
+            _create(self.path)
+        if bodies:
+            self._journal.append(bodies)
 
     def read(self, limit: int) -> list[tuple[int, bytes]]:
         """The oldest events, at most `limit`, as (id, body)."""
+        self._collect()
         with self._connected() as connection:
-            return connection.execute("SELECT id, body FROM event ORDER BY id LIMIT ?", (limit,)).fetchall()
+            # Not by id: what was written in another process, and later, may have been collected before.
+            rows = connection.execute("SELECT id, body FROM event ORDER BY written_at, id LIMIT ?", (limit,))
+            return rows.fetchall()
 
     def delete(self, ids: Sequence[int]) -> None:
         """Forget events that the ledger has committed."""
@@ -136,13 +137,20 @@ class Outbox:
 
     def backlog(self) -> Backlog:
         with self._connected() as connection:
-            row = connection.execute(
-                "SELECT count(*), min(written_at), (SELECT count(*) FROM set_aside),"
-                " (SELECT coalesce(sum(events), 0) FROM loss) FROM event"
-            ).fetchone()
-        events, oldest_at, set_aside, lost_before = row
-        # The table is where earlier versions noted them.
-        return Backlog(events, oldest_at, set_aside, lost_before + self.lost())
+            connection.execute("BEGIN")  # one moment for all three
+            events, oldest_at = connection.execute("SELECT count(*), min(written_at) FROM event").fetchone()
+            (set_aside,) = connection.execute("SELECT count(*) FROM set_aside").fetchone()
+            # The table is where earlier versions noted losses.
+            (lost_before,) = connection.execute("SELECT coalesce(sum(events), 0) FROM loss").fetchone()
+            positions = _positions(connection)
+            connection.execute("COMMIT")
+        moments = [] if oldest_at is None else [oldest_at]
+        for entry in self._uncollected(positions):
+            events += len(entry.bodies)
+            moments.append(entry.written_at)
+        return Backlog(
+            events=events, oldest_at=min(moments, default=None), set_aside=set_aside, lost=lost_before + self.lost()
+        )
 
     def size(self) -> int:
         """How many bytes of the disk the outbox takes, with all that belongs to it. Raises `OSError`."""
@@ -156,7 +164,8 @@ class Outbox:
             (pages,) = connection.execute("PRAGMA page_count").fetchone()
             (free,) = connection.execute("PRAGMA freelist_count").fetchone()
             (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
-        return bool((pages - free) * page_bytes + sum(self._sizes(".journal")) > limit)
+            collected = sum(_positions(connection).values())
+        return bool((pages - free) * page_bytes + sum(self._sizes(journal.SUFFIX)) - collected > limit)
 
     def _sizes(self, suffix: str) -> Iterator[int]:
         """Of each file whose name begins with the outbox's and ends so."""
@@ -177,10 +186,45 @@ class Outbox:
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
 
     def close(self) -> None:
+        self._journal.close()
         with self._lock:
             if self._connection is not None:
                 self._connection.close()
                 self._connection = None
+
+    def _collect(self) -> None:
+        """Move what the journals hold into the SQLite file, each byte once; remove those that are finished."""
+        with self._connected() as connection:
+            positions = _positions(connection)
+        for path in journal.paths(self.path):
+            with contextlib.suppress(FileNotFoundError), journal.reading(path) as reading:
+                if reading.size() > positions.get(path.name, 0):
+                    self._collect_from(reading)
+                if reading.finished:
+                    path.unlink()
+        if gone := [(name,) for name in positions if not self.path.with_name(name).exists()]:
+            with self._transaction() as connection:
+                connection.executemany("DELETE FROM journal WHERE name = ?", gone)
+
+    def _collect_from(self, reading: journal.Reading) -> None:
+        with self._transaction() as connection:
+            if reading.is_removed():
+                return  # another reader has it all, and may have forgotten how far it came
+            position = _positions(connection).get(reading.name, 0)
+            found, end = reading.after(position)
+            connection.executemany(
+                "INSERT INTO event (body, written_at) VALUES (?, ?)",
+                [(body, entry.written_at) for entry in journal.entries(found) for body in entry.bodies],
+            )
+            for damage in journal.damages(found):
+                _keep_damage(connection, damage, reading.name)
+            connection.execute("INSERT OR REPLACE INTO journal VALUES (?, ?)", (reading.name, end))
+
+    def _uncollected(self, positions: Mapping[str, int]) -> Iterator[journal.Entry]:
+        for path in journal.paths(self.path):
+            with contextlib.suppress(FileNotFoundError), journal.reading(path) as reading:
+                found, _ = reading.after(positions.get(path.name, 0))
+                yield from journal.entries(found)
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -212,14 +256,15 @@ class Outbox:
             self._connection.close()
             self._connection = None
         if self._connection is None:
-            if not self.path.exists():
-                _create(self.path)
+            _create(self.path)
             self._inode = self.path.stat().st_ino
             connection = sqlite3.connect(self.path, timeout=LOCK_WAIT_S, isolation_level=None, check_same_thread=False)
             try:
                 connection.execute("PRAGMA synchronous = NORMAL")
                 # A checkpoint waits for the disk; an append must not. The drain makes them.
                 connection.execute("PRAGMA wal_autocheckpoint = 0")
+                for addition in ADDITIONS:
+                    connection.execute(addition)
             except BaseException:
                 connection.close()
                 raise
@@ -234,20 +279,40 @@ class Outbox:
             return False
 
     def forget_connection(self) -> None:
-        """In a forked child: leave the parent's connection alone."""
+        """In a forked child: leave the parent's connection and journal alone."""
+        self._journal.forget_file()
         self._lock = threading.Lock()
         if self._connection is not None:
             self._inherited.append(self._connection)
             self._connection = None
 
 
+def _positions(connection: sqlite3.Connection) -> dict[str, int]:
+    return dict(connection.execute("SELECT name, position FROM journal").fetchall())
+
+
+def _keep_damage(connection: sqlite3.Connection, damage: journal.Damage, name: str) -> None:
+    """Set aside what is in a journal and is no event, so that somebody can look at it."""
+    if damage.is_cut_short:
+        logger.warning("%s ends in half an event: its process was killed inside a call, or the disk was full.", name)
+        return
+    reason = f"{len(damage.content)} bytes of {name} are damaged"
+    logger.error("%s. They are set aside; what came before and after is whole.", reason)
+    now = time.time()
+    kept = connection.execute("INSERT INTO event (body, written_at) VALUES (?, ?)", (damage.content, now)).lastrowid
+    connection.execute("INSERT INTO set_aside VALUES (?, ?, ?, ?)", (kept, damage.content, now, reason))
+    connection.execute("DELETE FROM event WHERE id = ?", (kept,))
+
+
 def _create(path: Path) -> None:
-    """Make the file, ready for use, in one step: many processes may open it at the same first moment.
+    """Make the file if there is none, ready for use, in one step: many processes may open it at the same first moment.
 
     Else one would find it without tables, or in the middle of the switch to WAL, which waits for nobody.
     """
+    if path.exists():
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}.new")
+    new = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}.new")
     with contextlib.closing(sqlite3.connect(new, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.executescript(SCHEMA)

@@ -8,7 +8,7 @@ import logging
 import os
 import sqlite3
 import threading
-from collections import Counter, deque
+from collections import Counter
 from dataclasses import dataclass
 
 from django.conf import settings
@@ -16,7 +16,7 @@ from django.conf import settings
 from usage_billing.recording import damaged, drain_thread
 from usage_billing.recording.collecting import collecting
 from usage_billing.recording.event import Event, encode
-from usage_billing.recording.outbox import Backlog, Outbox, is_in_use_here
+from usage_billing.recording.outbox import Backlog, Outbox
 from usage_billing.recording.room import Room
 
 logger = logging.getLogger(__name__)
@@ -28,8 +28,6 @@ _is_noting = False
 _logged: set[str] = set()
 _wrong_now = ""
 """Why the latest event was not kept; empty once one was."""
-_deferred: deque[bytes] = deque()
-"""Events that came while their thread was inside an outbox; appended the moment that it leaves."""
 
 
 @dataclass(frozen=True)
@@ -63,14 +61,10 @@ def record(*events: Event) -> None:
     if (collected := collecting.get()) is not None:
         collected.extend(events)
     try:
-        bodies = [encode(event) for event in events]
-        if is_in_use_here():
-            _deferred.extend(bodies)
-            return
         room().expect(outbox())
-        outbox().append(*bodies)
-        if _deferred or _losses or _wrong_now:
-            write_what_waits()
+        outbox().append(*[encode(event) for event in events])
+        if _losses or _wrong_now:
+            all_well()
     except Exception as error:  # noqa: BLE001 - promise 1: the caller's answer must not depend on the recorder
         lost(error, len(events))
     try:
@@ -89,7 +83,7 @@ def lost(error: Exception, calls: int = 1) -> None:
         _logged.add(reason)
         _losses[reason] += calls
         _wrong_now = reason
-    _note_losses()
+    note_losses()
     if first:
         logger.error(
             "An AI call could not be recorded (%s); the call itself was not touched. Check the outbox %s and its disk."
@@ -100,21 +94,14 @@ def lost(error: Exception, calls: int = 1) -> None:
         )
 
 
-def write_what_waits() -> None:
-    """Append what the garbage collector brought at a bad moment, and let the outbox know what it missed."""
-    while _deferred:
-        try:
-            outbox().append(_deferred.popleft())
-        except IndexError:
-            break  # another thread took the last one
-        except (sqlite3.Error, OSError) as error:
-            lost(error)
+def all_well() -> None:
+    """An event was kept: nothing is wrong now, and what was lost before can be written down."""
     global _wrong_now
     _wrong_now = ""
-    _note_losses()
+    note_losses()
 
 
-def _note_losses() -> None:
+def note_losses() -> None:
     """Write the losses down where they outlive this process; they stay in its memory if that fails."""
     global _is_noting
     with _lock:
@@ -166,7 +153,7 @@ def _lost_of_all(box: Outbox) -> int:
         return 0  # what keeps the count from being read is what keeps the outbox from it, and is shown
 
 
-drain_thread.chores.append(write_what_waits)
+drain_thread.chores.append(note_losses)
 
 
 def _new_lock() -> None:

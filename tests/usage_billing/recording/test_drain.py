@@ -15,7 +15,7 @@ from tests import factories
 from tests.factories import event
 from usage_billing import ledger
 from usage_billing.models import UsageRecord
-from usage_billing.recording import drain, record
+from usage_billing.recording import Event, drain, record
 from usage_billing.recording.outbox import Outbox
 
 pytestmark = pytest.mark.django_db
@@ -39,6 +39,32 @@ def test_events_of_more_than_a_batch_are_all_drained(
         record(event())
     assert drained() == 5
     assert UsageRecord.objects.count() == 5
+
+
+def test_what_comes_while_a_batch_is_drained_is_left_to_gather(
+    outbox: Outbox, drained: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches: list[int] = []
+
+    def add(events: list[Event]) -> None:
+        batches.append(len(events))
+        record(event())
+
+    monkeypatch.setattr(ledger, "add", add)
+    for _ in range(5):
+        record(event())
+    assert drained() == 5
+    assert drained() == 1
+    assert batches == [5, 1]
+
+
+def test_an_empty_outbox_asks_nothing_of_the_ledger(
+    drained: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches: list[list[Event]] = []
+    monkeypatch.setattr(ledger, "add", batches.append)
+    assert drained() == 0
+    assert batches == []
 
 
 def test_an_event_that_is_replayed_counts_once(outbox: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:

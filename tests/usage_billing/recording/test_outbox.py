@@ -12,9 +12,11 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from usage_billing.recording import journal as journal_module
 from usage_billing.recording import outbox as outbox_module
 from usage_billing.recording.outbox import Backlog, Outbox
 
@@ -30,6 +32,10 @@ def bodies(box: Outbox) -> list[bytes]:
     return [body for _, body in box.read(10_000)]
 
 
+def journals(box: Outbox) -> list[Path]:
+    return sorted(box.path.parent.glob("*.journal"))
+
+
 def test_events_come_out_in_the_order_they_went_in(box: Outbox) -> None:
     for number in range(5):
         box.append(b"%d" % number)
@@ -41,8 +47,13 @@ def test_events_of_one_append_are_kept_together_or_not_at_all(box: Outbox) -> No
     box.append(b"1", b"2", b"3")
     box.append()
     assert bodies(box) == [b"1", b"2", b"3"]
-    with pytest.raises(sqlite3.Error):
+    with pytest.raises(TypeError):
         box.append(b"4", object())  # type: ignore[arg-type]
+    assert bodies(box) == [b"1", b"2", b"3"]
+    box.append(b"5", b"6" * 100_000)
+    (journal,) = journals(box)
+    os.truncate(journal, journal.stat().st_size - 1)
+    box.close()
     assert bodies(box) == [b"1", b"2", b"3"]
 
 
@@ -63,7 +74,7 @@ def test_set_aside_events_block_nothing_and_can_be_put_back(box: Outbox) -> None
     assert bodies(box) == [b"good"]
     assert box.backlog().set_aside == 1
     assert box.put_back() == 1
-    assert bodies(box) == [b"good", b"bad"]
+    assert bodies(box) == [b"bad", b"good"]
     assert box.backlog().set_aside == 0
 
 
@@ -73,10 +84,14 @@ def test_backlog_tells_how_much_waits_and_since_when(box: Outbox) -> None:
     box.append(b"a")
     after = time.time()
     box.append(b"b")
-    state = box.backlog()
-    assert state.events == 2
-    assert state.oldest_at is not None
-    assert before <= state.oldest_at <= after
+    for _ in ("in the journal", "in the file"):
+        state = box.backlog()
+        assert state.events == 2
+        assert state.oldest_at is not None
+        assert before <= state.oldest_at <= after
+        assert len(box.read(1)) == 1
+    box.append(b"c")
+    assert box.backlog() == Backlog(events=3, oldest_at=state.oldest_at, set_aside=0, lost=0)
 
 
 def test_losses_are_noted_by_reason(box: Outbox) -> None:
@@ -99,11 +114,14 @@ def test_an_event_survives_the_kill_of_its_process(box: Outbox) -> None:
 
 def test_a_forked_child_opens_the_file_anew_and_both_write_on(box: Outbox) -> None:
     box.append(b"parent before")
+    assert bodies(box) == [b"parent before"]
     child = os.fork()
     if child == 0:
         try:
             box.append(b"child")
+            assert box.backlog().events == 2
             assert box._inherited != []
+            assert len(journals(box)) == 2
         except BaseException:  # noqa: BLE001 - the child must not run on into the test suite
             os._exit(1)
         os._exit(0)
@@ -113,16 +131,30 @@ def test_a_forked_child_opens_the_file_anew_and_both_write_on(box: Outbox) -> No
     assert bodies(box) == [b"parent before", b"child", b"parent after"]
 
 
-def test_a_fork_while_another_thread_appends_leaves_the_child_able_to(box: Outbox) -> None:
-    with box._lock:
-        child = os.fork()
-        if child == 0:
-            try:
-                box.append(b"child")
-            except BaseException:  # noqa: BLE001 - the child must not run on into the test suite
-                os._exit(1)
-            os._exit(0)
-        _, status = os.waitpid(child, 0)
+@pytest.mark.parametrize("lock", ["the journal's", "the connection's"])
+def test_a_fork_while_another_thread_is_inside_leaves_the_child_able_to_go_on(box: Outbox, lock: str) -> None:
+    held = box._journal._lock if lock == "the journal's" else box._lock
+    inside, forked = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with held:
+            inside.set()
+            forked.wait()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    inside.wait()
+    child = os.fork()
+    if child == 0:
+        try:
+            box.append(b"child")
+            assert box.backlog().events == 1
+        except BaseException:  # noqa: BLE001 - the child must not run on into the test suite
+            os._exit(1)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    forked.set()
+    thread.join()
     assert os.waitstatus_to_exitcode(status) == 0
     assert bodies(box) == [b"child"]
 
@@ -143,16 +175,17 @@ def test_many_threads_of_many_processes_lose_nothing(box: Outbox) -> None:
     assert sorted(bodies(box)) == sorted(expected)
 
 
-def test_an_append_gives_up_soon_while_another_process_holds_the_file(box: Outbox) -> None:
+def test_an_append_does_not_wait_while_another_process_holds_the_file(box: Outbox) -> None:
     box.append(b"before")
+    assert bodies(box) == [b"before"]
     holder = sqlite3.connect(box.path, isolation_level=None)
     holder.execute("BEGIN EXCLUSIVE")
+    box.append(b"meanwhile")
     with pytest.raises(sqlite3.OperationalError, match="locked"):
-        box.append(b"refused")
+        box.read(10)
     holder.execute("ROLLBACK")
     holder.close()
-    box.append(b"after")
-    assert bodies(box) == [b"before", b"after"]
+    assert bodies(box) == [b"before", b"meanwhile"]
 
 
 def test_events_go_to_a_new_file_when_somebody_has_deleted_the_old_one(box: Outbox) -> None:
@@ -189,8 +222,160 @@ def test_appends_do_not_wait_for_a_reader_that_drains(box: Outbox) -> None:
 def test_a_large_log_is_cut(box: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outbox_module, "LARGE_LOG_BYTES", 100_000)
     box.append(b"x" * 200_000)
+    assert len(box.read(1)) == 1
     log = Path(f"{box.path}-wal")
     assert log.stat().st_size > 100_000
     box.checkpoint()
     assert log.stat().st_size == 0
     assert bodies(box) == [b"x" * 200_000]
+
+
+# ── The journals ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_what_was_collected_is_not_collected_again(box: Outbox) -> None:
+    box.append(b"1")
+    assert bodies(box) == [b"1"]
+    box.append(b"2")
+    assert bodies(box) == [b"1", b"2"]
+    assert bodies(Outbox(box.path)) == [b"1", b"2"]
+    assert len(journals(box)) == 1
+
+
+def test_events_of_several_journals_come_out_in_the_order_they_were_written(box: Outbox) -> None:
+    """The answer of a background response is often fetched by another process than the one that began it."""
+    writers = [Outbox(box.path) for _ in range(4)]
+    for number in range(20):
+        writers[number * 7 % 4].append(b"%d" % number)
+    assert len(journals(box)) == 4
+    assert bodies(box) == [b"%d" % number for number in range(20)]
+    for writer in writers:
+        writer.close()
+
+
+def test_the_journal_of_a_dead_process_is_collected_and_removed(box: Outbox) -> None:
+    program = "import sys; from usage_billing.recording.outbox import Outbox; Outbox(sys.argv[1]).append(b'1', b'2')"
+    subprocess.run([sys.executable, "-c", program, str(box.path)], check=True, timeout=30)
+    assert len(journals(box)) == 1
+    assert bodies(box) == [b"1", b"2"]
+    assert journals(box) == []
+    assert bodies(box) == [b"1", b"2"]
+    with box._connected() as connection:
+        assert connection.execute("SELECT count(*) FROM journal").fetchone() == (0,)
+
+
+def test_a_full_journal_is_followed_by_another(box: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal_module, "LARGEST_BYTES", 1000)
+    for number in range(100):
+        box.append(b"%0100d" % number)
+        assert len(journals(box)) <= 3
+        if number % 9 == 0:
+            box.read(1)
+    assert bodies(box) == [b"%0100d" % number for number in range(100)]
+    assert len(journals(box)) == 1
+
+
+def test_a_reader_that_dies_before_its_commit_has_collected_nothing(
+    box: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box.append(b"1")
+    parse = journal_module.parse
+
+    def cut(content: bytes, *, finished: bool) -> Any:
+        parse(content, finished=finished)
+        raise OSError("died here")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(journal_module, "parse", cut)
+        with pytest.raises(OSError, match="died here"):
+            box.read(1)
+    assert bodies(box) == [b"1"]
+
+
+def test_two_readers_at_once_collect_each_event_once(box: Outbox) -> None:
+    program = (
+        "import sys; from usage_billing.recording.outbox import Outbox\n"
+        "box, writer = Outbox(sys.argv[1]), Outbox(sys.argv[1])\n"
+        "for number in range(300):\n"
+        "    writer.append(f'{sys.argv[2]} {number}'.encode())\n"
+        "    if number % 7 == 0: box.read(1)\n"
+        "    if number % 50 == 0: writer.close()"
+    )
+    processes = [subprocess.Popen([sys.executable, "-c", program, str(box.path), name]) for name in "abc"]
+    while any(process.poll() is None for process in processes):
+        box.read(1)
+    assert [process.returncode for process in processes] == [0, 0, 0]
+    assert sorted(bodies(box)) == sorted(f"{name} {number}".encode() for name in "abc" for number in range(300))
+    assert journals(box) == []
+
+
+def test_a_reader_that_comes_late_to_a_removed_journal_takes_nothing(box: Outbox) -> None:
+    """It had the file open when another reader took all, removed it and forgot how far it was."""
+    box.append(b"1")
+    box.close()
+    (path,) = journals(box)
+    with journal_module.reading(path) as late:
+        box.read(1)
+        path.unlink()
+        box.read(1)
+        box._collect_from(late)
+    assert bodies(box) == [b"1"]
+
+
+def test_damage_is_set_aside_and_hides_nothing(box: Outbox, caplog: pytest.LogCaptureFixture) -> None:
+    for body in (b"before", b"damaged", b"after"):
+        box.append(body)
+    (path,) = journals(box)
+    path.write_bytes(path.read_bytes().replace(b"damaged", b"DAMAGED"))
+    assert bodies(box) == [b"before", b"after"]
+    assert box.backlog().set_aside == 1
+    with box._connected() as connection:
+        ((body, reason),) = connection.execute("SELECT body, reason FROM set_aside").fetchall()
+    assert b"DAMAGED" in body
+    assert reason == f"{len(body)} bytes of {path.name} are damaged"
+    assert reason in caplog.text
+
+
+def test_an_append_that_was_cut_off_is_told_and_not_kept(box: Outbox, caplog: pytest.LogCaptureFixture) -> None:
+    box.append(b"whole")
+    box.append(b"cut off")
+    (path,) = journals(box)
+    os.truncate(path, path.stat().st_size - 3)
+    assert bodies(box) == [b"whole"]
+    assert caplog.text == ""  # it may still be under way
+    box.close()
+    assert bodies(box) == [b"whole"]
+    assert f"{path.name} ends in half an event" in caplog.text
+    assert box.backlog().set_aside == 0
+
+
+def test_an_outbox_of_the_version_without_journals_is_taken_over(box: Outbox) -> None:
+    box.append(b"new")
+    with sqlite3.connect(box.path) as older:
+        older.execute("INSERT INTO event (body, written_at) VALUES (?, 1.0)", (b"old",))
+        assert older.execute("SELECT count(*) FROM sqlite_master WHERE name = 'journal'").fetchone() == (0,)
+    older.close()
+    assert bodies(box) == [b"old", b"new"]
+
+
+def test_a_disk_that_is_full_costs_what_did_not_fit_and_nothing_else(box: Outbox) -> None:
+    """A real limit: the kernel writes a part of the frame that reaches over it, and none of those after it."""
+    program = (
+        "import resource, sys; from usage_billing.recording.outbox import Outbox\n"
+        "box = Outbox(sys.argv[1]); box.append(b'first')\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (5000, resource.RLIM_INFINITY))\n"
+        "kept = 0\n"
+        "for number in range(10):\n"
+        "    try: box.append(b'%01000d' % number)\n"
+        "    except OSError: continue\n"
+        "    print(number)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))\n"
+        "box.append(b'last')"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program, str(box.path)], check=True, timeout=30, capture_output=True, text=True
+    )
+    kept = [b"%01000d" % int(line) for line in run.stdout.split()]
+    assert 0 < len(kept) < 10
+    assert sorted(bodies(box)) == sorted([b"first", *kept, b"last"])
+    assert box.backlog().set_aside == 0

@@ -11,7 +11,7 @@ import pytest
 from pytest_django import Settings
 
 from tests.factories import event
-from usage_billing.recording import drain_thread, health, lost, record, recorder, room
+from usage_billing.recording import drain_thread, health, journal, lost, record, recorder, room
 from usage_billing.recording.event import decode
 from usage_billing.recording.outbox import Backlog, Outbox
 
@@ -104,34 +104,38 @@ def test_an_outbox_at_its_bound_keeps_what_it_has_and_takes_no_more(
     assert (state.error, state.lost) == ("", 80 - kept)
 
 
+@pytest.mark.parametrize("moment", ["_is_ours", "_is_in_place"])
 def test_an_event_that_the_garbage_collector_brings_inside_an_append_is_kept_too(
-    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     """A dropped stream is closed by a collection, which may run while its thread is inside the outbox."""
-    open_connection = Outbox._open
+    original = getattr(journal, moment)
     brought: list[str] = []
 
-    def collecting(self: Outbox) -> sqlite3.Connection:
+    def collecting(*arguments: Any) -> Any:
         if not brought:
             brought.append("once")
             record(event(request_id="brought by the collector"))
-        return open_connection(self)
+        return original(*arguments)
 
-    monkeypatch.setattr(Outbox, "_open", collecting)
+    monkeypatch.setattr(journal, moment, collecting)
     record(event(request_id="the caller's own"))
-    ids = [decode(body).request_id for _, body in Outbox(outbox.path).read(10)]
-    assert ids == ["the caller's own", "brought by the collector"]
+    record(event(request_id="the next"))
+    assert brought == ["once"]
+    ids = sorted(decode(body).request_id for _, body in Outbox(outbox.path).read(10))
+    assert ids == ["brought by the collector", "the caller's own", "the next"]
     assert health().lost == 0
 
 
 def test_an_event_that_the_garbage_collector_brings_inside_a_drain_is_kept_too(outbox: Outbox) -> None:
-    draining = Outbox(outbox.path)
+    draining = recorder.outbox()
     outbox.append(b"old")
     with draining._transaction():
+        lost(OSError("no space"))
         record(event())
-    assert outbox.backlog().events == 1
-    recorder.write_what_waits()
-    assert outbox.backlog().events == 2
+    assert (outbox.backlog().events, outbox.backlog().lost) == (2, 1)
+    record(event())
+    assert (outbox.backlog().events, outbox.backlog().lost) == (3, 1)
 
 
 def test_an_event_that_is_safe_is_not_lost_when_the_drain_cannot_be_woken(

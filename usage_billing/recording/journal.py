@@ -1,0 +1,236 @@
+"""The files that callers append to, beside the outbox; whoever reads the outbox collects them into it.
+
+Each process writes one of its own, so an append is one `write`: no lock but a thread's, no page of a database to look
+up. What it has written is the kernel's and survives the death of the process. The file lock that a writer holds ends
+with it, however it dies: that is how a reader knows that nothing more will come.
+
+A journal is a row of frames: a mark, the CRC-32 and the length of what follows, and that: (written_at, bodies) as
+MessagePack. One append is one frame, so its bodies are kept together or not at all. A frame that is not whole hides
+none of the others: the next one is found by its mark.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import secrets
+import struct
+import threading
+import time
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+
+SUFFIX = ".journal"
+LARGEST_BYTES = 4 * 1024 * 1024
+"""A writer begins a new file when its own has grown to this; the old one goes once it is collected."""
+
+_MARK = b"\xf5use"  # a byte that no UTF-8 text has: an event's JSON cannot hold a mark
+_HEAD = struct.Struct("<4sII")
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(tuple[float, list[bytes]]).decode
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """What one append has written, and when (epoch seconds)."""
+
+    written_at: float
+    bodies: list[bytes]
+
+
+class Damage(msgspec.Struct, frozen=True):
+    """Bytes of a journal that are no frame: the file was changed by another hand, or by the disk.
+
+    `is_cut_short`: they are the beginning of one, at the end; the writer was killed in that append, before its caller
+    had the answer.
+    """
+
+    content: bytes
+    is_cut_short: bool = False
+
+
+class Writer:
+    """Appends to a journal of the outbox at `outbox`, opened at the first append. Safe between threads."""
+
+    def __init__(self, outbox: Path) -> None:
+        self._outbox = outbox
+        # Re-entrant: the garbage collector may run inside an append, and close a stream that nobody read.
+        self._lock = threading.RLock()
+        self._file: int | None = None
+        self._path = ""
+        self._size = 0
+
+    def append(self, bodies: tuple[bytes, ...]) -> None:
+        """Keep all of them safe from the death of this process, or none. Raises `OSError`."""
+        payload = _encode((time.time(), bodies))
+        frame = _HEAD.pack(_MARK, zlib.crc32(payload), len(payload)) + payload
+        with self._lock:
+            if self._file is None or self._size >= LARGEST_BYTES or not _is_in_place(self._path):
+                file, self._path = self._open()
+                self._close()
+                self._file, self._size = file, 0
+            written = os.write(self._file, frame)
+            self._size += written
+            if written != len(frame):
+                self._close()  # half a frame, for the disk is full; a reader knows it by its being the last
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self._path)
+
+    def is_open(self) -> bool:
+        return self._file is not None
+
+    def close(self) -> None:
+        """Let go of the file: whoever reads it next removes it."""
+        with self._lock:
+            self._close()
+
+    def forget_file(self) -> None:
+        """In a forked child: the file is the parent's, and its lock on it stays; another thread may have held ours."""
+        self._lock = threading.RLock()
+        self._close()
+
+    def _close(self) -> None:
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+    def _open(self) -> tuple[int, str]:
+        self._outbox.parent.mkdir(parents=True, exist_ok=True)
+        while True:
+            path = f"{self._outbox}.{os.getpid()}-{secrets.token_hex(4)}{SUFFIX}"
+            file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o644)
+            if _is_ours(file, path):
+                return file, path
+            os.close(file)
+
+
+def _is_ours(file: int, path: str) -> bool:
+    """Lock the new file. False if a reader was quicker: it takes the writer for dead, and removes the file."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        os.close(file)
+        raise
+    return _is_in_place(path)
+
+
+def _is_in_place(path: str) -> bool:
+    """Whether the file that was made here is still here: what goes into a deleted one is lost without an error.
+
+    Names are never given twice, so what is here is that file. (`os.stat` would take twice as long to say it.)
+    """
+    return os.access(path, os.F_OK)
+
+
+class Reading:
+    """A journal that is being read. `finished`: its writer is dead or has begun another, so nothing more will come."""
+
+    def __init__(self, name: str, file: int, *, finished: bool) -> None:
+        self.name = name
+        self.finished = finished
+        self._file = file
+
+    def size(self) -> int:
+        return os.fstat(self._file).st_size
+
+    def is_removed(self) -> bool:
+        return os.fstat(self._file).st_nlink == 0
+
+    def after(self, position: int) -> tuple[list[Entry | Damage], int]:
+        """What was written after `position`, and the position after that. What is still being written is left."""
+        content = os.pread(self._file, max(0, self.size() - position), position)
+        found, taken = parse(content, finished=self.finished)
+        return found, position + taken
+
+
+def entries(found: Sequence[Entry | Damage]) -> list[Entry]:
+    return [piece for piece in found if isinstance(piece, Entry)]
+
+
+def damages(found: Sequence[Entry | Damage]) -> list[Damage]:
+    return [piece for piece in found if isinstance(piece, Damage)]
+
+
+def paths(outbox: Path) -> list[Path]:
+    """The journals of this outbox."""
+    prefix = f"{outbox.name}."
+    try:
+        names = os.listdir(outbox.parent)
+    except FileNotFoundError:
+        return []
+    return [outbox.with_name(name) for name in sorted(names) if name.startswith(prefix) and name.endswith(SUFFIX)]
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[Reading]:
+    """Read the journal at `path`. Raises `FileNotFoundError` when somebody else has finished it."""
+    file = os.open(path, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            finished = True
+        except BlockingIOError:
+            finished = False
+        yield Reading(path.name, file, finished=finished)
+    finally:
+        os.close(file)
+
+
+def parse(content: bytes, *, finished: bool) -> tuple[list[Entry | Damage], int]:
+    """The entries in `content`, and how many of its bytes they take, from the first on.
+
+    What is no frame is damage if there is one after it, or the journal is `finished`; else it is still being written.
+    """
+    found: list[Entry | Damage] = []
+    position = 0
+    while position < len(content):
+        if (frame := _frame_at(content, position)) is None:
+            start, position = position, _next_frame(content, position + 1)
+            if position < len(content):
+                found.append(Damage(content[start:position]))
+                continue
+            if not finished:
+                return found, start
+            found.append(Damage(content[start:], is_cut_short=_is_cut_short(content, start)))
+            break
+        entry, position = frame
+        found.append(entry)
+    return found, len(content)
+
+
+def _frame_at(content: bytes, position: int) -> tuple[Entry, int] | None:
+    """The entry of the frame that begins here, and where that ends; None if there is no whole one."""
+    start = position + _HEAD.size
+    if start > len(content):
+        return None
+    mark, checksum, length = _HEAD.unpack_from(content, position)
+    payload = content[start : start + length]
+    if mark != _MARK or len(payload) != length or zlib.crc32(payload) != checksum:
+        return None
+    try:
+        return Entry(*_decode(payload)), start + length
+    except msgspec.DecodeError:
+        return None
+
+
+def _next_frame(content: bytes, position: int) -> int:
+    """Where the next whole frame begins; the end if none does."""
+    while (position := content.find(_MARK, position)) >= 0:
+        if _frame_at(content, position):
+            return position
+        position += 1
+    return len(content)
+
+
+def _is_cut_short(content: bytes, position: int) -> bool:
+    """Whether a frame begins here that the end of the content cuts in two."""
+    rest = len(content) - position
+    if rest < _HEAD.size:
+        return content[position : position + 4] == _MARK[:rest]
+    mark, _, length = _HEAD.unpack_from(content, position)
+    return bool(mark == _MARK) and length > rest - _HEAD.size
