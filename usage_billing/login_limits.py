@@ -15,12 +15,13 @@ from axes.handlers.database import AxesDatabaseHandler
 from axes.helpers import get_client_username, get_cool_off
 from axes.models import AccessAttempt
 from django.conf import settings
+from django.contrib import admin
 from django.db.models import Q, QuerySet, Sum
 from django.db.models.signals import pre_save
 from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.utils import timezone, translation
+from django.utils import timezone
 from django.utils.cache import add_never_cache_headers
 from django.utils.translation import gettext
 
@@ -79,14 +80,13 @@ def _holding(attempts: list[tuple[int, datetime]], limit: int) -> list[datetime]
 def locked_out(request: HttpRequest, *_of_axes: Any) -> HttpResponse:
     """The page for who has to wait; 429 with Retry-After. The API has its own answer, in `api.tokens`."""
     seconds = seconds_locked(request)
-    # Under ASGI axes answers where the middleware's choice of a language is not known.
-    with translation.override(translation.get_language_from_request(request)):
-        context = {
-            "title": gettext("Too many failed attempts"),
-            "minutes": -(-seconds // 60),
-            "again": request.get_full_path(),
-        }
-        response = render(request, "usage_billing/locked_out.html", context, status=429)
+    context = {
+        **admin.site.each_context(request),
+        "title": gettext("Too many failed attempts"),
+        "minutes": -(-seconds // 60),
+        "again": request.get_full_path(),
+    }
+    response = render(request, "usage_billing/locked_out.html", context, status=429)
     response["Retry-After"] = str(seconds)
     add_never_cache_headers(response)
     return response
