@@ -226,8 +226,10 @@ def test_axes_has_no_pages_in_the_admin() -> None:
 
 def test_asgi_server_answers_alike() -> None:
     async def fail_async() -> Any:
-        client = AsyncClient(headers={"accept-language": "en"})
-        return [await client.post("/login/", {"username": "alice", "password": "wrong"}) for _ in range(5)][-1]
+        client, english = AsyncClient(), {"accept-language": "en"}
+        return [
+            await client.post("/login/", {"username": "alice", "password": "wrong"}, headers=english) for _ in range(5)
+        ][-1]
 
     answer = async_to_sync(fail_async)()
     assert (answer.status_code, answer["Retry-After"]) == (429, "600")

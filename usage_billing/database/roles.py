@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import DataError, OperationalError, connection, transaction
 from psycopg.pq import TransactionStatus
 
 WEB = f"{settings.USAGE_ROLE_PREFIX}_web"
@@ -63,8 +63,12 @@ def applied(setting: Setting) -> Iterator[None]:
         if not is_enforced():
             yield
             return
-        with connection.cursor() as cursor, _one_round_trip():
-            cursor.execute(*_set_local(setting))
+        try:
+            with connection.cursor() as cursor, _one_round_trip():
+                cursor.execute(*_set_local(setting))
+        except DataError as error:
+            # Nothing is wrong with anybody's data: whoever waits for the database waits for this too.
+            raise OperationalError(f"{error} Run `manage.py migrate` as the owner of the tables.") from error
         with _remembered(setting):
             yield
 

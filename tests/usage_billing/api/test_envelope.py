@@ -15,7 +15,7 @@ pytestmark = pytest.mark.django_db
 
 
 def test_an_unknown_address_is_answered_in_the_same_shape() -> None:
-    answer = APIClient().get("/api/no/such/thing")
+    answer = APIClient().get("/api/no/such/thing", headers={"accept-language": "en"})
     assert (answer.status_code, answer.json()) == (
         404,
         {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -21,6 +21,9 @@ from usage_billing.access import EVERYTHING, of_organization, scope_of, scoped, 
 from usage_billing.checks import web_is_walled_in
 from usage_billing.database import roles
 from usage_billing.models import Organization, UsageRecord
+from usage_billing.recording import drain
+from usage_billing.recording.event import encode
+from usage_billing.recording.outbox import Outbox
 
 pytestmark = [pytest.mark.postgres, pytest.mark.django_db(transaction=True)]
 
@@ -146,6 +149,19 @@ def test_the_check_of_a_deployment_tells_who_is_not_walled_in(world: World, web_
 
 def test_the_webs_user_passes_it(as_web: World) -> None:
     assert web_is_walled_in(databases=["default"]) == []
+
+
+def test_calls_wait_while_the_roles_are_not_there(
+    outbox: Outbox, world: World, drained: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that is newer than its database: nothing is refused, nothing is set aside."""
+    outbox.append(encode(event(org=world.org)))
+    with monkeypatch.context() as patched:
+        patched.setattr(roles, "AS_LEDGER", roles.Setting("not_migrated_yet"))
+        with pytest.raises(drain.Away, match="migrate"):
+            drained()
+    assert (outbox.backlog().events, outbox.backlog().set_aside) == (1, 0)
+    assert drained() == 1
 
 
 # ── Round trips ──────────────────────────────────────────────────────────────────────────────────────────────────
