@@ -15,7 +15,6 @@ from axes.handlers.database import AxesDatabaseHandler
 from axes.helpers import get_client_username, get_cool_off
 from axes.models import AccessAttempt
 from django.conf import settings
-from django.contrib import admin
 from django.db.models import Q, QuerySet, Sum
 from django.db.models.signals import pre_save
 from django.dispatch import receiver
@@ -81,7 +80,6 @@ def locked_out(request: HttpRequest, *_of_axes: Any) -> HttpResponse:
     """The page for who has to wait; 429 with Retry-After. The API has its own answer, in `api.tokens`."""
     seconds = seconds_locked(request)
     context = {
-        **admin.site.each_context(request),
         "title": gettext("Too many failed attempts"),
         "minutes": -(-seconds // 60),
         "again": request.get_full_path(),

@@ -1,7 +1,7 @@
 """How a call that came to nothing is answered.
 
-422 where it is the text: refused, or too long to be answered in full. 502 where it is the provider: an error of its
-own, or an answer that is not what was asked for.
+422 where it is the text: refused, or too long to be answered in full. Sending it again is of no use.
+502 where it is the provider: an error of its own, or an answer that is not what was asked for.
 """
 
 from __future__ import annotations
@@ -15,22 +15,21 @@ from typing import Any
 from rest_framework import status
 from rest_framework.exceptions import APIException
 
-from ai_clients.provider_errors import ProviderProblem, provider_problem
+from ai_clients.provider_errors import provider_problem
 from ai_clients.structured import AnswerError, CutOff, Refused
 
 logger = logging.getLogger(__name__)
 
 
 class CallFailed(APIException):
-    """`details` tell whether a retry makes sense (`retryable`), and in how many seconds (`retry_after_s`)."""
+    """What `what_failed` tells; its `details` say whether a retry makes sense, and in how many seconds."""
 
-    def __init__(self, status_code: int, code: str, message: str, **details: Any) -> None:
-        self.status_code = status_code
-        # Set, not passed: DRF would turn each number into text.
-        told: Any = {"detail": message, "code": code, **details}
-        self.detail = told
-        if (wait := details.get("retry_after_s")) is not None:
+    def __init__(self, told: dict[str, Any]) -> None:
+        self.status_code: int = told.pop("status_code")
+        if (wait := told.get("retry_after_s")) is not None:
             self.wait = math.ceil(wait)  # DRF makes the header Retry-After of it
+        # Set, not passed: DRF would turn each number into text.
+        self.detail: Any = told
 
 
 class Conflict(APIException):
@@ -45,25 +44,30 @@ def answered() -> Iterator[None]:
     """Calls of a provider made inside fail as the API's own errors; other errors stay what they are."""
     try:
         yield
-    except AnswerError as error:
+    except Exception as error:
+        told = what_failed(error)
+        if told is None:
+            raise
+        if told["code"] == "provider_error":
+            logger.warning("A call of the AI provider failed: %s", type(error).__name__)
+        raise CallFailed(told) from error
+
+
+def what_failed(error: BaseException | None) -> dict[str, Any] | None:
+    """`status_code`, `code`, `detail` for people, `retryable` and what else is known; None: another kind of error."""
+    if isinstance(error, AnswerError):
         status_code, code = {Refused: (422, "refused"), CutOff: (422, "cut_off")}.get(
             type(error), (502, "invalid_answer")
         )
-        raise CallFailed(status_code, code, str(error), retryable=status_code == 502) from error
-    except Exception as error:
-        problem = provider_problem(error)
-        if problem is None:
-            raise
-        logger.warning("A call of the AI provider failed: %s", type(error).__name__)
-        raise _failed(problem) from error
-
-
-def _failed(problem: ProviderProblem) -> CallFailed:
-    return CallFailed(
-        502,
-        "provider_error",
-        problem.message,
-        provider_status=problem.status,
-        retryable=problem.retryable,
-        retry_after_s=problem.retry_after_s,
-    )
+        return {"status_code": status_code, "code": code, "detail": str(error), "retryable": status_code == 502}
+    problem = None if error is None else provider_problem(error)
+    if problem is None:
+        return None
+    return {
+        "status_code": 502,
+        "code": "provider_error",
+        "detail": problem.message,
+        "provider_status": problem.status,
+        "retryable": problem.retryable,
+        "retry_after_s": problem.retry_after_s,
+    }

@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from django.conf import settings
 from django.contrib.auth.hashers import PBKDF2PasswordHasher
 from django.contrib.auth.models import User
 from django.core.management import call_command
@@ -55,6 +56,7 @@ def ask(database_url: str, tmp_path: Path) -> Iterator[Ask]:
         "DEBUG": "0",
         "SECRET_KEY": "b5c0d8e3f7a1429684be57d2903cfa6e81d4079b2ce6f35a-1",
         "DATABASE_URL": database_url,
+        "USAGE_ROLE_PREFIX": settings.USAGE_ROLE_PREFIX,
         "ALLOWED_HOSTS": HOST,
         "BEHIND_TLS_PROXY": "1",
         "USAGE_DRAIN": "off",

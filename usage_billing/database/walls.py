@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.apps import apps
+from django.conf import settings
 from django.db import ProgrammingError, models
 from django.db.backends.base.base import BaseDatabaseWrapper
 
@@ -76,6 +77,8 @@ def wanted(existing: Iterable[str]) -> dict[str, Access]:
     """Table → access, of every model's table that is there. Tables of other apps with an `org_id` are walled alike."""
     there = set(existing)
     tables = {name: access for name, access in OF_OUR_OWN.items() if name in there}
+    caches = {cache["LOCATION"] for cache in settings.CACHES.values() if cache["BACKEND"].endswith(".DatabaseCache")}
+    tables |= {name: Access(WRITE, ledger=WRITE) for name in caches & there}
     for model in apps.get_models(include_auto_created=True):
         name = model._meta.db_table
         if name in there and model._meta.managed and name not in tables:

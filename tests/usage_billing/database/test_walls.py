@@ -11,8 +11,10 @@ from typing import Any
 import psycopg
 import pytest
 from django.apps import apps
+from django.core.management import call_command
 from django.db import connection, models
 from django.test.utils import isolate_apps
+from pytest_django import Settings
 
 from tests.usage_billing.database.conftest import PASSWORD, Rows, World
 from usage_billing.database import functions, walls
@@ -167,6 +169,17 @@ def test_a_migrating_user_who_may_not_create_roles_is_told_what_to_do() -> None:
             cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
             for role in (name, *(f"{prefix}_{each}" for each in ("web", "superadmin", "ledger"))):
                 cursor.execute(f"DROP ROLE IF EXISTS {role}")
+
+
+def test_the_web_may_use_a_cache_in_the_database(settings: Settings, raw: Callable[..., Rows]) -> None:
+    settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "counted"}}
+    call_command("createcachetable", verbosity=0)
+    try:
+        walls.build(connection)
+        assert raw("SELECT count(*) FROM counted") == [(0,)]
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("DROP TABLE counted")
 
 
 # ── Raw SQL as the web's user ────────────────────────────────────────────────────────────────────────────────────
