@@ -274,7 +274,7 @@ def simulator() -> Iterator[str]:
 
 @contextmanager
 def production() -> Iterator[tuple[postgres.Server, str]]:
-    """A server as the README sets one up: migrated by its owner, used by the web's user. Yields it and the web's URL."""
+    """A server as the README sets one up: migrated by its owner, used by the web's user. Yields it and its URL."""
     with postgres.temporary() as server:
         environment = {
             "PATH": os.environ["PATH"],

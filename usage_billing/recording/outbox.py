@@ -8,6 +8,7 @@ collects the journals into the SQLite file. Safe between threads, processes and 
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import secrets
@@ -15,9 +16,10 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 from usage_billing.recording import companions, damaged, journal
 
@@ -71,6 +73,25 @@ def is_in_use_here() -> bool:
     return _this_thread.inside
 
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _anew_if_damaged(method: Callable[P, R]) -> Callable[P, R]:
+    """Ask once more when the file turns out to be damaged: it has been put aside, and there is a new one."""
+
+    @functools.wraps(method)
+    def asked(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return method(*args, **kwargs)
+        except sqlite3.DatabaseError as error:
+            if not damaged.is_damage(error):
+                raise
+            return method(*args, **kwargs)
+
+    return asked
+
+
 class Outbox:
     """The file at `path`. Each process, and each child after a fork, opens it anew at its first use."""
 
@@ -91,6 +112,7 @@ class Outbox:
         if bodies:
             self._journal.append(bodies)
 
+    @_anew_if_damaged
     def read(self, limit: int) -> list[tuple[int, bytes]]:
         """The oldest events, at most `limit`, as (id, body)."""
         self._collect()
@@ -135,6 +157,7 @@ class Outbox:
         """How many events were noted as lost. Raises `OSError`."""
         return sum(events for events, _ in companions.losses(self.path).read().values())
 
+    @_anew_if_damaged
     def backlog(self) -> Backlog:
         with self._connected() as connection:
             connection.execute("BEGIN")  # one moment for all three

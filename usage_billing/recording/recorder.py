@@ -77,7 +77,7 @@ def record(*events: Event) -> None:
 def lost(error: Exception, calls: int = 1) -> None:
     """Count calls whose usage could not be kept; the first of each reason goes to the log."""
     global _wrong_now
-    reason = f"{type(error).__name__}: {error}"[:200]
+    reason = _reason(error)
     with _lock:
         first = reason not in _logged
         _logged.add(reason)
@@ -92,6 +92,12 @@ def lost(error: Exception, calls: int = 1) -> None:
             settings.USAGE_OUTBOX_PATH,
             exc_info=error if not isinstance(error, sqlite3.Error | OSError) else None,
         )
+
+
+def _reason(error: Exception) -> str:
+    """The same for all failures of a kind: without the file's name, for each try is for a journal of another name."""
+    said = error.strerror if isinstance(error, OSError) and error.strerror else error
+    return f"{type(error).__name__}: {said}"[:200]
 
 
 def all_well() -> None:
