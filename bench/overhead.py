@@ -109,7 +109,7 @@ def _environment(directory: str, *, drain: str) -> dict[str, str]:
         **os.environ,
         "DJANGO_SETTINGS_MODULE": "config.settings",
         "DEBUG": "0",
-        "SECRET_KEY": "of the benchmark",
+        "SECRET_KEY": "of the benchmark, and long enough to sign with",
         "DATABASE_URL": f"sqlite:///{Path(directory) / 'db.sqlite3'}",
         "USAGE_OUTBOX_PATH": str(Path(directory) / "outbox.sqlite3"),
         "USAGE_DRAIN": drain,
