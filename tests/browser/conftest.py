@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.test import override_settings
 from pytest_django.live_server_helper import LiveServer
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
@@ -55,6 +56,13 @@ def driver() -> Iterator[webdriver.Chrome]:
     chrome = webdriver.Chrome(options=options, service=Service(DRIVER))
     yield chrome
     chrome.quit()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def plain_http() -> Iterator[None]:
+    """Before the server loads its middleware, which asks once."""
+    with override_settings(SECURE_SSL_REDIRECT=False, SESSION_COOKIE_SECURE=False, CSRF_COOKIE_SECURE=False):
+        yield
 
 
 @pytest.fixture(scope="session")
