@@ -269,12 +269,13 @@ def _contradiction(usage: Usage) -> str:
 
 
 def _tokens(usage: Usage) -> Tokens:
+    told = vars(usage)
     return Tokens(
-        prompt=int(usage.reported_value("input_tokens")),
-        completion=int(usage.reported_value("output_tokens")),
-        cached=int(usage.reported_value("cache_read_tokens")),
-        cache_write=int(usage.reported_value("cache_write_tokens")),
-        reasoning=int(usage.reported_value("output_reasoning_tokens")),
+        prompt=int(told.get("input_tokens", 0)),
+        completion=int(told.get("output_tokens", 0)),
+        cached=int(told.get("cache_read_tokens", 0)),
+        cache_write=int(told.get("cache_write_tokens", 0)),
+        reasoning=int(told.get("output_reasoning_tokens", 0)),
     )
 
 

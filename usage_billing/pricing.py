@@ -16,13 +16,13 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from genai_prices.data_snapshot import get_snapshot
-from genai_prices.decompose import compute_leaf_values
-from genai_prices.types import ModelInfo, ModelPrice, Provider, calc_unit_price
-from genai_prices.units import UnitDef, UnitRegistry, _get_registry
+from genai_prices.types import ModelInfo, ModelPrice, Provider
+from genai_prices.units import _get_registry
 
 from usage_billing.metering import Line, Metered
 from usage_billing.models.fields import MONEY_PLACES
 from usage_billing.recording.event import Flavour
+from usage_billing.tariff import Amounts, Contradiction, Tariff, tariff
 
 PRICE_LIST = f"genai-prices {version('genai-prices')}"
 
@@ -137,43 +137,52 @@ def price(
     return Price(round(sum(parts.values(), Decimal(0)), MONEY_PLACES), " + ".join(sources), rounded)
 
 
-Amounts = dict[str, Decimal]
-
-
 def _of_our_own(model_price: ModelPrice, provider: str, name: str, special: dict[str, str], line: Line) -> Amounts:
     """USD by kind at a price of our own. It is that of the ordinary context, and says what it says: 0 is free there.
 
     Raises `Unknown` for a unit that it does not name: what it leaves out is not given away.
     """
-    priced = {unit.usage_key: value for unit, value in _units(model_price)}
+    used = _used(line)
+    charge = tariff(model_price, used)
+    priced = charge.prices
     surcharge, variant = _surcharge(provider, name, special)
     if variant.get("search") == "preview":
         del variant["search"]  # a sort of search: the price of ours is for it, or it has none
-    if variant and any(priced.values()):
+    if variant and not charge.is_free:
         raise Unknown(_unknown_context(variant))
-    for key in sorted(key for key, value in vars(line.usage).items() if value and key not in priced):
+    for key in sorted(used - priced.keys()):
         general = [priced[each] for each in _get_registry().ancestor_usage_keys(key) if each in priced]
         if not general or (any(general) and NEEDS_ITS_OWN_PRICE.fullmatch(key)):
             raise Unknown(f"no-price-for:{key}")
-    return _amounts(model_price, line, provider, surcharge)
+    return _amounts(charge, line, provider, surcharge)
 
 
 def _of_the_list(provider_id: str, name: str, special: dict[str, str], at: datetime, line: Line) -> tuple[Amounts, str]:
     if not name:
         raise Unknown("no-model")
-    try:
-        provider, model = get_snapshot().find_provider_model(name, None, provider_id, None)
-    except LookupError:
-        raise Unknown("unknown-model") from None
+    found = _listed(provider_id, name)
+    if found is None:
+        raise Unknown("unknown-model")
+    provider, model = found
     if provider.id == "openai":
         _check_search(name, special, line)
     surcharge, variant = _surcharge(provider.id, name, special)
     if not _is_priced(provider, model, variant):
         raise Unknown(_unknown_context(variant))
-    model_price = model.get_prices(at, variant)
-    amounts = _amounts(model_price, line, provider.id, surcharge)
-    _expect_whole_prices(model_price, line, amounts)
+    used = _used(line)
+    charge = tariff(model.get_prices(at, variant), used)
+    amounts = _amounts(charge, line, provider.id, surcharge)
+    _expect_whole_prices(charge, used, line, amounts)
     return amounts, f"{PRICE_LIST}:{provider.id}/{model.id}"
+
+
+@functools.lru_cache(maxsize=4096)
+def _listed(provider_id: str, name: str) -> tuple[Provider, ModelInfo] | None:
+    """The model that the price list knows by that name: it tries one pattern after the other."""
+    try:
+        return get_snapshot().find_provider_model(name, None, provider_id, None)
+    except LookupError:
+        return None
 
 
 def _unknown_context(variant: Mapping[str, str]) -> str:
@@ -186,34 +195,22 @@ NEEDS_ITS_OWN_PRICE = re.compile(
 """Units that cost something else than the more general unit: without a price of their own that would be wrong."""
 
 
-def _expect_whole_prices(model_price: ModelPrice, line: Line, amounts: Amounts) -> None:
+def _expect_whole_prices(charge: Tariff, used: frozenset[str], line: Line, amounts: Amounts) -> None:
     """Raises `Unknown` where the list has no price for what was used, or has zero for all of it on a paid model."""
-    units = _units(model_price)
-    priced = {unit.usage_key for unit, _ in units}
-    used = sorted(key for key, value in vars(line.usage).items() if value)
-    for key in used:
-        if key not in priced and NEEDS_ITS_OWN_PRICE.fullmatch(key) and units:
-            raise Unknown(f"no-price-for:{key}")
-    if used and not line.code_sessions and not any(amounts.values()) and any(value for _, value in units):
-        raise Unknown("no-price-for:" + ",".join(used))
+    if charge.prices:
+        for key in sorted(used - charge.prices.keys()):
+            if NEEDS_ITS_OWN_PRICE.fullmatch(key):
+                raise Unknown(f"no-price-for:{key}")
+    if used and not line.code_sessions and not any(amounts.values()) and not charge.is_free:
+        raise Unknown("no-price-for:" + ",".join(sorted(used)))
 
 
-def _amounts(model_price: ModelPrice, line: Line, provider: str, surcharge: Decimal) -> Amounts:
+def _amounts(charge: Tariff, line: Line, provider: str, surcharge: Decimal) -> Amounts:
     """USD by kind of what one line uses; units without a price are left out."""
-    units = _units(model_price)
-    priced = {unit.usage_key: unit for unit, _ in units if unit.usage_key != "requests"}
     try:
-        counts: dict[str, Any] = dict(compute_leaf_values(set(priced), line.usage, priced))
-        threshold = line.usage.input_tokens if vars(line.usage).get("input_tokens") else 0
-    except ValueError:
+        amounts = charge.amounts(line.usage, surcharge)
+    except Contradiction:
         raise Unknown("contradictory-usage") from None
-    counts["requests"] = 1
-    amounts: Amounts = {}
-    for unit, unit_price in units:
-        usd = calc_unit_price(unit_price, counts[unit.usage_key], threshold, unit.per)
-        if unit.dimensions.get("family") == "tokens":
-            usd *= surcharge
-        amounts[_kind(unit)] = amounts.get(_kind(unit), Decimal(0)) + usd
     if line.code_sessions:
         if provider != "openai":
             raise Unknown("no-price-for:code_interpreter_sessions")
@@ -221,21 +218,8 @@ def _amounts(model_price: ModelPrice, line: Line, provider: str, surcharge: Deci
     return amounts
 
 
-def _units(model_price: ModelPrice) -> list[tuple[UnitDef, Any]]:
-    registry: UnitRegistry = _get_registry()
-    return [(registry.unit_for_price_key(key), value) for key, value in vars(model_price).items() if value is not None]
-
-
-def _kind(unit: UnitDef) -> str:
-    """The part of a record's cost that a unit belongs to."""
-    token_type, direction = unit.dimensions.get("token_type"), unit.dimensions.get("direction")
-    if unit.dimensions.get("family") in ("tool_calls", "rerank", "requests"):
-        return "tools"
-    if token_type == "cache_read":  # noqa: S105 - the list's word for a sort of token
-        return "cached"
-    if token_type == "cache_write":  # noqa: S105 - likewise
-        return "cache_write"
-    return "output" if direction == "output" else "input"
+def _used(line: Line) -> frozenset[str]:
+    return frozenset(key for key, value in vars(line.usage).items() if value)
 
 
 def _special(context: Mapping[str, str]) -> dict[str, str]:
