@@ -138,7 +138,6 @@ def _page(scope: Scope, question: Asked, now: datetime) -> dict[str, Any]:
             limit=ALL_ROWS,
             whole=whole,
             measures=MEASURES if dimension is MODEL else SHOWN,
-            compare=None if question.all_rows else ROWS + 1,
         )
         for dimension in dict.fromkeys((*shown, stacked_by))
     }

@@ -40,17 +40,16 @@ def breakdown(
     limit: int = 200,
     whole: tuple[Totals, Totals | None] | None = None,
     measures: Sequence[str] = MEASURES,
-    compare: int | None = None,
 ) -> Breakdown:
-    """The totals by the `by` columns, compared with the same period before: all of them, or the first `compare`.
+    """The totals by the `by` columns, compared with the same period before.
 
-    Three queries, whatever there is. `whole`: what `compared` says of the same question, where it is known already;
-    then two.
+    Two queries, whatever there is. `whole`: what `compared` says of the same question, where it is known already;
+    then one.
     `measures`: of the items and the rest; `COMPARED` and the counts of unknown costs at least.
     """
     previous = period.before(today)
     total, total_before = whole or compared(scope, period, previous, filters=filters)
-    rows = ranked(scope, by, period, previous, filters=filters, limit=limit, measures=measures, compare=compare)
+    rows = ranked(scope, by, period, previous, filters=filters, limit=limit, measures=measures)
     return Breakdown(
         items=[with_ratios(row, total, before) for row, before in rows],
         other=_rest(total, [row for row, _ in rows], measures) if len(rows) == limit else None,
