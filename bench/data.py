@@ -12,6 +12,7 @@ from datetime import date, timedelta
 
 import django
 from django.contrib.auth import get_user_model
+from django.contrib.auth.hashers import make_password
 from django.db import connection
 from django.utils import timezone
 
@@ -19,6 +20,8 @@ DAYS = 90
 ORGANIZATIONS = 200
 TICKETS = 10_000
 """Each call draws one; the first organisation has 1,700 of them, the last 8 (Zipf's law)."""
+SUPERADMIN, OWNER, MEMBER = "admin", "user-1-0", "user-1-1"
+"""Who asks; owner and member of the largest organisation."""
 PASSWORD = "of the benchmark"  # noqa: S105 - of a database that is gone when the benchmark ends
 
 
@@ -82,7 +85,8 @@ def _people() -> None:
     from usage_billing.models import Membership, Organization
 
     users = get_user_model()._default_manager
-    users.create_superuser("admin", password=PASSWORD)  # type: ignore[attr-defined]
+    password = make_password(PASSWORD)
+    users.create(username=SUPERADMIN, password=password, is_superuser=True, is_staff=True)
     orgs = Organization.objects.bulk_create(
         Organization(name=f"Organisation {n}", slug=f"organisation-{n}", timezone="Europe/Moscow")
         for n in range(1, ORGANIZATIONS + 1)
@@ -91,7 +95,7 @@ def _people() -> None:
     whole = sum(1 / n for n in range(1, ORGANIZATIONS + 1))
     for n, org in enumerate(orgs, start=1):
         people = users.bulk_create(
-            users.model(username=f"user-{n}-{number}", password="!") for number in range(3 + 100 // n)
+            users.model(username=f"user-{n}-{number}", password=password) for number in range(3 + 100 // n)
         )
         Membership.objects.bulk_create(
             Membership(org=org, user=user, role="member" if number else "owner") for number, user in enumerate(people)
@@ -126,8 +130,8 @@ WITH dice AS MATERIALIZED (
         random() AS who, random() AS tokens, random() AS luck, random() AS work
     FROM generate_series(1, %(calls)s) n
 ), drawn AS (
-    SELECT dice.*, org_id, first_user, users, tickets, agent_id, request_type, provider, endpoint, id_prefix, id_length, model,
-        usd_in, usd_out, luck < 0.01 AS failed, (80 + 5 * sin(extract(doy FROM at)))::numeric(18, 4) AS rate,
+    SELECT dice.*, org_id, first_user, users, tickets, agent_id, request_type, provider, endpoint, id_prefix,
+        id_length, model, usd_in, usd_out, luck < 0.01 AS failed, (80 + 5 * sin(extract(doy FROM at)))::numeric(18, 4) AS rate,
         -- Most calls are short, some are very long.
         CASE WHEN luck < 0.01 THEN 0 ELSE (tokens_in * (0.3 - ln(1 - tokens * 0.999)))::int END AS prompt,
         CASE WHEN luck < 0.01 THEN 0 ELSE (tokens_out * (0.3 - ln(tokens * 0.999 + 0.001)))::int END AS completion
@@ -155,7 +159,8 @@ SELECT org_id,
     jsonb_strip_nulls(CASE
         WHEN failed THEN '{}'
         WHEN provider = 'openai' THEN jsonb_build_object('prompt_tokens', prompt, 'completion_tokens', completion,
-            'total_tokens', prompt + completion, 'prompt_tokens_details', jsonb_build_object('cached_tokens', nullif(cached, 0)),
+            'total_tokens', prompt + completion,
+            'prompt_tokens_details', jsonb_build_object('cached_tokens', nullif(cached, 0)),
             'completion_tokens_details', jsonb_build_object('reasoning_tokens', completion / 4))
         ELSE jsonb_build_object('input_tokens', prompt - cached, 'cache_read_input_tokens', nullif(cached, 0),
             'output_tokens', completion, 'service_tier', 'standard')
@@ -163,7 +168,8 @@ SELECT org_id,
     usd, round(usd * rate, 12), rate,
     CASE WHEN failed THEN 'not-charged' WHEN usd IS NULL THEN 'unpriced:unknown-model' ELSE 'genai-prices 0.2.3' END,
     CASE WHEN work < 0.4 THEN 'telegram' ELSE '' END, CASE WHEN work < 0.4 THEN 'post' ELSE '' END, '',
-    (400 + completion * 12)::bigint, CASE WHEN failed THEN 'failed' WHEN luck > 0.995 THEN 'aborted' ELSE 'succeeded' END,
+    (400 + completion * 12)::bigint,
+    CASE WHEN failed THEN 'failed' WHEN luck > 0.995 THEN 'aborted' ELSE 'succeeded' END,
     CASE WHEN failed THEN '429 rate_limit_exceeded' ELSE '' END,
     CASE WHEN request_type = 'participant_enrichment'
         THEN jsonb_build_object('participant_id', ((who * 100000)::int)::text) ELSE '{}' END,
@@ -194,7 +200,7 @@ def _totals(cursor: object) -> None:
     run = cursor.execute  # type: ignore[attr-defined]
     columns = ", ".join((*rollup.KEY, *MEASURES))
     for grain in GRAINS:
-        run(f"INSERT INTO token_usage_daily ({columns}) {rollup.select_sql(grain, 'true')}")
+        run(f"INSERT INTO token_usage_daily ({columns}) {rollup.select_sql(grain, 'true')} ORDER BY usage_date")
     shifted = ", ".join(f"usage_date - {DAYS}" if name == "usage_date" else name for name in (*rollup.KEY, *MEASURES))
     run(
         f"INSERT INTO token_usage_daily ({columns}) SELECT {shifted} FROM token_usage_daily"  # noqa: S608 - our own names

@@ -40,16 +40,17 @@ def breakdown(
     limit: int = 200,
     whole: tuple[Totals, Totals | None] | None = None,
     measures: Sequence[str] = MEASURES,
+    compare: int | None = None,
 ) -> Breakdown:
-    """The totals by the `by` columns, compared with the same period before.
+    """The totals by the `by` columns, compared with the same period before: all of them, or the first `compare`.
 
-    Two queries, whatever there is. `whole`: what `compared` says of the same question, where it is known already;
-    then one.
+    Two queries, whatever there is; with `compare` three. `whole`: what `compared` says of the same question, where it
+    is known already; then one less.
     `measures`: of the items and the rest; `COMPARED` and the counts of unknown costs at least.
     """
     previous = period.before(today)
     total, total_before = whole or compared(scope, period, previous, filters=filters)
-    rows = ranked(scope, by, period, previous, filters=filters, limit=limit, measures=measures)
+    rows = ranked(scope, by, period, previous, filters=filters, limit=limit, measures=measures, compare=compare)
     return Breakdown(
         items=[with_ratios(row, total, before) for row, before in rows],
         other=_rest(total, [row for row, _ in rows], measures) if len(rows) == limit else None,

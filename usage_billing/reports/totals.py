@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
+from itertools import zip_longest
 from typing import Any
 
 from usage_billing.access import Scope
@@ -54,16 +55,32 @@ def ranked(
     filters: Mapping[str, Any] | None = None,
     limit: int | None = None,
     measures: Sequence[str] = MEASURES,
+    compare: int | None = None,
 ) -> list[tuple[Totals, Totals | None]]:
     """What `totals` gives for a period; each row with its totals of the period before, if there is one. One query.
 
-    Those have the measures of `BEFORE`, and are all zero for a row that had no calls then.
+    Those have the measures of `BEFORE`, and are all zero for a row that had no calls then. With `compare` only the
+    first so many rows have them: in a second query, which reads no more of the period before than these rows.
     """
-    if before is None:
+    if before is None or compare is not None:
         found = totals(scope, by=by, filters=filters, period=period, limit=limit, measures=measures)
-        return [(row, None) for row in found]
+        earlier = [] if before is None else _earlier(scope, by, found[:compare], before, filters or {})
+        return [*zip_longest(found, earlier)]
     rows = added_up(scope, by, filters or {}, [Part(period, measures), Part(before, BEFORE, _BEFORE)], limit)
     return [({name: row[name] for name in by} | _part(row, "", measures), _part(row, _BEFORE, BEFORE)) for row in rows]
+
+
+def _earlier(
+    scope: Scope, by: Sequence[str], rows: Sequence[Totals], before: Period, filters: Mapping[str, Any]
+) -> list[Totals]:
+    """Of each of these rows, what it was in the period before."""
+    if not rows:
+        return []
+    narrowed = {**filters, **{name: {row[name] for row in rows} for name in by}}
+    found = totals(scope, by=by, filters=narrowed, period=before, measures=BEFORE)
+    earlier = {tuple(row[name] for name in by): {name: row[name] for name in BEFORE} for row in found}
+    nothing = {name: NO_CALLS[name] for name in BEFORE}
+    return [earlier.get(tuple(row[name] for name in by), nothing) for row in rows]
 
 
 def compared(
