@@ -131,7 +131,8 @@ WITH dice AS MATERIALIZED (
     FROM generate_series(1, %(calls)s) n
 ), drawn AS (
     SELECT dice.*, org_id, first_user, users, tickets, agent_id, request_type, provider, endpoint, id_prefix,
-        id_length, model, usd_in, usd_out, luck < 0.01 AS failed, (80 + 5 * sin(extract(doy FROM at)))::numeric(18, 4) AS rate,
+        id_length, model, usd_in, usd_out, luck < 0.01 AS failed,
+        (80 + 5 * sin(extract(doy FROM at)))::numeric(18, 4) AS rate,
         -- Most calls are short, some are very long.
         CASE WHEN luck < 0.01 THEN 0 ELSE (tokens_in * (0.3 - ln(1 - tokens * 0.999)))::int END AS prompt,
         CASE WHEN luck < 0.01 THEN 0 ELSE (tokens_out * (0.3 - ln(tokens * 0.999 + 0.001)))::int END AS completion

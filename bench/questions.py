@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -126,11 +127,9 @@ class Questions:
 
                 statement = _raw(by, self._org() if role == "owner" else None)
                 figures[f"{role}, {name}: totals"] = self._in_database(role, of_totals)
-                figures[f"{role}, {name}: calls"] = _time(lambda statement=statement: _run(statement), 1)
+                figures[f"{role}, {name}: calls"] = _time(partial(_run, statement), 1)
                 if self.clickhouse:
-                    figures[f"{role}, {name}: ClickHouse"] = _time(
-                        lambda statement=statement, ask=self.clickhouse.ask: ask(statement), ASKINGS
-                    )
+                    figures[f"{role}, {name}: ClickHouse"] = _time(partial(self.clickhouse.ask, statement), ASKINGS)
         return figures
 
     def _org(self) -> int:
@@ -154,9 +153,7 @@ class Questions:
                 ("last 50, token", f"{usage}/detailed?limit=50", token),
                 ("page", f"{page}?days=90", session),
             ):
-                figures[f"{role}, HTTP {name}"] = _time(
-                    lambda path=path, headers=headers: self._get(path, headers), ASKINGS
-                )
+                figures[f"{role}, HTTP {name}"] = _time(partial(self._get, path, headers), ASKINGS)
             figures |= self._page_apart(role, page)
         return figures
 
@@ -211,10 +208,9 @@ class ClickHouse:
 
         from usage_billing import rollup
 
-        columns = {name: _KINDS.get(name, "String") for name in (*rollup.KEY[1:],)}
-        columns |= {name: "Int64" for name in rollup.SUMMED} | {
-            name: "Nullable(Decimal(24, 12))" for name in ("cost_usd", "cost_rub")
-        }
+        columns = {name: _KINDS.get(name, "String") for name in rollup.KEY[1:]}
+        columns |= dict.fromkeys(rollup.SUMMED, "Int64")
+        columns |= dict.fromkeys(("cost_usd", "cost_rub"), "Nullable(Decimal(24, 12))")
         self.directory = tempfile.TemporaryDirectory()
         file = Path(self.directory.name) / "calls.csv"
         with file.open("wb") as out, connection.cursor() as cursor:
