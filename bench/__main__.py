@@ -9,10 +9,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import overhead
+from bench import overhead, reading
 from bench.table import Section, render
 
-SECTIONS: dict[str, Callable[[int], Section]] = {"overhead": overhead.section}
+SECTIONS: dict[str, Callable[[int], Section]] = {"overhead": overhead.section, "reading": reading.section}
 """Name → what measures it in so many rounds. One module each."""
 
 RESULTS = Path("var/bench.txt")

@@ -20,6 +20,9 @@ GRAINS: dict[str, tuple[str, ...]] = {
     "org_agent": ("org_id", "agent_id"),
     "org_type": ("org_id", "request_type"),
     "org_model": ("org_id", "ai_provider", "ai_model"),
+    # Any filter and any breakdown but those by user: of everything, and of an organisation.
+    "mix": ("agent_id", "request_type", "ai_provider", "ai_model", "status"),
+    "org_mix": ("org_id", "agent_id", "request_type", "ai_provider", "ai_model", "status"),
     "cube": DIMENSIONS,
 }
 """Grain → the dimensions that it keeps, beside the day. Adding one is one line here and a `rebuild_daily`."""
@@ -75,7 +78,15 @@ class DailyUsage(models.Model):
 
     class Meta:
         db_table = "token_usage_daily"
-        indexes = (NamedIndex(fields=("grain", "usage_date"), name="idx_token_usage_daily_grain_date"),)
+        indexes = (
+            NamedIndex(fields=("grain", "usage_date"), name="idx_token_usage_daily_grain_date"),
+            # A member's own calls, and any filter by user: the key would lead through all of an organisation's.
+            NamedIndex(
+                fields=("user_id", "org_id", "usage_date"),
+                name="idx_token_usage_daily_user",
+                condition=models.Q(grain="cube"),
+            ),
+        )
 
     def __str__(self) -> str:
         return f"{self.grain} {self.usage_date}"

@@ -118,6 +118,16 @@ class UsageRecord(models.Model):
                 name="idx_token_usage_troubled",
                 condition=models.Q(cost_usd__isnull=True) | models.Q(status="failed"),
             ),
+            NamedIndex(
+                fields=("org", "-created_at", "-id"),
+                name="idx_token_usage_org_troubled",
+                condition=models.Q(cost_usd__isnull=True) | models.Q(status="failed"),
+            ),
+            NamedIndex(
+                fields=("user", "-created_at", "-id"),
+                name="idx_token_usage_user_troubled",
+                condition=models.Q(cost_usd__isnull=True) | models.Q(status="failed"),
+            ),
             # For check_usage, rebuild_daily and reprice_usage, which go through the ledger by business day.
             NamedIndex(fields=("usage_date",), name="idx_token_usage_date"),
         )

@@ -40,7 +40,7 @@ ROWS = 8
 """Of a breakdown, unless all are asked for."""
 ALL_ROWS = 200
 DEAREST_WORK = 10
-WORK_IS_QUICK_UP_TO = 20_000
+WORK_IS_QUICK_UP_TO = 5_000
 """Calls in a period. Beyond, workflows and content are added up from the calls only when somebody asks for them."""
 
 DAILY_UP_TO, WEEKLY_UP_TO = 100, 731
@@ -138,7 +138,8 @@ def _page(scope: Scope, question: Asked, now: datetime) -> dict[str, Any]:
             limit=ALL_ROWS,
             whole=whole,
             measures=MEASURES if dimension is MODEL else SHOWN,
-            compare=None if question.all_rows else ROWS + 1,
+            # Of these there may be many, of which few are shown.
+            compare=ROWS + 1 if dimension in (ORG, USER) and not question.all_rows else None,
         )
         for dimension in dict.fromkeys((*shown, stacked_by))
     }

@@ -44,8 +44,8 @@ def breakdown(
 ) -> Breakdown:
     """The totals by the `by` columns, compared with the same period before: all of them, or the first `compare`.
 
-    Three queries, whatever there is. `whole`: what `compared` says of the same question, where it is known already;
-    then two.
+    Two queries, whatever there is; with `compare` three. `whole`: what `compared` says of the same question, where it
+    is known already; then one less.
     `measures`: of the items and the rest; `COMPARED` and the counts of unknown costs at least.
     """
     previous = period.before(today)

@@ -15,7 +15,6 @@ from django.db.models.functions import Cast
 from usage_billing.access import Scope
 from usage_billing.models import UsageRecord
 from usage_billing.reports.question import ALL_TIME, Period
-from usage_billing.reports.totals import matching, visible
 
 ORDERINGS = ("created_at", "cost_usd", "total_tokens", "execution_time_ms")
 """What calls can be ordered by; each also with a minus, for the largest first."""
@@ -29,7 +28,7 @@ def calls(
     scope: Scope, *, filters: Mapping[str, Any] | None = None, period: Period = ALL_TIME, ordering: str = NEWEST_FIRST
 ) -> QuerySet[UsageRecord]:
     """The calls in scope that match. Calls without a cost are not among those ordered by it."""
-    rows = UsageRecord.objects.filter(visible(scope), _within(period), matching(UsageRecord, filters or {}))
+    rows = UsageRecord.objects.filter(_visible(scope), _within(period), _matching(filters or {}))
     column = ordering.removeprefix("-")
     if column == "cost_usd":
         rows = rows.filter(cost_usd__isnull=False)
@@ -80,3 +79,25 @@ def _within(period: Period) -> Q:
         days &= Q(usage_date__lt=period.until)
         days &= Q(created_at__lt=datetime.combine(period.until, time(), UTC) + LARGEST_ZONE)
     return days
+
+
+def _visible(scope: Scope) -> Q:
+    """Of rows that have an organisation and a user: those in scope."""
+    if scope.everything:
+        return Q()
+    in_scope = Q(pk__in=[])
+    if scope.owned_org_ids:
+        in_scope |= Q(org_id__in=scope.owned_org_ids)
+    if scope.member_org_ids:
+        in_scope |= Q(org_id__in=scope.member_org_ids, user_id=scope.user_id)
+    return in_scope
+
+
+def _matching(filters: Mapping[str, Any]) -> Q:
+    """Rows with that value in each column, or one of the values if it is a set. No user is 0, as in the totals."""
+    matches = Q()
+    for name, value in filters.items():
+        is_one = Q(**{f"{name}__in": value}) if isinstance(value, set) else Q(**{name: value})
+        nobody = name == "user_id" and (value == 0 or (isinstance(value, set) and 0 in value))
+        matches &= is_one | Q(user_id=None) if nobody else is_one
+    return matches

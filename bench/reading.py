@@ -1,0 +1,165 @@
+"""How long questions take at 10,000 calls and at a million, side by side: in the database, over HTTP, the page.
+
+`BENCH_CALLS=10000000` asks them of that many calls instead of a million. Each size has a database of its own on one
+PostgreSQL and a server of its own; in each round both are asked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.error import URLError
+
+import psycopg
+
+from bench.questions import BREAKDOWNS, PEOPLE
+from bench.table import Row, Section
+from tests import postgres
+
+SMALL = 10_000
+CALLS = int(os.environ.get("BENCH_CALLS", "1000000"))
+START_S = 60
+
+Figures = dict[str, list[float]]
+
+
+def section(rounds: int) -> Section:
+    """Measure; the limits are those of issue 8, “Reading”."""
+    with postgres.temporary() as server, contextlib.ExitStack() as until_done:
+        asked = {calls: until_done.enter_context(_asked(server.url, calls)) for calls in (SMALL, CALLS)}
+        measured: dict[int, Figures] = {calls: {} for calls in asked}
+        for _ in range(rounds):
+            for calls, questions in asked.items():
+                assert questions.stdin is not None
+                assert questions.stdout is not None
+                questions.stdin.write("\n")
+                questions.stdin.flush()
+                for name, figure in json.loads(questions.stdout.readline()).items():
+                    measured[calls].setdefault(name, []).append(figure)
+    return Section(f"Reading, {CALLS:,} calls in 90 days", _rows(measured[SMALL], measured[CALLS]), _remarks(measured))
+
+
+def _rows(small: Figures, large: Figures) -> list[Row]:
+    rows: list[Row] = []
+    for role in PEOPLE:
+        rows += [
+            Row(f"{role}, {name}", large[f"{role}, {name}"], "ms", limit, digits=1)
+            for name, limit in _IN_DATABASE.items()
+            if f"{role}, {name}" in large
+        ]
+        filtered = 250 if role == "superadmin" else 20
+        for name in ("by model, of one agent", "by user, of one agent"):
+            rows.append(Row(f"{role}, {name}", large[f"{role}, {name}"], "ms", filtered, digits=1))
+        for name in ("last 50", "page 10,000"):
+            rows.append(Row(f"{role}, {name}", large[f"{role}, {name}"], "ms", 5, digits=1))
+    rows += _quicker(large)
+    for role in PEOPLE:
+        for name in large:
+            if name.startswith(f"{role}, HTTP"):
+                rows.append(Row(name, large[name], "ms", 60 if name.endswith(" page") else 15, digits=1))
+        rows.append(Row(f"{role}, page beyond rendering", large[f"{role}, page beyond rendering"], "ms", 50, digits=1))
+        for part in ("page's SQL", "page's rendering"):
+            rows.append(Row(f"{role}, {part}", large[f"{role}, {part}"], "ms", digits=1))
+    for role in PEOPLE:
+        for name in (f"{role}, by model", f"{role}, HTTP by model, token", f"{role}, HTTP page"):
+            grown = [after / before for before, after in zip(small[name], large[name], strict=True)]
+            rows.append(Row(f"{name}, {CALLS:,} : {SMALL:,} calls", grown, "", 1.3, digits=2))
+    return rows
+
+
+_IN_DATABASE = {"summary": 2, "history": 2, **dict.fromkeys(BREAKDOWNS, 2), "by org": 15}
+_TIMES_QUICKER = {"calls": 100, "ClickHouse": 10}
+
+
+def _quicker(figures: Figures) -> list[Row]:
+    rows = []
+    for name, totals in figures.items():
+        question, _, of = name.partition(": ")
+        if of != "totals":
+            continue
+        for other, limit in _TIMES_QUICKER.items():
+            if (slower := figures.get(f"{question}: {other}")) is not None:
+                times = [theirs / ours for theirs, ours in zip(slower, totals, strict=True)]
+                rows.append(Row(f"{question}, quicker than over {_OVER[other]}", times, "×", limit, at_least=True))
+    return rows
+
+
+_OVER = {"calls": "the calls", "ClickHouse": "the calls in ClickHouse"}
+
+
+def _remarks(measured: dict[int, Figures]) -> list[str]:
+    remarks = [
+        "Periods of 90 days, with 90 more before them to compare with. In the database: the statements of a question,"
+        " sent to fetched. “HTTP”: a request to gunicorn with a token",
+        "or a session, until its last byte; “page” is the AI costs page. Owner and member are of the largest"
+        " organisation, which makes a sixth of all calls.",
+    ]
+    if not any(name.endswith("ClickHouse") for name in measured[CALLS]):
+        remarks.append("ClickHouse was left out: the package chdb is not installed.")
+    return remarks
+
+
+@contextlib.contextmanager
+def _asked(server: str, calls: int) -> Iterator[subprocess.Popen[str]]:
+    """A database of so many calls, a server over it, and who asks both a round of questions for each line."""
+    name = f"calls_{calls}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    with tempfile.TemporaryDirectory() as directory:
+        environment = {
+            **os.environ,
+            **postgres.ROLES,
+            "DJANGO_SETTINGS_MODULE": "config.settings",
+            "DEBUG": "0",
+            "SECRET_KEY": "of the benchmark, and long enough to sign with",
+            "ALLOWED_HOSTS": "127.0.0.1",
+            "DATABASE_URL": f"{server.rpartition('/')[0]}/{name}",
+            "USAGE_OUTBOX_PATH": str(Path(directory) / "outbox.sqlite3"),
+            "USAGE_DRAIN": "off",
+            "API_RATE_USER": "1000000/min",
+        }
+        began = time.monotonic()
+        subprocess.run([sys.executable, "manage.py", "migrate", "-v0"], env=environment, check=True)
+        subprocess.run([sys.executable, "-m", "bench.data", str(calls)], env=environment, check=True)
+        print(f"{calls:,} calls made in {time.monotonic() - began:.0f} s", file=sys.stderr)
+        with _web(environment) as address:
+            command = [sys.executable, "-m", "bench.questions", address]
+            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+            with subprocess.Popen(command, env=environment, text=True, **pipes) as questions:  # type: ignore[call-overload]
+                try:
+                    yield questions
+                finally:
+                    questions.kill()
+
+
+@contextlib.contextmanager
+def _web(environment: dict[str, str]) -> Iterator[str]:
+    """The service as it runs in production, of one process."""
+    address = f"127.0.0.1:{postgres.free_port()}"
+    command = [sys.executable, "-m", "gunicorn", "config.wsgi", f"--bind={address}", "--threads=4"]
+    with subprocess.Popen([*command, "--log-level=warning"], env=environment) as web:
+        try:
+            _wait_for(f"http://{address}/healthz")
+            yield f"http://{address}"
+        finally:
+            web.terminate()
+
+
+def _wait_for(url: str) -> None:
+    until = time.monotonic() + START_S
+    while True:
+        try:
+            urllib.request.urlopen(url).close()  # noqa: S310 - on loopback
+            return
+        except URLError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.1)
