@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -18,13 +18,13 @@ from usage_billing.recording.event import Event, flavour_of
 Row = dict[str, Any]
 
 
-def rows(events: Sequence[Event], own: pricing.Own) -> list[Row]:
-    """The ledger's rows for these calls, costed and converted."""
+def rows(events: Sequence[Event], own: pricing.Own) -> Iterator[Row]:
+    """The ledger's rows for these calls, costed and converted, in their order. The database is read at once."""
     accounts = Accounts(event.attribution for event in events)
     recorded_at = timezone.now()
     placed = [_placed(event, accounts, recorded_at) for event in events]
     rates = exchange.rates_on({row["usage_date"] for row in placed})
-    return [cost(row | {"usd_rub_rate": rates[row["usage_date"]]}, own) for row in placed]
+    return (cost(row | {"usd_rub_rate": rates[row["usage_date"]]}, own) for row in placed)
 
 
 def settled(before: Row, answer: Event, own: pricing.Own) -> Row:
@@ -155,15 +155,15 @@ _LENGTHS = {field.attname: field.max_length or 0 for field in UsageRecord._meta.
 
 def _text(value: str, column: str) -> str:
     """What fits the column; PostgreSQL has no NUL in text."""
-    return value.replace("\x00", "")[: _LENGTHS[column]]
+    return (value.replace("\x00", "") if "\x00" in value else value)[: _LENGTHS[column]]
 
 
 def _storable(value: Any) -> Any:
     """JSON without the NUL characters that PostgreSQL refuses."""
     if isinstance(value, str):
         return value.replace("\x00", "")
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return {_storable(key): _storable(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
+    if isinstance(value, list):
         return [_storable(item) for item in value]
     return value

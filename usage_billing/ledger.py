@@ -13,19 +13,16 @@ from datetime import date
 from decimal import Context, Decimal
 from typing import Any
 
-from django.db import connection, models
+from django.db import connection
 from django.db.models import QuerySet
 
 from usage_billing import costing, pricing, rollup
 from usage_billing.costing import Row
-from usage_billing.database import roles
+from usage_billing.database import bulk, roles
 from usage_billing.models import DailyUsage, UsageRecord
 from usage_billing.models.daily_usage import GRAINS, MEASURES
 from usage_billing.overrides import PriceOverrides
 from usage_billing.recording.event import Event
-
-ROWS_A_STATEMENT = 500
-"""SQLite takes at most 32,766 parameters a statement; a record has 33 columns."""
 
 
 def add(events: Sequence[Event]) -> int:
@@ -33,10 +30,11 @@ def add(events: Sequence[Event]) -> int:
 
     An event may come any number of times: `(org_id, request_id)` decides, and totals grow by the rows really inserted.
     """
+    in_order = sorted(events, key=lambda event: event.request_id)
     with roles.applied(roles.AS_LEDGER):
         own = PriceOverrides.load()
-        inserted = _insert_once(costing.rows([event for event in events if not event.settles], own))
-        settled, unseen = _settle([event for event in events if event.settles], own)
+        inserted = _insert_once(costing.rows([event for event in in_order if not event.settles], own))
+        settled, unseen = _settle([event for event in in_order if event.settles], own)
         # The answer of a call whose beginning we never saw is a call itself.
         inserted += _insert_once(costing.rows(unseen, own))
         _add_to_totals(inserted, settled)
@@ -49,7 +47,7 @@ def enter(rows: Sequence[Row]) -> int:
     Returns how many were new. For rows that are costed already; `add` is the way for calls.
     """
     with roles.applied(roles.AS_LEDGER):
-        inserted = _insert_once(rows)
+        inserted = _insert_once(sorted(rows, key=lambda row: row["request_id"]))
         _add_to_totals(inserted, [])
     return len(inserted)
 
@@ -118,16 +116,19 @@ def _settle(answers: Sequence[Event], own: pricing.Own) -> tuple[list[Amendment]
     return amendments, [event for event in answers if event.request_id not in waiting]
 
 
-def _insert_once(rows: Sequence[Row]) -> list[Row]:
-    """Insert what is not there yet; returns those rows."""
-    first_of_each = {(row["org_id"], row["request_id"]): row for row in reversed(rows)}
-    in_order = [first_of_each[key] for key in sorted(first_of_each)]
-    inserted: list[Row] = []
-    with connection.cursor() as cursor:
-        for some in _slices(in_order):
-            cursor.execute(*_insert(UsageRecord, COLUMNS, some, _ONCE))
-            inserted += [first_of_each[key] for key in cursor.fetchall()]
-    return inserted
+def _insert_once(rows: Iterable[Row]) -> list[Row]:
+    """Insert what is not there yet; returns those rows.
+
+    In the order of their request ids: writers that entered the same calls in another order could deadlock.
+    """
+    first_of_each: dict[tuple[int, str], Row] = {}
+
+    def noted() -> Iterator[Row]:
+        for row in rows:
+            first_of_each.setdefault((row["org_id"], row["request_id"]), row)
+            yield row
+
+    return [first_of_each[key] for key in bulk.insert(UsageRecord, COLUMNS, noted(), _ONCE)]
 
 
 def _add_to_totals(inserted: Sequence[Row], amendments: Sequence[Amendment]) -> None:
@@ -135,13 +136,11 @@ def _add_to_totals(inserted: Sequence[Row], amendments: Sequence[Amendment]) -> 
     changed = [amendment for amendment in amendments if amendment.after != amendment.before]
     gained = rollup.roll_up([*inserted, *(amendment.after for amendment in changed)])
     lost = rollup.roll_up(amendment.before for amendment in changed)
-    rows = rollup.difference(gained, lost)
-    with connection.cursor() as cursor:
-        for some in _slices(rows):
-            cursor.execute(*_insert(DailyUsage, DAILY_COLUMNS, some, _ADD_TO_TOTALS))
-        if days := {row["usage_date"] for row in lost}:
-            # A call that moved to another key may have left one of no calls at all.
-            DailyUsage.objects.filter(usage_date__in=days, requests_count=0).delete()
+    rows = rollup.difference(gained, lost) if lost else gained
+    bulk.insert(DailyUsage, DAILY_COLUMNS, rows, _ADD_TO_TOTALS)
+    if days := {row["usage_date"] for row in lost}:
+        # A call that moved to another key may have left one of no calls at all.
+        DailyUsage.objects.filter(usage_date__in=days, requests_count=0).delete()
 
 
 def _records(**lookup: Any) -> QuerySet[UsageRecord, Row]:
@@ -160,13 +159,7 @@ def _update(amendments: Sequence[Amendment]) -> None:
     """Write what changed: the same columns of each record, so that one statement does for all."""
     changed = [name for name in COLUMNS if any(each.after[name] != each.before[name] for each in amendments)]
     if changed:
-        assignments = ", ".join(f"{name} = %s" for name in changed)
-        afters = [amendment.after for amendment in amendments]
-        with connection.cursor() as cursor:
-            cursor.executemany(
-                f"UPDATE token_usage SET {assignments} WHERE id = %s AND org_id = %s",  # noqa: S608 - built of our own names
-                list(_stored(UsageRecord, [*changed, "id", "org_id"], afters)),
-            )
+        bulk.update(UsageRecord, changed, ["id", "org_id"], [amendment.after for amendment in amendments])
 
 
 def rebuild_day(day: date, org_id: int | None = None) -> None:
@@ -195,20 +188,3 @@ _ONCE = "ON CONFLICT (org_id, request_id) DO NOTHING RETURNING org_id, request_i
 _ADD_TO_TOTALS = f"ON CONFLICT ({', '.join(rollup.KEY)}) DO UPDATE SET " + ", ".join(
     f"{name} = token_usage_daily.{name} + excluded.{name}" for name in MEASURES
 )
-
-
-def _insert(model: type[models.Model], columns: Sequence[str], rows: Sequence[Row], then: str) -> tuple[str, list[Any]]:
-    row = f"({', '.join(['%s'] * len(columns))})"
-    values = ", ".join([row] * len(rows))
-    statement = f"INSERT INTO {model._meta.db_table} ({', '.join(columns)}) VALUES {values} {then}"  # noqa: S608 - built of our own names
-    return statement, [value for values in _stored(model, columns, rows) for value in values]
-
-
-def _stored(model: type[models.Model], columns: Sequence[str], rows: Iterable[Row]) -> Iterator[list[Any]]:
-    """The values of each row as the database driver takes them."""
-    fields = {field.attname: field for field in model._meta.concrete_fields}
-    return ([fields[name].get_db_prep_save(row[name], connection) for name in columns] for row in rows)
-
-
-def _slices(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
-    return (rows[start : start + ROWS_A_STATEMENT] for start in range(0, len(rows), ROWS_A_STATEMENT))

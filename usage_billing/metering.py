@@ -103,9 +103,9 @@ def compact(block: Any) -> Any:
     """The usage block without the units that were not used: zeros, nulls and what is left empty by that."""
     if isinstance(block, list):
         return [compact(item) for item in block]
-    if not isinstance(block, Mapping):
+    if not isinstance(block, dict):
         return block
-    kept = {key: compact(value) for key, value in block.items()}
+    kept = {key: compact(value) if isinstance(value, dict | list) else value for key, value in block.items()}
     return {key: value for key, value in kept.items() if value not in (None, 0, {}, [])}
 
 

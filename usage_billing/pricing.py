@@ -15,7 +15,7 @@ from importlib.metadata import version
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from genai_prices.data_snapshot import get_snapshot
+from genai_prices.data_snapshot import DataSnapshot, get_snapshot
 from genai_prices.types import ModelInfo, ModelPrice, Provider
 from genai_prices.units import _get_registry
 
@@ -160,7 +160,7 @@ def _of_our_own(model_price: ModelPrice, provider: str, name: str, special: dict
 def _of_the_list(provider_id: str, name: str, special: dict[str, str], at: datetime, line: Line) -> tuple[Amounts, str]:
     if not name:
         raise Unknown("no-model")
-    found = _listed(provider_id, name)
+    found = _listed(_Same(get_snapshot()), provider_id, name)
     if found is None:
         raise Unknown("unknown-model")
     provider, model = found
@@ -176,11 +176,24 @@ def _of_the_list(provider_id: str, name: str, special: dict[str, str], at: datet
     return amounts, f"{PRICE_LIST}:{provider.id}/{model.id}"
 
 
+class _Same:
+    """A price list as a key: it is not compared by what is in it. What remembers the key keeps the list."""
+
+    def __init__(self, snapshot: DataSnapshot) -> None:
+        self.snapshot = snapshot
+
+    def __hash__(self) -> int:
+        return id(self.snapshot)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.snapshot is self.snapshot
+
+
 @functools.lru_cache(maxsize=4096)
-def _listed(provider_id: str, name: str) -> tuple[Provider, ModelInfo] | None:
-    """The model that the price list knows by that name: it tries one pattern after the other."""
+def _listed(in_list: _Same, provider_id: str, name: str) -> tuple[Provider, ModelInfo] | None:
+    """The model of that name; to find that there is none, the list tries the patterns of all."""
     try:
-        return get_snapshot().find_provider_model(name, None, provider_id, None)
+        return in_list.snapshot.find_provider_model(name, None, provider_id, None)
     except LookupError:
         return None
 

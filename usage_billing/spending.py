@@ -29,7 +29,7 @@ class Spent:
 
 def spent(events: Sequence[Event]) -> Spent:
     """What these calls cost, at the prices and the rate of now. Reads; call it where all prices can be seen."""
-    rows = costing.rows(events, PriceOverrides.load())
+    rows = list(costing.rows(events, PriceOverrides.load()))
     return Spent(
         requests_count=len(rows),
         prompt_tokens=sum(row["prompt_tokens"] for row in rows),

@@ -16,6 +16,7 @@ from django.db.models import ProtectedError
 from tests import factories
 from tests.factories import NOON, chat_usage, event
 from usage_billing import ledger, rollup
+from usage_billing.database import bulk
 from usage_billing.models import DailyUsage, ExchangeRate, Membership, Organization, UsageRecord
 
 pytestmark = pytest.mark.django_db
@@ -278,9 +279,11 @@ def test_no_record_is_entered_when_the_totals_cannot_be_added(monkeypatch: pytes
     assert (UsageRecord.objects.count(), DailyUsage.objects.count()) == (0, 0)
 
 
-def test_a_batch_larger_than_a_statement_is_entered_whole() -> None:
+def test_a_batch_larger_than_a_statement_is_entered_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     org = factories.organization()
-    number = ledger.ROWS_A_STATEMENT * 2 + 1
+    monkeypatch.setattr(bulk, "ROWS_A_STATEMENT", 500)
+    monkeypatch.setattr(bulk, "SQLITE_PARAMETERS", 500 * 33)
+    number = 1001
     calls = [event(org=org, attribution={"agent_id": f"agent {index}"}) for index in range(number)]
     assert ledger.add(calls) == number
     assert total().requests_count == number
