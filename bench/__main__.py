@@ -9,10 +9,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import overhead, reading
+from bench import overhead, reading, writing
 from bench.table import Section, render
 
-SECTIONS: dict[str, Callable[[int], Section]] = {"overhead": overhead.section, "reading": reading.section}
+SECTIONS: dict[str, Callable[[int], Section]] = {
+    "overhead": overhead.section,
+    "reading": reading.section,
+    "writing": writing.section,
+}
 """Name → what measures it in so many rounds. One module each."""
 
 RESULTS = Path("var/bench.txt")

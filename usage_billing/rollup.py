@@ -1,6 +1,7 @@
 """How rows of `token_usage_daily` follow from rows of `token_usage`: once for rows in hand, once in SQL."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 from usage_billing.models.daily_usage import DIMENSIONS, GRAINS, MEASURES
@@ -32,7 +33,24 @@ _MEASURE_SQL = {
 
 def roll_up(records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The daily rows, at every grain, that these rows of `token_usage` add; sorted by `KEY`."""
-    cube: dict[tuple[Any, ...], list[Any]] = {}
+    totals: dict[str, Totals] = {"cube": _cube(records)}
+    for grain in sorted(GRAINS, key=lambda each: -len(GRAINS[each])):
+        if grain not in totals:
+            finer = [each for each in totals if {*GRAINS[grain]} <= {*GRAINS[each]}]
+            parent = min(finer, key=lambda each: len(totals[each]))
+            totals[grain] = _coarser(totals[parent], GRAINS[parent], GRAINS[grain])
+    rows = [(_key(grain, key), values) for grain, found in totals.items() for key, values in found.items()]
+    rows.sort(key=itemgetter(0))  # never by the values: no key comes twice
+    return [dict(zip(_COLUMNS, (*key, *values), strict=True)) for key, values in rows]
+
+
+Totals = dict[tuple[Any, ...], list[Any]]
+"""(day, a value of each dimension that the grain keeps) → the sums of `MEASURES`."""
+_COLUMNS = (*KEY, *MEASURES)
+
+
+def _cube(records: Iterable[Mapping[str, Any]]) -> Totals:
+    cube: Totals = {}
     for record in records:
         values = [
             1,
@@ -41,26 +59,29 @@ def roll_up(records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
             int(record["cost_rub"] is None),
             *(record[name] or 0 for name in SUMMED),
         ]
-        key = (
-            record["usage_date"],
-            record["org_id"],
-            record["user_id"] or 0,
-            *(record[name] for name in DIMENSIONS[2:]),
-        )
-        _add(cube, key, values)
-    rows: list[dict[str, Any]] = []
-    for grain, kept in GRAINS.items():
-        totals: dict[tuple[Any, ...], list[Any]] = {}
-        for (day, *dimensions), values in cube.items():
-            coarse = (value if name in kept else ALL[name] for name, value in zip(DIMENSIONS, dimensions, strict=True))
-            _add(totals, (day, *coarse), values)
-        for (day, *dimensions), values in totals.items():
-            rows.append(
-                {"grain": grain, "usage_date": day}
-                | dict(zip(DIMENSIONS, dimensions, strict=True))
-                | dict(zip(MEASURES, values, strict=True))
-            )
-    return sorted(rows, key=lambda row: tuple(row[name] for name in KEY))
+        day_and_org = record["usage_date"], record["org_id"], record["user_id"] or 0
+        _add(cube, (*day_and_org, *(record[name] for name in DIMENSIONS[2:])), values)
+    return cube
+
+
+def _coarser(finer: Totals, has: Sequence[str], keeps: Sequence[str]) -> Totals:
+    """The totals of a grain that keeps fewer dimensions, out of one that has them all."""
+    kept = [0, *(1 + has.index(name) for name in keeps)]
+    coarse: Totals = {}
+    for key, values in finer.items():
+        _add(coarse, tuple([key[index] for index in kept]), values)
+    return coarse
+
+
+def _key(grain: str, key: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A grain's key as `KEY` has it."""
+    day, *kept = key
+    values = ALL | dict(zip(GRAINS[grain], kept, strict=True)) | {"grain": grain, "usage_date": day}
+    in_order: tuple[Any, ...] = _IN_ORDER(values)
+    return in_order
+
+
+_IN_ORDER = itemgetter(*KEY)
 
 
 def difference(gained: Sequence[Mapping[str, Any]], lost: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -73,12 +94,9 @@ def difference(gained: Sequence[Mapping[str, Any]], lost: Sequence[Mapping[str, 
     return [rows[key] for key in sorted(rows) if any(rows[key][name] for name in MEASURES)]
 
 
-def _add(totals: dict[tuple[Any, ...], list[Any]], key: tuple[Any, ...], values: list[Any]) -> None:
-    if (so_far := totals.get(key)) is None:
-        totals[key] = list(values)
-    else:
-        for index, value in enumerate(values):
-            so_far[index] += value
+def _add(totals: Totals, key: tuple[Any, ...], values: list[Any]) -> None:
+    so_far = totals.get(key)
+    totals[key] = values if so_far is None else [one + other for one, other in zip(so_far, values, strict=True)]
 
 
 def select_sql(grain: str, where: str) -> str:

@@ -41,7 +41,7 @@ def insert(model: type[models.Model], columns: Sequence[str], rows: Iterable[Row
         for some in _slices(rows, columns, connection):
             cursor = stack.enter_context(connection.cursor())
             if connection.vendor == "postgresql":
-                cursor.execute(f"INSERT INTO {table} ({names}) {select} {then}", [_as_json(columns, some)])
+                cursor.execute(f"INSERT INTO {table} ({names}) {select} {then}", [_encode(some).decode()])
             else:
                 marks = ", ".join([f"({', '.join(['%s'] * len(columns))})"] * len(some))
                 values = [value for row in _prepared(model, columns, some, connection) for value in row]
@@ -60,7 +60,9 @@ def update(model: type[models.Model], columns: Sequence[str], key: Sequence[str]
                 assigned = ", ".join(f"{name} = changed.{name}" for name in columns)
                 found = " AND ".join(f"{table}.{name} = changed.{name}" for name in key)
                 source = _recordset(model, both, connection, "changed")
-                cursor.execute(f"UPDATE {table} SET {assigned} FROM {source} WHERE {found}", [_as_json(both, some)])  # noqa: S608 - our own names
+                changed = [{name: row[name] for name in both} for row in some]
+                statement = f"UPDATE {table} SET {assigned} FROM {source} WHERE {found}"  # noqa: S608 - our own names
+                cursor.execute(statement, [_encode(changed).decode()])
             else:
                 assigned = ", ".join(f"{name} = %s" for name in columns)
                 found = " AND ".join(f"{name} = %s" for name in key)
@@ -92,12 +94,8 @@ def _recordset(
     return f"json_to_recordset(%s::json) AS {name} ({types})"
 
 
-def _as_json(columns: Sequence[str], rows: Sequence[Row]) -> str:
-    """Decimals as text, so with all their digits; moments in ISO 8601 with their zone."""
-    return _encode([{name: row[name] for name in columns} for row in rows]).decode()
-
-
 _encode = msgspec.json.Encoder(decimal_format="string").encode
+"""Decimals as text, so with all their digits; moments in ISO 8601 with their zone."""
 
 
 # ── SQLite ───────────────────────────────────────────────────────────────────────────────────────────────────────

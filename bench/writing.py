@@ -1,0 +1,101 @@
+"""How many calls a second go from the outbox into the ledger, beside `COPY` of such rows; and what one takes on disk.
+
+`BENCH_CALLS=10000000`: into a table of that many calls instead of a million.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+
+from bench.reading import CALLS
+from bench.table import Row, Section
+from tests import postgres
+
+EVENTS = 20_000
+"""A round's."""
+
+Figures = dict[str, list[float]]
+
+
+def section(rounds: int) -> Section:
+    """Measure; the limits are those of issue 8, “Writing” and “Size”."""
+    with tempfile.TemporaryDirectory() as directory:
+        small = f"sqlite:///{Path(directory) / 'db.sqlite3'}"
+        with postgres.temporary() as server:
+            with psycopg.connect(server.url, autocommit=True) as connection:
+                connection.execute("CREATE DATABASE writing")
+            large = f"{server.url.rpartition('/')[0]}/writing"
+            with (
+                _writer(large, Path(directory) / "large", CALLS) as on_postgres,
+                _writer(small, Path(directory) / "small", 0) as on_sqlite,
+            ):
+                measured: dict[str, Figures] = {"PostgreSQL": {}, "SQLite": {}}
+                for _ in range(rounds):
+                    for name, writer in (("PostgreSQL", on_postgres), ("SQLite", on_sqlite)):
+                        for figure, value in _round(writer).items():
+                            measured[name].setdefault(figure, []).append(value)
+    return Section(f"Writing, into {CALLS:,} calls", _rows(measured["PostgreSQL"], measured["SQLite"]), _REMARKS)
+
+
+_REMARKS = [
+    f"{EVENTS:,} calls a round, read from the outbox, priced, converted, entered once, added to each grain"
+    " of the totals and removed from the outbox; COPY of as many such rows",
+    "into the same table with the same indexes, in turn. Bytes: of a table that grew row by row.",
+]
+
+
+def _rows(postgresql: Figures, sqlite: Figures) -> list[Row]:
+    ratio = [ours / theirs for ours, theirs in zip(postgresql["ledger"], postgresql["COPY"], strict=True)]
+    return [
+        Row("PostgreSQL, ledger end to end", postgresql["ledger"], "calls/s"),
+        Row("PostgreSQL, COPY", postgresql["COPY"], "rows/s"),
+        Row("PostgreSQL, ledger : COPY", ratio, "", 0.35, at_least=True, digits=2),
+        Row("SQLite, ledger end to end", sqlite["ledger"], "calls/s", 5000, at_least=True),
+        Row("bytes a call", postgresql["bytes"], "B", 500),
+        *(
+            Row(f"of these, {name}", values, "B")
+            for name, values in postgresql.items()
+            if name in ("table", "indexes") or name.startswith("index ")
+        ),
+    ]
+
+
+def _round(writer: subprocess.Popen[str]) -> dict[str, float]:
+    assert writer.stdin is not None
+    assert writer.stdout is not None
+    writer.stdin.write("\n")
+    writer.stdin.flush()
+    figures: dict[str, float] = json.loads(writer.stdout.readline())
+    return figures
+
+
+@contextlib.contextmanager
+def _writer(database_url: str, outbox: Path, calls: int) -> Iterator[subprocess.Popen[str]]:
+    environment = {
+        **os.environ,
+        **postgres.ROLES,
+        "DJANGO_SETTINGS_MODULE": "config.settings",
+        "DEBUG": "0",
+        "SECRET_KEY": "of the benchmark, and long enough to sign with",
+        "DATABASE_URL": database_url,
+        "USAGE_OUTBOX_PATH": str(outbox / "outbox.sqlite3"),
+        "USAGE_DRAIN": "off",
+    }
+    subprocess.run([sys.executable, "manage.py", "migrate", "-v0"], env=environment, check=True)
+    subprocess.run([sys.executable, "-m", "bench.data", str(calls)], env=environment, check=True)
+    command = [sys.executable, "-m", "bench.writer", str(EVENTS)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, env=environment, text=True, **pipes) as writer:  # type: ignore[call-overload]
+        try:
+            yield writer
+        finally:
+            writer.kill()
