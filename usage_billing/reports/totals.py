@@ -54,6 +54,12 @@ def totals(
     return [row | {"user_id": row["user_id"] or 0} for row in found] if "user_id" in by else found
 
 
+def charged(org_ids: Iterable[int]) -> set[int]:
+    """Those of the organisations that have calls at all, archived ones too."""
+    rows = DailyUsage.objects.filter(grain="org", org_id__in=[*org_ids])
+    return set(rows.values_list("org_id", flat=True).distinct())
+
+
 def ranked(
     scope: Scope,
     by: Sequence[str],

@@ -1,7 +1,5 @@
 """`manage.py reprice_usage --from 2026-01-01 --to 2026-01-31`: cost what is recorded again, and say what changed."""
 
-import getpass
-import os
 from argparse import ArgumentParser
 from collections.abc import Iterator
 from decimal import Decimal
@@ -14,7 +12,7 @@ from tqdm import tqdm
 
 from usage_billing import repricing
 from usage_billing.management.commands.rebuild_daily import day
-from usage_billing.management.ledger_command import LedgerCommand
+from usage_billing.management.ledger_command import INTERRUPTED, LedgerCommand, user
 from usage_billing.models import Organization, RepriceRun
 from usage_billing.overrides import PriceOverrides
 from usage_billing.repricing import Batch, Scope, Tally
@@ -22,8 +20,6 @@ from usage_billing.templatetags import amounts
 
 SHOWN = 5
 """How many models the list of the largest changes has."""
-INTERRUPTED = 130
-"""A shell's exit code of a program that Ctrl-C ended."""
 
 
 class Command(LedgerCommand):
@@ -60,7 +56,7 @@ class Command(LedgerCommand):
                     f"Run {earlier.pk} of the same arguments was interrupted after {earlier.records_seen:,} records. "
                     "This one begins anew; --resume would have gone on with that one."
                 )
-            self._run(scope, scope.start_run(by=by.strip() or _user(), reason=reason.strip(), at=timezone.now()))
+            self._run(scope, scope.start_run(by=by.strip() or user(), reason=reason.strip(), at=timezone.now()))
 
     def _run(self, scope: Scope, run: RepriceRun) -> None:
         resumed_at = run.records_seen
@@ -124,13 +120,6 @@ def _unfinished(scope: Scope) -> RepriceRun:
 
 def _resumable(run: RepriceRun) -> str:
     return f"What is done is kept and logged as run {run.pk}; the same command with --resume goes on from there."
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError, ImportError):  # a container's user may have no name
-        return f"uid {os.getuid()}"
 
 
 def _change(measures: dict[str, Any], currency: str) -> str:
