@@ -78,21 +78,16 @@ def without_known(inserted: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     Looks into files only for calls of an archived month, and for answers that were fetched again; files of any other
     month cannot have them. Raises `Unreadable`: then nothing may be entered, and the drain sets the call aside.
     """
-    of_month: dict[date, list[dict[str, Any]]] = defaultdict(list)
-    if suspects := [row for row in inserted if _is_late(row) or _is_read_again(row)]:
-        for month in months():
-            of_month[month] = [row for row in suspects if _may_be_of(month, row)]
-    known = {key for month, rows in of_month.items() if rows for key in _known(month, rows)}
+    listed = months() if inserted else []
+    known: set[tuple[int, str]] = set()
+    for month in listed:
+        if rows := [row for row in inserted if _may_be_of(month, row)]:
+            known |= _known(month, rows)
     if not known:
         return list(inserted)
     with connection.cursor() as cursor:
         cursor.executemany("DELETE FROM token_usage WHERE org_id = %s AND request_id = %s", sorted(known))
     return [row for row in inserted if (row["org_id"], row["request_id"]) not in known]
-
-
-def _is_late(row: dict[str, Any]) -> bool:
-    """Whether it is of an earlier month than that in which it came: the running one is never archived."""
-    return bool(row["usage_date"] < row["recorded_at"].date().replace(day=1))
 
 
 def _is_read_again(row: dict[str, Any]) -> bool:

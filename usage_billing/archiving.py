@@ -7,6 +7,8 @@ removed; a call is removed only while it is what the file says of it. Totals are
 from __future__ import annotations
 
 import os
+import time
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -29,6 +31,11 @@ Advance = Callable[[int], object]
 """Is told of each so many calls that are done."""
 EARLIEST_ZONE = timedelta(hours=-12)
 """Where a month ends last."""
+
+
+UNFINISHED = ".unfinished"
+"""What a file is called besides, until it is whole."""
+A_DAY = 24 * 3600
 
 
 class Inexact(Exception):
@@ -169,12 +176,21 @@ def _counted(
 def _draft(directory: Path, name: str) -> Iterator[Path]:
     """Where to write what may still come to nothing."""
     directory.mkdir(parents=True, exist_ok=True)
-    draft = directory / f"{name}.{os.getpid()}.unfinished"
+    _sweep(directory)
+    draft = directory / f"{name}.{uuid.uuid4().hex}{UNFINISHED}"
     try:
         yield draft
     finally:
         with suppress(FileNotFoundError):
             draft.unlink()
+
+
+def _sweep(directory: Path) -> None:
+    """Away with what killed runs have left; one that is still at work has touched its draft today."""
+    for draft in directory.glob(f"token_usage-*{UNFINISHED}"):
+        with suppress(FileNotFoundError):
+            if draft.stat().st_mtime < time.time() - A_DAY:
+                draft.unlink()
 
 
 def _settle_down(draft: Path, directory: Path, name: str, digest: str) -> Path:
@@ -205,17 +221,23 @@ def _remove(file: ArchiveFile, advance: Advance) -> Outcome:
     for table in parquet.read(archived.path_of(file)):
         with roles.applied(roles.AS_LEDGER):
             file = _held(file, State.REMOVING)
-            same, changed = _compared(table)
-            removed += UsageRecord.objects.filter(pk__in=same).delete()[0]
-            if more := set(changed) - set(file.changed_ids):
-                file.changed_ids = sorted(more | set(file.changed_ids))
-                file.save(update_fields=["changed_ids"])
+            removed += _taken_out(table, file)
         advance(len(table))
     with roles.applied(roles.AS_LEDGER):
         file = _held(file, State.REMOVING)
         file.state = State.ARCHIVED
         file.save(update_fields=["state"])
     return Outcome(file, removed, len(file.changed_ids))
+
+
+def _taken_out(table: Any, file: ArchiveFile) -> int:
+    """Remove these calls, but for those that are not as the table has them: of these the list takes note."""
+    same, changed = _compared(table)
+    removed, _ = UsageRecord.objects.filter(pk__in=same).delete()
+    if more := set(changed) - set(file.changed_ids):
+        file.changed_ids = sorted(more | set(file.changed_ids))
+        file.save(update_fields=["changed_ids"])
+    return removed
 
 
 def _held(file: ArchiveFile, state: str) -> ArchiveFile:
