@@ -64,7 +64,8 @@ def parquet() -> ModuleType:
         from usage_billing import parquet
     except ImportError as missing:
         raise Unreadable(
-            f"Archiving needs pyarrow, which is not installed ({missing}): pip install 'ai-cost-ledger[archive]'."
+            f"The archive needs pyarrow, which is not installed ({missing}): pip install 'pyarrow>=26', "
+            "the extra “archive” of pyproject.toml."
         ) from missing
     return parquet
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -145,13 +146,8 @@ def _batches(month: date, earlier: Sequence[ArchiveFile]) -> Iterator[list[tuple
         if wrong := audit.differences(day, parquet.daily_rows(earlier, day)):
             raise Inexact(f"The totals of {day} are not what the ledger adds up to ({wrong[0]}). See check_usage.")
         calls = parquet.rows_of(_finished(day, day + timedelta(days=1)).order_by("id"))
-        batch: list[tuple[Any, ...]] = []
-        for row in calls.iterator(chunk_size=parquet.A_READ):
-            batch.append(row)
-            if len(batch) == parquet.A_GROUP:
-                yield batch
-                batch = []
-        if batch:
+        rows = iter(calls.iterator(chunk_size=parquet.A_READ))
+        while batch := list(islice(rows, parquet.A_READ)):
             yield batch
         day += timedelta(days=1)
 

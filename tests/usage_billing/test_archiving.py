@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -206,6 +207,7 @@ def kill(moment: str, database_url: str, directory: Path) -> None:
     assert killed.returncode == -signal.SIGKILL, killed.stderr
 
 
+@pytest.mark.usefixtures("small_batches")
 @pytest.mark.parametrize("moment", ARCHIVING)
 def test_killed_and_run_again_it_is_as_if_never_killed(database_url: str, directory: Path, moment: str) -> None:
     aged.fill()
@@ -356,6 +358,47 @@ def test_a_restoration_begins_while_calls_are_removed(monkeypatch: pytest.Monkey
     call_command("restore_usage", "--month", "2026-05")
     assert UsageRecord.objects.count() == 3 * CALLS
     call_command("check_usage")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_calls_that_come_in_and_come_again_meanwhile(small_batches: None) -> None:
+    """While a month is archived and brought back, all of its calls come once more, and late ones with them."""
+    org = factories.organization()
+    factories.rate(MAY)
+    at = datetime(2026, 5, 10, tzinfo=UTC)
+    known = [factories.event(org=org, at=at + timedelta(hours=n), request_id=f"known {n}") for n in range(12)]
+    late = [factories.event(org=org, at=at + timedelta(hours=n), request_id=f"late {n}") for n in range(12)]
+    ledger.add(known)
+    errors: list[BaseException] = []
+    is_over = threading.Event()
+
+    def deliver() -> None:
+        try:
+            number = 0
+            while not is_over.is_set() or number < 12:
+                ledger.add([known[number % 12], late[number % 12]])
+                number += 1
+                is_over.wait(0.02)  # SQLite has no queue: who writes without a pause lets nobody else in
+        except BaseException as error:  # noqa: BLE001 - shown below, in the test's own thread
+            errors.append(error)
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=deliver)
+    thread.start()
+    try:
+        aged.archive()
+        call_command("check_usage")
+        call_command("restore_usage", "--month", "2026-05")
+        aged.archive()
+    finally:
+        is_over.set()
+        thread.join()
+    assert errors == []
+    call_command("check_usage")
+    ids = aged.in_files() + [call["id"] for call in aged.calls()]
+    assert len(ids) == len(set(ids)) == 24
+    assert sum(DailyUsage.objects.filter(grain="total").values_list("requests_count", flat=True)) == 24
 
 
 # ── It refuses ───────────────────────────────────────────────────────────────────────────────────────────────────
