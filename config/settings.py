@@ -239,6 +239,13 @@ USAGE_DRAIN: str = env.str("USAGE_DRAIN", default="thread")
 USAGE_OUTBOX_MAX_MB: int = env.int("USAGE_OUTBOX_MAX_MB", default=2048)
 # For how long, in seconds, `drain_usage --follow` goes on after SIGTERM.
 USAGE_DRAIN_STOP_S: float = env.float("USAGE_DRAIN_STOP_S", default=20.0)
+# Where `archive_usage` puts the calls of closed months, and `check_usage` and `restore_usage` find them.
+USAGE_ARCHIVE_DIR: str = env.str("USAGE_ARCHIVE_DIR", default=str(VAR_DIR / "archive"))
+# How many months before the running one `archive_usage` leaves in the ledger, if it is not told otherwise; empty: all.
+_retention = env.str("USAGE_RETENTION_MONTHS", default="").strip()
+if not re.fullmatch(r"\d*", _retention):
+    raise ImproperlyConfigured("USAGE_RETENTION_MONTHS is a number of months, or empty: nothing is archived by itself.")
+USAGE_RETENTION_MONTHS: int | None = int(_retention) if _retention else None
 # Who may read /metrics: with a token, those who send it; without one, programs on this machine.
 METRICS_TOKEN: str = env.str("METRICS_TOKEN", default="")
 # PostgreSQL's roles are named after it: usage_web, usage_superadmin, usage_ledger. Roles belong to a whole server.

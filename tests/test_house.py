@@ -36,6 +36,7 @@ LAYERS: list[tuple[str, ...]] = [
         "usage_billing.recording.drain",
         "usage_billing.recording.recorder",
         "usage_billing.repricing",
+        "usage_billing.archiving",
     ),
     (
         "usage_billing.ledger",
@@ -50,6 +51,8 @@ LAYERS: list[tuple[str, ...]] = [
     ("usage_billing.costing",),
     (
         "usage_billing.attribution",
+        "usage_billing.archived",
+        "usage_billing.parquet",
         "usage_billing.rollup",
         "usage_billing.pricing",
         "usage_billing.overrides",

@@ -1,17 +1,20 @@
 """Proves that the day's totals are what the ledger's rows add up to, and that each row agrees with itself."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
 from django.db import connection
+from django.db.models import Sum
 
 from usage_billing import rollup
+from usage_billing.models import DailyUsage
 from usage_billing.models.daily_usage import MEASURES
 
-SQLITE_TOLERANCE = Decimal("1e-6")
-"""SQLite adds amounts as 8-byte floats: a sum may be off in its fifteenth digit. PostgreSQL is exact."""
+Sums = Mapping[tuple[Any, ...], Sequence[Any]]
+"""Daily rows: `KEY` → `MEASURES`."""
 
 
 @dataclass(frozen=True)
@@ -26,28 +29,59 @@ class Difference:
         return f"{where}: " + ", ".join(f"{name} {value:+}" for name, value in self.measures.items())
 
 
-def differences(grain: str) -> Iterator[Difference]:
-    """Every daily row of one grain that is wrong, missing or superfluous.
+def days() -> list[date]:
+    """The business days that have calls, totals or both."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT DISTINCT usage_date FROM token_usage_daily")
+        found = {_day(value) for (value,) in cursor.fetchall()}
+        day: Any = date.min
+        # From one day to the next by the index: there may be a million calls between them.
+        while True:
+            cursor.execute("SELECT min(usage_date) FROM token_usage WHERE usage_date > %s", [day])
+            (next_day,) = cursor.fetchone()
+            if next_day is None:
+                return sorted(found)
+            day = _day(next_day)
+            found.add(day)
+
+
+def differences(day: date, archived: Sums | None = None) -> list[Difference]:
+    """Every daily row of that day that is wrong, missing or superfluous, with regard to what was `archived` of it.
 
     One statement, so that both sides are of the same moment while calls keep coming in.
     """
-    keys, tolerance = ", ".join(rollup.KEY), SQLITE_TOLERANCE if connection.vendor == "sqlite" else Decimal(0)
-    sums = ", ".join(f"sum({name}) AS {name}" for name in MEASURES)
-    negated = ", ".join(f"-{name}" for name in MEASURES)
-    differs = " OR ".join(f"abs(sum({name})) > {tolerance}" for name in MEASURES)
-    statement = f"""
-        SELECT {keys}, {sums} FROM (
-            {rollup.select_sql(grain, "1 = 1")}
-            UNION ALL
-            SELECT {keys}, {negated} FROM token_usage_daily WHERE grain = %s
-        ) AS both_sides GROUP BY {keys} HAVING {differs} OR count(*) <> 2 ORDER BY {keys}
-    """  # noqa: S608 - built of our own names
+    tolerance = rollup.SQLITE_TOLERANCE if connection.vendor == "sqlite" else Decimal(0)
     with connection.cursor() as cursor:
-        cursor.execute(statement, [grain])
-        for row in cursor:
-            key = dict(zip(rollup.KEY, row, strict=False))
-            measures = dict(zip(MEASURES, row[len(rollup.KEY) :], strict=True))
-            yield Difference(key, {name: value for name, value in measures.items() if abs(value) > tolerance})
+        cursor.execute(rollup.compared_sql("usage_date = %s", connection.vendor), [day, day])
+        lacking = {(*row[:2], day, *row[3 : len(rollup.KEY)]): row[len(rollup.KEY) :] for row in cursor.fetchall()}
+    elsewhere = archived or {}
+    found = []
+    for key in sorted(lacking.keys() | elsewhere.keys()):
+        pairs = zip(MEASURES, lacking.get(key, _NOTHING), elsewhere.get(key, _NOTHING), strict=True)
+        measures = {name: value + _number(more, value) for name, value, more in pairs}
+        wrong = {name: value for name, value in measures.items() if abs(value) > tolerance}
+        if wrong or key not in elsewhere:
+            found.append(Difference(dict(zip(rollup.KEY, key, strict=True)), wrong))
+    return found
+
+
+def calls_on(days: Collection[date]) -> int:
+    """How many calls the totals of these days have."""
+    totals = DailyUsage.objects.filter(grain="total", usage_date__in=days)
+    return int(totals.aggregate(calls=Sum("requests_count", default=0))["calls"])
+
+
+_NOTHING = (0,) * len(MEASURES)
+
+
+def _number(value: Any, like: Any) -> Any:
+    """SQLite sums up in floats, which do not add to decimals."""
+    return float(value) if isinstance(like, float) else value
+
+
+def _day(value: Any) -> date:
+    """SQLite answers dates of plain SQL as text."""
+    return value if isinstance(value, date) else date.fromisoformat(value)
 
 
 INCONSISTENT = {
@@ -60,10 +94,10 @@ INCONSISTENT = {
 }
 
 
-def inconsistent_records() -> dict[str, int]:
-    """What is wrong with single rows of the ledger → how many have it; empty when all is well."""
+def inconsistent_records(day: date) -> dict[str, int]:
+    """What is wrong with single calls of that day → how many have it; empty when all is well."""
     counts = ", ".join(f"coalesce(sum(CASE WHEN {wrong} THEN 1 ELSE 0 END), 0)" for wrong in INCONSISTENT.values())
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT {counts} FROM token_usage", [])  # noqa: S608 - built of our own conditions
+        cursor.execute(f"SELECT {counts} FROM token_usage WHERE usage_date = %s", [day])  # noqa: S608 - built of our own conditions
         row = cursor.fetchone()
     return {what: int(count) for what, count in zip(INCONSISTENT, row, strict=True) if count}

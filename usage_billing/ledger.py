@@ -16,11 +16,11 @@ from typing import Any
 from django.db import connection
 from django.db.models import QuerySet
 
-from usage_billing import costing, pricing, rollup
+from usage_billing import archived, costing, pricing, rollup
 from usage_billing.costing import Row
 from usage_billing.database import bulk, roles
 from usage_billing.models import DailyUsage, UsageRecord
-from usage_billing.models.daily_usage import GRAINS, MEASURES
+from usage_billing.models.daily_usage import MEASURES
 from usage_billing.overrides import PriceOverrides
 from usage_billing.recording.event import Event
 
@@ -117,7 +117,7 @@ def _settle(answers: Sequence[Event], own: pricing.Own) -> tuple[list[Amendment]
 
 
 def _insert_once(rows: Iterable[Row]) -> list[Row]:
-    """Insert what is not there yet; returns those rows.
+    """Insert what is neither there yet nor archived; returns those rows.
 
     In the order of their request ids: writers that entered the same calls in another order could deadlock.
     """
@@ -128,7 +128,8 @@ def _insert_once(rows: Iterable[Row]) -> list[Row]:
             first_of_each.setdefault((row["org_id"], row["request_id"]), row)
             yield row
 
-    return [first_of_each[key] for key in bulk.insert(UsageRecord, COLUMNS, noted(), _ONCE)]
+    inserted = bulk.insert(UsageRecord, COLUMNS, noted(), _ONCE)
+    return archived.without_known([first_of_each[key] for key in inserted])
 
 
 def _add_to_totals(inserted: Sequence[Row], amendments: Sequence[Amendment]) -> None:
@@ -162,22 +163,33 @@ def _update(amendments: Sequence[Amendment]) -> None:
         bulk.update(UsageRecord, changed, ["id", "org_id"], [amendment.after for amendment in amendments])
 
 
-def rebuild_day(day: date, org_id: int | None = None) -> None:
-    """Make a day's totals anew out of the ledger's rows; of one organisation, and of all of them, or of every one.
+def rebuild_day(day: date, org_id: int | None = None) -> int:
+    """Make a day's totals what the ledger's rows add up to; of one organisation, and of all of them, or of every one.
 
-    Writers of the totals wait while it runs; readers see the old totals until it commits.
+    What each total lacks is added to it, as a writer adds a call: nobody waits but for the rows that were wrong.
+    Returns how many those were. Raises `archived.Archived` if calls of the day are not in the ledger.
     """
     with roles.applied(roles.AS_LEDGER), connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            # Rows that a writer has inserted but not committed are added by that writer, after this lock is gone.
-            cursor.execute("LOCK TABLE token_usage_daily IN SHARE ROW EXCLUSIVE MODE")
-        for grain, kept in GRAINS.items():
-            where, values = "usage_date = %s", list[Any]([day])
-            if org_id is not None and "org_id" in kept:
-                where, values = f"{where} AND org_id = %s", [day, org_id]
-            cursor.execute(f"DELETE FROM token_usage_daily WHERE {where} AND grain = %s", [*values, grain])  # noqa: S608 - built of our own names
-            select = rollup.select_sql(grain, where)
-            cursor.execute(f"INSERT INTO token_usage_daily ({', '.join(DAILY_COLUMNS)}) {select}", values)
+            # Two at once would both add what is lacking.
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtext('usage_billing.rebuild'))")
+        cursor.execute(_repair(org_id), [day, day])
+        repaired = int(cursor.rowcount)
+        DailyUsage.objects.filter(usage_date=day, requests_count=0).delete()
+        # Last, so that no call can have been archived before they were added up.
+        archived.expect_none(day, day)
+    return repaired
+
+
+def _repair(org_id: int | None) -> str:
+    lacking = rollup.compared_sql("usage_date = %s", connection.vendor)
+    keys = ", ".join(rollup.IN_ORDER[connection.vendor])
+    columns = ", ".join(DAILY_COLUMNS)
+    of_org = "1 = 1" if org_id is None else f"org_id IN ({rollup.ALL['org_id']}, {org_id:d})"
+    return (
+        f"INSERT INTO token_usage_daily ({columns}) SELECT {columns} FROM ({lacking}) AS lacking"  # noqa: S608 - built of our own names
+        f" WHERE {of_org} ORDER BY {keys} {_ADD_TO_TOTALS}"
+    )
 
 
 # ── Statements ───────────────────────────────────────────────────────────────────────────────────────────────────

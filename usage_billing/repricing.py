@@ -9,21 +9,24 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 from django.db.models import QuerySet
 
-from usage_billing import costing, exchange, ledger, pricing
+from usage_billing import costing, exchange, ledger, pricing, reports
+from usage_billing.access import EVERYTHING
 from usage_billing.costing import Row
 from usage_billing.database import roles
 from usage_billing.ledger import Amendment
 from usage_billing.models import Organization, RepriceRun, UsageRecord
 from usage_billing.models.reprice_run import MEASURES
+from usage_billing.reports import Period
 
 BATCH = 1000
 """Records a transaction."""
+IDS_AT_ONCE = 100_000
 
 
 class Taken(Exception):
@@ -48,6 +51,14 @@ class Scope:
         if self.model:
             records = records.filter(ai_model=self.model)
         return records if self.org is None else records.filter(org=self.org)
+
+    def size(self) -> int:
+        """About how many records these are, without counting them: by the totals, which know archived calls too."""
+        filters = {"ai_model": self.model or None, "org_id": self.org and self.org.pk}
+        period = Period(self.first, self.last + timedelta(days=1))
+        given = {name: value for name, value in filters.items() if value is not None}
+        (total,) = reports.totals(EVERYTHING, filters=given, period=period)
+        return int(total["requests_count"])
 
     def unfinished_run(self) -> RepriceRun | None:
         """The newest run over just these records that did not come to its end."""
@@ -149,25 +160,18 @@ def finish(run: RepriceRun, *, at: datetime) -> None:
     run.save(update_fields=["finished_at"])
 
 
-def remaining(scope: Scope, run: RepriceRun | None) -> int:
-    """How many records the run has still to see; without a run, all of them."""
-    records = scope.records()
-    if run is not None and run.last_date is not None:
-        later = records.filter(usage_date__gt=run.last_date).count()
-        return later + records.filter(usage_date=run.last_date, id__gt=run.last_id).count()
-    return records.count()
-
-
 def _batches(scope: Scope, day: date | None, last_id: int) -> Iterator[tuple[date, list[int]]]:
     """The ids of the records after that one, each batch of one day."""
     records = scope.records()
     if day is None:
         day = _first_day(records)
     while day is not None:
+        # Many ids at once: to find those of one batch takes a look at the whole day.
         while ids := list(
-            records.filter(usage_date=day, id__gt=last_id).order_by("id").values_list("id", flat=True)[:BATCH]
+            records.filter(usage_date=day, id__gt=last_id).order_by("id").values_list("id", flat=True)[:IDS_AT_ONCE]
         ):
-            yield day, ids
+            for start in range(0, len(ids), BATCH):
+                yield day, ids[start : start + BATCH]
             last_id = ids[-1]
         day, last_id = _first_day(records.filter(usage_date__gt=day)), 0
 

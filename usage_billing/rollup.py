@@ -1,6 +1,7 @@
 """How rows of `token_usage_daily` follow from rows of `token_usage`: once for rows in hand, once in SQL."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 from operator import itemgetter
 from typing import Any
 
@@ -8,6 +9,13 @@ from usage_billing.models.daily_usage import DIMENSIONS, GRAINS, MEASURES
 
 KEY = ("grain", "org_id", "usage_date", "user_id", "agent_id", "request_type", "ai_provider", "ai_model", "status")
 """The daily table's primary key, in its order. Writers take rows in this order, so that they cannot deadlock."""
+
+IN_ORDER = {
+    "sqlite": KEY,
+    # By code points, as Python sorts, whatever the database's own language has for an order.
+    "postgresql": [name if name in ("org_id", "usage_date", "user_id") else f'{name} COLLATE "C"' for name in KEY],
+}
+"""By database: what to order daily rows by in SQL, to have them as Python sorts their keys."""
 
 ALL: dict[str, Any] = {
     "org_id": 0,
@@ -77,11 +85,11 @@ def _key(grain: str, key: tuple[Any, ...]) -> tuple[Any, ...]:
     """A grain's key as `KEY` has it."""
     day, *kept = key
     values = ALL | dict(zip(GRAINS[grain], kept, strict=True)) | {"grain": grain, "usage_date": day}
-    in_order: tuple[Any, ...] = _IN_ORDER(values)
+    in_order: tuple[Any, ...] = _by_key(values)
     return in_order
 
 
-_IN_ORDER = itemgetter(*KEY)
+_by_key = itemgetter(*KEY)
 
 
 def difference(gained: Sequence[Mapping[str, Any]], lost: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -109,7 +117,7 @@ def select_sql(grain: str, where: str) -> str:
         elif name == "usage_date":
             keys.append(name)
         elif name not in kept:
-            keys.append(f"'{ALL[name]}'" if isinstance(ALL[name], str) else str(ALL[name]))
+            keys.append(_literal(ALL[name]))
         else:
             keys.append("coalesce(user_id, 0)" if name == "user_id" else name)
     columns = ", ".join(
@@ -117,3 +125,40 @@ def select_sql(grain: str, where: str) -> str:
     )
     grouped = ", ".join(["usage_date", *("coalesce(user_id, 0)" if name == "user_id" else name for name in kept)])
     return f"SELECT {columns} FROM token_usage WHERE {where} GROUP BY {grouped}"  # noqa: S608 - built of our own names
+
+
+SQLITE_TOLERANCE = Decimal("1e-6")
+"""SQLite adds amounts as 8-byte floats: a sum may be off in its fifteenth digit. PostgreSQL is exact."""
+
+
+def compared_sql(where: str, vendor: str) -> str:
+    """`SELECT` of each daily row, at every grain, that is wrong, missing or superfluous: `KEY`, then what it lacks.
+
+    That is the ledger's sums minus the row's. `where` holds for rows of either table, and is put twice. The ledger's
+    rows are read once, the coarser grains follow from the cube; one statement, so that both sides are of one moment.
+    """
+    keys = ", ".join(KEY)
+    tolerance = SQLITE_TOLERANCE if vendor == "sqlite" else 0
+    coarser = " UNION ALL ".join(_coarser_sql(grain) for grain in GRAINS if grain != "cube")
+    negated = ", ".join(f"-{name}" for name in MEASURES)
+    sums = ", ".join(f"sum({name}) AS {name}" for name in MEASURES)
+    differs = " OR ".join(f"abs(sum({name})) > {tolerance}" for name in MEASURES)
+    grains = ", ".join(f"'{grain}'" for grain in GRAINS)
+    return f"""
+        WITH calls AS MATERIALIZED ({select_sql("cube", where)}), both_sides AS (
+            SELECT * FROM calls UNION ALL {coarser}
+            UNION ALL SELECT {keys}, {negated} FROM token_usage_daily WHERE {where} AND grain IN ({grains})
+        ) SELECT {keys}, {sums} FROM both_sides GROUP BY {keys} HAVING {differs} OR count(*) <> 2
+    """  # noqa: S608 - built of our own names
+
+
+def _coarser_sql(grain: str) -> str:
+    """`SELECT` of one grain's daily rows out of those of the cube, which are called `calls`."""
+    kept = ("usage_date", *GRAINS[grain])
+    keys = [f"'{grain}' AS grain", *(name if name in kept else f"{_literal(ALL[name])} AS {name}" for name in KEY[1:])]
+    sums = [f"sum({name}) AS {name}" for name in MEASURES]
+    return f"SELECT {', '.join([*keys, *sums])} FROM calls GROUP BY {', '.join(kept)}"  # noqa: S608 - built of our own names
+
+
+def _literal(value: str | int) -> str:
+    return f"'{value}'" if isinstance(value, str) else str(value)

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from tests import factories
 from usage_billing import ledger, rollup
-from usage_billing.audit import SQLITE_TOLERANCE
 from usage_billing.models.daily_usage import DIMENSIONS, GRAINS, MEASURES
 
 records = st.lists(
@@ -74,7 +73,7 @@ def test_roll_up_equals_group_by(drawn: list[dict[str, Any]]) -> None:
     for got, expected in zip(sorted(map(_by_text, in_sql)), sorted(map(_by_text, in_hand)), strict=True):
         assert got[0] == expected[0]
         # SQLite adds amounts as floats; PostgreSQL to the last digit.
-        allowed = SQLITE_TOLERANCE if connection.vendor == "sqlite" else 0
+        allowed = rollup.SQLITE_TOLERANCE if connection.vendor == "sqlite" else 0
         assert all(abs(one - other) <= allowed for one, other in zip(got[1], expected[1], strict=True))
 
 

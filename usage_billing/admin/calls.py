@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from django.contrib import admin
 from django.db.models import Max, Min, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext
@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 from unfold.paginator import InfinitePaginator
 
+from usage_billing import reports
 from usage_billing.admin.to_look_at import ToLookAt
 from usage_billing.models import UsageRecord
 from usage_billing.templatetags import amounts
@@ -64,6 +65,7 @@ class UsageRecordAdmin(ToLookAt, UsageRecordBase):
     paginator = InfinitePaginator
     list_per_page = 50
     list_fullwidth = True
+    list_after_template = "usage_billing/parts/archived.html"
     fieldsets = (
         (
             None,
@@ -100,6 +102,11 @@ class UsageRecordAdmin(ToLookAt, UsageRecordBase):
     def get_queryset(self, request: HttpRequest) -> QuerySet[UsageRecord]:
         # The user by an outer join, as the column may be NULL: a call whose user is gone is still there.
         return QuickDates(UsageRecord).select_related("org", "user").order_by(*self.ordering)
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        told = {"archived_before": reports.archived_before(), **(extra_context or {})}
+        response: HttpResponse = super().changelist_view(request, told)
+        return response
 
     @admin.display(description=_("AI costs"))
     def costs(self, call: UsageRecord) -> str:

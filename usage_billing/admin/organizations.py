@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
-from django.db.models import Exists, OuterRef
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
@@ -14,7 +13,8 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin, TabularInline
 
-from usage_billing.models import Membership, Organization, UsageRecord
+from usage_billing import reports
+from usage_billing.models import Membership, Organization
 from usage_billing.models.organization import UNATTRIBUTED
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class OrganizationAdmin(OrganizationBase):
         return super().get_deleted_objects(orgs, request)
 
 
-def _with_calls(orgs: Iterable[Organization]) -> list[Organization]:
-    """Those that have at least one call."""
-    calls = UsageRecord.objects.filter(org=OuterRef("pk"))
-    return list(Organization.objects.filter(Exists(calls), pk__in=[org.pk for org in orgs]))
+def _with_calls(orgs: Sequence[Organization]) -> list[Organization]:
+    """Those that have at least one call, in the ledger or in the archive."""
+    charged = reports.charged(org.pk for org in orgs)
+    return [org for org in orgs if org.pk in charged]

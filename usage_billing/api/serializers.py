@@ -217,9 +217,12 @@ class CallSerializer(serializers.ModelSerializer[UsageRecord]):
 
 
 class CallsSerializer(serializers.Serializer[dict[str, Any]]):
-    count = serializers.IntegerField(help_text="Of all calls that match, on whichever page.")
+    count = serializers.IntegerField(help_text="Of all calls that match, on whichever page; archived ones too.")
     next = serializers.URLField(allow_null=True, help_text="The next page's address; null on the last.")
     next_cursor = serializers.CharField(
         allow_null=True, help_text="What `next` has as its `cursor`; good for the same ordering."
+    )
+    archived_before = serializers.DateField(
+        allow_null=True, help_text="Calls of the period before this day are archived and not listed; null: none are."
     )
     items = CallSerializer(many=True)

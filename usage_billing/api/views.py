@@ -169,6 +169,7 @@ class CallsView(ReportView):
             "count": total["requests_count"] - without_cost,
             "next": cursor and self._address(request, cursor),
             "next_cursor": cursor,
+            "archived_before": reports.archived_before(asked.period),
             "items": page.calls,
         }
         return Response(self.answer(answer).data)

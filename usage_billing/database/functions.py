@@ -10,7 +10,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from usage_billing import rollup
 from usage_billing.database.roles import MEMBER_ORG_IDS, OWNED_ORG_IDS, SUPERADMIN, USER_ID, WEB
-from usage_billing.models.daily_usage import GRAINS, MEASURES
+from usage_billing.models import ArchiveFile
+from usage_billing.models.daily_usage import MEASURES
 
 VIEW = "openai_api_logs"
 _CALLS_TO_OPENAI = """
@@ -121,17 +122,23 @@ $$
 def _refresh() -> str:
     """Of every grain that there is, out of the ledger: what `rebuild_daily` does, a range in one transaction."""
     columns = ", ".join((*rollup.KEY, *MEASURES))
-    grains = "\n".join(
-        f"INSERT INTO token_usage_daily ({columns}) {rollup.select_sql(grain, 'usage_date BETWEEN $1 AND $2')};"
-        for grain in GRAINS
-    )
+    added = ", ".join(f"{name} = d.{name} + excluded.{name}" for name in MEASURES)
     return f"""
 CREATE OR REPLACE FUNCTION refresh_token_usage_daily("from" date, "to" date)
 RETURNS void LANGUAGE plpgsql AS $$
+#variable_conflict use_column
 BEGIN
-    -- Writers of the totals wait: rows that they have inserted and not committed are added by them afterwards.
-    LOCK TABLE token_usage_daily IN SHARE ROW EXCLUSIVE MODE;
-    DELETE FROM token_usage_daily WHERE usage_date BETWEEN $1 AND $2;
-    {grains}
+    PERFORM pg_advisory_xact_lock(hashtext('usage_billing.rebuild'));
+    INSERT INTO token_usage_daily AS d ({columns})
+        SELECT {columns} FROM ({rollup.compared_sql("usage_date BETWEEN $1 AND $2", "postgresql")}) AS lacking
+        ORDER BY {", ".join(rollup.IN_ORDER["postgresql"])}
+        ON CONFLICT ({", ".join(rollup.KEY)}) DO UPDATE SET {added};
+    DELETE FROM token_usage_daily WHERE usage_date BETWEEN $1 AND $2 AND requests_count = 0;
+    -- Last, so that no call can have been archived before they were added up.
+    IF EXISTS (
+        SELECT FROM {ArchiveFile._meta.db_table} f WHERE f.month <= $2 AND f.month + interval '1 month' > $1
+    ) THEN
+        RAISE EXCEPTION 'Calls of these days are archived: `manage.py restore_usage` brings them back.';
+    END IF;
 END $$
 """

@@ -18,6 +18,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from usage_billing.database.roles import LEDGER, MEMBER_ORG_IDS, OWNED_ORG_IDS, SUPERADMIN, USER_ID, WEB
 from usage_billing.models import (
+    ArchiveFile,
     DailyUsage,
     ExchangeRate,
     Membership,
@@ -63,6 +64,7 @@ OF_OUR_OWN: dict[str, Access] = {
     UsageRecord._meta.db_table: Access(READ, READ, WRITE, OWN_CALLS),
     DailyUsage._meta.db_table: Access(READ, READ, WRITE, OWN_CALLS),
     RepriceRun._meta.db_table: Access(READ, READ, WRITE),
+    ArchiveFile._meta.db_table: Access(READ, READ, WRITE),
     Organization._meta.db_table: Access(READ, WRITE, READ | {"INSERT"}, OWN_ORGANIZATIONS),
     Membership._meta.db_table: Access(READ, WRITE, READ, OWN_MEMBERSHIPS),
     PriceOverride._meta.db_table: Access(READ, WRITE, READ),

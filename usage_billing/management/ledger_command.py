@@ -1,10 +1,15 @@
 """What the commands that work on the whole ledger share."""
 
+import getpass
+import os
 from typing import Any
 
 from django.core.management.base import BaseCommand
 
 from usage_billing.database import roles
+
+INTERRUPTED = 130
+"""A shell's exit code of a program that Ctrl-C ended."""
 
 
 class LedgerCommand(BaseCommand):
@@ -17,3 +22,11 @@ class LedgerCommand(BaseCommand):
     def work(self, *args: Any, **options: Any) -> None:
         """The command itself."""
         raise NotImplementedError
+
+
+def user() -> str:
+    """Who runs the command, for a log."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):  # a container's user may have no name
+        return f"uid {os.getuid()}"

@@ -1,5 +1,6 @@
 """One model a file; import them from here."""
 
+from usage_billing.models.archive_file import ArchiveFile
 from usage_billing.models.daily_usage import DailyUsage
 from usage_billing.models.exchange_rate import ExchangeRate
 from usage_billing.models.organization import Membership, Organization
@@ -7,4 +8,13 @@ from usage_billing.models.price_override import PriceOverride
 from usage_billing.models.reprice_run import RepriceRun
 from usage_billing.models.usage_record import UsageRecord
 
-__all__ = ["DailyUsage", "ExchangeRate", "Membership", "Organization", "PriceOverride", "RepriceRun", "UsageRecord"]
+__all__ = [
+    "ArchiveFile",
+    "DailyUsage",
+    "ExchangeRate",
+    "Membership",
+    "Organization",
+    "PriceOverride",
+    "RepriceRun",
+    "UsageRecord",
+]

@@ -194,6 +194,7 @@ def _page(scope: Scope, question: Asked, now: datetime) -> dict[str, Any]:
         "work_link": None if work or not total["requests_count"] else question.link(work="all"),
         "dearest": [_call(call, known, scope) for call in dearest_calls],
         "latest": [_call(call, known, scope) for call in latest],
+        "archived_before": reports.archived_before(period),
         "troubles": attention.told(troubles, for_superadmin=scope.everything),
         "without_rate": total["unpriced_rub_count"] - total["unpriced_usd_count"],
         "standouts": _standouts(days, question) if step == "day" else [],

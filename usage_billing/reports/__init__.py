@@ -1,13 +1,13 @@
 """The only reader: every total comes from `token_usage_daily` here, every list of calls from `token_usage`."""
 
 from usage_billing.reports.breakdown import Breakdown, breakdown
-from usage_billing.reports.calls import ORDERINGS, Page, calls, page
+from usage_billing.reports.calls import ORDERINGS, Page, archived_before, calls, page
 from usage_billing.reports.forecast import Forecast, forecast
 from usage_billing.reports.history import STEPS, history
 from usage_billing.reports.question import ALL_TIME, FILTERS, Period
 from usage_billing.reports.stacked import Series, stacked
 from usage_billing.reports.standouts import Standout, standouts
-from usage_billing.reports.totals import compared, summary, totals
+from usage_billing.reports.totals import charged, compared, summary, totals
 from usage_billing.reports.troubles import Trouble, troubles
 from usage_billing.reports.work import work
 
@@ -23,8 +23,10 @@ __all__ = [
     "Series",
     "Standout",
     "Trouble",
+    "archived_before",
     "breakdown",
     "calls",
+    "charged",
     "compared",
     "forecast",
     "history",

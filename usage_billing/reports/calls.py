@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -12,6 +12,7 @@ from django.db import connection
 from django.db.models import DecimalField, F, FloatField, Q, QuerySet
 from django.db.models.functions import Cast
 
+from usage_billing import archived
 from usage_billing.access import Scope
 from usage_billing.models import UsageRecord
 from usage_billing.reports.question import ALL_TIME, Period
@@ -33,6 +34,15 @@ def calls(
     if column == "cost_usd":
         rows = rows.filter(cost_usd__isnull=False)
     return rows.order_by(ordering, "-id" if ordering.startswith("-") else "id")
+
+
+def archived_before(period: Period = ALL_TIME) -> date | None:
+    """The day before which calls of the period are archived, so not among `calls`; None if none are.
+
+    Totals have them all the same. Of the months between, some may be there: those that were brought back.
+    """
+    found = archived.months(period.since, period.until)
+    return archived.after(found[-1]) if found else None
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from itertools import zip_longest
 from typing import Any
 
 from usage_billing.access import Scope
+from usage_billing.models import DailyUsage
 from usage_billing.models.daily_usage import MEASURES
 from usage_billing.reports.question import ALL_TIME, Period
 from usage_billing.reports.sums import Part, added_up
@@ -44,6 +45,12 @@ def totals(
     by = tuple(by)
     rows = added_up(scope, by, filters or {}, [Part(period, measures)], limit)
     return [{name: row[name] for name in by} | _part(row, "", measures) for row in rows]
+
+
+def charged(org_ids: Iterable[int]) -> set[int]:
+    """Those of the organisations that have calls at all, archived ones too."""
+    rows = DailyUsage.objects.filter(grain="org", org_id__in=[*org_ids])
+    return set(rows.values_list("org_id", flat=True).distinct())
 
 
 def ranked(

@@ -23,9 +23,10 @@ STATEMENTS = {
     "by-request-type": 3,
     "by-user": 4,
     "by-org": 4,
-    "detailed": 2,
-    "detailed?workflow_id=w": 2,
-    "detailed?ordering=cost_usd": 2,
+    # The calls, how many there are, and whether others are archived.
+    "detailed": 3,
+    "detailed?workflow_id=w": 3,
+    "detailed?ordering=cost_usd": 3,
     "by-agent?content_id=c": 3,
 }
 

@@ -7,8 +7,8 @@ from typing import Any
 from django.core.management.base import CommandError
 from tqdm import tqdm
 
-from usage_billing import ledger
-from usage_billing.management.ledger_command import LedgerCommand
+from usage_billing import archived, ledger
+from usage_billing.management.ledger_command import INTERRUPTED, LedgerCommand
 from usage_billing.models import Organization
 
 
@@ -21,7 +21,7 @@ def day(text: str) -> date:
 
 
 class Command(LedgerCommand):
-    help = "Make the daily totals anew out of the ledger, a day a transaction. May be interrupted and run again."
+    help = "Make the daily totals what the ledger adds up to, a day a transaction. May be interrupted and run again."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--from", dest="first", type=day, required=True, help="first day, as 2026-01-31")
@@ -37,6 +37,18 @@ class Command(LedgerCommand):
             if org_id is None:
                 raise CommandError(f"There is no organisation “{org}”. Its slug stands in the admin's list.")
         days = [first + timedelta(days=number) for number in range((last - first).days + 1)]
-        for each in tqdm(days, desc="rebuild_daily", unit=" day", disable=None, delay=2):
-            ledger.rebuild_day(each, org_id)
-        self.stdout.write(f"Made the totals of {len(days)} days anew, {first} to {last}.")
+        bar = tqdm(days, desc="rebuild_daily", unit=" day", disable=None, delay=2)
+        try:
+            archived.expect_none(first, last)
+            repaired = sum(ledger.rebuild_day(each, org_id) for each in bar)
+        except archived.Archived as error:
+            raise CommandError(str(error)) from error
+        except KeyboardInterrupt as stopped:
+            raise CommandError(
+                f"Interrupted. --from {days[int(bar.n)]} goes on from there.", returncode=INTERRUPTED
+            ) from stopped
+        finally:
+            bar.close()
+        self.stdout.write(
+            f"Made the totals of {len(days)} days anew, {first} to {last}: {repaired:,} of them were wrong."
+        )

@@ -1,9 +1,8 @@
 """`manage.py reprice_usage --from 2026-01-01 --to 2026-01-31`: cost what is recorded again, and say what changed."""
 
-import getpass
-import os
 from argparse import ArgumentParser
 from collections.abc import Iterator
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -12,9 +11,9 @@ from django.db import DatabaseError
 from django.utils import timezone
 from tqdm import tqdm
 
-from usage_billing import repricing
+from usage_billing import archived, repricing
 from usage_billing.management.commands.rebuild_daily import day
-from usage_billing.management.ledger_command import LedgerCommand
+from usage_billing.management.ledger_command import INTERRUPTED, LedgerCommand, user
 from usage_billing.models import Organization, RepriceRun
 from usage_billing.overrides import PriceOverrides
 from usage_billing.repricing import Batch, Scope, Tally
@@ -22,8 +21,6 @@ from usage_billing.templatetags import amounts
 
 SHOWN = 5
 """How many models the list of the largest changes has."""
-INTERRUPTED = 130
-"""A shell's exit code of a program that Ctrl-C ended."""
 
 
 class Command(LedgerCommand):
@@ -45,10 +42,13 @@ class Command(LedgerCommand):
 
     def work(self, *args: Any, dry_run: bool, resume: bool, reason: str, by: str, **options: Any) -> None:
         scope = _scope(**options)
+        if left_out := archived.months(scope.first, scope.last + timedelta(days=1)):
+            months = ", ".join(f"{month:%Y-%m}" for month in left_out)
+            self.stdout.write(f"Archived calls keep their costs: those of {months} are left out.")
         if dry_run:
             if resume:
                 raise CommandError("--dry-run leaves nothing to resume. Give one of the two.")
-            tally = self._show(repricing.rehearse(scope, PriceOverrides.load()), repricing.remaining(scope, None))
+            tally = self._show(repricing.rehearse(scope, PriceOverrides.load()), scope.size())
             self._print("Nothing was written. This would change:", tally.measures, tally)
         elif resume:
             self._run(scope, _unfinished(scope))
@@ -60,12 +60,13 @@ class Command(LedgerCommand):
                     f"Run {earlier.pk} of the same arguments was interrupted after {earlier.records_seen:,} records. "
                     "This one begins anew; --resume would have gone on with that one."
                 )
-            self._run(scope, scope.start_run(by=by.strip() or _user(), reason=reason.strip(), at=timezone.now()))
+            self._run(scope, scope.start_run(by=by.strip() or user(), reason=reason.strip(), at=timezone.now()))
 
     def _run(self, scope: Scope, run: RepriceRun) -> None:
         resumed_at = run.records_seen
         try:
-            tally = self._show(repricing.reprice(scope, run, PriceOverrides.load()), repricing.remaining(scope, run))
+            batches = repricing.reprice(scope, run, PriceOverrides.load())
+            tally = self._show(batches, scope.size(), resumed_at)
             repricing.finish(run, at=timezone.now())
         except repricing.Taken as taken:
             raise CommandError(f"{taken} Wait for it, or stop it and run this again.") from taken
@@ -77,10 +78,10 @@ class Command(LedgerCommand):
         title = f"Run {run.pk} by {run.by} is finished: {run.records_seen:,} records seen{since}."
         self._print(title, {name: getattr(run, name) for name in tally.measures}, tally, since=bool(resumed_at))
 
-    def _show(self, batches: Iterator[Batch], total: int) -> Tally:
+    def _show(self, batches: Iterator[Batch], total: int, initial: int = 0) -> Tally:
         """Go through the batches with a bar for the person who waits; the sums."""
         tally = Tally()
-        with tqdm(total=total, desc="reprice_usage", unit=" record", disable=None, delay=2) as bar:
+        with tqdm(total=total, initial=initial, desc="reprice_usage", unit=" record", disable=None, delay=2) as bar:
             for batch in batches:
                 tally.add(batch)
                 bar.update(batch.seen)
@@ -124,13 +125,6 @@ def _unfinished(scope: Scope) -> RepriceRun:
 
 def _resumable(run: RepriceRun) -> str:
     return f"What is done is kept and logged as run {run.pk}; the same command with --resume goes on from there."
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError, ImportError):  # a container's user may have no name
-        return f"uid {os.getuid()}"
 
 
 def _change(measures: dict[str, Any], currency: str) -> str:

@@ -1,0 +1,124 @@
+"""What the rest of the house must know of the archive: calls whose month is in files and not in the ledger any more.
+
+Who changes the ledger looks here last, in the same transaction: a file is on the list before its first call is
+removed, so a change that found a call missing finds the file listed too, and no lock is needed between the two.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import date, timedelta
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from django.conf import settings
+from django.db import connection
+
+from usage_billing.models import ArchiveFile
+
+READ_AGAIN_FOR = timedelta(days=92)
+"""How long after a call its answer may be fetched once more, as if new: three times as long as OpenAI keeps responses
+and the output of batches (30 days) and Anthropic a batch's results (29)."""
+
+
+class Archived(Exception):
+    """What is asked for needs calls that are archived."""
+
+
+class Unreadable(Exception):
+    """A file of the archive cannot be read here, or is not what it was."""
+
+
+def months(since: date | None = None, until: date | None = None) -> list[date]:
+    """The first days of the months of which calls are archived, as far as they reach into `since <= day < until`."""
+    files = ArchiveFile.objects.order_by("month").values_list("month", flat=True).distinct()
+    if since is not None:
+        files = files.filter(month__gte=since.replace(day=1))
+    return list(files if until is None else files.filter(month__lt=until))
+
+
+def after(month: date) -> date:
+    """The first day of the next month."""
+    return (month + timedelta(days=31)).replace(day=1)
+
+
+def expect_none(first: date, last: date) -> None:
+    """Raises `Archived` if calls of these days, `last` included, are archived."""
+    if found := months(first, last + timedelta(days=1)):
+        raise Archived(
+            f"Calls of {found[0]:%Y-%m} are archived, so their totals cannot be made from the ledger. "
+            f"`manage.py restore_usage --month {found[0]:%Y-%m}` brings them back."
+        )
+
+
+def path_of(file: ArchiveFile) -> Path:
+    """Where it is on this machine."""
+    return Path(settings.USAGE_ARCHIVE_DIR, file.path)
+
+
+def parquet() -> ModuleType:
+    """Our reader and writer of files. Raises `Unreadable` where the library for it is not installed."""
+    try:
+        from usage_billing import parquet
+    except ImportError as missing:
+        raise Unreadable(
+            f"The archive needs pyarrow, which is not installed ({missing}): pip install 'pyarrow>=26', "
+            "the extra “archive” of pyproject.toml."
+        ) from missing
+    return parquet
+
+
+# ── None is counted twice ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def without_known(inserted: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of `token_usage` just inserted, but for those that are archived: these are taken out again.
+
+    Looks into files only for calls of an archived month, and for answers that were fetched again; files of any other
+    month cannot have them. Raises `Unreadable`: then nothing may be entered, and the drain sets the call aside.
+    """
+    listed = months() if inserted else []
+    known: set[tuple[int, str]] = set()
+    for month in listed:
+        if rows := [row for row in inserted if _may_be_of(month, row)]:
+            known |= _known(month, rows)
+    if not known:
+        return list(inserted)
+    with connection.cursor() as cursor:
+        cursor.executemany("DELETE FROM token_usage WHERE org_id = %s AND request_id = %s", sorted(known))
+    return [row for row in inserted if (row["org_id"], row["request_id"]) not in known]
+
+
+def _is_read_again(row: dict[str, Any]) -> bool:
+    """Whether the same answer can come with another date: a line of a batch's output, which takes no time of its own,
+    or a response that was begun by somebody else and fetched by its address."""
+    return bool(row["execution_time_ms"] == 0 or _is_fetched(row))
+
+
+def _is_fetched(row: dict[str, Any]) -> bool:
+    return bool(row["endpoint"].endswith(f"/{row['request_id']}"))
+
+
+def _may_be_of(month: date, row: dict[str, Any]) -> bool:
+    day: date = row["usage_date"]
+    since = day - READ_AGAIN_FOR if _is_read_again(row) else day
+    return since < after(month) and month <= day
+
+
+def _known(month: date, rows: Iterable[dict[str, Any]]) -> set[tuple[int, str]]:
+    """Organisation and request id of those of the rows that the month's files have.
+
+    Who fetches a response may be another organisation than the one that began it, and was charged.
+    """
+    orgs: dict[str, set[int]] = defaultdict(set)
+    fetched = {row["request_id"] for row in rows if _is_fetched(row)}
+    for row in rows:
+        orgs[row["request_id"]].add(row["org_id"])
+    known: set[tuple[int, str]] = set()
+    for file in ArchiveFile.objects.filter(month=month):
+        for org_id, request_id in parquet().find(file, orgs):
+            asked = orgs[request_id]
+            known |= {(org, request_id) for org in (asked if request_id in fetched else asked & {org_id})}
+    return known

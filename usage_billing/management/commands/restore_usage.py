@@ -1,0 +1,54 @@
+"""`manage.py restore_usage --month 2026-05`: an archived month back into the ledger."""
+
+from argparse import ArgumentParser
+from datetime import date
+from typing import Any
+
+from django.core.management.base import CommandError
+from django.db import DatabaseError
+from tqdm import tqdm
+
+from usage_billing import archived
+from usage_billing.management.ledger_command import INTERRUPTED, LedgerCommand
+
+
+def month(text: str) -> date:
+    """A month of the command line, as its first day."""
+    try:
+        return date.fromisoformat(f"{text}-01")
+    except ValueError as error:
+        raise CommandError(f"“{text}” is no month. Write it as 2026-05.") from error
+
+
+class Command(LedgerCommand):
+    help = (
+        "Bring the calls of an archived month back into the ledger, as they were. Totals are not touched; the files "
+        "stay where they are. May be interrupted and run again."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--month", type=month, required=True, help="as 2026-05")
+
+    def work(self, *args: Any, month: date, **options: Any) -> None:
+        try:
+            archived.parquet()
+            from usage_billing import archiving
+
+            files = archiving.files_of(month)
+            with tqdm(
+                total=sum(file.calls for file in files), desc="restore_usage", unit=" call", disable=None, delay=2
+            ) as bar:
+                came = sum(archiving.restore(file, bar.update) for file in files)
+        except KeyboardInterrupt as stopped:
+            raise CommandError(f"Interrupted. {AGAIN}", returncode=INTERRUPTED) from stopped
+        except (archived.Archived, archived.Unreadable) as error:
+            raise CommandError(str(error)) from error
+        except archiving.Inexact as error:
+            raise CommandError(str(error)) from error
+        except DatabaseError as error:
+            raise CommandError(f"The database gave up: {str(error).strip()}. {AGAIN}") from error
+        paths = ", ".join(str(archived.path_of(file)) for file in files)
+        self.stdout.write(f"{month:%Y-%m}: {came:,} calls are back in the ledger. Not needed any more: {paths}.")
+
+
+AGAIN = "Nothing is lost or double; the same command goes on."

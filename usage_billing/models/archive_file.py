@@ -1,0 +1,50 @@
+"""The log of what was archived: which months' calls are in which file, and not in the ledger any more."""
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from usage_billing.models.fields import money
+
+SUMS = ("calls", "prompt_tokens", "completion_tokens", "total_tokens", "cost_usd", "cost_rub")
+"""What is known of a file without opening it."""
+
+
+class ArchiveFile(models.Model):
+    """A Parquet file of calls of one month. Calls that came after it are in another part of the month.
+
+    There is one of these as long as calls of the file may be missing in the ledger: it is made before the first is
+    removed, and goes when the last is back. `changed_ids` are calls that changed after they were written to the file:
+    they stayed in the ledger, and what the file says of them is void. `path` is relative to `USAGE_ARCHIVE_DIR`.
+    """
+
+    class State(models.TextChoices):
+        REMOVING = "removing", _("being archived")
+        ARCHIVED = "archived", _("archived")
+        RESTORING = "restoring", _("being brought back")
+
+    month = models.DateField(_("month"), help_text=_("Its first day."))
+    part = models.PositiveSmallIntegerField(_("part"))
+    path = models.CharField(_("file"), max_length=500, unique=True)
+    state = models.CharField(_("state"), max_length=10, choices=State.choices, default=State.REMOVING)
+    calls = models.BigIntegerField(_("calls"))
+    prompt_tokens = models.BigIntegerField(_("prompt tokens"))
+    completion_tokens = models.BigIntegerField(_("completion tokens"))
+    total_tokens = models.BigIntegerField(_("tokens"))
+    cost_usd = money(_("cost, USD"))
+    cost_rub = money(_("cost, RUB"))
+    size = models.BigIntegerField(_("bytes"))
+    sha256 = models.CharField(_("SHA-256"), max_length=64)
+    changed_ids = models.JSONField(_("calls that stayed"), default=list)
+    archived_at = models.DateTimeField(_("archived at"))
+    by = models.CharField(_("by"), max_length=150)
+
+    class Meta:
+        db_table = "usage_archive_file"
+        ordering = ("month", "part")
+        verbose_name = _("archive file")
+        verbose_name_plural = _("archive files")
+        # Of two that archive the same month at once, one comes too late.
+        constraints = (models.UniqueConstraint(fields=("month", "part"), name="usage_archive_file_part"),)
+
+    def __str__(self) -> str:
+        return self.path
