@@ -12,7 +12,7 @@ import pytest
 
 from tests.reliability.world import ROOT
 
-UNITS = sorted([*(ROOT / "deploy").glob("*.service"), *(ROOT / "deploy").glob("*.timer")])
+UNITS = sorted(path for kind in ("service", "socket", "timer") for path in (ROOT / "deploy").glob(f"*.{kind}"))
 
 
 def parsed(path: Path) -> ConfigParser:
@@ -43,6 +43,9 @@ def test_each_unit_is_whole(unit: Path) -> None:
     if unit.suffix == ".timer":
         command = sections["Timer"]["Unit"].removeprefix("ai-costs-job@").removesuffix(".service")
         assert f"ai-costs-{command}.timer" == unit.name
+        return
+    if unit.suffix == ".socket":
+        assert sections["Socket"]["ListenStream"] == "127.0.0.1:8000"
         return
     service = sections["Service"]
     assert service["ExecStart"].startswith("/srv/ai-costs/.venv/bin/")
