@@ -6,15 +6,19 @@ job() {
     python manage.py "$@" || echo "manage.py $* failed; its next turn comes." >&2
 }
 
+last_day=
 while true; do
     job fetch_exchange_rates
-    case $(date -u +%H) in
-    02 | 03 | 04)
+    # Each digest goes out once.
+    job send_weekly_digests
+    today=$(date -u +%F)
+    if [ "$today" != "$last_day" ]; then
+        last_day=$today
         job check_usage
+        job update_participant_roles
         job flushexpiredtokens
         job clearsessions
-        ;;
-    esac
+    fi
     # In the background, so that SIGTERM ends the wait.
     sleep 10800 &
     wait $!

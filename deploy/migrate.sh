@@ -1,6 +1,7 @@
 #!/bin/sh
 # What a new version needs of its database, run by its owner: tables, roles, policies; and a log-in for the web's role.
 set -eu
+: "${USAGE_WEB_PASSWORD:?must be the password that usage_web shall have}"
 python manage.py migrate --noinput
 python manage.py shell --no-imports --command '
 import os

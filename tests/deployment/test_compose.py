@@ -28,7 +28,7 @@ from tests import postgres
 from tests.postgres import free_port
 from tests.reliability.world import ROOT, wait_until
 
-HERE = Path(__file__).parent
+HERE, DEPLOY = Path(__file__).parent, ROOT / "deploy"
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
 SERVICES: dict[str, Any] = COMPOSE["services"]
 TOKEN = "metrics-token"
@@ -52,6 +52,13 @@ def test_every_service_runs_what_the_issue_names_and_shares_one_outbox() -> None
         assert SERVICES[name]["depends_on"] == {"migrate": {"condition": "service_completed_successfully"}}
 
 
+def test_what_the_example_has_for_systemd_alone_is_set_by_compose() -> None:
+    text = (DEPLOY / "ai-costs.env.example").read_text()
+    of_systemd = re.findall(r"^([A-Z_]+)=", text.partition("# systemd only")[2].partition("\n#")[0], re.MULTILINE)
+    assert of_systemd == list(SERVICES["web"]["environment"])
+    assert f"ENV STATIC_ROOT={SERVICES['web']['environment']['STATIC_ROOT']} " in (ROOT / "Dockerfile").read_text()
+
+
 def test_the_image_has_every_file_that_a_command_names() -> None:
     copied = re.findall(r"^COPY (.+) \S+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     there = {name for line in copied for name in line.split()}
@@ -59,6 +66,12 @@ def test_the_image_has_every_file_that_a_command_names() -> None:
     assert all((ROOT / name).exists() for name in there)
     ignored = (ROOT / ".dockerignore").read_text().split()
     assert not there & set(ignored)
+
+
+def example() -> dict[str, str]:
+    """What somebody has who fills in nothing but the secrets."""
+    lines = re.findall(r"^([A-Z_]+)=(.*)$", (DEPLOY / "ai-costs.env.example").read_text(), re.MULTILINE)
+    return dict(lines)
 
 
 def dockerfile_command() -> list[str]:
@@ -84,14 +97,12 @@ def test_its_commands_one_after_the_other(tmp_path: Path) -> None:
     password, log, port = secrets.token_hex(8), tmp_path / "log", free_port()
     binaries = Path(sys.executable).parent
     with postgres.temporary() as server:
-        common = {
+        common = example() | {
             "PATH": f"{binaries}:{os.environ['PATH']}",
             "SECRET_KEY": secrets.token_hex(32),
             "METRICS_TOKEN": TOKEN,
             "USAGE_OUTBOX_PATH": str(tmp_path / "outbox" / "outbox.sqlite3"),
             "STATIC_ROOT": str(tmp_path / "static"),
-            "USAGE_DRAIN": "off",
-            "SECURE_SSL_REDIRECT": "0",
         }
         owner = common | {"DATABASE_URL": server.url, "USAGE_WEB_PASSWORD": password}
         web = common | {"DATABASE_URL": f"postgres://usage_web:{password}@127.0.0.1:{server.port}/postgres"}
