@@ -1,5 +1,6 @@
 """From the ids that came with the calls to the organisations that are charged for them."""
 
+import functools
 from collections.abc import Iterable
 from typing import Any
 
@@ -67,5 +68,11 @@ def _sole_organizations(user_ids: set[int]) -> dict[Any, Organization]:
 
 def _fits(id_: int, model: type[models.Model]) -> bool:
     """Whether the column of that model's ids can hold the number at all."""
-    highest: int | None = connection.ops.integer_field_range(model._meta.pk.get_internal_type())[1]
+    highest = _highest(model, connection.vendor)
     return id_ > 0 and (highest is None or id_ <= highest)
+
+
+@functools.cache
+def _highest(model: type[models.Model], _vendor: str) -> int | None:
+    highest: int | None = connection.ops.integer_field_range(model._meta.pk.get_internal_type())[1]
+    return highest

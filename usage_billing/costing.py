@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -13,7 +14,7 @@ from usage_billing import exchange, metering, pricing
 from usage_billing.attribution import Accounts
 from usage_billing.models import UsageRecord
 from usage_billing.models.fields import MONEY_PLACES
-from usage_billing.recording.event import Event, flavour_of
+from usage_billing.recording.event import Event, Flavour, flavour_of
 
 Row = dict[str, Any]
 
@@ -38,8 +39,7 @@ def _placed(event: Event, accounts: Accounts, recorded_at: datetime) -> Row:
     given = event.attribution
     org = accounts.org(given)
     created_at = datetime.fromtimestamp(event.started_at, tz=UTC)
-    address = urlsplit(event.url)
-    origin = f"{address.scheme}://{address.netloc}"
+    endpoint, provider = _addressed(event.url, event.flavour)
     return {
         "org_id": org.pk,
         "user_id": accounts.user_id(given),
@@ -50,8 +50,8 @@ def _placed(event: Event, accounts: Accounts, recorded_at: datetime) -> Row:
             for name in ("agent_id", "request_type", "platform", "content_type", "task_type")
         },
         "request_id": _text(event.request_id, "request_id"),
-        "endpoint": _text(address.path, "endpoint"),
-        "ai_provider": _text(pricing.provider_of(origin, event.flavour), "ai_provider"),
+        "endpoint": endpoint,
+        "ai_provider": provider,
         **_answer(event),
         "execution_time_ms": max(0, event.duration_ms),
         "request_metadata": _storable({**given.metadata, **accounts.not_found(given)}),
@@ -59,6 +59,14 @@ def _placed(event: Event, accounts: Accounts, recorded_at: datetime) -> Row:
         "recorded_at": recorded_at,
         "usage_date": created_at.astimezone(org.zone).date(),
     }
+
+
+@functools.lru_cache(maxsize=1024)
+def _addressed(url: str, flavour: Flavour) -> tuple[str, str]:
+    """The endpoint and the provider of an address."""
+    address = urlsplit(url)
+    provider = pricing.provider_of(f"{address.scheme}://{address.netloc}", flavour)
+    return _text(address.path, "endpoint"), _text(provider, "ai_provider")
 
 
 def _answer(event: Event) -> Row:

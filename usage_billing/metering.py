@@ -183,8 +183,51 @@ def _counted(flavour: Flavour, block: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _extracted(flavour: Flavour, block: Mapping[str, Any]) -> Usage:
+    counted = _counted(flavour, block)
+    if (usage := _plainly_extracted(flavour, counted)) is not None:
+        return usage
     provider, extractor = EXTRACTORS[flavour]
-    return _provider(provider).extract_usage({"usage": _counted(flavour, block)}, api_flavor=extractor)[1]
+    return _provider(provider).extract_usage({"usage": counted}, api_flavor=extractor)[1]
+
+
+def _plainly_extracted(flavour: Flavour, block: Mapping[str, Any]) -> Usage | None:
+    """What genai-prices would extract by the same mappings, of a block that is as usual: objects and whole numbers.
+
+    None for any other, and for an extractor that asks for more: what is odd is the library's to judge.
+    """
+    values: dict[str, int] = {}
+    for path, destination, is_required in _paths(flavour) or ():
+        value: Any = block
+        for step in path:
+            value = value.get(step)
+            if value is None:
+                break
+            if not isinstance(value, dict) and (type(value) is not int or value < 0 or step is not path[-1]):
+                return None
+        if isinstance(value, dict) or (value is None and is_required):
+            return None
+        if value is not None:
+            values[destination] = values.get(destination, 0) + value
+    if not values:
+        return None
+    usage = Usage()
+    vars(usage).update(values)
+    return usage
+
+
+@functools.cache
+def _paths(flavour: Flavour) -> list[tuple[tuple[str, ...], str, bool]] | None:
+    """Where the extractor of a flavour finds what, and whether it must; None if it is not all plain names."""
+    provider, name = EXTRACTORS[flavour]
+    extractor = next(each for each in _provider(provider).extractors or () if each.api_flavor == name)
+    # What the price list has no unit for, the extractor itself leaves out.
+    mappings = [mapping for mapping in extractor.mappings if mapping.dest in _get_registry().units]
+    paths = [mapping.path if isinstance(mapping.path, list) else [mapping.path] for mapping in mappings]
+    if extractor.root != "usage" or not all(isinstance(step, str) for path in paths for step in path):
+        return None
+    return [
+        (tuple(map(str, path)), mapping.dest, mapping.required) for path, mapping in zip(paths, mappings, strict=True)
+    ]
 
 
 def _responses(flavour: Flavour, block: Mapping[str, Any]) -> Usage:

@@ -142,15 +142,14 @@ def _of_our_own(model_price: ModelPrice, provider: str, name: str, special: dict
 
     Raises `Unknown` for a unit that it does not name: what it leaves out is not given away.
     """
-    used = _used(line)
-    charge = tariff(model_price, used)
+    charge = tariff(model_price, line.usage)
     priced = charge.prices
     surcharge, variant = _surcharge(provider, name, special)
     if variant.get("search") == "preview":
         del variant["search"]  # a sort of search: the price of ours is for it, or it has none
     if variant and not charge.is_free:
         raise Unknown(_unknown_context(variant))
-    for key in sorted(used - priced.keys()):
+    for key in sorted(charge.used - priced.keys()):
         general = [priced[each] for each in _get_registry().ancestor_usage_keys(key) if each in priced]
         if not general or (any(general) and NEEDS_ITS_OWN_PRICE.fullmatch(key)):
             raise Unknown(f"no-price-for:{key}")
@@ -169,10 +168,9 @@ def _of_the_list(provider_id: str, name: str, special: dict[str, str], at: datet
     surcharge, variant = _surcharge(provider.id, name, special)
     if not _is_priced(provider, model, variant):
         raise Unknown(_unknown_context(variant))
-    used = _used(line)
-    charge = tariff(model.get_prices(at, variant), used)
+    charge = tariff(model.get_prices(at, variant), line.usage)
     amounts = _amounts(charge, line, provider.id, surcharge)
-    _expect_whole_prices(charge, used, line, amounts)
+    _expect_whole_prices(charge, line, amounts)
     return amounts, f"{PRICE_LIST}:{provider.id}/{model.id}"
 
 
@@ -208,14 +206,14 @@ NEEDS_ITS_OWN_PRICE = re.compile(
 """Units that cost something else than the more general unit: without a price of their own that would be wrong."""
 
 
-def _expect_whole_prices(charge: Tariff, used: frozenset[str], line: Line, amounts: Amounts) -> None:
+def _expect_whole_prices(charge: Tariff, line: Line, amounts: Amounts) -> None:
     """Raises `Unknown` where the list has no price for what was used, or has zero for all of it on a paid model."""
     if charge.prices:
-        for key in sorted(used - charge.prices.keys()):
+        for key in sorted(charge.used - charge.prices.keys()):
             if NEEDS_ITS_OWN_PRICE.fullmatch(key):
                 raise Unknown(f"no-price-for:{key}")
-    if used and not line.code_sessions and not any(amounts.values()) and not charge.is_free:
-        raise Unknown("no-price-for:" + ",".join(sorted(used)))
+    if charge.used and not line.code_sessions and not any(amounts.values()) and not charge.is_free:
+        raise Unknown("no-price-for:" + ",".join(sorted(charge.used)))
 
 
 def _amounts(charge: Tariff, line: Line, provider: str, surcharge: Decimal) -> Amounts:
@@ -229,10 +227,6 @@ def _amounts(charge: Tariff, line: Line, provider: str, surcharge: Decimal) -> A
             raise Unknown("no-price-for:code_interpreter_sessions")
         amounts["tools"] = amounts.get("tools", Decimal(0)) + line.code_sessions * CODE_SESSION_USD
     return amounts
-
-
-def _used(line: Line) -> frozenset[str]:
-    return frozenset(key for key, value in vars(line.usage).items() if value)
 
 
 def _special(context: Mapping[str, str]) -> dict[str, str]:

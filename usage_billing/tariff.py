@@ -42,9 +42,12 @@ class Rate:
 
 @dataclass(frozen=True)
 class Tariff:
-    """`prices`: unit → price, also of units that were not used. `is_contradictory`: such usage cannot be charged."""
+    """`used`: the units that it is for. `prices`: unit → price, also of other units. `is_contradictory`: such usage
+    cannot be charged.
+    """
 
     rates: tuple[Rate, ...]
+    used: frozenset[str]
     prices: dict[str, Any]
     is_contradictory: bool
 
@@ -78,9 +81,11 @@ class Tariff:
         return amounts
 
 
-def tariff(model_price: ModelPrice, used: frozenset[str]) -> Tariff:
-    """For usage of just the units `used`, each more than zero."""
-    return _tariff(_Prices(_content(model_price), model_price), used)
+def tariff(model_price: ModelPrice, usage: Usage) -> Tariff:
+    """For all usage that tells of the same units, and has used the same of them."""
+    told = vars(usage)
+    used = frozenset([key for key, value in told.items() if value])
+    return _tariff(_Prices(_content(model_price), model_price), frozenset(told), used)
 
 
 @dataclass(frozen=True)
@@ -100,11 +105,11 @@ def _content(model_price: ModelPrice) -> tuple[Any, ...]:
 
 
 @functools.lru_cache(maxsize=4096)
-def _tariff(prices: _Prices, used: frozenset[str]) -> Tariff:
+def _tariff(prices: _Prices, told: frozenset[str], used: frozenset[str]) -> Tariff:
     units = _units(prices.model_price)
     # Parts first, as genai-prices takes them.
     charged = sorted(
-        (unit for unit in units.values() if unit.usage_key in used or unit.usage_key == REQUESTS),
+        (unit for unit in units.values() if unit.usage_key in told or unit.usage_key == REQUESTS),
         key=lambda unit: (-len(unit.dimensions), unit.usage_key),
     )
     price_of = {unit.usage_key: getattr(prices.model_price, key) for key, unit in units.items()}
@@ -122,8 +127,9 @@ def _tariff(prices: _Prices, used: frozenset[str]) -> Tariff:
             )
             for position, unit in enumerate(charged)
         ),
+        used=used,
         prices=price_of,
-        is_contradictory=_lacks_a_whole(price_of.keys() - used - {REQUESTS}, used),
+        is_contradictory=_lacks_a_whole(price_of.keys() - told - {REQUESTS}, used),
     )
 
 
@@ -133,11 +139,11 @@ def _units(model_price: ModelPrice) -> dict[str, UnitDef]:
     return {key: registry.unit_for_price_key(key) for key, value in vars(model_price).items() if value is not None}
 
 
-def _lacks_a_whole(unused: set[str], used: frozenset[str]) -> bool:
+def _lacks_a_whole(untold: set[str], used: frozenset[str]) -> bool:
     """Whether a unit that was not told has parts that were: genai-prices refuses to guess it, by their presence."""
     usage = Usage(**dict.fromkeys(used, 1))
     try:
-        for key in unused:
+        for key in untold:
             getattr(usage, key)
     except ValueError:
         return True
