@@ -106,7 +106,7 @@ class Hider:
     def feed(self, chunk: bytes) -> bytes:
         if self._rest:
             chunk, self._rest = self._rest + chunk, b""
-        elif chunk.endswith(_NULL_USAGE_END) and chunk.count(b"\n") == 2:
+        elif chunk.endswith(_NULL_USAGE_END) and chunk.find(b"\n") == len(chunk) - 2:
             # One event, as OpenAI writes nearly all of them: this runs for each chunk of every stream.
             return chunk[:_BEFORE_NULL_USAGE] + b"}\n\n"
         if not chunk.endswith(b"\n\n"):
