@@ -106,9 +106,12 @@ class Hider:
     def feed(self, chunk: bytes) -> bytes:
         if self._rest:
             chunk, self._rest = self._rest + chunk, b""
-        elif chunk.endswith(_NULL_USAGE_END) and chunk.find(b"\n") == len(chunk) - 2:
+        elif chunk.find(b"\n") == len(chunk) - 2:
             # One event, as OpenAI writes nearly all of them: this runs for each chunk of every stream.
-            return chunk[:_BEFORE_NULL_USAGE] + b"}\n\n"
+            if chunk.endswith(_NULL_USAGE_END):
+                return chunk[:_BEFORE_NULL_USAGE] + b"}\n\n"
+            if chunk.endswith(b"}\n\n") and _is_usage_chunk(chunk):
+                return b""
         if not chunk.endswith(b"\n\n"):
             end = 0
             for match in _EVENT_END.finditer(chunk):
