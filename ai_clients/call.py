@@ -12,7 +12,7 @@ import msgspec
 
 from ai_clients import anthropic_batches, anthropic_usage, openai_batches, openai_usage, request_facts
 from ai_clients.answer import STREAM_BEGINNINGS, Answer, BatchLine, decoder, payloads
-from ai_clients.routes import Route, address_of
+from ai_clients.routes import Address, Route
 from ai_clients.transcript import Choosing, Transcript, jsonl
 from usage_billing.recording import Event, current_attribution, lost, record
 from usage_billing.recording.event import Flavour
@@ -35,23 +35,21 @@ class Call:
         "_started_at", "ended", "is_stream", "transcript",
     )  # fmt: skip
 
-    def __init__(self, request: httpx2.Request, route: Route) -> None:
+    def __init__(self, request: httpx2.Request, route: Route, address: Address) -> None:
         self._request: Any = request
         self._route = route
-        url = request.url
-        self._address = address_of(url.raw_scheme, url.raw_host, url.port, url.raw_path)
+        self._address = address
         self._attribution = current_attribution()
         self._started_at = time.time()
         self._began = time.perf_counter()
         self._finished = False
         self.ended = False
 
-    def answered(self, response: httpx2.Response) -> None:
+    def answered(self, response: httpx2.Response, *, encoding: str | None, is_stream: bool) -> None:
         """The answer's head is here; its body goes to `transcript` as the caller reads it."""
-        headers = response.headers
         self._response: Any = response
-        self._encoding = headers.get("content-encoding")
-        self.is_stream = headers.get("content-type", "").startswith("text/event-stream")
+        self._encoding = encoding
+        self.is_stream = is_stream
         self.transcript = self._transcript()
 
     def _transcript(self) -> Transcript:
@@ -151,6 +149,8 @@ class Call:
             return Answer(status="failed", error_code=f"{self._response.status_code} {code}".rstrip())
         try:
             if self.is_stream:
+                if flavour == "chat" and not self._encoding and (outline := self.transcript.outline()):
+                    return openai_usage.read_outline(*outline)
                 return reader.read_stream(flavour, payloads(self._lines()))
             if flavour in ("speech", "transcription") and (answer := self._answer_without_usage()):
                 return answer
@@ -160,9 +160,7 @@ class Call:
 
     def _lines(self) -> list[bytes]:
         """The stream's lines that matter."""
-        if self._encoding:
-            return self._body().splitlines()
-        return (self.transcript.outline() if self._route.flavour == "chat" else []) or self.transcript.lines()
+        return self._body().splitlines() if self._encoding else self.transcript.lines()
 
     def _unreadable(self, reader: _Reader) -> Answer:
         """A body that was not read to its end, or is not the provider's: what it cost is not known.

@@ -84,16 +84,28 @@ def read_stream(flavour: Flavour, events: Sequence[bytes]) -> Answer:
     return _with_searches(_read_chunks(events), cites=_cites(b"".join(events)))
 
 
+def read_outline(first: bytes, closing: bytes) -> Answer:
+    """The answer of a whole stream of chat completion chunks that cites nothing: see `Transcript.outline`."""
+    return _with_searches(_closed(first, closing), cites=False)
+
+
+def _closed(first: bytes, closing: bytes) -> Answer:
+    """What a chunk with usage says; where it is silent, the first one."""
+    body = _decode_body(closing)
+    if not (body.id and body.model and body.service_tier):
+        opening = _decode_body(first)
+        body.id = body.id or opening.id
+        body.model = body.model or opening.model
+        body.service_tier = body.service_tier or opening.service_tier
+    return _answer(body)
+
+
 def _read_chunks(events: Sequence[bytes]) -> Answer:
     first = next((event for event in events if event.startswith(b"{")), b"{}")
     # Not always the last one: a chunk with `usage: null` may follow.
     final = next((event for event in reversed(events) if names_usage(event)), None)
     if final is not None:
-        opening, closing = _decode_body(first), _decode_body(final)
-        closing.id = closing.id or opening.id
-        closing.model = closing.model or opening.model
-        closing.service_tier = closing.service_tier or opening.service_tier
-        return _answer(closing)
+        return _closed(first, final)
     answer = _answer(_decode_body(first))
     if b"[DONE]" in events:
         return answer

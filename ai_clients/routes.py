@@ -34,7 +34,6 @@ _OPENAI_BATCH = Route("batch", "chat")
 _ANTHROPIC_BATCH = Route("batch", "messages")
 
 
-@functools.lru_cache(maxsize=1024)
 def route_of(method: str, raw_path: bytes) -> Route | None:
     """What to record of a request to this path with its query; None for one that bills nothing or is not known."""
     path = raw_path.partition(b"?")[0].rstrip(b"/").decode("ascii", "replace")
@@ -59,15 +58,26 @@ class Address(msgspec.Struct, frozen=True):
     region: str
 
 
-@functools.lru_cache(maxsize=1024)
 def address_of(raw_scheme: bytes, raw_host: bytes, port: int | None, raw_path: bytes) -> Address:
-    """The address of a URL's raw parts: those that the transport below reads too, so that they cost nothing more."""
+    """The address of a URL's raw parts."""
     host = raw_host.decode("ascii")
     netloc = f"[{host}]" if ":" in host else host
     if port is not None:
         netloc += f":{port}"
     path = urllib.parse.unquote(raw_path.partition(b"?")[0].decode("ascii"))
     return Address(f"{raw_scheme.decode('ascii')}://{netloc}{path}", region_of(raw_host))
+
+
+@functools.lru_cache(maxsize=1024)
+def destination_of(
+    method: str, raw_scheme: bytes, raw_host: bytes, port: int | None, raw_path: bytes
+) -> tuple[Route, Address] | None:
+    """Route and address of a request, found out once; None if there is nothing to record.
+
+    By the raw parts of its URL: the transport below reads those too, so that they are ready.
+    """
+    route = route_of(method, raw_path)
+    return None if route is None else (route, address_of(raw_scheme, raw_host, port, raw_path))
 
 
 def region_of(host: bytes) -> str:

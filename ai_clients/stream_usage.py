@@ -20,6 +20,7 @@ _SIGNATURES = frozenset((b"x-amz-content-sha256", b"content-digest", b"digest", 
 
 _EVENT_END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 _NULL_USAGE_END = b',"usage":null}\n\n'
+_BEFORE_NULL_USAGE = -len(_NULL_USAGE_END)
 _NULL_USAGE = re.compile(rb',\s*"usage"\s*:\s*null')
 _TRUE = msgspec.Raw(b"true")
 
@@ -68,14 +69,18 @@ def _with_content(request: httpx2.Request, content: bytes) -> httpx2.Request | N
     """The request with another body; None if it is signed."""
     if not _SIGNATURES.isdisjoint([name.lower() for name, _ in request.headers.raw]):
         return None
-    headers = request.headers.copy()
-    headers["content-length"] = str(len(content))
-    # A compressed stream could not be edited.
-    headers["accept-encoding"] = "identity"
     # With a stream that is given, the library adds no headers of its own, which would take as long as all of this.
-    stream = httpx2.ByteStream(content)
-    sent = type(request)(request.method, request.url, headers=headers, stream=stream, extensions=request.extensions)
+    sent = type(request)(
+        request.method,
+        request.url,
+        headers=request.headers,
+        stream=httpx2.ByteStream(content),
+        extensions=request.extensions,
+    )
     sent.read()
+    sent.headers["content-length"] = str(len(content))
+    # A compressed stream could not be edited.
+    sent.headers["accept-encoding"] = "identity"
     return sent
 
 
@@ -99,13 +104,14 @@ class Hider:
         self._rest = b""
 
     def feed(self, chunk: bytes) -> bytes:
-        if not self._rest and chunk.endswith(b"\n\n"):
-            # Whole events, nearly always one, as OpenAI writes it: this runs for each chunk of every stream.
-            shown = chunk.removesuffix(_NULL_USAGE_END)
-            if len(shown) != len(chunk):
-                shown += b"}\n\n"
-            return _visible(shown) if b'"usage"' in shown else shown
-        chunk, self._rest = self._rest + chunk, b""
+        if self._rest:
+            chunk, self._rest = self._rest + chunk, b""
+        elif chunk.find(b"\n") == len(chunk) - 2:
+            # One event, as OpenAI writes nearly all of them: this runs for each chunk of every stream.
+            if chunk.endswith(_NULL_USAGE_END):
+                return chunk[:_BEFORE_NULL_USAGE] + b"}\n\n"
+            if chunk.endswith(b"}\n\n") and _is_usage_chunk(chunk):
+                return b""
         if not chunk.endswith(b"\n\n"):
             end = 0
             for match in _EVENT_END.finditer(chunk):

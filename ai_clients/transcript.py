@@ -10,6 +10,8 @@ from ai_clients.answer import names_usage
 COMPACT_AFTER = 512
 """Network chunks of a stream after which those events are dropped that cannot say anything about usage."""
 
+_OBJECT = b"data: {"
+
 _TELLING = (
     b"response.completed",
     b"response.incomplete",
@@ -54,19 +56,22 @@ class Transcript:
         """The stream's lines so far that matter, the last one possibly cut short."""
         return self._lines + self.body().splitlines()
 
-    def outline(self) -> list[bytes]:
-        """Of a whole stream of chat completion chunks: the first line, and those from the last usage block on.
+    def outline(self) -> tuple[bytes, bytes] | None:
+        """Of a whole stream of chat completion chunks: the data of its first event and of the last that tells usage.
 
-        They say the same as all lines do, in a tenth of the time. Empty where they might not.
+        They say the same as all lines do, in a tenth of the time. None where they might not.
         """
         body = self.body()
-        if self._lines or not body.endswith(b"data: [DONE]\n\n") or b"\r" in body or b'"url_citation"' in body:
-            return []
-        first = body[: body.find(b"\n")]
-        closing = body[body.rfind(b"\n", 0, max(0, body.rfind(b'"usage"'))) + 1 :].splitlines()
-        if first.startswith(b"data: {") and closing[0].startswith(b"data:") and names_usage(closing[0]):
-            return [first, *closing]
-        return []
+        if self._lines or not body.endswith(b"\n\ndata: [DONE]\n\n") or b"\r" in body or b'"url_citation"' in body:
+            return None
+        usage_at = body.rfind(b'"usage"')
+        if not body.startswith(b'"usage":{', usage_at):
+            return None
+        first = body[: body.index(b"\n")]
+        closing = body[body.rfind(b"\n", 0, usage_at) + 1 : body.index(b"\n", usage_at)]
+        if first.startswith(_OBJECT) and closing.startswith(_OBJECT):
+            return first[6:], closing[6:]
+        return None
 
     def look(self) -> None:
         """Keep of the chunks what is telling."""

@@ -16,7 +16,7 @@ import httpx2
 from ai_clients import stream_usage
 from ai_clients.answer import STREAM_BEGINNINGS
 from ai_clients.call import Call
-from ai_clients.routes import route_of
+from ai_clients.routes import destination_of
 from usage_billing.recording import lost
 
 logger = logging.getLogger(__name__)
@@ -212,9 +212,11 @@ class AsyncObservedStream(_Observed, httpx2.AsyncByteStream):
 def _begin(request: httpx2.Request) -> tuple[Call | None, httpx2.Request]:
     """The call to record, if this is one, and the request to send: the caller's own, or the same asking for usage."""
     try:
-        route = route_of(request.method, request.url.raw_path)
-        if route is None:
+        url = request.url
+        destination = destination_of(request.method, url.raw_scheme, url.raw_host, url.port, url.raw_path)
+        if destination is None:
             return None, request
+        route, address = destination
         asking = None
         if (
             route.flavour == "chat"
@@ -222,7 +224,7 @@ def _begin(request: httpx2.Request) -> tuple[Call | None, httpx2.Request]:
             and (not _refusing_origins or _origin(request) not in _refusing_origins)
         ):
             asking = stream_usage.asking(request)
-        return Call(request, route), asking or request
+        return Call(request, route, address), asking or request
     except Exception as error:  # noqa: BLE001 - promise 1: the request goes out whatever the recorder makes of it
         lost(error)
         return None, request
@@ -234,17 +236,20 @@ def _watched(response: httpx2.Response, call: Call, *, hide: bool, stream: type[
         return response  # a redirect; the answer comes from where it leads
     if hasattr(response, "_content"):
         return _read_already(response, call, hide=hide)
-    body, decoded = response.stream, None
+    headers, body, decoded = response.headers, response.stream, None
+    encoding, is_stream = headers.get("content-encoding"), _is_stream(response)
     hider: _Hider | None = None
-    if hide and _is_stream(response):
+    if hide and is_stream:
         hider = stream_usage.Hider()
-        # Asked for as it is; what a server compresses all the same is decoded here, for there is a part to take out.
-        encoding = response.headers.pop("content-encoding", None)
-        decoded = httpx2.Response(200, headers={"content-encoding": encoding}, stream=body) if encoding else None
-        response.headers.pop("content-length", None)
-    elif hide and not _TOLD.intersection(response.headers):
+        if encoding is not None:
+            # Asked for as it is; what a server compresses all the same is decoded here: there is a part to take out.
+            decoded = httpx2.Response(200, headers={"content-encoding": encoding}, stream=body)
+            del headers["content-encoding"]
+            encoding = None
+        headers.pop("content-length", None)
+    elif hide and not _TOLD.intersection(headers):
         hider = stream_usage.DoubtfulHider()
-    call.answered(response)
+    call.answered(response, encoding=encoding, is_stream=is_stream)
     response.stream = stream(body, call, hider=hider, decoded=decoded)  # type: ignore[assignment]
     return response
 
@@ -252,7 +257,7 @@ def _watched(response: httpx2.Response, call: Call, *, hide: bool, stream: type[
 def _read_already(response: httpx2.Response, call: Call, *, hide: bool) -> httpx2.Response:
     """The response of a transport that has read its body: to log it, from a cache, in a test. Recorded at once."""
     body = response.content
-    call.answered(response)
+    call.answered(response, encoding=response.headers.get("content-encoding"), is_stream=_is_stream(response))
     call.transcript.take(body)
     call.ended = True
     call.finish()

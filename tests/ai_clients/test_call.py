@@ -355,6 +355,7 @@ def _break_attribution(patch: pytest.MonkeyPatch) -> None:
 def _break_body_reader(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(openai_usage, "read_body", _raise)
     patch.setattr(openai_usage, "read_stream", _raise)
+    patch.setattr(openai_usage, "read_outline", _raise)
 
 
 def _break_event(patch: pytest.MonkeyPatch) -> None:
@@ -362,7 +363,7 @@ def _break_event(patch: pytest.MonkeyPatch) -> None:
 
 
 def _break_flavour(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("ai_clients.transport.route_of", _raise)
+    patch.setattr("ai_clients.transport.destination_of", _raise)
 
 
 def _break_asking(patch: pytest.MonkeyPatch) -> None:

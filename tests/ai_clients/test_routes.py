@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx2
 import pytest
 
-from ai_clients.routes import Address, Route, address_of, region_of, route_of
+from ai_clients.routes import Address, Route, address_of, destination_of, region_of, route_of
 
 
 @pytest.mark.parametrize(
@@ -109,3 +109,10 @@ def test_address_of_a_url_is_without_query_and_credentials(url: str, address: Ad
     parsed = httpx2.URL(url)
     assert address_of(parsed.raw_scheme, parsed.raw_host, parsed.port, parsed.raw_path) == address
     assert address.url == f"{parsed.scheme}://{parsed.netloc.decode('ascii')}{parsed.path}"
+
+
+def test_destination_of_a_call_is_its_route_and_address() -> None:
+    found = destination_of("POST", b"https", b"eu.api.openai.com", None, b"/v1/responses?x=1")
+    assert found == (Route("create", "responses"), Address("https://eu.api.openai.com/v1/responses", "eu"))
+    assert destination_of("POST", b"https", b"api.openai.com", None, b"/v1/responses?x=1") != found
+    assert destination_of("GET", b"https", b"eu.api.openai.com", None, b"/v1/models") is None

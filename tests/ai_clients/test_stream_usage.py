@@ -137,6 +137,13 @@ def test_hider_complete_event_goes_through_at_once() -> None:
     assert visible(events) == [*chat_events(asked=False)[:-1], b"", b"data: [DONE]\n\n", b""]
 
 
+@pytest.mark.parametrize("chunks", [1, 2, 3, 60])
+def test_hider_events_that_come_together_are_treated_as_each_alone(chunks: int) -> None:
+    events = chat_events(asked=True)
+    together = [b"".join(events[start : start + chunks]) for start in range(0, len(events), chunks)]
+    assert b"".join(visible(together)) == b"".join(chat_events(asked=False))
+
+
 def test_hider_spaces_in_json_are_no_obstacle() -> None:
     spaced = b'data: {"id": "a", "choices": [1], "usage": null}\n\ndata: {"choices": [], "usage": {"a": 1}}\n\n'
     assert visible([spaced]) == [b'data: {"id": "a", "choices": [1]}\n\n', b""]

@@ -187,14 +187,14 @@ def test_outline_says_what_all_lines_say(chunks: list[object], closing: list[obj
     body = b"".join(sse(*chunks, *closing, end=end))
     transcript = taken([body[: len(body) - cut]])
     if outline := transcript.outline():
-        assert openai_usage.read_stream("chat", payloads(outline)) == answer([body[: len(body) - cut]])
+        assert openai_usage.read_outline(*outline) == answer([body[: len(body) - cut]])
 
 
 def test_outline_of_a_stream_that_told_its_usage_is_short() -> None:
     chunks = sse(*[chat_chunk("word", usage=None)] * 50, chat_chunk(None, usage=USAGE), "[DONE]")
     outline = taken(chunks).outline()
-    assert outline == [chunks[0].strip(), chunks[-2].strip(), b"", b"data: [DONE]", b""]
-    read = openai_usage.read_stream("chat", payloads(outline))
+    assert outline == (chunks[0].strip()[6:], chunks[-2].strip()[6:])
+    read = openai_usage.read_outline(*outline)
     assert read == answer(chunks)
     assert json.loads(bytes(read.usage)) == USAGE
 
@@ -210,11 +210,11 @@ def test_outline_of_a_stream_that_told_its_usage_is_short() -> None:
         [],
     ],
 )
-def test_outline_is_empty_where_it_might_not_say_all(chunks: list[bytes]) -> None:
-    assert taken(chunks).outline() == []
+def test_there_is_no_outline_where_it_might_not_say_all(chunks: list[bytes]) -> None:
+    assert taken(chunks).outline() is None
 
 
-def test_outline_of_a_compacted_stream_is_empty() -> None:
+def test_there_is_no_outline_of_a_compacted_stream() -> None:
     chunks = [*sse(*[chat_chunk("word")] * COMPACT_AFTER), *sse(chat_chunk(None, usage=USAGE), "[DONE]")]
-    assert taken(chunks).outline() == []
-    assert taken(chunks[3:]).outline() != []
+    assert taken(chunks).outline() is None
+    assert taken(chunks[3:]).outline() is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import functools
 import logging
 import math
 import os
@@ -42,12 +43,17 @@ _thread: threading.Thread | None = None
 def wake() -> None:
     """Let this process's drain thread know of an event; start it at the first one. Does nothing if USAGE_DRAIN=off."""
     if _thread is None:
-        if settings.USAGE_DRAIN != "thread":
+        if not _is_wanted():
             return
         _start()
     # Callers wait for this: only the first event of a round pays for the lock inside `set`.
     if not _something_to_do.is_set():
         _something_to_do.set()
+
+
+@functools.cache
+def _is_wanted() -> bool:
+    return bool(settings.USAGE_DRAIN == "thread")
 
 
 def _start() -> None:
