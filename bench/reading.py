@@ -121,10 +121,11 @@ def _asked(server: str, calls: int) -> Iterator[subprocess.Popen[str]]:
             "DEBUG": "0",
             "SECRET_KEY": "of the benchmark, and long enough to sign with",
             "ALLOWED_HOSTS": "127.0.0.1",
+            "SECURE_SSL_REDIRECT": "0",
             "DATABASE_URL": f"{server.rpartition('/')[0]}/{name}",
             "USAGE_OUTBOX_PATH": str(Path(directory) / "outbox.sqlite3"),
             "USAGE_DRAIN": "off",
-            "API_RATE_USER": "1000000/min",
+            "API_RATE_USER": "999999/sec",
         }
         began = time.monotonic()
         subprocess.run([sys.executable, "manage.py", "migrate", "-v0"], env=environment, check=True)
