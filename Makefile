@@ -58,13 +58,14 @@ format: $(VENV)/installed-dev ## Put the source into shape
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: $(VENV)/installed-dev ## The benchmarks
+bench: $(VENV)/installed-bench ## The benchmarks
 	$(BIN)/python -m bench $(ARGS)
 
 pins: $(VENV)/pyvenv.cfg ## requirements*.txt from pyproject.toml (ARGS=--upgrade for the newest releases)
 	$(PIP_INSTALL) uv
 	$(PIN) $(ARGS) pyproject.toml --extra simulator --output-file requirements.txt
-	$(PIN) $(ARGS) pyproject.toml --all-extras --constraint requirements.txt --output-file requirements-dev.txt
+	$(PIN) $(ARGS) pyproject.toml --extra simulator --extra dev --constraint requirements.txt --output-file requirements-dev.txt
+	$(PIN) $(ARGS) pyproject.toml --all-extras --constraint requirements-dev.txt --output-file requirements-bench.txt
 
 clean: ## Remove the environment and the tools' caches, not var/
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
@@ -84,6 +85,12 @@ $(VENV)/installed-dev: requirements-dev.txt | $(VENV)/pyvenv.cfg
 	@echo "Installing the packages, about half a minute …"
 	@$(PIP_INSTALL) --require-hashes -r requirements-dev.txt
 	@touch $@ $(VENV)/installed
+
+# Half a gigabyte more, for the benchmarks alone.
+$(VENV)/installed-bench: requirements-bench.txt | $(VENV)/pyvenv.cfg
+	@echo "Installing the packages, some minutes …"
+	@$(PIP_INSTALL) --require-hashes -r requirements-bench.txt
+	@touch $@ $(VENV)/installed $(VENV)/installed-dev
 
 # Each candidate is run and not only looked up: a name on the PATH may lead to no interpreter (pyenv) or to one
 # without ensurepip (Debian without python3-venv).

@@ -120,7 +120,7 @@ class Questions:
 
         figures: Figures = {}
         for role in ("superadmin", "owner"):
-            for name, by in {"total": (), "by model": BREAKDOWNS["by model"], "by day": ("usage_date",)}.items():
+            for name, by in {"total": (), "by model": BREAKDOWNS["by model"]}.items():
 
                 def of_totals(scope: Any, today: date, by: tuple[str, ...] = by) -> Any:
                     return reports.totals(scope, by=by, period=reports.Period.of_days(90, today))
@@ -142,6 +142,7 @@ class Questions:
     def _requests(self) -> Figures:
         figures: Figures = {}
         for role in PEOPLE:
+            self.http.close()  # the server has ended it, idle as it was
             token, session = {"Authorization": f"Bearer {self.tokens[role]}"}, {"Cookie": self.cookies[role]}
             page = "/superadmin/ai-costs" if role == "superadmin" else "/usage/"
             usage = "/api/billing/usage/tokens"

@@ -77,6 +77,8 @@ def _rows(small: Figures, large: Figures) -> list[Row]:
 
 _IN_DATABASE = {"summary": 2, "history": 2, **dict.fromkeys(BREAKDOWNS, 2), "by org": 15}
 _TIMES_QUICKER = {"calls": 100, "ClickHouse": 10}
+QUICKER_FROM = 1_000_000
+"""Calls; of fewer, adding them up is quick enough."""
 
 
 def _quicker(figures: Figures) -> list[Row]:
@@ -88,7 +90,8 @@ def _quicker(figures: Figures) -> list[Row]:
         for other, limit in _TIMES_QUICKER.items():
             if (slower := figures.get(f"{question}: {other}")) is not None:
                 times = [theirs / ours for theirs, ours in zip(slower, totals, strict=True)]
-                rows.append(Row(f"{question}, quicker than over {_OVER[other]}", times, "×", limit, at_least=True))
+                least = limit if CALLS >= QUICKER_FROM else None
+                rows.append(Row(f"{question}, quicker than over {_OVER[other]}", times, "×", least, at_least=True))
     return rows
 
 
@@ -121,10 +124,11 @@ def _asked(server: str, calls: int) -> Iterator[subprocess.Popen[str]]:
             "DEBUG": "0",
             "SECRET_KEY": "of the benchmark, and long enough to sign with",
             "ALLOWED_HOSTS": "127.0.0.1",
+            "SECURE_SSL_REDIRECT": "0",
             "DATABASE_URL": f"{server.rpartition('/')[0]}/{name}",
             "USAGE_OUTBOX_PATH": str(Path(directory) / "outbox.sqlite3"),
             "USAGE_DRAIN": "off",
-            "API_RATE_USER": "1000000/min",
+            "API_RATE_USER": "999999/sec",
         }
         began = time.monotonic()
         subprocess.run([sys.executable, "manage.py", "migrate", "-v0"], env=environment, check=True)

@@ -99,6 +99,6 @@ def test_eight_drains_with_a_rebuild_and_a_reprice_in_the_middle(site: Site, rec
     assert rows[0] == distinct
     assert isinstance(rows[1], Decimal)
     assert {tuple(grain[1:]) for grain in per_grain} == {rows}
-    assert len(per_grain) == 6
+    assert len(per_grain) == 7
     site.expect_totals_equal()
     record_property("figures", f"{DRAINS} drains, events {share * DRAINS}, rows {rows[0]}, {rows[1]} USD in each grain")

@@ -90,16 +90,29 @@ _BY_TYPE = """
     FROM token_usage_daily d, since WHERE d.usage_date >= since.day AND ($1 IS NULL OR d.org_id = $1)
 """
 
-# Who sees all calls of an organisation reads its coarse rows; policies hide those from members, who read the cube's.
-_COST_SUMMARY = f"""
-CREATE OR REPLACE FUNCTION get_ai_cost_summary(org_id bigint DEFAULT NULL, days integer DEFAULT 30)
+
+def _summary(name: str, of_everything: str, of_an_organization: str, narrowed: str = "") -> str:
+    """From the coarsest grain with what is asked for, in three parts: of which one has rows, or for a person two.
+
+    A superadmin's; an owner's, whose organisations are named so that the index leads to them, which a policy does not;
+    a member's, out of the cube: policies hide the coarse rows from them.
+    """
+    owned, member = (f"nullif(current_setting('{ids}', true), '')::bigint[]" for ids in (OWNED_ORG_IDS, MEMBER_ORG_IDS))
+    user = f"nullif(current_setting('{USER_ID}', true), '')::bigint"
+    return f"""
+CREATE OR REPLACE FUNCTION {name}(org_id bigint DEFAULT NULL, days integer DEFAULT 30)
 RETURNS {_TOTALS} LANGUAGE sql STABLE AS $$
     WITH since AS ({_SINCE}), visible AS (
-        {_BY_TYPE} AND d.grain = CASE WHEN $1 IS NULL AND current_user <> '{WEB}' THEN 'type' ELSE 'org_type' END
+        {_BY_TYPE} {narrowed} AND current_user <> '{WEB}'
+            AND d.grain = CASE WHEN $1 IS NULL THEN '{of_everything}' ELSE '{of_an_organization}' END
         GROUP BY d.request_type
         UNION ALL
-        {_BY_TYPE} AND d.grain = 'cube' AND d.user_id = nullif(current_setting('{USER_ID}', true), '')::bigint
-            AND d.org_id = ANY (nullif(current_setting('{MEMBER_ORG_IDS}', true), '')::bigint[])
+        {_BY_TYPE} {narrowed} AND current_user = '{WEB}' AND d.grain = '{of_an_organization}'
+            AND d.org_id = ANY ({owned})
+        GROUP BY d.request_type
+        UNION ALL
+        {_BY_TYPE} {narrowed} AND current_user = '{WEB}' AND d.grain = 'cube' AND d.user_id = {user}
+            AND d.org_id = ANY ({member})
         GROUP BY d.request_type
     ), types AS (
         SELECT request_type, sum(requests) AS requests, sum(tokens) AS tokens, sum(usd) AS usd, sum(rub) AS rub,
@@ -109,14 +122,9 @@ RETURNS {_TOTALS} LANGUAGE sql STABLE AS $$
 $$
 """
 
-_OPENAI_COST_SUMMARY = f"""
-CREATE OR REPLACE FUNCTION get_openai_cost_summary(org_id bigint DEFAULT NULL, days integer DEFAULT 30)
-RETURNS {_TOTALS} LANGUAGE sql STABLE AS $$
-    WITH since AS ({_SINCE}), types AS (
-        {_BY_TYPE} AND d.grain = 'cube' AND d.ai_provider = 'openai' GROUP BY d.request_type
-    ) {_SUMMED_UP}
-$$
-"""
+
+_COST_SUMMARY = _summary("get_ai_cost_summary", "type", "org_type")
+_OPENAI_COST_SUMMARY = _summary("get_openai_cost_summary", "mix", "org_mix", "AND d.ai_provider = 'openai'")
 
 
 def _refresh() -> str:

@@ -40,7 +40,7 @@ ROWS = 8
 """Of a breakdown, unless all are asked for."""
 ALL_ROWS = 200
 DEAREST_WORK = 10
-WORK_IS_QUICK_UP_TO = 5_000
+WORK_IS_QUICK_UP_TO = 1_000
 """Calls in a period. Beyond, workflows and content are added up from the calls only when somebody asks for them."""
 
 DAILY_UP_TO, WEEKLY_UP_TO = 100, 731

@@ -110,6 +110,11 @@ def test_totals_read_the_coarsest_grain(world: World) -> None:
     assert answer_without("cube") == 7
     assert answer_without("org", filters={"agent_id": "b"}) == 1
     assert answer_without("agent", filters={"agent_id": "b"}) == 1000
+    assert answer_without("org_mix", filters={"agent_id": "b", "request_type": "y"}) == 1
+    assert answer_without("mix", filters={"agent_id": "b", "request_type": "y"}) == 1000
+    assert count(scope_of(world.owner), filters={"agent_id": "b", "request_type": "y"}) == 1000
+    # The cube has been wrong since the beginning: who asks for a user reads it.
+    assert count(scope_of(world.admin), filters={"agent_id": "b", "user_id": 0}) == 1000
 
 
 def test_summary_is_of_today_this_month_and_all_time(world: World) -> None:
