@@ -106,9 +106,10 @@ class UsageRecord(models.Model):
             NamedIndex(
                 fields=("content_id",), name="idx_token_usage_content", condition=models.Q(content_id__isnull=False)
             ),
-            NamedIndex(fields=("user", "-created_at", "-id"), name="idx_token_usage_detailed"),
-            NamedIndex(fields=("-created_at", "-id"), name="idx_token_usage_created_at"),
-            NamedIndex(fields=("org", "-created_at", "-id"), name="idx_token_usage_org_created_at"),
+            # Lists show the newest first, and read these backwards: what grows at its end stays dense, on disk too.
+            NamedIndex(fields=("user", "created_at", "id"), name="idx_token_usage_detailed"),
+            NamedIndex(fields=("created_at", "id"), name="idx_token_usage_created_at"),
+            NamedIndex(fields=("org", "created_at", "id"), name="idx_token_usage_org_created_at"),
             # The dearest calls, of everything and of an organisation.
             NamedIndex(fields=("-cost_usd", "-id"), name="idx_token_usage_cost"),
             NamedIndex(fields=("org", "-cost_usd", "-id"), name="idx_token_usage_org_cost"),
