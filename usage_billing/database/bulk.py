@@ -30,24 +30,11 @@ def insert(model: type[models.Model], columns: Sequence[str], rows: Iterable[Row
     meanwhile. Nothing else may be asked of the database for that.
     """
     connection = connections["default"]
-    table, names = model._meta.db_table, ", ".join(columns)
-    with contextlib.ExitStack() as stack:
-        cursors = []
+    connection.ensure_connection()
+    with connection.wrap_database_errors:
         if connection.vendor == "postgresql":
-            connection.ensure_connection()
-            stack.enter_context(connection.wrap_database_errors)
-            stack.enter_context(connection.connection.pipeline())
-            select = f"SELECT {names} FROM {_recordset(model, columns, connection)}"  # noqa: S608 - our own names
-        for some in _slices(rows, columns, connection):
-            cursor = stack.enter_context(connection.cursor())
-            if connection.vendor == "postgresql":
-                cursor.execute(f"INSERT INTO {table} ({names}) {select} {then}", [_encode(some).decode()])
-            else:
-                marks = ", ".join([f"({', '.join(['%s'] * len(columns))})"] * len(some))
-                values = [value for row in _prepared(model, columns, some, connection) for value in row]
-                cursor.execute(f"INSERT INTO {table} ({names}) VALUES {marks} {then}", values)  # noqa: S608 - our own names
-            cursors.append(cursor)
-        return [row for cursor in cursors if "RETURNING" in then for row in cursor.fetchall()]
+            return _insert_json(model, columns, rows, then, connection)
+        return _insert_values(model, columns, rows, then, connection)
 
 
 def update(model: type[models.Model], columns: Sequence[str], key: Sequence[str], rows: Sequence[Row]) -> None:
@@ -55,7 +42,7 @@ def update(model: type[models.Model], columns: Sequence[str], key: Sequence[str]
     connection = connections["default"]
     table, both = model._meta.db_table, [*columns, *key]
     with connection.cursor() as cursor:
-        for some in _slices(rows, both, connection):
+        for some in _slices(rows, ROWS_A_STATEMENT):
             if connection.vendor == "postgresql":
                 assigned = ", ".join(f"{name} = changed.{name}" for name in columns)
                 found = " AND ".join(f"{table}.{name} = changed.{name}" for name in key)
@@ -70,8 +57,7 @@ def update(model: type[models.Model], columns: Sequence[str], key: Sequence[str]
                 cursor.executemany(statement, list(_prepared(model, both, some, connection)))
 
 
-def _slices(rows: Iterable[Row], columns: Sequence[str], connection: BaseDatabaseWrapper) -> Iterator[list[Row]]:
-    most = ROWS_A_STATEMENT if connection.vendor == "postgresql" else SQLITE_PARAMETERS // len(columns)
+def _slices(rows: Iterable[Row], most: int) -> Iterator[list[Row]]:
     left = iter(rows)
     while some := list(itertools.islice(left, most)):
         yield some
@@ -83,6 +69,22 @@ def _fields(model: type[models.Model], columns: Sequence[str]) -> list[models.Fi
 
 
 # ── PostgreSQL ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _insert_json(
+    model: type[models.Model], columns: Sequence[str], rows: Iterable[Row], then: str, connection: BaseDatabaseWrapper
+) -> list[Any]:
+    names = ", ".join(columns)
+    source = f"SELECT {names} FROM {_recordset(model, columns, connection)}"  # noqa: S608 - our own names
+    statement = f"INSERT INTO {model._meta.db_table} ({names}) {source} {then}"
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(connection.connection.pipeline())
+        cursors = []
+        for some in _slices(rows, ROWS_A_STATEMENT):
+            cursor = stack.enter_context(connection.cursor())
+            cursor.execute(statement, [_encode(some).decode()])
+            cursors.append(cursor)
+        return [row for cursor in cursors if "RETURNING" in then for row in cursor.fetchall()]
 
 
 def _recordset(
@@ -99,6 +101,20 @@ _encode = msgspec.json.Encoder(decimal_format="string").encode
 
 
 # ── SQLite ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _insert_values(
+    model: type[models.Model], columns: Sequence[str], rows: Iterable[Row], then: str, connection: BaseDatabaseWrapper
+) -> list[Any]:
+    """By the driver itself: Django would search each statement for its tens of thousands of placeholders."""
+    returned: list[Any] = []
+    row = f"({', '.join('?' * len(columns))})"
+    start = f"INSERT INTO {model._meta.db_table} ({', '.join(columns)}) VALUES "  # noqa: S608 - our own names
+    for some in _slices(rows, SQLITE_PARAMETERS // len(columns)):
+        values = [value for each in _prepared(model, columns, some, connection) for value in each]
+        statement = f"{start}{', '.join([row] * len(some))} {then}"
+        returned += connection.connection.execute(statement, values).fetchall()
+    return returned
 
 
 def _prepared(
