@@ -816,14 +816,15 @@ def test_number_of_queries_is_fixed(
     fill(orgs, [User.objects.get(username="misha"), *(user(f"user{n}") for n in range(20))], calls)
     # Session, user; the period and the one before; types, models, agents; organisations, and those that are shown in
     # the period before; by day, the same by layer;
-    # last and dearest calls, troubles; workflows, content; names of organisations and users; forecast; newest rate.
-    with django_assert_num_queries(19 + scope_queries.of_a_superadmin()):
+    # last and dearest calls, troubles; workflows, content; names of organisations and users; forecast; archived months;
+    # newest rate.
+    with django_assert_num_queries(20 + scope_queries.of_a_superadmin()):
         superadmin.get(f"{SUPERADMIN}?days=90")
     # Without the rate, with users.
-    with django_assert_num_queries(20 + scope_queries.of_a_member()):
+    with django_assert_num_queries(21 + scope_queries.of_a_member()):
         member.get(f"{OWN}?days=90")
     # Filters: what else could be chosen, a query for each.
-    with django_assert_num_queries(22 + scope_queries.of_a_superadmin()):
+    with django_assert_num_queries(23 + scope_queries.of_a_superadmin()):
         superadmin.get(f"{SUPERADMIN}?days=90&agent_id=agent_0&ai_model=model_0&request_type=type_0")
 
 
