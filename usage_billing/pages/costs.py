@@ -15,6 +15,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.functional import SimpleLazyObject
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
@@ -403,7 +404,8 @@ def _stack(
     ]
     texts = [str(each["name"]) for each in legend]
     return {
-        "chart": chart.draw(series, texts, days, question.currency),
+        # Drawn when the page is rendered; a file of the page's figures needs no picture.
+        "chart": SimpleLazyObject(lambda: chart.draw(series, texts, days, question.currency)),
         "legend": legend,
         "days": [
             {
