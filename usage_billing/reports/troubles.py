@@ -56,7 +56,8 @@ def troubles(
     )
     with connection.cursor() as cursor:
         cursor.execute(statement, [*values, limit])
-        return [Trouble(*row[:-1], _moment(row[-1])) for row in cursor.fetchall()]
+        found = [dict(zip((*GROUPS, "count", "last_at"), row, strict=True)) for row in cursor.fetchall()]
+    return [Trouble(**reason | {"last_at": _moment(reason["last_at"])}) for reason in found]
 
 
 def _moment(value: datetime | str) -> datetime:
