@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from django.core.exceptions import EmptyResultSet
 from django.db import connection
 from django.db.models import Q
 
@@ -48,7 +49,10 @@ def troubles(
     """The most frequent reasons among the newest `LOOKED_AT` troubled calls of the period. One query."""
     newest = calls(scope, filters=filters, period=period).filter(TROUBLED)
     # Django groups no slice, and would find each of its calls once more by its id.
-    source, values = newest.values_list(*GROUPS, "created_at")[:LOOKED_AT].query.sql_with_params()
+    try:
+        source, values = newest.values_list(*GROUPS, "created_at")[:LOOKED_AT].query.sql_with_params()
+    except EmptyResultSet:  # a scope of no organisation
+        return []
     groups = ", ".join(GROUPS)
     statement = (
         f"SELECT {groups}, count(*), max(created_at) FROM ({source}) AS newest GROUP BY {groups}"  # noqa: S608 - our own
