@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from bench import workers
 from bench.calls import THREADS
 from bench.provider import CHUNKS
 from bench.table import Row, Section
@@ -105,12 +105,4 @@ def _drain(environment: dict[str, str]) -> Iterator[None]:
 
 
 def _environment(directory: str, *, drain: str) -> dict[str, str]:
-    return {
-        **os.environ,
-        "DJANGO_SETTINGS_MODULE": "config.settings",
-        "DEBUG": "0",
-        "SECRET_KEY": "of the benchmark, and long enough to sign with",
-        "DATABASE_URL": f"sqlite:///{Path(directory) / 'db.sqlite3'}",
-        "USAGE_OUTBOX_PATH": str(Path(directory) / "outbox.sqlite3"),
-        "USAGE_DRAIN": drain,
-    }
+    return workers.environment(f"sqlite:///{Path(directory) / 'db.sqlite3'}", Path(directory), drain=drain)

@@ -7,7 +7,6 @@ PostgreSQL and a server of its own; in each round both are asked.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import subprocess
 import sys
@@ -18,17 +17,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.error import URLError
 
-import psycopg
-
+from bench import workers
 from bench.questions import BREAKDOWNS, PEOPLE
 from bench.table import Row, Section
+from bench.workers import Figures
 from tests import postgres
 
 SMALL = 10_000
 CALLS = int(os.environ.get("BENCH_CALLS", "1000000"))
 START_S = 60
-
-Figures = dict[str, list[float]]
 
 
 def section(rounds: int) -> Section:
@@ -38,12 +35,7 @@ def section(rounds: int) -> Section:
         measured: dict[int, Figures] = {calls: {} for calls in asked}
         for _ in range(rounds):
             for calls, questions in asked.items():
-                assert questions.stdin is not None
-                assert questions.stdout is not None
-                questions.stdin.write("\n")
-                questions.stdin.flush()
-                for name, figure in json.loads(questions.stdout.readline()).items():
-                    measured[calls].setdefault(name, []).append(figure)
+                workers.measure_once(questions, measured[calls])
     return Section(f"Reading, {CALLS:,} calls in 90 days", _rows(measured[SMALL], measured[CALLS]), _remarks(measured))
 
 
@@ -113,35 +105,19 @@ def _remarks(measured: dict[int, Figures]) -> list[str]:
 @contextlib.contextmanager
 def _asked(server: str, calls: int) -> Iterator[subprocess.Popen[str]]:
     """A database of so many calls, a server over it, and who asks both a round of questions for each line."""
-    name = f"calls_{calls}"
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
+    database_url = workers.new_database(server, f"calls_{calls}")
     with tempfile.TemporaryDirectory() as directory:
         environment = {
-            **os.environ,
-            **postgres.ROLES,
-            "DJANGO_SETTINGS_MODULE": "config.settings",
-            "DEBUG": "0",
-            "SECRET_KEY": "of the benchmark, and long enough to sign with",
+            **workers.environment(database_url, Path(directory)),
             "ALLOWED_HOSTS": "127.0.0.1",
             "SECURE_SSL_REDIRECT": "0",
-            "DATABASE_URL": f"{server.rpartition('/')[0]}/{name}",
-            "USAGE_OUTBOX_PATH": str(Path(directory) / "outbox.sqlite3"),
-            "USAGE_DRAIN": "off",
             "API_RATE_USER": "999999/sec",
         }
         began = time.monotonic()
-        subprocess.run([sys.executable, "manage.py", "migrate", "-v0"], env=environment, check=True)
-        subprocess.run([sys.executable, "-m", "bench.data", str(calls)], env=environment, check=True)
+        workers.fill(calls, environment)
         print(f"{calls:,} calls made in {time.monotonic() - began:.0f} s", file=sys.stderr)
-        with _web(environment) as address:
-            command = [sys.executable, "-m", "bench.questions", address]
-            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-            with subprocess.Popen(command, env=environment, text=True, **pipes) as questions:  # type: ignore[call-overload]
-                try:
-                    yield questions
-                finally:
-                    questions.kill()
+        with _web(environment) as address, workers.worker("bench.questions", address, environment) as questions:
+            yield questions
 
 
 @contextlib.contextmanager

@@ -6,24 +6,19 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import os
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import psycopg
-
+from bench import workers
 from bench.reading import CALLS
 from bench.table import Row, Section
+from bench.workers import Figures
 from tests import postgres
 
 EVENTS = 20_000
 """A round's."""
-
-Figures = dict[str, list[float]]
 
 
 def section(rounds: int) -> Section:
@@ -31,9 +26,7 @@ def section(rounds: int) -> Section:
     with tempfile.TemporaryDirectory() as directory:
         small = f"sqlite:///{Path(directory) / 'db.sqlite3'}"
         with postgres.temporary() as server:
-            with psycopg.connect(server.url, autocommit=True) as connection:
-                connection.execute("CREATE DATABASE writing")
-            large = f"{server.url.rpartition('/')[0]}/writing"
+            large = workers.new_database(server.url, "writing")
             with (
                 _writer(large, Path(directory) / "large", CALLS) as on_postgres,
                 _writer(small, Path(directory) / "small", 0) as on_sqlite,
@@ -41,8 +34,7 @@ def section(rounds: int) -> Section:
                 measured: dict[str, Figures] = {"PostgreSQL": {}, "SQLite": {}}
                 for _ in range(rounds):
                     for name, writer in (("PostgreSQL", on_postgres), ("SQLite", on_sqlite)):
-                        for figure, value in _round(writer).items():
-                            measured[name].setdefault(figure, []).append(value)
+                        workers.measure_once(writer, measured[name])
     return Section(f"Writing, into {CALLS:,} calls", _rows(measured["PostgreSQL"], measured["SQLite"]), _REMARKS)
 
 
@@ -69,33 +61,9 @@ def _rows(postgresql: Figures, sqlite: Figures) -> list[Row]:
     ]
 
 
-def _round(writer: subprocess.Popen[str]) -> dict[str, float]:
-    assert writer.stdin is not None
-    assert writer.stdout is not None
-    writer.stdin.write("\n")
-    writer.stdin.flush()
-    figures: dict[str, float] = json.loads(writer.stdout.readline())
-    return figures
-
-
 @contextlib.contextmanager
-def _writer(database_url: str, outbox: Path, calls: int) -> Iterator[subprocess.Popen[str]]:
-    environment = {
-        **os.environ,
-        **postgres.ROLES,
-        "DJANGO_SETTINGS_MODULE": "config.settings",
-        "DEBUG": "0",
-        "SECRET_KEY": "of the benchmark, and long enough to sign with",
-        "DATABASE_URL": database_url,
-        "USAGE_OUTBOX_PATH": str(outbox / "outbox.sqlite3"),
-        "USAGE_DRAIN": "off",
-    }
-    subprocess.run([sys.executable, "manage.py", "migrate", "-v0"], env=environment, check=True)
-    subprocess.run([sys.executable, "-m", "bench.data", str(calls)], env=environment, check=True)
-    command = [sys.executable, "-m", "bench.writer", str(EVENTS)]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen(command, env=environment, text=True, **pipes) as writer:  # type: ignore[call-overload]
-        try:
-            yield writer
-        finally:
-            writer.kill()
+def _writer(database_url: str, directory: Path, calls: int) -> Iterator[subprocess.Popen[str]]:
+    environment = workers.environment(database_url, directory)
+    workers.fill(calls, environment)
+    with workers.worker("bench.writer", str(EVENTS), environment) as writer:
+        yield writer

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
-from decimal import Context, Decimal
+from decimal import Decimal
 from typing import Any
 
 from django.db import connection
@@ -21,6 +21,7 @@ from usage_billing.costing import Row
 from usage_billing.database import bulk, roles
 from usage_billing.models import DailyUsage, UsageRecord
 from usage_billing.models.daily_usage import MEASURES
+from usage_billing.models.fields import as_sqlite_keeps
 from usage_billing.overrides import PriceOverrides
 from usage_billing.recording.event import Event
 
@@ -90,10 +91,7 @@ def as_stored(row: Row) -> Row:
     """The row as it comes back from the database. SQLite keeps 15 digits of a number, PostgreSQL all."""
     if connection.vendor != "sqlite":
         return row
-    return {name: _FIFTEEN(float(value)) if isinstance(value, Decimal) else value for name, value in row.items()}
-
-
-_FIFTEEN = Context(prec=15).create_decimal_from_float
+    return {name: as_sqlite_keeps(float(value)) if isinstance(value, Decimal) else value for name, value in row.items()}
 
 
 def _settle(answers: Sequence[Event], own: pricing.Own) -> tuple[list[Amendment], list[Event]]:

@@ -42,19 +42,19 @@ def update(model: type[models.Model], columns: Sequence[str], key: Sequence[str]
     connection = connections["default"]
     table, both = model._meta.db_table, [*columns, *key]
     with connection.cursor() as cursor:
-        for some in _slices(rows, ROWS_A_STATEMENT):
-            if connection.vendor == "postgresql":
-                assigned = ", ".join(f"{name} = changed.{name}" for name in columns)
-                found = " AND ".join(f"{table}.{name} = changed.{name}" for name in key)
-                source = _recordset(model, both, connection, "changed")
+        if connection.vendor == "postgresql":
+            assigned = ", ".join(f"{name} = changed.{name}" for name in columns)
+            found = " AND ".join(f"{table}.{name} = changed.{name}" for name in key)
+            source = _recordset(model, both, connection, "changed")
+            statement = f"UPDATE {table} SET {assigned} FROM {source} WHERE {found}"  # noqa: S608 - our own names
+            for some in _slices(rows, ROWS_A_STATEMENT):
                 changed = [{name: row[name] for name in both} for row in some]
-                statement = f"UPDATE {table} SET {assigned} FROM {source} WHERE {found}"  # noqa: S608 - our own names
                 cursor.execute(statement, [_encode(changed).decode()])
-            else:
-                assigned = ", ".join(f"{name} = %s" for name in columns)
-                found = " AND ".join(f"{name} = %s" for name in key)
-                statement = f"UPDATE {table} SET {assigned} WHERE {found}"  # noqa: S608 - our own names
-                cursor.executemany(statement, list(_prepared(model, both, some, connection)))
+        else:
+            assigned = ", ".join(f"{name} = %s" for name in columns)
+            found = " AND ".join(f"{name} = %s" for name in key)
+            statement = f"UPDATE {table} SET {assigned} WHERE {found}"  # noqa: S608 - our own names
+            cursor.executemany(statement, list(_prepared(model, both, rows, connection)))
 
 
 def _slices(rows: Iterable[Row], most: int) -> Iterator[list[Row]]:

@@ -1,5 +1,6 @@
 """Column types that several tables share."""
 
+from decimal import Context
 from typing import Any
 
 from django.db import models
@@ -14,6 +15,10 @@ def money(verbose_name: Any = None, **options: Any) -> "models.DecimalField[Any,
     Exact on PostgreSQL (`numeric`). SQLite keeps decimals as 8-byte floats: about 15 significant digits.
     """
     return models.DecimalField(verbose_name, max_digits=24, decimal_places=MONEY_PLACES, **options)
+
+
+as_sqlite_keeps = Context(prec=15).create_decimal_from_float
+"""float → Decimal of the digits that SQLite keeps of an amount."""
 
 
 class NamedIndex(models.Index):

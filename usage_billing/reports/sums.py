@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from decimal import Context, Decimal
+from decimal import Decimal
 from typing import Any
 
 from django.db import connection
@@ -17,6 +17,7 @@ from django.db import connection
 from usage_billing import rollup
 from usage_billing.access import Scope
 from usage_billing.models.daily_usage import GRAINS
+from usage_billing.models.fields import as_sqlite_keeps
 from usage_billing.reports.question import OF_CALLS_ONLY, Period
 
 
@@ -162,12 +163,9 @@ def _typed(row: dict[str, Any]) -> dict[str, Any]:
     if connection.vendor == "sqlite":
         for name, value in row.items():
             if isinstance(value, float):
-                row[name] = _FIFTEEN(value)
+                row[name] = as_sqlite_keeps(value)
             elif name == "usage_date" and isinstance(value, str):
                 row[name] = date.fromisoformat(value)
             elif name.endswith(("cost_usd", "cost_rub")) and isinstance(value, int):
                 row[name] = Decimal(value)
     return row
-
-
-_FIFTEEN = Context(prec=15).create_decimal_from_float

@@ -1,0 +1,67 @@
+"""Processes that measure, each with a database and an outbox of its own: a round of figures for each line they get."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+
+from tests import postgres
+
+Figures = dict[str, list[float]]
+"""Name → its value in each round."""
+
+
+def environment(database_url: str, directory: Path, *, drain: str = "off") -> dict[str, str]:
+    """Of a process of the service as in production, over that database; its outbox lies in `directory`."""
+    return {
+        **os.environ,
+        **postgres.ROLES,
+        "DJANGO_SETTINGS_MODULE": "config.settings",
+        "DEBUG": "0",
+        "SECRET_KEY": "of the benchmark, and long enough to sign with",
+        "DATABASE_URL": database_url,
+        "USAGE_OUTBOX_PATH": str(directory / "outbox.sqlite3"),
+        "USAGE_DRAIN": drain,
+    }
+
+
+def new_database(server: str, name: str) -> str:
+    """The URL of a new database on the server at `server`."""
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}".encode())
+    return f"{server.rpartition('/')[0]}/{name}"
+
+
+def fill(calls: int, environment: dict[str, str]) -> None:
+    """Tables, organisations and people, and so many calls (`bench.data`)."""
+    subprocess.run([sys.executable, "manage.py", "migrate", "-v0"], env=environment, check=True)
+    subprocess.run([sys.executable, "-m", "bench.data", str(calls)], env=environment, check=True)
+
+
+@contextlib.contextmanager
+def worker(module: str, argument: str, environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-m", module, argument]
+    with subprocess.Popen(
+        command, env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def measure_once(process: subprocess.Popen[str], measured: Figures) -> None:
+    """Have one round measured, and add its figures."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write("\n")
+    process.stdin.flush()
+    for name, figure in json.loads(process.stdout.readline()).items():
+        measured.setdefault(name, []).append(figure)
