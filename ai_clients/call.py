@@ -114,7 +114,7 @@ class Call:
 
     def _request_id(self, answer: Answer) -> str:
         """The first id that tells this answer from all others; a new one where the provider gave none."""
-        if _tells(answer.id):
+        if len(answer.id) >= UNIQUE_LENGTH:
             return answer.id
         headers = self._response.headers
         given = (headers.get("x-request-id", ""), headers.get("request-id", ""))
@@ -183,7 +183,7 @@ class Call:
 
     def _body(self) -> bytes:
         """The body without its content encoding; what there is of it, if it cannot be decoded."""
-        wire = self.transcript.body()
+        wire = b"".join(self.transcript.chunks)
         if not self._encoding:
             return wire
         try:

@@ -67,7 +67,7 @@ def read_body(flavour: Flavour, body: bytes) -> Answer:
         return _response(decoded, body, called=ran(body))
     answer = _answer(decoded)
     if flavour == "chat":
-        return _with_searches(answer, cites=_cites(body))
+        return _with_searches(answer, body)
     if flavour == "images":
         return msgspec.structs.replace(answer, parts=svg_part(decoded.svg_usage))
     if flavour == "transcription" and not has_usage(decoded.usage):
@@ -81,12 +81,12 @@ def read_stream(flavour: Flavour, events: Sequence[bytes]) -> Answer:
         return _read_response_events(events)
     if flavour in DONE:
         return _read_done_events(flavour, events)
-    return _with_searches(_read_chunks(events), cites=_cites(b"".join(events)))
+    return _with_searches(_read_chunks(events), b"".join(events))
 
 
 def read_outline(first: bytes, closing: bytes) -> Answer:
     """The answer of a whole stream of chat completion chunks that cites nothing: see `Transcript.outline`."""
-    return _with_searches(_closed(first, closing), cites=False)
+    return _with_searches(_closed(first, closing), closing)
 
 
 def _closed(first: bytes, closing: bytes) -> Answer:
@@ -146,7 +146,7 @@ def _answer(body: _Body, status: Status = "succeeded", tools: ToolUse = NO_TOOLS
         model=text(body.model),
         usage=usage_block(body.usage),
         status=status,
-        error_code=error_code(body.error),
+        error_code=error_code(body.error) if body.error is not None else "",
         units=tools.units,
         parts=tools.parts,
         context=context | tools.context if tools.context else context,
@@ -164,14 +164,12 @@ def _response(body: _Body, raw: bytes | msgspec.Raw, *, called: bool) -> Answer:
     return answer
 
 
-def _cites(body: bytes) -> bool:
-    """Whether the answer rests on pages of the web. (Quotes inside JSON strings are escaped: text cannot say this.)"""
-    return b'"url_citation"' in body
+def _with_searches(answer: Answer, body: bytes) -> Answer:
+    """A chat completion does not tell how often it searched; the search models always do (OpenAI guide: Web search).
 
-
-def _with_searches(answer: Answer, *, cites: bool) -> Answer:
-    """A chat completion does not tell how often it searched; the search models always do (OpenAI guide: Web search)."""
-    if cites or "-search-preview" in answer.model or "-search-api" in answer.model:
+    Others have if the body cites pages of the web. (Quotes inside JSON strings are escaped: text cannot say this.)
+    """
+    if b'"url_citation"' in body or "-search-preview" in answer.model or "-search-api" in answer.model:
         return msgspec.structs.replace(answer, context=answer.context | {"search": "unknown-number"})
     return answer
 

@@ -237,7 +237,8 @@ def _watched(response: httpx2.Response, call: Call, *, hide: bool, stream: type[
     if hasattr(response, "_content"):
         return _read_already(response, call, hide=hide)
     headers, body, decoded = response.headers, response.stream, None
-    encoding, is_stream = headers.get("content-encoding"), _is_stream(response)
+    encoding = headers.get("content-encoding")
+    is_stream = headers.get("content-type", "").startswith("text/event-stream")
     hider: _Hider | None = None
     if hide and is_stream:
         hider = stream_usage.Hider()
@@ -246,7 +247,8 @@ def _watched(response: httpx2.Response, call: Call, *, hide: bool, stream: type[
             decoded = httpx2.Response(200, headers={"content-encoding": encoding}, stream=body)
             del headers["content-encoding"]
             encoding = None
-        headers.pop("content-length", None)
+        if "content-length" in headers:
+            del headers["content-length"]
     elif hide and not _TOLD.intersection(headers):
         hider = stream_usage.DoubtfulHider()
     call.answered(response, encoding=encoding, is_stream=is_stream)

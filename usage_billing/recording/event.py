@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from typing import Any, Literal
 
 import msgspec
@@ -87,15 +88,8 @@ def _plain(value: Any) -> Any:
         return f"{type(error).__name__}: {error}"
 
 
-_encoder = msgspec.json.Encoder(enc_hook=_plain)
-_decoder = msgspec.json.Decoder(Event)
+encode: Callable[[Event], bytes] = msgspec.json.Encoder(enc_hook=_plain).encode
+"""The event as JSON. Metadata that JSON cannot hold is written as its text, a function as what it returns now."""
 
-
-def encode(event: Event) -> bytes:
-    """The event as JSON. Metadata that JSON cannot hold is written as its text, a function as what it returns now."""
-    return _encoder.encode(event)
-
-
-def decode(body: bytes) -> Event:
-    """The event of `encode`. Raises `msgspec.DecodeError` for anything else."""
-    return _decoder.decode(body)
+decode: Callable[[bytes], Event] = msgspec.json.Decoder(Event).decode
+"""The event of `encode`. Raises `msgspec.DecodeError` for anything else."""

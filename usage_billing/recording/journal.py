@@ -20,7 +20,7 @@ import struct
 import threading
 import time
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -28,6 +28,8 @@ import msgspec
 SUFFIX = ".journal"
 LARGEST_BYTES = 4 * 1024 * 1024
 """A writer begins a new file when its own has grown to this; the old one goes once it is collected."""
+LOOK_S = 0.05
+"""How often a writer that is busy looks whether its file is still there: callers wait for it."""
 
 _MARK = b"\xf5use"  # a byte that no UTF-8 text has: an event's JSON cannot hold a mark
 _HEAD = struct.Struct("<4sII")
@@ -56,40 +58,64 @@ class Damage(msgspec.Struct, frozen=True):
 class Writer:
     """Appends to a journal of the outbox at `outbox`, opened at the first append. Safe between threads."""
 
-    def __init__(self, outbox: Path) -> None:
+    def __init__(self, outbox: Path, before_opening: Callable[[], None] = lambda: None) -> None:
         self._outbox = outbox
+        self._before_opening = before_opening
         # Re-entrant: the garbage collector may run inside an append, and close a stream that nobody read.
         self._lock = threading.RLock()
         self._file: int | None = None
         self._path = ""
         self._size = 0
+        self._looked_at = 0.0
+        # What was written since: it is written once more if the file turns out to be gone.
+        self._doubtful: list[bytes] = []
 
     def append(self, bodies: tuple[bytes, ...]) -> None:
         """Keep all of them safe from the death of this process, or none. Raises `OSError`."""
-        payload = _encode((time.time(), bodies))
+        now = time.time()
+        payload = _encode((now, bodies))
         frame = _HEAD.pack(_MARK, zlib.crc32(payload), len(payload)) + payload
         with self._lock:
-            if self._file is None or self._size >= LARGEST_BYTES or not _is_in_place(self._path):
-                file, self._path = self._open()
-                self._close()
-                self._file, self._size = file, 0
-            written = os.write(self._file, frame)
-            self._size += written
-            if written != len(frame):
-                self._close()  # half a frame, for the disk is full; a reader knows it by its being the last
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self._path)
+            # The clock may have been set back.
+            file = self._file
+            if file is None or not 0 <= now - self._looked_at < LOOK_S or self._size >= LARGEST_BYTES:
+                file = self._look(now)
+            self._write(file, frame)
+            self._doubtful.append(frame)
 
-    def is_open(self) -> bool:
-        return self._file is not None
+    def _look(self, now: float) -> int:
+        """The file to write to: there, and with all in it that was written since the last look if that is gone."""
+        is_in_place = self._path != "" and _is_in_place(self._path)
+        if is_in_place:
+            self._doubtful.clear()
+        if self._file is None or not is_in_place or self._size >= LARGEST_BYTES:
+            gone = b"".join(self._doubtful)
+            file, path = self._open()
+            self._close()
+            self._file, self._path, self._size = file, "", 0
+            self._write(file, gone)
+            self._path = path  # only now: what could not be written stays in doubt
+        self._looked_at = now
+        return self._file
+
+    def _write(self, file: int, frames: bytes) -> None:
+        written = os.write(file, frames)
+        self._size += written
+        if written != len(frames):
+            self._close()  # half a frame, for the disk is full; a reader knows it by its being the last
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self._path)
 
     def close(self) -> None:
         """Let go of the file: whoever reads it next removes it."""
         with self._lock:
+            if self._doubtful:
+                self._look(time.time())
             self._close()
 
     def forget_file(self) -> None:
         """In a forked child: the file is the parent's, and its lock on it stays; another thread may have held ours."""
         self._lock = threading.RLock()
+        self._doubtful.clear()
         self._close()
 
     def _close(self) -> None:
@@ -98,6 +124,7 @@ class Writer:
             self._file = None
 
     def _open(self) -> tuple[int, str]:
+        self._before_opening()
         self._outbox.parent.mkdir(parents=True, exist_ok=True)
         while True:
             path = f"{self._outbox}.{os.getpid()}-{secrets.token_hex(4)}{SUFFIX}"

@@ -102,15 +102,12 @@ class Outbox:
         # A connection must not be used, nor closed, on the other side of a fork: SQLite would drop the parent's locks.
         self._inherited: list[sqlite3.Connection] = []
         self._inode = 0
-        self._journal = journal.Writer(self.path)
+        self._journal = journal.Writer(self.path, before_opening=functools.partial(_create, self.path))
         _opened.add(self)
 
     def append(self, *bodies: bytes) -> None:
         """Keep all of them safe from the death of this process, or none. Raises `OSError` or `sqlite3.Error`."""
-        if not self._journal.is_open():
-            _create(self.path)
-        if bodies:
-            self._journal.append(bodies)
+        self._journal.append(bodies)
 
     @_anew_if_damaged
     def read(self, limit: int) -> list[tuple[int, bytes]]:

@@ -62,7 +62,7 @@ def record(*events: Event) -> None:
         collected.extend(events)
     try:
         room().expect(outbox())
-        outbox().append(*[encode(event) for event in events])
+        outbox().append(*map(encode, events))
         if _losses or _wrong_now:
             all_well()
     except Exception as error:  # noqa: BLE001 - promise 1: the caller's answer must not depend on the recorder
@@ -137,6 +137,15 @@ def _say_what_is_not_written_down() -> None:
 
 
 atexit.register(_say_what_is_not_written_down)
+
+
+def _close_outbox() -> None:
+    """So that a process which ends looks once more whether its journal is still there."""
+    if outbox.cache_info().currsize:
+        outbox().close()
+
+
+atexit.register(_close_outbox)
 
 
 def health() -> Health:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sqlite3
@@ -18,6 +19,7 @@ import pytest
 
 from usage_billing.recording import journal as journal_module
 from usage_billing.recording import outbox as outbox_module
+from usage_billing.recording.journal import LOOK_S
 from usage_billing.recording.outbox import Backlog, Outbox
 
 
@@ -188,13 +190,57 @@ def test_an_append_does_not_wait_while_another_process_holds_the_file(box: Outbo
     assert bodies(box) == [b"before", b"meanwhile"]
 
 
-def test_events_go_to_a_new_file_when_somebody_has_deleted_the_old_one(box: Outbox) -> None:
-    """What is written into a deleted file would be lost without an error."""
-    box.append(b"old")
+def _delete(box: Outbox) -> None:
     for path in box.path.parent.iterdir():
         path.unlink()
+
+
+def test_events_go_to_a_new_file_when_somebody_has_deleted_the_old_one(box: Outbox) -> None:
+    """What is written into a deleted file would be lost without an error."""
+    box.append(b"before")
+    time.sleep(LOOK_S)
+    box.append(b"looked")
+    _delete(box)
     box.append(b"new")
-    assert bodies(Outbox(box.path)) == [b"new"]
+    time.sleep(LOOK_S)
+    box.append(b"newer")
+    # What went into the deleted file since the writer's last look is here again.
+    assert bodies(Outbox(box.path)) == [b"looked", b"new", b"newer"]
+
+
+def test_a_writer_that_ends_sees_that_its_file_was_deleted(box: Outbox) -> None:
+    box.append(b"old")
+    _delete(box)
+    box.append(b"new")
+    box.close()
+    assert bodies(Outbox(box.path)) == [b"old", b"new"]
+
+
+def test_what_was_deleted_is_written_again_when_there_is_room(box: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    box.append(b"old")
+    _delete(box)
+
+    def full(*_args: object) -> int:
+        raise OSError(errno.ENOSPC, "full")
+
+    time.sleep(LOOK_S)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", full)
+        with pytest.raises(OSError, match="full"):
+            box.append(b"lost")
+    box.append(b"new")
+    assert bodies(Outbox(box.path)) == [b"old", b"new"]
+
+
+def test_a_clock_that_is_set_back_does_not_keep_the_writer_from_looking(
+    box: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box.append(b"old")
+    _delete(box)
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now - 90_000)
+    box.append(b"new")
+    assert sorted(bodies(Outbox(box.path))) == [b"new", b"old"]
 
 
 def test_appends_do_not_wait_for_a_reader_that_drains(box: Outbox) -> None:
