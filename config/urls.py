@@ -15,3 +15,6 @@ urlpatterns = [
     path("", include("usage_billing.page_urls")),
     path("superadmin/", admin.site.urls),
 ]
+
+handler404 = "config.error_pages.not_found"
+handler500 = "config.error_pages.server_error"
