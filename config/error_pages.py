@@ -1,4 +1,4 @@
-"""What Django calls when an address leads nowhere, or a view fails: the project's own pages, and the API's own shape."""
+"""What Django calls when an address leads nowhere, or a view fails: our own pages, and the API's own shape."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django.utils.translation import gettext
 from usage_billing.pages import frame
 
 
-def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001 - Django passes it by this name
     """Of addresses outside the API, which answers for its own."""
     return frame.not_found(request, gettext("There is no such page."))
 
