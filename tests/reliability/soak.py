@@ -1,8 +1,8 @@
 """`python -m tests.reliability.soak [--minutes 60] [--calls-a-second 100]`: do memory and file handles stay flat?
 
-A process that calls and one that drains, against PostgreSQL and the simulator; a sample of both every few seconds. Ends
-with the figures of the first and the last quarter, and with the proof that every call is there once. Exits with 1 if
-memory or handles have grown.
+A process that calls and one that drains, against PostgreSQL and the simulator; a sample of both every few seconds, and
+a line every five minutes. Ends with the figures of the first and the last quarter, and with the proof that every call
+is there once. Exits with 1 if memory or handles have grown.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from tests.reliability.caller import make_calls
 from tests.reliability.world import Site
 
 SAMPLE_S = 5
+SAMPLES_A_LINE = 60
 WARM_UP = 0.2
 """Of the time: caches fill, arenas settle."""
 GROWTH_MB, GROWTH_HANDLES = 6.0, 4.0
@@ -58,6 +59,9 @@ def soak(site: Site, minutes: float, calls_a_second: float) -> bool:
     while caller.is_alive():
         for name, process in processes.items():
             taken[name].append(sample(process, site))
+        if not len(taken["drain"]) % SAMPLES_A_LINE:
+            now = ", ".join(f"{name} {samples[-1].memory_mb:.1f} MB" for name, samples in taken.items())
+            print(f"{(time.monotonic() - began) / 60:.0f} min: {now}", flush=True)
         caller.join(SAMPLE_S)
     cpu = sum(processes["drain"].cpu_times()[:2]) - sum(cpu_before[:2])
     is_flat = caller.exitcode == 0
