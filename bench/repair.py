@@ -25,7 +25,7 @@ from bench import workers
 if TYPE_CHECKING:
     from usage_billing.repricing import Batch, Scope
 
-CALLS = 100_000
+CALLS = 50_000
 REBUILT_DAYS = 14
 REPRICED_DAYS = 7
 MODEL, PROVIDER = "gpt-6-luna", "openai"
