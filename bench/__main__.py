@@ -9,13 +9,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import overhead, reading, writing
+from bench import overhead, reading, repairing, writing
 from bench.table import Section, render
 
 SECTIONS: dict[str, Callable[[int], Section]] = {
     "overhead": overhead.section,
     "reading": reading.section,
     "writing": writing.section,
+    "repairing": repairing.section,
 }
 """Name → what measures it in so many rounds. One module each."""
 

@@ -161,10 +161,14 @@ SELECT org_id,
     prompt, completion, prompt + completion, cached, 0, CASE WHEN provider = 'openai' THEN completion / 4 ELSE 0 END,
     jsonb_strip_nulls(CASE
         WHEN failed THEN '{}'
-        WHEN provider = 'openai' THEN jsonb_build_object('prompt_tokens', prompt, 'completion_tokens', completion,
-            'total_tokens', prompt + completion,
+        WHEN endpoint = '/v1/chat/completions' THEN jsonb_build_object(
+            'prompt_tokens', prompt, 'completion_tokens', completion, 'total_tokens', prompt + completion,
             'prompt_tokens_details', jsonb_build_object('cached_tokens', nullif(cached, 0)),
             'completion_tokens_details', jsonb_build_object('reasoning_tokens', completion / 4))
+        WHEN provider = 'openai' THEN jsonb_build_object(
+            'input_tokens', prompt, 'output_tokens', completion, 'total_tokens', prompt + completion,
+            'input_tokens_details', jsonb_build_object('cached_tokens', nullif(cached, 0)),
+            'output_tokens_details', jsonb_build_object('reasoning_tokens', completion / 4))
         ELSE jsonb_build_object('input_tokens', prompt - cached, 'cache_read_input_tokens', nullif(cached, 0),
             'output_tokens', completion, 'service_tier', 'standard')
     END),

@@ -11,13 +11,17 @@ import random
 import secrets
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import django
 import msgspec
 from django.db import connection
 
 from bench.data import HABITS, Habit
+
+if TYPE_CHECKING:
+    from usage_billing.recording.event import Event
 
 SIZED = 200_000
 """Rows of the copy of the table whose size is taken."""
@@ -45,9 +49,10 @@ def main() -> None:
 def drained_events(number: int) -> Figures:
     """Events a second: read from the outbox, priced, converted, entered once, added up, and gone from the outbox."""
     from usage_billing.recording import drain, recorder
+    from usage_billing.recording.event import encode
 
     outbox = recorder.outbox()
-    outbox.append(*_bodies(number))
+    outbox.append(*map(encode, events(number)))
     before = _calls()
     began = time.perf_counter()
     while drain.drain_all(outbox):
@@ -106,11 +111,11 @@ def _calls() -> int:
 _chance = random.Random(0)
 
 
-def _bodies(number: int) -> list[bytes]:
-    """Events as clients write them: of organisations by Zipf's law, each habit as often as it is in `bench.data`."""
+def events(number: int) -> Iterator[Event]:
+    """Calls as clients tell of them: of organisations by Zipf's law, each habit as often as it is in `bench.data`."""
     from usage_billing.models import Membership
     from usage_billing.recording.context import Attribution
-    from usage_billing.recording.event import Event, encode
+    from usage_billing.recording.event import Event
 
     people: dict[int, list[int]] = {}
     for org, user in Membership.objects.order_by("org_id").values_list("org_id", "user_id"):
@@ -118,9 +123,8 @@ def _bodies(number: int) -> list[bytes]:
     orgs = _chance.choices(list(people), [1 / n for n in range(1, len(people) + 1)], k=number)
     habits = _chance.choices(HABITS, [habit.weight for habit in HABITS], k=number)
     now = time.time()
-    bodies = []
     for org, habit in zip(orgs, habits, strict=True):
-        event = Event(
+        yield Event(
             request_id=habit.id_prefix + f"{_chance.getrandbits(256):064x}"[: habit.id_length],
             started_at=now,
             duration_ms=_chance.randrange(300, 20_000),
@@ -143,8 +147,6 @@ def _bodies(number: int) -> list[bytes]:
                 workflow_id=f"{_chance.randrange(number // 12):032x}" if _chance.random() < 0.1 else None,
             ),
         )
-        bodies.append(encode(event))
-    return bodies
 
 
 def _usage(habit: Habit) -> dict[str, object]:

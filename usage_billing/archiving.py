@@ -23,7 +23,7 @@ from django.db.models import QuerySet
 
 from usage_billing import archived, audit, parquet
 from usage_billing.archived import Archived, after
-from usage_billing.database import roles
+from usage_billing.database import bulk, roles
 from usage_billing.models import ArchiveFile, UsageRecord
 from usage_billing.models.archive_file import SUMS
 
@@ -247,7 +247,9 @@ def _held(file: ArchiveFile, state: str) -> ArchiveFile:
 def _compared(table: Any) -> tuple[list[int], list[int]]:
     """The ids of those of the calls that are in the ledger: as they are in the table, and otherwise. They are held."""
     ids = table["id"].to_pylist()
-    here = _in_the_ledger(ids)
+    calls = _in_the_ledger(ids)
+    held = calls.select_for_update() if connection.features.has_select_for_update else calls
+    here = _table_of(held)
     if here.equals(table):
         return ids, []
     expected = {row["id"]: row for row in table.to_pylist()}
@@ -256,11 +258,12 @@ def _compared(table: Any) -> tuple[list[int], list[int]]:
     return same, sorted(found.keys() - set(same))
 
 
-def _in_the_ledger(ids: Sequence[int]) -> Any:
+def _in_the_ledger(ids: Sequence[int]) -> QuerySet[UsageRecord]:
     """Those of the calls that are there, in a file's order."""
-    calls = UsageRecord.objects.filter(pk__in=ids).order_by("usage_date", "id")
-    if connection.features.has_select_for_update:
-        calls = calls.select_for_update()
+    return UsageRecord.objects.filter(pk__in=ids).order_by("usage_date", "id")
+
+
+def _table_of(calls: QuerySet[UsageRecord]) -> Any:
     return parquet.table_of(list(parquet.rows_of(calls)))
 
 
@@ -299,9 +302,9 @@ def restore(file: ArchiveFile, advance: Advance) -> int:
 
 
 def _bring_back(table: Any) -> int:
-    ids = table["id"].to_pylist()
-    before = UsageRecord.objects.filter(pk__in=ids).count()
-    UsageRecord.objects.bulk_create(parquet.records_of(table), batch_size=500, ignore_conflicts=True)
-    if not _in_the_ledger(ids).equals(table):
+    """Insert those of the calls that are not here yet; returns how many that were."""
+    rows = parquet.ledger_rows(table)
+    came = bulk.insert(UsageRecord, parquet.COLUMNS, rows, "ON CONFLICT DO NOTHING RETURNING id")
+    if not _table_of(_in_the_ledger(table["id"].to_pylist())).equals(table):
         raise Inexact("The ledger has other calls under the ids or request ids of archived ones. Nothing more came.")
-    return len(ids) - before
+    return len(came)

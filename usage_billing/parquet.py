@@ -65,13 +65,13 @@ def table_of(rows: Sequence[tuple[Any, ...]]) -> pa.Table:
     return pa.Table.from_arrays(arrays, schema=SCHEMA)
 
 
-def records_of(table: pa.Table) -> list[UsageRecord]:
-    """The calls, as they were, to be inserted."""
+def ledger_rows(table: pa.Table) -> list[dict[str, Any]]:
+    """The calls as they were, each column → value, to be inserted."""
     is_json = {field.attname for field in FIELDS if isinstance(field, models.JSONField)}
-    return [
-        UsageRecord(**{name: json.loads(value) if name in is_json else value for name, value in row.items()})
-        for row in table.to_pylist()
-    ]
+    rows: list[dict[str, Any]] = table.to_pylist()
+    for row in rows:
+        row |= {name: json.loads(row[name]) for name in is_json}
+    return rows
 
 
 # ── Files ────────────────────────────────────────────────────────────────────────────────────────────────────────

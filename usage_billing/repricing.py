@@ -24,7 +24,7 @@ from usage_billing.models import Organization, RepriceRun, UsageRecord
 from usage_billing.models.reprice_run import MEASURES
 from usage_billing.reports import Period
 
-BATCH = 250
+BATCH = 1000
 """Records a transaction: it holds the totals that they change, and writers of the same ones wait for it."""
 IDS_AT_ONCE = 100_000
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
+from types import ModuleType
 from typing import Any
 
 import pytest
+import tqdm
 from django.contrib.auth import authenticate
 from django.core.management import CommandError, call_command
 from pytest_django import Settings
@@ -13,6 +16,7 @@ from pytest_django import Settings
 from tests import factories
 from tests.factories import NOON, event
 from usage_billing import demo_data, ledger
+from usage_billing.management.commands import check_usage, rebuild_daily
 from usage_billing.models import DailyUsage, ExchangeRate, Membership, Organization, UsageRecord
 from usage_billing.recording import drain, record
 from usage_billing.recording.outbox import Outbox
@@ -36,6 +40,21 @@ def test_rebuild_daily_makes_the_days_named_anew(printed: Callable[..., str]) ->
         "Made the totals of 30 days anew, 2026-11-01 to 2026-11-30: 12 of them were wrong.\n"
     )
     call_command("check_usage")
+
+
+@pytest.mark.parametrize("command", [rebuild_daily, check_usage])
+def test_the_bar_shows_the_day_that_a_killed_run_got_to(
+    command: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    org = factories.organization()
+    ledger.add([event(org=org, at=NOON - timedelta(days=ago)) for ago in range(3)])
+    shown = {"mininterval": 0, "delay": 0, "disable": False}
+    monkeypatch.setattr(command, "tqdm", lambda days, **options: tqdm.tqdm(days, **options | shown))
+    first, last = NOON.date() - timedelta(days=2), NOON.date()
+    call_command(command.__name__.rpartition(".")[2], "--from", str(first), "--to", str(last))
+    bars = capsys.readouterr().err.split("\r")
+    assert [bar for bar in bars if " 1/3 [" in bar and str(first) in bar]
+    assert str(last) in bars[-1]
 
 
 def test_rebuild_daily_of_one_organisation(printed: Callable[..., str]) -> None:

@@ -33,6 +33,7 @@ class Command(LedgerCommand):
         bar = tqdm(days, desc="check_usage", unit=" day", disable=None, delay=2)
         try:
             for each in bar:
+                bar.set_postfix_str(str(each), refresh=False)  # the last one seen, if it is killed
                 found += map(str, archive.differences(each))
                 inconsistent = audit.inconsistent_records(each)
                 found += [f"{each}: {count} records: {what}" for what, count in inconsistent.items()]

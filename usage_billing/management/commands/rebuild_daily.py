@@ -40,7 +40,10 @@ class Command(LedgerCommand):
         bar = tqdm(days, desc="rebuild_daily", unit=" day", disable=None, delay=2)
         try:
             archived.expect_none(first, last)
-            repaired = sum(ledger.rebuild_day(each, org_id) for each in bar)
+            repaired = 0
+            for each in bar:
+                bar.set_postfix_str(str(each), refresh=False)  # the last one seen, if it is killed
+                repaired += ledger.rebuild_day(each, org_id)
         except archived.Archived as error:
             raise CommandError(str(error)) from error
         except KeyboardInterrupt as stopped:
