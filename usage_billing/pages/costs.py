@@ -25,12 +25,11 @@ from usage_billing import reports
 from usage_billing.access import Scope
 from usage_billing.models import UsageRecord
 from usage_billing.models.daily_usage import MEASURES
-from usage_billing.pages import attention, chart, dimensions, frame, hooks, names, sheet
+from usage_billing.pages import attention, chart, dimensions, frame, hooks, names, recorder_health, sheet
 from usage_billing.pages.address import CURRENCIES, PERIODS, Asked, asked, tidied
 from usage_billing.pages.dimensions import AGENT, BY_NAME, CONTENT, MODEL, ORG, TYPE, USER, WORKFLOW, Dimension
 from usage_billing.pages.names import Names
-from usage_billing.pages.recorder_health import recorder_health
-from usage_billing.reports import Breakdown, Period
+from usage_billing.reports import Breakdown, Later, Listed, Period, Series
 from usage_billing.reports.totals import NO_CALLS, OF_COSTS, Totals, known
 
 SHOWN = (*OF_COSTS, "total_tokens", "failed_count")
@@ -123,14 +122,22 @@ class Chip:
 
 def _page(scope: Scope, question: Asked, now: datetime) -> dict[str, Any]:
     """All that the template shows. Its number of queries does not depend on the data."""
+    with reports.together():
+        return _context(scope, question, now)
+
+
+def _context(scope: Scope, question: Asked, now: datetime) -> dict[str, Any]:
+    """What needs no other answer is asked first, so that the database is at work while the rest is made of it."""
     today = scope.today(now)
     period, filters = question.period, question.filters
     previous = period.before(today)
-    whole = reports.compared(scope, period, previous, filters=filters)
+    step = _step(period, today)
     shown = dimensions.shown(scope, filters)
     stacked_by = BY_NAME[question.by]
-    breakdowns = {
-        dimension: reports.breakdown(
+
+    whole = reports.compared.ask(scope, period, previous, filters=filters)
+    broken_down = {
+        dimension: reports.breakdown.ask(
             scope,
             dimension.columns,
             period,
@@ -144,26 +151,32 @@ def _page(scope: Scope, question: Asked, now: datetime) -> dict[str, Any]:
         )
         for dimension in dict.fromkeys((*shown, stacked_by))
     }
-    total = breakdowns[TYPE].total
-    options = {
+    by_day = reports.history.ask(scope, period, today, step=step, filters=filters, measures=SHOWN)
+    newest = reports.listed.ask(scope, LATEST_CALLS, filters=filters, period=period)
+    costliest = reports.listed.ask(scope, DEAREST_CALLS, filters=filters, period=period, ordering="-cost_usd")
+    narrowed = {
         dimension: _options(scope, dimension, question)
         for dimension in (TYPE, MODEL, AGENT, USER)
         if dimension.is_narrowed(filters) and dimension in (*shown, USER)
     }
-    latest = list(reports.calls(scope, filters=filters, period=period).select_related("org")[:LATEST_CALLS])
-    dearest = reports.calls(scope, filters=filters, period=period, ordering="-cost_usd").select_related("org")
-    dearest_calls = [call for call in dearest[:DEAREST_CALLS] if call.cost_usd]
+    reasons = reports.troubles.ask(scope, period, filters=filters)
+    forecast = reports.forecast.ask(scope, today, filters=filters)
+    orgs = names.of_organizations(scope)
+    archived_before = reports.archived_before.ask(period)
+    newest_rate = recorder_health.newest_rate() if scope.everything else None
+
+    breakdowns = {dimension: answer() for dimension, answer in broken_down.items()}
+    days = by_day()
+    stack = _stacked(scope, question, stacked_by, breakdowns[stacked_by], days, step)
+    options = {dimension: answer() for dimension, answer in narrowed.items()}
+    latest, dearest = newest(), [call for call in costliest() if call.cost_usd]
+    users = names.of_users(_users_in(latest, dearest, breakdowns.get(USER), options.get(USER, ())))
+    total = breakdowns[TYPE].total
     work = _work(scope, question, total["requests_count"])
-    known = Names(
-        orgs=names.of_organizations(scope),
-        users=names.of_users(_users_in(latest, dearest_calls, breakdowns.get(USER), options.get(USER, ()))),
-        contents=names.of_contents(scope, _contents_in(work, latest)),
-    )
+    known = Names(orgs=orgs(), users=users(), contents=names.of_contents(scope, _contents_in(work, latest)))
     panels = [_panel(dimension, breakdowns[dimension], question, known) for dimension in shown]
     models = breakdowns[MODEL].items
-    step = _step(period, today)
-    days = reports.history(scope, period, today, step=step, filters=filters, measures=SHOWN)
-    troubles = reports.troubles(scope, period, filters=filters)
+    troubles = reasons()
     return {
         "title": gettext("AI costs"),
         "asked": question,
@@ -183,19 +196,19 @@ def _page(scope: Scope, question: Asked, now: datetime) -> dict[str, Any]:
         "chips": _chips(question, known),
         "total": total,
         "cards": _cards(total, days),
-        "forecast": reports.forecast(scope, today, filters=filters),
+        "forecast": forecast(),
         "month_ends": _last_of_month(today),
         "step": step,
         "panels": panels,
-        **_stack(scope, question, stacked_by, breakdowns[stacked_by], days, step, known),
+        **_stack(question, stacked_by, stack(), days, step, known),
         "stack_links": [(BY_NAME[each.name], question.link(by=each.name)) for each in shown],
         "stacked_by": stacked_by,
         "currency_links": [(each, question.link(currency=each)) for each in CURRENCIES],
         "work": [_work_panel(dimension, rows, question, known) for dimension, rows in work.items() if rows],
         "work_link": None if work or not total["requests_count"] else question.link(work="all"),
-        "dearest": [_call(call, known, scope) for call in dearest_calls],
+        "dearest": [_call(call, known, scope) for call in dearest],
         "latest": [_call(call, known, scope) for call in latest],
-        "archived_before": reports.archived_before(period),
+        "archived_before": archived_before(),
         "troubles": attention.told(troubles, for_superadmin=scope.everything),
         "without_rate": total["unpriced_rub_count"] - total["unpriced_usd_count"],
         "standouts": _standouts(days, question) if step == "day" else [],
@@ -208,7 +221,7 @@ def _page(scope: Scope, question: Asked, now: datetime) -> dict[str, Any]:
         "zone": scope.zone or settings.TIME_ZONE,
         "destinations": hooks.destinations(),
         "simulator": hooks.SIMULATOR,
-        "health": recorder_health(now, today, troubles) if scope.everything else None,
+        "health": recorder_health.recorder_health(now, today, newest_rate(), troubles) if newest_rate else None,
     }
 
 
@@ -244,10 +257,12 @@ def _work(scope: Scope, question: Asked, calls: int) -> dict[Dimension, list[Tot
     """The dearest workflows and pieces of content; nothing yet where adding them up takes long and nobody asked."""
     if calls > WORK_IS_QUICK_UP_TO and not question.all_work:
         return {}
-    return {
-        dimension: reports.work(scope, dimension.name, question.period, filters=question.filters, limit=DEAREST_WORK)
+    period, filters = question.period, question.filters
+    found = {
+        dimension: reports.work.ask(scope, dimension.name, period, filters=filters, limit=DEAREST_WORK)
         for dimension in dimensions.OF_WORK
     }
+    return {dimension: answer() for dimension, answer in found.items()}
 
 
 def _work_panel(dimension: Dimension, rows: list[Totals], question: Asked, known: Names) -> Panel:
@@ -291,13 +306,13 @@ def _periods(question: Asked) -> list[tuple[Any, str, bool]]:
     return [(text, question.link(question.without_period() | change), now) for text, change, now in offered]
 
 
-def _options(scope: Scope, dimension: Dimension, question: Asked) -> list[tuple[Any, ...]]:
+def _options(scope: Scope, dimension: Dimension, question: Asked) -> Later[list[tuple[Any, ...]]]:
     """The keys that the page could be narrowed to instead of the one that it is. One query."""
     others = {name: value for name, value in question.filters.items() if name not in dimension.columns}
-    rows = reports.totals(
+    rows = reports.totals.ask(
         scope, by=dimension.columns, filters=others, period=question.period, limit=ALL_ROWS, measures=OF_COSTS
     )
-    return [dimension.key(row) for row in rows]
+    return lambda: [dimension.key(row) for row in rows()]
 
 
 def _choices(
@@ -376,20 +391,21 @@ def _cards(total: Totals, days: Sequence[Totals]) -> list[dict[str, Any]]:
     ]
 
 
-def _stack(
-    scope: Scope,
-    question: Asked,
-    dimension: Dimension,
-    found: Breakdown,
-    days: Sequence[Totals],
-    step: str,
-    known: Names,
-) -> dict[str, Any]:
-    """The chart, its legend and its table. One query."""
+def _stacked(
+    scope: Scope, question: Asked, dimension: Dimension, found: Breakdown, days: Sequence[Totals], step: str
+) -> Later[list[Series]]:
     keys = [dimension.key(item) for item in found.items[: chart.LAYERS]]
     if len(found.items) == chart.LAYERS + 1:
         keys.append(dimension.key(found.items[-1]))
-    series = reports.stacked(scope, dimension.columns, keys, days, question.period, step=step, filters=question.filters)
+    return reports.stacked.ask(
+        scope, dimension.columns, keys, days, question.period, step=step, filters=question.filters
+    )
+
+
+def _stack(
+    question: Asked, dimension: Dimension, series: Sequence[Series], days: Sequence[Totals], step: str, known: Names
+) -> dict[str, Any]:
+    """The chart, its legend and its table."""
     column = f"cost_{question.currency}"
     legend = [
         {
@@ -447,20 +463,26 @@ def _last_of_month(today: date) -> date:
 # ── Single calls ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _call(call: UsageRecord, known: Names, scope: Scope) -> dict[str, Any]:
-    return {"call": call, "who": known.user(call.user_id), "link": call_link(call, for_superadmin=scope.everything)}
+def _call(call: Listed, known: Names, scope: Scope) -> dict[str, Any]:
+    return {
+        "call": call,
+        "org": known.org(call.org_id),
+        "who": known.user(call.user_id),
+        "status": str(UsageRecord.Status(call.status).label),
+        "link": call_link(call.id, for_superadmin=scope.everything),
+    }
 
 
-def call_link(call: UsageRecord, *, for_superadmin: bool) -> str:
+def call_link(id_: int, *, for_superadmin: bool) -> str:
     """Where the call's record can be looked at."""
     if for_superadmin:
-        return reverse("admin:usage_billing_usagerecord_change", args=[call.pk])
-    return reverse("usage-record", args=[call.pk])
+        return reverse("admin:usage_billing_usagerecord_change", args=[id_])
+    return reverse("usage-record", args=[id_])
 
 
 def _users_in(
-    latest: Iterable[UsageRecord],
-    dearest: Iterable[UsageRecord],
+    latest: Iterable[Listed],
+    dearest: Iterable[Listed],
     users: Breakdown | None,
     options: Iterable[tuple[Any, ...]],
 ) -> set[int]:
@@ -469,7 +491,7 @@ def _users_in(
     return listed | called | {key[0] for key in options}
 
 
-def _contents_in(work: Mapping[Dimension, Sequence[Totals]], latest: Iterable[UsageRecord]) -> set[str]:
+def _contents_in(work: Mapping[Dimension, Sequence[Totals]], latest: Iterable[Listed]) -> set[str]:
     return {row["content_id"] for row in work.get(CONTENT, ())} | {
         call.content_id for call in latest if call.content_id
     }

@@ -27,12 +27,12 @@ def own_record(request: HttpRequest, id: int) -> HttpResponse:
     if call is None:
         return frame.not_found(request, gettext("There is no such call, or it is not yours to see."))
     if scope.everything:
-        return redirect(call_link(call, for_superadmin=True))
+        return redirect(call_link(call.pk, for_superadmin=True))
     content = names.of_contents(scope, {call.content_id} if call.content_id else set())
     context = {
         "title": gettext("AI call"),
         "call": call,
-        "who": names.Names(users=names.of_users([call.user_id])).user(call.user_id),
+        "who": names.Names(users=names.of_users([call.user_id])()).user(call.user_id),
         "content": content.get(call.content_id or "", call.content_id),
         "zone": call.org.timezone,
         "parts": call.response_metadata.get("cost_parts", {}),

@@ -1,7 +1,8 @@
 """The only reader: every total comes from `token_usage_daily` here, every list of calls from `token_usage`."""
 
+from usage_billing.reports.asking import Later, send, send_queryset, together
 from usage_billing.reports.breakdown import Breakdown, breakdown
-from usage_billing.reports.calls import ORDERINGS, Page, archived_before, calls, page
+from usage_billing.reports.calls import ORDERINGS, Listed, Page, archived_before, calls, listed, page
 from usage_billing.reports.forecast import Forecast, forecast
 from usage_billing.reports.history import STEPS, history
 from usage_billing.reports.question import ALL_TIME, FILTERS, Period
@@ -18,6 +19,8 @@ __all__ = [
     "STEPS",
     "Breakdown",
     "Forecast",
+    "Later",
+    "Listed",
     "Page",
     "Period",
     "Series",
@@ -30,10 +33,14 @@ __all__ = [
     "compared",
     "forecast",
     "history",
+    "listed",
     "page",
+    "send",
+    "send_queryset",
     "stacked",
     "standouts",
     "summary",
+    "together",
     "totals",
     "troubles",
     "work",

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import connection
 from django.db.models import DecimalField, F, FloatField, Q, QuerySet
@@ -15,6 +15,7 @@ from django.db.models.functions import Cast
 from usage_billing import archived
 from usage_billing.access import Scope
 from usage_billing.models import UsageRecord
+from usage_billing.reports.asking import Later, Report, send_queryset
 from usage_billing.reports.question import ALL_TIME, Period
 
 ORDERINGS = ("created_at", "cost_usd", "total_tokens", "execution_time_ms")
@@ -36,13 +37,52 @@ def calls(
     return rows.order_by(ordering, "-id" if ordering.startswith("-") else "id")
 
 
-def archived_before(period: Period = ALL_TIME) -> date | None:
+class Listed(NamedTuple):
+    """What a list shows of a call."""
+
+    id: int
+    created_at: datetime
+    org_id: int
+    user_id: int | None
+    agent_id: str
+    request_type: str
+    ai_provider: str
+    ai_model: str
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    cached_tokens: int
+    reasoning_tokens: int
+    cost_usd: Decimal | None
+    cost_rub: Decimal | None
+    status: str
+    error_code: str
+    content_id: str | None
+
+
+@Report
+def listed(
+    scope: Scope,
+    limit: int,
+    *,
+    filters: Mapping[str, Any] | None = None,
+    period: Period = ALL_TIME,
+    ordering: str = NEWEST_FIRST,
+) -> Later[list[Listed]]:
+    """The first of `calls`. One query."""
+    rows = calls(scope, filters=filters, period=period, ordering=ordering).values_list(*Listed._fields)
+    found = send_queryset(rows[:limit])
+    return lambda: [Listed(*row) for row in found()]
+
+
+@Report
+def archived_before(period: Period = ALL_TIME) -> Later[date | None]:
     """The day before which calls of the period are archived, so not among `calls`; None if none are.
 
     Totals have them all the same. Of the months between, some may be there: those that were brought back.
     """
-    found = archived.months(period.since, period.until)
-    return archived.after(found[-1]) if found else None
+    found = send_queryset(archived.listed_months(period.since, period.until))
+    return lambda: archived.after(found()[-1][0]) if found() else None
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from usage_billing.access import Scope
+from usage_billing.reports.asking import Later, Report
 from usage_billing.reports.history import STEPS, add
 from usage_billing.reports.question import Period
 from usage_billing.reports.totals import NO_CALLS, OF_COSTS, Totals, known, totals
@@ -22,6 +23,7 @@ class Series:
     rows: list[Totals]
 
 
+@Report
 def stacked(
     scope: Scope,
     by: Sequence[str],
@@ -31,25 +33,29 @@ def stacked(
     *,
     step: str = "day",
     filters: Mapping[str, Any] | None = None,
-) -> list[Series]:
+) -> Later[list[Series]]:
     """`whole`, a `history` of the same question, apart by `keys`; what is left of it comes last. One query.
 
     The rows have the measures of `OF_COSTS`, and `date`. At every step the series add up to the whole.
     """
-    starts = [row["date"] for row in whole]
-    rows = {key: {start: _nothing() for start in starts} for key in keys}
-    if keys:
-        narrowed = {**(filters or {}), **{name: {key[n] for key in keys} for n, name in enumerate(by)}}
-        for row in totals(scope, by=["usage_date", *by], filters=narrowed, period=period, measures=OF_COSTS):
+    narrowed = {**(filters or {}), **{name: {key[n] for key in keys} for n, name in enumerate(by)}}
+    found = totals.ask(scope, by=["usage_date", *by], filters=narrowed, period=period, measures=OF_COSTS)
+
+    def read() -> list[Series]:
+        starts = [row["date"] for row in whole]
+        rows = {key: {start: _nothing() for start in starts} for key in keys}
+        for row in found():
             days = rows.get(tuple(row[name] for name in by))
             start = STEPS[step](row["usage_date"])
             if days is not None and start in days:  # a day may have begun since the whole was read
                 add(days[start], row)
-    rest = {row["date"]: _difference(row, [days[row["date"]] for days in rows.values()]) for row in whole}
-    series = [Series(key, _listed(days)) for key, days in rows.items()]
-    if any(row["requests_count"] > 0 for row in rest.values()):
-        series.append(Series(None, _listed(rest)))
-    return series
+        rest = {row["date"]: _difference(row, [days[row["date"]] for days in rows.values()]) for row in whole}
+        series = [Series(key, _listed(days)) for key, days in rows.items()]
+        if any(row["requests_count"] > 0 for row in rest.values()):
+            series.append(Series(None, _listed(rest)))
+        return series
+
+    return read
 
 
 def _nothing() -> Totals:

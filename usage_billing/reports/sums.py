@@ -18,6 +18,7 @@ from usage_billing import rollup
 from usage_billing.access import Scope
 from usage_billing.models.daily_usage import GRAINS
 from usage_billing.models.fields import as_sqlite_keeps
+from usage_billing.reports.asking import Later, send
 from usage_billing.reports.question import OF_CALLS_ONLY, Period
 
 
@@ -38,7 +39,7 @@ class _Sql:
 
 def added_up(
     scope: Scope, by: Sequence[str], filters: Mapping[str, Any], parts: Sequence[Part], limit: int | None = None
-) -> list[dict[str, Any]]:
+) -> Later[list[dict[str, Any]]]:
     """One row for each combination of the `by` columns: these, and each part's sums, None where nothing is added up.
 
     By the first part: rows without a call in it are left out, the dearest come first, and `limit` keeps that many.
@@ -47,7 +48,8 @@ def added_up(
     whole = _around([part.period for part in parts])
     rows = _rows(scope, by, filters, whole)
     if not rows:
-        return [] if by else [{part.prefix + name: None for part in parts for name in part.measures}]
+        nothing = [] if by else [{part.prefix + name: None for part in parts for name in part.measures}]
+        return lambda: nothing
     sums = [_sum(name, part, whole) for part in parts for name in part.measures]
     columns = [*by, *(part.prefix + name for part in parts for name in part.measures)]
     wanted = ", ".join([*by, *(sum_.text for sum_ in sums)])
@@ -64,9 +66,8 @@ def added_up(
     if limit is not None:
         statement += " LIMIT %s"
         values.append(limit)
-    with connection.cursor() as cursor:
-        cursor.execute(statement, values)
-        return [_typed(dict(zip(columns, row, strict=True))) for row in cursor.fetchall()]
+    found = send(statement, values)
+    return lambda: _typed([dict(zip(columns, row, strict=True)) for row in found()])
 
 
 def _around(periods: Sequence[Period]) -> Period:
@@ -158,9 +159,9 @@ def _days(period: Period) -> Iterator[_Sql]:
         yield _Sql("usage_date < %s", [period.until])
 
 
-def _typed(row: dict[str, Any]) -> dict[str, Any]:
+def _typed(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """SQLite knows neither dates nor decimals: texts and floats of 15 digits come back."""
-    if connection.vendor == "sqlite":
+    for row in rows if connection.vendor == "sqlite" else ():
         for name, value in row.items():
             if isinstance(value, float):
                 row[name] = as_sqlite_keeps(value)
@@ -168,4 +169,4 @@ def _typed(row: dict[str, Any]) -> dict[str, Any]:
                 row[name] = date.fromisoformat(value)
             elif name.endswith(("cost_usd", "cost_rub")) and isinstance(value, int):
                 row[name] = Decimal(value)
-    return row
+    return rows

@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.core.exceptions import EmptyResultSet
-from django.db import connection
 from django.db.models import Q
 
 from usage_billing.access import Scope
 from usage_billing.models import UsageRecord
+from usage_billing.reports.asking import Later, Report, send
 from usage_billing.reports.calls import calls
 from usage_billing.reports.question import Period
 
@@ -43,25 +43,25 @@ TROUBLED = Q(cost_usd__isnull=True) | Q(status=UsageRecord.Status.FAILED)
 GROUPS = ("status", "ai_provider", "ai_model", "price_source", "error_code")
 
 
+@Report
 def troubles(
     scope: Scope, period: Period, *, filters: Mapping[str, Any] | None = None, limit: int = 100
-) -> list[Trouble]:
+) -> Later[list[Trouble]]:
     """The most frequent reasons among the newest `LOOKED_AT` troubled calls of the period. One query."""
     newest = calls(scope, filters=filters, period=period).filter(TROUBLED)
     # Django groups no slice, and would find each of its calls once more by its id.
     try:
         source, values = newest.values_list(*GROUPS, "created_at")[:LOOKED_AT].query.sql_with_params()
     except EmptyResultSet:  # a scope of no organisation
-        return []
+        return list
     groups = ", ".join(GROUPS)
     statement = (
         f"SELECT {groups}, count(*), max(created_at) FROM ({source}) AS newest GROUP BY {groups}"  # noqa: S608 - our own
         f" ORDER BY count(*) DESC, max(created_at) DESC, {groups} LIMIT %s"
     )
-    with connection.cursor() as cursor:
-        cursor.execute(statement, [*values, limit])
-        found = [dict(zip((*GROUPS, "count", "last_at"), row, strict=True)) for row in cursor.fetchall()]
-    return [Trouble(**reason | {"last_at": _moment(reason["last_at"])}) for reason in found]
+    found = send(statement, [*values, limit])
+    columns = (*GROUPS, "count")
+    return lambda: [Trouble(**dict(zip(columns, row[:-1], strict=True)), last_at=_moment(row[-1])) for row in found()]
 
 
 def _moment(value: datetime | str) -> datetime:
