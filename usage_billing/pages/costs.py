@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -177,6 +177,7 @@ def _context(scope: Scope, question: Asked, now: datetime) -> dict[str, Any]:
     panels = [_panel(dimension, breakdowns[dimension], question, known) for dimension in shown]
     models = breakdowns[MODEL].items
     troubles = reasons()
+    link = record_links(for_superadmin=scope.everything)
     return {
         "title": gettext("AI costs"),
         "asked": question,
@@ -206,8 +207,8 @@ def _context(scope: Scope, question: Asked, now: datetime) -> dict[str, Any]:
         "currency_links": [(each, question.link(currency=each)) for each in CURRENCIES],
         "work": [_work_panel(dimension, rows, question, known) for dimension, rows in work.items() if rows],
         "work_link": None if work or not total["requests_count"] else question.link(work="all"),
-        "dearest": [_call(call, known, scope) for call in dearest],
-        "latest": [_call(call, known, scope) for call in latest],
+        "dearest": [_call(call, known, link) for call in dearest],
+        "latest": [_call(call, known, link) for call in latest],
         "archived_before": archived_before(),
         "troubles": attention.told(troubles, for_superadmin=scope.everything),
         "without_rate": total["unpriced_rub_count"] - total["unpriced_usd_count"],
@@ -427,7 +428,7 @@ def _stack(
             {
                 "sums": row,
                 "amounts": [each.rows[number][column] for each in series],
-                "link": _day_link(row, step, question),
+                "link": _day_link(row["date"], question) if step == "day" else None,
             }
             for number, row in enumerate(days)
         ],
@@ -440,15 +441,12 @@ def _sum(rows: Sequence[Totals], column: str) -> Decimal | None:
     return sum(known_ones, start=Decimal(0)) if known_ones or not any(row["requests_count"] for row in rows) else None
 
 
-def _day_link(row: Totals, step: str, question: Asked) -> str | None:
-    if step != "day":
-        return None
-    day = row["date"].isoformat()
-    return question.link(question.without_period() | {"from": day, "to": day})
+def _day_link(day: date, question: Asked) -> str:
+    return question.link(question.without_period() | {"from": day.isoformat(), "to": day.isoformat()})
 
 
-def _standouts(days: Sequence[Totals], question: Asked) -> list[tuple[Any, str | None]]:
-    return [(each, _day_link({"date": each.day}, "day", question)) for each in reports.standouts(days)]
+def _standouts(days: Sequence[Totals], question: Asked) -> list[tuple[Any, str]]:
+    return [(each, _day_link(each.day, question)) for each in reports.standouts(days)]
 
 
 def _step(period: Period, today: date) -> str:
@@ -463,21 +461,21 @@ def _last_of_month(today: date) -> date:
 # ── Single calls ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _call(call: Listed, known: Names, scope: Scope) -> dict[str, Any]:
+def _call(call: Listed, known: Names, link: Callable[[int], str]) -> dict[str, Any]:
     return {
         "call": call,
         "org": known.org(call.org_id),
         "who": known.user(call.user_id),
         "status": str(UsageRecord.Status(call.status).label),
-        "link": call_link(call.id, for_superadmin=scope.everything),
+        "link": link(call.id),
     }
 
 
-def call_link(id_: int, *, for_superadmin: bool) -> str:
-    """Where the call's record can be looked at."""
-    if for_superadmin:
-        return reverse("admin:usage_billing_usagerecord_change", args=[id_])
-    return reverse("usage-record", args=[id_])
+def record_links(*, for_superadmin: bool) -> Callable[[int], str]:
+    """Where a call's record can be looked at, by its id. Django takes long over an address; a page has dozens."""
+    view = "admin:usage_billing_usagerecord_change" if for_superadmin else "usage-record"
+    before, _, after = reverse(view, args=[0]).rpartition("0")
+    return lambda id_: f"{before}{id_}{after}"
 
 
 def _users_in(

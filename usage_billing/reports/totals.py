@@ -46,7 +46,7 @@ def totals(
     """
     by = tuple(by)
     rows = added_up(scope, by, filters or {}, [Part(period, measures)], limit)
-    return lambda: [{name: row[name] for name in by} | _part(row, "", measures) for row in rows()]
+    return lambda: [_answered(row) for row in rows()]
 
 
 def charged(org_ids: Iterable[int]) -> set[int]:
@@ -128,9 +128,15 @@ def _from(period: Period, since: date | None) -> Period:
 
 
 def _part(row: Mapping[str, Any], prefix: str, measures: Sequence[str]) -> Totals:
-    """The measures of such sums; those of nothing are zero."""
-    values = ((name, row[prefix + name]) for name in measures)
-    return known({name: NO_CALLS[name] if value is None else value for name, value in values})
+    """The measures of one period."""
+    return _answered({name: row[prefix + name] for name in measures})
+
+
+def _answered(row: dict[str, Any]) -> Totals:
+    """The sums of nothing are zero."""
+    if None in row.values():
+        row = {name: NO_CALLS.get(name) if value is None else value for name, value in row.items()}
+    return known(row)
 
 
 NO_CALLS: Totals = {name: Decimal(0) if name.startswith("cost_") else 0 for name in MEASURES}
@@ -139,7 +145,9 @@ NO_CALLS: Totals = {name: Decimal(0) if name.startswith("cost_") else 0 for name
 def known(row: Mapping[str, Any]) -> Totals:
     """The row with None for an amount of which nothing is known: the sum of no known amounts is not zero."""
     shown = dict(row)
-    for currency in ("usd", "rub"):
-        if row["requests_count"] and row[f"unpriced_{currency}_count"] == row["requests_count"]:
-            shown[f"cost_{currency}"] = None
+    if row["requests_count"]:
+        if row["unpriced_usd_count"] == row["requests_count"]:
+            shown["cost_usd"] = None
+        if row["unpriced_rub_count"] == row["requests_count"]:
+            shown["cost_rub"] = None
     return shown
