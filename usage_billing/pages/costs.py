@@ -153,7 +153,7 @@ def _context(scope: Scope, question: Asked, now: datetime) -> dict[str, Any]:
     }
     by_day = reports.history.ask(scope, period, today, step=step, filters=filters, measures=SHOWN)
     newest = reports.listed.ask(scope, LATEST_CALLS, filters=filters, period=period)
-    costliest = reports.listed.ask(scope, DEAREST_CALLS, filters=filters, period=period, ordering="-cost_usd")
+    costliest = reports.listed.ask(scope, DEAREST_CALLS, filters=filters, period=period, order=reports.DEAREST)
     narrowed = {
         dimension: _options(scope, dimension, question)
         for dimension in (TYPE, MODEL, AGENT, USER)

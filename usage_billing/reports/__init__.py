@@ -2,9 +2,10 @@
 
 from usage_billing.reports.asking import Later, send, send_queryset, together
 from usage_billing.reports.breakdown import Breakdown, breakdown
-from usage_billing.reports.calls import ORDERINGS, Listed, Page, archived_before, calls, listed, page
+from usage_billing.reports.calls import ORDERINGS, Page, archived_before, calls, page
 from usage_billing.reports.forecast import Forecast, forecast
 from usage_billing.reports.history import STEPS, history
+from usage_billing.reports.listed import DEAREST, Listed, listed
 from usage_billing.reports.question import ALL_TIME, FILTERS, Period
 from usage_billing.reports.stacked import Series, stacked
 from usage_billing.reports.standouts import Standout, standouts
@@ -14,6 +15,7 @@ from usage_billing.reports.work import work
 
 __all__ = [
     "ALL_TIME",
+    "DEAREST",
     "FILTERS",
     "ORDERINGS",
     "STEPS",

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any
 
 from django.db import connection
 from django.db.models import DecimalField, F, FloatField, Q, QuerySet
@@ -35,44 +35,6 @@ def calls(
     if column == "cost_usd":
         rows = rows.filter(cost_usd__isnull=False)
     return rows.order_by(ordering, "-id" if ordering.startswith("-") else "id")
-
-
-class Listed(NamedTuple):
-    """What a list shows of a call."""
-
-    id: int
-    created_at: datetime
-    org_id: int
-    user_id: int | None
-    agent_id: str
-    request_type: str
-    ai_provider: str
-    ai_model: str
-    prompt_tokens: int
-    completion_tokens: int
-    total_tokens: int
-    cached_tokens: int
-    reasoning_tokens: int
-    cost_usd: Decimal | None
-    cost_rub: Decimal | None
-    status: str
-    error_code: str
-    content_id: str | None
-
-
-@Report
-def listed(
-    scope: Scope,
-    limit: int,
-    *,
-    filters: Mapping[str, Any] | None = None,
-    period: Period = ALL_TIME,
-    ordering: str = NEWEST_FIRST,
-) -> Later[list[Listed]]:
-    """The first of `calls`. One query."""
-    rows = calls(scope, filters=filters, period=period, ordering=ordering).values_list(*Listed._fields)
-    found = send_queryset(rows[:limit])
-    return lambda: [Listed(*row) for row in found()]
 
 
 @Report

@@ -64,7 +64,7 @@ NOTHING: Totals = {name: NO_CALLS[name] for name in OF_COSTS}
 
 
 def _difference(whole: Totals, *parts: Totals) -> Totals:
-    rest = {name: whole[name] or 0 for name in OF_COSTS}
+    rest = {name: whole[name] or NO_CALLS[name] for name in OF_COSTS}
     for part in parts:
         if part is not NOTHING:
             for name in OF_COSTS:
