@@ -67,7 +67,7 @@ def days(period: Period) -> Iterator[Sql]:
 
 
 def typed(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """SQLite knows neither dates nor decimals: texts, of moments in UTC, and floats of 15 digits come back."""
+    """SQLite knows neither dates nor decimals: texts come back, moments without their zone, floats of 15 digits."""
     for row in rows if connection.vendor == "sqlite" else ():
         for name, value in row.items():
             if isinstance(value, float):
@@ -75,7 +75,7 @@ def typed(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
             elif name == "usage_date" and isinstance(value, str):
                 row[name] = date.fromisoformat(value)
             elif name.endswith("_at"):
-                row[name] = datetime.fromisoformat(value).replace(tzinfo=UTC)
+                row[name] = (datetime.fromisoformat(value) if isinstance(value, str) else value).replace(tzinfo=UTC)
             elif name.endswith(("cost_usd", "cost_rub")) and isinstance(value, int):
                 row[name] = Decimal(value)
     return rows
