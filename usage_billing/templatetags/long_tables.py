@@ -1,0 +1,115 @@
+"""The rows of the page's long tables and lists. A template would take ten times as long over them as over all else.
+
+What people and programs have named is escaped here, each name where it is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from django import template
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.html import escape
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import get_language, gettext
+
+from usage_billing.templatetags.amounts import Style, amount, style_of, write_number, written_day
+
+register = template.Library()
+
+
+@register.simple_tag
+def day_rows(days: Iterable[Mapping[str, Any]], currency: str) -> SafeString:
+    """Of the table by day: its totals in both currencies, then each layer's amount in the one that was chosen."""
+    style = _style()
+    return _joined(_day_row(day, currency.upper(), style) for day in days)
+
+
+def _day_row(day: Mapping[str, Any], currency: str, style: Style) -> str:
+    sums = day["sums"]
+    when = f'<time datetime="{sums["date"].isoformat()}">{written_day(sums["date"])}</time>'
+    cells = [
+        write_number(sums["requests_count"], style),
+        write_number(sums["total_tokens"], style),
+        amount(sums["cost_usd"], "USD", style),
+        amount(sums["cost_rub"], "RUB", style),
+        write_number(sums["unpriced_rub_count"], style),
+        *(amount(value, currency, style) for value in day["amounts"]),
+    ]
+    return f'<tr><th scope="row">{_linked(when, day["link"])}</th>{"".join(map(_number, cells))}</tr>\n'
+
+
+@register.simple_tag
+def call_rows(entries: Iterable[Mapping[str, Any]], *, show_organizations: bool) -> SafeString:
+    """Of the last calls, at the moments of the current time zone."""
+    style = _style()
+    # Translators: a moment in the list of calls, in Django's date format
+    time_format = gettext("M j, H:i:s")
+    tokens = gettext(
+        "%(prompt)s in (of these %(cached)s from the cache), %(completion)s out (of these %(reasoning)s for reasoning)"
+    )
+    return _joined(_call_row(entry, time_format, tokens, style, show_organizations) for entry in entries)
+
+
+def _call_row(entry: Mapping[str, Any], time_format: str, tokens: str, style: Style, show_organizations: bool) -> str:
+    call = entry["call"]
+    moment = timezone.localtime(call.created_at)
+    exact = moment.isoformat()
+    when = f'<time datetime="{exact}" title="{exact}">{date_format(moment, time_format)}</time>'
+    of_tokens = tokens % {
+        name: write_number(getattr(call, f"{name}_tokens"), style)
+        for name in ("prompt", "completion", "cached", "reasoning")
+    }
+    names = [
+        f"{_name(call.request_type, gettext('no type'))} {_second(_name(call.agent_id, gettext('no agent')))}",
+        f"{escape(call.ai_model or '—')} {_second(escape(call.ai_provider or '—'))}",
+    ]
+    whose = [escape(entry["org"])] if show_organizations else []
+    whose.append(escape(entry["who"]))
+    error = f" {_second(escape(call.error_code))}" if call.error_code else ""
+    return (
+        f'<tr><th scope="row" class="time">{_linked(when, entry["link"])}</th>{"".join(map(_text, names))}'
+        f'<td class="number" title="{of_tokens}">{write_number(call.total_tokens, style)}</td>'
+        f"{_number(amount(call.cost_usd, 'USD', style))}{_number(amount(call.cost_rub, 'RUB', style))}"
+        f"{''.join(map(_text, whose))}"
+        f'<td><span class="status {escape(call.status)}">{escape(entry["status"])}</span>{error}</td></tr>\n'
+    )
+
+
+@register.simple_tag
+def options(choices: Iterable[tuple[str, str]], chosen: str | None) -> SafeString:
+    """Of a list to choose from: value and text of each."""
+    return _joined(
+        f'<option value="{escape(value)}"{" selected" if value == chosen else ""}>{escape(text)}</option>'
+        for value, text in choices
+    )
+
+
+def _style() -> Style:
+    return style_of(get_language())
+
+
+def _joined(rows: Iterable[str]) -> SafeString:
+    return mark_safe("".join(rows))  # noqa: S308 - of markup made here
+
+
+def _linked(inner: str, link: str | None) -> str:
+    return f'<a href="{escape(link)}">{inner}</a>' if link else inner
+
+
+def _name(name: str, nothing: str) -> str:
+    return escape(name) if name else f"<em>{escape(nothing)}</em>"
+
+
+def _second(inner: str) -> str:
+    return f'<span class="second">{inner}</span>'
+
+
+def _text(inner: str) -> str:
+    return f'<td class="name">{inner}</td>'
+
+
+def _number(inner: str) -> str:
+    return f'<td class="number">{inner}</td>'
