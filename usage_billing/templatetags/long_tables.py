@@ -6,16 +6,26 @@ What people and programs have named is escaped here, each name where it is writt
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from html import escape
 from typing import Any
 
 from django import template
 from django.utils import timezone
 from django.utils.formats import date_format
-from django.utils.html import escape
-from django.utils.safestring import SafeString, mark_safe
-from django.utils.translation import get_language, gettext
+from django.utils.safestring import SafeString
+from django.utils.translation import get_language, gettext, ngettext
 
-from usage_billing.templatetags.amounts import Style, amount, style_of, write_number, written_day
+from usage_billing.templatetags.amounts import (
+    Style,
+    amount,
+    change,
+    share,
+    share_width,
+    style_of,
+    write_number,
+    written_day,
+)
 
 register = template.Library()
 
@@ -39,6 +49,56 @@ def _day_row(day: Mapping[str, Any], currency: str, style: Style) -> str:
         *(amount(value, currency, style) for value in day["amounts"]),
     ]
     return f'<tr><th scope="row">{_linked(when, day["link"])}</th>{"".join(map(_number, cells))}</tr>\n'
+
+
+@register.simple_tag
+def panel_rows(rows: Iterable[Any], currency: str) -> SafeString:
+    """Of a breakdown: name and share, the amount in the chosen currency, its trend, calls, tokens, the other amount."""
+    style = _style()
+    return _joined(_panel_row(row, currency, style) for row in rows)
+
+
+def _panel_row(row: Any, currency: str, style: Style) -> str:
+    sums = row.sums
+    name = escape(row.name) if row.is_named else f"<em>{escape(row.name)}</em>"
+    provider = f' <span class="quiet">{escape(row.second)}</span>' if row.second else ""
+    cells = [
+        amount(sums[f"cost_{currency}"], currency.upper(), style) + _unknown(sums["unpriced_usd_count"], style),
+        _trend(sums["change"]),
+        write_number(sums["requests_count"], style) + _failed(sums["failed_count"], style),
+        write_number(sums["total_tokens"], style),
+        amount(sums["cost_rub"], "RUB", style) if currency == "usd" else amount(sums["cost_usd"], "USD", style),
+    ]
+    return (
+        f'<tr><th scope="row" class="name">{_linked(name, row.link)}{provider}{_share(sums["share"])}</th>'
+        f"{''.join(map(_number, cells))}</tr>\n"
+    )
+
+
+def _share(part: Decimal | None) -> str:
+    if part is None:
+        return ""
+    bar = f'<svg aria-hidden="true"><rect width="{share_width(part)}%" height="100%"/></svg>'
+    return f'\n<span class="share">{bar} <span>{escape(share(part))}</span></span>'
+
+
+def _trend(changed: Mapping[str, Decimal | None] | None) -> str:
+    if not changed:
+        return '<span class="quiet">—</span>'
+    by = changed["cost_usd"]
+    return f'<span class="quiet">{gettext("new")}</span>' if by is None else change(by)
+
+
+def _unknown(calls: int, style: Style) -> str:
+    return _counted(ngettext("+ %(number)s unknown", "+ %(number)s unknown", calls), calls, style)
+
+
+def _failed(calls: int, style: Style) -> str:
+    return _counted(ngettext("%(number)s failed", "%(number)s failed", calls), calls, style)
+
+
+def _counted(words: str, calls: int, style: Style) -> str:
+    return _second(words % {"number": write_number(calls, style)}) if calls else ""
 
 
 @register.simple_tag
@@ -92,7 +152,7 @@ def _style() -> Style:
 
 
 def _joined(rows: Iterable[str]) -> SafeString:
-    return mark_safe("".join(rows))  # noqa: S308 - of markup made here
+    return SafeString("".join(rows))
 
 
 def _linked(inner: str, link: str | None) -> str:
