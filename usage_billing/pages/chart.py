@@ -14,10 +14,10 @@ from typing import Any
 
 from django.utils.formats import date_format
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
+from django.utils.translation import get_language, gettext
 
 from usage_billing.reports import Series
-from usage_billing.templatetags.amounts import plain_money, written_day
+from usage_billing.templatetags.amounts import Style, style_of, write_amount, written_day
 
 HEIGHT = 240
 TOP, BOTTOM = 12, 28
@@ -68,7 +68,7 @@ def draw(series: Sequence[Series], names: Sequence[str], totals: Sequence[dict[s
     top, step = _scale(max((row[column] or Decimal(0) for row in totals), default=Decimal(0)))
     slot = (Decimal(100) - LEFT) / max(1, len(totals))
     width = slot * Decimal("0.76" if len(totals) <= CROWDED_FROM else "0.84")
-    bars = []
+    bars, style = [], style_of(get_language())
     for number, row in enumerate(totals):
         amounts = [each.rows[number][column] or Decimal(0) for each in series]
         parts = sorted(
@@ -76,7 +76,7 @@ def draw(series: Sequence[Series], names: Sequence[str], totals: Sequence[dict[s
         )
         x = _percent(LEFT + slot * number + (slot - width) / 2)
         across = f'x="{x}" width="{_percent(width)}"'
-        title = escape(_title(row["date"], row[column], parts, currency))
+        title = escape(_title(row["date"], row[column], parts, currency.upper(), style))
         hit = f'<rect class="hit" {across} y="0" height="{HEIGHT - BOTTOM}"/>'
         bars.append(f'<g class="day"><title>{title}</title>{hit}{_segments(across, layers, amounts, top)}</g>')
     return Chart(
@@ -100,11 +100,11 @@ def sparkline(values: Sequence[Decimal | int | None]) -> str:
     )
 
 
-def _title(day: date, total: Decimal | None, parts: Sequence[tuple[str, Decimal]], currency: str) -> str:
+def _title(day: date, total: Decimal | None, parts: Sequence[tuple[str, Decimal]], currency: str, style: Style) -> str:
     """The dearest part first; a total of None is not known."""
-    amount = gettext("unknown") if total is None else plain_money(total, currency)
+    amount = gettext("unknown") if total is None else write_amount(total, currency, style)
     lines = [f"{written_day(day)}: {amount}"]
-    return "\n".join([*lines, *(f"{name}: {plain_money(amount, currency)}" for name, amount in parts)])
+    return "\n".join([*lines, *(f"{name}: {write_amount(amount, currency, style)}" for name, amount in parts)])
 
 
 def _segments(across: str, layers: Sequence[str], amounts: Sequence[Decimal], top: Decimal) -> str:

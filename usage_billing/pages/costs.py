@@ -38,6 +38,8 @@ LATEST_CALLS = 50
 DEAREST_CALLS = 5
 ROWS = 8
 """Of a breakdown, unless all are asked for."""
+OF_MANY = (ORG, USER)
+"""Dimensions of many rows, of which few are shown: those alone are compared with the period before."""
 ALL_ROWS = 200
 DEAREST_WORK = 10
 WORK_IS_QUICK_UP_TO = 1_000
@@ -127,7 +129,7 @@ def _page(scope: Scope, question: Asked, now: datetime) -> dict[str, Any]:
 
 
 def _context(scope: Scope, question: Asked, now: datetime) -> dict[str, Any]:
-    """What needs no other answer is asked first, so that the database is at work while the rest is made of it."""
+    """Asked in two rounds, and a little more: the database is at work while the page is made of its answers."""
     today = scope.today(now)
     period, filters = question.period, question.filters
     previous = period.before(today)
@@ -136,8 +138,9 @@ def _context(scope: Scope, question: Asked, now: datetime) -> dict[str, Any]:
     stacked_by = BY_NAME[question.by]
 
     whole = reports.compared.ask(scope, period, previous, filters=filters)
-    broken_down = {
-        dimension: reports.breakdown.ask(
+
+    def broken_down_by(dimension: Dimension) -> Later[Breakdown]:
+        return reports.breakdown.ask(
             scope,
             dimension.columns,
             period,
@@ -146,12 +149,13 @@ def _context(scope: Scope, question: Asked, now: datetime) -> dict[str, Any]:
             limit=ALL_ROWS,
             whole=whole,
             measures=MEASURES if dimension is MODEL else SHOWN,
-            # Of these there may be many, of which few are shown.
-            compare=ROWS + 1 if dimension in (ORG, USER) and not question.all_rows else None,
+            compare=ROWS + 1 if dimension in OF_MANY and not question.all_rows else None,
         )
-        for dimension in dict.fromkeys((*shown, stacked_by))
-    }
+
+    wanted = dict.fromkeys((*shown, stacked_by))
+    broken_down = {dimension: broken_down_by(dimension) for dimension in wanted if dimension not in OF_MANY}
     by_day = reports.history.ask(scope, period, today, step=step, filters=filters, measures=SHOWN)
+    reasons = reports.troubles.ask(scope, period, filters=filters)
     newest = reports.listed.ask(scope, LATEST_CALLS, filters=filters, period=period)
     costliest = reports.listed.ask(scope, DEAREST_CALLS, filters=filters, period=period, order=reports.DEAREST)
     narrowed = {
@@ -159,24 +163,42 @@ def _context(scope: Scope, question: Asked, now: datetime) -> dict[str, Any]:
         for dimension in (TYPE, MODEL, AGENT, USER)
         if dimension.is_narrowed(filters) and dimension in (*shown, USER)
     }
-    reasons = reports.troubles.ask(scope, period, filters=filters)
-    forecast = reports.forecast.ask(scope, today, filters=filters)
+    month = reports.forecast.ask(scope, today, filters=filters)
     orgs = names.of_organizations(scope)
     archived_before = reports.archived_before.ask(period)
     newest_rate = recorder_health.newest_rate() if scope.everything else None
 
-    breakdowns = {dimension: answer() for dimension, answer in broken_down.items()}
+    # The first answer to be read is awaited with all that was asked. What takes longest, and what needs an answer, is
+    # asked then; the database works on it while the figures are made.
     days = by_day()
-    stack = _stacked(scope, question, stacked_by, breakdowns[stacked_by], days, step)
-    options = {dimension: answer() for dimension, answer in narrowed.items()}
-    latest, dearest = newest(), [call for call in costliest() if call.cost_usd]
-    users = names.of_users(_users_in(latest, dearest, breakdowns.get(USER), options.get(USER, ())))
-    total = breakdowns[TYPE].total
+    broken_down |= {dimension: broken_down_by(dimension) for dimension in wanted if dimension in OF_MANY}
+    stack = _stacked(scope, question, stacked_by, broken_down[stacked_by](), days, step)
+    total, models = broken_down[TYPE]().total, broken_down[MODEL]().items
     work = _work(scope, question, total["requests_count"])
-    known = Names(orgs=orgs(), users=users(), contents=names.of_contents(scope, _contents_in(work, latest)))
-    panels = [_panel(dimension, breakdowns[dimension], question, known) for dimension in shown]
-    models = breakdowns[MODEL].items
     troubles = reasons()
+    figures = {
+        "total": total,
+        "cards": _cards(total, days),
+        "forecast": month(),
+        "month_ends": _last_of_month(today),
+        "archived_before": archived_before(),
+        "troubles": attention.told(troubles, for_superadmin=scope.everything),
+        "without_rate": total["unpriced_rub_count"] - total["unpriced_usd_count"],
+        "standouts": _standouts(days, question) if step == "day" else [],
+        "cache": attention.cache_use(models, today),
+        "comparison": attention.comparison(models, question.instead, today),
+        "health": recorder_health.recorder_health(now, today, newest_rate(), troubles) if newest_rate else None,
+    }
+    day_links = [_day_link(row["date"], question) if step == "day" else None for row in days]
+
+    latest, dearest = newest(), [call for call in costliest() if call.cost_usd]
+    options = {dimension: answer() for dimension, answer in narrowed.items()}
+    breakdowns = {dimension: answer() for dimension, answer in broken_down.items()}
+    dearest_work = {dimension: answer() for dimension, answer in work.items()}
+    users = names.of_users(_users_in(latest, dearest, breakdowns.get(USER), options.get(USER, ())))
+    contents = names.of_contents(scope, _contents_in(dearest_work, latest))
+    known = Names(orgs=orgs(), users=users(), contents=contents)
+    panels = [_panel(dimension, breakdowns[dimension], question, known) for dimension in shown]
     link = record_links(for_superadmin=scope.everything)
     return {
         "title": gettext("AI costs"),
@@ -195,26 +217,17 @@ def _context(scope: Scope, question: Asked, now: datetime) -> dict[str, Any]:
         "carried": question.hidden([*_CHOSEN, "ai_provider"]),
         "carried_with_dates": question.hidden(["days", "period_days", "period", "from", "to"]),
         "chips": _chips(question, known),
-        "total": total,
-        "cards": _cards(total, days),
-        "forecast": forecast(),
-        "month_ends": _last_of_month(today),
+        **figures,
         "step": step,
         "panels": panels,
-        **_stack(question, stacked_by, stack(), days, step, known),
+        **_stack(question, stacked_by, stack(), days, day_links, known),
         "stack_links": [(BY_NAME[each.name], question.link(by=each.name)) for each in shown],
         "stacked_by": stacked_by,
         "currency_links": [(each, question.link(currency=each)) for each in CURRENCIES],
-        "work": [_work_panel(dimension, rows, question, known) for dimension, rows in work.items() if rows],
+        "work": [_work_panel(dimension, rows, question, known) for dimension, rows in dearest_work.items() if rows],
         "work_link": None if work or not total["requests_count"] else question.link(work="all"),
         "dearest": [_call(call, known, link) for call in dearest],
         "latest": [_call(call, known, link) for call in latest],
-        "archived_before": archived_before(),
-        "troubles": attention.told(troubles, for_superadmin=scope.everything),
-        "without_rate": total["unpriced_rub_count"] - total["unpriced_usd_count"],
-        "standouts": _standouts(days, question) if step == "day" else [],
-        "cache": attention.cache_use(models, today),
-        "comparison": attention.comparison(models, question.instead, today),
         "carried_instead": question.hidden(["instead"]),
         "csv_link": question.link(format="csv"),
         "all_rows_link": question.link(rows="all") if any(panel.hidden for panel in panels) else None,
@@ -222,7 +235,6 @@ def _context(scope: Scope, question: Asked, now: datetime) -> dict[str, Any]:
         "zone": scope.zone or settings.TIME_ZONE,
         "destinations": hooks.destinations(),
         "simulator": hooks.SIMULATOR,
-        "health": recorder_health.recorder_health(now, today, newest_rate(), troubles) if newest_rate else None,
     }
 
 
@@ -254,16 +266,15 @@ def _together(hidden: Sequence[Totals], other: Totals | None) -> Totals | None:
     return known({name: sum((row[name] or 0 for row in rows), start=NO_CALLS[name]) for name in SHOWN})
 
 
-def _work(scope: Scope, question: Asked, calls: int) -> dict[Dimension, list[Totals]]:
+def _work(scope: Scope, question: Asked, calls: int) -> dict[Dimension, Later[list[Totals]]]:
     """The dearest workflows and pieces of content; nothing yet where adding them up takes long and nobody asked."""
     if calls > WORK_IS_QUICK_UP_TO and not question.all_work:
         return {}
     period, filters = question.period, question.filters
-    found = {
+    return {
         dimension: reports.work.ask(scope, dimension.name, period, filters=filters, limit=DEAREST_WORK)
         for dimension in dimensions.OF_WORK
     }
-    return {dimension: answer() for dimension, answer in found.items()}
 
 
 def _work_panel(dimension: Dimension, rows: list[Totals], question: Asked, known: Names) -> Panel:
@@ -404,9 +415,14 @@ def _stacked(
 
 
 def _stack(
-    question: Asked, dimension: Dimension, series: Sequence[Series], days: Sequence[Totals], step: str, known: Names
+    question: Asked,
+    dimension: Dimension,
+    series: Sequence[Series],
+    days: Sequence[Totals],
+    day_links: Sequence[str | None],
+    known: Names,
 ) -> dict[str, Any]:
-    """The chart, its legend and its table."""
+    """The chart, its legend and its table, whose days narrow the page to themselves."""
     column = f"cost_{question.currency}"
     legend = [
         {
@@ -428,9 +444,9 @@ def _stack(
             {
                 "sums": row,
                 "amounts": [each.rows[number][column] for each in series],
-                "link": _day_link(row["date"], question) if step == "day" else None,
+                "link": link,
             }
-            for number, row in enumerate(days)
+            for number, (row, link) in enumerate(zip(days, day_links, strict=True))
         ],
     }
 

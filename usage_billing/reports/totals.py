@@ -134,7 +134,7 @@ def _part(row: Mapping[str, Any], prefix: str, measures: Sequence[str]) -> Total
 
 def _answered(row: dict[str, Any]) -> Totals:
     """The sums of nothing are zero."""
-    if None in row.values():
+    if row["cost_usd"] is None or row["cost_rub"] is None:
         row = {name: NO_CALLS.get(name) if value is None else value for name, value in row.items()}
     return known(row)
 
