@@ -65,4 +65,4 @@ def send_queryset(queryset: QuerySet[Any, tuple[Any, ...]]) -> Later[Rows]:
     except EmptyResultSet:  # a scope of no organisation
         return list
     found = send(statement, values)
-    return lambda: list(compiler.results_iter([found()]))
+    return lambda: list(compiler.results_iter([found()], tuple_expected=True))

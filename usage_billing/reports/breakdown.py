@@ -46,8 +46,8 @@ def breakdown(
 ) -> Later[Breakdown]:
     """The totals by the `by` columns, compared with the same period before: all of them, or the first `compare`.
 
-    Two queries, whatever there is; with `compare` three. `whole`: what `compared` says of the same question, where it
-    is known already; then one less.
+    Those that are not compared have no ratios. Two queries, whatever there is; with `compare` three. `whole`: what
+    `compared` answers to the same question, where it has been asked already; then one less.
     `measures`: of the items and the rest; `COMPARED` and the counts of unknown costs at least.
     """
     previous = period.before(today)
@@ -56,8 +56,12 @@ def breakdown(
 
     def read() -> Breakdown:
         (total, total_before), rows = whole(), ranks()
+        compared_ones = rows[:compare]
         return Breakdown(
-            items=[with_ratios(row, total, before) for row, before in rows],
+            items=[
+                *(with_ratios(row, total, before) for row, before in compared_ones),
+                *(row for row, _ in rows[len(compared_ones) :]),
+            ],
             other=_rest(total, [row for row, _ in rows], measures) if len(rows) == limit else None,
             total=with_ratios(total, total, total_before),
             before=total_before,

@@ -43,12 +43,12 @@ def stacked(
     found = totals.ask(scope, by=["usage_date", *by], filters=narrowed, period=period, measures=OF_COSTS)
 
     def read() -> list[Series]:
-        starts = [row["date"] for row in whole]
+        starts, first = [row["date"] for row in whole], STEPS[step]
         rows: dict[Key, dict[date, Totals]] = {key: {} for key in keys}
         for row in found():
             days = rows.get(tuple(row[name] for name in by))
             if days is not None:
-                add(days.setdefault(STEPS[step](row["usage_date"]), dict(NOTHING)), row)
+                add(days.setdefault(first(row["usage_date"]), dict(NOTHING)), row)
         # A day may have begun since the whole was read: it is not in it.
         layers = {key: [days.get(start, NOTHING) for start in starts] for key, days in rows.items()}
         rest = [_difference(*of_step) for of_step in zip(whole, *layers.values(), strict=True)]
@@ -73,4 +73,4 @@ def _difference(whole: Totals, *parts: Totals) -> Totals:
 
 
 def _listed(starts: Sequence[date], rows: Sequence[Totals]) -> list[Totals]:
-    return [{"date": start, **known(row)} for start, row in zip(starts, rows, strict=True)]
+    return [known({"date": start, **row}) for start, row in zip(starts, rows, strict=True)]

@@ -136,7 +136,7 @@ def _answered(row: dict[str, Any]) -> Totals:
     """The sums of nothing are zero."""
     if row["cost_usd"] is None or row["cost_rub"] is None:
         row = {name: NO_CALLS.get(name) if value is None else value for name, value in row.items()}
-    return known(row)
+    return _told(row)
 
 
 NO_CALLS: Totals = {name: Decimal(0) if name.startswith("cost_") else 0 for name in MEASURES}
@@ -144,10 +144,14 @@ NO_CALLS: Totals = {name: Decimal(0) if name.startswith("cost_") else 0 for name
 
 def known(row: Mapping[str, Any]) -> Totals:
     """The row with None for an amount of which nothing is known: the sum of no known amounts is not zero."""
-    shown = dict(row)
+    return _told(dict(row))
+
+
+def _told(row: dict[str, Any]) -> Totals:
+    """Likewise, in the row itself: a page has thousands."""
     if row["requests_count"]:
         if row["unpriced_usd_count"] == row["requests_count"]:
-            shown["cost_usd"] = None
+            row["cost_usd"] = None
         if row["unpriced_rub_count"] == row["requests_count"]:
-            shown["cost_rub"] = None
-    return shown
+            row["cost_rub"] = None
+    return row
