@@ -167,19 +167,19 @@ class Questions:
         from usage_billing.pages import costs
         from usage_billing.pages.address import asked
 
-        beyond, rendering, statements = [], [], []
+        beyond, rendering, work = [], [], []
         for _ in range(ASKINGS):
-            with _timed() as times:
-                began = time.perf_counter()
-                with scoped(self.users[role]) as scope:
-                    now = timezone.now()
-                    context = costs._page(scope, asked(QueryDict("days=90"), scope.today(now)), now)
-                made = time.perf_counter()
+            began, working = time.perf_counter(), time.process_time()
+            with scoped(self.users[role]) as scope:
+                now = timezone.now()
+                context = costs._page(scope, asked(QueryDict("days=90"), scope.today(now)), now)
+            made = time.perf_counter()
+            work.append(time.process_time() - working)
             render_to_string("usage_billing/costs.html", context)
             beyond.append(made - began)
             rendering.append(time.perf_counter() - made)
-            statements.append(sum(times))
-        medians = {"page beyond rendering": beyond, "page's SQL": statements, "page's rendering": rendering}
+        # The database is at work meanwhile: what is beyond rendering is less than the sum of both.
+        medians = {"page beyond rendering": beyond, "page's work in Python": work, "page's rendering": rendering}
         return {f"{role}, {name}": statistics.median(times) * 1000 for name, times in medians.items()}
 
     def _get(self, path: str, headers: dict[str, str]) -> None:

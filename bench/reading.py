@@ -58,7 +58,7 @@ def _rows(small: Figures, large: Figures) -> list[Row]:
             if name.startswith(f"{role}, HTTP"):
                 rows.append(Row(name, large[name], "ms", 60 if name.endswith(" page") else 15, digits=1))
         rows.append(Row(f"{role}, page beyond rendering", large[f"{role}, page beyond rendering"], "ms", 50, digits=1))
-        for part in ("page's SQL", "page's rendering"):
+        for part in ("page's work in Python", "page's rendering"):
             rows.append(Row(f"{role}, {part}", large[f"{role}, {part}"], "ms", digits=1))
     for role in PEOPLE:
         for name in (f"{role}, by model", f"{role}, HTTP by model, token", f"{role}, HTTP page"):

@@ -15,6 +15,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connection
+from django.db.models import QuerySet
 
 from usage_billing.models import ArchiveFile
 
@@ -33,10 +34,15 @@ class Unreadable(Exception):
 
 def months(since: date | None = None, until: date | None = None) -> list[date]:
     """The first days of the months of which calls are archived, as far as they reach into `since <= day < until`."""
-    files = ArchiveFile.objects.order_by("month").values_list("month", flat=True).distinct()
+    return [month for (month,) in listed_months(since, until)]
+
+
+def listed_months(since: date | None, until: date | None) -> QuerySet[ArchiveFile, tuple[date]]:
+    """Their query, one column."""
+    files = ArchiveFile.objects.order_by("month").values_list("month").distinct()
     if since is not None:
         files = files.filter(month__gte=since.replace(day=1))
-    return list(files if until is None else files.filter(month__lt=until))
+    return files if until is None else files.filter(month__lt=until)
 
 
 def after(month: date) -> date:

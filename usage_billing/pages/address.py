@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote_plus, urlencode
 
 from django.http import QueryDict
 from django.utils.translation import gettext
@@ -54,6 +55,10 @@ class PageSerializer(FiltersSerializer):
         return super().validate(attrs)
 
 
+_quoted = functools.lru_cache(maxsize=1024)(quote_plus)
+"""A page has hundreds of links, of the same few words."""
+
+
 @dataclass(frozen=True)
 class Asked:
     """What the page shows. `given`: the parameters that were understood, as texts; `hints`: what was not, and why."""
@@ -71,8 +76,7 @@ class Asked:
     def link(self, changes: Mapping[str, str | None] | None = None, **more: str | None) -> str:
         """The address of this view with some parameters changed; None takes one away."""
         query = {**self.given, **(changes or {}), **more}
-        kept = {name: value for name, value in query.items() if value is not None}
-        return "?" + urlencode(kept)
+        return "?" + "&".join(f"{_quoted(name)}={_quoted(value)}" for name, value in query.items() if value is not None)
 
     def without_period(self) -> dict[str, str | None]:
         return dict.fromkeys(OF_THE_PERIOD)
@@ -80,6 +84,11 @@ class Asked:
     def hidden(self, left_out: Sequence[str]) -> list[tuple[str, str]]:
         """What a form has to carry on, besides its own fields."""
         return [(name, value) for name, value in self.given.items() if name not in left_out]
+
+
+@functools.cache
+def _parameters() -> frozenset[str]:
+    return frozenset(PageSerializer().fields)
 
 
 def tidied(query: QueryDict) -> str | None:
@@ -95,8 +104,7 @@ def tidied(query: QueryDict) -> str | None:
 
 def asked(query: QueryDict, today: date) -> Asked:
     """What the address asks for; what of it cannot be understood is left out, with a hint."""
-    known = PageSerializer().fields.keys()
-    given = {name: str(value) for name, value in query.dict().items() if name in known}
+    given = {name: str(value) for name, value in query.dict().items() if name in _parameters()}
     hints: list[str] = []
     while True:
         serializer = PageSerializer(data=given)

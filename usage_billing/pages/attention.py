@@ -155,14 +155,14 @@ class Instead:
 class Comparison:
     """`paid_usd`: for the tokens that are compared, of `calls` calls. `left_out`: calls without text or price.
 
-    `choices`: provider → models to compare with.
+    `choices`: provider → value and text of the models to compare with.
     """
 
     paid_usd: Decimal
     calls: int
     left_out: int
     rows: list[Instead]
-    choices: dict[str, list[str]]
+    choices: dict[str, list[tuple[str, str]]]
 
 
 def comparison(models: Sequence[dict[str, Any]], chosen: str, today: date) -> Comparison:
@@ -184,9 +184,9 @@ def comparison(models: Sequence[dict[str, Any]], chosen: str, today: date) -> Co
         if prices is not None:
             usd = sum((prices.cost(row) for row in rows), Decimal(0))
             found.append(Instead(*candidate, usd, usd / paid - 1 if paid else None, candidate == wanted))
-    choices: dict[str, list[str]] = {}
+    choices: dict[str, list[tuple[str, str]]] = {}
     for provider, name in what_if.choices(today):
-        choices.setdefault(provider, []).append(name)
+        choices.setdefault(provider, []).append((f"{provider}/{name}", name))
     return Comparison(
         paid_usd=paid,
         calls=sum(row["requests_count"] for row in rows),

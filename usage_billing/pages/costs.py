@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -25,12 +25,11 @@ from usage_billing import reports
 from usage_billing.access import Scope
 from usage_billing.models import UsageRecord
 from usage_billing.models.daily_usage import MEASURES
-from usage_billing.pages import attention, chart, dimensions, frame, hooks, names, sheet
+from usage_billing.pages import attention, chart, dimensions, frame, hooks, names, recorder_health, sheet
 from usage_billing.pages.address import CURRENCIES, PERIODS, Asked, asked, tidied
 from usage_billing.pages.dimensions import AGENT, BY_NAME, CONTENT, MODEL, ORG, TYPE, USER, WORKFLOW, Dimension
 from usage_billing.pages.names import Names
-from usage_billing.pages.recorder_health import recorder_health
-from usage_billing.reports import Breakdown, Period
+from usage_billing.reports import Breakdown, Later, Listed, Period, Series
 from usage_billing.reports.totals import NO_CALLS, OF_COSTS, Totals, known
 
 SHOWN = (*OF_COSTS, "total_tokens", "failed_count")
@@ -39,6 +38,8 @@ LATEST_CALLS = 50
 DEAREST_CALLS = 5
 ROWS = 8
 """Of a breakdown, unless all are asked for."""
+OF_MANY = (ORG, USER)
+"""Dimensions of many rows, of which few are shown: those alone are compared with the period before."""
 ALL_ROWS = 200
 DEAREST_WORK = 10
 WORK_IS_QUICK_UP_TO = 1_000
@@ -123,14 +124,23 @@ class Chip:
 
 def _page(scope: Scope, question: Asked, now: datetime) -> dict[str, Any]:
     """All that the template shows. Its number of queries does not depend on the data."""
+    with reports.together():
+        return _context(scope, question, now)
+
+
+def _context(scope: Scope, question: Asked, now: datetime) -> dict[str, Any]:
+    """Asked in two rounds, and a little more: the database is at work while the page is made of its answers."""
     today = scope.today(now)
     period, filters = question.period, question.filters
     previous = period.before(today)
-    whole = reports.compared(scope, period, previous, filters=filters)
+    step = _step(period, today)
     shown = dimensions.shown(scope, filters)
     stacked_by = BY_NAME[question.by]
-    breakdowns = {
-        dimension: reports.breakdown(
+
+    whole = reports.compared.ask(scope, period, previous, filters=filters)
+
+    def broken_down_by(dimension: Dimension) -> Later[Breakdown]:
+        return reports.breakdown.ask(
             scope,
             dimension.columns,
             period,
@@ -139,31 +149,57 @@ def _page(scope: Scope, question: Asked, now: datetime) -> dict[str, Any]:
             limit=ALL_ROWS,
             whole=whole,
             measures=MEASURES if dimension is MODEL else SHOWN,
-            # Of these there may be many, of which few are shown.
-            compare=ROWS + 1 if dimension in (ORG, USER) and not question.all_rows else None,
+            compare=ROWS + 1 if dimension in OF_MANY and not question.all_rows else None,
         )
-        for dimension in dict.fromkeys((*shown, stacked_by))
-    }
-    total = breakdowns[TYPE].total
-    options = {
+
+    wanted = dict.fromkeys((*shown, stacked_by))
+    broken_down = {dimension: broken_down_by(dimension) for dimension in wanted if dimension not in OF_MANY}
+    by_day = reports.history.ask(scope, period, today, step=step, filters=filters, measures=SHOWN)
+    reasons = reports.troubles.ask(scope, period, filters=filters)
+    newest = reports.listed.ask(scope, LATEST_CALLS, filters=filters, period=period)
+    costliest = reports.listed.ask(scope, DEAREST_CALLS, filters=filters, period=period, order=reports.DEAREST)
+    narrowed = {
         dimension: _options(scope, dimension, question)
         for dimension in (TYPE, MODEL, AGENT, USER)
         if dimension.is_narrowed(filters) and dimension in (*shown, USER)
     }
-    latest = list(reports.calls(scope, filters=filters, period=period).select_related("org")[:LATEST_CALLS])
-    dearest = reports.calls(scope, filters=filters, period=period, ordering="-cost_usd").select_related("org")
-    dearest_calls = [call for call in dearest[:DEAREST_CALLS] if call.cost_usd]
+    month = reports.forecast.ask(scope, today, filters=filters)
+    orgs = names.of_organizations(scope)
+    archived_before = reports.archived_before.ask(period)
+    newest_rate = recorder_health.newest_rate() if scope.everything else None
+
+    # The first answer to be read is awaited with all that was asked. What takes longest, and what needs an answer, is
+    # asked then; the database works on it while the figures are made.
+    days = by_day()
+    broken_down |= {dimension: broken_down_by(dimension) for dimension in wanted if dimension in OF_MANY}
+    stack = _stacked(scope, question, stacked_by, broken_down[stacked_by](), days, step)
+    total, models = broken_down[TYPE]().total, broken_down[MODEL]().items
     work = _work(scope, question, total["requests_count"])
-    known = Names(
-        orgs=names.of_organizations(scope),
-        users=names.of_users(_users_in(latest, dearest_calls, breakdowns.get(USER), options.get(USER, ()))),
-        contents=names.of_contents(scope, _contents_in(work, latest)),
-    )
+    troubles = reasons()
+    figures = {
+        "total": total,
+        "cards": _cards(total, days),
+        "forecast": month(),
+        "month_ends": _last_of_month(today),
+        "archived_before": archived_before(),
+        "troubles": attention.told(troubles, for_superadmin=scope.everything),
+        "without_rate": total["unpriced_rub_count"] - total["unpriced_usd_count"],
+        "standouts": _standouts(days, question) if step == "day" else [],
+        "cache": attention.cache_use(models, today),
+        "comparison": attention.comparison(models, question.instead, today),
+        "health": recorder_health.recorder_health(now, today, newest_rate(), troubles) if newest_rate else None,
+    }
+    day_links = [_day_link(row["date"], question) if step == "day" else None for row in days]
+
+    latest, dearest = newest(), [call for call in costliest() if call.cost_usd]
+    options = {dimension: answer() for dimension, answer in narrowed.items()}
+    breakdowns = {dimension: answer() for dimension, answer in broken_down.items()}
+    dearest_work = {dimension: answer() for dimension, answer in work.items()}
+    users = names.of_users(_users_in(latest, dearest, breakdowns.get(USER), options.get(USER, ())))
+    contents = names.of_contents(scope, _contents_in(dearest_work, latest))
+    known = Names(orgs=orgs(), users=users(), contents=contents)
     panels = [_panel(dimension, breakdowns[dimension], question, known) for dimension in shown]
-    models = breakdowns[MODEL].items
-    step = _step(period, today)
-    days = reports.history(scope, period, today, step=step, filters=filters, measures=SHOWN)
-    troubles = reports.troubles(scope, period, filters=filters)
+    link = record_links(for_superadmin=scope.everything)
     return {
         "title": gettext("AI costs"),
         "asked": question,
@@ -181,26 +217,17 @@ def _page(scope: Scope, question: Asked, now: datetime) -> dict[str, Any]:
         "carried": question.hidden([*_CHOSEN, "ai_provider"]),
         "carried_with_dates": question.hidden(["days", "period_days", "period", "from", "to"]),
         "chips": _chips(question, known),
-        "total": total,
-        "cards": _cards(total, days),
-        "forecast": reports.forecast(scope, today, filters=filters),
-        "month_ends": _last_of_month(today),
+        **figures,
         "step": step,
         "panels": panels,
-        **_stack(scope, question, stacked_by, breakdowns[stacked_by], days, step, known),
+        **_stack(question, stacked_by, stack(), days, day_links, known),
         "stack_links": [(BY_NAME[each.name], question.link(by=each.name)) for each in shown],
         "stacked_by": stacked_by,
         "currency_links": [(each, question.link(currency=each)) for each in CURRENCIES],
-        "work": [_work_panel(dimension, rows, question, known) for dimension, rows in work.items() if rows],
+        "work": [_work_panel(dimension, rows, question, known) for dimension, rows in dearest_work.items() if rows],
         "work_link": None if work or not total["requests_count"] else question.link(work="all"),
-        "dearest": [_call(call, known, scope) for call in dearest_calls],
-        "latest": [_call(call, known, scope) for call in latest],
-        "archived_before": reports.archived_before(period),
-        "troubles": attention.told(troubles, for_superadmin=scope.everything),
-        "without_rate": total["unpriced_rub_count"] - total["unpriced_usd_count"],
-        "standouts": _standouts(days, question) if step == "day" else [],
-        "cache": attention.cache_use(models, today),
-        "comparison": attention.comparison(models, question.instead, today),
+        "dearest": [_call(call, known, link) for call in dearest],
+        "latest": [_call(call, known, link) for call in latest],
         "carried_instead": question.hidden(["instead"]),
         "csv_link": question.link(format="csv"),
         "all_rows_link": question.link(rows="all") if any(panel.hidden for panel in panels) else None,
@@ -208,7 +235,6 @@ def _page(scope: Scope, question: Asked, now: datetime) -> dict[str, Any]:
         "zone": scope.zone or settings.TIME_ZONE,
         "destinations": hooks.destinations(),
         "simulator": hooks.SIMULATOR,
-        "health": recorder_health(now, today, troubles) if scope.everything else None,
     }
 
 
@@ -240,12 +266,13 @@ def _together(hidden: Sequence[Totals], other: Totals | None) -> Totals | None:
     return known({name: sum((row[name] or 0 for row in rows), start=NO_CALLS[name]) for name in SHOWN})
 
 
-def _work(scope: Scope, question: Asked, calls: int) -> dict[Dimension, list[Totals]]:
+def _work(scope: Scope, question: Asked, calls: int) -> dict[Dimension, Later[list[Totals]]]:
     """The dearest workflows and pieces of content; nothing yet where adding them up takes long and nobody asked."""
     if calls > WORK_IS_QUICK_UP_TO and not question.all_work:
         return {}
+    period, filters = question.period, question.filters
     return {
-        dimension: reports.work(scope, dimension.name, question.period, filters=question.filters, limit=DEAREST_WORK)
+        dimension: reports.work.ask(scope, dimension.name, period, filters=filters, limit=DEAREST_WORK)
         for dimension in dimensions.OF_WORK
     }
 
@@ -291,13 +318,13 @@ def _periods(question: Asked) -> list[tuple[Any, str, bool]]:
     return [(text, question.link(question.without_period() | change), now) for text, change, now in offered]
 
 
-def _options(scope: Scope, dimension: Dimension, question: Asked) -> list[tuple[Any, ...]]:
+def _options(scope: Scope, dimension: Dimension, question: Asked) -> Later[list[tuple[Any, ...]]]:
     """The keys that the page could be narrowed to instead of the one that it is. One query."""
     others = {name: value for name, value in question.filters.items() if name not in dimension.columns}
-    rows = reports.totals(
+    rows = reports.totals.ask(
         scope, by=dimension.columns, filters=others, period=question.period, limit=ALL_ROWS, measures=OF_COSTS
     )
-    return [dimension.key(row) for row in rows]
+    return lambda: [dimension.key(row) for row in rows()]
 
 
 def _choices(
@@ -376,20 +403,26 @@ def _cards(total: Totals, days: Sequence[Totals]) -> list[dict[str, Any]]:
     ]
 
 
-def _stack(
-    scope: Scope,
-    question: Asked,
-    dimension: Dimension,
-    found: Breakdown,
-    days: Sequence[Totals],
-    step: str,
-    known: Names,
-) -> dict[str, Any]:
-    """The chart, its legend and its table. One query."""
+def _stacked(
+    scope: Scope, question: Asked, dimension: Dimension, found: Breakdown, days: Sequence[Totals], step: str
+) -> Later[list[Series]]:
     keys = [dimension.key(item) for item in found.items[: chart.LAYERS]]
     if len(found.items) == chart.LAYERS + 1:
         keys.append(dimension.key(found.items[-1]))
-    series = reports.stacked(scope, dimension.columns, keys, days, question.period, step=step, filters=question.filters)
+    return reports.stacked.ask(
+        scope, dimension.columns, keys, days, question.period, step=step, filters=question.filters
+    )
+
+
+def _stack(
+    question: Asked,
+    dimension: Dimension,
+    series: Sequence[Series],
+    days: Sequence[Totals],
+    day_links: Sequence[str | None],
+    known: Names,
+) -> dict[str, Any]:
+    """The chart, its legend and its table, whose days narrow the page to themselves."""
     column = f"cost_{question.currency}"
     legend = [
         {
@@ -411,9 +444,9 @@ def _stack(
             {
                 "sums": row,
                 "amounts": [each.rows[number][column] for each in series],
-                "link": _day_link(row, step, question),
+                "link": link,
             }
-            for number, row in enumerate(days)
+            for number, (row, link) in enumerate(zip(days, day_links, strict=True))
         ],
     }
 
@@ -424,15 +457,12 @@ def _sum(rows: Sequence[Totals], column: str) -> Decimal | None:
     return sum(known_ones, start=Decimal(0)) if known_ones or not any(row["requests_count"] for row in rows) else None
 
 
-def _day_link(row: Totals, step: str, question: Asked) -> str | None:
-    if step != "day":
-        return None
-    day = row["date"].isoformat()
-    return question.link(question.without_period() | {"from": day, "to": day})
+def _day_link(day: date, question: Asked) -> str:
+    return question.link(question.without_period() | {"from": day.isoformat(), "to": day.isoformat()})
 
 
-def _standouts(days: Sequence[Totals], question: Asked) -> list[tuple[Any, str | None]]:
-    return [(each, _day_link({"date": each.day}, "day", question)) for each in reports.standouts(days)]
+def _standouts(days: Sequence[Totals], question: Asked) -> list[tuple[Any, str]]:
+    return [(each, _day_link(each.day, question)) for each in reports.standouts(days)]
 
 
 def _step(period: Period, today: date) -> str:
@@ -447,20 +477,26 @@ def _last_of_month(today: date) -> date:
 # ── Single calls ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _call(call: UsageRecord, known: Names, scope: Scope) -> dict[str, Any]:
-    return {"call": call, "who": known.user(call.user_id), "link": call_link(call, for_superadmin=scope.everything)}
+def _call(call: Listed, known: Names, link: Callable[[int], str]) -> dict[str, Any]:
+    return {
+        "call": call,
+        "org": known.org(call.org_id),
+        "who": known.user(call.user_id),
+        "status": str(UsageRecord.Status(call.status).label),
+        "link": link(call.id),
+    }
 
 
-def call_link(call: UsageRecord, *, for_superadmin: bool) -> str:
-    """Where the call's record can be looked at."""
-    if for_superadmin:
-        return reverse("admin:usage_billing_usagerecord_change", args=[call.pk])
-    return reverse("usage-record", args=[call.pk])
+def record_links(*, for_superadmin: bool) -> Callable[[int], str]:
+    """Where a call's record can be looked at, by its id. Django takes long over an address; a page has dozens."""
+    view = "admin:usage_billing_usagerecord_change" if for_superadmin else "usage-record"
+    before, _, after = reverse(view, args=[0]).rpartition("0")
+    return lambda id_: f"{before}{id_}{after}"
 
 
 def _users_in(
-    latest: Iterable[UsageRecord],
-    dearest: Iterable[UsageRecord],
+    latest: Iterable[Listed],
+    dearest: Iterable[Listed],
     users: Breakdown | None,
     options: Iterable[tuple[Any, ...]],
 ) -> set[int]:
@@ -469,7 +505,7 @@ def _users_in(
     return listed | called | {key[0] for key in options}
 
 
-def _contents_in(work: Mapping[Dimension, Sequence[Totals]], latest: Iterable[UsageRecord]) -> set[str]:
+def _contents_in(work: Mapping[Dimension, Sequence[Totals]], latest: Iterable[Listed]) -> set[str]:
     return {row["content_id"] for row in work.get(CONTENT, ())} | {
         call.content_id for call in latest if call.content_id
     }

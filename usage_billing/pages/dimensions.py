@@ -14,7 +14,7 @@ from usage_billing.access import Scope
 Word = Promise | str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Dimension:
     """`name`: the value of `by=`. `columns` of reports → `parameters` of the address, in the same order."""
 

@@ -13,6 +13,7 @@ from usage_billing.access import Scope
 from usage_billing.models import Organization
 from usage_billing.pages import hooks
 from usage_billing.pages.dimensions import CONTENT, MODEL, ORG, USER, Dimension
+from usage_billing.reports import Later, send_queryset
 
 
 @dataclass
@@ -43,19 +44,21 @@ class Names:
         return str(value or dimension.nothing)
 
 
-def of_organizations(scope: Scope) -> dict[int, str]:
+def of_organizations(scope: Scope) -> Later[dict[int, str]]:
     """All that are in scope, by name. One query."""
     rows = Organization.objects.order_by("name")
     if not scope.everything:
         rows = rows.filter(pk__in=scope.org_ids)
-    return dict(rows.values_list("pk", "name"))
+    found = send_queryset(rows.values_list("pk", "name"))
+    return lambda: dict(found())
 
 
-def of_users(ids: Iterable[int | None]) -> dict[int, str]:
+def of_users(ids: Iterable[int | None]) -> Later[dict[int, str]]:
     """Of users whose calls are in scope. One query."""
     users = get_user_model()
     wanted = {id_ for id_ in ids if id_}
-    return dict(users._default_manager.filter(pk__in=wanted).values_list("pk", users.USERNAME_FIELD))
+    found = send_queryset(users._default_manager.filter(pk__in=wanted).values_list("pk", users.USERNAME_FIELD))
+    return lambda: dict(found())
 
 
 def of_contents(scope: Scope, ids: Collection[str]) -> dict[str, str]:

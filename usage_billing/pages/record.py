@@ -13,7 +13,7 @@ from usage_billing import reports
 from usage_billing.access import Scope
 from usage_billing.api.parameters import LARGEST_ID
 from usage_billing.pages import frame, names
-from usage_billing.pages.costs import call_link
+from usage_billing.pages.costs import record_links
 
 
 @require_safe
@@ -27,12 +27,12 @@ def own_record(request: HttpRequest, id: int) -> HttpResponse:
     if call is None:
         return frame.not_found(request, gettext("There is no such call, or it is not yours to see."))
     if scope.everything:
-        return redirect(call_link(call, for_superadmin=True))
+        return redirect(record_links(for_superadmin=True)(call.pk))
     content = names.of_contents(scope, {call.content_id} if call.content_id else set())
     context = {
         "title": gettext("AI call"),
         "call": call,
-        "who": names.Names(users=names.of_users([call.user_id])).user(call.user_id),
+        "who": names.Names(users=names.of_users([call.user_id])()).user(call.user_id),
         "content": content.get(call.content_id or "", call.content_id),
         "zone": call.org.timezone,
         "parts": call.response_metadata.get("cost_parts", {}),

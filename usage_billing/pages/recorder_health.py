@@ -10,7 +10,7 @@ from usage_billing import pricing, recording
 from usage_billing.exchange import CARRIED_DAYS
 from usage_billing.models import ExchangeRate
 from usage_billing.recording.outbox import Backlog
-from usage_billing.reports import Trouble
+from usage_billing.reports import Later, Trouble, send_queryset
 
 RATE_IS_LATE_AFTER_DAYS = 5
 """The Bank of Russia publishes on working days; five days without a rate is longer than any weekend."""
@@ -54,19 +54,26 @@ class RecorderHealth:
         )
 
 
-def recorder_health(now: datetime, today: date, troubles: Sequence[Trouble]) -> RecorderHealth:
-    """`troubles` of the period that is looked at tell which models have no price. One query."""
+def newest_rate() -> Later[date | None]:
+    """The day of the newest exchange rate. One query."""
+    found = send_queryset(ExchangeRate.objects.order_by("-date").values_list("date")[:1])
+    return lambda: found()[0][0] if found() else None
+
+
+def recorder_health(
+    now: datetime, today: date, newest_rate: date | None, troubles: Sequence[Trouble]
+) -> RecorderHealth:
+    """`troubles` of the period that is looked at tell which models have no price."""
     health = recording.health()
     oldest_at = health.backlog.oldest_at if health.backlog else None
-    newest = ExchangeRate.objects.order_by("-date").values_list("date", flat=True).first()
-    age = None if newest is None else (today - newest).days
+    age = None if newest_rate is None else (today - newest_rate).days
     return RecorderHealth(
         backlog=health.backlog,
         waiting_since=datetime.fromtimestamp(oldest_at, UTC) if oldest_at is not None else None,
         now=now,
         lost=health.lost,
         error=health.error,
-        rate_date=newest,
+        rate_date=newest_rate,
         rate_is_late=age is None or age > RATE_IS_LATE_AFTER_DAYS,
         rate_is_missing=age is None or age > CARRIED_DAYS,
         price_list=pricing.PRICE_LIST,

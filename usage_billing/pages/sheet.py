@@ -101,9 +101,9 @@ def _calls(latest: Sequence[Mapping[str, Any]]) -> Iterator[Cells]:
             call.total_tokens,
             call.cost_usd,
             call.cost_rub,
-            call.org.name,
+            entry["org"],
             entry["who"],
-            call.get_status_display(),
+            entry["status"],
             call.error_code,
         ]
 

@@ -1,9 +1,11 @@
 """The only reader: every total comes from `token_usage_daily` here, every list of calls from `token_usage`."""
 
+from usage_billing.reports.asking import Later, send, send_queryset, together
 from usage_billing.reports.breakdown import Breakdown, breakdown
 from usage_billing.reports.calls import ORDERINGS, Page, archived_before, calls, page
 from usage_billing.reports.forecast import Forecast, forecast
 from usage_billing.reports.history import STEPS, history
+from usage_billing.reports.listed import DEAREST, Listed, listed
 from usage_billing.reports.question import ALL_TIME, FILTERS, Period
 from usage_billing.reports.stacked import Series, stacked
 from usage_billing.reports.standouts import Standout, standouts
@@ -13,11 +15,14 @@ from usage_billing.reports.work import work
 
 __all__ = [
     "ALL_TIME",
+    "DEAREST",
     "FILTERS",
     "ORDERINGS",
     "STEPS",
     "Breakdown",
     "Forecast",
+    "Later",
+    "Listed",
     "Page",
     "Period",
     "Series",
@@ -30,10 +35,14 @@ __all__ = [
     "compared",
     "forecast",
     "history",
+    "listed",
     "page",
+    "send",
+    "send_queryset",
     "stacked",
     "standouts",
     "summary",
+    "together",
     "totals",
     "troubles",
     "work",

@@ -10,6 +10,7 @@ from typing import Any
 
 from usage_billing.access import Scope
 from usage_billing.models.daily_usage import MEASURES
+from usage_billing.reports.asking import Later, Report
 from usage_billing.reports.question import Period
 from usage_billing.reports.totals import Totals, compared, known, ranked
 
@@ -30,6 +31,7 @@ class Breakdown:
     before: Totals | None
 
 
+@Report
 def breakdown(
     scope: Scope,
     by: Sequence[str],
@@ -38,25 +40,34 @@ def breakdown(
     *,
     filters: Mapping[str, Any] | None = None,
     limit: int = 200,
-    whole: tuple[Totals, Totals | None] | None = None,
+    whole: Later[tuple[Totals, Totals | None]] | None = None,
     measures: Sequence[str] = MEASURES,
     compare: int | None = None,
-) -> Breakdown:
+) -> Later[Breakdown]:
     """The totals by the `by` columns, compared with the same period before: all of them, or the first `compare`.
 
-    Two queries, whatever there is; with `compare` three. `whole`: what `compared` says of the same question, where it
-    is known already; then one less.
+    Those that are not compared have no ratios. Two queries, whatever there is; with `compare` three. `whole`: what
+    `compared` answers to the same question, where it has been asked already; then one less.
     `measures`: of the items and the rest; `COMPARED` and the counts of unknown costs at least.
     """
     previous = period.before(today)
-    total, total_before = whole or compared(scope, period, previous, filters=filters)
-    rows = ranked(scope, by, period, previous, filters=filters, limit=limit, measures=measures, compare=compare)
-    return Breakdown(
-        items=[with_ratios(row, total, before) for row, before in rows],
-        other=_rest(total, [row for row, _ in rows], measures) if len(rows) == limit else None,
-        total=with_ratios(total, total, total_before),
-        before=total_before,
-    )
+    whole = whole or compared.ask(scope, period, previous, filters=filters)
+    ranks = ranked.ask(scope, by, period, previous, filters=filters, limit=limit, measures=measures, compare=compare)
+
+    def read() -> Breakdown:
+        (total, total_before), rows = whole(), ranks()
+        compared_ones = rows[:compare]
+        return Breakdown(
+            items=[
+                *(with_ratios(row, total, before) for row, before in compared_ones),
+                *(row for row, _ in rows[len(compared_ones) :]),
+            ],
+            other=_rest(total, [row for row, _ in rows], measures) if len(rows) == limit else None,
+            total=with_ratios(total, total, total_before),
+            before=total_before,
+        )
+
+    return read
 
 
 def with_ratios(row: Totals, total: Totals, before: Totals | None) -> Totals:

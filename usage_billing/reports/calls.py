@@ -15,6 +15,7 @@ from django.db.models.functions import Cast
 from usage_billing import archived
 from usage_billing.access import Scope
 from usage_billing.models import UsageRecord
+from usage_billing.reports.asking import Later, Report, send_queryset
 from usage_billing.reports.question import ALL_TIME, Period
 
 ORDERINGS = ("created_at", "cost_usd", "total_tokens", "execution_time_ms")
@@ -36,13 +37,14 @@ def calls(
     return rows.order_by(ordering, "-id" if ordering.startswith("-") else "id")
 
 
-def archived_before(period: Period = ALL_TIME) -> date | None:
+@Report
+def archived_before(period: Period = ALL_TIME) -> Later[date | None]:
     """The day before which calls of the period are archived, so not among `calls`; None if none are.
 
     Totals have them all the same. Of the months between, some may be there: those that were brought back.
     """
-    found = archived.months(period.since, period.until)
-    return archived.after(found[-1]) if found else None
+    found = send_queryset(archived.listed_months(period.since, period.until))
+    return lambda: archived.after(found()[-1][0]) if found() else None
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from usage_billing.access import Scope
+from usage_billing.reports.asking import Later, Report
 from usage_billing.reports.question import Period
 from usage_billing.reports.totals import OF_COSTS, Totals, totals
 
@@ -30,7 +31,8 @@ class Forecast:
     unpriced_count: int
 
 
-def forecast(scope: Scope, today: date, *, filters: Mapping[str, Any] | None = None) -> Forecast:
+@Report
+def forecast(scope: Scope, today: date, *, filters: Mapping[str, Any] | None = None) -> Later[Forecast]:
     """The month so far, and for each day that is left the average of its weekday in the 28 days before today.
 
     Of today, what is missing to that average is left. With less than 28 days of history a day is expected to cost the
@@ -38,28 +40,30 @@ def forecast(scope: Scope, today: date, *, filters: Mapping[str, Any] | None = N
     """
     first = today.replace(day=1)
     month_before = (first - timedelta(days=1)).replace(day=1)
-    rows = {
-        row["usage_date"]: row
-        for row in totals(
-            scope,
-            by=["usage_date"],
-            filters=filters,
-            period=Period(min(month_before, today - timedelta(days=LEARNED_DAYS))),
-            measures=OF_COSTS,
-        )
-    }
-    learned = _learned_days(rows, today)
-    left = [today + timedelta(days=n) for n in range(_days_of(first) - today.day + 1)]
-    so_far = {each: _sum(rows, each, first, None) for each in CURRENCIES}
-    return Forecast(
-        so_far=so_far,
-        expected={each: so_far[each] + _to_come(rows, each, today, left, learned) for each in CURRENCIES}
-        if learned
-        else None,
-        month_before={each: _sum(rows, each, month_before, first) for each in CURRENCIES},
-        learned_days=learned,
-        unpriced_count=sum(row["unpriced_usd_count"] for day, row in rows.items() if day >= first),
+    found = totals.ask(
+        scope,
+        by=["usage_date"],
+        filters=filters,
+        period=Period(min(month_before, today - timedelta(days=LEARNED_DAYS))),
+        measures=OF_COSTS,
     )
+
+    def read() -> Forecast:
+        rows = {row["usage_date"]: row for row in found()}
+        learned = _learned_days(rows, today)
+        left = [today + timedelta(days=n) for n in range(_days_of(first) - today.day + 1)]
+        so_far = {each: _sum(rows, each, first, None) for each in CURRENCIES}
+        return Forecast(
+            so_far=so_far,
+            expected={each: so_far[each] + _to_come(rows, each, today, left, learned) for each in CURRENCIES}
+            if learned
+            else None,
+            month_before={each: _sum(rows, each, month_before, first) for each in CURRENCIES},
+            learned_days=learned,
+            unpriced_count=sum(row["unpriced_usd_count"] for day, row in rows.items() if day >= first),
+        )
+
+    return read
 
 
 def _learned_days(rows: Mapping[date, Totals], today: date) -> int:

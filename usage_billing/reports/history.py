@@ -8,6 +8,7 @@ from typing import Any
 
 from usage_billing.access import Scope
 from usage_billing.models.daily_usage import MEASURES
+from usage_billing.reports.asking import Later, Report
 from usage_billing.reports.question import Period
 from usage_billing.reports.totals import NO_CALLS, Totals, known, totals
 
@@ -19,6 +20,7 @@ STEPS: dict[str, Callable[[date], date]] = {
 """Step → the first day of the one that a day lies in; a week begins on Monday."""
 
 
+@Report
 def history(
     scope: Scope,
     period: Period,
@@ -27,17 +29,22 @@ def history(
     step: str = "day",
     filters: Mapping[str, Any] | None = None,
     measures: Sequence[str] = MEASURES,
-) -> list[Totals]:
+) -> Later[list[Totals]]:
     """One row a day, week or month, the oldest first, without gaps; `date` is its first day.
 
     The first and the last week or month hold what of them lies in the period. One query.
     """
-    days = totals(scope, by=["usage_date"], filters=filters, period=period, measures=measures)
+    found = totals.ask(scope, by=["usage_date"], filters=filters, period=period, measures=measures)
     first = STEPS[step]
-    rows = {start: {name: NO_CALLS[name] for name in measures} for start in _starts(first, days, period, today)}
-    for day in days:
-        add(rows[first(day["usage_date"])], day)
-    return [{"date": start, **known(row)} for start, row in sorted(rows.items())]
+
+    def read() -> list[Totals]:
+        days = found()
+        rows = {start: {name: NO_CALLS[name] for name in measures} for start in _starts(first, days, period, today)}
+        for day in days:
+            add(rows[first(day["usage_date"])], day)
+        return [{"date": start, **known(row)} for start, row in sorted(rows.items())]
+
+    return read
 
 
 def add(row: Totals, other: Totals) -> None:

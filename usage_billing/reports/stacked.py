@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from usage_billing.access import Scope
+from usage_billing.reports.asking import Later, Report
 from usage_billing.reports.history import STEPS, add
 from usage_billing.reports.question import Period
 from usage_billing.reports.totals import NO_CALLS, OF_COSTS, Totals, known, totals
@@ -22,6 +24,7 @@ class Series:
     rows: list[Totals]
 
 
+@Report
 def stacked(
     scope: Scope,
     by: Sequence[str],
@@ -31,34 +34,43 @@ def stacked(
     *,
     step: str = "day",
     filters: Mapping[str, Any] | None = None,
-) -> list[Series]:
+) -> Later[list[Series]]:
     """`whole`, a `history` of the same question, apart by `keys`; what is left of it comes last. One query.
 
     The rows have the measures of `OF_COSTS`, and `date`. At every step the series add up to the whole.
     """
-    starts = [row["date"] for row in whole]
-    rows = {key: {start: _nothing() for start in starts} for key in keys}
-    if keys:
-        narrowed = {**(filters or {}), **{name: {key[n] for key in keys} for n, name in enumerate(by)}}
-        for row in totals(scope, by=["usage_date", *by], filters=narrowed, period=period, measures=OF_COSTS):
+    narrowed = {**(filters or {}), **{name: {key[n] for key in keys} for n, name in enumerate(by)}}
+    found = totals.ask(scope, by=["usage_date", *by], filters=narrowed, period=period, measures=OF_COSTS)
+
+    def read() -> list[Series]:
+        starts, first = [row["date"] for row in whole], STEPS[step]
+        rows: dict[Key, dict[date, Totals]] = {key: {} for key in keys}
+        for row in found():
             days = rows.get(tuple(row[name] for name in by))
-            start = STEPS[step](row["usage_date"])
-            if days is not None and start in days:  # a day may have begun since the whole was read
-                add(days[start], row)
-    rest = {row["date"]: _difference(row, [days[row["date"]] for days in rows.values()]) for row in whole}
-    series = [Series(key, _listed(days)) for key, days in rows.items()]
-    if any(row["requests_count"] > 0 for row in rest.values()):
-        series.append(Series(None, _listed(rest)))
-    return series
+            if days is not None:
+                add(days.setdefault(first(row["usage_date"]), dict(NOTHING)), row)
+        # A day may have begun since the whole was read: it is not in it.
+        layers = {key: [days.get(start, NOTHING) for start in starts] for key, days in rows.items()}
+        rest = [_difference(*of_step) for of_step in zip(whole, *layers.values(), strict=True)]
+        series = [Series(key, _listed(starts, layer)) for key, layer in layers.items()]
+        if any(row["requests_count"] > 0 for row in rest):
+            series.append(Series(None, _listed(starts, rest)))
+        return series
+
+    return read
 
 
-def _nothing() -> Totals:
-    return {name: NO_CALLS[name] for name in OF_COSTS}
+NOTHING: Totals = {name: NO_CALLS[name] for name in OF_COSTS}
 
 
-def _difference(row: Totals, parts: Sequence[Totals]) -> Totals:
-    return {name: (row[name] or 0) - sum(part[name] for part in parts) for name in OF_COSTS}
+def _difference(whole: Totals, *parts: Totals) -> Totals:
+    rest = {name: whole[name] or NO_CALLS[name] for name in OF_COSTS}
+    for part in parts:
+        if part is not NOTHING:
+            for name in OF_COSTS:
+                rest[name] -= part[name]
+    return rest
 
 
-def _listed(days: Mapping[Any, Totals]) -> list[Totals]:
-    return [{"date": start, **known(row)} for start, row in days.items()]
+def _listed(starts: Sequence[date], rows: Sequence[Totals]) -> list[Totals]:
+    return [known({"date": start, **row}) for start, row in zip(starts, rows, strict=True)]

@@ -6,18 +6,15 @@ periods are 3 ms of Python against 0.5 of the database.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
-from decimal import Decimal
 from typing import Any
-
-from django.db import connection
 
 from usage_billing import rollup
 from usage_billing.access import Scope
 from usage_billing.models.daily_usage import GRAINS
-from usage_billing.models.fields import as_sqlite_keeps
+from usage_billing.reports.asking import Later, send
+from usage_billing.reports.conditions import Sql, all_of, days, narrowed, typed, visible
 from usage_billing.reports.question import OF_CALLS_ONLY, Period
 
 
@@ -30,15 +27,9 @@ class Part:
     prefix: str = ""
 
 
-@dataclass(frozen=True)
-class _Sql:
-    text: str
-    values: Sequence[Any] = ()
-
-
 def added_up(
     scope: Scope, by: Sequence[str], filters: Mapping[str, Any], parts: Sequence[Part], limit: int | None = None
-) -> list[dict[str, Any]]:
+) -> Later[list[dict[str, Any]]]:
     """One row for each combination of the `by` columns: these, and each part's sums, None where nothing is added up.
 
     By the first part: rows without a call in it are left out, the dearest come first, and `limit` keeps that many.
@@ -47,7 +38,8 @@ def added_up(
     whole = _around([part.period for part in parts])
     rows = _rows(scope, by, filters, whole)
     if not rows:
-        return [] if by else [{part.prefix + name: None for part in parts for name in part.measures}]
+        nothing = [] if by else [{part.prefix + name: None for part in parts for name in part.measures}]
+        return lambda: nothing
     sums = [_sum(name, part, whole) for part in parts for name in part.measures]
     columns = [*by, *(part.prefix + name for part in parts for name in part.measures)]
     wanted = ", ".join([*by, *(sum_.text for sum_ in sums)])
@@ -64,9 +56,8 @@ def added_up(
     if limit is not None:
         statement += " LIMIT %s"
         values.append(limit)
-    with connection.cursor() as cursor:
-        cursor.execute(statement, values)
-        return [_typed(dict(zip(columns, row, strict=True))) for row in cursor.fetchall()]
+    found = send(statement, values)
+    return lambda: typed([dict(zip(columns, row, strict=True)) for row in found()])
 
 
 def _around(periods: Sequence[Period]) -> Period:
@@ -76,32 +67,32 @@ def _around(periods: Sequence[Period]) -> Period:
     return Period(None if None in since else min(since), None if None in until else max(until))  # type: ignore[type-var]
 
 
-def _sum(name: str, part: Part, whole: Period) -> _Sql:
-    days = [*_days(part.period)] if part.period != whole else []
-    sum_ = f"sum({name})" + (f" FILTER (WHERE {' AND '.join(day.text for day in days)})" if days else "")
-    values = [value for day in days for value in day.values]
+def _sum(name: str, part: Part, whole: Period) -> Sql:
+    within = [*days(part.period)] if part.period != whole else []
+    sum_ = f"sum({name})" + (f" FILTER (WHERE {' AND '.join(day.text for day in within)})" if within else "")
+    values = [value for day in within for value in day.values]
     # PostgreSQL's sum of bigint is numeric.
-    return _Sql(sum_ if name.startswith("cost_") else f"CAST({sum_} AS bigint)", values)
+    return Sql(sum_ if name.startswith("cost_") else f"CAST({sum_} AS bigint)", values)
 
 
-def _rows(scope: Scope, by: Sequence[str], filters: Mapping[str, Any], period: Period) -> list[_Sql]:
+def _rows(scope: Scope, by: Sequence[str], filters: Mapping[str, Any], period: Period) -> list[Sql]:
     """What is added up, as SELECTs of which each is led into one index: daily rows, or calls if only they know."""
     asked = {*by} - {"usage_date"} | {*filters}
     of_calls = not asked.isdisjoint(OF_CALLS_ONLY)
-    days = list(_days(period))
+    within = [*days(period)]
     found = []
-    for seen, dimensions in _visible(scope):
-        matching = _narrowed([*seen.items()], filters, of_calls=of_calls)
+    for seen, dimensions in visible(scope):
+        matching = narrowed([*seen.items()], filters, of_calls=of_calls)
         if matching is None:
             continue
-        conditions = [*matching, *days]
+        conditions = [*matching, *within]
         if of_calls:
             select = _CALLS
         else:
             select = "SELECT * FROM token_usage_daily"
-            conditions.insert(0, _Sql("grain = %s", [coarsest(asked | dimensions)]))
-        where = " AND ".join(condition.text for condition in conditions) or "1 = 1"
-        found.append(_Sql(f"{select} WHERE {where}", [value for each in conditions for value in each.values]))
+            conditions.insert(0, Sql("grain = %s", [coarsest(asked | dimensions)]))
+        where = all_of(conditions)
+        found.append(Sql(f"{select} WHERE {where.text}", where.values))
     return found
 
 
@@ -118,54 +109,3 @@ def coarsest(dimensions: Iterable[str]) -> str:
     """The grain that has these dimensions and the fewest besides."""
     wanted = set(dimensions)
     return min((len(kept), grain) for grain, kept in GRAINS.items() if wanted <= {*kept})[1]
-
-
-def _visible(scope: Scope) -> Iterator[tuple[dict[str, Any], set[str]]]:
-    """Column → values of the rows in scope, in parts that do not overlap, and the dimensions that tell them."""
-    if scope.everything:
-        yield {}, set()
-        return
-    if scope.owned_org_ids:
-        yield {"org_id": scope.owned_org_ids}, {"org_id"}
-    if scope.member_org_ids:
-        yield {"org_id": scope.member_org_ids, "user_id": scope.user_id}, {"org_id", "user_id"}
-
-
-def _narrowed(seen: Sequence[tuple[str, Any]], filters: Mapping[str, Any], *, of_calls: bool) -> list[_Sql] | None:
-    """The conditions of scope and filters; None where no row can meet both."""
-    allowed: dict[str, set[Any]] = {}
-    for name, value in (*seen, *filters.items()):
-        values = {*value} if isinstance(value, set | frozenset) else {value}
-        allowed[name] = allowed[name] & values if name in allowed else values
-    if not all(allowed.values()):
-        return None
-    return [_is_one_of(name, values, of_calls=of_calls) for name, values in allowed.items()]
-
-
-def _is_one_of(name: str, values: set[Any], *, of_calls: bool) -> _Sql:
-    """No user is 0 in the totals, and NULL at a call."""
-    ordered = sorted(values)
-    condition = f"{name} = %s" if len(ordered) == 1 else f"{name} IN ({', '.join(['%s'] * len(ordered))})"
-    if of_calls and name == "user_id" and 0 in values:
-        condition = f"({condition} OR user_id IS NULL)"
-    return _Sql(condition, ordered)
-
-
-def _days(period: Period) -> Iterator[_Sql]:
-    if period.since is not None:
-        yield _Sql("usage_date >= %s", [period.since])
-    if period.until is not None:
-        yield _Sql("usage_date < %s", [period.until])
-
-
-def _typed(row: dict[str, Any]) -> dict[str, Any]:
-    """SQLite knows neither dates nor decimals: texts and floats of 15 digits come back."""
-    if connection.vendor == "sqlite":
-        for name, value in row.items():
-            if isinstance(value, float):
-                row[name] = as_sqlite_keeps(value)
-            elif name == "usage_date" and isinstance(value, str):
-                row[name] = date.fromisoformat(value)
-            elif name.endswith(("cost_usd", "cost_rub")) and isinstance(value, int):
-                row[name] = Decimal(value)
-    return row

@@ -11,6 +11,7 @@ from typing import Any
 from usage_billing.access import Scope
 from usage_billing.models import DailyUsage
 from usage_billing.models.daily_usage import MEASURES
+from usage_billing.reports.asking import Later, Report
 from usage_billing.reports.question import ALL_TIME, Period
 from usage_billing.reports.sums import Part, added_up
 
@@ -28,6 +29,7 @@ BEFORE = (*OF_COSTS, "total_tokens")
 _BEFORE = "before_of_"
 
 
+@Report
 def totals(
     scope: Scope,
     *,
@@ -36,7 +38,7 @@ def totals(
     period: Period = ALL_TIME,
     limit: int | None = None,
     measures: Sequence[str] = MEASURES,
-) -> list[Totals]:
+) -> Later[list[Totals]]:
     """One row for each combination of the `by` columns, the dearest first; `limit` keeps that many of them.
 
     `by` and `filters` name columns of `FILTERS`, `by` also `usage_date`; a filter's value may be a set of them. No user
@@ -44,7 +46,7 @@ def totals(
     """
     by = tuple(by)
     rows = added_up(scope, by, filters or {}, [Part(period, measures)], limit)
-    return [{name: row[name] for name in by} | _part(row, "", measures) for row in rows]
+    return lambda: [_answered(row) for row in rows()]
 
 
 def charged(org_ids: Iterable[int]) -> set[int]:
@@ -53,6 +55,7 @@ def charged(org_ids: Iterable[int]) -> set[int]:
     return set(rows.values_list("org_id", flat=True).distinct())
 
 
+@Report
 def ranked(
     scope: Scope,
     by: Sequence[str],
@@ -63,18 +66,24 @@ def ranked(
     limit: int | None = None,
     measures: Sequence[str] = MEASURES,
     compare: int | None = None,
-) -> list[tuple[Totals, Totals | None]]:
+) -> Later[list[tuple[Totals, Totals | None]]]:
     """What `totals` gives for a period; each row with its totals of the period before, if there is one. One query.
 
     Those have the measures of `BEFORE`, and are all zero for a row that had no calls then. With `compare` only the
     first so many rows have them: in a second query, which reads no more of the period before than these rows.
     """
     if before is None or compare is not None:
-        found = totals(scope, by=by, filters=filters, period=period, limit=limit, measures=measures)
-        earlier = [] if before is None else _earlier(scope, by, found[:compare], before, filters or {})
-        return [*zip_longest(found, earlier)]
+        found = totals.ask(scope, by=by, filters=filters, period=period, limit=limit, measures=measures)
+
+        def read() -> list[tuple[Totals, Totals | None]]:
+            earlier = [] if before is None else _earlier(scope, by, found()[:compare], before, filters or {})
+            return [*zip_longest(found(), earlier)]
+
+        return read
     rows = added_up(scope, by, filters or {}, [Part(period, measures), Part(before, BEFORE, _BEFORE)], limit)
-    return [({name: row[name] for name in by} | _part(row, "", measures), _part(row, _BEFORE, BEFORE)) for row in rows]
+    return lambda: [
+        ({name: row[name] for name in by} | _part(row, "", measures), _part(row, _BEFORE, BEFORE)) for row in rows()
+    ]
 
 
 def _earlier(
@@ -90,12 +99,13 @@ def _earlier(
     return [earlier.get(tuple(row[name] for name in by), nothing) for row in rows]
 
 
+@Report
 def compared(
     scope: Scope, period: Period, before: Period | None, *, filters: Mapping[str, Any] | None = None
-) -> tuple[Totals, Totals | None]:
+) -> Later[tuple[Totals, Totals | None]]:
     """The totals of a period, and those of `BEFORE` of the one before it, in one query."""
-    ((now, earlier),) = ranked(scope, (), period, before, filters=filters)
-    return now, earlier
+    found = ranked.ask(scope, (), period, before, filters=filters)
+    return lambda: found()[0]
 
 
 def summary(
@@ -107,7 +117,7 @@ def summary(
     """
     beginnings = {"today": today, "this_month": today.replace(day=1), "all_time": None}
     parts = [Part(_from(period, since), MEASURES, f"{name}_of_") for name, since in beginnings.items()]
-    (row,) = added_up(scope, (), filters or {}, parts)
+    (row,) = added_up(scope, (), filters or {}, parts)()
     return {name: _part(row, f"{name}_of_", MEASURES) for name in beginnings}
 
 
@@ -118,9 +128,15 @@ def _from(period: Period, since: date | None) -> Period:
 
 
 def _part(row: Mapping[str, Any], prefix: str, measures: Sequence[str]) -> Totals:
-    """The measures of such sums; those of nothing are zero."""
-    values = ((name, row[prefix + name]) for name in measures)
-    return known({name: NO_CALLS[name] if value is None else value for name, value in values})
+    """The measures of one period."""
+    return _answered({name: row[prefix + name] for name in measures})
+
+
+def _answered(row: dict[str, Any]) -> Totals:
+    """The sums of nothing are zero."""
+    if row["cost_usd"] is None or row["cost_rub"] is None:
+        row = {name: NO_CALLS.get(name) if value is None else value for name, value in row.items()}
+    return _told(row)
 
 
 NO_CALLS: Totals = {name: Decimal(0) if name.startswith("cost_") else 0 for name in MEASURES}
@@ -128,8 +144,14 @@ NO_CALLS: Totals = {name: Decimal(0) if name.startswith("cost_") else 0 for name
 
 def known(row: Mapping[str, Any]) -> Totals:
     """The row with None for an amount of which nothing is known: the sum of no known amounts is not zero."""
-    shown = dict(row)
-    for currency in ("usd", "rub"):
-        if row["requests_count"] and row[f"unpriced_{currency}_count"] == row["requests_count"]:
-            shown[f"cost_{currency}"] = None
-    return shown
+    return _told(dict(row))
+
+
+def _told(row: dict[str, Any]) -> Totals:
+    """Likewise, in the row itself: a page has thousands."""
+    if row["requests_count"]:
+        if row["unpriced_usd_count"] == row["requests_count"]:
+            row["cost_usd"] = None
+        if row["unpriced_rub_count"] == row["requests_count"]:
+            row["cost_rub"] = None
+    return row

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
-from django.core.exceptions import EmptyResultSet
-from django.db import connection
-from django.db.models import Q
-
 from usage_billing.access import Scope
-from usage_billing.models import UsageRecord
-from usage_billing.reports.calls import calls
+from usage_billing.reports.asking import Later, Report, send
+from usage_billing.reports.conditions import Sql, typed
+from usage_billing.reports.listed import NEWEST, first_calls
 from usage_billing.reports.question import Period
 
 LOOKED_AT = 1000
@@ -38,32 +35,22 @@ class Trouble:
         return self.price_source.removeprefix("unpriced:") if self.price_source.startswith("unpriced:") else ""
 
 
-TROUBLED = Q(cost_usd__isnull=True) | Q(status=UsageRecord.Status.FAILED)
+TROUBLED = Sql("(cost_usd IS NULL OR status = 'failed')")
 """As the condition of `idx_token_usage_troubled`."""
 GROUPS = ("status", "ai_provider", "ai_model", "price_source", "error_code")
 
 
+@Report
 def troubles(
     scope: Scope, period: Period, *, filters: Mapping[str, Any] | None = None, limit: int = 100
-) -> list[Trouble]:
+) -> Later[list[Trouble]]:
     """The most frequent reasons among the newest `LOOKED_AT` troubled calls of the period. One query."""
-    newest = calls(scope, filters=filters, period=period).filter(TROUBLED)
-    # Django groups no slice, and would find each of its calls once more by its id.
-    try:
-        source, values = newest.values_list(*GROUPS, "created_at")[:LOOKED_AT].query.sql_with_params()
-    except EmptyResultSet:  # a scope of no organisation
-        return []
+    newest = first_calls((*GROUPS, "created_at", "id"), scope, filters or {}, period, [TROUBLED], NEWEST, LOOKED_AT)
     groups = ", ".join(GROUPS)
     statement = (
-        f"SELECT {groups}, count(*), max(created_at) FROM ({source}) AS newest GROUP BY {groups}"  # noqa: S608 - our own
+        f"SELECT {groups}, count(*), max(created_at) FROM ({newest.text}) AS newest GROUP BY {groups}"  # noqa: S608 - our own
         f" ORDER BY count(*) DESC, max(created_at) DESC, {groups} LIMIT %s"
     )
-    with connection.cursor() as cursor:
-        cursor.execute(statement, [*values, limit])
-        found = [dict(zip((*GROUPS, "count", "last_at"), row, strict=True)) for row in cursor.fetchall()]
-    return [Trouble(**reason | {"last_at": _moment(reason["last_at"])}) for reason in found]
-
-
-def _moment(value: datetime | str) -> datetime:
-    """SQLite keeps moments as text, in UTC."""
-    return value if isinstance(value, datetime) else datetime.fromisoformat(value).replace(tzinfo=UTC)
+    found = send(statement, [*newest.values, limit])
+    columns = (*GROUPS, "count", "last_at")
+    return lambda: [Trouble(**row) for row in typed([dict(zip(columns, row, strict=True)) for row in found()])]

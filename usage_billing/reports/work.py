@@ -6,18 +6,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from usage_billing.access import Scope
+from usage_billing.reports.asking import Later, Report
 from usage_billing.reports.question import Period
 from usage_billing.reports.totals import OF_COSTS, Totals, totals
 
 OF_WORK = (*OF_COSTS, "total_tokens", "failed_count")
 
 
+@Report
 def work(
     scope: Scope, column: str, period: Period, *, filters: Mapping[str, Any] | None = None, limit: int = 10
-) -> list[Totals]:
+) -> Later[list[Totals]]:
     """`OF_WORK` of the dearest by `workflow_id` or `content_id`. One query, whose time grows with the period's calls.
 
     Calls without one are left out.
     """
-    rows = totals(scope, by=[column], filters=filters, period=period, limit=limit + 1, measures=OF_WORK)
-    return [row for row in rows if row[column] is not None][:limit]
+    rows = totals.ask(scope, by=[column], filters=filters, period=period, limit=limit + 1, measures=OF_WORK)
+    return lambda: [row for row in rows() if row[column] is not None][:limit]

@@ -1,15 +1,18 @@
-"""Amounts, counts and shares as people of each language write them: decimals throughout, never floats."""
+"""Amounts, counts, shares and days as people of each language write them: decimals throughout, never floats."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from django import template
+from django.utils.formats import date_format, get_format
 from django.utils.html import format_html
-from django.utils.safestring import SafeString, mark_safe
+from django.utils.safestring import SafeString
 from django.utils.translation import get_language, gettext
 
 register = template.Library()
@@ -18,6 +21,7 @@ NBSP = "\u00a0"
 MINUS = "\u2212"
 SYMBOLS = {"USD": "$", "RUB": "₽"}
 
+CENT, SMALL = Decimal("0.01"), Decimal("0.1")
 DIGITS_OF_SMALL = 3
 """Significant digits of an amount below 0.10, so that the price of a single short call can be seen."""
 
@@ -45,9 +49,9 @@ def style_of(language: str | None) -> Style:
 
 def write_number(value: Decimal | int, style: Style) -> str:
     """All digits of `value`, with the thousands set apart."""
-    whole, _, fraction = format(abs(Decimal(value)), "f").partition(".")
-    grouped = f"{int(whole):,}".replace(",", style.thousands)
-    return (MINUS if value < 0 else "") + grouped + (style.point + fraction if fraction else "")
+    digits = f"{abs(value):,}" if isinstance(value, int) else f"{abs(value):,f}"
+    whole, _, fraction = digits.partition(".")
+    return (MINUS if value < 0 else "") + whole.replace(",", style.thousands) + (fraction and style.point + fraction)
 
 
 def write_amount(value: Decimal, currency: str, style: Style) -> str:
@@ -57,7 +61,10 @@ def write_amount(value: Decimal, currency: str, style: Style) -> str:
 
 def write_exact_amount(value: Decimal, currency: str, style: Style) -> str:
     """Every digit that is known of `value`."""
-    return style.amount.format(number=write_number(_trimmed(value, 0), style), symbol=SYMBOLS[currency])
+    number = write_number(value, style)
+    if style.point in number:
+        number = number.rstrip("0").removesuffix(style.point)
+    return style.amount.format(number=number, symbol=SYMBOLS[currency])
 
 
 def write_percent(value: Decimal, style: Style) -> str:
@@ -74,17 +81,30 @@ def places_of(value: Decimal) -> int:
     return max(2, -exponent) if isinstance(exponent, int) else 2
 
 
+def written_day(day: date) -> str:
+    """As the current language writes it."""
+    return _written_day(day, get_language())
+
+
+@functools.lru_cache(maxsize=4096)
+def _written_day(day: date, language: str | None) -> str:
+    """A page has each of its days twice, and Django takes long over one."""
+    return date_format(day, get_format("DATE_FORMAT", lang=language))
+
+
 def _rounded(value: Decimal) -> Decimal:
     if not value:
         return Decimal(0)
-    places = 2 if abs(value) >= Decimal("0.1") else DIGITS_OF_SMALL - 1 - value.adjusted()
-    return _trimmed(value.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP), 2)
+    if abs(value) >= SMALL:
+        return value.quantize(CENT, ROUND_HALF_UP)
+    places = DIGITS_OF_SMALL - 1 - value.adjusted()
+    return _trimmed(value.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP))
 
 
-def _trimmed(value: Decimal, least_places: int) -> Decimal:
-    """Without the zeros at its end, but for `least_places` decimals."""
+def _trimmed(value: Decimal) -> Decimal:
+    """Without the zeros at its end, but for two decimals."""
     exponent = value.normalize().as_tuple().exponent
-    places = max(least_places, -exponent if isinstance(exponent, int) else 0)
+    places = max(2, -exponent if isinstance(exponent, int) else 0)
     return value.quantize(Decimal(1).scaleb(-places))
 
 
@@ -133,13 +153,6 @@ def money(value: Decimal | None, currency: str) -> SafeString:
 
 
 @register.filter
-def money_cells(values: Sequence[Decimal | None], currency: str) -> SafeString:
-    """A table's cells of amounts: a row of many days has as many of them as the rest of the page."""
-    cells = (f'<td class="number">{_shown(value, currency.upper())}</td>' for value in values)
-    return mark_safe("".join(cells))  # noqa: S308 - of such markup
-
-
-@register.filter
 def plain_money(value: Decimal, currency: str) -> str:
     """Without markup, for drawings."""
     return write_amount(Decimal(value), currency.upper(), style_of(get_language()))
@@ -171,6 +184,10 @@ def exact(value: Decimal | None, currency: str) -> str:
 
 
 def _shown(value: Decimal | None, currency: str) -> SafeString:
+    return amount(value, currency, style_of(get_language()))
+
+
+def amount(value: Decimal | None, currency: str, style: Style) -> SafeString:
     """The amount, exact when one hovers over it. One that is not known is a dash that says so, never a zero."""
     if value is None:
         return format_html(
@@ -178,6 +195,5 @@ def _shown(value: Decimal | None, currency: str) -> SafeString:
             '<span class="costs-unseen">{word}</span></span>',
             word=gettext("unknown"),
         )
-    style = style_of(get_language())
     exact_, seen = write_exact_amount(value, currency, style), write_amount(value, currency, style)
-    return mark_safe(f'<span class="costs-amount" title="{exact_}">{seen}</span>')  # noqa: S308 - digits and a symbol
+    return SafeString(f'<span class="costs-amount" title="{exact_}">{seen}</span>')

@@ -1,0 +1,81 @@
+"""The conditions of the statements that are written out here: which rows are in scope, match, and lie in a period."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+from django.db import connection
+
+from usage_billing.access import Scope
+from usage_billing.models.fields import as_sqlite_keeps
+from usage_billing.reports.question import Period
+
+
+@dataclass(frozen=True)
+class Sql:
+    """A piece of a statement, and the values of its placeholders."""
+
+    text: str
+    values: Sequence[Any] = ()
+
+
+def all_of(conditions: Sequence[Sql]) -> Sql:
+    text = " AND ".join(each.text for each in conditions) or "1 = 1"
+    return Sql(text, [value for each in conditions for value in each.values])
+
+
+def visible(scope: Scope) -> Iterator[tuple[dict[str, Any], set[str]]]:
+    """Column → values of the rows in scope, in parts that do not overlap, and the dimensions that tell them."""
+    if scope.everything:
+        yield {}, set()
+        return
+    if scope.owned_org_ids:
+        yield {"org_id": scope.owned_org_ids}, {"org_id"}
+    if scope.member_org_ids:
+        yield {"org_id": scope.member_org_ids, "user_id": scope.user_id}, {"org_id", "user_id"}
+
+
+def narrowed(seen: Sequence[tuple[str, Any]], filters: Mapping[str, Any], *, of_calls: bool) -> list[Sql] | None:
+    """The conditions of scope and filters; None where no row can meet both."""
+    allowed: dict[str, set[Any]] = {}
+    for name, value in (*seen, *filters.items()):
+        values = {*value} if isinstance(value, set | frozenset) else {value}
+        allowed[name] = allowed[name] & values if name in allowed else values
+    if not all(allowed.values()):
+        return None
+    return [_is_one_of(name, values, of_calls=of_calls) for name, values in allowed.items()]
+
+
+def _is_one_of(name: str, values: set[Any], *, of_calls: bool) -> Sql:
+    """No user is 0 in the totals, and NULL at a call."""
+    ordered = sorted(values)
+    condition = f"{name} = %s" if len(ordered) == 1 else f"{name} IN ({', '.join(['%s'] * len(ordered))})"
+    if of_calls and name == "user_id" and 0 in values:
+        condition = f"({condition} OR user_id IS NULL)"
+    return Sql(condition, ordered)
+
+
+def days(period: Period) -> Iterator[Sql]:
+    if period.since is not None:
+        yield Sql("usage_date >= %s", [period.since])
+    if period.until is not None:
+        yield Sql("usage_date < %s", [period.until])
+
+
+def typed(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """SQLite knows neither dates nor decimals: texts come back, moments without their zone, floats of 15 digits."""
+    for row in rows if connection.vendor == "sqlite" else ():
+        for name, value in row.items():
+            if isinstance(value, float):
+                row[name] = as_sqlite_keeps(value)
+            elif name == "usage_date" and isinstance(value, str):
+                row[name] = date.fromisoformat(value)
+            elif name.endswith("_at"):
+                row[name] = (datetime.fromisoformat(value) if isinstance(value, str) else value).replace(tzinfo=UTC)
+            elif name.endswith(("cost_usd", "cost_rub")) and isinstance(value, int):
+                row[name] = Decimal(value)
+    return rows
