@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from operator import itemgetter
 from typing import Any
 
 from django.db import connection
@@ -124,7 +125,7 @@ def _insert_once(rows: Iterable[Row]) -> list[Row]:
     def noted() -> Iterator[Row]:
         for row in rows:
             first_of_each.setdefault((row["org_id"], row["request_id"]), row)
-            yield row
+            yield _values(row)
 
     inserted = bulk.insert(UsageRecord, COLUMNS, noted(), _ONCE)
     return archived.without_known([first_of_each[key] for key in inserted])
@@ -136,8 +137,8 @@ def _add_to_totals(inserted: Sequence[Row], amendments: Sequence[Amendment]) -> 
     gained = rollup.roll_up([*inserted, *(amendment.after for amendment in changed)])
     lost = rollup.roll_up(amendment.before for amendment in changed)
     rows = rollup.difference(gained, lost) if lost else gained
-    bulk.insert(DailyUsage, DAILY_COLUMNS, rows, _ADD_TO_TOTALS)
-    if days := {row["usage_date"] for row in lost}:
+    bulk.insert(DailyUsage, rollup.COLUMNS, rows, _ADD_TO_TOTALS)
+    if days := {amendment.before["usage_date"] for amendment in changed}:
         # A call that moved to another key may have left one of no calls at all.
         DailyUsage.objects.filter(usage_date__in=days, requests_count=0).delete()
 
@@ -158,7 +159,8 @@ def _update(amendments: Sequence[Amendment]) -> None:
     """Write what changed: the same columns of each record, so that one statement does for all."""
     changed = [name for name in COLUMNS if any(each.after[name] != each.before[name] for each in amendments)]
     if changed:
-        bulk.update(UsageRecord, changed, ["id", "org_id"], [amendment.after for amendment in amendments])
+        values = itemgetter(*changed, "id", "org_id")
+        bulk.update(UsageRecord, changed, ["id", "org_id"], [values(amendment.after) for amendment in amendments])
 
 
 def rebuild_day(day: date, org_id: int | None = None) -> int:
@@ -182,7 +184,7 @@ def rebuild_day(day: date, org_id: int | None = None) -> int:
 def _repair(org_id: int | None) -> str:
     lacking = rollup.compared_sql("usage_date = %s", connection.vendor)
     keys = ", ".join(rollup.IN_ORDER[connection.vendor])
-    columns = ", ".join(DAILY_COLUMNS)
+    columns = ", ".join(rollup.COLUMNS)
     of_org = "1 = 1" if org_id is None else f"org_id IN ({rollup.ALL['org_id']}, {org_id:d})"
     return (
         f"INSERT INTO token_usage_daily ({columns}) SELECT {columns} FROM ({lacking}) AS lacking"  # noqa: S608 - built of our own names
@@ -193,7 +195,7 @@ def _repair(org_id: int | None) -> str:
 # ── Statements ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 COLUMNS = tuple(field.attname for field in UsageRecord._meta.concrete_fields if not field.primary_key)
-DAILY_COLUMNS = (*rollup.KEY, *MEASURES)
+_values = itemgetter(*COLUMNS)
 _ONCE = "ON CONFLICT (org_id, request_id) DO NOTHING RETURNING org_id, request_id"
 _ADD_TO_TOTALS = f"ON CONFLICT ({', '.join(rollup.KEY)}) DO UPDATE SET " + ", ".join(
     f"{name} = token_usage_daily.{name} + excluded.{name}" for name in MEASURES
