@@ -95,7 +95,7 @@ def database() -> dict[str, Any]:
             # another writer was quicker; one that begins as a writer waits its turn (`timeout`, seconds).
             "transaction_mode": "IMMEDIATE",
             "timeout": 20,
-            "init_command": "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;",
+            "init_command": "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -64000;",
             **config.get("OPTIONS", {}),
         }
         if config["NAME"] != ":memory:":

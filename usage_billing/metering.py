@@ -6,7 +6,7 @@ Ordinary usage blocks are read by genai-prices' own extractors. What they leave 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from operator import add
 from typing import Any
 
@@ -108,7 +108,7 @@ def compact(block: Any) -> Any:
 
 
 def _block(flavour: Flavour, block: Mapping[str, Any]) -> Metered:
-    if iterations := list(_mappings(block.get("iterations"))):
+    if iterations := _mappings(block.get("iterations")):
         return _iterations(block, iterations)
     try:
         usage = _READERS.get(flavour, _extracted)(flavour, block)
@@ -175,7 +175,7 @@ NEWER_COUNTS = ("input_tokens", "output_tokens")
 def _counted(flavour: Flavour, block: Mapping[str, Any]) -> dict[str, Any]:
     """The block with its counts written out: zeros are not stored. Raises `ValueError` where it has none of them."""
     counts = TOKEN_COUNTS.get(flavour, NEWER_COUNTS)
-    if not any(name in block for name in counts):
+    if block.keys().isdisjoint(counts):
         raise ValueError(f"neither of {counts}")
     return {**dict.fromkeys(counts, 0), **block}
 
@@ -337,8 +337,8 @@ def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _mappings(value: Any) -> Iterator[Mapping[str, Any]]:
-    yield from (item for item in value if isinstance(item, Mapping)) if isinstance(value, list) else ()
+def _mappings(value: Any) -> list[Mapping[str, Any]]:
+    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
 
 
 @functools.cache

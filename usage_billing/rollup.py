@@ -1,5 +1,6 @@
 """How rows of `token_usage_daily` follow from rows of `token_usage`: once for rows in hand, once in SQL."""
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from operator import add, itemgetter
@@ -91,12 +92,20 @@ def _rows(grain: str, totals: Totals) -> Iterator[Row]:
     return ((*in_order((*key, *rest)), *values) for key, values in totals.items())
 
 
-def difference(gained: Iterable[Row], lost: Iterable[Row]) -> list[Row]:
-    """What daily rows have to grow by (or shrink) to have gained the ones and lost the others; sorted by `KEY`."""
-    totals: Totals = {row[: len(KEY)]: row[len(KEY) :] for row in gained}
-    for row in lost:
-        _add(totals, row[: len(KEY)], [-value for value in row[len(KEY) :]])
+def together(*parts: list[Row]) -> list[Row]:
+    """The sums of several lists of daily rows, without those of nothing; sorted by `KEY`."""
+    filled = [part for part in parts if part]
+    if len(filled) == 1:
+        return filled[0]
+    totals: Totals = {}
+    for row in itertools.chain.from_iterable(filled):
+        _add(totals, row[: len(KEY)], row[len(KEY) :])
     return sorted((*key, *values) for key, values in totals.items() if any(values))
+
+
+def negative(rows: Iterable[Row]) -> list[Row]:
+    """What takes these daily rows away."""
+    return [(*row[: len(KEY)], *(-value for value in row[len(KEY) :])) for row in rows]
 
 
 def _add(totals: Totals, key: tuple[Any, ...], values: Sequence[Any]) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests import factories
 from usage_billing import ledger, rollup
-from usage_billing.models.daily_usage import DIMENSIONS, GRAINS, MEASURES
+from usage_billing.models.daily_usage import DIMENSIONS, GRAINS
 
 records = st.lists(
     st.fixed_dictionaries(

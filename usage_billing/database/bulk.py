@@ -26,17 +26,27 @@ ROWS_A_STATEMENT = 1_000
 
 
 def insert(model: type[models.Model], columns: Sequence[str], rows: Iterable[Row], then: str) -> list[Any]:
-    """Insert the rows; `then` follows, such as `ON CONFLICT …`.
+    """Insert the rows; `then` follows, such as `ON CONFLICT …`. Returns what the statements return."""
+    with inserting(model, columns, rows, then) as returned:
+        pass
+    return returned
 
-    Returns what the statements return. `rows` may be worked out as they are asked for: PostgreSQL inserts some
-    meanwhile. Nothing else may be asked of the database for that.
+
+@contextlib.contextmanager
+def inserting(model: type[models.Model], columns: Sequence[str], rows: Iterable[Row], then: str) -> Iterator[list[Any]]:
+    """Insert the rows as `insert` does. The list has what the statements return once the `with` is left.
+
+    PostgreSQL inserts while `rows` are worked out, if that is when they are asked for, and while the `with` lasts;
+    nothing else may be asked of the database in both.
     """
     connection = connections["default"]
     connection.ensure_connection()
     with connection.wrap_database_errors:
         if connection.vendor == "postgresql":
-            return _insert_arrays(model, columns, rows, then, connection)
-        return _insert_values(model, columns, rows, then, connection)
+            with _inserting_arrays(model, columns, rows, then, connection) as returned:
+                yield returned
+        else:
+            yield _insert_values(model, columns, rows, then, connection)
 
 
 def update(model: type[models.Model], columns: Sequence[str], key: Sequence[str], rows: Sequence[Row]) -> None:
@@ -72,11 +82,13 @@ def _fields(model: type[models.Model], columns: Sequence[str]) -> list[models.Fi
 # ── PostgreSQL ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _insert_arrays(
+@contextlib.contextmanager
+def _inserting_arrays(
     model: type[models.Model], columns: Sequence[str], rows: Iterable[Row], then: str, connection: BaseDatabaseWrapper
-) -> list[Any]:
+) -> Iterator[list[Any]]:
     names, source = ", ".join(columns), _from_arrays(model, columns, connection)
     statement = f"INSERT INTO {model._meta.db_table} ({names}) {source} {then}"
+    returned: list[Any] = []
     with contextlib.ExitStack() as stack:
         stack.enter_context(connection.connection.pipeline())
         cursors = []
@@ -84,7 +96,8 @@ def _insert_arrays(
             cursor = stack.enter_context(connection.cursor())
             cursor.execute(statement, _arrays(some))
             cursors.append(cursor)
-        return [row for cursor in cursors if "RETURNING" in then for row in cursor.fetchall()]
+        yield returned
+        returned += [row for cursor in cursors if "RETURNING" in then for row in cursor.fetchall()]
 
 
 def _from_arrays(model: type[models.Model], columns: Sequence[str], connection: BaseDatabaseWrapper) -> str:
@@ -128,16 +141,22 @@ def _insert_values(
 def _prepared(
     model: type[models.Model], columns: Sequence[str], rows: Iterable[Row], connection: BaseDatabaseWrapper
 ) -> Iterator[list[Any]]:
-    """The values of each row as the driver takes them. Django's own way asks each field, even of a plain number."""
+    """The values of each row as the driver takes them. Django's own way checks and converts each of them anew."""
     ways = [_way(field, connection) for field in _fields(model, columns)]
-    return ([way(value) if way else value for way, value in zip(ways, row, strict=True)] for row in rows)
-
-
-_CONVERTED = (models.DecimalField, models.DateField, models.JSONField)
+    return (
+        [way(value) if way and value is not None else value for way, value in zip(ways, row, strict=True)]
+        for row in rows
+    )
 
 
 def _way(field: models.Field[Any, Any], connection: BaseDatabaseWrapper) -> Callable[[Any], Any] | None:
     """How a value of the field is written; None: as it is."""
-    if not isinstance(field, _CONVERTED):
-        return None
-    return lambda value: field.get_db_prep_save(value, connection)
+    match field:
+        case models.DecimalField() | models.DateField() if not isinstance(field, models.DateTimeField):
+            return str
+        case models.DateTimeField():
+            return connection.ops.adapt_datetimefield_value
+        case models.JSONField():
+            return lambda value: connection.ops.adapt_json_value(value, field.encoder)
+        case _:
+            return None
