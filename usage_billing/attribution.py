@@ -18,8 +18,10 @@ class Accounts:
     def __init__(self, attributions: Iterable[Attribution]) -> None:
         batch = list(attributions)
         self._highest_user_id = _highest(get_user_model())
-        org_ids = {given.org_id for given in batch if _is_id(given.org_id, _highest(Organization))}
-        self._orgs = Organization.objects.in_bulk(org_ids)
+        highest_org_id = _highest(Organization)
+        self._orgs = Organization.objects.in_bulk(
+            {given.org_id for given in batch if _is_id(given.org_id, highest_org_id)}
+        )
         self._sole_org = _sole_organizations(
             {id_ for given in batch if given.org_id is None and (id_ := self.user_id(given)) is not None}
         )

@@ -98,7 +98,7 @@ def _usage(event: Event) -> dict[str, Any]:
     block = _decoded(event.usage)
     usage: dict[str, Any] = block if isinstance(block, dict) else {}
     if event.units:
-        usage["units"] = event.units
+        usage["units"] = _storable(event.units)
     if event.parts:
         usage["parts"] = [
             {"model": _storable(part.model), "api": part.api, "usage": _decoded(part.usage)} for part in event.parts
@@ -107,6 +107,7 @@ def _usage(event: Event) -> dict[str, Any]:
 
 
 def _decoded(raw: msgspec.Raw) -> Any:
+    """A usage block, storable. Hardly any has a NUL to look for."""
     block = metering.decode_usage(raw)
     return _storable(block) if b"\\u0000" in bytes(raw) else block
 
