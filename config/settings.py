@@ -95,7 +95,8 @@ def database() -> dict[str, Any]:
             # another writer was quicker; one that begins as a writer waits its turn (`timeout`, seconds).
             "transaction_mode": "IMMEDIATE",
             "timeout": 20,
-            "init_command": "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;",
+            # A batch of calls changes more pages than the 2 MB that SQLite keeps at hand by itself (here: 64).
+            "init_command": "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -64000;",
             **config.get("OPTIONS", {}),
         }
         if config["NAME"] != ":memory:":

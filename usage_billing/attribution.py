@@ -1,8 +1,8 @@
 """From the ids that came with the calls to the organisations that are charged for them."""
 
-import functools
+import math
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeGuard
 
 from django.contrib.auth import get_user_model
 from django.db import connection, models
@@ -17,8 +17,10 @@ class Accounts:
 
     def __init__(self, attributions: Iterable[Attribution]) -> None:
         batch = list(attributions)
+        self._highest_user_id = _highest(get_user_model())
+        highest_org_id = _highest(Organization)
         self._orgs = Organization.objects.in_bulk(
-            [given.org_id for given in batch if isinstance(given.org_id, int) and _fits(given.org_id, Organization)]
+            {given.org_id for given in batch if _is_id(given.org_id, highest_org_id)}
         )
         self._sole_org = _sole_organizations(
             {id_ for given in batch if given.org_id is None and (id_ := self.user_id(given)) is not None}
@@ -38,7 +40,7 @@ class Accounts:
 
     def user_id(self, given: Attribution) -> int | None:
         """The user's id as far as it can be one; whether that user exists is not asked, a record outlives them."""
-        return given.user_id if isinstance(given.user_id, int) and _fits(given.user_id, get_user_model()) else None
+        return given.user_id if _is_id(given.user_id, self._highest_user_id) else None
 
     def not_found(self, given: Attribution) -> dict[str, Any]:
         """The ids that lead nowhere, to be kept in the record's metadata."""
@@ -66,13 +68,12 @@ def _sole_organizations(user_ids: set[int]) -> dict[Any, Organization]:
     return {user_id: org for user_id, org in sole.items() if org is not None}
 
 
-def _fits(id_: int, model: type[models.Model]) -> bool:
-    """Whether the column of that model's ids can hold the number at all."""
-    highest = _highest(model, connection.vendor)
-    return id_ > 0 and (highest is None or id_ <= highest)
+def _is_id(value: object, highest: float) -> TypeGuard[int]:
+    """Whether it can be an id of a column that holds numbers up to `highest`."""
+    return isinstance(value, int) and 0 < value <= highest
 
 
-@functools.cache
-def _highest(model: type[models.Model], _vendor: str) -> int | None:
+def _highest(model: type[models.Model]) -> float:
+    """The highest id that the column can hold."""
     highest: int | None = connection.ops.integer_field_range(model._meta.pk.get_internal_type())[1]
-    return highest
+    return math.inf if highest is None else highest

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
+import msgspec
 from django.utils import timezone
 
 from usage_billing import exchange, metering, pricing
@@ -39,16 +40,17 @@ def _placed(event: Event, accounts: Accounts, recorded_at: datetime) -> Row:
     given = event.attribution
     org = accounts.org(given)
     created_at = datetime.fromtimestamp(event.started_at, tz=UTC)
-    endpoint, provider = _addressed(event.url, event.flavour)
+    endpoint, provider, _ = _addressed(event.url, event.flavour)
     return {
         "org_id": org.pk,
         "user_id": accounts.user_id(given),
         "content_id": _text(given.content_id, "content_id") if given.content_id else None,
         "workflow_id": _text(given.workflow_id, "workflow_id") if given.workflow_id else None,
-        **{
-            name: _text(getattr(given, name), name)
-            for name in ("agent_id", "request_type", "platform", "content_type", "task_type")
-        },
+        "agent_id": _text(given.agent_id, "agent_id"),
+        "request_type": _text(given.request_type, "request_type"),
+        "platform": _text(given.platform, "platform"),
+        "content_type": _text(given.content_type, "content_type"),
+        "task_type": _text(given.task_type, "task_type"),
         "request_id": _text(event.request_id, "request_id"),
         "endpoint": endpoint,
         "ai_provider": provider,
@@ -62,45 +64,52 @@ def _placed(event: Event, accounts: Accounts, recorded_at: datetime) -> Row:
 
 
 @functools.lru_cache(maxsize=1024)
-def _addressed(url: str, flavour: Flavour) -> tuple[str, str]:
-    """The endpoint and the provider of an address."""
+def _addressed(url: str, flavour: Flavour) -> tuple[str, str, str]:
+    """The endpoint and the provider of an address; and the host, if that is this machine."""
     address = urlsplit(url)
     provider = pricing.provider_of(f"{address.scheme}://{address.netloc}", flavour)
-    return _text(address.path, "endpoint"), _text(provider, "ai_provider")
+    host = address.netloc if pricing.is_this_machine(address.hostname or "") else ""
+    return _text(address.path, "endpoint"), _text(provider, "ai_provider"), host
 
 
 def _answer(event: Event) -> Row:
     """What the answer itself says, whoever called and whenever."""
     return {
         "ai_model": _text(event.model, "ai_model"),
-        "usage": _storable(_usage(event)),
+        "usage": _usage(event),
         "status": event.status,
         "error_code": _text(event.error_code, "error_code"),
-        "response_metadata": _storable(_told(event, urlsplit(event.url))),
+        "response_metadata": _storable(_told(event)),
     }
 
 
-def _told(event: Event, address: SplitResult) -> dict[str, Any]:
+def _told(event: Event) -> dict[str, Any]:
     """What else is kept of the answer; where the provider was taken to be at this machine, the address too."""
     told = dict(event.response)
     if event.context:
         told["context"] = event.context
-    if pricing.is_this_machine(address.hostname or ""):
-        told["host"] = address.netloc
+    if host := _addressed(event.url, event.flavour)[2]:
+        told["host"] = host
     return told
 
 
 def _usage(event: Event) -> dict[str, Any]:
     """Everything that the answer tells of its usage, in one object: the provider's block, and what stands beside."""
-    block = metering.decode_usage(event.usage)
-    usage: dict[str, Any] = dict(block) if isinstance(block, Mapping) else {}
+    block = _decoded(event.usage)
+    usage: dict[str, Any] = block if isinstance(block, dict) else {}
     if event.units:
-        usage["units"] = event.units
+        usage["units"] = _storable(event.units)
     if event.parts:
         usage["parts"] = [
-            {"model": part.model, "api": part.api, "usage": metering.decode_usage(part.usage)} for part in event.parts
+            {"model": _storable(part.model), "api": part.api, "usage": _decoded(part.usage)} for part in event.parts
         ]
     return dict(metering.compact(usage))
+
+
+def _decoded(raw: msgspec.Raw) -> Any:
+    """A usage block, storable. Hardly any has a NUL to look for."""
+    block = metering.decode_usage(raw)
+    return _storable(block) if b"\\u0000" in bytes(raw) else block
 
 
 def cost(row: Row, own: pricing.Own) -> Row:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from operator import itemgetter
 from typing import Any
 
 from django.db import connection
@@ -34,12 +35,12 @@ def add(events: Sequence[Event]) -> int:
     in_order = sorted(events, key=lambda event: event.request_id)
     with roles.applied(roles.AS_LEDGER):
         own = PriceOverrides.load()
-        inserted = _insert_once(costing.rows([event for event in in_order if not event.settles], own))
+        inserted, gained = _insert_once(costing.rows([event for event in in_order if not event.settles], own))
         settled, unseen = _settle([event for event in in_order if event.settles], own)
         # The answer of a call whose beginning we never saw is a call itself.
-        inserted += _insert_once(costing.rows(unseen, own))
-        _add_to_totals(inserted, settled)
-    return len(inserted)
+        late, gained_late = _insert_once(costing.rows(unseen, own))
+        _add_to_totals([gained, gained_late], settled)
+    return inserted + late
 
 
 def enter(rows: Sequence[Row]) -> int:
@@ -48,9 +49,9 @@ def enter(rows: Sequence[Row]) -> int:
     Returns how many were new. For rows that are costed already; `add` is the way for calls.
     """
     with roles.applied(roles.AS_LEDGER):
-        inserted = _insert_once(sorted(rows, key=lambda row: row["request_id"]))
-        _add_to_totals(inserted, [])
-    return len(inserted)
+        inserted, gained = _insert_once(sorted(rows, key=lambda row: row["request_id"]))
+        _add_to_totals([gained], [])
+    return inserted
 
 
 def amend(ids: Sequence[int], change: Callable[[Row], Row]) -> list[Amendment]:
@@ -114,30 +115,32 @@ def _settle(answers: Sequence[Event], own: pricing.Own) -> tuple[list[Amendment]
     return amendments, [event for event in answers if event.request_id not in waiting]
 
 
-def _insert_once(rows: Iterable[Row]) -> list[Row]:
-    """Insert what is neither there yet nor archived; returns those rows.
+def _insert_once(rows: Iterable[Row]) -> tuple[int, list[rollup.Row]]:
+    """Insert what is neither there yet nor archived. Returns how many those are, and what they add to the totals.
 
     In the order of their request ids: writers that entered the same calls in another order could deadlock.
     """
     first_of_each: dict[tuple[int, str], Row] = {}
 
-    def noted() -> Iterator[Row]:
+    def noted() -> Iterator[bulk.Row]:
         for row in rows:
             first_of_each.setdefault((row["org_id"], row["request_id"]), row)
-            yield row
+            yield _values(row)
 
-    inserted = bulk.insert(UsageRecord, COLUMNS, noted(), _ONCE)
-    return archived.without_known([first_of_each[key] for key in inserted])
+    with bulk.inserting(UsageRecord, COLUMNS, noted(), _ONCE) as inserted:
+        # Nearly always all are new. The database inserts meanwhile.
+        gained = rollup.roll_up(first_of_each.values())
+    new = archived.without_known([first_of_each[key] for key in inserted])
+    return len(new), gained if len(new) == len(first_of_each) else rollup.roll_up(new)
 
 
-def _add_to_totals(inserted: Sequence[Row], amendments: Sequence[Amendment]) -> None:
+def _add_to_totals(gained: Iterable[list[rollup.Row]], amendments: Sequence[Amendment]) -> None:
     """One sorted upsert for all: writers that took the totals in another order could deadlock."""
     changed = [amendment for amendment in amendments if amendment.after != amendment.before]
-    gained = rollup.roll_up([*inserted, *(amendment.after for amendment in changed)])
-    lost = rollup.roll_up(amendment.before for amendment in changed)
-    rows = rollup.difference(gained, lost) if lost else gained
-    bulk.insert(DailyUsage, DAILY_COLUMNS, rows, _ADD_TO_TOTALS)
-    if days := {row["usage_date"] for row in lost}:
+    after = rollup.roll_up(amendment.after for amendment in changed)
+    before = rollup.roll_up(amendment.before for amendment in changed)
+    bulk.insert(DailyUsage, rollup.COLUMNS, rollup.together(*gained, after, rollup.negative(before)), _ADD_TO_TOTALS)
+    if days := {amendment.before["usage_date"] for amendment in changed}:
         # A call that moved to another key may have left one of no calls at all.
         DailyUsage.objects.filter(usage_date__in=days, requests_count=0).delete()
 
@@ -158,7 +161,8 @@ def _update(amendments: Sequence[Amendment]) -> None:
     """Write what changed: the same columns of each record, so that one statement does for all."""
     changed = [name for name in COLUMNS if any(each.after[name] != each.before[name] for each in amendments)]
     if changed:
-        bulk.update(UsageRecord, changed, ["id", "org_id"], [amendment.after for amendment in amendments])
+        values = itemgetter(*changed, "id", "org_id")
+        bulk.update(UsageRecord, changed, ["id", "org_id"], [values(amendment.after) for amendment in amendments])
 
 
 def rebuild_day(day: date, org_id: int | None = None) -> int:
@@ -182,7 +186,7 @@ def rebuild_day(day: date, org_id: int | None = None) -> int:
 def _repair(org_id: int | None) -> str:
     lacking = rollup.compared_sql("usage_date = %s", connection.vendor)
     keys = ", ".join(rollup.IN_ORDER[connection.vendor])
-    columns = ", ".join(DAILY_COLUMNS)
+    columns = ", ".join(rollup.COLUMNS)
     of_org = "1 = 1" if org_id is None else f"org_id IN ({rollup.ALL['org_id']}, {org_id:d})"
     return (
         f"INSERT INTO token_usage_daily ({columns}) SELECT {columns} FROM ({lacking}) AS lacking"  # noqa: S608 - built of our own names
@@ -193,7 +197,7 @@ def _repair(org_id: int | None) -> str:
 # ── Statements ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 COLUMNS = tuple(field.attname for field in UsageRecord._meta.concrete_fields if not field.primary_key)
-DAILY_COLUMNS = (*rollup.KEY, *MEASURES)
+_values = itemgetter(*COLUMNS)
 _ONCE = "ON CONFLICT (org_id, request_id) DO NOTHING RETURNING org_id, request_id"
 _ADD_TO_TOTALS = f"ON CONFLICT ({', '.join(rollup.KEY)}) DO UPDATE SET " + ", ".join(
     f"{name} = token_usage_daily.{name} + excluded.{name}" for name in MEASURES

@@ -6,8 +6,8 @@ Ordinary usage blocks are read by genai-prices' own extractors. What they leave 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from operator import add
 from typing import Any
 
 import msgspec
@@ -15,6 +15,7 @@ from genai_prices import Usage
 from genai_prices.data_snapshot import get_snapshot
 from genai_prices.types import Provider
 from genai_prices.units import _get_registry
+from msgspec.structs import replace
 
 from usage_billing.recording.event import Flavour
 
@@ -28,8 +29,7 @@ EXTRACTORS: dict[Flavour, tuple[str, str]] = {
 """API flavour → the provider that designed it, and that provider's extractor in genai-prices for its usage block."""
 
 
-@dataclass(frozen=True)
-class Tokens:
+class Tokens(msgspec.Struct, frozen=True):
     """Token counts as the ledger keeps them: `prompt` includes cached and cache-written, `completion` reasoning."""
 
     prompt: int = 0
@@ -39,7 +39,7 @@ class Tokens:
     reasoning: int = 0
 
     def __add__(self, other: Tokens) -> Tokens:
-        return Tokens(**{name: value + getattr(other, name) for name, value in vars(self).items()})
+        return Tokens(*map(add, msgspec.structs.astuple(self), msgspec.structs.astuple(other)))
 
     def within(self) -> Tokens:
         """The counts with no part larger than its whole, for sums over them; the block itself is kept as it came."""
@@ -52,8 +52,7 @@ class Tokens:
         )
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(msgspec.Struct, frozen=True):
     """Units used on one model; an empty `model` is the call's own. `code_sessions`: of a hosted code interpreter."""
 
     usage: Usage
@@ -61,12 +60,11 @@ class Line:
     code_sessions: int = 0
 
 
-@dataclass(frozen=True)
-class Metered:
+class Metered(msgspec.Struct, frozen=True):
     """What is to be paid for, line by line; or, in `problem`, why that cannot be told. `tokens` are what is known."""
 
     lines: tuple[Line, ...] = ()
-    tokens: Tokens = field(default_factory=Tokens)
+    tokens: Tokens = Tokens()
     problem: str = ""
 
 
@@ -105,12 +103,12 @@ def compact(block: Any) -> Any:
         return [compact(item) for item in block]
     if not isinstance(block, dict):
         return block
-    kept = {key: compact(value) if isinstance(value, dict | list) else value for key, value in block.items()}
-    return {key: value for key, value in kept.items() if value not in (None, 0, {}, [])}
+    kept = {key: compact(value) if isinstance(value, (dict, list)) else value for key, value in block.items()}
+    return {key: value for key, value in kept.items() if value or value == ""}
 
 
 def _block(flavour: Flavour, block: Mapping[str, Any]) -> Metered:
-    if iterations := list(_mappings(block.get("iterations"))):
+    if iterations := _mappings(block.get("iterations")):
         return _iterations(block, iterations)
     try:
         usage = _READERS.get(flavour, _extracted)(flavour, block)
@@ -119,7 +117,7 @@ def _block(flavour: Flavour, block: Mapping[str, Any]) -> Metered:
     except (ValueError, TypeError, KeyError, ArithmeticError):
         return Metered(tokens=_plain_tokens(block), problem="unreadable-usage")
     tokens = _tokens(usage)
-    if problem := _contradiction(usage):
+    if problem := _contradiction(usage, tokens):
         return Metered(tokens=tokens.within(), problem=problem)
     return Metered((Line(usage),), tokens)
 
@@ -177,7 +175,7 @@ NEWER_COUNTS = ("input_tokens", "output_tokens")
 def _counted(flavour: Flavour, block: Mapping[str, Any]) -> dict[str, Any]:
     """The block with its counts written out: zeros are not stored. Raises `ValueError` where it has none of them."""
     counts = TOKEN_COUNTS.get(flavour, NEWER_COUNTS)
-    if not any(name in block for name in counts):
+    if block.keys().isdisjoint(counts):
         raise ValueError(f"neither of {counts}")
     return {**dict.fromkeys(counts, 0), **block}
 
@@ -241,12 +239,15 @@ def _responses(flavour: Flavour, block: Mapping[str, Any]) -> Usage:
 def _messages(flavour: Flavour, block: Mapping[str, Any]) -> Usage:
     """(Anthropic, Streaming: `message_delta` counts on, while the breakdown of cache writes is that of the start.)"""
     usage = _extracted(flavour, block)
-    told = usage.reported_value
-    lasting = {ttl: told(f"cache_write_{ttl}_tokens") for ttl in ("5m", "1h")}
-    used = [ttl for ttl, tokens in lasting.items() if tokens]
-    if len(used) == 1 and lasting[used[0]] < told("cache_write_tokens"):
-        setattr(usage, f"cache_write_{used[0]}_tokens", told("cache_write_tokens"))
+    told = vars(usage)
+    used = [name for name in WRITES_BY_TIME if told.get(name)]
+    if len(used) == 1 and told[used[0]] < told.get("cache_write_tokens", 0):
+        setattr(usage, used[0], told["cache_write_tokens"])
     return usage
+
+
+WRITES_BY_TIME = ("cache_write_5m_tokens", "cache_write_1h_tokens")
+"""Cache writes by how long they last."""
 
 
 def _images(flavour: Flavour, block: Mapping[str, Any]) -> Usage:
@@ -294,19 +295,13 @@ _READERS = {
 }
 
 
-def _contradiction(usage: Usage) -> str:
+def _contradiction(usage: Usage, tokens: Tokens) -> str:
     """Parts that are larger than their whole: somebody counted wrong, and we cannot know who."""
-    tokens = {name: int(value) for name, value in vars(usage).items() if name.endswith("_tokens")}
-
-    def told(name: str) -> int:
-        return tokens.get(name, 0)
-
-    written = told("cache_write_tokens")
-    by_time = told("cache_write_5m_tokens") + told("cache_write_1h_tokens")
+    by_time = sum(int(vars(usage).get(name, 0)) for name in WRITES_BY_TIME)
     is_wrong = (
-        told("cache_read_tokens") + max(written, by_time) > told("input_tokens")
-        or (by_time not in (0, written))
-        or told("output_reasoning_tokens") > told("output_tokens")
+        tokens.cached + max(tokens.cache_write, by_time) > tokens.prompt
+        or by_time not in (0, tokens.cache_write)
+        or tokens.reasoning > tokens.completion
     )
     return "contradictory-usage" if is_wrong else ""
 
@@ -342,8 +337,8 @@ def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _mappings(value: Any) -> Iterator[Mapping[str, Any]]:
-    yield from (item for item in value if isinstance(item, Mapping)) if isinstance(value, list) else ()
+def _mappings(value: Any) -> list[Mapping[str, Any]]:
+    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
 
 
 @functools.cache

@@ -1,8 +1,9 @@
 """How rows of `token_usage_daily` follow from rows of `token_usage`: once for rows in hand, once in SQL."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
-from operator import itemgetter
+from operator import add, itemgetter
 from typing import Any
 
 from usage_billing.models.daily_usage import DIMENSIONS, GRAINS, MEASURES
@@ -39,7 +40,15 @@ _MEASURE_SQL = {
 }
 
 
-def roll_up(records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+COLUMNS = (*KEY, *MEASURES)
+
+Row = tuple[Any, ...]
+"""A daily row: the values of `COLUMNS`."""
+Totals = dict[tuple[Any, ...], Sequence[Any]]
+"""A key → the sums of `MEASURES`. Within a grain, the key is the day and a value of each dimension that it keeps."""
+
+
+def roll_up(records: Iterable[Mapping[str, Any]]) -> list[Row]:
     """The daily rows, at every grain, that these rows of `token_usage` add; sorted by `KEY`."""
     totals: dict[str, Totals] = {"cube": _cube(records)}
     for grain in sorted(GRAINS, key=lambda each: -len(GRAINS[each])):
@@ -47,29 +56,23 @@ def roll_up(records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
             finer = [each for each in totals if {*GRAINS[grain]} <= {*GRAINS[each]}]
             parent = min(finer, key=lambda each: len(totals[each]))
             totals[grain] = _coarser(totals[parent], GRAINS[parent], GRAINS[grain])
-    rows = [(_key(grain, key), values) for grain, found in totals.items() for key, values in found.items()]
-    rows.sort(key=itemgetter(0))  # never by the values: no key comes twice
-    return [dict(zip(_COLUMNS, (*key, *values), strict=True)) for key, values in rows]
-
-
-Totals = dict[tuple[Any, ...], list[Any]]
-"""(day, a value of each dimension that the grain keeps) → the sums of `MEASURES`."""
-_COLUMNS = (*KEY, *MEASURES)
+    return sorted(  # never by the sums: no key comes twice
+        row for grain, found in totals.items() for row in _rows(grain, found)
+    )
 
 
 def _cube(records: Iterable[Mapping[str, Any]]) -> Totals:
     cube: Totals = {}
     for record in records:
-        values = [
-            1,
-            int(record["status"] == "failed"),
-            int(record["cost_usd"] is None),
-            int(record["cost_rub"] is None),
-            *(record[name] or 0 for name in SUMMED),
-        ]
-        day_and_org = record["usage_date"], record["org_id"], record["user_id"] or 0
-        _add(cube, (*day_and_org, *(record[name] for name in DIMENSIONS[2:])), values)
+        usd, rub = record["cost_usd"], record["cost_rub"]
+        counts = 1, int(record["status"] == "failed"), int(usd is None), int(rub is None)
+        key = record["usage_date"], record["org_id"], record["user_id"] or 0, *_words(record)
+        _add(cube, key, (*counts, *_counted(record), usd or 0, rub or 0))
     return cube
+
+
+_words = itemgetter(*DIMENSIONS[2:])
+_counted = itemgetter(*(name for name in SUMMED if name not in ("cost_usd", "cost_rub")))
 
 
 def _coarser(finer: Totals, has: Sequence[str], keeps: Sequence[str]) -> Totals:
@@ -81,30 +84,33 @@ def _coarser(finer: Totals, has: Sequence[str], keeps: Sequence[str]) -> Totals:
     return coarse
 
 
-def _key(grain: str, key: tuple[Any, ...]) -> tuple[Any, ...]:
-    """A grain's key as `KEY` has it."""
-    day, *kept = key
-    values = ALL | dict(zip(GRAINS[grain], kept, strict=True)) | {"grain": grain, "usage_date": day}
-    in_order: tuple[Any, ...] = _by_key(values)
-    return in_order
+def _rows(grain: str, totals: Totals) -> Iterator[Row]:
+    """A grain's totals as daily rows."""
+    has = ("usage_date", *GRAINS[grain], *(left_out := [name for name in ALL if name not in GRAINS[grain]]), "grain")
+    in_order = itemgetter(*(has.index(name) for name in KEY))
+    rest = *(ALL[name] for name in left_out), grain
+    return ((*in_order((*key, *rest)), *values) for key, values in totals.items())
 
 
-_by_key = itemgetter(*KEY)
+def together(*parts: list[Row]) -> list[Row]:
+    """The sums of several lists of daily rows, without those of nothing; sorted by `KEY`."""
+    filled = [part for part in parts if part]
+    if len(filled) == 1:
+        return filled[0]
+    totals: Totals = {}
+    for row in itertools.chain.from_iterable(filled):
+        _add(totals, row[: len(KEY)], row[len(KEY) :])
+    return sorted((*key, *values) for key, values in totals.items() if any(values))
 
 
-def difference(gained: Sequence[Mapping[str, Any]], lost: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """What daily rows have to grow by (or shrink) to have gained the ones and lost the others; sorted by `KEY`."""
-    rows = {tuple(row[name] for name in KEY): dict(row) for row in gained}
-    for row in lost:
-        key = tuple(row[name] for name in KEY)
-        before = rows.get(key, {**row, **dict.fromkeys(MEASURES, 0)})
-        rows[key] = before | {name: before[name] - row[name] for name in MEASURES}
-    return [rows[key] for key in sorted(rows) if any(rows[key][name] for name in MEASURES)]
+def negative(rows: Iterable[Row]) -> list[Row]:
+    """What takes these daily rows away."""
+    return [(*row[: len(KEY)], *(-value for value in row[len(KEY) :])) for row in rows]
 
 
-def _add(totals: Totals, key: tuple[Any, ...], values: list[Any]) -> None:
+def _add(totals: Totals, key: tuple[Any, ...], values: Sequence[Any]) -> None:
     so_far = totals.get(key)
-    totals[key] = values if so_far is None else [one + other for one, other in zip(so_far, values, strict=True)]
+    totals[key] = values if so_far is None else tuple(map(add, so_far, values))
 
 
 def select_sql(grain: str, where: str) -> str:

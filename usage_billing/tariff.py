@@ -7,7 +7,8 @@ that were used, whatever their numbers; only the numbers are left for each call.
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -50,10 +51,7 @@ class Tariff:
     used: frozenset[str]
     prices: dict[str, Any]
     is_contradictory: bool
-
-    @property
-    def is_free(self) -> bool:
-        return not any(self.prices.values())
+    is_free: bool
 
     def amounts(self, usage: Usage, surcharge: Decimal) -> Amounts:
         """USD by kind of what was used; units without a price are left out. `surcharge`: the factor for tokens.
@@ -73,7 +71,10 @@ class Tariff:
                 if count < 0:
                     raise Contradiction
             charged.append(count)
-            usd = calc_unit_price(rate.price, count, threshold, rate.per)
+            if isinstance(count, int) and isinstance(rate.price, Decimal):
+                usd = rate.price * count / rate.per
+            else:
+                usd = calc_unit_price(rate.price, count, threshold, rate.per)
             if rate.is_of_tokens and surcharge != 1:
                 usd *= surcharge
             so_far = amounts.get(rate.kind)
@@ -84,28 +85,25 @@ class Tariff:
 def tariff(model_price: ModelPrice, usage: Usage) -> Tariff:
     """For all usage that tells of the same units, and has used the same of them."""
     told = vars(usage)
-    used = frozenset([key for key, value in told.items() if value])
-    return _tariff(_Prices(_content(model_price), model_price), frozenset(told), used)
+    return _tariff(_Prices(model_price), tuple(told), tuple([key for key, value in told.items() if value]))
 
 
-@dataclass(frozen=True)
 class _Prices:
-    """A price that equals another of the same content, so that it can be remembered by it."""
+    """A price as a key. A copy with the same values is the same: the price list makes one for each special context."""
 
-    content: tuple[Any, ...]
-    model_price: ModelPrice = field(compare=False)
+    def __init__(self, model_price: ModelPrice) -> None:
+        self.model_price = model_price  # keeps the values, so that no other gets the id of one
+        self._content = (*vars(model_price), *map(id, vars(model_price).values()))
 
+    def __hash__(self) -> int:
+        return hash(self._content)
 
-def _content(model_price: ModelPrice) -> tuple[Any, ...]:
-    return tuple(
-        (key, value if isinstance(value, Decimal) else repr(value))
-        for key, value in vars(model_price).items()
-        if value is not None
-    )
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Prices) and other._content == self._content
 
 
 @functools.lru_cache(maxsize=4096)
-def _tariff(prices: _Prices, told: frozenset[str], used: frozenset[str]) -> Tariff:
+def _tariff(prices: _Prices, told: tuple[str, ...], used: tuple[str, ...]) -> Tariff:
     units = _units(prices.model_price)
     # Parts first, as genai-prices takes them.
     charged = sorted(
@@ -127,9 +125,10 @@ def _tariff(prices: _Prices, told: frozenset[str], used: frozenset[str]) -> Tari
             )
             for position, unit in enumerate(charged)
         ),
-        used=used,
+        used=frozenset(used),
         prices=price_of,
-        is_contradictory=_lacks_a_whole(price_of.keys() - told - {REQUESTS}, used),
+        is_contradictory=_lacks_a_whole(price_of.keys() - {*told, REQUESTS}, used),
+        is_free=not any(price_of.values()),
     )
 
 
@@ -139,7 +138,7 @@ def _units(model_price: ModelPrice) -> dict[str, UnitDef]:
     return {key: registry.unit_for_price_key(key) for key, value in vars(model_price).items() if value is not None}
 
 
-def _lacks_a_whole(untold: set[str], used: frozenset[str]) -> bool:
+def _lacks_a_whole(untold: set[str], used: Sequence[str]) -> bool:
     """Whether a unit that was not told has parts that were: genai-prices refuses to guess it, by their presence."""
     usage = Usage(**dict.fromkeys(used, 1))
     try:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests import factories
 from usage_billing import ledger, rollup
-from usage_billing.models.daily_usage import DIMENSIONS, GRAINS, MEASURES
+from usage_billing.models.daily_usage import DIMENSIONS, GRAINS
 
 records = st.lists(
     st.fixed_dictionaries(
@@ -61,7 +61,7 @@ def test_roll_up_equals_group_by(drawn: list[dict[str, Any]]) -> None:
     org = factories.organization()
     rows = [finished(one, org.pk, number) for number, one in enumerate(drawn)]
     ledger.enter(rows)
-    in_hand = [tuple(row[name] for name in (*rollup.KEY, *MEASURES)) for row in rollup.roll_up(rows)]
+    in_hand = rollup.roll_up(rows)
     assert sorted(in_hand) == in_hand
     in_sql: list[tuple[Any, ...]] = []
     with connection.cursor() as cursor:
@@ -86,3 +86,30 @@ def test_every_grain_keeps_known_dimensions_and_the_cube_keeps_all() -> None:
     assert all(set(kept) <= set(DIMENSIONS) for kept in GRAINS.values())
     assert GRAINS["cube"] == DIMENSIONS
     assert GRAINS["total"] == ()
+
+
+def test_parts_together_are_the_whole() -> None:
+    calls = [finished(call(agent_id=agent), 1, number) for number, agent in enumerate(["a", "b", "a", "c"])]
+    whole = rollup.roll_up(calls)
+    first, second = rollup.roll_up(calls[:3]), rollup.roll_up(calls[3:])
+    assert rollup.together(first, second) == whole
+    assert rollup.together(whole, rollup.negative(second)) == first
+    assert rollup.together(whole, rollup.negative(whole)) == []
+    assert rollup.together([], whole) == whole
+    assert rollup.together() == []
+
+
+def call(**values: Any) -> dict[str, Any]:
+    """What is drawn for one call."""
+    return {
+        "user_id": None,
+        "request_type": "",
+        "ai_provider": "openai",
+        "ai_model": "m1",
+        "usage_date": date(2026, 11, 17),
+        "status": "succeeded",
+        "prompt_tokens": 3,
+        "completion_tokens": 4,
+        "cost_usd": Decimal("0.5"),
+        "has_rate": True,
+    } | values

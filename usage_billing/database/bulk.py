@@ -1,21 +1,23 @@
 """Many rows in one statement, handed over in the form that each database takes quickest.
 
-PostgreSQL gets them as one JSON text: a parameter for each value costs the driver and the server more than the insert
-itself. SQLite gets its parameters, for which it is made.
+PostgreSQL gets a JSON text for each column: a parameter for each value costs the driver and the server more than the
+insert itself, and an object for each row has its names read again for every value. SQLite gets its parameters, for
+which it is made.
 """
 
 from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
 from django.db import connections, models
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-Row = Mapping[str, Any]
+Row = Sequence[Any]
+"""The values of a row's columns, in the order in which the columns are named."""
 
 SQLITE_PARAMETERS = 32_766
 """The most that one statement of SQLite takes."""
@@ -24,32 +26,41 @@ ROWS_A_STATEMENT = 1_000
 
 
 def insert(model: type[models.Model], columns: Sequence[str], rows: Iterable[Row], then: str) -> list[Any]:
-    """Insert the rows, each a column → value with all of `columns`; `then` follows, such as `ON CONFLICT …`.
+    """Insert the rows; `then` follows, such as `ON CONFLICT …`. Returns what the statements return."""
+    with inserting(model, columns, rows, then) as returned:
+        pass
+    return returned
 
-    Returns what the statements return. `rows` may be worked out as they are asked for: PostgreSQL inserts some
-    meanwhile. Nothing else may be asked of the database for that.
+
+@contextlib.contextmanager
+def inserting(model: type[models.Model], columns: Sequence[str], rows: Iterable[Row], then: str) -> Iterator[list[Any]]:
+    """Insert the rows as `insert` does. The list has what the statements return once the `with` is left.
+
+    PostgreSQL inserts while `rows` are worked out, if that is when they are asked for, and while the `with` lasts;
+    nothing else may be asked of the database in both.
     """
     connection = connections["default"]
     connection.ensure_connection()
     with connection.wrap_database_errors:
         if connection.vendor == "postgresql":
-            return _insert_json(model, columns, rows, then, connection)
-        return _insert_values(model, columns, rows, then, connection)
+            with _inserting_arrays(model, columns, rows, then, connection) as returned:
+                yield returned
+        else:
+            yield _insert_values(model, columns, rows, then, connection)
 
 
 def update(model: type[models.Model], columns: Sequence[str], key: Sequence[str], rows: Sequence[Row]) -> None:
-    """Write these columns of the rows that have the values of the `key` columns."""
+    """Write these columns of the rows that have the values of the `key` columns, which come after them in each row."""
     connection = connections["default"]
     table, both = model._meta.db_table, [*columns, *key]
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             assigned = ", ".join(f"{name} = changed.{name}" for name in columns)
             found = " AND ".join(f"{table}.{name} = changed.{name}" for name in key)
-            source = _recordset(model, both, connection, "changed")
+            source = f"({_from_arrays(model, both, connection)}) AS changed"
             statement = f"UPDATE {table} SET {assigned} FROM {source} WHERE {found}"  # noqa: S608 - our own names
             for some in _slices(rows, ROWS_A_STATEMENT):
-                changed = [{name: row[name] for name in both} for row in some]
-                cursor.execute(statement, [_encode(changed).decode()])
+                cursor.execute(statement, _arrays(some))
         else:
             assigned = ", ".join(f"{name} = %s" for name in columns)
             found = " AND ".join(f"{name} = %s" for name in key)
@@ -71,29 +82,39 @@ def _fields(model: type[models.Model], columns: Sequence[str]) -> list[models.Fi
 # ── PostgreSQL ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _insert_json(
+@contextlib.contextmanager
+def _inserting_arrays(
     model: type[models.Model], columns: Sequence[str], rows: Iterable[Row], then: str, connection: BaseDatabaseWrapper
-) -> list[Any]:
-    names = ", ".join(columns)
-    source = f"SELECT {names} FROM {_recordset(model, columns, connection)}"  # noqa: S608 - our own names
+) -> Iterator[list[Any]]:
+    names, source = ", ".join(columns), _from_arrays(model, columns, connection)
     statement = f"INSERT INTO {model._meta.db_table} ({names}) {source} {then}"
+    returned: list[Any] = []
     with contextlib.ExitStack() as stack:
         stack.enter_context(connection.connection.pipeline())
         cursors = []
         for some in _slices(rows, ROWS_A_STATEMENT):
             cursor = stack.enter_context(connection.cursor())
-            cursor.execute(statement, [_encode(some).decode()])
+            cursor.execute(statement, _arrays(some))
             cursors.append(cursor)
-        return [row for cursor in cursors if "RETURNING" in then for row in cursor.fetchall()]
+        yield returned
+        returned += [row for cursor in cursors if "RETURNING" in then for row in cursor.fetchall()]
 
 
-def _recordset(
-    model: type[models.Model], columns: Sequence[str], connection: BaseDatabaseWrapper, name: str = "given"
-) -> str:
-    """The rows of a JSON text as a table with the model's own types."""
-    fields = zip(columns, _fields(model, columns), strict=True)
-    types = ", ".join(f"{column} {field.rel_db_type(connection)}" for column, field in fields)
-    return f"json_to_recordset(%s::json) AS {name} ({types})"
+def _from_arrays(model: type[models.Model], columns: Sequence[str], connection: BaseDatabaseWrapper) -> str:
+    """The `SELECT` that makes rows of one JSON array a column (`_arrays`), with the model's own types.
+
+    Words stay text until they are assigned: a cast to `varchar(100)` would cut them in silence.
+    """
+    typed = ", ".join(
+        name if isinstance(field, models.CharField) else f"{name}::{field.rel_db_type(connection)}"
+        for name, field in zip(columns, _fields(model, columns), strict=True)
+    )
+    arrays = ", ".join(["json_array_elements_text(%s::json)"] * len(columns))
+    return f"SELECT {typed} FROM ROWS FROM ({arrays}) AS given ({', '.join(columns)})"  # noqa: S608 - our own names
+
+
+def _arrays(rows: Sequence[Row]) -> list[str]:
+    return [_encode(values).decode() for values in zip(*rows, strict=True)]
 
 
 _encode = msgspec.json.Encoder(decimal_format="string").encode
@@ -120,16 +141,22 @@ def _insert_values(
 def _prepared(
     model: type[models.Model], columns: Sequence[str], rows: Iterable[Row], connection: BaseDatabaseWrapper
 ) -> Iterator[list[Any]]:
-    """The values of each row as the driver takes them. Django's own way asks each field, even of a plain number."""
-    ways = [(name, _way(field, connection)) for name, field in zip(columns, _fields(model, columns), strict=True)]
-    return ([way(row[name]) if way else row[name] for name, way in ways] for row in rows)
-
-
-_CONVERTED = (models.DecimalField, models.DateField, models.JSONField)
+    """The values of each row as the driver takes them. Django's own way checks and converts each of them anew."""
+    ways = [_way(field, connection) for field in _fields(model, columns)]
+    return (
+        [way(value) if way and value is not None else value for way, value in zip(ways, row, strict=True)]
+        for row in rows
+    )
 
 
 def _way(field: models.Field[Any, Any], connection: BaseDatabaseWrapper) -> Callable[[Any], Any] | None:
     """How a value of the field is written; None: as it is."""
-    if not isinstance(field, _CONVERTED):
-        return None
-    return lambda value: field.get_db_prep_save(value, connection)
+    match field:
+        case models.DecimalField() | models.DateField() if not isinstance(field, models.DateTimeField):
+            return str
+        case models.DateTimeField():
+            return connection.ops.adapt_datetimefield_value
+        case models.JSONField():
+            return lambda value: connection.ops.adapt_json_value(value, field.encoder)
+        case _:
+            return None

@@ -19,7 +19,7 @@ from usage_billing.recording.outbox import Outbox
 
 logger = logging.getLogger(__name__)
 
-BATCH = 5000
+BATCH = 10_000
 """Events a transaction: the more of them fall on the same totals, the fewer writes of those."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Any, Literal
@@ -30,6 +31,7 @@ FLAVOURS: dict[str, Flavour] = {
 call: `/messages/count_tokens`, `/threads/…/messages`, `/moderations`, `/models`, files, batches when they are made."""
 
 
+@functools.lru_cache(maxsize=1024)
 def flavour_of(path: str) -> Flavour | None:
     """The API that a path (without its query) belongs to; None for one that bills nothing or is not known."""
     path = path.rstrip("/")
