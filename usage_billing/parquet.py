@@ -65,13 +65,13 @@ def table_of(rows: Sequence[tuple[Any, ...]]) -> pa.Table:
     return pa.Table.from_arrays(arrays, schema=SCHEMA)
 
 
-def ledger_rows(table: pa.Table) -> list[dict[str, Any]]:
-    """The calls as they were, each column → value, to be inserted."""
-    is_json = {field.attname for field in FIELDS if isinstance(field, models.JSONField)}
-    rows: list[dict[str, Any]] = table.to_pylist()
-    for row in rows:
-        row |= {name: json.loads(row[name]) for name in is_json}
-    return rows
+def ledger_rows(table: pa.Table) -> Iterator[tuple[Any, ...]]:
+    """The calls as they were, the values of `COLUMNS` of each, to be inserted."""
+    columns = [
+        list(map(json.loads, values)) if isinstance(field, models.JSONField) else values
+        for field, values in zip(FIELDS, (table[name].to_pylist() for name in COLUMNS), strict=True)
+    ]
+    return zip(*columns, strict=True)
 
 
 # ── Files ────────────────────────────────────────────────────────────────────────────────────────────────────────
