@@ -45,6 +45,8 @@ DEAREST_WORK = 10
 WORK_IS_QUICK_UP_TO = 1_000
 """Calls in a period. Beyond, workflows and content are added up from the calls only when somebody asks for them."""
 
+_STATUSES = dict(UsageRecord.Status.choices)
+
 DAILY_UP_TO, WEEKLY_UP_TO = 100, 731
 """Days of a period that is drawn day by day; week by week; longer ones month by month."""
 
@@ -482,7 +484,7 @@ def _call(call: Listed, known: Names, link: Callable[[int], str]) -> dict[str, A
         "call": call,
         "org": known.org(call.org_id),
         "who": known.user(call.user_id),
-        "status": str(UsageRecord.Status(call.status).label),
+        "status": str(_STATUSES.get(call.status, call.status)),
         "link": link(call.id),
     }
 
