@@ -179,7 +179,8 @@ def _of_day(file: ArchiveFile, day: date) -> pa.Table:
     columns = ["id", "usage_date", "user_id", *(n for n in rollup.SUMMED), "org_id", *rollup.KEY[4:]]
     at = SCHEMA.get_field_index("usage_date")
     bounds = [opened.metadata.row_group(n).column(at).statistics for n in range(opened.num_row_groups)]
-    groups = [number for number, each in enumerate(bounds) if each.min <= day <= each.max]
+    # A group of no calls, the last one of a file may be such, has no bounds.
+    groups = [number for number, each in enumerate(bounds) if each is not None and each.min <= day <= each.max]
     table = opened.read_row_groups(groups, columns=columns)
     return unchanged(table.filter(pc.equal(table["usage_date"], pa.scalar(day))), file)
 

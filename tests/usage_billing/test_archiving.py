@@ -361,6 +361,16 @@ def test_a_restoration_begins_while_calls_are_removed(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.django_db(transaction=True)
+def test_a_file_whose_last_group_has_no_calls_can_be_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A group is written when it is full; that may have been the end."""
+    monkeypatch.setattr(parquet, "A_GROUP", CALLS)
+    aged.fill()
+    aged.archive()
+    call_command("check_usage")
+    call_command("restore_usage", "--month", "2026-05")
+    call_command("check_usage")
+
+
 def test_calls_that_come_in_and_come_again_meanwhile(small_batches: None) -> None:
     """While a month is archived and brought back, all of its calls come once more, and late ones with them."""
     org = factories.organization()
