@@ -360,7 +360,6 @@ def test_a_restoration_begins_while_calls_are_removed(monkeypatch: pytest.Monkey
     call_command("check_usage")
 
 
-@pytest.mark.django_db(transaction=True)
 def test_a_file_whose_last_group_has_no_calls_can_be_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     """A group is written when it is full; that may have been the end."""
     monkeypatch.setattr(parquet, "A_GROUP", CALLS)
@@ -371,6 +370,7 @@ def test_a_file_whose_last_group_has_no_calls_can_be_checked(monkeypatch: pytest
     call_command("check_usage")
 
 
+@pytest.mark.django_db(transaction=True)
 def test_calls_that_come_in_and_come_again_meanwhile(small_batches: None) -> None:
     """While a month is archived and brought back, all of its calls come once more, and late ones with them."""
     org = factories.organization()
