@@ -114,7 +114,7 @@ class Call:
 
     def _request_id(self, answer: Answer) -> str:
         """The first id that tells this answer from all others; a new one where the provider gave none."""
-        if len(answer.id) >= UNIQUE_LENGTH:
+        if _tells(answer.id):
             return answer.id
         headers = self._response.headers
         given = (headers.get("x-request-id", ""), headers.get("request-id", ""))
@@ -183,7 +183,7 @@ class Call:
 
     def _body(self) -> bytes:
         """The body without its content encoding; what there is of it, if it cannot be decoded."""
-        wire = b"".join(self.transcript.chunks)
+        wire = self.transcript.body()
         if not self._encoding:
             return wire
         try:

@@ -146,7 +146,7 @@ def _answer(body: _Body, status: Status = "succeeded", tools: ToolUse = NO_TOOLS
         model=text(body.model),
         usage=usage_block(body.usage),
         status=status,
-        error_code=error_code(body.error) if body.error is not None else "",
+        error_code=error_code(body.error),
         units=tools.units,
         parts=tools.parts,
         context=context | tools.context if tools.context else context,

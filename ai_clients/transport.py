@@ -237,8 +237,7 @@ def _watched(response: httpx2.Response, call: Call, *, hide: bool, stream: type[
     if hasattr(response, "_content"):
         return _read_already(response, call, hide=hide)
     headers, body, decoded = response.headers, response.stream, None
-    encoding = headers.get("content-encoding")
-    is_stream = headers.get("content-type", "").startswith("text/event-stream")
+    encoding, is_stream = headers.get("content-encoding"), _is_stream(response)
     hider: _Hider | None = None
     if hide and is_stream:
         hider = stream_usage.Hider()
@@ -247,8 +246,7 @@ def _watched(response: httpx2.Response, call: Call, *, hide: bool, stream: type[
             decoded = httpx2.Response(200, headers={"content-encoding": encoding}, stream=body)
             del headers["content-encoding"]
             encoding = None
-        if "content-length" in headers:
-            del headers["content-length"]
+        headers.pop("content-length", None)
     elif hide and not _TOLD.intersection(headers):
         hider = stream_usage.DoubtfulHider()
     call.answered(response, encoding=encoding, is_stream=is_stream)

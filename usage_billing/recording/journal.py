@@ -76,8 +76,8 @@ class Writer:
         payload = _encode((now, bodies))
         frame = _HEAD.pack(_MARK, zlib.crc32(payload), len(payload)) + payload
         with self._lock:
-            # The clock may have been set back.
             file = self._file
+            # The clock may have been set back.
             if file is None or not 0 <= now - self._looked_at < LOOK_S or self._size >= LARGEST_BYTES:
                 file = self._look(now)
             self._write(file, frame)
