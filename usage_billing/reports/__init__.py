@@ -1,6 +1,6 @@
 """The only reader: every total comes from `token_usage_daily` here, every list of calls from `token_usage`."""
 
-from usage_billing.reports.asking import Later, send, send_queryset, together
+from usage_billing.reports.asking import Later, send_queryset, together
 from usage_billing.reports.breakdown import Breakdown, breakdown
 from usage_billing.reports.calls import ORDERINGS, Page, archived_before, calls, page
 from usage_billing.reports.forecast import Forecast, forecast
@@ -37,7 +37,6 @@ __all__ = [
     "history",
     "listed",
     "page",
-    "send",
     "send_queryset",
     "stacked",
     "standouts",

@@ -9,11 +9,15 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any, Generic, ParamSpec, TypeVar
 
 from django.core.exceptions import EmptyResultSet
 from django.db import connection
 from django.db.models import QuerySet
+
+from usage_billing.models.fields import as_sqlite_keeps
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -55,6 +59,27 @@ def send(statement: str, values: Sequence[Any] = ()) -> Later[Rows]:
     cursor = connection.cursor()
     cursor.execute(statement, values)
     return functools.cache(cursor.fetchall)
+
+
+def send_for(columns: Sequence[str], statement: str, values: Sequence[Any]) -> Later[list[dict[str, Any]]]:
+    """The rows, each column → value, of a statement that is written out; `columns` are those that it gives."""
+    found = send(statement, values)
+    return lambda: _typed([dict(zip(columns, row, strict=True)) for row in found()])
+
+
+def _typed(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """SQLite knows neither dates nor decimals: texts come back, moments without their zone, floats of 15 digits."""
+    for row in rows if connection.vendor == "sqlite" else ():
+        for name, value in row.items():
+            if isinstance(value, float):
+                row[name] = as_sqlite_keeps(value)
+            elif name == "usage_date" and isinstance(value, str):
+                row[name] = date.fromisoformat(value)
+            elif name.endswith("_at"):
+                row[name] = (datetime.fromisoformat(value) if isinstance(value, str) else value).replace(tzinfo=UTC)
+            elif name.endswith(("cost_usd", "cost_rub")) and isinstance(value, int):
+                row[name] = Decimal(value)
+    return rows
 
 
 def send_queryset(queryset: QuerySet[Any, tuple[Any, ...]]) -> Later[Rows]:

@@ -4,14 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
-from decimal import Decimal
 from typing import Any
 
-from django.db import connection
-
 from usage_billing.access import Scope
-from usage_billing.models.fields import as_sqlite_keeps
 from usage_billing.reports.question import Period
 
 
@@ -64,18 +59,3 @@ def days(period: Period) -> Iterator[Sql]:
         yield Sql("usage_date >= %s", [period.since])
     if period.until is not None:
         yield Sql("usage_date < %s", [period.until])
-
-
-def typed(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """SQLite knows neither dates nor decimals: texts come back, moments without their zone, floats of 15 digits."""
-    for row in rows if connection.vendor == "sqlite" else ():
-        for name, value in row.items():
-            if isinstance(value, float):
-                row[name] = as_sqlite_keeps(value)
-            elif name == "usage_date" and isinstance(value, str):
-                row[name] = date.fromisoformat(value)
-            elif name.endswith("_at"):
-                row[name] = (datetime.fromisoformat(value) if isinstance(value, str) else value).replace(tzinfo=UTC)
-            elif name.endswith(("cost_usd", "cost_rub")) and isinstance(value, int):
-                row[name] = Decimal(value)
-    return rows

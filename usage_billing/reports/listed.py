@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 from django.db import connection
 
 from usage_billing.access import Scope
-from usage_billing.reports.asking import Later, Report, send
+from usage_billing.reports.asking import Later, Report, send_for
 from usage_billing.reports.calls import LARGEST_ZONE
-from usage_billing.reports.conditions import Sql, all_of, days, narrowed, typed, visible
+from usage_billing.reports.conditions import Sql, all_of, days, narrowed, visible
 from usage_billing.reports.question import ALL_TIME, Period
 
 
@@ -60,8 +60,8 @@ def listed(
     """The first of `calls`, of the `DEAREST` those of known cost. One query."""
     known = [Sql("cost_usd IS NOT NULL")] if order == DEAREST else []
     first = first_calls(Listed._fields, scope, filters or {}, period, known, order, limit)
-    found = send(first.text, first.values)
-    return lambda: [Listed(**row) for row in typed([dict(zip(Listed._fields, row, strict=True)) for row in found()])]
+    found = send_for(Listed._fields, first.text, first.values)
+    return lambda: [Listed(**row) for row in found()]
 
 
 def first_calls(

@@ -13,8 +13,8 @@ from typing import Any
 from usage_billing import rollup
 from usage_billing.access import Scope
 from usage_billing.models.daily_usage import GRAINS
-from usage_billing.reports.asking import Later, send
-from usage_billing.reports.conditions import Sql, all_of, days, narrowed, typed, visible
+from usage_billing.reports.asking import Later, send_for
+from usage_billing.reports.conditions import Sql, all_of, days, narrowed, visible
 from usage_billing.reports.question import OF_CALLS_ONLY, Period
 
 
@@ -56,8 +56,7 @@ def added_up(
     if limit is not None:
         statement += " LIMIT %s"
         values.append(limit)
-    found = send(statement, values)
-    return lambda: typed([dict(zip(columns, row, strict=True)) for row in found()])
+    return send_for(columns, statement, values)
 
 
 def _around(periods: Sequence[Period]) -> Period:

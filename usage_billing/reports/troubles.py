@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from usage_billing.access import Scope
-from usage_billing.reports.asking import Later, Report, send
-from usage_billing.reports.conditions import Sql, typed
+from usage_billing.reports.asking import Later, Report, send_for
+from usage_billing.reports.conditions import Sql
 from usage_billing.reports.listed import NEWEST, first_calls
 from usage_billing.reports.question import Period
 
@@ -51,6 +51,5 @@ def troubles(
         f"SELECT {groups}, count(*), max(created_at) FROM ({newest.text}) AS newest GROUP BY {groups}"  # noqa: S608 - our own
         f" ORDER BY count(*) DESC, max(created_at) DESC, {groups} LIMIT %s"
     )
-    found = send(statement, [*newest.values, limit])
-    columns = (*GROUPS, "count", "last_at")
-    return lambda: [Trouble(**row) for row in typed([dict(zip(columns, row, strict=True)) for row in found()])]
+    found = send_for((*GROUPS, "count", "last_at"), statement, [*newest.values, limit])
+    return lambda: [Trouble(**row) for row in found()]
