@@ -33,45 +33,54 @@ def added_up(
     """One row for each combination of the `by` columns: these, and each part's sums, None where nothing is added up.
 
     By the first part: rows without a call in it are left out, the dearest come first, and `limit` keeps that many.
-    Without `by` there is always one row. One query, however many periods.
+    Without `by` there is always one row. One query, however many periods: each is added up by itself, which takes a
+    third less than to ask of every row, for every sum, which periods it lies in.
     """
-    whole = _around([part.period for part in parts])
-    rows = _rows(scope, by, filters, whole)
-    if not rows:
+    grouped = [_grouped(scope, by, filters, part) for part in parts]
+    if not all(sums.text for sums in grouped):
         nothing = [] if by else [{part.prefix + name: None for part in parts for name in part.measures}]
         return lambda: nothing
-    sums = [_sum(name, part, whole) for part in parts for name in part.measures]
-    columns = [*by, *(part.prefix + name for part in parts for name in part.measures)]
-    wanted = ", ".join([*by, *(sum_.text for sum_ in sums)])
-    source = " UNION ALL ".join(each.text for each in rows)
-    statement = f"SELECT {wanted} FROM ({source}) AS rows"  # noqa: S608 - of our own names
-    values = [value for each in (*sums, *rows) for value in each.values]
+    keys = [f"part_0.{name}" for name in by]
+    sums_of_parts = [part.prefix + name for part in parts for name in part.measures]
+    joined = [f"({sums.text}) AS part_{number}" for number, sums in enumerate(grouped)]
+    for number in range(1, len(joined)):
+        joined[number] = f"LEFT JOIN {joined[number]} ON {_same(by, number)}" if by else f"CROSS JOIN {joined[number]}"
+    statement = f"SELECT {', '.join([*keys, *sums_of_parts])} FROM {' '.join(joined)}"  # noqa: S608 - of our own names
+    values = [value for sums in grouped for value in sums.values]
     if by:
-        first = parts[0].prefix
-        count = columns.index(f"{first}requests_count") + 1
-        having = sums[count - len(by) - 1]
-        order = (f"{columns.index(f'{first}cost_usd') + 1} DESC NULLS LAST", f"{count} DESC", *by)
-        statement += f" GROUP BY {', '.join(by)} HAVING {having.text} > 0 ORDER BY {', '.join(order)}"
-        values += having.values
+        count, cost = (parts[0].prefix + name for name in ("requests_count", "cost_usd"))
+        statement += f" WHERE {count} > 0 ORDER BY {cost} DESC NULLS LAST, {count} DESC, {', '.join(keys)}"
     if limit is not None:
         statement += " LIMIT %s"
         values.append(limit)
-    return send_for(columns, statement, values)
+    return send_for([*by, *sums_of_parts], statement, values)
 
 
-def _around(periods: Sequence[Period]) -> Period:
-    """From the first day of any of them to the last."""
-    since = [each.since for each in periods]
-    until = [each.until for each in periods]
-    return Period(None if None in since else min(since), None if None in until else max(until))  # type: ignore[type-var]
+def _grouped(scope: Scope, by: Sequence[str], filters: Mapping[str, Any], part: Part) -> Sql:
+    """A part's sums by the `by` columns; empty where nothing can be in scope."""
+    rows = _rows(scope, by, filters, part.period)
+    if not rows:
+        return Sql("")
+    wanted = ", ".join([*by, *(f"{_sum(name)} AS {part.prefix}{name}" for name in part.measures)])
+    source = " UNION ALL ".join(each.text for each in rows)
+    grouped = f" GROUP BY {', '.join(by)}" if by else ""
+    values = [value for each in rows for value in each.values]
+    return Sql(f"SELECT {wanted} FROM ({source}) AS rows{grouped}", values)  # noqa: S608 - of our own names
 
 
-def _sum(name: str, part: Part, whole: Period) -> Sql:
-    within = [*days(part.period)] if part.period != whole else []
-    sum_ = f"sum({name})" + (f" FILTER (WHERE {' AND '.join(day.text for day in within)})" if within else "")
-    values = [value for day in within for value in day.values]
-    # PostgreSQL's sum of bigint is numeric.
-    return Sql(sum_ if name.startswith("cost_") else f"CAST({sum_} AS bigint)", values)
+def _sum(name: str) -> str:
+    """PostgreSQL's sum of bigint is numeric."""
+    return f"sum({name})" if name.startswith("cost_") else f"CAST(sum({name}) AS bigint)"
+
+
+def _same(by: Sequence[str], number: int) -> str:
+    """That a row of that part has the first part's keys. Of a call, the work that it belongs to may be NULL."""
+    return " AND ".join(
+        f"(part_{number}.{name} = part_0.{name}"
+        + (f" OR part_{number}.{name} IS NULL AND part_0.{name} IS NULL" if name in OF_CALLS_ONLY else "")
+        + ")"
+        for name in by
+    )
 
 
 def _rows(scope: Scope, by: Sequence[str], filters: Mapping[str, Any], period: Period) -> list[Sql]:
