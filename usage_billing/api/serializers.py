@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC
 from decimal import Decimal
+from functools import cache
+from operator import attrgetter
 from typing import Any
 
 from drf_spectacular.utils import extend_schema_field
@@ -214,6 +217,22 @@ class CallSerializer(serializers.ModelSerializer[UsageRecord]):
                 "usage_date": "The organisation's business day.",
             }.items()
         }
+
+    def to_representation(self, instance: UsageRecord) -> dict[str, Any]:
+        """As REST framework does it, which finds out anew for each call what its fields are: half of a page's time."""
+        names, values, shown = _columns_of_calls()
+        return {
+            name: None if value is None else show(value)
+            for name, value, show in zip(names, values(instance), shown, strict=True)
+        }
+
+
+@cache
+def _columns_of_calls() -> tuple[list[str], Callable[[UsageRecord], tuple[Any, ...]], list[Callable[[Any], Any]]]:
+    """The fields' names, what takes their values of a call, and what shows each."""
+    fields = CallSerializer().fields
+    sources = [str(field.source) for field in fields.values()]
+    return [*fields], attrgetter(*sources), [field.to_representation for field in fields.values()]
 
 
 class CallsSerializer(serializers.Serializer[dict[str, Any]]):
