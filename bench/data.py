@@ -202,13 +202,13 @@ def _drop_indexes(cursor: object) -> list[str]:
 
 def _totals(cursor: object) -> None:
     from usage_billing import rollup
-    from usage_billing.models.daily_usage import GRAINS, MEASURES
+    from usage_billing.models.daily_usage import GRAINS
 
     run = cursor.execute  # type: ignore[attr-defined]
-    columns = ", ".join((*rollup.KEY, *MEASURES))
+    columns = ", ".join(rollup.COLUMNS)
     for grain in GRAINS:
         run(f"INSERT INTO token_usage_daily ({columns}) {rollup.select_sql(grain, 'true')} ORDER BY usage_date")
-    shifted = ", ".join(f"usage_date - {DAYS}" if name == "usage_date" else name for name in (*rollup.KEY, *MEASURES))
+    shifted = ", ".join(f"usage_date - {DAYS}" if name == "usage_date" else name for name in rollup.COLUMNS)
     run(
         f"INSERT INTO token_usage_daily ({columns}) SELECT {shifted} FROM token_usage_daily"  # noqa: S608 - our own names
         " WHERE usage_date > %s",

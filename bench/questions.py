@@ -76,8 +76,7 @@ class Questions:
             return lambda scope, today: reports.breakdown(scope, by, period(today), today, filters=filters)
 
         def page(scope: Any, today: date) -> Any:
-            rows = reports.calls(scope, period=period(today))
-            return reports.page(rows, "-created_at", limit=CALLS_A_PAGE, after=self.deep[role])
+            return reports.page(scope, period=period(today), limit=CALLS_A_PAGE, after=self.deep[role])
 
         asked: dict[str, Ask] = {
             "summary": reports.summary,

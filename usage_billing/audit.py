@@ -11,7 +11,7 @@ from django.db.models import Sum
 
 from usage_billing import rollup
 from usage_billing.models import DailyUsage
-from usage_billing.models.daily_usage import MEASURES
+from usage_billing.models.daily_usage import DEAREST, MEASURES
 
 Sums = Mapping[tuple[Any, ...], Sequence[Any]]
 """Daily rows: `KEY` → `MEASURES`."""
@@ -19,7 +19,10 @@ Sums = Mapping[tuple[Any, ...], Sequence[Any]]
 
 @dataclass(frozen=True)
 class Difference:
-    """A daily row that is not what the ledger adds up to: its key, and by measure the ledger's sum minus the row's."""
+    """A daily row that is not what the ledger adds up to: its key, and by measure the ledger's sum minus the row's.
+
+    Likewise what its dearest call cost, where the row says less.
+    """
 
     key: dict[str, Any]
     measures: dict[str, Any]
@@ -57,9 +60,12 @@ def differences(day: date, archived: Sums | None = None) -> list[Difference]:
     elsewhere = archived or {}
     found = []
     for key in sorted(lacking.keys() | elsewhere.keys()):
-        pairs = zip(MEASURES, lacking.get(key, _NOTHING), elsewhere.get(key, _NOTHING), strict=True)
+        *sums, _, too_low = lacking.get(key, _NOTHING)
+        pairs = zip(MEASURES, sums, elsewhere.get(key, _NOTHING[:-2]), strict=True)
         measures = {name: value + _number(more, value) for name, value, more in pairs}
         wrong = {name: value for name, value in measures.items() if abs(value) > tolerance}
+        if too_low > tolerance:
+            wrong[DEAREST] = too_low
         if wrong or key not in elsewhere:
             found.append(Difference(dict(zip(rollup.KEY, key, strict=True)), wrong))
     return found
@@ -71,7 +77,8 @@ def calls_on(days: Collection[date]) -> int:
     return int(totals.aggregate(calls=Sum("requests_count", default=0))["calls"])
 
 
-_NOTHING = (0,) * len(MEASURES)
+_NOTHING = (0,) * (len(MEASURES) + 2)
+"""As of a row that is as it should be."""
 
 
 def _number(value: Any, like: Any) -> Any:

@@ -21,7 +21,6 @@ from usage_billing import archived, costing, pricing, rollup
 from usage_billing.costing import Row
 from usage_billing.database import bulk, roles
 from usage_billing.models import DailyUsage, UsageRecord
-from usage_billing.models.daily_usage import MEASURES
 from usage_billing.models.fields import as_sqlite_keeps
 from usage_billing.overrides import PriceOverrides
 from usage_billing.recording.event import Event
@@ -199,6 +198,4 @@ def _repair(org_id: int | None) -> str:
 COLUMNS = tuple(field.attname for field in UsageRecord._meta.concrete_fields if not field.primary_key)
 _values = itemgetter(*COLUMNS)
 _ONCE = "ON CONFLICT (org_id, request_id) DO NOTHING RETURNING org_id, request_id"
-_ADD_TO_TOTALS = f"ON CONFLICT ({', '.join(rollup.KEY)}) DO UPDATE SET " + ", ".join(
-    f"{name} = token_usage_daily.{name} + excluded.{name}" for name in MEASURES
-)
+_ADD_TO_TOTALS = f"ON CONFLICT ({', '.join(rollup.KEY)}) DO UPDATE SET {rollup.added_sql('token_usage_daily')}"

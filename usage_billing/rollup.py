@@ -6,7 +6,7 @@ from decimal import Decimal
 from operator import add, itemgetter
 from typing import Any
 
-from usage_billing.models.daily_usage import DIMENSIONS, GRAINS, MEASURES
+from usage_billing.models.daily_usage import DEAREST, DIMENSIONS, GRAINS, MEASURES
 
 KEY = ("grain", "org_id", "usage_date", "user_id", "agent_id", "request_type", "ai_provider", "ai_model", "status")
 """The daily table's primary key, in its order. Writers take rows in this order, so that they cannot deadlock."""
@@ -37,15 +37,19 @@ _MEASURE_SQL = {
     "unpriced_usd_count": "sum(CASE WHEN cost_usd IS NULL THEN 1 ELSE 0 END)",
     "unpriced_rub_count": "sum(CASE WHEN cost_rub IS NULL THEN 1 ELSE 0 END)",
     **{name: f"coalesce(sum({name}), 0)" for name in SUMMED},
+    DEAREST: "coalesce(max(cost_usd), 0)",
 }
 
 
-COLUMNS = (*KEY, *MEASURES)
+COLUMNS = (*KEY, *MEASURES, DEAREST)
 
 Row = tuple[Any, ...]
 """A daily row: the values of `COLUMNS`."""
 Totals = dict[tuple[Any, ...], Sequence[Any]]
-"""A key → the sums of `MEASURES`. Within a grain, the key is the day and a value of each dimension that it keeps."""
+"""A key → the sums of `MEASURES`, and what the dearest call cost.
+
+Within a grain, the key is the day and a value of each dimension that it keeps.
+"""
 
 
 def roll_up(records: Iterable[Mapping[str, Any]]) -> list[Row]:
@@ -67,7 +71,7 @@ def _cube(records: Iterable[Mapping[str, Any]]) -> Totals:
         usd, rub = record["cost_usd"], record["cost_rub"]
         counts = 1, int(record["status"] == "failed"), int(usd is None), int(rub is None)
         key = record["usage_date"], record["org_id"], record["user_id"] or 0, *_words(record)
-        _add(cube, key, (*counts, *_counted(record), usd or 0, rub or 0))
+        _add(cube, key, (*counts, *_counted(record), usd or 0, rub or 0, usd or 0))
     return cube
 
 
@@ -104,17 +108,17 @@ def together(*parts: list[Row]) -> list[Row]:
 
 
 def negative(rows: Iterable[Row]) -> list[Row]:
-    """What takes these daily rows away."""
-    return [(*row[: len(KEY)], *(-value for value in row[len(KEY) :])) for row in rows]
+    """What takes these daily rows away; not from what the dearest call cost, which they may not have had alone."""
+    return [(*row[: len(KEY)], *(-value for value in row[len(KEY) : -1]), 0) for row in rows]
 
 
 def _add(totals: Totals, key: tuple[Any, ...], values: Sequence[Any]) -> None:
     so_far = totals.get(key)
-    totals[key] = values if so_far is None else tuple(map(add, so_far, values))
+    totals[key] = values if so_far is None else (*map(add, so_far, values[:-1]), max(so_far[-1], values[-1]))
 
 
 def select_sql(grain: str, where: str) -> str:
-    """`SELECT` of one grain's daily rows out of the `token_usage` rows that match; columns `KEY`, then `MEASURES`."""
+    """`SELECT` of one grain's daily rows out of the `token_usage` rows that match; the columns are `COLUMNS`."""
     kept = GRAINS[grain]
     keys = []
     for name in KEY:
@@ -126,11 +130,16 @@ def select_sql(grain: str, where: str) -> str:
             keys.append(_literal(ALL[name]))
         else:
             keys.append("coalesce(user_id, 0)" if name == "user_id" else name)
-    columns = ", ".join(
-        f"{sql} AS {name}" for sql, name in zip([*keys, *_MEASURE_SQL.values()], [*KEY, *MEASURES], strict=True)
-    )
+    columns = ", ".join(f"{sql} AS {name}" for sql, name in zip([*keys, *_MEASURE_SQL.values()], COLUMNS, strict=True))
     grouped = ", ".join(["usage_date", *("coalesce(user_id, 0)" if name == "user_id" else name for name in kept)])
     return f"SELECT {columns} FROM token_usage WHERE {where} GROUP BY {grouped}"  # noqa: S608 - built of our own names
+
+
+def added_sql(row: str) -> str:
+    """`SET` of an upsert: adds the daily row that came, `excluded`, to the one that is there."""
+    sums = [f"{name} = {row}.{name} + excluded.{name}" for name in MEASURES]
+    dearer = f"CASE WHEN excluded.{DEAREST} > {row}.{DEAREST} THEN excluded.{DEAREST} ELSE {row}.{DEAREST} END"
+    return ", ".join([*sums, f"{DEAREST} = {dearer}"])
 
 
 SQLITE_TOLERANCE = Decimal("1e-6")
@@ -138,9 +147,10 @@ SQLITE_TOLERANCE = Decimal("1e-6")
 
 
 def compared_sql(where: str, vendor: str) -> str:
-    """`SELECT` of each daily row, at every grain, that is wrong, missing or superfluous: `KEY`, then what it lacks.
+    """`SELECT` of each daily row, at every grain, that is wrong, missing or superfluous: its `KEY`, then what it lacks.
 
-    That is the ledger's sums minus the row's. `where` holds for rows of either table, and is put twice. The ledger's
+    That is the ledger's sums minus the row's; what the dearest call cost; and by how much the row says less than that:
+    more it may say. `where` holds for rows of either table, and is put twice. The ledger's
     rows are read once, the coarser grains follow from the cube; one statement, so that both sides are of one moment.
     """
     keys = ", ".join(KEY)
@@ -148,13 +158,16 @@ def compared_sql(where: str, vendor: str) -> str:
     coarser = " UNION ALL ".join(_coarser_sql(grain) for grain in GRAINS if grain != "cube")
     negated = ", ".join(f"-{name}" for name in MEASURES)
     sums = ", ".join(f"sum({name}) AS {name}" for name in MEASURES)
-    differs = " OR ".join(f"abs(sum({name})) > {tolerance}" for name in MEASURES)
+    differs = " OR ".join(
+        [*(f"abs(sum({name})) > {tolerance}" for name in MEASURES), f"sum({DEAREST}) > {tolerance}", "count(*) <> 2"]
+    )
     grains = ", ".join(f"'{grain}'" for grain in GRAINS)
     return f"""
         WITH calls AS MATERIALIZED ({select_sql("cube", where)}), both_sides AS (
             SELECT * FROM calls UNION ALL {coarser}
-            UNION ALL SELECT {keys}, {negated} FROM token_usage_daily WHERE {where} AND grain IN ({grains})
-        ) SELECT {keys}, {sums} FROM both_sides GROUP BY {keys} HAVING {differs} OR count(*) <> 2
+            UNION ALL SELECT {keys}, {negated}, -{DEAREST} FROM token_usage_daily WHERE {where} AND grain IN ({grains})
+        ) SELECT {keys}, {sums}, max({DEAREST}) AS {DEAREST}, sum({DEAREST}) AS too_low
+        FROM both_sides GROUP BY {keys} HAVING {differs}
     """  # noqa: S608 - built of our own names
 
 
@@ -162,7 +175,7 @@ def _coarser_sql(grain: str) -> str:
     """`SELECT` of one grain's daily rows out of those of the cube, which are called `calls`."""
     kept = ("usage_date", *GRAINS[grain])
     keys = [f"'{grain}' AS grain", *(name if name in kept else f"{_literal(ALL[name])} AS {name}" for name in KEY[1:])]
-    sums = [f"sum({name}) AS {name}" for name in MEASURES]
+    sums = [*(f"sum({name}) AS {name}" for name in MEASURES), f"max({DEAREST}) AS {DEAREST}"]
     return f"SELECT {', '.join([*keys, *sums])} FROM calls GROUP BY {', '.join(kept)}"  # noqa: S608 - built of our own names
 
 

@@ -9,13 +9,15 @@ from typing import Any
 
 import msgspec
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connection, transaction
 from django.db.models import ProtectedError
 
 from tests import factories
 from tests.factories import NOON, chat_usage, event
-from usage_billing import ledger, rollup
+from tests.usage_billing import rows
+from usage_billing import ledger, reports, rollup
+from usage_billing.access import EVERYTHING
 from usage_billing.database import bulk
 from usage_billing.models import DailyUsage, ExchangeRate, Membership, Organization, UsageRecord
 
@@ -329,6 +331,50 @@ def test_rebuild_day_restores_what_was_damaged() -> None:
     DailyUsage.objects.filter(grain="org", org_id=org.pk).update(requests_count=99)
     DailyUsage.objects.filter(grain="cube").delete()
     ledger.rebuild_day(NOON.date())
+    call_command("check_usage")
+
+
+def enter_costs(org: Organization, *costs: str | None, **values: Any) -> None:
+    """A call of each cost in USD, None if it is not known; without roubles."""
+    ledger.enter(
+        [
+            rows.row(
+                org,
+                cost_usd=cost and Decimal(cost),
+                price_source="test" if cost else "unpriced:test",
+                cost_rub=None,
+                usd_rub_rate=None,
+                **values,
+            )
+            for cost in costs
+        ]
+    )
+
+
+def test_each_daily_row_knows_of_its_dearest_call() -> None:
+    org = factories.organization()
+    enter_costs(org, "0.5", "2", None)
+    enter_costs(org, "1", agent_id="another")
+    assert set(DailyUsage.objects.values_list("dearest_usd", flat=True).exclude(agent_id="another")) == {Decimal(2)}
+    assert set(DailyUsage.objects.filter(agent_id="another").values_list("dearest_usd", flat=True)) == {Decimal(1)}
+    # One that is made dearer raises it; made cheaper it leaves what is now more than it has to be.
+    dearest = UsageRecord.objects.get(cost_usd=2)
+    ledger.amend([dearest.pk], lambda row: row | {"cost_usd": Decimal(7)})
+    assert total().dearest_usd == 7
+    ledger.amend([dearest.pk], lambda row: row | {"cost_usd": Decimal(3)})
+    assert total().dearest_usd == 7
+    call_command("check_usage")
+    assert [call.cost_usd for call in reports.dearest(EVERYTHING, 2)] == [Decimal(3), Decimal(1)]
+
+
+def test_a_bound_that_is_too_low_is_found_and_raised() -> None:
+    org = factories.organization()
+    enter_costs(org, "2")
+    DailyUsage.objects.filter(grain="org").update(dearest_usd=Decimal("1.5"))
+    with pytest.raises(CommandError, match="1 differences"):
+        call_command("check_usage")
+    ledger.rebuild_day(UsageRecord.objects.get().usage_date)
+    assert set(DailyUsage.objects.values_list("dearest_usd", flat=True)) == {Decimal(2)}
     call_command("check_usage")
 
 

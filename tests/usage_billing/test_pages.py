@@ -795,6 +795,7 @@ def fill(orgs: list[Organization], people: list[User], calls: int) -> None:
                 request_type=f"type_{n % 17}",
                 agent_id=f"agent_{n % 7}",
                 ai_model=f"model_{n % 11}",
+                status="succeeded" if n % 5 else "failed",
                 created_at=NOON - timedelta(hours=n),
             )
             for n in range(calls)

@@ -93,10 +93,23 @@ def test_parts_together_are_the_whole() -> None:
     whole = rollup.roll_up(calls)
     first, second = rollup.roll_up(calls[:3]), rollup.roll_up(calls[3:])
     assert rollup.together(first, second) == whole
-    assert rollup.together(whole, rollup.negative(second)) == first
-    assert rollup.together(whole, rollup.negative(whole)) == []
+    assert sums(rollup.together(whole, rollup.negative(second))) == sums(first)
+    assert sums(rollup.together(whole, rollup.negative(whole))) == []
     assert rollup.together([], whole) == whole
     assert rollup.together() == []
+
+
+def sums(rows: list[rollup.Row]) -> list[rollup.Row]:
+    """The rows of something, without what the dearest call cost: that is never taken away."""
+    return [row[:-1] for row in rows if any(row[len(rollup.KEY) : -1])]
+
+
+def test_calls_that_change_their_costs_for_each_others_leave_the_sum_and_make_one_dearer() -> None:
+    before = [finished(call(agent_id="a", cost_usd=Decimal(usd)), 1, number) for number, usd in enumerate([5, 3])]
+    after = [row | {"cost_usd": Decimal(usd), "cost_rub": None} for row, usd in zip(before, [1, 7], strict=True)]
+    rows = rollup.together(rollup.roll_up(after), rollup.negative(rollup.roll_up(before)))
+    assert {row[-1] for row in rows} == {Decimal(7)}
+    assert {row[0] for row in rows} == {*GRAINS}
 
 
 def call(**values: Any) -> dict[str, Any]:

@@ -88,8 +88,7 @@ def _batches(user: Any, asked: Question) -> Iterator[Sequence[UsageRecord]]:
     while True:
         user.refresh_from_db(fields=["is_active", "is_superuser"])
         with scoped(user) as scope:
-            rows = reports.calls(scope, filters=asked.filters, period=asked.period)
-            page = reports.page(rows, "-created_at", limit=A_READ, after=after)
+            page = reports.page(scope, filters=asked.filters, period=asked.period, limit=A_READ, after=after)
         yield page.calls
         if page.next is None:
             return

@@ -158,12 +158,19 @@ class CallsView(ReportView):
 
     def get(self, request: Request) -> Response:
         asked, given = self.question, self.question.given
-        rows = reports.calls(self.scope, filters=asked.filters, period=asked.period, ordering=given["ordering"])
-        page = reports.page(
-            rows, given["ordering"], limit=given["limit"], offset=given["offset"], after=given.get("after")
-        )
         (total,) = reports.totals(self.scope, filters=asked.filters, period=asked.period)
         without_cost = total["unpriced_usd_count"] if given["ordering"].endswith("cost_usd") else 0
+        page = reports.Page([], None)
+        if total["requests_count"]:  # what is not there is sought for long
+            page = reports.page(
+                self.scope,
+                filters=asked.filters,
+                period=asked.period,
+                ordering=given["ordering"],
+                limit=given["limit"],
+                offset=given["offset"],
+                after=given.get("after"),
+            )
         cursor = page.next and parameters.cursor(given["ordering"], page.next)
         answer = {
             "count": total["requests_count"] - without_cost,

@@ -11,7 +11,6 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from usage_billing import rollup
 from usage_billing.database.roles import MEMBER_ORG_IDS, OWNED_ORG_IDS, SUPERADMIN, USER_ID, WEB
 from usage_billing.models import ArchiveFile
-from usage_billing.models.daily_usage import MEASURES
 
 VIEW = "openai_api_logs"
 _CALLS_TO_OPENAI = """
@@ -129,8 +128,7 @@ _OPENAI_COST_SUMMARY = _summary("get_openai_cost_summary", "mix", "org_mix", "AN
 
 def _refresh() -> str:
     """Of every grain that there is, out of the ledger: what `rebuild_daily` does, a range in one transaction."""
-    columns = ", ".join((*rollup.KEY, *MEASURES))
-    added = ", ".join(f"{name} = d.{name} + excluded.{name}" for name in MEASURES)
+    columns = ", ".join(rollup.COLUMNS)
     return f"""
 CREATE OR REPLACE FUNCTION refresh_token_usage_daily("from" date, "to" date)
 RETURNS void LANGUAGE plpgsql AS $$
@@ -140,7 +138,7 @@ BEGIN
     INSERT INTO token_usage_daily AS d ({columns})
         SELECT {columns} FROM ({rollup.compared_sql("usage_date BETWEEN $1 AND $2", "postgresql")}) AS lacking
         ORDER BY {", ".join(rollup.IN_ORDER["postgresql"])}
-        ON CONFLICT ({", ".join(rollup.KEY)}) DO UPDATE SET {added};
+        ON CONFLICT ({", ".join(rollup.KEY)}) DO UPDATE SET {rollup.added_sql("d")};
     DELETE FROM token_usage_daily WHERE usage_date BETWEEN $1 AND $2 AND requests_count = 0;
     -- Last, so that no call can have been archived before they were added up.
     IF EXISTS (

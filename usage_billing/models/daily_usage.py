@@ -44,6 +44,10 @@ MEASURES = (
 )
 """The columns that add up. Amounts are sums of the known ones; the `unpriced_…` counts say how many are not known."""
 
+DEAREST = "dearest_usd"
+"""The column that no call of the row costs more than: it leads to the dearest calls. It follows what is added, at once;
+a call that is made cheaper or archived leaves it as it was."""
+
 
 class DailyUsage(models.Model):
     """One grain's totals of one day. Kept equal to `GROUP BY` over `token_usage` at every commit."""
@@ -75,6 +79,7 @@ class DailyUsage(models.Model):
     execution_time_ms = models.BigIntegerField()
     cost_usd = money()
     cost_rub = money()
+    dearest_usd = money(default=0)
 
     class Meta:
         db_table = "token_usage_daily"

@@ -110,9 +110,10 @@ class UsageRecord(models.Model):
             NamedIndex(fields=("user", "created_at", "id"), name="idx_token_usage_detailed"),
             NamedIndex(fields=("created_at", "id"), name="idx_token_usage_created_at"),
             NamedIndex(fields=("org", "created_at", "id"), name="idx_token_usage_org_created_at"),
-            # The dearest calls, of everything and of an organisation.
-            NamedIndex(fields=("-cost_usd", "-id"), name="idx_token_usage_cost"),
-            NamedIndex(fields=("org", "-cost_usd", "-id"), name="idx_token_usage_org_cost"),
+            # The dearest calls of a day, of everything and of an organisation; the first also for `check_usage`,
+            # `rebuild_daily` and `reprice_usage`, which go through the ledger by business day.
+            NamedIndex(fields=("usage_date", "-cost_usd", "-id"), name="idx_token_usage_day_cost"),
+            NamedIndex(fields=("org", "usage_date", "-cost_usd", "-id"), name="idx_token_usage_org_day_cost"),
             # What the page asks to be looked at: few, and wanted newest first.
             NamedIndex(
                 fields=("-created_at", "-id"),
@@ -129,8 +130,6 @@ class UsageRecord(models.Model):
                 name="idx_token_usage_user_troubled",
                 condition=models.Q(cost_usd__isnull=True) | models.Q(status="failed"),
             ),
-            # For check_usage, rebuild_daily and reprice_usage, which go through the ledger by business day.
-            NamedIndex(fields=("usage_date",), name="idx_token_usage_date"),
         )
 
     def __str__(self) -> str:

@@ -29,7 +29,7 @@ from usage_billing.pages import attention, chart, dimensions, frame, hooks, name
 from usage_billing.pages.address import CURRENCIES, PERIODS, Asked, asked, tidied
 from usage_billing.pages.dimensions import AGENT, BY_NAME, CONTENT, MODEL, ORG, TYPE, USER, WORKFLOW, Dimension
 from usage_billing.pages.names import Names
-from usage_billing.reports import Breakdown, Later, Listed, Period, Series
+from usage_billing.reports import Breakdown, Later, Listed, Period, Series, Trouble
 from usage_billing.reports.totals import NO_CALLS, OF_COSTS, Totals, known
 
 SHOWN = (*OF_COSTS, "total_tokens", "failed_count")
@@ -157,9 +157,7 @@ def _context(scope: Scope, question: Asked, now: datetime) -> dict[str, Any]:
     wanted = dict.fromkeys((*shown, stacked_by))
     broken_down = {dimension: broken_down_by(dimension) for dimension in wanted if dimension not in OF_MANY}
     by_day = reports.history.ask(scope, period, today, step=step, filters=filters, measures=SHOWN)
-    reasons = reports.troubles.ask(scope, period, filters=filters)
-    newest = reports.listed.ask(scope, LATEST_CALLS, filters=filters, period=period)
-    costliest = reports.listed.ask(scope, DEAREST_CALLS, filters=filters, period=period, order=reports.DEAREST)
+    costliest = reports.dearest.ask(scope, DEAREST_CALLS, filters=filters, period=period)
     narrowed = {
         dimension: _options(scope, dimension, question)
         for dimension in (TYPE, MODEL, AGENT, USER)
@@ -173,6 +171,9 @@ def _context(scope: Scope, question: Asked, now: datetime) -> dict[str, Any]:
     # The first answer to be read is awaited with all that was asked. What takes longest, and what needs an answer, is
     # asked then; the database works on it while the figures are made.
     days = by_day()
+    lists = _Lists(scope, question, days, is_archived=archived_before() is not None)
+    newest = lists.newest()
+    reasons = lists.troubles()
     broken_down |= {dimension: broken_down_by(dimension) for dimension in wanted if dimension in OF_MANY}
     stack = _stacked(scope, question, stacked_by, broken_down[stacked_by](), days, step)
     total, models = broken_down[TYPE]().total, broken_down[MODEL]().items
@@ -193,7 +194,7 @@ def _context(scope: Scope, question: Asked, now: datetime) -> dict[str, Any]:
     }
     day_links = [_day_link(row["date"], question) if step == "day" else None for row in days]
 
-    latest, dearest = newest(), [call for call in costliest() if call.cost_usd]
+    latest, dearest = newest(), costliest()
     options = {dimension: answer() for dimension, answer in narrowed.items()}
     breakdowns = {dimension: answer() for dimension, answer in broken_down.items()}
     dearest_work = {dimension: answer() for dimension, answer in work.items()}
@@ -268,9 +269,38 @@ def _together(hidden: Sequence[Totals], other: Totals | None) -> Totals | None:
     return known({name: sum((row[name] or 0 for row in rows), start=NO_CALLS[name]) for name in SHOWN})
 
 
+@dataclass(frozen=True)
+class _Lists:
+    """The lists of newest calls: sought only on the days that have such calls, as the history, `days`, tells.
+
+    Calls that are archived are in the totals and in no list: where there are some, on all days.
+    """
+
+    scope: Scope
+    question: Asked
+    days: Sequence[Totals]
+    is_archived: bool
+
+    def newest(self) -> Later[list[Listed]]:
+        lately = self._lately(lambda day: int(day["requests_count"]), LATEST_CALLS)
+        period, filters = self.question.period, self.question.filters
+        if lately is None:
+            return list
+        return reports.newest.ask(self.scope, LATEST_CALLS, filters=filters, period=period, lately=lately)
+
+    def troubles(self) -> Later[list[Trouble]]:
+        lately = self._lately(lambda day: max(day["failed_count"], day["unpriced_usd_count"]), reports.LOOKED_AT)
+        period, filters = self.question.period, self.question.filters
+        return list if lately is None else reports.troubles.ask(self.scope, period, filters=filters, lately=lately)
+
+    def _lately(self, count: Callable[[Totals], int], calls: int) -> Period | None:
+        period = self.question.period
+        return period if self.is_archived else reports.newest_days(self.days, period, count, calls)
+
+
 def _work(scope: Scope, question: Asked, calls: int) -> dict[Dimension, Later[list[Totals]]]:
     """The dearest workflows and pieces of content; nothing yet where adding them up takes long and nobody asked."""
-    if calls > WORK_IS_QUICK_UP_TO and not question.all_work:
+    if not calls or (calls > WORK_IS_QUICK_UP_TO and not question.all_work):
         return {}
     period, filters = question.period, question.filters
     return {

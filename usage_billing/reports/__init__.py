@@ -2,21 +2,22 @@
 
 from usage_billing.reports.asking import Later, send_queryset, together
 from usage_billing.reports.breakdown import Breakdown, breakdown
-from usage_billing.reports.calls import ORDERINGS, Page, archived_before, calls, page
+from usage_billing.reports.calls import ORDERINGS, archived_before, calls
 from usage_billing.reports.forecast import Forecast, forecast
-from usage_billing.reports.history import STEPS, history
-from usage_billing.reports.listed import DEAREST, Listed, listed
+from usage_billing.reports.history import STEPS, history, newest_days
+from usage_billing.reports.listed import Listed, dearest, newest
+from usage_billing.reports.paged import Page, page
 from usage_billing.reports.question import ALL_TIME, FILTERS, Period
 from usage_billing.reports.stacked import Series, stacked
 from usage_billing.reports.standouts import Standout, standouts
 from usage_billing.reports.totals import charged, compared, summary, totals
-from usage_billing.reports.troubles import Trouble, troubles
+from usage_billing.reports.troubles import LOOKED_AT, Trouble, troubles
 from usage_billing.reports.work import work
 
 __all__ = [
     "ALL_TIME",
-    "DEAREST",
     "FILTERS",
+    "LOOKED_AT",
     "ORDERINGS",
     "STEPS",
     "Breakdown",
@@ -33,9 +34,11 @@ __all__ = [
     "calls",
     "charged",
     "compared",
+    "dearest",
     "forecast",
     "history",
-    "listed",
+    "newest",
+    "newest_days",
     "page",
     "send_queryset",
     "stacked",

@@ -1,29 +1,22 @@
-"""The single calls: newest first or in another order, page by page, each page as quick as the first."""
+"""The single calls, as Django has them: newest first or in another order."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
-from decimal import Decimal
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, time
 from typing import Any
 
-from django.db import connection
-from django.db.models import DecimalField, F, FloatField, Q, QuerySet
-from django.db.models.functions import Cast
+from django.db.models import Q, QuerySet
 
 from usage_billing import archived
 from usage_billing.access import Scope
 from usage_billing.models import UsageRecord
 from usage_billing.reports.asking import Later, Report, send_queryset
-from usage_billing.reports.question import ALL_TIME, Period
+from usage_billing.reports.question import ALL_TIME, LARGEST_ZONE, Period
 
 ORDERINGS = ("created_at", "cost_usd", "total_tokens", "execution_time_ms")
 """What calls can be ordered by; each also with a minus, for the largest first."""
 NEWEST_FIRST = "-created_at"
-
-LARGEST_ZONE = timedelta(hours=14)
-"""How far a business day's midnight can be from UTC's."""
 
 
 def calls(
@@ -45,40 +38,6 @@ def archived_before(period: Period = ALL_TIME) -> Later[date | None]:
     """
     found = send_queryset(archived.listed_months(period.since, period.until))
     return lambda: archived.after(found()[-1][0]) if found() else None
-
-
-@dataclass(frozen=True)
-class Page:
-    """Some calls, and after which one the next page begins: the value it is ordered by, and its id; None at the end."""
-
-    calls: Sequence[UsageRecord]
-    next: tuple[Any, int] | None
-
-
-def page(
-    rows: QuerySet[UsageRecord], ordering: str, *, limit: int, offset: int = 0, after: tuple[Any, int] | None = None
-) -> Page:
-    """A page of `calls`, `after` a call or by `offset`. By a call it takes as long at any depth."""
-    if after is not None:
-        rows = rows.filter(_beyond(ordering, *after))
-    found = list(rows.annotate(position=_position(ordering.removeprefix("-")))[offset : offset + limit + 1])
-    shown = found[:limit]
-    if len(found) <= limit:
-        return Page(shown, None)
-    position = shown[-1].position
-    return Page(shown, (Decimal(repr(position)) if isinstance(position, float) else position, shown[-1].pk))
-
-
-def _position(column: str) -> F | Cast:
-    """What a call is ordered by. Of SQLite's floats a decimal has 15 digits: too few to find the call again."""
-    is_float = connection.vendor == "sqlite" and isinstance(UsageRecord._meta.get_field(column), DecimalField)
-    return Cast(column, FloatField()) if is_float else F(column)
-
-
-def _beyond(ordering: str, value: Any, id_: int) -> Q:
-    """Beyond that call in the order. The first condition is what the index is entered by."""
-    column, how = ordering.removeprefix("-"), "lt" if ordering.startswith("-") else "gt"
-    return Q(**{f"{column}__{how}e": value}) & (Q(**{f"{column}__{how}": value}) | Q(**{f"id__{how}": id_}))
 
 
 def _within(period: Period) -> Q:

@@ -47,6 +47,25 @@ def history(
     return read
 
 
+def newest_days(rows: Sequence[Totals], period: Period, count: Callable[[Totals], int], calls: int) -> Period | None:
+    """The newest part of the period that has so many calls, or all that there are; None if there are none.
+
+    `rows`: the history of the period, of which `count` says how many such calls they have at least.
+    """
+    until = period.until
+    found, since = 0, None
+    for number, row in reversed([*enumerate(rows)]):
+        if not count(row):
+            continue
+        if not found and number + 1 < len(rows):
+            until = rows[number + 1]["date"]
+        found += count(row)
+        since = row["date"]
+        if found >= calls:
+            break
+    return Period(max(since, period.since or since), until) if since else None
+
+
 def add(row: Totals, other: Totals) -> None:
     """Another row's measures to those of `row`."""
     for name in row:

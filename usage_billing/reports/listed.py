@@ -1,22 +1,17 @@
-"""The first calls of a list, told in short: what a page shows of the newest, the dearest, the troubled ones.
-
-Written out for the same reason as the sums: Django takes longer to build three such statements than PostgreSQL to
-answer them.
-"""
+"""The first calls of a list, told in short: what a page shows of the newest, the dearest, the troubled ones."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, time
+from collections.abc import Mapping
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from django.db import connection
-
 from usage_billing.access import Scope
 from usage_billing.reports.asking import Later, Report, send_for
-from usage_billing.reports.calls import LARGEST_ZONE
-from usage_billing.reports.conditions import Sql, all_of, days, narrowed, visible
+from usage_billing.reports.by_cost import by_cost
+from usage_billing.reports.conditions import Sql
+from usage_billing.reports.first_calls import first_calls
 from usage_billing.reports.question import ALL_TIME, Period
 
 
@@ -43,65 +38,34 @@ class Listed(NamedTuple):
     content_id: str | None
 
 
-NEWEST = ("created_at DESC", "id DESC")
-DEAREST = ("cost_usd DESC", "id DESC")
-"""Each as an index has it."""
+NEWEST_FIRST = ("created_at DESC", "id DESC")
+"""As an index has it."""
 
 
 @Report
-def listed(
+def newest(
     scope: Scope,
     limit: int,
     *,
     filters: Mapping[str, Any] | None = None,
     period: Period = ALL_TIME,
-    order: Sequence[str] = NEWEST,
+    lately: Period | None = None,
 ) -> Later[list[Listed]]:
-    """The first of `calls`, of the `DEAREST` those of known cost. One query."""
-    known = [Sql("cost_usd IS NOT NULL")] if order == DEAREST else []
-    first = first_calls(Listed._fields, scope, filters or {}, period, known, order, limit)
-    found = send_for(Listed._fields, first.text, first.values)
-    return lambda: [Listed(**row) for row in found()]
+    """The first of `calls`. One query.
 
-
-def first_calls(
-    columns: Sequence[str],
-    scope: Scope,
-    filters: Mapping[str, Any],
-    period: Period,
-    which: Sequence[Sql],
-    order: Sequence[str],
-    limit: int,
-) -> Sql:
-    """The statement of the first so many calls in scope that match; each part of the scope is led into its index.
-
-    `columns` have those of the order.
+    `lately`: the part of the period that they are known to lie in (`newest_days`).
     """
-    wanted, ordered = ", ".join(columns), ", ".join(order)
-    parts = []
-    for seen, _ in visible(scope):
-        matching = narrowed([*seen.items()], filters, of_calls=True)
-        if matching is not None:
-            where = all_of([*matching, *days(period), *_moments(period), *which])
-            part = f"SELECT {wanted} FROM token_usage WHERE {where.text} ORDER BY {ordered} LIMIT %s"  # noqa: S608 - our own names
-            parts.append(Sql(f"SELECT * FROM ({part}) AS part", [*where.values, limit]))  # noqa: S608 - likewise
-    if not parts:
-        return Sql(f"SELECT {wanted} FROM token_usage WHERE 1 = 0")  # noqa: S608 - likewise
-    source = " UNION ALL ".join(part.text for part in parts)
-    values = [value for part in parts for value in part.values]
-    return Sql(f"SELECT * FROM ({source}) AS parts ORDER BY {ordered} LIMIT %s", [*values, limit])  # noqa: S608 - likewise
+    return _sent(first_calls(Listed._fields, scope, filters or {}, period, [], NEWEST_FIRST, limit, lately))
 
 
-def _moments(period: Period) -> list[Sql]:
-    """Business days lie within these moments, which lead into the indexes by time."""
-    found = []
-    if period.since is not None:
-        found.append(Sql("created_at >= %s", [_moment(datetime.combine(period.since, time(), UTC) - LARGEST_ZONE)]))
-    if period.until is not None:
-        found.append(Sql("created_at < %s", [_moment(datetime.combine(period.until, time(), UTC) + LARGEST_ZONE)]))
-    return found
+@Report
+def dearest(
+    scope: Scope, limit: int, *, filters: Mapping[str, Any] | None = None, period: Period = ALL_TIME
+) -> Later[list[Listed]]:
+    """Those that cost most; none that cost nothing, or nobody knows what. One query."""
+    return _sent(by_cost(Listed._fields, scope, filters or {}, period, limit, free=False))
 
 
-def _moment(value: datetime) -> Any:
-    """As the database takes it: SQLite as text."""
-    return connection.ops.adapt_datetimefield_value(value)
+def _sent(statement: Sql) -> Later[list[Listed]]:
+    found = send_for(Listed._fields, statement.text, statement.values)
+    return lambda: [Listed(**row) for row in found()]

@@ -45,3 +45,6 @@ class Period:
 
 
 ALL_TIME = Period()
+
+LARGEST_ZONE = timedelta(hours=14)
+"""How far a business day's midnight can be from UTC's."""

@@ -10,7 +10,8 @@ from typing import Any
 from usage_billing.access import Scope
 from usage_billing.reports.asking import Later, Report, send_for
 from usage_billing.reports.conditions import Sql
-from usage_billing.reports.listed import NEWEST, first_calls
+from usage_billing.reports.first_calls import first_calls
+from usage_billing.reports.listed import NEWEST_FIRST
 from usage_billing.reports.question import Period
 
 LOOKED_AT = 1000
@@ -42,10 +43,19 @@ GROUPS = ("status", "ai_provider", "ai_model", "price_source", "error_code")
 
 @Report
 def troubles(
-    scope: Scope, period: Period, *, filters: Mapping[str, Any] | None = None, limit: int = 100
+    scope: Scope,
+    period: Period,
+    *,
+    filters: Mapping[str, Any] | None = None,
+    lately: Period | None = None,
+    limit: int = 100,
 ) -> Later[list[Trouble]]:
-    """The most frequent reasons among the newest `LOOKED_AT` troubled calls of the period. One query."""
-    newest = first_calls((*GROUPS, "created_at", "id"), scope, filters or {}, period, [TROUBLED], NEWEST, LOOKED_AT)
+    """The most frequent reasons among the newest `LOOKED_AT` troubled calls of the period. One query.
+
+    `lately`: the part of the period that they are known to lie in (`newest_days`).
+    """
+    columns = (*GROUPS, "created_at", "id")
+    newest = first_calls(columns, scope, filters or {}, period, [TROUBLED], NEWEST_FIRST, LOOKED_AT, lately)
     groups = ", ".join(GROUPS)
     statement = (
         f"SELECT {groups}, count(*), max(created_at) FROM ({newest.text}) AS newest GROUP BY {groups}"  # noqa: S608 - our own

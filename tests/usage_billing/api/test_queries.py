@@ -26,7 +26,7 @@ STATEMENTS = {
     # The calls, how many there are, and whether others are archived.
     "detailed": 3,
     "detailed?workflow_id=w": 3,
-    "detailed?ordering=cost_usd": 3,
+    "detailed?ordering=cost_usd": 4,  # which they are, and they themselves
     "by-agent?content_id=c": 2,
 }
 

@@ -25,8 +25,8 @@ def test_together_they_are_answered_as_one_by_one(world: World) -> None:
     with reports.together():
         by_model = reports.totals.ask(EVERYTHING, by=["ai_model"])
         summary = reports.summary(EVERYTHING, NOON.date())  # awaited between the others
-        newest = reports.listed.ask(EVERYTHING, 5)
-        assert newest() == reports.listed(EVERYTHING, 5) != []
+        newest = reports.newest.ask(EVERYTHING, 5)
+        assert newest() == reports.newest(EVERYTHING, 5) != []
     assert by_model() == reports.totals(EVERYTHING, by=["ai_model"]) != []
     assert summary == reports.summary(EVERYTHING, NOON.date())
 

@@ -1,0 +1,140 @@
+"""The calls in the order of their cost: out of the days, each of which an index has in that order.
+
+An index of all calls by cost would be read nearly to its end for the dearest ones of a cheap model, and each new call
+would be entered somewhere in its middle. So each day is read by itself: and for the dearest calls only the days whose
+daily rows tell of one that is dear enough (`DEAREST`), a handful, whatever the calls are narrowed to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from django.db import connection
+
+from usage_billing.access import Scope
+from usage_billing.models.daily_usage import DEAREST as BOUND
+from usage_billing.models.daily_usage import GRAINS
+from usage_billing.reports.conditions import Sql, all_of, days, narrowed, visible
+from usage_billing.reports.first_calls import first_calls, first_of, ordered
+from usage_billing.reports.question import OF_CALLS_ONLY, Period
+from usage_billing.reports.sums import coarsest
+
+DEAREST_FIRST = ("cost_usd DESC", "id DESC")
+CHEAPEST_FIRST = ("cost_usd", "id")
+WHOSE = ("org_id", "user_id")
+
+
+def by_cost(
+    columns: Sequence[str],
+    scope: Scope,
+    filters: Mapping[str, Any],
+    period: Period,
+    limit: int,
+    *,
+    order: Sequence[str] = DEAREST_FIRST,
+    free: bool = True,
+    after: tuple[Any, int] | None = None,
+) -> Sql:
+    """The first so many calls of known cost in scope that match; those `after` the call of that cost and id.
+
+    `columns` of `token_usage`, `cost_usd` and `id` among them. `free`: also those that cost nothing.
+    """
+    known = Sql("cost_usd IS NOT NULL" if free else "cost_usd > 0")
+    beyond = _beyond(order, after)
+    if not {*filters}.isdisjoint(OF_CALLS_ONLY):  # what an index leads to, and no daily row knows of
+        return first_calls(columns, scope, filters, period, [known, *beyond], order, limit)
+    parts = []
+    for seen, dimensions in visible(scope):
+        whose = narrowed([*seen.items()], {name: filters[name] for name in filters if name in WHOSE}, of_calls=True)
+        which = narrowed([], {_checked(name): filters[name] for name in filters if name not in WHOSE}, of_calls=True)
+        of_totals = narrowed([*seen.items()], filters, of_calls=False)
+        if whose is None or which is None or of_totals is None:
+            continue
+        grain = coarsest(dimensions | filters.keys())
+        keys = ["usage_date", *(["org_id"] if "org_id" in GRAINS[grain] else [])]
+        costly = [] if free else [Sql(f"{BOUND} > 0")]
+        where = all_of([Sql("grain = %s", [grain]), *of_totals, *days(period), *costly])
+        sought = f"SELECT {', '.join(keys)}, max({BOUND}) AS bound FROM token_usage_daily WHERE {where.text}"  # noqa: S608 - our own names
+        of_days = Sql(f"days AS MATERIALIZED ({sought} GROUP BY {', '.join(keys)})", where.values)
+        of_day = [*(Sql(f"token_usage.{name} = days.{name}") for name in keys), *whose, known, *beyond]
+        if order == DEAREST_FIRST:
+            rows = _of_dear_days(columns, of_days, of_day, which, limit, after)
+        else:
+            rows = _with([of_days], _of_each_day(columns, "days", of_day, which, order, limit))
+        parts.append(ordered(rows, order, limit))
+    return first_of(parts, columns, order, limit)
+
+
+def _checked(column: str) -> str:
+    """A text column as something that leads into no index but the day's order.
+
+    PostgreSQL takes calls of one agent that cost no more than a bound for so few that it would rather collect them all.
+    """
+    return f"({column} || '')"
+
+
+def _of_dear_days(
+    columns: Sequence[str],
+    of_days: Sql,
+    of_day: Sequence[Sql],
+    which: Sequence[Sql],
+    limit: int,
+    after: tuple[Any, int] | None,
+) -> Sql:
+    """Of the days with the highest bounds: as many as calls are sought have one that is as dear as the least of these.
+
+    A bound is too high where calls were made cheaper or archived. If that leaves too few, all days are read.
+    """
+    cheaper = Sql("WHERE bound < %s", [after[0]]) if after else Sql("")
+    top = f"SELECT bound FROM days {cheaper.text} ORDER BY bound DESC LIMIT %s"  # noqa: S608 - our own names
+    least = Sql(
+        f"least AS MATERIALIZED (SELECT CASE WHEN count(*) = %s THEN min(bound) ELSE 0 END AS usd FROM ({top}) AS top)",  # noqa: S608 - likewise
+        [limit, *cheaper.values, limit],
+    )
+    within = [*of_day, Sql("cost_usd <= days.bound")]
+    dear_enough = [*within, Sql("days.bound >= least.usd")]
+    found = _of_each_day(columns, "days CROSS JOIN least", dear_enough, which, DEAREST_FIRST, limit)
+    others = _of_each_day(columns, "days", within, which, DEAREST_FIRST, limit)
+    either = Sql(
+        f"SELECT * FROM found UNION SELECT * FROM ({others.text}) AS others"  # noqa: S608 - likewise
+        " WHERE (SELECT usd FROM least) > 0"
+        " AND (SELECT count(*) FROM found WHERE cost_usd >= (SELECT usd FROM least)) < %s",
+        [*others.values, limit],
+    )
+    return _with([of_days, least, Sql(f"found AS MATERIALIZED ({found.text})", found.values)], either)
+
+
+def _with(parts: Sequence[Sql], rows: Sql) -> Sql:
+    values = [value for part in parts for value in part.values]
+    return Sql(f"WITH {', '.join(part.text for part in parts)} {rows.text}", [*values, *rows.values])
+
+
+def _of_each_day(
+    columns: Sequence[str],
+    days: str,
+    of_day: Sequence[Sql],
+    which: Sequence[Sql],
+    order: Sequence[str],
+    limit: int,
+) -> Sql:
+    """The first so many calls of each day. SQLite, which knows no LATERAL, looks each of them up by its id."""
+    where, is_sqlite = all_of([*of_day, *which]), connection.vendor == "sqlite"
+    wanted = "id" if is_sqlite else ", ".join(columns)
+    found = f"SELECT {wanted} FROM token_usage WHERE {where.text}"  # noqa: S608 - our own names
+    first = ordered(Sql(found, where.values), order, limit)
+    if is_sqlite:
+        wanted = ", ".join(f"call.{name}" for name in columns)
+        found = f"SELECT {wanted} FROM {days} CROSS JOIN token_usage AS call WHERE call.id IN ({first.text})"  # noqa: S608 - likewise
+    else:
+        found = f"SELECT first.* FROM {days} CROSS JOIN LATERAL ({first.text}) AS first"  # noqa: S608 - likewise
+    return Sql(found, first.values)
+
+
+def _beyond(order: Sequence[str], after: tuple[Any, int] | None) -> list[Sql]:
+    """Beyond that call in the order. The first condition is what the index is entered by."""
+    if after is None:
+        return []
+    how = "<" if order == DEAREST_FIRST else ">"
+    value, id_ = after
+    return [Sql(f"cost_usd {how}= %s", [value]), Sql(f"(cost_usd {how} %s OR id {how} %s)", [value, id_])]
