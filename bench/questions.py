@@ -38,6 +38,8 @@ BREAKDOWNS = {
     "by user": ("user_id",),
     "by org": ("org_id",),
 }
+CHEAP_AGENT = "repurpose"
+"""Its dearest call costs less than most of the others' calls."""
 PAGES = 10_000
 CALLS_A_PAGE = 50
 
@@ -82,8 +84,12 @@ class Questions:
             "summary": reports.summary,
             "history": lambda scope, today: reports.history(scope, period(today), today),
             **{name: breakdown(*by) for name, by in BREAKDOWNS.items() if name != "by org" or role == "superadmin"},
-            "by model, of one agent": breakdown("ai_provider", "ai_model", agent_id="repurpose"),
-            "by user, of one agent": breakdown("user_id", agent_id="repurpose"),
+            "by model, of one agent": breakdown("ai_provider", "ai_model", agent_id=CHEAP_AGENT),
+            "by user, of one agent": breakdown("user_id", agent_id=CHEAP_AGENT),
+            "dearest 5": lambda scope, today: reports.dearest(scope, 5, period=period(today)),
+            "dearest 5, of one agent": lambda scope, today: reports.dearest(
+                scope, 5, period=period(today), filters={"agent_id": CHEAP_AGENT}
+            ),
             "last 50": lambda scope, today: list(reports.calls(scope, period=period(today))[:CALLS_A_PAGE]),
             "page 10,000": page,
         }
@@ -152,6 +158,7 @@ class Questions:
                 ("by model, token", f"{usage}/by-model?period_days=90", token),
                 ("last 50, token", f"{usage}/detailed?limit=50", token),
                 ("page", f"{page}?days=90", session),
+                ("page of an agent", f"{page}?days=90&agent_id={CHEAP_AGENT}", session),
             ):
                 figures[f"{role}, HTTP {name}"] = _time(partial(self._get, path, headers), ASKINGS)
             figures |= self._page_apart(role, page)

@@ -50,18 +50,19 @@ def _rows(small: Figures, large: Figures) -> list[Row]:
         filtered = 250 if role == "superadmin" else 20
         for name in ("by model, of one agent", "by user, of one agent"):
             rows.append(Row(f"{role}, {name}", large[f"{role}, {name}"], "ms", filtered, digits=1))
-        for name in ("last 50", "page 10,000"):
+        for name in ("last 50", "page 10,000", "dearest 5", "dearest 5, of one agent"):
             rows.append(Row(f"{role}, {name}", large[f"{role}, {name}"], "ms", 5, digits=1))
     rows += _quicker(large)
     for role in PEOPLE:
         for name in large:
             if name.startswith(f"{role}, HTTP"):
-                rows.append(Row(name, large[name], "ms", 60 if name.endswith(" page") else 15, digits=1))
+                rows.append(Row(name, large[name], "ms", 60 if "HTTP page" in name else 15, digits=1))
         rows.append(Row(f"{role}, page beyond rendering", large[f"{role}, page beyond rendering"], "ms", 50, digits=1))
         for part in ("page's work in Python", "page's rendering"):
             rows.append(Row(f"{role}, {part}", large[f"{role}, {part}"], "ms", digits=1))
     for role in PEOPLE:
-        for name in (f"{role}, by model", f"{role}, HTTP by model, token", f"{role}, HTTP page"):
+        asked = ("by model", "HTTP by model, token", "HTTP page", "HTTP page of an agent")
+        for name in (f"{role}, {each}" for each in asked):
             grown = [after / before for before, after in zip(small[name], large[name], strict=True)]
             rows.append(Row(f"{name}, {CALLS:,} : {SMALL:,} calls", grown, "", 1.3, digits=2))
     return rows

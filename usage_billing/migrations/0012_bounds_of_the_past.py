@@ -42,7 +42,6 @@ MEASURES = (
 
 def fill(apps: Any, schema_editor: Any) -> None:
     """The cube's rows from the calls, the others' from the cube's. No row is made: there is one for each already."""
-    schema_editor.execute("UPDATE token_usage_daily SET dearest_usd = cost_usd WHERE grain = 'cube'")
     of_calls = {name: name for name in KEY[1:]} | {"user_id": "coalesce(user_id, 0)"}
     zeroes = dict.fromkeys(MEASURES, "0") | {"requests_count": "count(*)"}
     _set(
@@ -51,6 +50,9 @@ def fill(apps: Any, schema_editor: Any) -> None:
         "token_usage WHERE 1 = 1",
         tuple(of_calls.values()),
         "WHERE token_usage_daily.requests_count = excluded.requests_count",
+    )
+    schema_editor.execute(
+        "UPDATE token_usage_daily SET dearest_usd = cost_usd WHERE grain = 'cube' AND dearest_usd = 0 AND cost_usd <> 0"
     )
     for grain, kept in GRAINS.items():
         keys = {name: name if name in kept else "0" if name in ("org_id", "user_id") else "''" for name in KEY[3:]}

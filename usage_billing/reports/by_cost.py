@@ -22,7 +22,6 @@ from usage_billing.reports.sums import coarsest
 
 DEAREST_FIRST = ("cost_usd DESC", "id DESC")
 CHEAPEST_FIRST = ("cost_usd", "id")
-WHOSE = ("org_id", "user_id")
 
 
 def by_cost(
@@ -40,47 +39,45 @@ def by_cost(
 
     `columns` of `token_usage`, `cost_usd` and `id` among them. `free`: also those that cost nothing.
     """
-    known = Sql("cost_usd IS NOT NULL" if free else "cost_usd > 0")
+    known = Sql("cost_usd IS NOT NULL" if free else "cost_usd <> 0")
     beyond = _beyond(order, after)
     if not {*filters}.isdisjoint(OF_CALLS_ONLY):  # what an index leads to, and no daily row knows of
         return first_calls(columns, scope, filters, period, [known, *beyond], order, limit)
     parts = []
     for seen, dimensions in visible(scope):
-        whose = narrowed([*seen.items()], {name: filters[name] for name in filters if name in WHOSE}, of_calls=True)
-        which = narrowed([], {_checked(name): filters[name] for name in filters if name not in WHOSE}, of_calls=True)
-        of_totals = narrowed([*seen.items()], filters, of_calls=False)
-        if whose is None or which is None or of_totals is None:
+        asked = dimensions | filters.keys()
+        lead = "user_id" if "user_id" in asked else "org_id"
+        conditions = [*seen.items(), *filters.items()]
+        of_calls = narrowed([(_led_by(lead, name), value) for name, value in conditions], {}, of_calls=True)
+        of_totals = narrowed(conditions, {}, of_calls=False)
+        if of_calls is None or of_totals is None:
             continue
-        grain = coarsest(dimensions | filters.keys())
-        keys = ["usage_date", *(["org_id"] if "org_id" in GRAINS[grain] else [])]
+        grain = coarsest(asked)
+        keys = ["usage_date", *([lead] if lead == "org_id" and lead in GRAINS[grain] else [])]
         costly = [] if free else [Sql(f"{BOUND} > 0")]
         where = all_of([Sql("grain = %s", [grain]), *of_totals, *days(period), *costly])
         sought = f"SELECT {', '.join(keys)}, max({BOUND}) AS bound FROM token_usage_daily WHERE {where.text}"  # noqa: S608 - our own names
         of_days = Sql(f"days AS MATERIALIZED ({sought} GROUP BY {', '.join(keys)})", where.values)
-        of_day = [*(Sql(f"token_usage.{name} = days.{name}") for name in keys), *whose, known, *beyond]
+        matching = [*(Sql(f"token_usage.{name} = days.{name}") for name in keys), *of_calls, known, *beyond]
         if order == DEAREST_FIRST:
-            rows = _of_dear_days(columns, of_days, of_day, which, limit, after)
+            rows = _of_dear_days(columns, of_days, matching, limit, after)
         else:
-            rows = _with([of_days], _of_each_day(columns, "days", of_day, which, order, limit))
+            rows = _with([of_days], _of_each_day(columns, "days", matching, order, limit))
         parts.append(ordered(rows, order, limit))
     return first_of(parts, columns, order, limit)
 
 
-def _checked(column: str) -> str:
-    """A text column as something that leads into no index but the day's order.
+def _led_by(lead: str, column: str) -> str:
+    """The column, or if it is not the leading one, what has its value and is in no index.
 
-    PostgreSQL takes calls of one agent that cost no more than a bound for so few that it would rather collect them all.
+    PostgreSQL takes the calls of an agent, or of a member in an organisation, that cost no more than a bound for so few
+    that it would rather collect them all by several indexes than read some in their order.
     """
-    return f"({column} || '')"
+    return column if column == lead else f"({column} + 0)" if column in ("org_id", "user_id") else f"({column} || '')"
 
 
 def _of_dear_days(
-    columns: Sequence[str],
-    of_days: Sql,
-    of_day: Sequence[Sql],
-    which: Sequence[Sql],
-    limit: int,
-    after: tuple[Any, int] | None,
+    columns: Sequence[str], of_days: Sql, matching: Sequence[Sql], limit: int, after: tuple[Any, int] | None
 ) -> Sql:
     """Of the days with the highest bounds: as many as calls are sought have one that is as dear as the least of these.
 
@@ -92,10 +89,10 @@ def _of_dear_days(
         f"least AS MATERIALIZED (SELECT CASE WHEN count(*) = %s THEN min(bound) ELSE 0 END AS usd FROM ({top}) AS top)",  # noqa: S608 - likewise
         [limit, *cheaper.values, limit],
     )
-    within = [*of_day, Sql("cost_usd <= days.bound")]
+    within = [*matching, Sql("cost_usd <= days.bound")]
     dear_enough = [*within, Sql("days.bound >= least.usd")]
-    found = _of_each_day(columns, "days CROSS JOIN least", dear_enough, which, DEAREST_FIRST, limit)
-    others = _of_each_day(columns, "days", within, which, DEAREST_FIRST, limit)
+    found = _of_each_day(columns, "days CROSS JOIN least", dear_enough, DEAREST_FIRST, limit)
+    others = _of_each_day(columns, "days", within, DEAREST_FIRST, limit)
     either = Sql(
         f"SELECT * FROM found UNION SELECT * FROM ({others.text}) AS others"  # noqa: S608 - likewise
         " WHERE (SELECT usd FROM least) > 0"
@@ -113,13 +110,12 @@ def _with(parts: Sequence[Sql], rows: Sql) -> Sql:
 def _of_each_day(
     columns: Sequence[str],
     days: str,
-    of_day: Sequence[Sql],
-    which: Sequence[Sql],
+    matching: Sequence[Sql],
     order: Sequence[str],
     limit: int,
 ) -> Sql:
     """The first so many calls of each day. SQLite, which knows no LATERAL, looks each of them up by its id."""
-    where, is_sqlite = all_of([*of_day, *which]), connection.vendor == "sqlite"
+    where, is_sqlite = all_of(matching), connection.vendor == "sqlite"
     wanted = "id" if is_sqlite else ", ".join(columns)
     found = f"SELECT {wanted} FROM token_usage WHERE {where.text}"  # noqa: S608 - our own names
     first = ordered(Sql(found, where.values), order, limit)
