@@ -30,8 +30,8 @@ START_S = 60
 
 def section(rounds: int) -> Section:
     """Measure; the limits are those of issue 8, “Reading”."""
-    with postgres.temporary() as server, contextlib.ExitStack() as until_done:
-        asked = {calls: until_done.enter_context(_asked(server.url, calls)) for calls in (SMALL, CALLS)}
+    with contextlib.ExitStack() as until_done:
+        asked = {calls: until_done.enter_context(_asked(calls)) for calls in (SMALL, CALLS)}
         measured: dict[int, Figures] = {calls: {} for calls in asked}
         for _ in range(rounds):
             for calls, questions in asked.items():
@@ -104,9 +104,9 @@ def _remarks(measured: dict[int, Figures]) -> list[str]:
 
 
 @contextlib.contextmanager
-def _asked(server: str, calls: int) -> Iterator[subprocess.Popen[str]]:
+def _asked(calls: int) -> Iterator[subprocess.Popen[str]]:
     """A database of so many calls, a server over it, and who asks both a round of questions for each line."""
-    database_url = workers.new_database(server, f"calls_{calls}")
+    database_url = workers.filled(calls)
     with tempfile.TemporaryDirectory() as directory:
         environment = {
             **workers.environment(database_url, Path(directory)),
@@ -114,9 +114,6 @@ def _asked(server: str, calls: int) -> Iterator[subprocess.Popen[str]]:
             "SECURE_SSL_REDIRECT": "0",
             "API_RATE_USER": "999999/sec",
         }
-        began = time.monotonic()
-        workers.fill(calls, environment)
-        print(f"{calls:,} calls made in {time.monotonic() - began:.0f} s", file=sys.stderr)
         with _web(environment) as address, workers.worker("bench.questions", address, environment) as questions:
             yield questions
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import json
 import os
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,6 +34,26 @@ def environment(database_url: str, directory: Path, *, drain: str = "off") -> di
         "USAGE_OUTBOX_PATH": str(directory / "outbox.sqlite3"),
         "USAGE_DRAIN": drain,
     }
+
+
+_until_exit = contextlib.ExitStack()
+atexit.register(_until_exit.close)
+
+
+@functools.cache
+def _server() -> postgres.Server:
+    return _until_exit.enter_context(postgres.temporary())
+
+
+@functools.cache
+def filled(calls: int) -> str:
+    """The URL of a database of so many calls: one for all that measure it, because filling it takes longest."""
+    url = new_database(_server().url, f"calls_{calls}")
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as directory:
+        fill(calls, environment(url, Path(directory)))
+    print(f"{calls:,} calls made in {time.monotonic() - began:.0f} s", file=sys.stderr)
+    return url
 
 
 def new_database(server: str, name: str) -> str:

@@ -15,7 +15,6 @@ from bench import workers
 from bench.reading import CALLS
 from bench.table import Row, Section
 from bench.workers import Figures
-from tests import postgres
 
 EVENTS = 20_000
 """A round's."""
@@ -25,16 +24,15 @@ def section(rounds: int) -> Section:
     """Measure; the limits are those of issue 8, “Writing” and “Size”."""
     with tempfile.TemporaryDirectory() as directory:
         small = f"sqlite:///{Path(directory) / 'db.sqlite3'}"
-        with postgres.temporary() as server:
-            large = workers.new_database(server.url, "writing")
-            with (
-                _writer(large, Path(directory) / "large", CALLS) as on_postgres,
-                _writer(small, Path(directory) / "small", 0) as on_sqlite,
-            ):
-                measured: dict[str, Figures] = {"PostgreSQL": {}, "SQLite": {}}
-                for _ in range(rounds):
-                    for name, writer in (("PostgreSQL", on_postgres), ("SQLite", on_sqlite)):
-                        workers.measure_once(writer, measured[name])
+        workers.fill(0, workers.environment(small, Path(directory)))
+        with (
+            _writer(workers.filled(CALLS), Path(directory) / "large") as on_postgres,
+            _writer(small, Path(directory) / "small") as on_sqlite,
+        ):
+            measured: dict[str, Figures] = {"PostgreSQL": {}, "SQLite": {}}
+            for _ in range(rounds):
+                for name, writer in (("PostgreSQL", on_postgres), ("SQLite", on_sqlite)):
+                    workers.measure_once(writer, measured[name])
     return Section(f"Writing, into {CALLS:,} calls", _rows(measured["PostgreSQL"], measured["SQLite"]), _REMARKS)
 
 
@@ -62,8 +60,7 @@ def _rows(postgresql: Figures, sqlite: Figures) -> list[Row]:
 
 
 @contextlib.contextmanager
-def _writer(database_url: str, directory: Path, calls: int) -> Iterator[subprocess.Popen[str]]:
+def _writer(database_url: str, directory: Path) -> Iterator[subprocess.Popen[str]]:
     environment = workers.environment(database_url, directory)
-    workers.fill(calls, environment)
     with workers.worker("bench.writer", str(EVENTS), environment) as writer:
         yield writer
