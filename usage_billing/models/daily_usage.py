@@ -79,7 +79,7 @@ class DailyUsage(models.Model):
     execution_time_ms = models.BigIntegerField()
     cost_usd = money()
     cost_rub = money()
-    dearest_usd = money(default=0)
+    dearest_usd = money(db_default=0)
 
     class Meta:
         db_table = "token_usage_daily"
