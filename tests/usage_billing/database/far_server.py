@@ -34,15 +34,18 @@ class FarServer:
             threading.Thread(target=self._relay, args=(server, client, False), daemon=True).start()
 
     def _relay(self, source: socket.socket, target: socket.socket, is_client: bool) -> None:
-        while data := source.recv(65536):
-            if is_client:
-                self.waits += self._answered
-                self._answered = False
-            else:
-                time.sleep(DELAY_S)
-                self._answered = True
-            target.sendall(data)
-        target.close()
+        try:
+            while data := source.recv(65536):
+                if is_client:
+                    self.waits += self._answered
+                    self._answered = False
+                else:
+                    time.sleep(DELAY_S)
+                    self._answered = True
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+        except OSError:
+            return  # one of the two has hung up, and the other relay may still be at it
 
     def close(self) -> None:
         self._listener.close()
