@@ -55,7 +55,6 @@ class Questions:
         self.http = http.client.HTTPConnection(self.base.hostname or "", self.base.port or 0)
         self.users = {role: get_user_model()._default_manager.get(username=name) for role, name in PEOPLE.items()}
         self.cookies = {role: self._session(user) for role, user in self.users.items()}
-        self.tokens = {role: self._token(name) for role, name in PEOPLE.items()}
         self.deep = {role: self._deep(user) for role, user in self.users.items()}
         self.clickhouse = ClickHouse() if importlib.util.find_spec("chdb") else None
 
@@ -148,7 +147,8 @@ class Questions:
         figures: Figures = {}
         for role in PEOPLE:
             self.http.close()  # the server has ended it, idle as it was
-            token, session = {"Authorization": f"Bearer {self.tokens[role]}"}, {"Cookie": self.cookies[role]}
+            token = {"Authorization": f"Bearer {self._token(PEOPLE[role])}"}  # good for minutes, which a round may take
+            session = {"Cookie": self.cookies[role]}
             page = "/superadmin/ai-costs" if role == "superadmin" else "/usage/"
             usage = "/api/billing/usage/tokens"
             for name, path, headers in (

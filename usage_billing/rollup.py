@@ -155,7 +155,7 @@ def compared_sql(where: str, vendor: str) -> str:
     """
     keys = ", ".join(KEY)
     tolerance = SQLITE_TOLERANCE if vendor == "sqlite" else 0
-    coarser = " UNION ALL ".join(_coarser_sql(grain) for grain in GRAINS if grain != "cube")
+    coarser = " UNION ALL ".join(coarser_sql(grain) for grain in GRAINS if grain != "cube")
     negated = ", ".join(f"-{name}" for name in MEASURES)
     sums = ", ".join(f"sum({name}) AS {name}" for name in MEASURES)
     differs = " OR ".join(
@@ -171,7 +171,7 @@ def compared_sql(where: str, vendor: str) -> str:
     """  # noqa: S608 - built of our own names
 
 
-def _coarser_sql(grain: str) -> str:
+def coarser_sql(grain: str) -> str:
     """`SELECT` of one grain's daily rows out of those of the cube, which are called `calls`."""
     kept = ("usage_date", *GRAINS[grain])
     keys = [f"'{grain}' AS grain", *(name if name in kept else f"{_literal(ALL[name])} AS {name}" for name in KEY[1:])]
