@@ -208,8 +208,9 @@ def _totals(cursor: object) -> None:
     columns = ", ".join(rollup.COLUMNS)
     run(f"INSERT INTO token_usage_daily ({columns}) {rollup.select_sql('cube', 'true')} ORDER BY usage_date")
     cube = f"WITH calls AS (SELECT {columns} FROM token_usage_daily WHERE grain = 'cube')"  # noqa: S608 - our own names
-    for grain in GRAINS.keys() - {"cube"}:
-        run(f"{cube} INSERT INTO token_usage_daily ({columns}) {rollup.coarser_sql(grain)} ORDER BY usage_date")
+    for grain in GRAINS:
+        if grain != "cube":
+            run(f"{cube} INSERT INTO token_usage_daily ({columns}) {rollup.coarser_sql(grain)} ORDER BY usage_date")
     shifted = ", ".join(f"usage_date - {DAYS}" if name == "usage_date" else name for name in rollup.COLUMNS)
     run(
         f"INSERT INTO token_usage_daily ({columns}) SELECT {shifted} FROM token_usage_daily"  # noqa: S608 - our own names

@@ -60,8 +60,8 @@ def differences(day: date, archived: Sums | None = None) -> list[Difference]:
     elsewhere = archived or {}
     found = []
     for key in sorted(lacking.keys() | elsewhere.keys()):
-        *sums, _, too_low = lacking.get(key, _NOTHING)
-        pairs = zip(MEASURES, sums, elsewhere.get(key, _NOTHING[:-2]), strict=True)
+        *sums, _, too_low = lacking.get(key, (*_NOTHING, 0, 0))
+        pairs = zip(MEASURES, sums, elsewhere.get(key, _NOTHING), strict=True)
         measures = {name: value + _number(more, value) for name, value, more in pairs}
         wrong = {name: value for name, value in measures.items() if abs(value) > tolerance}
         if too_low > tolerance:
@@ -77,8 +77,7 @@ def calls_on(days: Collection[date]) -> int:
     return int(totals.aggregate(calls=Sum("requests_count", default=0))["calls"])
 
 
-_NOTHING = (0,) * (len(MEASURES) + 2)
-"""As of a row that is as it should be."""
+_NOTHING = (0,) * len(MEASURES)
 
 
 def _number(value: Any, like: Any) -> Any:

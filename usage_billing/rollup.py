@@ -150,8 +150,8 @@ def compared_sql(where: str, vendor: str) -> str:
     """`SELECT` of each daily row, at every grain, that is wrong, missing or superfluous: its `KEY`, then what it lacks.
 
     That is the ledger's sums minus the row's; what the dearest call cost; and by how much the row says less than that:
-    more it may say. `where` holds for rows of either table, and is put twice. The ledger's
-    rows are read once, the coarser grains follow from the cube; one statement, so that both sides are of one moment.
+    more it may say. `where` holds for rows of either table, and is put twice. The ledger's rows are read once, the
+    coarser grains follow from the cube; one statement, so that both sides are of one moment.
     """
     keys = ", ".join(KEY)
     tolerance = SQLITE_TOLERANCE if vendor == "sqlite" else 0

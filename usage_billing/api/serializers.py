@@ -219,8 +219,8 @@ class CallSerializer(serializers.ModelSerializer[UsageRecord]):
         }
 
     def to_representation(self, instance: UsageRecord) -> dict[str, Any]:
-        """As REST framework does it, which finds out anew for each call what its fields are: half of a page's time."""
-        names, values, shown = _columns_of_calls()
+        """As REST framework does it, which finds out anew for each call what its fields are: a quarter of the time."""
+        names, values, shown = columns_of_calls()
         return {
             name: None if value is None else show(value)
             for name, value, show in zip(names, values(instance), shown, strict=True)
@@ -228,7 +228,7 @@ class CallSerializer(serializers.ModelSerializer[UsageRecord]):
 
 
 @cache
-def _columns_of_calls() -> tuple[list[str], Callable[[UsageRecord], tuple[Any, ...]], list[Callable[[Any], Any]]]:
+def columns_of_calls() -> tuple[list[str], Callable[[UsageRecord], tuple[Any, ...]], list[Callable[[Any], Any]]]:
     """The fields' names, what takes their values of a call, and what shows each."""
     fields = CallSerializer().fields
     sources = [str(field.source) for field in fields.values()]

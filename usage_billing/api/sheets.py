@@ -14,7 +14,7 @@ from typing import IO, Any
 import msgspec
 import xlsxwriter
 
-from usage_billing.api.serializers import CallSerializer
+from usage_billing.api.serializers import CallSerializer, columns_of_calls
 from usage_billing.models import UsageRecord
 
 CSV, JSON_LINES = "text/csv", "application/jsonl"
@@ -24,7 +24,6 @@ WORKBOOK_ROWS = 1_048_576 - 1
 LONGEST_CELL = 32_767
 
 COLUMNS: tuple[str, ...] = tuple(CallSerializer.Meta.fields)
-_ATTRIBUTES = tuple({"org": "org_id", "user": "user_id"}.get(name, name) for name in COLUMNS)
 
 FORMULA = re.compile(r"\A(?=[\t\r\n])|(?:\A|[;\t\r\n])(?=\s*[=+\-@＝＋－＠])")
 """Where a spreadsheet takes what follows for a formula (OWASP, CSV Injection).
@@ -83,8 +82,9 @@ def write_workbook(file: IO[bytes], batches: Batches) -> None:
                         sheet.write_string(number, column, _text(value)[:LONGEST_CELL])
 
 
-def _values(call: UsageRecord) -> list[Any]:
-    return [getattr(call, name) for name in _ATTRIBUTES]
+def _values(call: UsageRecord) -> tuple[Any, ...]:
+    _, values, _ = columns_of_calls()
+    return values(call)
 
 
 def _plain(value: Any) -> Any:

@@ -55,14 +55,14 @@ def fill(apps: Any, schema_editor: Any) -> None:
         "UPDATE token_usage_daily SET dearest_usd = cost_usd WHERE grain = 'cube' AND dearest_usd = 0 AND cost_usd <> 0"
     )
     for grain, kept in GRAINS.items():
-        keys = {name: name if name in kept else "0" if name in ("org_id", "user_id") else "''" for name in KEY[3:]}
-        keys |= {"org_id": "org_id" if "org_id" in kept else "0", "usage_date": "usage_date"}
+        named = ("usage_date", *kept)
+        keys = {name: name if name in named else "0" if name in ("org_id", "user_id") else "''" for name in KEY[1:]}
         sums = {name: f"sum({name})" for name in MEASURES}
         _set(
             schema_editor,
             {"grain": f"'{grain}'", **keys, **sums, "dearest_usd": "max(dearest_usd)"},
             "token_usage_daily WHERE grain = 'cube'",
-            ("usage_date", *kept),
+            named,
         )
 
 

@@ -13,9 +13,8 @@ from typing import Any
 from django.db import connection
 
 from usage_billing.access import Scope
-from usage_billing.models.daily_usage import DEAREST as BOUND
-from usage_billing.models.daily_usage import GRAINS
-from usage_billing.reports.conditions import Sql, all_of, days, narrowed, visible
+from usage_billing.models.daily_usage import DEAREST, GRAINS
+from usage_billing.reports.conditions import Sql, all_of, days, joined, narrowed, visible
 from usage_billing.reports.first_calls import first_calls, first_of, ordered
 from usage_billing.reports.question import OF_CALLS_ONLY, Period
 from usage_billing.reports.sums import coarsest
@@ -48,15 +47,15 @@ def by_cost(
         asked = dimensions | filters.keys()
         lead = "user_id" if "user_id" in asked else "org_id"
         conditions = [*seen.items(), *filters.items()]
-        of_calls = narrowed([(_led_by(lead, name), value) for name, value in conditions], {}, of_calls=True)
-        of_totals = narrowed(conditions, {}, of_calls=False)
+        of_calls = narrowed(((_led_by(lead, name), value) for name, value in conditions), of_calls=True)
+        of_totals = narrowed(conditions, of_calls=False)
         if of_calls is None or of_totals is None:
             continue
         grain = coarsest(asked)
         keys = ["usage_date", *([lead] if lead == "org_id" and lead in GRAINS[grain] else [])]
-        costly = [] if free else [Sql(f"{BOUND} > 0")]
+        costly = [] if free else [Sql(f"{DEAREST} > 0")]
         where = all_of([Sql("grain = %s", [grain]), *of_totals, *days(period), *costly])
-        sought = f"SELECT {', '.join(keys)}, max({BOUND}) AS bound FROM token_usage_daily WHERE {where.text}"  # noqa: S608 - our own names
+        sought = f"SELECT {', '.join(keys)}, max({DEAREST}) AS bound FROM token_usage_daily WHERE {where.text}"  # noqa: S608 - our own names
         of_days = Sql(f"days AS MATERIALIZED ({sought} GROUP BY {', '.join(keys)})", where.values)
         matching = [*(Sql(f"token_usage.{name} = days.{name}") for name in keys), *of_calls, known, *beyond]
         if order == DEAREST_FIRST:
@@ -103,17 +102,11 @@ def _of_dear_days(
 
 
 def _with(parts: Sequence[Sql], rows: Sql) -> Sql:
-    values = [value for part in parts for value in part.values]
-    return Sql(f"WITH {', '.join(part.text for part in parts)} {rows.text}", [*values, *rows.values])
+    named = joined(", ", parts)
+    return Sql(f"WITH {named.text} {rows.text}", [*named.values, *rows.values])
 
 
-def _of_each_day(
-    columns: Sequence[str],
-    days: str,
-    matching: Sequence[Sql],
-    order: Sequence[str],
-    limit: int,
-) -> Sql:
+def _of_each_day(columns: Sequence[str], days: str, matching: Sequence[Sql], order: Sequence[str], limit: int) -> Sql:
     """The first so many calls of each day. SQLite, which knows no LATERAL, looks each of them up by its id."""
     where, is_sqlite = all_of(matching), connection.vendor == "sqlite"
     wanted = "id" if is_sqlite else ", ".join(columns)

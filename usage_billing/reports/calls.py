@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, date, datetime, time
+from datetime import date
 from typing import Any
 
 from django.db.models import Q, QuerySet
@@ -12,7 +12,7 @@ from usage_billing import archived
 from usage_billing.access import Scope
 from usage_billing.models import UsageRecord
 from usage_billing.reports.asking import Later, Report, send_queryset
-from usage_billing.reports.question import ALL_TIME, LARGEST_ZONE, Period
+from usage_billing.reports.question import ALL_TIME, Period
 
 ORDERINGS = ("created_at", "cost_usd", "total_tokens", "execution_time_ms")
 """What calls can be ordered by; each also with a minus, for the largest first."""
@@ -42,13 +42,11 @@ def archived_before(period: Period = ALL_TIME) -> Later[date | None]:
 
 def _within(period: Period) -> Q:
     """By business day; the moments beside it lead into the indexes by time, which know nothing of business days."""
-    days = Q()
-    if period.since is not None:
-        days &= Q(usage_date__gte=period.since)
-        days &= Q(created_at__gte=datetime.combine(period.since, time(), UTC) - LARGEST_ZONE)
-    if period.until is not None:
-        days &= Q(usage_date__lt=period.until)
-        days &= Q(created_at__lt=datetime.combine(period.until, time(), UTC) + LARGEST_ZONE)
+    days, (since, until) = Q(), period.moments()
+    if since is not None:
+        days &= Q(usage_date__gte=period.since, created_at__gte=since)
+    if until is not None:
+        days &= Q(usage_date__lt=period.until, created_at__lt=until)
     return days
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,8 +19,11 @@ class Sql:
 
 
 def all_of(conditions: Sequence[Sql]) -> Sql:
-    text = " AND ".join(each.text for each in conditions) or "1 = 1"
-    return Sql(text, [value for each in conditions for value in each.values])
+    return joined(" AND ", conditions) if conditions else Sql("1 = 1")
+
+
+def joined(separator: str, parts: Sequence[Sql]) -> Sql:
+    return Sql(separator.join(part.text for part in parts), [value for part in parts for value in part.values])
 
 
 def visible(scope: Scope) -> Iterator[tuple[dict[str, Any], set[str]]]:
@@ -34,10 +37,13 @@ def visible(scope: Scope) -> Iterator[tuple[dict[str, Any], set[str]]]:
         yield {"org_id": scope.member_org_ids, "user_id": scope.user_id}, {"org_id", "user_id"}
 
 
-def narrowed(seen: Sequence[tuple[str, Any]], filters: Mapping[str, Any], *, of_calls: bool) -> list[Sql] | None:
-    """The conditions of scope and filters; None where no row can meet both."""
+def narrowed(wanted: Iterable[tuple[str, Any]], *, of_calls: bool) -> list[Sql] | None:
+    """The conditions that each column has that value, or one of those; None where no row can meet all of them.
+
+    A column may come twice, out of the scope and out of the filters.
+    """
     allowed: dict[str, set[Any]] = {}
-    for name, value in (*seen, *filters.items()):
+    for name, value in wanted:
         values = {*value} if isinstance(value, set | frozenset) else {value}
         allowed[name] = allowed[name] & values if name in allowed else values
     if not all(allowed.values()):

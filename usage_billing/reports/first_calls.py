@@ -7,14 +7,15 @@ answer them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, time
 from typing import Any
 
 from django.db import connection
 
 from usage_billing.access import Scope
-from usage_billing.reports.conditions import Sql, all_of, days, narrowed, visible
-from usage_billing.reports.question import LARGEST_ZONE, Period
+from usage_billing.reports.conditions import Sql, all_of, days, joined, narrowed, visible
+from usage_billing.reports.question import Period
+
+NEWEST_FIRST = ("created_at DESC", "id DESC")
 
 
 def first_calls(
@@ -33,7 +34,7 @@ def first_calls(
     """
     parts = []
     for seen, _ in visible(scope):
-        matching = narrowed([*seen.items()], filters, of_calls=True)
+        matching = narrowed([*seen.items(), *filters.items()], of_calls=True)
         if matching is not None:
             where = all_of([*matching, *days(period), *_moments(lately or period), *which])
             found = f"SELECT {', '.join(columns)} FROM token_usage WHERE {where.text}"  # noqa: S608 - our own names
@@ -45,9 +46,8 @@ def first_of(parts: Sequence[Sql], columns: Sequence[str], order: Sequence[str],
     """The first so many of the rows of these statements; of none, no row."""
     if not parts:
         return Sql(f"SELECT {', '.join(columns)} FROM token_usage WHERE 1 = 0")  # noqa: S608 - our own names
-    source = " UNION ALL ".join(f"SELECT * FROM ({part.text}) AS part" for part in parts)  # noqa: S608 - likewise
-    values = [value for part in parts for value in part.values]
-    return ordered(Sql(f"SELECT * FROM ({source}) AS parts", values), order, limit)  # noqa: S608 - likewise
+    found = joined(" UNION ALL ", [Sql(f"SELECT * FROM ({part.text}) AS part", part.values) for part in parts])  # noqa: S608 - likewise
+    return ordered(Sql(f"SELECT * FROM ({found.text}) AS parts", found.values), order, limit)  # noqa: S608 - likewise
 
 
 def ordered(rows: Sql, order: Sequence[str], limit: int) -> Sql:
@@ -55,15 +55,7 @@ def ordered(rows: Sql, order: Sequence[str], limit: int) -> Sql:
 
 
 def _moments(period: Period) -> list[Sql]:
-    """The business days lie within these moments, which lead into the indexes by time."""
-    found = []
-    if period.since is not None:
-        found.append(Sql("created_at >= %s", [_moment(datetime.combine(period.since, time(), UTC) - LARGEST_ZONE)]))
-    if period.until is not None:
-        found.append(Sql("created_at < %s", [_moment(datetime.combine(period.until, time(), UTC) + LARGEST_ZONE)]))
-    return found
-
-
-def _moment(value: datetime) -> Any:
-    """As the database takes it: SQLite as text."""
-    return connection.ops.adapt_datetimefield_value(value)
+    since, until = period.moments()
+    bounds = (("created_at >= %s", since), ("created_at < %s", until))
+    # As the database takes them: SQLite as text.
+    return [Sql(text, [connection.ops.adapt_datetimefield_value(at)]) for text, at in bounds if at is not None]

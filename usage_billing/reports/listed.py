@@ -11,7 +11,7 @@ from usage_billing.access import Scope
 from usage_billing.reports.asking import Later, Report, send_for
 from usage_billing.reports.by_cost import by_cost
 from usage_billing.reports.conditions import Sql
-from usage_billing.reports.first_calls import first_calls
+from usage_billing.reports.first_calls import NEWEST_FIRST, first_calls
 from usage_billing.reports.question import ALL_TIME, Period
 
 
@@ -36,10 +36,6 @@ class Listed(NamedTuple):
     status: str
     error_code: str
     content_id: str | None
-
-
-NEWEST_FIRST = ("created_at DESC", "id DESC")
-"""As an index has it."""
 
 
 @Report

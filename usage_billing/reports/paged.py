@@ -39,14 +39,17 @@ def page(
     column = ordering.removeprefix("-")
     if column == "cost_usd":
         found = _by_cost(scope, filters or {}, period, ordering, offset + limit + 1, after)[offset:]
+        records = UsageRecord.objects.in_bulk([id_ for _, id_ in found[:limit]])
     else:
         rows = calls(scope, filters=filters, period=period, ordering=ordering)
         if after is not None:
             rows = rows.filter(_beyond(ordering, *after))
-        found = [(call, getattr(call, column)) for call in rows[offset : offset + limit + 1]]
+        records = {call.pk: call for call in rows[offset : offset + limit + 1]}
+        found = [(getattr(call, column), id_) for id_, call in records.items()]
     shown = found[:limit]
-    next_ = (shown[-1][1], shown[-1][0].pk) if len(found) > limit else None
-    return Page([call for call, _ in shown], next_)
+    # One that was found may have been archived since.
+    listed = [records[id_] for _, id_ in shown if id_ in records]
+    return Page(listed, shown[-1] if len(found) > limit else None)
 
 
 def _by_cost(
@@ -56,13 +59,12 @@ def _by_cost(
     ordering: str,
     limit: int,
     after: tuple[Any, int] | None,
-) -> list[tuple[UsageRecord, Any]]:
-    """The first so many calls by their cost, each with it: of SQLite's floats all digits, to find the call again."""
+) -> list[tuple[Decimal, int]]:
+    """Cost and id of the first so many calls by it: of SQLite's floats all digits, to find the call again."""
     order = DEAREST_FIRST if ordering.startswith("-") else CHEAPEST_FIRST
     statement = by_cost(("id", "cost_usd"), scope, filters, period, limit, order=order, after=after)
     found = send(statement.text, statement.values)()
-    records = UsageRecord.objects.in_bulk([id_ for id_, _ in found])
-    return [(records[id_], cost if isinstance(cost, Decimal) else Decimal(repr(cost))) for id_, cost in found]
+    return [(cost if isinstance(cost, Decimal) else Decimal(repr(cost)), id_) for id_, cost in found]
 
 
 def _beyond(ordering: str, value: Any, id_: int) -> Q:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 from usage_billing.models.daily_usage import DIMENSIONS
 
@@ -38,6 +38,12 @@ class Period:
             return None
         length = max((self.until or today + timedelta(days=1)) - self.since, timedelta(days=1))
         return Period(self.since - length, self.since)
+
+    def moments(self) -> tuple[datetime | None, datetime | None]:
+        """Its days lie between these, whichever the zone; they lead into the indexes by time."""
+        since = None if self.since is None else datetime.combine(self.since, time(), UTC) - LARGEST_ZONE
+        until = None if self.until is None else datetime.combine(self.until, time(), UTC) + LARGEST_ZONE
+        return since, until
 
     def last(self, today: date) -> date:
         """The last day of it."""

@@ -14,7 +14,7 @@ from usage_billing import rollup
 from usage_billing.access import Scope
 from usage_billing.models.daily_usage import GRAINS
 from usage_billing.reports.asking import Later, send_for
-from usage_billing.reports.conditions import Sql, all_of, days, narrowed, visible
+from usage_billing.reports.conditions import Sql, all_of, days, joined, narrowed, visible
 from usage_billing.reports.question import OF_CALLS_ONLY, Period
 
 
@@ -36,17 +36,19 @@ def added_up(
     Without `by` there is always one row. One query, however many periods: each is added up by itself, which takes a
     third less than to ask of every row, for every sum, which periods it lies in.
     """
-    grouped = [_grouped(scope, by, filters, part) for part in parts]
-    if not all(sums.text for sums in grouped):
+    grouped = [sums for part in parts if (sums := _grouped(scope, by, filters, part))]
+    if not grouped:
         nothing = [] if by else [{part.prefix + name: None for part in parts for name in part.measures}]
         return lambda: nothing
     keys = [f"part_0.{name}" for name in by]
     sums_of_parts = [part.prefix + name for part in parts for name in part.measures]
-    joined = [f"({sums.text}) AS part_{number}" for number, sums in enumerate(grouped)]
-    for number in range(1, len(joined)):
-        joined[number] = f"LEFT JOIN {joined[number]} ON {_same(by, number)}" if by else f"CROSS JOIN {joined[number]}"
-    statement = f"SELECT {', '.join([*keys, *sums_of_parts])} FROM {' '.join(joined)}"  # noqa: S608 - of our own names
-    values = [value for sums in grouped for value in sums.values]
+    numbered = [
+        Sql(f"({sums.text}) AS part_{number}" + (f" ON {_same(by, number)}" if number else ""), sums.values)
+        for number, sums in enumerate(grouped)
+    ]
+    source = joined(" LEFT JOIN ", numbered)
+    statement = f"SELECT {', '.join([*keys, *sums_of_parts])} FROM {source.text}"  # noqa: S608 - of our own names
+    values = [*source.values]
     if by:
         count, cost = (parts[0].prefix + name for name in ("requests_count", "cost_usd"))
         statement += f" WHERE {count} > 0 ORDER BY {cost} DESC NULLS LAST, {count} DESC, {', '.join(keys)}"
@@ -56,16 +58,15 @@ def added_up(
     return send_for([*by, *sums_of_parts], statement, values)
 
 
-def _grouped(scope: Scope, by: Sequence[str], filters: Mapping[str, Any], part: Part) -> Sql:
-    """A part's sums by the `by` columns; empty where nothing can be in scope."""
+def _grouped(scope: Scope, by: Sequence[str], filters: Mapping[str, Any], part: Part) -> Sql | None:
+    """A part's sums by the `by` columns; None where nothing can be in scope."""
     rows = _rows(scope, by, filters, part.period)
     if not rows:
-        return Sql("")
+        return None
     wanted = ", ".join([*by, *(f"{_sum(name)} AS {part.prefix}{name}" for name in part.measures)])
-    source = " UNION ALL ".join(each.text for each in rows)
     grouped = f" GROUP BY {', '.join(by)}" if by else ""
-    values = [value for each in rows for value in each.values]
-    return Sql(f"SELECT {wanted} FROM ({source}) AS rows{grouped}", values)  # noqa: S608 - of our own names
+    source = joined(" UNION ALL ", rows)
+    return Sql(f"SELECT {wanted} FROM ({source.text}) AS rows{grouped}", source.values)  # noqa: S608 - of our own names
 
 
 def _sum(name: str) -> str:
@@ -75,12 +76,12 @@ def _sum(name: str) -> str:
 
 def _same(by: Sequence[str], number: int) -> str:
     """That a row of that part has the first part's keys. Of a call, the work that it belongs to may be NULL."""
-    return " AND ".join(
-        f"(part_{number}.{name} = part_0.{name}"
-        + (f" OR part_{number}.{name} IS NULL AND part_0.{name} IS NULL" if name in OF_CALLS_ONLY else "")
-        + ")"
-        for name in by
-    )
+    conditions = []
+    for name in by:
+        ours, first = f"part_{number}.{name}", f"part_0.{name}"
+        neither = f" OR {ours} IS NULL AND {first} IS NULL" if name in OF_CALLS_ONLY else ""
+        conditions.append(Sql(f"({ours} = {first}{neither})"))
+    return all_of(conditions).text
 
 
 def _rows(scope: Scope, by: Sequence[str], filters: Mapping[str, Any], period: Period) -> list[Sql]:
@@ -90,7 +91,7 @@ def _rows(scope: Scope, by: Sequence[str], filters: Mapping[str, Any], period: P
     within = [*days(period)]
     found = []
     for seen, dimensions in visible(scope):
-        matching = narrowed([*seen.items()], filters, of_calls=of_calls)
+        matching = narrowed([*seen.items(), *filters.items()], of_calls=of_calls)
         if matching is None:
             continue
         conditions = [*matching, *within]

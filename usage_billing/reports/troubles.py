@@ -10,8 +10,7 @@ from typing import Any
 from usage_billing.access import Scope
 from usage_billing.reports.asking import Later, Report, send_for
 from usage_billing.reports.conditions import Sql
-from usage_billing.reports.first_calls import first_calls
-from usage_billing.reports.listed import NEWEST_FIRST
+from usage_billing.reports.first_calls import NEWEST_FIRST, first_calls
 from usage_billing.reports.question import Period
 
 LOOKED_AT = 1000
