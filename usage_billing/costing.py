@@ -8,13 +8,12 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-import msgspec
 from django.utils import timezone
 
 from usage_billing import exchange, metering, pricing
 from usage_billing.attribution import Accounts
-from usage_billing.models import UsageRecord
 from usage_billing.models.fields import MONEY_PLACES
+from usage_billing.recording import gate
 from usage_billing.recording.event import Event, Flavour, flavour_of
 
 Row = dict[str, Any]
@@ -40,23 +39,23 @@ def _placed(event: Event, accounts: Accounts, recorded_at: datetime) -> Row:
     given = event.attribution
     org = accounts.org(given)
     created_at = datetime.fromtimestamp(event.started_at, tz=UTC)
-    endpoint, provider, _ = _addressed(event.url, event.flavour)
+    endpoint, provider, _, _ = _addressed(event.url, event.flavour)
     return {
         "org_id": org.pk,
         "user_id": accounts.user_id(given),
-        "content_id": _text(given.content_id, "content_id") if given.content_id else None,
-        "workflow_id": _text(given.workflow_id, "workflow_id") if given.workflow_id else None,
-        "agent_id": _text(given.agent_id, "agent_id"),
-        "request_type": _text(given.request_type, "request_type"),
-        "platform": _text(given.platform, "platform"),
-        "content_type": _text(given.content_type, "content_type"),
-        "task_type": _text(given.task_type, "task_type"),
-        "request_id": _text(event.request_id, "request_id"),
+        "content_id": given.content_id or None,
+        "workflow_id": given.workflow_id or None,
+        "agent_id": given.agent_id,
+        "request_type": given.request_type,
+        "platform": given.platform,
+        "content_type": given.content_type,
+        "task_type": given.task_type,
+        "request_id": event.request_id,
         "endpoint": endpoint,
         "ai_provider": provider,
         **_answer(event),
         "execution_time_ms": max(0, event.duration_ms),
-        "request_metadata": _storable({**given.metadata, **accounts.not_found(given)}),
+        "request_metadata": {**given.metadata, **accounts.not_found(given)},
         "created_at": created_at,
         "recorded_at": recorded_at,
         "usage_date": created_at.astimezone(org.zone).date(),
@@ -64,52 +63,58 @@ def _placed(event: Event, accounts: Accounts, recorded_at: datetime) -> Row:
 
 
 @functools.lru_cache(maxsize=1024)
-def _addressed(url: str, flavour: Flavour) -> tuple[str, str, str]:
-    """The endpoint and the provider of an address; and the host, if that is this machine."""
+def _addressed(url: str, flavour: Flavour) -> tuple[str, str, str, bool]:
+    """The endpoint, the provider and the host of an address, and whether that is this machine."""
     address = urlsplit(url)
     provider = pricing.provider_of(f"{address.scheme}://{address.netloc}", flavour)
-    host = address.netloc if pricing.is_this_machine(address.hostname or "") else ""
-    return _text(address.path, "endpoint"), _text(provider, "ai_provider"), host
+    is_this_machine = pricing.is_this_machine(address.hostname or "")
+    return gate.name(address.path, "endpoint"), gate.name(provider, "ai_provider"), address.netloc, is_this_machine
+
+
+def may_complete(row: Row, answer: Event) -> bool:
+    """Whether the answer comes from where the call of the row went: another host may use the same ids.
+
+    A row from before this was asked does not name its host; there the provider alone decides.
+    """
+    _, provider, host, _ = _addressed(answer.url, answer.flavour)
+    return bool(row["ai_provider"] == provider and row["response_metadata"].get("host", host) == host)
 
 
 def _answer(event: Event) -> Row:
     """What the answer itself says, whoever called and whenever."""
     return {
-        "ai_model": _text(event.model, "ai_model"),
+        "ai_model": event.model,
         "usage": _usage(event),
         "status": event.status,
-        "error_code": _text(event.error_code, "error_code"),
-        "response_metadata": _storable(_told(event)),
+        "error_code": event.error_code,
+        "response_metadata": _told(event),
     }
 
 
 def _told(event: Event) -> dict[str, Any]:
-    """What else is kept of the answer; where the provider was taken to be at this machine, the address too."""
+    """What else is kept of the answer. The host too, of a call that waits for its answer, and of one to this machine:
+    that was taken for the provider whose API it speaks.
+    """
     told = dict(event.response)
     if event.context:
         told["context"] = event.context
-    if host := _addressed(event.url, event.flavour)[2]:
+    _, _, host, is_this_machine = _addressed(event.url, event.flavour)
+    if is_this_machine or event.status == "pending":
         told["host"] = host
     return told
 
 
 def _usage(event: Event) -> dict[str, Any]:
     """Everything that the answer tells of its usage, in one object: the provider's block, and what stands beside."""
-    block = _decoded(event.usage)
+    block = metering.decode_usage(event.usage)
     usage: dict[str, Any] = block if isinstance(block, dict) else {}
     if event.units:
-        usage["units"] = _storable(event.units)
+        usage["units"] = event.units
     if event.parts:
         usage["parts"] = [
-            {"model": _storable(part.model), "api": part.api, "usage": _decoded(part.usage)} for part in event.parts
+            {"model": part.model, "api": part.api, "usage": metering.decode_usage(part.usage)} for part in event.parts
         ]
     return dict(metering.compact(usage))
-
-
-def _decoded(raw: msgspec.Raw) -> Any:
-    """A usage block, storable. Hardly any has a NUL to look for."""
-    block = metering.decode_usage(raw)
-    return _storable(block) if b"\\u0000" in bytes(raw) else block
 
 
 def cost(row: Row, own: pricing.Own) -> Row:
@@ -120,7 +125,7 @@ def cost(row: Row, own: pricing.Own) -> Row:
     flavour = flavour_of(row["endpoint"])
     usage = row["usage"]
     metered = metering.meter(flavour, usage) if flavour else metering.Metered(problem="unknown-endpoint")
-    price = _price(row, metered, own)
+    price, cost_rub = _amounts(_price(row, metered, own), row["usd_rub_rate"])
     tokens = metered.tokens
     response = {key: value for key, value in row["response_metadata"].items() if key != "cost_parts"}
     if len(price.parts) > 1:
@@ -133,8 +138,8 @@ def cost(row: Row, own: pricing.Own) -> Row:
         "cache_write_tokens": tokens.cache_write,
         "reasoning_tokens": tokens.reasoning,
         "cost_usd": price.usd,
-        "cost_rub": to_rub(price.usd, row["usd_rub_rate"]),
-        "price_source": _text(price.source, "price_source"),
+        "cost_rub": cost_rub,
+        "price_source": gate.name(price.source, "price_source"),
         "response_metadata": response,
     }
 
@@ -160,27 +165,16 @@ def _price(row: Row, metered: metering.Metered, own: pricing.Own) -> pricing.Pri
             )
 
 
+def _amounts(price: pricing.Price, rate: Any) -> tuple[pricing.Price, Any]:
+    """The price with its roubles; unpriced, if either is beyond what a call can cost."""
+    usd = price.usd
+    if usd is not None and abs(usd) * max(1, rate or 0) >= gate.LARGEST_NUMBER:
+        return pricing.unpriced(pricing.OUT_OF_BOUNDS), None
+    return price, to_rub(usd, rate)
+
+
 def to_rub(usd: Any, rate: Any) -> Any:
     """Roubles of an amount of USD, both as they are known."""
     if usd is None or usd == 0:
         return usd  # what is free is free at any rate
     return None if rate is None else round(usd * rate, MONEY_PLACES)
-
-
-_LENGTHS = {field.attname: field.max_length or 0 for field in UsageRecord._meta.concrete_fields}
-
-
-def _text(value: str, column: str) -> str:
-    """What fits the column; PostgreSQL has no NUL in text."""
-    return (value.replace("\x00", "") if "\x00" in value else value)[: _LENGTHS[column]]
-
-
-def _storable(value: Any) -> Any:
-    """JSON without the NUL characters that PostgreSQL refuses."""
-    if isinstance(value, str):
-        return value.replace("\x00", "")
-    if isinstance(value, dict):
-        return {_storable(key): _storable(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_storable(item) for item in value]
-    return value

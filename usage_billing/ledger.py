@@ -7,6 +7,9 @@ RETURNING`, the same on SQLite, PostgreSQL and Citus.
 
 from __future__ import annotations
 
+import hashlib
+import json
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -23,7 +26,17 @@ from usage_billing.database import bulk, roles
 from usage_billing.models import DailyUsage, UsageRecord
 from usage_billing.models.fields import as_sqlite_keeps
 from usage_billing.overrides import PriceOverrides
+from usage_billing.recording import gate
 from usage_billing.recording.event import Event
+
+logger = logging.getLogger(__name__)
+
+_kept_apart = 0
+
+
+def ids_kept_apart() -> int:
+    """How many calls this process has inserted under an id of their own, since theirs was another call's already."""
+    return _kept_apart
 
 
 def add(events: Sequence[Event]) -> int:
@@ -31,7 +44,7 @@ def add(events: Sequence[Event]) -> int:
 
     An event may come any number of times: `(org_id, request_id)` decides, and totals grow by the rows really inserted.
     """
-    in_order = sorted(events, key=lambda event: event.request_id)
+    in_order = sorted(map(gate.admitted, events), key=lambda event: event.request_id)
     with roles.applied(roles.AS_LEDGER):
         own = PriceOverrides.load()
         inserted, gained = _insert_once(costing.rows([event for event in in_order if not event.settles], own))
@@ -95,42 +108,95 @@ def as_stored(row: Row) -> Row:
 
 
 def _settle(answers: Sequence[Event], own: pricing.Own) -> tuple[list[Amendment], list[Event]]:
-    """Enter the answers with the calls that wait for them, whoever fetched them.
+    """Enter the answers with the calls that wait for them, whoever fetched them from the same provider and host.
 
     Returns what changed, and the answers of calls that are not here. One that comes again finds its call settled, and
     changes nothing.
     """
-    waiting: dict[str, Row] = {}
+    found: dict[str, list[Row]] = {}
     for row in _locked(request_id__in={event.request_id for event in answers}):
-        if row["request_id"] not in waiting or row["status"] == "pending":
-            waiting[row["request_id"]] = row
+        found.setdefault(row["request_id"], []).append(row)
     amendments: list[Amendment] = []
+    unseen: list[Event] = []
     for event in answers:
-        before = waiting.get(event.request_id)
-        if before is not None and before["status"] == "pending":
-            after = waiting[event.request_id] = costing.settled(before, event, own)
+        calls = found.get(event.request_id, [])
+        theirs = [number for number, row in enumerate(calls) if costing.may_complete(row, event)]
+        if not theirs:
+            unseen.append(event)
+        elif pending := [number for number in theirs if calls[number]["status"] == "pending"]:
+            before = calls[pending[0]]
+            after = calls[pending[0]] = costing.settled(before, event, own)
             amendments.append(Amendment(before, after))
     _update(amendments)
-    return amendments, [event for event in answers if event.request_id not in waiting]
+    return amendments, unseen
 
 
 def _insert_once(rows: Iterable[Row]) -> tuple[int, list[rollup.Row]]:
     """Insert what is neither there yet nor archived. Returns how many those are, and what they add to the totals.
 
-    In the order of their request ids: writers that entered the same calls in another order could deadlock.
+    In the order of their request ids: writers that entered the same calls in another order could deadlock. A call that
+    comes with the id of another one, and says that it used something else, is inserted under an id of its own.
     """
     first_of_each: dict[tuple[int, str], Row] = {}
+    again: list[Row] = []
 
     def noted() -> Iterator[bulk.Row]:
         for row in rows:
-            first_of_each.setdefault((row["org_id"], row["request_id"]), row)
-            yield _values(row)
+            if first_of_each.setdefault((row["org_id"], row["request_id"]), row) is row:
+                yield _values(row)
+            else:
+                again.append(row)
 
     with bulk.inserting(UsageRecord, COLUMNS, noted(), _ONCE) as inserted:
         # Nearly always all are new. The database inserts meanwhile.
         gained = rollup.roll_up(first_of_each.values())
+    again += [first_of_each[key] for key in first_of_each.keys() - {*inserted}]
+    if others := sorted(_other_calls(again), key=lambda row: row["request_id"]):
+        first_of_each |= {(row["org_id"], row["request_id"]): row for row in others}
+        added = bulk.insert(UsageRecord, COLUMNS, map(_values, others), _ONCE)
+        _count_kept_apart([first_of_each[key] for key in added])
+        inserted += added
     new = archived.without_known([first_of_each[key] for key in inserted])
-    return len(new), gained if len(new) == len(first_of_each) else rollup.roll_up(new)
+    return len(new), gained if len(new) == len(first_of_each) and not others else rollup.roll_up(new)
+
+
+def _other_calls(again: Sequence[Row]) -> list[Row]:
+    """Those of the rows, whose ids are in the ledger, that are another call than the one there: each under a new id.
+
+    The new id follows from the row, so that the same event, delivered twice, is one record.
+    """
+    if not again:
+        return []
+    there = {
+        (org_id, request_id): (usage, model)
+        for org_id, request_id, usage, model in UsageRecord.objects.filter(
+            org_id__in={row["org_id"] for row in again}, request_id__in={row["request_id"] for row in again}
+        ).values_list("org_id", "request_id", "usage", "ai_model")
+    }
+    others = {}
+    for row in again:
+        known = there.get((row["org_id"], row["request_id"]))
+        if known is not None and known != (row["usage"], row["ai_model"]):
+            # A line of a batch's output takes no time; it may be read again at any moment.
+            moment = row["created_at"].isoformat() if row["execution_time_ms"] else ""
+            told = json.dumps([row["usage"], row["ai_model"], moment], sort_keys=True)
+            mark = f"~{hashlib.sha256(told.encode()).hexdigest()[:16]}"
+            request_id = row["request_id"][: gate.LENGTHS["request_id"] - len(mark)] + mark
+            others[row["org_id"], request_id] = {**row, "request_id": request_id}
+    return list(others.values())
+
+
+def _count_kept_apart(rows: Sequence[Row]) -> None:
+    global _kept_apart
+    if rows:
+        _kept_apart += len(rows)
+        logger.warning(
+            "%d calls came with the id of another call and other usage; each was recorded under an id of its own, such as"
+            " %s of %s. The server that answers does not give each response an id.",
+            len(rows),
+            rows[0]["request_id"],
+            rows[0]["ai_provider"],
+        )
 
 
 def _add_to_totals(gained: Iterable[list[rollup.Row]], amendments: Sequence[Amendment]) -> None:

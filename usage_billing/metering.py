@@ -18,6 +18,7 @@ from genai_prices.units import _get_registry
 from msgspec.structs import replace
 
 from usage_billing.recording.event import Flavour
+from usage_billing.recording.gate import LARGEST_NUMBER
 
 EXTRACTORS: dict[Flavour, tuple[str, str]] = {
     "chat": ("openai", "chat"),
@@ -86,6 +87,8 @@ def meter(flavour: Flavour, usage: Mapping[str, Any]) -> Metered:
         metered = _together(metered, _units(units))
     if not metered.lines and not metered.problem:
         return replace(metered, problem="no-usage")
+    if max(msgspec.structs.astuple(metered.tokens)) > LARGEST_NUMBER:
+        return Metered(problem="unreadable-usage")
     return metered
 
 
@@ -330,7 +333,7 @@ def _usage(**units: Any) -> Usage:
 
 
 def _count(value: Any) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**63 else 0
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= LARGEST_NUMBER else 0
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

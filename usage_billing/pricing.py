@@ -67,6 +67,9 @@ def unpriced(reason: str) -> Price:
     return Price(None, f"unpriced:{reason}")
 
 
+OUT_OF_BOUNDS = "amount-out-of-bounds"
+"""The reason of an amount that no call can cost: a unit was told, or a price entered, that is wrong."""
+
 NOT_CHARGED = Price(Decimal(0), "not-charged:failed")
 """Both providers charge nothing for a request that they answer with an error status."""
 
@@ -131,10 +134,12 @@ def price(
             for kind, usd in amounts.items():
                 parts[kind] = parts.get(kind, Decimal(0)) + usd
             sources += [source] if source not in sources else []
+        rounded = {kind: round(usd, MONEY_PLACES) for kind, usd in parts.items() if usd}
+        return Price(round(sum(parts.values(), Decimal(0)), MONEY_PLACES), " + ".join(sources), rounded)
     except Unknown as reason:
         return unpriced(str(reason))
-    rounded = {kind: round(usd, MONEY_PLACES) for kind, usd in parts.items() if usd}
-    return Price(round(sum(parts.values(), Decimal(0)), MONEY_PLACES), " + ".join(sources), rounded)
+    except ArithmeticError:  # more digits than decimals have here: 28
+        return unpriced(OUT_OF_BOUNDS)
 
 
 def _of_our_own(model_price: ModelPrice, provider: str, name: str, special: dict[str, str], line: Line) -> Amounts:

@@ -36,7 +36,7 @@ _MEASURE_SQL = {
     "failed_count": "sum(CASE WHEN status = 'failed' THEN 1 ELSE 0 END)",
     "unpriced_usd_count": "sum(CASE WHEN cost_usd IS NULL THEN 1 ELSE 0 END)",
     "unpriced_rub_count": "sum(CASE WHEN cost_rub IS NULL THEN 1 ELSE 0 END)",
-    **{name: f"coalesce(sum({name}), 0)" for name in SUMMED},
+    **{name: "coalesce({sum}, 0)" for name in SUMMED},
     DEAREST: "coalesce(max(cost_usd), 0)",
 }
 
@@ -117,7 +117,17 @@ def _add(totals: Totals, key: tuple[Any, ...], values: Sequence[Any]) -> None:
     totals[key] = values if so_far is None else (*map(add, so_far, values[:-1]), max(so_far[-1], values[-1]))
 
 
-def select_sql(grain: str, where: str) -> str:
+def sum_sql(name: str, vendor: str) -> str:
+    """The sum of a column. SQLite's `sum` of whole numbers raises beyond 64 bits: calls of earlier versions may do that.
+
+    `total` is a float, and exact up to 2⁵³.
+    """
+    if vendor == "sqlite" and not name.startswith("cost_"):
+        return f"CASE WHEN count({name}) > 0 THEN CAST(total({name}) AS INTEGER) END"
+    return f"sum({name})"
+
+
+def select_sql(grain: str, where: str, vendor: str = "postgresql") -> str:
     """`SELECT` of one grain's daily rows out of the `token_usage` rows that match; the columns are `COLUMNS`."""
     kept = GRAINS[grain]
     keys = []
@@ -130,7 +140,8 @@ def select_sql(grain: str, where: str) -> str:
             keys.append(_literal(ALL[name]))
         else:
             keys.append("coalesce(user_id, 0)" if name == "user_id" else name)
-    columns = ", ".join(f"{sql} AS {name}" for sql, name in zip([*keys, *_MEASURE_SQL.values()], COLUMNS, strict=True))
+    measures = [sql.format(sum=sum_sql(name, vendor)) for name, sql in _MEASURE_SQL.items()]
+    columns = ", ".join(f"{sql} AS {name}" for sql, name in zip([*keys, *measures], COLUMNS, strict=True))
     grouped = ", ".join(["usage_date", *("coalesce(user_id, 0)" if name == "user_id" else name for name in kept)])
     return f"SELECT {columns} FROM token_usage WHERE {where} GROUP BY {grouped}"  # noqa: S608 - built of our own names
 
@@ -155,15 +166,20 @@ def compared_sql(where: str, vendor: str) -> str:
     """
     keys = ", ".join(KEY)
     tolerance = SQLITE_TOLERANCE if vendor == "sqlite" else 0
-    coarser = " UNION ALL ".join(coarser_sql(grain) for grain in GRAINS if grain != "cube")
+    coarser = " UNION ALL ".join(coarser_sql(grain, vendor) for grain in GRAINS if grain != "cube")
     negated = ", ".join(f"-{name}" for name in MEASURES)
-    sums = ", ".join(f"sum({name}) AS {name}" for name in MEASURES)
+    sums = ", ".join(f"{sum_sql(name, vendor)} AS {name}" for name in MEASURES)
+    total = "total" if vendor == "sqlite" else "sum"
     differs = " OR ".join(
-        [*(f"abs(sum({name})) > {tolerance}" for name in MEASURES), f"sum({DEAREST}) > {tolerance}", "count(*) <> 2"]
+        [
+            *(f"abs({total}({name})) > {tolerance}" for name in MEASURES),
+            f"sum({DEAREST}) > {tolerance}",
+            "count(*) <> 2",
+        ]
     )
     grains = ", ".join(f"'{grain}'" for grain in GRAINS)
     return f"""
-        WITH calls AS MATERIALIZED ({select_sql("cube", where)}), both_sides AS (
+        WITH calls AS MATERIALIZED ({select_sql("cube", where, vendor)}), both_sides AS (
             SELECT * FROM calls UNION ALL {coarser}
             UNION ALL SELECT {keys}, {negated}, -{DEAREST} FROM token_usage_daily WHERE {where} AND grain IN ({grains})
         ) SELECT {keys}, {sums}, max({DEAREST}) AS {DEAREST}, sum({DEAREST}) AS too_low
@@ -171,11 +187,11 @@ def compared_sql(where: str, vendor: str) -> str:
     """  # noqa: S608 - built of our own names
 
 
-def coarser_sql(grain: str) -> str:
+def coarser_sql(grain: str, vendor: str = "postgresql") -> str:
     """`SELECT` of one grain's daily rows out of those of the cube, which are called `calls`."""
     kept = ("usage_date", *GRAINS[grain])
     keys = [f"'{grain}' AS grain", *(name if name in kept else f"{_literal(ALL[name])} AS {name}" for name in KEY[1:])]
-    sums = [*(f"sum({name}) AS {name}" for name in MEASURES), f"max({DEAREST}) AS {DEAREST}"]
+    sums = [*(f"{sum_sql(name, vendor)} AS {name}" for name in MEASURES), f"max({DEAREST}) AS {DEAREST}"]
     return f"SELECT {', '.join([*keys, *sums])} FROM calls GROUP BY {', '.join(kept)}"  # noqa: S608 - built of our own names
 
 

@@ -243,14 +243,16 @@ def test_a_call_without_an_organisation_is_kept_under_the_reserved_one(org: Any)
     ledger.add([event(org=org, attribution={"metadata": {"a": 1}})])
     record = UsageRecord.objects.get()
     assert record.org.slug == "unattributed"
-    assert record.request_metadata == ({"a": 1} if org is None else {"a": 1, "org_id": org})
+    assert record.request_metadata == (
+        {"a": 1} if org is None else {"a": 1, "org_id": str(org) if org == 2**70 else org}
+    )
     call_command("check_usage")
 
 
 def test_a_user_id_that_no_column_can_hold_goes_to_the_metadata() -> None:
     ledger.add([event(org=factories.organization(), user=2**70), event(org=factories.organization(), user=0)])
     assert list(UsageRecord.objects.order_by("id").values_list("user_id", flat=True)) == [None, None]
-    assert {record.request_metadata["user_id"] for record in UsageRecord.objects.all()} == {2**70, 0}
+    assert {record.request_metadata["user_id"] for record in UsageRecord.objects.all()} == {str(2**70), 0}
 
 
 def test_a_call_is_charged_to_the_only_organisation_of_its_user() -> None:
@@ -397,8 +399,8 @@ def test_unattributed_is_made_once() -> None:
 
 
 def response(request_id: str, **fields: Any) -> Any:
-    url = "https://api.openai.com/v1/responses"
-    return event(request_id=request_id, flavour="responses", url=url, model="gpt-5-mini", **fields)
+    fields = {"url": "https://api.openai.com/v1/responses", **fields}
+    return event(request_id=request_id, flavour="responses", model="gpt-5-mini", **fields)
 
 
 def begun(org: Organization, request_id: str, **fields: Any) -> Any:
@@ -439,6 +441,100 @@ def test_a_background_response_is_settled_once_whoever_fetches_it() -> None:
     assert UsageRecord.objects.filter(org=org, status="succeeded").count() == 1
     assert UsageRecord.objects.filter(org=other).count() == 0
     call_command("check_usage")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "https://elsewhere.example.com/v1/responses",
+        "http://127.0.0.1:9/v1/responses",
+        "https://eu.api.openai.com/v1/responses",
+    ],
+)
+def test_another_host_cannot_complete_a_call(other: str) -> None:
+    org, stranger = factories.organization(), factories.organization()
+    ledger.add([begun(org, "resp_1" + "0" * 40)])
+    ledger.add([answered("resp_1" + "0" * 40, org=stranger, url=other)])
+    record = UsageRecord.objects.get(org=org)
+    assert (record.status, record.prompt_tokens) == ("pending", 0)
+    ledger.add([answered("resp_1" + "0" * 40, org=org)])
+    record.refresh_from_db()
+    assert (record.status, record.prompt_tokens) == ("succeeded", 1000)
+    assert UsageRecord.objects.filter(org=stranger).count() == 1
+    call_command("check_usage")
+
+
+@pytest.mark.parametrize("batches", [1, 5])
+def test_calls_of_a_server_with_one_constant_id_are_all_recorded(
+    batches: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    org = factories.organization()
+    before = ledger.ids_kept_apart()
+    usages = [chat_usage(prompt=number) for number in range(1, 6)]
+    calls = [event(org=org, request_id="constant-id-of-a-server", usage=usage) for usage in usages]
+    for _ in range(2):  # delivered twice, each is one record all the same
+        for number in range(batches):
+            ledger.add(calls[number::batches])
+    assert UsageRecord.objects.filter(org=org).count() == 5
+    assert sorted(UsageRecord.objects.values_list("prompt_tokens", flat=True)) == [1, 2, 3, 4, 5]
+    assert UsageRecord.objects.filter(request_id="constant-id-of-a-server").count() == 1
+    assert ledger.ids_kept_apart() - before == 4
+    assert "id of another call" in caplog.text
+    call_command("check_usage")
+
+
+def test_long_ids_that_begin_alike_are_several_calls() -> None:
+    org = factories.organization()
+    assert ledger.add([event(org=org, request_id="x" * 300 + str(number)) for number in range(5)]) == 5
+
+
+def test_a_count_that_no_call_has_is_recorded_without_a_price() -> None:
+    org, other = factories.organization(), factories.organization()
+    factories.rate()
+    hostile = [2**63 - 1, 2**62, 10**12 + 1, -(2**63), 10**30]
+    for number in hostile:
+        ledger.add([event(org=org, usage=chat_usage(prompt=number)), event(org=other)])
+    records = UsageRecord.objects.filter(org=org)
+    assert set(records.values_list("price_source", "total_tokens", "cost_usd")) == {
+        ("unpriced:unreadable-usage", 0, None)
+    }
+    assert UsageRecord.objects.filter(org=other, cost_usd=Decimal("0.00056")).count() == len(hostile)
+    call_command("check_usage")
+
+
+def test_counts_that_add_up_beyond_the_bound_are_recorded_without_a_price() -> None:
+    org = factories.organization()
+    turns = {"iterations": [{"input_tokens": 10**12, "output_tokens": 10**12}] * 50}
+    ledger.add([event(org=org, flavour="messages", url=factories.MESSAGES, model="claude-opus-4-1", usage=turns)])
+    record = UsageRecord.objects.get()
+    assert (record.price_source, record.total_tokens) == ("unpriced:unreadable-usage", 0)
+
+
+@pytest.mark.parametrize("price", ["999999", "700000"])
+def test_an_amount_that_no_call_costs_is_recorded_without_a_price(price: str) -> None:
+    org = factories.organization()
+    factories.rate()
+    factories.own_price(prices={"input_mtok": price, "output_mtok": price}, org=org)
+    calls = [event(org=org, usage=chat_usage(prompt=10**12, completion=10**12)) for _ in range(3)]
+    assert ledger.add(calls) == 3
+    assert {record.price_source for record in UsageRecord.objects.all()} == {"unpriced:amount-out-of-bounds"}
+    call_command("check_usage")
+
+
+def test_totals_hold_many_calls_of_the_largest_amount() -> None:
+    org = factories.organization()
+    largest = Decimal(10**12) - 1
+    row = rows.row(org, cost_usd=largest, cost_rub=largest, usd_rub_rate=Decimal(1))
+    assert ledger.enter([row | {"request_id": f"dear-{number}"} for number in range(20)]) == 20
+    assert total().cost_usd == 20 * largest
+    call_command("check_usage")
+
+
+@pytest.mark.parametrize("depth", [400, 500, 700, 950, 5000])
+def test_a_block_nested_too_deep_is_recorded_without_a_price(depth: int) -> None:
+    nested = msgspec.Raw(b'{"prompt_tokens":1,"a":' + b'{"a":' * depth + b"1" + b"}" * depth + b"}")
+    ledger.add([event(org=factories.organization(), usage=nested)])
+    assert UsageRecord.objects.get().price_source == "unpriced:unreadable-usage"
 
 
 def test_an_answer_whose_call_nobody_recorded_is_a_call() -> None:

@@ -6,7 +6,7 @@ leaves a dimension out the column holds "all" (0 or the empty string).
 
 from django.db import models
 
-from usage_billing.models.fields import NamedIndex, money
+from usage_billing.models.fields import NamedIndex, money, money_total
 
 DIMENSIONS = ("org_id", "user_id", "agent_id", "request_type", "ai_provider", "ai_model", "status")
 
@@ -77,8 +77,8 @@ class DailyUsage(models.Model):
     cache_write_tokens = models.BigIntegerField()
     reasoning_tokens = models.BigIntegerField()
     execution_time_ms = models.BigIntegerField()
-    cost_usd = money()
-    cost_rub = money()
+    cost_usd = money_total()
+    cost_rub = money_total()
     dearest_usd = money(db_default=0)
 
     class Meta:

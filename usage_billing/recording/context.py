@@ -74,18 +74,18 @@ def usage_context(
     given = {
         "org_id": _id(org),
         "user_id": _id(user),
-        "agent_id": _text(agent_id),
-        "request_type": _text(request_type),
-        "workflow_id": _text(_id(workflow_id)),
-        "content_id": _text(_id(content_id)),
-        "platform": _text(platform),
-        "content_type": _text(content_type),
-        "task_type": _text(task_type),
+        "agent_id": _text_or_none(agent_id),
+        "request_type": _text_or_none(request_type),
+        "workflow_id": _text_or_none(_id(workflow_id)),
+        "content_id": _text_or_none(_id(content_id)),
+        "platform": _text_or_none(platform),
+        "content_type": _text_or_none(content_type),
+        "task_type": _text_or_none(task_type),
     }
     outer = _current.get()
     inner = msgspec.structs.replace(outer, **{name: value for name, value in given.items() if value is not None})
     if metadata:
-        merged = outer.metadata | {str(key): value for key, value in metadata.items()}
+        merged = outer.metadata | {text(key): value for key, value in metadata.items()}
         inner = msgspec.structs.replace(inner, metadata=merged)
     token = _current.set(inner)
     try:
@@ -104,13 +104,33 @@ def request_user(look_up: Callable[[], Any]) -> Iterator[None]:
         _request_user.reset(token)
 
 
+MOST_DIGITS = 19
+"""Of a number that may be an id: no column holds a longer one."""
+
+
 def _id(thing: Any) -> Any:
     """An object's primary key; an id as it is, a number written out as text as the number."""
-    key = getattr(thing, "pk", thing)
-    if isinstance(key, str) and key.isdecimal() and key.isascii():
+    try:
+        key = getattr(thing, "pk", thing)
+    except Exception:
+        logger.exception("The id of a %s could not be read; AI calls are recorded without it.", type(thing).__name__)
+        return None
+    if isinstance(key, str) and len(key) <= MOST_DIGITS and key.isdecimal() and key.isascii():
         return int(key)
-    return key if key is None or isinstance(key, int | str) else str(key)
+    if isinstance(key, bool):
+        return text(key)  # no id: it would be taken for 0 or 1
+    return key if key is None or isinstance(key, int | str) else text(key)
 
 
-def _text(value: Any) -> str | None:
-    return None if value is None else str(value)
+def _text_or_none(value: Any) -> str | None:
+    return None if value is None else text(value)
+
+
+def text(value: Any) -> str:
+    """The value as text; an object that cannot say what it is, by its class."""
+    if isinstance(value, str):
+        return value
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001 - the caller's object; neither the caller nor the call may suffer from it
+        return f"<{type(value).__name__}>"

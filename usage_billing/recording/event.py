@@ -80,7 +80,7 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     attribution: Attribution = NOBODY
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """What JSON cannot hold, as its text; of a function its result: what is known only when the call is over."""
     if not inspect.isroutine(value):
         return str(value)
@@ -90,7 +90,7 @@ def _plain(value: Any) -> Any:
         return f"{type(error).__name__}: {error}"
 
 
-encode: Callable[[Event], bytes] = msgspec.json.Encoder(enc_hook=_plain).encode
+encode: Callable[[Event], bytes] = msgspec.json.Encoder(enc_hook=plain).encode
 """The event as JSON. Metadata that JSON cannot hold is written as its text, a function as what it returns now."""
 
 decode: Callable[[bytes], Event] = msgspec.json.Decoder(Event).decode

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from django.conf import settings
 
-from usage_billing.recording import damaged, drain_thread
+from usage_billing.recording import damaged, drain_thread, gate
 from usage_billing.recording.collecting import collecting
 from usage_billing.recording.event import Event, encode
 from usage_billing.recording.outbox import Backlog, Outbox
@@ -58,11 +58,12 @@ def room() -> Room:
 
 def record(*events: Event) -> None:
     """Keep the events until the ledger has them. Whatever goes wrong is counted and logged, never raised."""
-    if (collected := collecting.get()) is not None:
-        collected.extend(events)
     try:
+        within_bounds = [gate.admitted(event) for event in events]
+        if (collected := collecting.get()) is not None:
+            collected.extend(within_bounds)
         room().expect(outbox())
-        outbox().append(*map(encode, events))
+        outbox().append(*map(encode, within_bounds))
         if _losses or _wrong_now:
             all_well()
     except Exception as error:  # noqa: BLE001 - promise 1: the caller's answer must not depend on the recorder

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from django.db import connection
+
 from usage_billing import rollup
 from usage_billing.access import Scope
 from usage_billing.models.daily_usage import GRAINS
@@ -70,8 +72,11 @@ def _grouped(scope: Scope, by: Sequence[str], filters: Mapping[str, Any], part: 
 
 
 def _sum(name: str) -> str:
-    """PostgreSQL's sum of bigint is numeric."""
-    return f"sum({name})" if name.startswith("cost_") else f"CAST(sum({name}) AS bigint)"
+    """PostgreSQL's sum of bigint is numeric, and may be beyond one: calls of earlier versions have any number."""
+    summed = rollup.sum_sql(name, connection.vendor)
+    if name.startswith("cost_") or connection.vendor == "sqlite":
+        return summed
+    return f"CAST(least({summed}, {2**63 - 1}) AS bigint)"
 
 
 def _same(by: Sequence[str], number: int) -> str:

@@ -89,8 +89,9 @@ def test_an_outbox_at_its_bound_keeps_what_it_has_and_takes_no_more(
 ) -> None:
     monkeypatch.setattr(room, "CHECK_S", 0)
     settings.USAGE_OUTBOX_MAX_MB = 1
+    padding = {str(number): "x" * 2000 for number in range(5)}
     for _ in range(80):
-        record(event(response={"padding": "x" * 20_000}))
+        record(event(response=padding, attribution={"metadata": padding}))
     state = health()
     assert state.backlog is not None
     kept = state.backlog.events

@@ -1,0 +1,244 @@
+"""What comes from outside, kept within bounds: never refused, never raised into the caller."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.factories import event
+from usage_billing.models import UsageRecord
+from usage_billing.recording import Event, gate, usage_context
+from usage_billing.recording.context import Attribution, current_attribution
+from usage_billing.recording.event import decode, encode
+
+
+def admitted(**fields: Any) -> Event:
+    """The event behind the gate, the outbox and the gate once more."""
+    first = gate.admitted(event(**fields))
+    again = gate.admitted(decode(encode(first)))
+    assert again == first
+    return again
+
+
+def test_the_lengths_are_those_of_the_columns() -> None:
+    columns = {field.attname: field.max_length for field in UsageRecord._meta.concrete_fields}
+    assert gate.LENGTHS == {name: columns[name] for name in gate.LENGTHS}
+
+
+def test_an_ordinary_event_is_not_copied() -> None:
+    plain = event(context={"service_tier": "default"}, response={"http_status": 201})
+    assert gate.admitted(plain) is plain
+
+
+@pytest.mark.parametrize("number", [2**63 - 1, 2**62, -(2**63), 10**12 + 1, 10**40, 1e300])
+def test_a_number_beyond_the_bound_makes_the_block_unreadable(number: float) -> None:
+    for block in ({"prompt_tokens": number}, {"a": {"b": number}}, {"a": [1, {"b": number}]}):
+        assert "unreadable" in json.loads(bytes(admitted(usage=block).usage))
+    assert json.loads(bytes(admitted(units={"web_searches": number}).usage)).keys() == {"unreadable"}
+
+
+def test_the_largest_number_is_taken() -> None:
+    block = {"prompt_tokens": gate.LARGEST_NUMBER, "completion_tokens": 0}
+    assert json.loads(bytes(admitted(usage=block).usage)) == block
+
+
+@pytest.mark.parametrize("depth", [gate.DEPTH + 1, 500, 950, 5000])
+def test_a_block_that_is_nested_too_deep_is_unreadable(depth: int) -> None:
+    nested = msgspec.Raw(b'{"a":' * depth + b"1" + b"}" * depth)
+    assert "nested" in json.loads(bytes(gate.admitted(event(usage=nested)).usage))["unreadable"]
+
+
+def test_a_block_that_is_too_large_is_unreadable() -> None:
+    block = {"prompt_tokens": 5, "completion_tokens": 1, "text": "x" * 20_000_000}
+    assert bytes(admitted(usage=block).usage) == b'{"unreadable":"larger than 32 KB"}'
+
+
+def test_a_block_keeps_its_counts_when_its_texts_are_cleaned() -> None:
+    block = {"prompt_tokens": 5, "completion_tokens": 1, "service_tier": "a\x1b[2J\u202e"}
+    kept = json.loads(bytes(admitted(usage=block).usage))
+    assert kept == {"prompt_tokens": 5, "completion_tokens": 1, "service_tier": "a\ufffd[2J\ufffd"}
+    half_an_emoji = msgspec.Raw(b'{"prompt_tokens":5,"completion_tokens":1,"note":"\\ud83d"}')
+    assert json.loads(bytes(gate.admitted(event(usage=half_an_emoji)).usage))["prompt_tokens"] == 5
+
+
+@pytest.mark.parametrize("text", ["\x1b[31m", "a\nb", "\u202eevil", "\u2066", "\ud800", "\x9b", "\ufeff", "\U000e0041"])
+def test_names_have_no_characters_that_nobody_can_see(text: str) -> None:
+    names = {"agent_id": text, "request_type": text, "workflow_id": text, "content_id": text, "platform": text}
+    found = admitted(model=text, request_id=text, attribution={**names, "content_type": text, "task_type": text})
+    kept = msgspec.structs.asdict(found.attribution)
+    for value in (found.model, found.request_id, *(kept[name] for name in names)):
+        assert value
+        assert value.isprintable()
+
+
+def test_ids_that_are_too_long_stay_distinct() -> None:
+    ids = ["x" * 5000 + str(number) for number in range(5)]
+    kept = [admitted(request_id=each, attribution={"workflow_id": each}) for each in ids]
+    assert len({each.request_id for each in kept}) == 5
+    assert len({each.attribution.workflow_id for each in kept}) == 5
+    assert all(len(each.request_id) <= 200 and len(each.attribution.workflow_id or "") <= 100 for each in kept)
+
+
+def test_ids_that_differ_by_what_is_cleaned_stay_distinct() -> None:
+    assert admitted(request_id="a\x1b").request_id != admitted(request_id="a\x07").request_id
+
+
+@pytest.mark.parametrize(
+    ("code", "kept"),
+    [
+        ("429 rate_limit_exceeded", True),
+        ("DeploymentNotFound", True),
+        ("400 invalid_request_error", True),
+        ("unreadable-answer", True),
+        ("500", True),
+        ("401 sk-proj-Ab12Cd34Ef56Gh78", False),
+        ("Summarise the letter to Mr Smith", False),
+        ("x" * 200, False),
+        ("400 <script>alert(1)</script>", False),
+    ],
+)
+def test_an_error_code_is_kept_if_it_looks_like_one(code: str, kept: bool) -> None:
+    found = admitted(error_code=code).error_code
+    assert (found == code) is kept
+    if not kept:
+        assert "other~" in found
+        assert code.split()[-1] not in found
+
+
+@pytest.mark.parametrize(
+    ("url", "kept"),
+    [
+        ("https://api.openai.com/v1/chat/completions", "https://api.openai.com/v1/chat/completions"),
+        ("https://gateway.example.com/k-5f2a9c/openai/v1/responses", "https://gateway.example.com/openai/v1/responses"),
+        (
+            "https://name.openai.azure.com/openai/deployments/mine/chat/completions",
+            "https://name.openai.azure.com/openai/deployments/*/chat/completions",
+        ),
+        ("https://user:secret@example.com:8443/v1/messages", "https://example.com:8443/v1/messages"),
+        ("https://api.openai.com/v1/responses/resp_1a2b", "https://api.openai.com/v1/responses/resp_1a2b"),
+        ("https://example.com/sk-secret", "https://example.com/*"),
+    ],
+)
+def test_of_an_address_only_the_known_path_is_kept(url: str, kept: str) -> None:
+    assert admitted(url=url).url == kept
+
+
+def test_an_address_that_is_none_is_kept_apart() -> None:
+    for url in ("https://example.com:99999/v1/messages", "https://[/v1", "x" * 100_000):
+        assert admitted(url=url).url.endswith(".invalid/*")
+
+
+def test_a_moment_that_cannot_be_is_now() -> None:
+    for moment in (float("nan"), float("inf"), -1e18, 1e18, 0.0):
+        found = gate.admitted(msgspec.structs.replace(event(), started_at=moment, duration_ms=-5))
+        assert datetime.fromtimestamp(found.started_at, UTC).year >= 2026
+        assert found.duration_ms == 0
+
+
+class Unspeakable:
+    """An object that cannot say what it is."""
+
+    def __str__(self) -> str:
+        raise RuntimeError
+
+    __repr__ = __str__
+
+
+def cyclic() -> dict[Any, Any]:
+    cycle: dict[Any, Any] = {"text": "kept"}
+    cycle["itself"] = cycle
+    cycle["twice"] = [cycle, cycle]
+    return cycle
+
+
+def deep(depth: int) -> dict[str, Any]:
+    nested: dict[str, Any] = {}
+    for _ in range(depth):
+        nested = {"a": nested}
+    return nested
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"name": "\ud800"},
+        {"\ud800": 1},
+        cyclic(),
+        deep(5000),
+        {"object": Unspeakable(), "in": [Unspeakable()]},
+        {Unspeakable(): 1},
+        {"number": 10**40, "not": float("nan"), "infinite": float("inf")},
+        {"bytes": b"\xff", "set": {1}, "moment": datetime.now(UTC)},
+        {"long": "x" * 10_000_000},
+        {str(number): number for number in range(100_000)},
+        {"list": list(range(1_000_000))},
+        {"calls": lambda: 1 / 0},
+    ],
+    ids="surrogate surrogate_key cycle deep unspeakable unspeakable_key numbers others long many list raises".split(),
+)
+def test_metadata_of_any_kind_is_recorded_within_bounds(metadata: dict[Any, Any]) -> None:
+    with usage_context(metadata=metadata, agent_id="kept"):
+        found = gate.admitted(msgspec.structs.replace(event(), attribution=current_attribution()))
+    body = encode(found)
+    assert len(body) < 8 * gate.METADATA_CHARACTERS
+    assert gate.admitted(decode(body)) == decode(body)
+    assert found.attribution.agent_id == "kept"
+    assert found.attribution.metadata
+
+
+@pytest.mark.parametrize(
+    "org", [True, False, 10**40, -(10**40), "9" * 5000, "\ud800", Unspeakable(), object(), 1.5, b"x"]
+)
+def test_an_organisation_that_is_none_costs_no_call(org: Any) -> None:
+    with usage_context(org=org, user=org, agent_id=org, workflow_id=org):
+        found = gate.admitted(msgspec.structs.replace(event(), attribution=current_attribution()))
+    again = decode(encode(found)).attribution
+    assert not isinstance(again.org_id, int)
+
+
+class Failing:
+    @property
+    def pk(self) -> int:
+        raise RuntimeError("the database is away")
+
+
+def test_an_object_whose_id_cannot_be_read_raises_nothing() -> None:
+    with usage_context(org=Failing(), user=Failing()) as attribution:
+        assert attribution == Attribution()
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@given(
+    block=st.dictionaries(st.text(), JSON),
+    metadata=st.dictionaries(st.text(), JSON),
+    texts=st.lists(st.text(), min_size=8, max_size=8),
+)
+def test_any_event_goes_through_the_outbox_and_stays_as_it_is(
+    block: dict[str, Any], metadata: dict[str, Any], texts: list[str]
+) -> None:
+    usage = msgspec.Raw(json.dumps(block).encode())
+    request_id, model, code, url, agent, workflow, tier, word = texts
+    found = gate.admitted(
+        msgspec.structs.replace(
+            event(),
+            request_id=request_id,
+            model=model,
+            error_code=code,
+            url=url,
+            usage=usage,
+            context={word: tier},
+            attribution=Attribution(agent_id=agent, workflow_id=workflow, metadata=metadata),
+        )
+    )
+    assert gate.admitted(decode(encode(found))) == found

@@ -1,0 +1,418 @@
+"""Bounds on everything that comes from outside the process: a provider's answer, a caller's attribution, an import.
+
+An event passes here before the outbox and once more before the ledger. It is never refused: text is cleaned, ids that
+are too long are hashed, and a usage block that is out of bounds is replaced by the reason, so that the ledger records
+the call without a price (`unpriced:unreadable-usage`). Nothing here raises because of what an event contains.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import itertools
+import json
+import math
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Meta
+from msgspec.structs import replace
+
+from usage_billing.recording.context import Attribution, text
+from usage_billing.recording.event import FLAVOURS, Event, Part, plain
+
+LARGEST_NUMBER = 10**12
+"""The largest count of any unit (tokens, characters, …), amount of money and duration (ms) of one call.
+
+A total of 64 bits holds nine million such calls.
+"""
+LENGTHS = {
+    "request_id": 200,
+    "ai_model": 200,
+    "agent_id": 100,
+    "request_type": 100,
+    "workflow_id": 100,
+    "content_id": 100,
+    "platform": 50,
+    "content_type": 50,
+    "task_type": 50,
+    "error_code": 200,
+    "endpoint": 200,
+    "ai_provider": 50,
+    "price_source": 200,
+}
+"""The longest text, in characters, of each column of `token_usage`."""
+USAGE_BYTES = 32 * 1024
+"""The largest usage block, as JSON; real ones have less than 2 KB."""
+METADATA_CHARACTERS = 16 * 1024
+"""The largest `metadata` of a call: all its keys and values together."""
+LONGEST_TEXT = 2000
+"""The longest single text in `metadata`, and in what is kept of an answer."""
+DEPTH = 16
+"""How deeply a usage block and `metadata` may be nested; real ones are nested four deep."""
+PARTS = 100
+"""The most other models that one call may have used."""
+
+_EARLIEST = 1_420_070_400.0
+"""1 January 2015, seconds since the epoch: before any call to these providers."""
+_YEAR_S = 366 * 86_400.0
+_Count = Annotated[int, Meta(ge=0, le=LARGEST_NUMBER)]
+_Seconds = Annotated[float, Meta(ge=0, le=LARGEST_NUMBER)]
+_Tier = Annotated[str, Meta(max_length=64)]
+_Details = dict[str, _Count | _Seconds | _Tier | bool | None]
+_PlainUsage = dict[str, _Count | _Seconds | _Tier | bool | _Details | None] | None
+_expect_plain_usage = msgspec.json.Decoder(_PlainUsage).decode
+"""Raises for a block that is not as nearly all are: whole counts and short words, in two levels."""
+
+_UNPRINTABLE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff"
+    "\U000e0000-\U000e007f]"
+)
+"""Control characters, bidirectional overrides, invisible characters, lone surrogates: none has a place in a name."""
+_UNPRINTABLE_BUT_LINES = re.compile(_UNPRINTABLE.pattern.replace("\x00-\x1f", "\x00-\x08\x0b\x0c\x0e-\x1f"))
+REPLACEMENT = "\ufffd"
+
+
+def admitted(event: Event) -> Event:
+    """The event within the bounds; the same object if it is within them already. Idempotent."""
+    try:
+        return event if _is_plain(event) else _bounded(event)
+    except (msgspec.MsgspecError, TypeError, AttributeError):  # an odd block, or a field of an undeclared type
+        return _bounded(event)
+
+
+def _is_plain(event: Event) -> bool:
+    """Whether nothing about the event needs a closer look. True for nearly all: callers wait for this."""
+    given, usage = event.attribution, bytes(event.usage)
+    names = (
+        event.request_id, event.model, given.agent_id, given.request_type, given.workflow_id or "",
+        given.content_id or "", given.platform, given.content_type, given.task_type,
+    )  # fmt: skip
+    return (
+        "".join(names).isprintable()
+        and all(map(int.__le__, map(len, names), _LONGEST))
+        and len(usage) <= USAGE_BYTES
+        and usage.isascii()
+        and b"\\" not in usage
+        and b"\x7f" not in usage
+        and not (event.units or event.parts or event.error_code or given.metadata)
+        and _is_number_or_none(given.org_id)
+        and _is_number_or_none(given.user_id)
+        and all(_is_word(word) for word in event.context.values())
+        and (not event.response or event.response.keys() == _HTTP_STATUS)
+        and _EARLIEST < event.started_at < time.time() + _YEAR_S
+        and 0 <= event.duration_ms <= LARGEST_NUMBER
+        and known_url(event.url) == event.url
+        and (usage == b"null" or bool(_expect_plain_usage(usage)) or usage == b"{}")
+    )
+
+
+_LONGEST = tuple(
+    LENGTHS[name]
+    for name in (
+        "request_id", "ai_model", "agent_id", "request_type", "workflow_id", "content_id", "platform", "content_type",
+        "task_type",
+    )
+)  # fmt: skip
+_HTTP_STATUS = {"http_status"}
+
+
+def _bounded(event: Event) -> Event:
+    now = time.time()
+    started_at = event.started_at
+    is_sound = isinstance(started_at, int | float) and _EARLIEST < started_at < now + _YEAR_S
+    units, parts = _units(event.units), _parts(event.parts)
+    usage = _usage(event.usage)
+    if units is None or parts is None:
+        usage, units, parts = _unreadable("units beside the block are out of bounds"), {}, []
+    duration = event.duration_ms
+    return replace(
+        event,
+        request_id=identifier(event.request_id, "request_id"),
+        started_at=started_at if is_sound else now,
+        duration_ms=min(max(0, duration), LARGEST_NUMBER) if isinstance(duration, int) else 0,
+        url=known_url(event.url),
+        error_code=known_code(text(event.error_code)),
+        model=name(event.model, "ai_model"),
+        usage=usage,
+        units=units,
+        parts=parts,
+        context={_word(key): _word(value) for key, value in list(event.context.items())[:DEPTH]},
+        response=metadata(event.response),
+        attribution=_attribution(event.attribution),
+    )
+
+
+def _attribution(given: Attribution) -> Attribution:
+    return replace(
+        given,
+        org_id=_id(given.org_id),
+        user_id=_id(given.user_id),
+        agent_id=name(given.agent_id, "agent_id"),
+        request_type=name(given.request_type, "request_type"),
+        workflow_id=given.workflow_id and identifier(given.workflow_id, "workflow_id"),
+        content_id=given.content_id and identifier(given.content_id, "content_id"),
+        platform=name(given.platform, "platform"),
+        content_type=name(given.content_type, "content_type"),
+        task_type=name(given.task_type, "task_type"),
+        metadata=metadata(given.metadata),
+    )
+
+
+# ── Text ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def name(value: Any, column: str) -> str:
+    """The text without unprintable characters, as long as the column takes it."""
+    return clean(text(value)[:LONGEST_TEXT])[: LENGTHS[column]]
+
+
+def identifier(value: Any, column: str) -> str:
+    """The id, cleaned; where that changes it, or it is too long, with a hash of the whole, so that it stays unique."""
+    given, longest = text(value), LENGTHS[column]
+    cleaned = clean(given[:longest])
+    if cleaned == given:
+        return given
+    mark = f"~{_hash(given)}"
+    return cleaned[: longest - len(mark)] + mark
+
+
+_is_word = re.compile(r"[\w.:/+-]{1,64}|~[0-9a-f]{16}", re.ASCII).fullmatch
+
+
+def _word(value: Any) -> str:
+    """A short word of an answer, such as its service tier; of anything else the hash: it stays distinct."""
+    word = text(value)
+    return word if _is_word(word) else f"~{_hash(word)}"
+
+
+_CODE = re.compile(r"(\d{3}( |$))?([A-Za-z]{1,32}([_.-][A-Za-z]{1,32}){0,9}\d{0,3}|other~[0-9a-f]{16})?", re.ASCII)
+
+
+def known_code(error_code: str) -> str:
+    """An error code as providers write them: an HTTP status, words joined by `_`. Of anything else only the hash.
+
+    A server may put a key or a prompt there.
+    """
+    if len(error_code) <= LENGTHS["error_code"] and _CODE.fullmatch(error_code):
+        return error_code
+    status, _, said = error_code.partition(" ")
+    if not (len(status) == 3 and status.isascii() and status.isdecimal()):
+        status, said = "", error_code
+    return f"{status} other~{_hash(said)}".lstrip()
+
+
+def clean(given: str) -> str:
+    """The text with a mark in place of each character that no name should have, and without NUL."""
+    return given if given.isprintable() else _UNPRINTABLE.sub(REPLACEMENT, given.replace("\x00", ""))
+
+
+def _hash(given: str) -> str:
+    """16 hexadecimal digits; any text has them, a lone surrogate too."""
+    return hashlib.sha256(given.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+# ── Addresses ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+_BEFORE = frozenset(("api", "openai", "anthropic", "inference", "compatible-mode", "chat", "deployments", "engines"))
+"""What providers and gateways write between the host and the path of the API."""
+_VERSION = re.compile(r"v\d{1,2}([a-z]{2,8}\d{0,2})?")
+_API_PATH = re.compile(
+    rf"({'|'.join(path.removeprefix('/v1') for path in FLAVOURS)}|/responses/[\w.:-]{{1,128}})/?$", re.ASCII
+)
+OTHER_PATH = "/*"
+"""Stands for a path that is none of those."""
+
+
+def known_url(url: str) -> str:
+    """The address of a call: scheme, host and the provider's own path. What a base URL has before that is left out.
+
+    Some gateways put a secret there. `*` stands for a name of the caller's own, such as an Azure deployment.
+    """
+    return _known_url(url) if len(url) <= LONGEST_TEXT else _unknown_url(url)
+
+
+@functools.lru_cache(maxsize=1024)
+def _known_url(url: str) -> str:
+    try:
+        parts = urlsplit(clean(url))
+        host, port = parts.hostname or "", f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return _unknown_url(url)
+    netloc = f"[{host}]" if ":" in host else host[:253]
+    return f"{parts.scheme}://{netloc}{port}{_known_path(parts.path)}"
+
+
+def _unknown_url(url: str) -> str:
+    return f"https://{_hash(url)}.invalid{OTHER_PATH}"
+
+
+def _known_path(path: str) -> str:
+    found = _API_PATH.search(path)
+    if found is None:
+        return OTHER_PATH
+    *left, last = path[: found.start()].split("/")
+    known: list[str] = []
+    while left:
+        if last in _BEFORE or _VERSION.fullmatch(last):
+            known.insert(0, f"/{last}")
+        elif left[-1] in ("deployments", "engines"):
+            known.insert(0, "/*")
+        else:
+            break
+        last = left.pop()
+    return "".join(known) + found[1]
+
+
+# ── Usage ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _unreadable(reason: str) -> msgspec.Raw:
+    """A block that no reader of usage understands: the call is recorded without tokens and without a price."""
+    return msgspec.Raw(msgspec.json.encode({"unreadable": reason}))
+
+
+_decode = msgspec.json.Decoder().decode
+
+
+def _usage(raw: msgspec.Raw) -> msgspec.Raw:
+    """The block as it came; cleaned, if its texts need it; its reason, if it is out of bounds."""
+    content = bytes(raw)
+    if len(content) > USAGE_BYTES:
+        return _unreadable(f"larger than {USAGE_BYTES // 1024} KB")
+    try:
+        block = json.loads(content)  # unlike msgspec, it reads half an emoji, as the SDKs do
+    except ValueError:
+        return msgspec.Raw(b"null")  # what is not JSON is no block
+    except RecursionError:
+        return _unreadable(f"nested more than {DEPTH} deep")
+    if reason := _out_of_bounds(block):
+        return _unreadable(reason)
+    cleaned = _cleaned(block)
+    return raw if cleaned == block else msgspec.Raw(msgspec.json.encode(cleaned))
+
+
+def _out_of_bounds(block: Any) -> str:
+    """Why a usage block is not believed; empty if it is."""
+    for depth, value in _values(block):
+        if depth > DEPTH:
+            return f"nested more than {DEPTH} deep"
+        if isinstance(value, int | float) and not _is_count(value):
+            return f"a number beyond {LARGEST_NUMBER}"
+    return ""
+
+
+def _values(value: Any) -> Iterator[tuple[int, Any]]:
+    """Every value in a JSON value with its depth, without recursion."""
+    waiting = [(0, value)]
+    while waiting:
+        depth, value = waiting.pop()
+        yield depth, value
+        if depth <= DEPTH and isinstance(value, dict | list):
+            waiting += [(depth + 1, each) for each in (value.values() if isinstance(value, dict) else value)]
+
+
+def _is_count(number: float) -> bool:
+    return math.isfinite(number) and abs(number) <= LARGEST_NUMBER
+
+
+def _cleaned(value: Any) -> Any:
+    """A JSON value within `DEPTH` with its texts cleaned and cut."""
+    if isinstance(value, str):
+        return clean(value[:LONGEST_TEXT])
+    if isinstance(value, dict):
+        return {name(key, "ai_model"): _cleaned(item) for key, item in value.items()}
+    return [_cleaned(item) for item in value] if isinstance(value, list) else value
+
+
+def _units(units: Mapping[str, Any]) -> dict[str, int | float] | None:
+    """The units beside the block; None if one is out of bounds."""
+    if not all(isinstance(each, int | float) and _is_count(each) for each in units.values()) or len(units) > PARTS:
+        return None
+    return {_word(unit): number for unit, number in units.items()}
+
+
+def _parts(parts: Sequence[Part]) -> list[Part] | None:
+    """The usage on other models; None if there is too much of it."""
+    if len(parts) > PARTS or sum(len(bytes(part.usage)) for part in parts) > USAGE_BYTES:
+        return None
+    return [replace(part, model=name(part.model, "ai_model"), usage=_usage(part.usage)) for part in parts]
+
+
+# ── Attribution and metadata ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def _is_number_or_none(value: Any) -> bool:
+    return value is None or (type(value) is int and abs(value) < 2**63)
+
+
+def _id(value: Any) -> int | str | None:
+    """A number or a text that may be an id; a truth value is none, and a number that no column holds is kept as text."""
+    if _is_number_or_none(value):
+        return value  # type: ignore[no-any-return]
+    return identifier(text(value), "workflow_id")
+
+
+def metadata(given: Mapping[Any, Any]) -> dict[str, Any]:
+    """The metadata as JSON can hold it, within the bounds. Where it is longer, the key `…` says that it was cut.
+
+    An object is written as its text, a function as what it returns now.
+    """
+    if not given:
+        return {}
+    copying = _Metadata()
+    copied = copying.mapping(given, depth=0)
+    return copied if copying.left > 0 else {**copied, CUT: True}
+
+
+CUT = "…"
+
+
+class _Metadata:
+    """One call's metadata, copied until `METADATA_CHARACTERS` are used up."""
+
+    def __init__(self) -> None:
+        self.left = METADATA_CHARACTERS
+
+    def mapping(self, given: Mapping[Any, Any], depth: int) -> dict[str, Any]:
+        copied: dict[str, Any] = {}
+        for key, value in list(given.items()):
+            if self.left <= 0:
+                break
+            key = name(key, "ai_model")
+            self.left -= len(key)
+            copied[key] = self._value(value, depth + 1)
+        return copied
+
+    def _value(self, value: Any, depth: int) -> Any:
+        self.left -= 1
+        if isinstance(value, str):
+            return self._text(value)
+        if _is_number_or_none(value) or isinstance(value, bool):
+            return value
+        if type(value) is float:
+            return value if math.isfinite(value) else None
+        if depth >= DEPTH:
+            return self._text(REPLACEMENT)
+        try:
+            return self._of_several(value, depth)
+        except Exception:  # noqa: BLE001 - the caller's object; the call must be recorded all the same
+            return self._text(text(value))
+
+    def _of_several(self, value: Any, depth: int) -> Any:
+        if isinstance(value, Mapping):
+            return self.mapping(value, depth)
+        if isinstance(value, list | tuple | set | frozenset):
+            return [self._value(each, depth + 1) for each in itertools.islice(value, max(0, self.left))]
+        # msgspec writes some that JSON has no form for, such as a moment or a dataclass.
+        return self._value(_decode(msgspec.json.encode(value, enc_hook=plain)), depth + 1)
+
+    def _text(self, given: str) -> str:
+        cut = given[: max(0, min(LONGEST_TEXT, self.left))].replace("\x00", "")
+        cleaned = _UNPRINTABLE_BUT_LINES.sub(REPLACEMENT, cut)
+        self.left -= len(cleaned)
+        return cleaned
