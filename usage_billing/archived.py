@@ -116,15 +116,16 @@ def _may_be_of(month: date, row: dict[str, Any]) -> bool:
 def _known(month: date, rows: Iterable[dict[str, Any]]) -> set[tuple[int, str]]:
     """Organisation and request id of those of the rows that the month's files have.
 
-    Who fetches a response may be another organisation than the one that began it, and was charged.
+    Who fetches a response may be another organisation than the one that began it, and was charged; another provider
+    may use the same ids.
     """
-    orgs: dict[str, set[int]] = defaultdict(set)
-    fetched = {row["request_id"] for row in rows if _is_fetched(row)}
+    by_id: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
-        orgs[row["request_id"]].add(row["org_id"])
+        by_id[row["request_id"]].append(row)
     known: set[tuple[int, str]] = set()
     for file in ArchiveFile.objects.filter(month=month):
-        for org_id, request_id in parquet().find(file, orgs):
-            asked = orgs[request_id]
-            known |= {(org, request_id) for org in (asked if request_id in fetched else asked & {org_id})}
+        for org_id, request_id, provider in parquet().find(file, by_id):
+            for row in by_id[request_id]:
+                if row["org_id"] == org_id or (_is_fetched(row) and row["ai_provider"] == provider):
+                    known.add((row["org_id"], request_id))
     return known

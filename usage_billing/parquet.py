@@ -114,12 +114,15 @@ def verify(file: ArchiveFile) -> None:
         raise archived.Unreadable(f"{path} is not the file that was archived: its SHA-256 is {found}.")
 
 
-def find(file: ArchiveFile, request_ids: Collection[str]) -> Iterator[tuple[int, str]]:
-    """Organisation and request id of the calls in it that have one of these request ids."""
+def find(file: ArchiveFile, request_ids: Collection[str]) -> Iterator[tuple[int, str, str]]:
+    """Organisation, request id and provider of the calls in it that have one of these request ids."""
     path, wanted = archived.path_of(file), pa.array(list(request_ids), pa.string())
-    for batch in _open(path).iter_batches(A_GROUP, columns=["id", "org_id", "request_id"]):
+    for batch in _open(path).iter_batches(A_GROUP, columns=["id", *_IDENTITY]):
         found = unchanged(batch.filter(pc.is_in(batch["request_id"], wanted)), file)
-        yield from zip(found["org_id"].to_pylist(), found["request_id"].to_pylist(), strict=True)
+        yield from zip(*(found[name].to_pylist() for name in _IDENTITY), strict=True)
+
+
+_IDENTITY = ("org_id", "request_id", "ai_provider")
 
 
 def _open(path: Path) -> pq.ParquetFile:

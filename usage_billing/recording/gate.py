@@ -57,9 +57,8 @@ DEPTH = 16
 PARTS = 100
 """The most other models that one call may have used."""
 
-_EARLIEST = 1_420_070_400.0
-"""1 January 2015, seconds since the epoch: before any call to these providers."""
-_YEAR_S = 366 * 86_400.0
+_EARLIEST, _LATEST = 1_420_070_400.0, 4_102_444_800.0
+"""1 January 2015 and 2100, seconds since the epoch: no call of a clock that goes is outside."""
 _Count = Annotated[int, Meta(ge=0, le=LARGEST_NUMBER)]
 _Seconds = Annotated[float, Meta(ge=0, le=LARGEST_NUMBER)]
 _Tier = Annotated[str, Meta(max_length=64)]
@@ -104,7 +103,7 @@ def _is_plain(event: Event) -> bool:
         and _is_number_or_none(given.user_id)
         and all(_is_word(word) for word in event.context.values())
         and (not event.response or event.response.keys() == _HTTP_STATUS)
-        and _EARLIEST < event.started_at < time.time() + _YEAR_S
+        and _EARLIEST < event.started_at < _LATEST
         and 0 <= event.duration_ms <= LARGEST_NUMBER
         and known_url(event.url) == event.url
         and (usage == b"null" or bool(_expect_plain_usage(usage)) or usage == b"{}")
@@ -122,9 +121,8 @@ _HTTP_STATUS = {"http_status"}
 
 
 def _bounded(event: Event) -> Event:
-    now = time.time()
     started_at = event.started_at
-    is_sound = isinstance(started_at, int | float) and _EARLIEST < started_at < now + _YEAR_S
+    is_sound = isinstance(started_at, int | float) and _EARLIEST < started_at < _LATEST
     units, parts = _units(event.units), _parts(event.parts)
     usage = _usage(event.usage)
     if units is None or parts is None:
@@ -133,7 +131,7 @@ def _bounded(event: Event) -> Event:
     return replace(
         event,
         request_id=identifier(event.request_id, "request_id"),
-        started_at=started_at if is_sound else now,
+        started_at=started_at if is_sound else time.time(),
         duration_ms=min(max(0, duration), LARGEST_NUMBER) if isinstance(duration, int) else 0,
         url=known_url(event.url),
         error_code=known_code(text(event.error_code)),
@@ -221,8 +219,11 @@ def _hash(given: str) -> str:
 _BEFORE = frozenset(("api", "openai", "anthropic", "inference", "compatible-mode", "chat", "deployments", "engines"))
 """What providers and gateways write between the host and the path of the API."""
 _VERSION = re.compile(r"v\d{1,2}([a-z]{2,8}\d{0,2})?")
+_ID = r"[\w.:-]{1,128}"
 _API_PATH = re.compile(
-    rf"({'|'.join(path.removeprefix('/v1') for path in FLAVOURS)}|/responses/[\w.:-]{{1,128}})/?$", re.ASCII
+    rf"({'|'.join(path.removeprefix('/v1') for path in FLAVOURS)}|/responses/{_ID}(/cancel)?|/files/{_ID}/content"
+    rf"|/messages/batches/{_ID}/results)/?$",
+    re.ASCII,
 )
 OTHER_PATH = "/*"
 """Stands for a path that is none of those."""
