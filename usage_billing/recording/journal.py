@@ -26,6 +26,8 @@ from pathlib import Path
 
 import msgspec
 
+from usage_billing.recording.private_files import make_folder, open_private
+
 SUFFIX = ".journal2"
 SUFFIXES = (SUFFIX, ".journal")
 """Earlier versions, whose frames have no count, use the second one. If one of them still drains, it must not find the
@@ -144,10 +146,10 @@ class Writer:
 
     def _open(self) -> tuple[int, str]:
         self._before_opening()
-        self._outbox.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self._outbox.parent)
         while True:
             path = f"{self._outbox}.{os.getpid()}-{secrets.token_hex(4)}{SUFFIX}"
-            file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o644)
+            file = open_private(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL)
             if _is_ours(file, path):
                 return file, path
             os.close(file)

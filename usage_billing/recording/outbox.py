@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from usage_billing.recording import companions, damaged, journal
+from usage_billing.recording.private_files import create_private, make_folder, make_private
 
 logger = logging.getLogger(__name__)
 
@@ -200,7 +201,7 @@ class Outbox:
 
     def size(self) -> int:
         """How many bytes of the disk the outbox takes, with all that belongs to it. Raises `OSError`."""
-        return sum(self._sizes(""))
+        return sum(self._sizes())
 
     def is_larger_than(self, limit: int) -> bool:
         """Whether what waits takes more bytes than that. The room of events that left is not given back, but reused."""
@@ -211,15 +212,19 @@ class Outbox:
             (free,) = connection.execute("PRAGMA freelist_count").fetchone()
             (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
             collected = sum(_positions(connection).values())
-        return bool((pages - free) * page_bytes + sum(self._sizes(*journal.SUFFIXES)) - collected > limit)
+        return bool((pages - free) * page_bytes + sum(self._sizes(journal.SUFFIXES)) - collected > limit)
 
-    def _sizes(self, *suffixes: str) -> Iterator[int]:
-        """Of each file whose name begins with the outbox's and ends with one of these."""
+    def _sizes(self, suffixes: str | tuple[str, ...] = "") -> Iterator[int]:
+        for entry in self._files(suffixes):
+            with contextlib.suppress(FileNotFoundError):
+                yield entry.stat().st_size
+
+    def _files(self, suffixes: str | tuple[str, ...] = "") -> Iterator[os.DirEntry[str]]:
+        """Each file whose name begins with the outbox's and ends with one of these."""
         with os.scandir(self.path.parent) as entries:
             for entry in entries:
                 if entry.name.startswith(self.path.name) and entry.name.endswith(suffixes):
-                    with contextlib.suppress(FileNotFoundError):
-                        yield entry.stat().st_size
+                    yield entry
 
     def checkpoint(self) -> None:
         """Fold the write-ahead log into the file. The drain's work: it waits for the disk.
@@ -297,6 +302,8 @@ class Outbox:
             self._connection = None
         if self._connection is None:
             _create(self.path)
+            for entry in self._files():
+                make_private(Path(entry))  # an earlier version left them to the umask
             self._inode = self.path.stat().st_ino
             connection = sqlite3.connect(self.path, timeout=LOCK_WAIT_S, isolation_level=None, check_same_thread=False)
             try:
@@ -367,8 +374,9 @@ def _create(path: Path) -> None:
     """
     if path.exists():
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     new = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}.new")
+    create_private(new)  # SQLite gives the files beside it the same mode
     with contextlib.closing(sqlite3.connect(new, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.executescript(SCHEMA)
