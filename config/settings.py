@@ -3,6 +3,7 @@
 Every variable is listed in the README. A variable of the environment wins over the file.
 """
 
+import contextlib
 import re
 from datetime import timedelta
 from pathlib import Path
@@ -14,6 +15,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.utils import get_random_secret_key
 from django.templatetags.static import static
 from django.utils.translation import gettext_lazy as _
+
+from usage_billing.recording.private_files import create_private, make_folder, make_private
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = BASE_DIR / "var"
@@ -99,8 +102,14 @@ def database() -> dict[str, Any]:
             "init_command": "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -64000;",
             **config.get("OPTIONS", {}),
         }
-        if config["NAME"] != ":memory:":
-            Path(config["NAME"]).parent.mkdir(parents=True, exist_ok=True)
+        name = str(config["NAME"])
+        if not name.startswith((":memory:", "file:")):
+            make_folder(Path(name).parent)
+            # SQLite takes the empty file for a new database, and gives the files beside it the same mode.
+            with contextlib.suppress(OSError):  # whoever uses the database is told why it cannot be opened
+                create_private(Path(name))
+                for log in ("-wal", "-shm"):
+                    make_private(Path(f"{name}{log}"))
     else:
         config.setdefault("CONN_MAX_AGE", 60)
         config["CONN_HEALTH_CHECKS"] = True
@@ -233,6 +242,7 @@ AXES_VERBOSE = False
 AXES_SENSITIVE_PARAMETERS = ["username"]
 
 # ── Recording ────────────────────────────────────────────────────────────────────────────────────────────────────
+# Its files are for their owner alone, unless its folder was made for a group (`recording/private_files.py`).
 USAGE_OUTBOX_PATH: str = env.str("USAGE_OUTBOX_PATH", default=str(VAR_DIR / "outbox.sqlite3"))
 # "thread": every process that records also drains. "off": `manage.py drain_usage --follow` does it.
 USAGE_DRAIN: str = env.str("USAGE_DRAIN", default="thread")

@@ -26,6 +26,7 @@ from usage_billing.archived import Archived, after
 from usage_billing.database import bulk, roles
 from usage_billing.models import ArchiveFile, UsageRecord
 from usage_billing.models.archive_file import SUMS
+from usage_billing.recording.private_files import make_folder, make_private
 
 State = ArchiveFile.State
 Advance = Callable[[int], object]
@@ -171,7 +172,9 @@ def _counted(
 @contextmanager
 def _draft(directory: Path, name: str) -> Iterator[Path]:
     """Where to write what may still come to nothing."""
-    directory.mkdir(parents=True, exist_ok=True)
+    make_folder(directory)
+    for file in directory.glob("token_usage-*.parquet"):
+        make_private(file)  # an earlier version left them to the umask
     _sweep(directory)
     draft = directory / f"{name}.{uuid.uuid4().hex}{UNFINISHED}"
     try:

@@ -21,6 +21,7 @@ from django.db.models.functions import Cast
 from usage_billing import archived, rollup
 from usage_billing.models import ArchiveFile, UsageRecord
 from usage_billing.models.daily_usage import GRAINS, MEASURES
+from usage_billing.recording.private_files import open_private
 
 A_GROUP = 50_000
 """Calls a row group, about."""
@@ -79,7 +80,7 @@ def ledger_rows(table: pa.Table) -> Iterator[tuple[Any, ...]]:
 
 def write(path: Path, batches: Iterable[Sequence[tuple[Any, ...]]]) -> None:
     """A file of these calls that has reached the disk; a row group of them is in memory at once."""
-    with open(path, "wb") as file:
+    with open(path, "wb", opener=open_private) as file:
         with pq.ParquetWriter(file, SCHEMA, compression="zstd") as writer:
             waiting: list[pa.Table] = []
             for rows in batches:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from ast import literal_eval
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -182,3 +183,34 @@ def test_proxies_and_sessions() -> None:
     week = 7 * 24 * 3600
     assert python("-c", program).stdout.split() == ["1", str(week), "True", "Lax", "True"]
     assert python("-c", program, BEHIND_TLS_PROXY="0", TRUSTED_PROXIES="2").stdout.split()[0] == "2"
+
+
+@pytest.mark.parametrize("umask", ["000", "022", "077"])
+def test_nobody_else_reads_the_database_file(tmp_path: Path, umask: str) -> None:
+    path = tmp_path / "new" / "db.sqlite3"
+    program = (
+        f"import os; os.umask(0o{umask}); import django; django.setup(); from django.db import connection\n"
+        "with connection.cursor() as cursor: cursor.execute('CREATE TABLE one (id)')\n"
+        "print({file.name: oct(file.stat().st_mode & 0o7777) for file in os.scandir(os.environ['AT'])})"
+    )
+    done = python("-c", program, DATABASE_URL=f"sqlite:///{path}", AT=str(path.parent))
+    assert done.returncode == 0, done.stderr
+    assert literal_eval(done.stdout) == {
+        "db.sqlite3": "0o600",
+        "db.sqlite3-shm": "0o600",
+        "db.sqlite3-wal": "0o600",
+    }
+    assert oct(path.parent.stat().st_mode & 0o7777) == "0o700"
+
+
+def test_a_database_file_of_an_earlier_version_is_closed_to_others(tmp_path: Path) -> None:
+    path = tmp_path / "db.sqlite3"
+    files = [path, tmp_path / "db.sqlite3-wal", tmp_path / "db.sqlite3-shm"]
+    for file in files:
+        file.touch()
+        file.chmod(0o644)
+    tmp_path.chmod(0o755)
+    done = python("-c", "import django; django.setup()", DATABASE_URL=f"sqlite:///{path}")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert {oct(file.stat().st_mode & 0o7777) for file in files} == {"0o600"}
+    assert oct(tmp_path.stat().st_mode & 0o7777) == "0o755"

@@ -49,6 +49,48 @@ def archive(month: date = MAY) -> archiving.Outcome:
     )
 
 
+# ── Who may read the files ───────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def open_umask() -> Iterator[None]:
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+def modes(directory: Path) -> set[str]:
+    return {oct(path.stat().st_mode & 0o7777) for path in directory.iterdir()}
+
+
+@pytest.mark.usefixtures("open_umask")
+def test_nobody_else_reads_the_archive(directory: Path) -> None:
+    aged.fill()
+    archive()
+    assert oct(directory.stat().st_mode & 0o7777) == "0o700"
+    assert modes(directory) == {"0o600"}
+
+
+def test_files_that_an_earlier_version_archived_are_closed_to_others(directory: Path) -> None:
+    aged.fill()
+    archive()
+    for path in directory.iterdir():
+        path.chmod(0o644)
+    archive(APRIL)
+    assert len(list(directory.iterdir())) == 2
+    assert modes(directory) == {"0o600"}
+
+
+@pytest.mark.usefixtures("open_umask")
+def test_the_group_of_a_shared_folder_reads_the_archive(directory: Path) -> None:
+    aged.fill()
+    directory.mkdir()
+    directory.chmod(0o2750)
+    archive()
+    assert oct(directory.stat().st_mode & 0o7777) == "0o2750"
+    assert modes(directory) == {"0o640"}
+
+
 # ── Out and back ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from usage_billing.recording.private_files import make_folder, open_private
+
 SIZE = 4096
 """A page: one `pwrite` of it is not torn by the death of the process."""
 LOCK_TRIES, LOCK_PAUSE_S = 50, 0.001
@@ -55,8 +57,8 @@ class Companion:
 
     @contextmanager
     def _locked(self, flags: int) -> Iterator[int]:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        file = os.open(self.path, flags, 0o644)
+        make_folder(self.path.parent)
+        file = open_private(str(self.path), flags)
         try:
             _lock(file)
             yield file

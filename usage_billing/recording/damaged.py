@@ -11,6 +11,8 @@ from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from usage_billing.recording.private_files import open_private
+
 logger = logging.getLogger(__name__)
 
 MARK = ".damaged-"
@@ -74,6 +76,6 @@ def salvaged(path: Path) -> list[bytes]:
 
 @contextmanager
 def _one_at_a_time(path: Path) -> Iterator[None]:
-    with open(f"{path}.repair", "w") as lock:
+    with open(f"{path}.repair", "w", opener=open_private) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

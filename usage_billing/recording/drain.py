@@ -16,6 +16,7 @@ from django.db import DataError, Error, IntegrityError
 from usage_billing.recording import companions
 from usage_billing.recording.event import Event, decode
 from usage_billing.recording.outbox import Outbox
+from usage_billing.recording.private_files import make_folder, open_private
 
 logger = logging.getLogger(__name__)
 
@@ -34,8 +35,8 @@ def exclusively(path: Path) -> Iterator[None]:
     A POSIX record lock: it ends with its process however that dies, and a forked child does not inherit it. Two drains
     would do no harm (each event counts once); they would do the work twice.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(f"{path}.drain", "w") as lock:
+    make_folder(path.parent)
+    with open(f"{path}.drain", "w", opener=open_private) as lock:
         try:
             fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as held:

@@ -4,9 +4,10 @@ Each process writes one of its own, so an append is one `write`: no lock but a t
 up. What it has written is the kernel's and survives the death of the process. The file lock that a writer holds ends
 with it, however it dies: that is how a reader knows that nothing more will come.
 
-A journal is a row of frames: a mark, the CRC-32 and the length of what follows, and that: (written_at, bodies) as
-MessagePack. One append is one frame, so its bodies are kept together or not at all. A frame that is not whole hides
-none of the others: the next one is found by its mark.
+A journal is a row of frames: a mark, the CRC-32 and the length of what follows, and that: an `Entry` as MessagePack.
+One append is one frame, so its bodies are kept together or not at all. A frame that is not whole hides none of the
+others: the next one is found by its mark. Each frame carries its writer's running count of events, so the first and the
+last frame of a part tell how many events are in it, whatever its size.
 """
 
 from __future__ import annotations
@@ -25,7 +26,12 @@ from pathlib import Path
 
 import msgspec
 
-SUFFIX = ".journal"
+from usage_billing.recording.private_files import make_folder, open_private
+
+SUFFIX = ".journal2"
+SUFFIXES = (SUFFIX, ".journal")
+"""Earlier versions, whose frames have no count, use the second one. If one of them still drains, it must not find the
+new frames: it would take them for damage."""
 LARGEST_BYTES = 4 * 1024 * 1024
 """A writer begins a new file when its own has grown to this; the old one goes once it is collected."""
 LOOK_S = 0.05
@@ -33,15 +39,23 @@ LOOK_S = 0.05
 
 _MARK = b"\xf5use"  # a byte that no UTF-8 text has: an event's JSON cannot hold a mark
 _HEAD = struct.Struct("<4sII")
-_encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(tuple[float, list[bytes]]).decode
+_END_BYTES = 4096
+"""How much of a journal's end is read first to find its last frame: several frames of a usual size."""
 
 
-class Entry(msgspec.Struct, frozen=True):
-    """What one append has written, and when (epoch seconds)."""
+class Entry(msgspec.Struct, frozen=True, array_like=True):
+    """The bodies that one append wrote, and when (epoch seconds).
+
+    `count`: how many events its writer has written, up to and including these; None in a frame of an earlier version.
+    """
 
     written_at: float
     bodies: list[bytes]
+    count: int | None = None
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Entry).decode
 
 
 class Damage(msgspec.Struct, frozen=True):
@@ -66,6 +80,8 @@ class Writer:
         self._file: int | None = None
         self._path = ""
         self._size = 0
+        # Events, in all files together: frames that are written once more, into another file, keep their counts.
+        self._count = 0
         self._looked_at = 0.0
         # What was written since: it is written once more if the file turns out to be gone.
         self._doubtful: list[bytes] = []
@@ -73,14 +89,19 @@ class Writer:
     def append(self, bodies: tuple[bytes, ...]) -> None:
         """Keep all of them safe from the death of this process, or none. Raises `OSError`."""
         now = time.time()
-        payload = _encode((now, bodies))
-        frame = _HEAD.pack(_MARK, zlib.crc32(payload), len(payload)) + payload
         with self._lock:
+            events = len(bodies)
+            # Before the file is chosen: the garbage collector may bring an append here, which begins another file.
+            payload = _encode((now, bodies, self._count + events))
+            frame = _HEAD.pack(_MARK, zlib.crc32(payload), len(payload)) + payload
             file = self._file
             # The clock may have been set back.
             if file is None or not 0 <= now - self._looked_at < LOOK_S or self._size >= LARGEST_BYTES:
                 file = self._look(now)
             self._write(file, frame)
+            # Added, not set: an append that the garbage collector brought meanwhile has added its own. This frame's
+            # count lacks those; the next one's is right.
+            self._count += events
             self._doubtful.append(frame)
 
     def _look(self, now: float) -> int:
@@ -125,10 +146,10 @@ class Writer:
 
     def _open(self) -> tuple[int, str]:
         self._before_opening()
-        self._outbox.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self._outbox.parent)
         while True:
             path = f"{self._outbox}.{os.getpid()}-{secrets.token_hex(4)}{SUFFIX}"
-            file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o644)
+            file = open_private(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL)
             if _is_ours(file, path):
                 return file, path
             os.close(file)
@@ -168,6 +189,42 @@ class Reading:
     def is_removed(self) -> bool:
         return os.fstat(self._file).st_nlink == 0
 
+    def waiting(self, position: int) -> tuple[int, float | None]:
+        """How many events were written after `position`, and when the first of them was.
+
+        An event that was damaged since counts as well, until it is collected.
+        """
+        size = self.size()
+        if size <= position:
+            return 0, None
+        first, last = self._first_entry(position, size), self._last_entry(position, size)
+        if first is None or last is None or first.count is None or last.count is None:
+            found = entries(self.after(position)[0])
+            events = sum(len(entry.bodies) for entry in found)
+            return events, min((entry.written_at for entry in found), default=None)
+        return last.count - first.count + len(first.bodies), first.written_at
+
+    def _first_entry(self, start: int, end: int) -> Entry | None:
+        """The entry of the frame that begins at `start`; None if none does, or it is not whole."""
+        head = os.pread(self._file, _HEAD.size, start)
+        if len(head) < _HEAD.size:
+            return None
+        _, _, length = _HEAD.unpack(head)
+        frame = _frame_at(head + os.pread(self._file, min(length, end - start), start + _HEAD.size), 0)
+        return frame and frame[0]
+
+    def _last_entry(self, start: int, end: int) -> Entry | None:
+        """The entry of the last whole frame between `start` and `end`, looked for from the end, ever further back."""
+        length = 0
+        while length < end - start:
+            length = min(max(_END_BYTES, 16 * length), end - start)
+            content = os.pread(self._file, length, end - length)
+            position = len(content)
+            while (position := content.rfind(_MARK, 0, position)) >= 0:
+                if frame := _frame_at(content, position):
+                    return frame[0]
+        return None
+
     def after(self, position: int) -> tuple[list[Entry | Damage], int]:
         """What was written after `position`, and the position after that. What is still being written is left."""
         content = os.pread(self._file, max(0, self.size() - position), position)
@@ -190,7 +247,19 @@ def paths(outbox: Path) -> list[Path]:
         names = os.listdir(outbox.parent)
     except FileNotFoundError:
         return []
-    return [outbox.with_name(name) for name in sorted(names) if name.startswith(prefix) and name.endswith(SUFFIX)]
+    return [outbox.with_name(name) for name in sorted(names) if name.startswith(prefix) and name.endswith(SUFFIXES)]
+
+
+def waiting(path: Path, position: int) -> tuple[int, float | None]:
+    """How many events the journal at `path` holds after `position`, and when the first was written (epoch seconds).
+
+    It takes no lock, so it holds up neither a writer nor a reader. Raises `FileNotFoundError` when it was removed.
+    """
+    file = os.open(path, os.O_RDONLY)
+    try:
+        return Reading(path.name, file, finished=False).waiting(position)
+    finally:
+        os.close(file)
 
 
 @contextlib.contextmanager
@@ -240,7 +309,7 @@ def _frame_at(content: bytes, position: int) -> tuple[Entry, int] | None:
     if mark != _MARK or len(payload) != length or zlib.crc32(payload) != checksum:
         return None
     try:
-        return Entry(*_decode(payload)), start + length
+        return _decode(payload), start + length
     except msgspec.DecodeError:
         return None
 

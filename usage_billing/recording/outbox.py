@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from usage_billing.recording import companions, damaged, journal
+from usage_billing.recording.private_files import create_private, make_folder, make_private
 
 logger = logging.getLogger(__name__)
 
@@ -35,14 +36,26 @@ CREATE TABLE set_aside (
 );
 CREATE TABLE loss (reason TEXT PRIMARY KEY, events INTEGER NOT NULL, last_at REAL NOT NULL);
 """
-# What an outbox of an earlier version does not have: the order, and how far each journal was collected.
+# What an outbox of an earlier version does not have: the order, how far each journal was collected, and how many rows
+# there are. Triggers keep those numbers: so they stay right while a process of an earlier version goes on.
 ADDITIONS = (
     "CREATE INDEX IF NOT EXISTS event_in_order ON event (written_at, id)",
     "CREATE TABLE IF NOT EXISTS journal (name TEXT PRIMARY KEY, position INTEGER NOT NULL)",
+    "CREATE TABLE backlog (waiting INTEGER NOT NULL, rejected INTEGER NOT NULL)",
+    "INSERT INTO backlog SELECT (SELECT count(*) FROM event), (SELECT count(*) FROM set_aside)",
+    "CREATE TRIGGER event_added AFTER INSERT ON event BEGIN UPDATE backlog SET waiting = waiting + 1; END",
+    "CREATE TRIGGER event_removed AFTER DELETE ON event BEGIN UPDATE backlog SET waiting = waiting - 1; END",
+    "CREATE TRIGGER rejected_added AFTER INSERT ON set_aside BEGIN UPDATE backlog SET rejected = rejected + 1; END",
+    "CREATE TRIGGER rejected_removed AFTER DELETE ON set_aside BEGIN UPDATE backlog SET rejected = rejected - 1; END",
 )
+SCHEMA_VERSION = 1
+"""`PRAGMA user_version` of a file that has the additions."""
 
 LOCK_WAIT_S = 0.2
 """How long a reader or a note of losses waits for another process's write, which takes microseconds."""
+
+BACKLOG_TRIES = 10
+"""How often the backlog is looked at anew when a journal went into the file meanwhile."""
 
 LARGE_LOG_BYTES = 64 * 1024 * 1024
 
@@ -127,7 +140,7 @@ class Outbox:
         """Put an event that the ledger refuses where it blocks nothing, with the reason; it can be put back."""
         with self._transaction() as connection:
             connection.execute(
-                "INSERT OR REPLACE INTO set_aside SELECT id, body, written_at, ? FROM event WHERE id = ?",
+                "INSERT INTO set_aside SELECT id, body, written_at, ? FROM event WHERE id = ?",
                 (reason, id_),
             )
             connection.execute("DELETE FROM event WHERE id = ?", (id_,))
@@ -156,25 +169,39 @@ class Outbox:
 
     @_anew_if_damaged
     def backlog(self) -> Backlog:
+        """What waits at one moment. It takes as long for many events as for few; it grows with the number of files."""
+        for _ in range(BACKLOG_TRIES):
+            # Listed before the file is looked at: a journal that is removed later is missed there, and so noticed.
+            journals = journal.paths(self.path)
+            state, positions = self._collected_backlog()
+            with contextlib.suppress(FileNotFoundError):
+                parts = [journal.waiting(path, positions.get(path.name, 0)) for path in journals]
+                break
+        else:
+            parts = []  # journals come and go faster than they can be counted: tell what was collected
+        moments = [state.oldest_at, *(oldest_at for _, oldest_at in parts)]
+        return Backlog(
+            events=state.events + sum(events for events, _ in parts),
+            oldest_at=min((moment for moment in moments if moment is not None), default=None),
+            set_aside=state.set_aside,
+            lost=state.lost + self.lost(),
+        )
+
+    def _collected_backlog(self) -> tuple[Backlog, dict[str, int]]:
+        """What the SQLite file holds, and the positions that its journals were collected to at that moment."""
         with self._connected() as connection:
-            connection.execute("BEGIN")  # one moment for all three
-            events, oldest_at = connection.execute("SELECT count(*), min(written_at) FROM event").fetchone()
-            (set_aside,) = connection.execute("SELECT count(*) FROM set_aside").fetchone()
+            connection.execute("BEGIN")  # one moment for all of it
+            events, set_aside = connection.execute("SELECT waiting, rejected FROM backlog").fetchone()
+            (oldest_at,) = connection.execute("SELECT min(written_at) FROM event").fetchone()
             # The table is where earlier versions noted losses.
-            (lost_before,) = connection.execute("SELECT coalesce(sum(events), 0) FROM loss").fetchone()
+            (lost,) = connection.execute("SELECT coalesce(sum(events), 0) FROM loss").fetchone()
             positions = _positions(connection)
             connection.execute("COMMIT")
-        moments = [] if oldest_at is None else [oldest_at]
-        for entry in self._uncollected(positions):
-            events += len(entry.bodies)
-            moments.append(entry.written_at)
-        return Backlog(
-            events=events, oldest_at=min(moments, default=None), set_aside=set_aside, lost=lost_before + self.lost()
-        )
+        return Backlog(events=events, oldest_at=oldest_at, set_aside=set_aside, lost=lost), positions
 
     def size(self) -> int:
         """How many bytes of the disk the outbox takes, with all that belongs to it. Raises `OSError`."""
-        return sum(self._sizes(""))
+        return sum(self._sizes())
 
     def is_larger_than(self, limit: int) -> bool:
         """Whether what waits takes more bytes than that. The room of events that left is not given back, but reused."""
@@ -185,15 +212,19 @@ class Outbox:
             (free,) = connection.execute("PRAGMA freelist_count").fetchone()
             (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
             collected = sum(_positions(connection).values())
-        return bool((pages - free) * page_bytes + sum(self._sizes(journal.SUFFIX)) - collected > limit)
+        return bool((pages - free) * page_bytes + sum(self._sizes(journal.SUFFIXES)) - collected > limit)
 
-    def _sizes(self, suffix: str) -> Iterator[int]:
-        """Of each file whose name begins with the outbox's and ends so."""
+    def _sizes(self, suffixes: str | tuple[str, ...] = "") -> Iterator[int]:
+        for entry in self._files(suffixes):
+            with contextlib.suppress(FileNotFoundError):
+                yield entry.stat().st_size
+
+    def _files(self, suffixes: str | tuple[str, ...] = "") -> Iterator[os.DirEntry[str]]:
+        """Each file whose name begins with the outbox's and ends with one of these."""
         with os.scandir(self.path.parent) as entries:
             for entry in entries:
-                if entry.name.startswith(self.path.name) and entry.name.endswith(suffix):
-                    with contextlib.suppress(FileNotFoundError):
-                        yield entry.stat().st_size
+                if entry.name.startswith(self.path.name) and entry.name.endswith(suffixes):
+                    yield entry
 
     def checkpoint(self) -> None:
         """Fold the write-ahead log into the file. The drain's work: it waits for the disk.
@@ -240,12 +271,6 @@ class Outbox:
                 _keep_damage(connection, damage, reading.name)
             connection.execute("INSERT OR REPLACE INTO journal VALUES (?, ?)", (reading.name, end))
 
-    def _uncollected(self, positions: Mapping[str, int]) -> Iterator[journal.Entry]:
-        for path in journal.paths(self.path):
-            with contextlib.suppress(FileNotFoundError), journal.reading(path) as reading:
-                found, _ = reading.after(positions.get(path.name, 0))
-                yield from journal.entries(found)
-
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         with self._connected() as connection:
@@ -277,14 +302,15 @@ class Outbox:
             self._connection = None
         if self._connection is None:
             _create(self.path)
+            for entry in self._files():
+                make_private(Path(entry))  # an earlier version left them to the umask
             self._inode = self.path.stat().st_ino
             connection = sqlite3.connect(self.path, timeout=LOCK_WAIT_S, isolation_level=None, check_same_thread=False)
             try:
                 connection.execute("PRAGMA synchronous = NORMAL")
                 # A checkpoint waits for the disk; an append must not. The drain makes them.
                 connection.execute("PRAGMA wal_autocheckpoint = 0")
-                for addition in ADDITIONS:
-                    connection.execute(addition)
+                _complete(connection)
             except BaseException:
                 connection.close()
                 raise
@@ -305,6 +331,23 @@ class Outbox:
         if self._connection is not None:
             self._inherited.append(self._connection)
             self._connection = None
+
+
+def _complete(connection: sqlite3.Connection) -> None:
+    """Add to the file of an earlier version, or a new one, what it does not have yet."""
+    if _schema_version(connection) >= SCHEMA_VERSION:
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    if _schema_version(connection) < SCHEMA_VERSION:  # else another process was quicker
+        for addition in ADDITIONS:
+            connection.execute(addition)
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    connection.execute("COMMIT")
+
+
+def _schema_version(connection: sqlite3.Connection) -> int:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    return int(version)
 
 
 def _positions(connection: sqlite3.Connection) -> dict[str, int]:
@@ -331,8 +374,9 @@ def _create(path: Path) -> None:
     """
     if path.exists():
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     new = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}.new")
+    create_private(new)  # SQLite gives the files beside it the same mode
     with contextlib.closing(sqlite3.connect(new, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.executescript(SCHEMA)

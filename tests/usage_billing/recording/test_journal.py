@@ -4,17 +4,32 @@ from __future__ import annotations
 
 import os
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
+import zlib
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from usage_billing.recording import journal as journal_module
-from usage_billing.recording.journal import SUFFIX, Damage, Entry, Writer, damages, entries, parse, paths, reading
+from usage_billing.recording.journal import (
+    SUFFIX,
+    SUFFIXES,
+    Damage,
+    Entry,
+    Writer,
+    damages,
+    entries,
+    parse,
+    paths,
+    reading,
+    waiting,
+)
 
 APPENDS = [(b"1",), (b"2" * 40, b"", b"3\n\0"), (b"4",)]
 
@@ -185,5 +200,98 @@ def test_paths_are_those_of_this_outbox(tmp_path: Path) -> None:
     (tmp_path / f"box.1-ab{SUFFIX}").touch()
     (tmp_path / f"other.1-ab{SUFFIX}").touch()
     (tmp_path / "box.1-ab.new").touch()
-    assert paths(tmp_path / "box") == [tmp_path / f"box.1-ab{SUFFIX}"]
+    (tmp_path / "box.2-ab.journal").touch()
+    assert paths(tmp_path / "box") == [tmp_path / f"box.1-ab{SUFFIX}", tmp_path / "box.2-ab.journal"]
     assert paths(tmp_path / "nowhere" / "box") == []
+
+
+# ── How much waits ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def frame_of_the_version_without_counts(written_at: float, *bodies: bytes) -> bytes:
+    payload = msgspec.msgpack.encode((written_at, bodies))
+    return struct.pack("<4sII", b"\xf5use", zlib.crc32(payload), len(payload)) + payload
+
+
+def test_what_waits_is_told_wherever_the_journal_is_cut_and_however_far_it_was_collected(tmp_path: Path) -> None:
+    content = written(tmp_path, APPENDS)
+    path = tmp_path / f"box.1-ab{SUFFIX}"
+    for cut in range(len(content) + 1):
+        path.write_bytes(content[:cut])
+        for position in (0, *ends(content)):
+            found = entries(parse(content[position:cut], finished=False)[0])
+            expected = sum(len(entry.bodies) for entry in found)
+            assert waiting(path, position) == (expected, found[0].written_at if found else None)
+
+
+@given(st.lists(st.lists(st.binary(max_size=9000), max_size=3).map(tuple), min_size=1, max_size=6), st.data())
+def test_what_waits_is_told_for_events_of_any_size(appends: list[tuple[bytes, ...]], data: st.DataObject) -> None:
+    """Also when the last one is larger than the part of the end that is looked at first."""
+    collected = data.draw(st.integers(0, len(appends)))
+    with tempfile.TemporaryDirectory() as directory:
+        content = written(Path(directory), appends)
+        path = Path(directory, f"box.1-ab{SUFFIX}")
+        path.write_bytes(content)
+        assert waiting(path, [0, *ends(content)][collected])[0] == sum(map(len, appends[collected:]))
+
+
+def test_damage_hides_nothing_of_what_waits_after_it(tmp_path: Path) -> None:
+    content = written(tmp_path, APPENDS)
+    path = tmp_path / f"box.1-ab{SUFFIX}"
+    starts = [0, *ends(content)[:-1]]
+    for start, events in zip(starts, (4, 5, 4), strict=True):
+        changed = bytearray(content)
+        changed[start + 20] ^= 0x55
+        path.write_bytes(changed)
+        # A damaged event in the middle still counts until it is collected.
+        assert waiting(path, 0)[0] == events
+
+
+def test_a_journal_of_the_version_without_counts_is_read_and_counted(tmp_path: Path) -> None:
+    path = tmp_path / f"box.1-ab{SUFFIXES[1]}"
+    frames = [frame_of_the_version_without_counts(1.0, b"1"), frame_of_the_version_without_counts(2.0, b"2", b"3")]
+    path.write_bytes(b"".join(frames))
+    assert paths(tmp_path / "box") == [path]
+    assert waiting(path, 0) == (3, 1.0)
+    assert waiting(path, len(frames[0])) == (2, 2.0)
+    with reading(path) as journal:
+        found, _ = journal.after(0)
+    assert found == [Entry(1.0, [b"1"]), Entry(2.0, [b"2", b"3"])]
+
+
+def test_the_version_without_counts_does_not_find_the_new_frames() -> None:
+    """It would take them for damage: it looks for files that end so."""
+    assert not SUFFIX.endswith(".journal")
+
+
+def test_frames_that_are_written_once_more_are_counted_once(tmp_path: Path) -> None:
+    writer = Writer(tmp_path / "box")
+    writer.append((b"1",))
+    (gone,) = paths(tmp_path / "box")
+    writer.append((b"2", b"3"))
+    gone.unlink()
+    writer.close()
+    (path,) = paths(tmp_path / "box")
+    assert waiting(path, 0)[0] == 3
+
+
+def test_an_append_that_the_garbage_collector_brings_inside_another_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = Writer(tmp_path / "box")
+    writer.append((b"1",))
+    encode = journal_module._encode
+
+    def collecting(entry: object) -> bytes:
+        monkeypatch.setattr(journal_module, "_encode", encode)
+        payload = encode(entry)
+        writer.append((b"brought", b"with it"))
+        return payload
+
+    monkeypatch.setattr(journal_module, "_encode", collecting)
+    writer.append((b"2",))
+    (path,) = paths(tmp_path / "box")
+    assert 0 <= waiting(path, 0)[0] <= 4
+    writer.append((b"3",))
+    assert waiting(path, 0)[0] == 5
+    writer.close()

@@ -35,7 +35,7 @@ def bodies(box: Outbox) -> list[bytes]:
 
 
 def journals(box: Outbox) -> list[Path]:
-    return sorted(box.path.parent.glob("*.journal"))
+    return sorted(box.path.parent.glob(f"*{journal_module.SUFFIX}"))
 
 
 def test_events_come_out_in_the_order_they_went_in(box: Outbox) -> None:
@@ -100,6 +100,89 @@ def test_losses_are_noted_by_reason(box: Outbox) -> None:
     box.note_losses({"disk full": 2, "locked": 1})
     box.note_losses({"disk full": 3})
     assert box.backlog().lost == 6
+
+
+def test_the_backlog_of_journals_is_told_by_as_few_bytes_of_many_events_as_of_few(
+    box: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`/healthz` and `/metrics` tell it to strangers: it must not cost more when more waits."""
+    pread = os.pread
+    bytes_read: list[int] = []
+
+    def counted(file: int, length: int, offset: int) -> bytes:
+        content = pread(file, length, offset)
+        bytes_read.append(len(content))
+        return content
+
+    monkeypatch.setattr(os, "pread", counted)
+    costs = []
+    for events in (1_000, 4_000):
+        while box.backlog().events < events:
+            for _ in range(1_000):
+                box.append(b"x" * 600)
+        bytes_read.clear()
+        assert box.backlog().events == events
+        costs.append(sum(bytes_read))
+    assert len(journals(box)) == 1
+    assert costs[0] == costs[1]
+
+
+def test_the_backlog_of_the_file_is_told_without_a_look_at_each_event(box: Outbox) -> None:
+    box.append(b"1", b"2", b"3")
+    box.set_aside(box.read(3)[0][0], "because")
+    assert box._connection is not None
+    statements: list[str] = []
+    box._connection.set_trace_callback(statements.append)
+    assert (box.backlog().events, box.backlog().set_aside) == (2, 1)
+    box._connection.set_trace_callback(None)
+    queries = [statement for statement in statements if statement.startswith("SELECT")]
+    assert queries != []
+    plans = [row[3] for query in queries for row in box._connection.execute(f"EXPLAIN QUERY PLAN {query}")]
+    assert [plan for plan in plans if plan.startswith(("SCAN event", "SCAN set_aside"))] == []
+
+
+def test_the_backlog_is_right_while_another_process_collects(box: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each event is in a journal or in the file at the one moment that is told: in neither, or in both, it never is."""
+    monkeypatch.setattr(journal_module, "LARGEST_BYTES", 2_000)  # so that many journals are finished and removed
+    program = (
+        "import sys; from usage_billing.recording.outbox import Outbox\n"
+        "box = Outbox(sys.argv[1])\n"
+        "box.read(1); print('reading', flush=True)\n"
+        "while len(box.read(3000)) < 3000: pass"
+    )
+    box.append(b"0" * 100)
+    with subprocess.Popen([sys.executable, "-c", program, str(box.path)], stdout=subprocess.PIPE) as collecting:
+        assert collecting.stdout is not None
+        assert collecting.stdout.readline() == b"reading\n"
+        try:
+            for number in range(1, 3000):
+                box.append(b"0" * 100)
+                if number % 5 == 0:
+                    assert box.backlog().events == number + 1
+            assert collecting.wait(60) == 0
+        finally:
+            collecting.kill()
+    assert box.backlog().events == 3000
+
+
+def test_an_outbox_of_the_version_that_did_not_keep_count_is_counted(box: Outbox) -> None:
+    """A process of that version may go on with it: what it adds and removes is counted as well."""
+    box.append(b"makes the file")
+    with sqlite3.connect(box.path) as older:
+        assert older.execute("SELECT count(*) FROM sqlite_master WHERE name = 'backlog'").fetchone() == (0,)
+        older.execute("INSERT INTO event (body, written_at) VALUES (?, 1.0), (?, 2.0)", (b"old", b"older"))
+        older.execute("INSERT INTO set_aside VALUES (99, ?, 1.0, 'because')", (b"refused",))
+        older.commit()
+        assert (box.backlog().events, box.backlog().set_aside) == (3, 1)
+        older.execute("INSERT INTO event (body, written_at) VALUES (?, 3.0)", (b"from the older version",))
+        older.execute("DELETE FROM event WHERE body = ?", (b"old",))
+        older.execute("INSERT INTO set_aside VALUES (100, ?, 1.0, 'because')", (b"refused",))
+        older.commit()
+        assert (box.backlog().events, box.backlog().set_aside) == (3, 2)
+        older.execute("DELETE FROM event")
+        older.execute("DELETE FROM set_aside")
+    older.close()
+    assert (box.backlog().events, box.backlog().set_aside) == (1, 0)
 
 
 def test_an_event_survives_the_kill_of_its_process(box: Outbox) -> None:

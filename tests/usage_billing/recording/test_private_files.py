@@ -1,0 +1,166 @@
+"""Who may read the files: their owner, and the group of a folder that is shared with one on purpose."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from usage_billing.recording import companions, damaged, drain
+from usage_billing.recording.outbox import Outbox
+from usage_billing.recording.private_files import make_folder, make_private, open_private
+
+SOMEBODY = 4711
+"""A user that is not this one."""
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def modes(folder: Path) -> dict[str, int]:
+    """Of each file, by what its name ends with."""
+    return {path.name.rpartition(".")[2]: mode(path) for path in folder.iterdir()}
+
+
+LIVE = """
+import os, sys
+from pathlib import Path
+os.umask(int(sys.argv[2], 8))
+from usage_billing.recording import drain
+from usage_billing.recording.outbox import Outbox
+box = Outbox(sys.argv[1])
+box.append(b"1")
+box.note_losses({"disk full": 1})
+with drain.exclusively(box.path):
+    box.read(1)
+    drain._note(box, drained=1, failing=False)
+box.path.write_bytes(b"This is no database. " * 1000)
+for end in ("-wal", "-shm"):
+    Path(f"{box.path}{end}").unlink()
+box.forget_connection()
+box.append(b"2")
+box.read(1)
+for path in sorted(box.path.parent.iterdir()):
+    print(oct(path.stat().st_mode & 0o7777), path.name.replace(str(os.getpid()), "PID"))
+os._exit(0)
+"""
+
+
+def live(folder: Path, umask: str) -> dict[str, str]:
+    """Everything that a process with this umask leaves of an outbox, with its mode."""
+    program = [sys.executable, "-c", LIVE, str(folder / "box.sqlite3"), umask]
+    environment = os.environ | {"DJANGO_SETTINGS_MODULE": "config.settings"}
+    done = subprocess.run(program, capture_output=True, text=True, timeout=60, check=True, env=environment)
+    found = (line.split(" ", 1) for line in done.stdout.splitlines())
+    return {name: mode_ for mode_, name in found}
+
+
+@pytest.mark.parametrize("umask", ["000", "022", "077"])
+def test_nobody_else_reads_an_outbox_whatever_the_umask(tmp_path: Path, umask: str) -> None:
+    folder = tmp_path / "new" / "newer"
+    files = live(folder, umask)
+    kinds = (".sqlite3", "-wal", "-shm", ".losses", ".drain", ".drain-state", ".repair", ".journal2")
+    assert [kind for kind in kinds if not any(name.endswith(kind) for name in files)] == []
+    assert any(".damaged-" in name for name in files)
+    assert set(files.values()) == {"0o600"}
+    assert (mode(folder), mode(folder.parent)) == (0o700, 0o700)
+
+
+@pytest.mark.parametrize("umask", ["000", "022", "077"])
+@pytest.mark.parametrize(("of_folder", "of_files"), [(0o2770, "0o660"), (0o2750, "0o640"), (0o770, "0o600")])
+def test_a_folder_that_is_shared_with_its_group_on_purpose_stays_so(
+    tmp_path: Path, umask: str, of_folder: int, of_files: str
+) -> None:
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    folder.chmod(of_folder)
+    assert set(live(folder, umask).values()) == {of_files}
+    assert mode(folder) == of_folder
+
+
+def test_an_outbox_of_an_earlier_version_is_closed_to_others(tmp_path: Path) -> None:
+    box = Outbox(tmp_path / "box.sqlite3")
+    box.append(b"1")
+    box.read(1)
+    box.close()
+    (tmp_path / "box.sqlite3.damaged-20260101T000000.000000Z").touch()
+    (tmp_path / "other.sqlite3").touch()
+    for path in tmp_path.iterdir():
+        path.chmod(0o644)
+    tmp_path.chmod(0o755)
+    Outbox(box.path).read(1)
+    assert mode(tmp_path) == 0o755
+    other = mode(tmp_path / "other.sqlite3")
+    (tmp_path / "other.sqlite3").unlink()
+    assert (other, set(modes(tmp_path).values())) == (0o644, {0o600})
+
+
+def test_an_outbox_that_this_process_owns_is_closed_while_it_is_in_use_and_keeps_its_locks(tmp_path: Path) -> None:
+    """To open and close a file of SQLite beside it would take its locks away."""
+    box = Outbox(tmp_path / "box.sqlite3")
+    box.append(b"1")
+    assert len(box.read(1)) == 1
+    with box._transaction():
+        Outbox(box.path).path.chmod(0o644)
+        make_private(box.path)
+        program = "import sqlite3, sys; sqlite3.connect(sys.argv[1], timeout=0).execute('BEGIN IMMEDIATE')"
+        other = subprocess.run([sys.executable, "-c", program, str(box.path)], capture_output=True, check=False)
+    assert b"database is locked" in other.stderr
+    assert mode(box.path) == 0o600
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives a file away, which root alone may")
+def test_files_of_somebody_else_are_left_as_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "box.sqlite3"
+    path.touch(0o644)
+    os.chown(path, SOMEBODY, SOMEBODY)
+    make_private(path)
+    os.close(open_private(str(path), os.O_RDWR | os.O_CREAT))
+    assert mode(path) == 0o644
+
+
+def test_a_file_that_is_gone_is_no_error(tmp_path: Path) -> None:
+    make_private(tmp_path / "gone")
+    assert not (tmp_path / "gone").exists()
+
+
+def test_a_file_system_without_modes_costs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError("Operation not permitted")
+
+    path = tmp_path / "box.sqlite3"
+    path.touch()
+    path.chmod(0o644)
+    monkeypatch.setattr(os, "chmod", refused)
+    make_private(path)
+    box = Outbox(path.with_name("another.sqlite3"))
+    box.append(b"1")
+    assert [body for _, body in box.read(1)] == [b"1"]
+
+
+def test_folders_that_are_there_stay_as_they_are(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    make_folder(tmp_path / "a" / "b")
+    make_folder(tmp_path / "a" / "b")
+    assert [mode(folder) for folder in (tmp_path, tmp_path / "a", tmp_path / "a" / "b")] == [0o755, 0o700, 0o700]
+    (tmp_path / "file").touch()
+    with pytest.raises(FileExistsError):
+        make_folder(tmp_path / "file")
+
+
+def test_a_companion_that_comes_first_is_for_its_owner_alone(tmp_path: Path) -> None:
+    companions.losses(tmp_path / "new" / "box.sqlite3").prepare()
+    assert modes(tmp_path / "new") == {"losses": 0o600}
+    assert mode(tmp_path / "new") == 0o700
+
+
+def test_a_lock_that_comes_first_is_for_its_owner_alone(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "box.sqlite3"
+    with drain.exclusively(path), damaged._one_at_a_time(path):
+        assert modes(tmp_path / "new") == {"drain": 0o600, "repair": 0o600}
+    assert mode(tmp_path / "new") == 0o700
