@@ -16,6 +16,7 @@ class UsageBillingConfig(AppConfig):
 
     def ready(self) -> None:
         from usage_billing import checks  # noqa: F401  # registers them
+        from usage_billing.database import checks as database_checks  # noqa: F401
 
         pre_migrate.connect(_before_migration, sender=self)
         post_migrate.connect(_after_migration, sender=self)

@@ -1,9 +1,9 @@
 """PostgreSQL: the seal of a scope, which tells the application's statements from those of somebody who injected SQL.
 
-A scope is one setting, `app.scope`: user | owned organisations | organisations one is a member of | everything? | until
-when | seal. The seal is an HMAC-SHA256 (RFC 2104) of the rest. Its key is derived from the application's environment and
-lies in a table that only the tables' owner reads, so that nobody who merely sends statements can make one. Policies
-read the scope by `usage_scope()` alone, which gives nothing where the seal is wrong.
+A scope is one setting, `app.scope`: `user|{owned organisations}|{member's organisations}|everything|until|seal`. The
+seal is an HMAC-SHA256 (RFC 2104) of the rest. Its key is derived from the application's environment, and lies in a table
+that only the tables' owner reads: who merely sends statements can make none. Policies read the scope by `usage_scope()`
+alone, which gives nothing where the seal is wrong.
 """
 
 from __future__ import annotations
@@ -97,16 +97,16 @@ def create(connection: BaseDatabaseWrapper) -> None:
 def _store_key(cursor: Any) -> None:
     """Keep this application's key; another one that was there holds for as long as servers may still have it."""
     inner, outer = _pads()
-    cursor.execute(f"SELECT inner_pad, outer_pad FROM {KEY_TABLE} WHERE valid_until = 'infinity'")  # noqa: S608
+    cursor.execute(f"SELECT inner_pad, outer_pad FROM {KEY_TABLE} WHERE valid_until = 'infinity'")
     there = [tuple(map(bytes, row)) for row in cursor.fetchall()]
     if there == [(inner, outer)]:
         return
-    cursor.execute(f"DELETE FROM {KEY_TABLE} WHERE valid_until < now() OR outer_pad = %s", [outer])  # noqa: S608
+    cursor.execute(f"DELETE FROM {KEY_TABLE} WHERE valid_until < now() OR outer_pad = %s", [outer])
     cursor.execute(
-        f"UPDATE {KEY_TABLE} SET valid_until = now() + %s::interval WHERE valid_until = 'infinity'",  # noqa: S608
+        f"UPDATE {KEY_TABLE} SET valid_until = now() + %s::interval WHERE valid_until = 'infinity'",
         [REPLACED_VALID],
     )
-    cursor.execute(f"INSERT INTO {KEY_TABLE} VALUES (%s, %s, 'infinity')", [inner, outer])  # noqa: S608
+    cursor.execute(f"INSERT INTO {KEY_TABLE} VALUES (%s, %s, 'infinity')", [inner, outer])
 
 
 def _pads() -> tuple[bytes, bytes]:

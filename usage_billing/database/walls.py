@@ -124,12 +124,12 @@ def build(connection: BaseDatabaseWrapper) -> list[str]:
     with connection.cursor() as cursor:
         # Two migrations at once would alter the same rows of the catalogue.
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext('usage_billing.walls'))")
-        statements = [*_roles(cursor), *_temporary(cursor)]
-        for number, statement in enumerate(statements):
-            _administer(cursor, statement, statements[number:])
-        done += statements
+        roles = list(_roles(cursor))
+        for number, statement in enumerate(roles):
+            _administer(cursor, statement, roles[number:])
+        done += roles
         tables = wanted(connection.introspection.table_names(cursor))
-        for statement in [*_grants(cursor, tables), *_policies(cursor, walled(tables), tables)]:
+        for statement in [*_temporary(cursor), *_grants(cursor, tables), *_policies(cursor, walled(tables), tables)]:
             cursor.execute(statement)
             done.append(statement)
     return done

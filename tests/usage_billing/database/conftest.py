@@ -112,7 +112,7 @@ def world(transactional_db: None) -> World:
 
 @pytest.fixture
 def raw(web_login: dict[str, Any]) -> Iterator[Callable[..., Rows]]:
-    """Run SQL as the web's user, each call in a transaction of its own, in the scope of the user `who` if there is one."""
+    """Run SQL as the web's user, each call in a transaction of its own, in the scope of the user `who` if any."""
     with psycopg.connect(**web_login) as web:
 
         def run(statement: str, *values: Any, who: int = 0) -> Rows:

@@ -13,7 +13,6 @@ import pytest
 from django.db import OperationalError, connection, transaction
 from pytest_django import Settings
 
-
 from tests.factories import event
 from tests.usage_billing.database.conftest import World
 from usage_billing import ledger
@@ -29,8 +28,8 @@ THEIRS = "their_agent"
 FORGED = "'{stranger}|{{{org},{other}}}|{{{org},{other}}}|t|9999999999|" + "0" * 64 + "'"
 """A scope of everybody, with a seal that is none."""
 WIDENED = (
-    "set_config('app.scope', regexp_replace(current_setting('app.scope', true), '[{{][^|]*[}}]', '{{{org},{other}}}'), true)"
-    ", set_config('app.owned_org_ids', '{{{org},{other}}}', true), set_config('app.user_id', '{stranger}', true)"
+    "set_config('app.scope', regexp_replace(current_setting('app.scope', true), '[{{][^|]*[}}]', '{{{org},{other}}}'),"
+    " true), set_config('app.owned_org_ids', '{{{org},{other}}}', true), set_config('app.user_id', '{stranger}', true)"
 )
 """The settings of the scope that is there, but for its organisations; those of earlier versions too."""
 ROLES = (SUPERADMIN, LEDGER, DRAIN, ANALYST, WEB, "postgres", "NONE")
@@ -41,7 +40,7 @@ ATTACKS: dict[str, Sequence[str]] = {
     "SET": [f"SET app.scope = {FORGED}", "SET app.owned_org_ids = '{{{org},{other}}}'"],
     "SET LOCAL": [f"SET LOCAL app.scope = {FORGED}", "SET LOCAL app.owned_org_ids = '{{{org},{other}}}'"],
     "no seal": ["SET LOCAL app.scope = '{stranger}|{{{other}}}|{{}}|t|9999999999'"],
-    "odd scopes": ["SET LOCAL app.scope = '|'", "SET LOCAL app.scope = '|||||'", "SET LOCAL app.scope = 'enter|1|2|3|4'"],
+    "odd scopes": [f"SET LOCAL app.scope = '{scope}'" for scope in ("|", "|||||", "enter|1|2|3|4", "|{{}}|{{}}|t|")],
     "RESET": ["RESET app.scope", "RESET ALL", "DISCARD ALL"],
     "SET ROLE": [f"SET ROLE {role}" for role in ROLES],
     "set_config of the role": [f"SELECT set_config('role', '{role}', true)" for role in ROLES],
@@ -73,7 +72,9 @@ ATTACKS: dict[str, Sequence[str]] = {
         f"SELECT b.agent_id FROM (SELECT {WIDENED} FROM token_usage OFFSET 0) a, token_usage b",
         f"SELECT u.agent_id FROM organization o, LATERAL (SELECT o.id, {WIDENED}) s, token_usage u",
     ],
-    "while rows come, in a condition": [f"SELECT agent_id FROM token_usage WHERE (SELECT count(*) FROM (SELECT {WIDENED}) a) > 0"],
+    "while rows come, in a condition": [
+        f"SELECT agent_id FROM token_usage WHERE (SELECT count(*) FROM (SELECT {WIDENED}) a) > 0"
+    ],
     "a cursor": [
         "DECLARE c CURSOR FOR SELECT agent_id FROM token_usage",
         "FETCH 1 FROM c",
@@ -81,7 +82,7 @@ ATTACKS: dict[str, Sequence[str]] = {
         "FETCH ALL FROM c",
     ],
     "a cursor of another role": [
-        f"DECLARE c CURSOR FOR SELECT agent_id FROM token_usage",
+        "DECLARE c CURSOR FOR SELECT agent_id FROM token_usage",
         f"SET ROLE {SUPERADMIN}",
         "FETCH ALL FROM c",
     ],
@@ -136,7 +137,10 @@ ATTACKS: dict[str, Sequence[str]] = {
         "CREATE ROLE mine SUPERUSER",
         f"GRANT ALL ON token_usage TO {WEB}",
     ],
-    "the login's own defaults": [f"ALTER ROLE {WEB} SET role = {SUPERADMIN}", f"ALTER ROLE {WEB} SET app.scope = {FORGED}"],
+    "the login's own defaults": [
+        f"ALTER ROLE {WEB} SET role = {SUPERADMIN}",
+        f"ALTER ROLE {WEB} SET app.scope = {FORGED}",
+    ],
     "files": ["COPY token_usage TO PROGRAM 'cat'", "SELECT pg_read_file('postgresql.conf')"],
     "statistics": ["SELECT most_common_vals FROM pg_stats WHERE tablename = 'token_usage'"],
     "a membership": [
@@ -218,7 +222,8 @@ def test_an_injected_statement_finds_and_changes_nothing_of_another_tenant(
     world = as_web
     ids = {name: getattr(world, name).pk for name in ("org", "other", "owner", "stranger", "admin")}
     before = state(tables_owner)
-    assert THEIRS in str(before["token_usage"]) and "Theirs" in str(before["organization"])
+    assert THEIRS in str(before["token_usage"])
+    assert "Theirs" in str(before["organization"])
     roles = [f"SET ROLE {role}" for role in ("NONE", SUPERADMIN, LEDGER, DRAIN)]
     look = [f"SELECT * FROM {table}" for table in tenants(tables_owner)]
     with in_scope_of(who and getattr(world, who)):
@@ -302,7 +307,7 @@ def test_a_key_that_the_database_does_not_know_is_an_error_and_not_an_empty_page
 ) -> None:
     settings.USAGE_SCOPE_KEY = "another one"
     for scope in (scoped(as_web.owner), within(EVERYTHING)):
-        with pytest.raises(OperationalError, match="manage.py migrate"), scope:
+        with pytest.raises(OperationalError, match=r"manage\.py migrate"), scope:
             pytest.fail("there is no such scope")
 
 
