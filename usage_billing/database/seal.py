@@ -1,7 +1,7 @@
 """PostgreSQL: the seal of a scope, which tells the application's statements from those of somebody who injected SQL.
 
 A scope is one setting, `app.scope`: `user|{owned organisations}|{member's organisations}|everything|until|seal`. The
-seal is an HMAC-SHA256 (RFC 2104) of the rest. Its key is derived from the application's environment, and lies in a table
+seal is an HMAC-SHA256 (RFC 2104) of the rest. Its key comes from the application's environment, and lies in a table
 that only the tables' owner reads: who merely sends statements can make none. Policies read the scope by `usage_scope()`
 alone, which gives nothing where the seal is wrong.
 """
@@ -159,7 +159,7 @@ def _set_scope(schema: str) -> str:
     return f"""
 CREATE OR REPLACE FUNCTION usage_set_scope(scope text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM set_config('{SCOPE}', scope, true);
+    {_set_local("scope")};
     IF scope <> '' AND ({schema}.usage_scope()).everything IS NULL THEN
         {_refuse("The seal of this scope")};
     END IF;
@@ -185,12 +185,17 @@ BEGIN
             coalesce(array_agg(m.org_id ORDER BY m.org_id) FILTER (WHERE m.role = 'owner'), '{{}}'),
             coalesce(array_agg(m.org_id ORDER BY m.org_id) FILTER (WHERE m.role = 'member'), '{{}}'), until)
         INTO scope FROM {schema}.membership m WHERE m.user_id = who;
-    PERFORM set_config('{SCOPE}', scope || '|' || {_hmac("scope", "key")}, true);
+    {_set_local(f"scope || '|' || {_hmac('scope', 'key')}")};
     RETURN QUERY SELECT m.org_id, m.role::text, o.timezone::text
         FROM {schema}.membership m JOIN {schema}.organization o ON o.id = m.org_id
         WHERE m.user_id = who ORDER BY m.org_id;
 END $$
 """
+
+
+def _set_local(scope: str) -> str:
+    """Not `set_config`, which Citus does not pass on to the nodes; 2 µs more than that, out of 70."""
+    return f"EXECUTE format('SET LOCAL {SCOPE} = %L', {scope})"
 
 
 def _refuse(what: str) -> str:
