@@ -259,8 +259,10 @@ if not re.fullmatch(r"\d*", _retention):
 USAGE_RETENTION_MONTHS: int | None = int(_retention) if _retention else None
 # Who may read /metrics: with a token, those who send it; without one, programs on this machine.
 METRICS_TOKEN: str = env.str("METRICS_TOKEN", default="")
-# PostgreSQL's roles are named after it: usage_web, usage_superadmin, usage_ledger. Roles belong to a whole server.
+# PostgreSQL's roles are named after it: usage_web, usage_superadmin and so on. Roles belong to a whole server.
 USAGE_ROLE_PREFIX: str = env.str("USAGE_ROLE_PREFIX", default="usage")
+# Seals the scopes that PostgreSQL shows rows to; `migrate` tells the database. Empty: only commands without a scope.
+USAGE_SCOPE_KEY: str = env.str("USAGE_SCOPE_KEY", default="") or (SECRET_KEY if SECRET_KEY_IS_SET or DEBUG else "")
 # Clients without a provider key talk to the simulator on loopback. Never in production: a missing key must be an error.
 AI_SIMULATOR: bool = env.bool("AI_SIMULATOR", default=DEBUG)
 

@@ -2,13 +2,13 @@
 
 from django.db import connection
 
-_SAVEPOINT_SET_RESTORE_RELEASE = 4
+_SAVEPOINT_RELEASE = 2
 
 
 def of_a_superadmin() -> int:
-    return _SAVEPOINT_SET_RESTORE_RELEASE if connection.vendor == "postgresql" else 0
+    return _SAVEPOINT_RELEASE if connection.vendor == "postgresql" else 0
 
 
 def of_a_member() -> int:
     """Setting it reads the memberships; on SQLite reading them is all."""
-    return _SAVEPOINT_SET_RESTORE_RELEASE if connection.vendor == "postgresql" else 1
+    return _SAVEPOINT_RELEASE if connection.vendor == "postgresql" else 1

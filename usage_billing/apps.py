@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.apps import AppConfig
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import CommandError
 from django.db import connections, transaction
 from django.db.models.signals import post_migrate, pre_migrate
@@ -15,6 +16,7 @@ class UsageBillingConfig(AppConfig):
 
     def ready(self) -> None:
         from usage_billing import checks  # noqa: F401  # registers them
+        from usage_billing.database import checks as database_checks  # noqa: F401
 
         pre_migrate.connect(_before_migration, sender=self)
         post_migrate.connect(_after_migration, sender=self)
@@ -29,7 +31,7 @@ def _before_migration(*, using: str, plan: Any = (), **_options: Any) -> None:
 
 def _after_migration(*, using: str, **_options: Any) -> None:
     """Roles, policies, functions and the view follow from the models as they are now."""
-    from usage_billing.database import functions, walls
+    from usage_billing.database import functions, seal, walls
     from usage_billing.models import DailyUsage, UsageRecord
 
     connection = connections[using]
@@ -38,7 +40,8 @@ def _after_migration(*, using: str, **_options: Any) -> None:
     with transaction.atomic(using=using):
         if connection.vendor == "postgresql":
             try:
+                seal.create(connection)
                 walls.build(connection)
-            except walls.RolesMissing as missing:
+            except (walls.RolesMissing, ImproperlyConfigured) as missing:
                 raise CommandError(str(missing)) from missing
         functions.create(connection)

@@ -1,12 +1,10 @@
 """What must be right before anything is served; a part of `manage.py check`, and asked by the servers as they start."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
 from django.core.cache import caches
-from django.core.checks import CheckMessage, Error, Tags, Warning, register
-from django.db import connections
+from django.core.checks import CheckMessage, Error, register
 
 SERVING = "serving"
 """The tag of checks that a server runs, too."""
@@ -45,28 +43,3 @@ def cache_has_its_driver(**_kwargs: Any) -> list[CheckMessage]:
             )
         ]
     return []
-
-
-@register(Tags.database, deploy=True)
-def web_is_walled_in(databases: Sequence[str] | None = None, **_kwargs: Any) -> list[CheckMessage]:
-    """Run by `check --deploy --database default`: row-level security does not hold a table's owner or a superuser."""
-    found: list[CheckMessage] = []
-    for alias in databases or ():
-        connection = connections[alias]
-        if connection.vendor != "postgresql":
-            continue
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT current_user FROM pg_roles WHERE rolname = current_user AND (rolsuper OR rolbypassrls OR EXISTS"
-                " (SELECT FROM pg_class WHERE relrowsecurity AND pg_has_role(relowner, 'USAGE')))"
-            )
-            unbound = cursor.fetchone()
-        if unbound:
-            found.append(
-                Warning(
-                    f"PostgreSQL's row-level security does not hold the user “{unbound[0]}” that this connects as.",
-                    hint="Serve as the web's own user, who owns nothing: README, “Tenants and PostgreSQL”.",
-                    id="usage_billing.W001",
-                )
-            )
-    return found

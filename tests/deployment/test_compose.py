@@ -47,7 +47,8 @@ def test_every_service_runs_what_the_issue_names_and_shares_one_outbox() -> None
     assert {name for name, service in ours.items() if service["volumes"] == ["outbox:/var/lib/ai-costs"]} == set(ours)
     assert all(service["env_file"] == ".env.production" for service in ours.values())
     for name in ("web", "drain", "cron"):
-        assert SERVICES[name]["environment"]["DATABASE_URL"].startswith("postgres://usage_web:")
+        role = "usage_web" if name == "web" else "usage_drain"
+        assert SERVICES[name]["environment"]["DATABASE_URL"].startswith(f"postgres://{role}:")
         assert SERVICES[name]["environment"]["USAGE_DRAIN"] == "off"
         assert SERVICES[name]["depends_on"] == {"migrate": {"condition": "service_completed_successfully"}}
 
@@ -104,8 +105,10 @@ def test_its_commands_one_after_the_other(tmp_path: Path) -> None:
             "USAGE_OUTBOX_PATH": str(tmp_path / "outbox" / "outbox.sqlite3"),
             "STATIC_ROOT": str(tmp_path / "static"),
         }
-        owner = common | {"DATABASE_URL": server.url, "USAGE_WEB_PASSWORD": password}
+        owner = common | {"DATABASE_URL": server.url}
+        owner |= {"USAGE_WEB_PASSWORD": password, "USAGE_DRAIN_PASSWORD": password[::-1]}
         web = common | {"DATABASE_URL": f"postgres://usage_web:{password}@127.0.0.1:{server.port}/postgres"}
+        drain = common | {"DATABASE_URL": f"postgres://usage_drain:{password[::-1]}@127.0.0.1:{server.port}/postgres"}
 
         def run(*command: str, environment: dict[str, str]) -> str:
             done = subprocess.run(
@@ -121,7 +124,7 @@ def test_its_commands_one_after_the_other(tmp_path: Path) -> None:
         serve = [f"--bind=127.0.0.1:{port}" if part.startswith("--bind") else part for part in dockerfile_command()]
         with (
             running(serve, web, log),
-            running(SERVICES["drain"]["command"], web, tmp_path / "drain.log"),
+            running(SERVICES["drain"]["command"], drain, tmp_path / "drain.log"),
         ):
             wait_until(lambda: answers(port))
             record = (
@@ -145,7 +148,7 @@ def test_its_commands_one_after_the_other(tmp_path: Path) -> None:
             wait_until(lambda: health(port)["drained"] == 10)
 
         assert "Stopped; drained 10 events. 0 are left" in (tmp_path / "drain.log").read_text()
-        assert "equal the ledger: 10 calls" in run("python", "manage.py", "check_usage", environment=web)
+        assert "equal the ledger: 10 calls" in run("python", "manage.py", "check_usage", environment=drain)
         with psycopg.connect(server.url) as connection:
             assert connection.execute("SELECT count(*) FROM token_usage").fetchone() == (10,)
 

@@ -54,9 +54,14 @@ def test_each_unit_is_whole(unit: Path) -> None:
     assert service["StateDirectory"] == "ai-costs"
     assert service["ProtectSystem"] == "strict"
     environment = re.findall(r"^EnvironmentFile=(.+)$", unit.read_text(), re.MULTILINE)
-    # The owner's password is only where tables are made.
-    of_owner = ["/etc/ai-costs.owner.env"] if unit.name == "ai-costs-migrate.service" else []
-    assert environment == ["/etc/ai-costs.env", *of_owner]
+    # Each login's password is only where it is needed: the owner's where tables are made, the web's for the web.
+    own = {
+        "ai-costs-web.service": [],
+        "ai-costs-drain.service": ["/etc/ai-costs.drain.env"],
+        "ai-costs-job@.service": ["/etc/ai-costs.drain.env"],
+        "ai-costs-migrate.service": ["/etc/ai-costs.owner.env"],
+    }
+    assert environment == ["/etc/ai-costs.env", *own[unit.name]]
 
 
 def test_the_timers_and_cron_sh_do_the_same_jobs() -> None:

@@ -57,6 +57,7 @@ def ask(database_url: str, tmp_path: Path) -> Iterator[Ask]:
         "SECRET_KEY": "b5c0d8e3f7a1429684be57d2903cfa6e81d4079b2ce6f35a-1",
         "DATABASE_URL": database_url,
         "USAGE_ROLE_PREFIX": settings.USAGE_ROLE_PREFIX,
+        "USAGE_SCOPE_KEY": settings.USAGE_SCOPE_KEY,
         "ALLOWED_HOSTS": HOST,
         "BEHIND_TLS_PROXY": "1",
         "USAGE_DRAIN": "off",

@@ -28,7 +28,7 @@ def production() -> Iterator[tuple[postgres.Server, str]]:
 
 @pytest.fixture
 def site(production: tuple[postgres.Server, str], provider: str, tmp_path: Path) -> Iterator[Site]:
-    server, web_url = production
+    server, database_url = production
     if not server.is_running:
         server.start_again()
     with psycopg.connect(server.url, autocommit=True) as connection:
@@ -38,7 +38,7 @@ def site(production: tuple[postgres.Server, str], provider: str, tmp_path: Path)
             " VALUES (%s, %s, 'Europe/Moscow', 'ru', now()) RETURNING id",
             [name, name],
         ).fetchone() or (0,)
-    made = Site(server, web_url, provider, tmp_path, org)
+    made = Site(server, database_url, provider, tmp_path, org)
     yield made
     made.end()
     if not server.is_running:

@@ -89,14 +89,18 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--calls-a-second", type=float, default=100)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, world.production() as (server, web_url), world.simulator() as origin:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        world.production() as (server, url),
+        world.simulator() as origin,
+    ):
         with psycopg.connect(server.url, autocommit=True) as connection:
             (org,) = connection.execute(
                 "INSERT INTO organization (name, slug, timezone, language, created_at)"
                 " VALUES ('Soak', 'soak', 'Europe/Moscow', 'ru', now()) RETURNING id"
             ).fetchone() or (0,)
-        os.environ["DATABASE_URL"] = web_url  # for the fork server, which starts with the first process
-        site = Site(server, web_url, origin, Path(folder), org)
+        os.environ["DATABASE_URL"] = url  # for the fork server, which starts with the first process
+        site = Site(server, url, origin, Path(folder), org)
         try:
             is_flat = soak(site, options.minutes, options.calls_a_second)
         finally:

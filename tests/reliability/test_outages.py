@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from tests.reliability.world import WEB, Figures, Site, kill_postgres, times, wait_until
+from tests.reliability.world import DRAIN, Figures, Site, kill_postgres, times, wait_until
 
 pytestmark = pytest.mark.postgres
 
@@ -60,21 +60,21 @@ def test_connections_that_are_cut(site: Site, record_property: Figures) -> None:
     caller = site.caller(CALLS, threads=2, pause_s=0.01)
     cut = 0
     while caller.is_alive():
-        cut += len(site.sql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{WEB}'"))
+        cut += len(site.sql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{DRAIN}'"))
         caller.join(0.1)
     assert cut > 0
     record_property("figures", f"connections cut {cut}; " + site.expect_every_call_once())
 
 
 def test_too_many_connections(site: Site, record_property: Figures) -> None:
-    site.sql(f"ALTER ROLE {WEB} CONNECTION LIMIT 0")
+    site.sql(f"ALTER ROLE {DRAIN} CONNECTION LIMIT 0")
     try:
         site.drain()
         site.caller(CALLS, threads=4).join()
         wait_until(lambda: "too many connections" in (site.folder / "drain.log").read_text())
         assert site.rows() == {}
     finally:
-        site.sql(f"ALTER ROLE {WEB} CONNECTION LIMIT -1")
+        site.sql(f"ALTER ROLE {DRAIN} CONNECTION LIMIT -1")
     wait_until(lambda: len(site.rows()) == 4 * CALLS)
     record_property("figures", site.expect_every_call_once())
 
@@ -93,7 +93,7 @@ def test_a_deadlock(site: Site, record_property: Figures) -> None:
         other.execute(by_key.format("DESC").encode(), [site.org])
         site.drain()
         wait_until(
-            lambda: site.sql(f"SELECT 1 FROM pg_stat_activity WHERE usename = '{WEB}' AND wait_event_type = 'Lock'")
+            lambda: site.sql(f"SELECT 1 FROM pg_stat_activity WHERE usename = '{DRAIN}' AND wait_event_type = 'Lock'")
         )
         other.execute(by_key.format("ASC").encode(), [site.org])  # the drain has it; one of the two must give up
         other.rollback()

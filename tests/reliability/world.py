@@ -29,7 +29,7 @@ from tests.reliability.caller import Account, Answer, make_calls
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PREFIX = os.environ.get("USAGE_ROLE_PREFIX", "usage")
-WEB = f"{PREFIX}_web"
+DRAIN = f"{PREFIX}_drain"
 IS_SOAK = bool(os.environ.get("SOAK"))
 
 Figures = Callable[[str, object], None]
@@ -48,7 +48,7 @@ class Site:
     """`folder` holds the outbox and the callers' account; the organisation `org` has no call of another test."""
 
     server: postgres.Server
-    web_url: str
+    database_url: str
     simulator: str
     folder: Path
     org: int
@@ -75,7 +75,7 @@ class Site:
             "DEBUG": "0",
             "AI_SIMULATOR": "0",
             "SECRET_KEY": "a1f4b7c0d3e6a9bcdef0123456789abcdef0123456789ab-2",
-            "DATABASE_URL": self.web_url,
+            "DATABASE_URL": self.database_url,
             "USAGE_OUTBOX_PATH": str(self.outbox),
             "USAGE_DRAIN": "off",
             "OPENAI_BASE_URL": f"{self.simulator}/openai/v1",
@@ -274,7 +274,7 @@ def simulator() -> Iterator[str]:
 
 @contextmanager
 def production() -> Iterator[tuple[postgres.Server, str]]:
-    """A server as the README sets one up: migrated by its owner, used by the web's user. Yields it and its URL."""
+    """A server as the README sets one up: migrated by its owner, used as the drain. Yields it and the URL."""
     with postgres.temporary() as server:
         environment = {
             "PATH": os.environ["PATH"],
@@ -286,8 +286,8 @@ def production() -> Iterator[tuple[postgres.Server, str]]:
         subprocess.run(migrate, cwd=ROOT, env=environment, check=True, timeout=120)
         password = secrets.token_hex(8)
         with psycopg.connect(server.url, autocommit=True) as connection:
-            connection.execute(f"ALTER ROLE {WEB} LOGIN PASSWORD '{password}'".encode())
-        yield server, f"postgres://{WEB}:{password}@127.0.0.1:{server.port}/postgres"
+            connection.execute(f"ALTER ROLE {DRAIN} LOGIN PASSWORD '{password}'".encode())
+        yield server, f"postgres://{DRAIN}:{password}@127.0.0.1:{server.port}/postgres"
 
 
 def terminate(process: ForkServerProcess) -> None:

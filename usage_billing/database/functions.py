@@ -9,7 +9,8 @@ from django.conf import settings
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from usage_billing import rollup
-from usage_billing.database.roles import MEMBER_ORG_IDS, OWNED_ORG_IDS, SUPERADMIN, USER_ID, WEB
+from usage_billing.database.roles import ANALYST, SUPERADMIN, WEB
+from usage_billing.database.seal import MEMBER_ORG_IDS, OWNED_ORG_IDS, USER_ID
 from usage_billing.models import ArchiveFile
 
 VIEW = "openai_api_logs"
@@ -32,29 +33,13 @@ def create(connection: BaseDatabaseWrapper) -> None:
         if connection.vendor == "postgresql":
             # security_invoker: else the view would read with its owner's rights, and show every tenant's calls.
             cursor.execute(f"CREATE OR REPLACE VIEW {VIEW} WITH (security_invoker = true) AS {_CALLS_TO_OPENAI}")
-            cursor.execute(f"GRANT SELECT ON {VIEW} TO {WEB}, {SUPERADMIN}")
-            for function in (_ENTER_SCOPE, _COST_SUMMARY, _OPENAI_COST_SUMMARY, _refresh()):
+            cursor.execute(f"GRANT SELECT ON {VIEW} TO {WEB}, {SUPERADMIN}, {ANALYST}")
+            for function in (_COST_SUMMARY, _OPENAI_COST_SUMMARY, _refresh()):
                 cursor.execute(function)
         elif connection.vendor == "sqlite":
             cursor.execute(f"DROP VIEW IF EXISTS {VIEW}")
             cursor.execute(f"CREATE VIEW {VIEW} AS {_CALLS_TO_OPENAI}")
 
-
-_ENTER_SCOPE = f"""
-CREATE OR REPLACE FUNCTION usage_enter_scope(who bigint)
-RETURNS TABLE (org_id bigint, role text, timezone text) LANGUAGE plpgsql AS $$
-BEGIN
-    PERFORM set_config('role', '{WEB}', true), set_config('{USER_ID}', who::text, true),
-        set_config('{OWNED_ORG_IDS}', '{{}}', true), set_config('{MEMBER_ORG_IDS}', '{{}}', true);
-    -- A user's own memberships are visible as soon as the user is set; the rest of the scope follows from them.
-    PERFORM
-        set_config('{OWNED_ORG_IDS}', (array_agg(m.org_id) FILTER (WHERE m.role = 'owner'))::text, true),
-        set_config('{MEMBER_ORG_IDS}', (array_agg(m.org_id) FILTER (WHERE m.role = 'member'))::text, true)
-    FROM membership m WHERE m.user_id = who;
-    RETURN QUERY SELECT m.org_id, m.role::text, o.timezone::text
-        FROM membership m JOIN organization o ON o.id = m.org_id WHERE m.user_id = who ORDER BY m.org_id;
-END $$
-"""
 
 _TOTALS = """TABLE (
     total_requests bigint, total_tokens bigint, total_cost_usd numeric, total_cost_rub numeric, by_request_type jsonb
@@ -96,8 +81,6 @@ def _summary(name: str, of_everything: str, of_an_organization: str, narrowed: s
     A superadmin's; an owner's, whose organisations are named so that the index leads to them, which a policy does not;
     a member's, out of the cube: policies hide the coarse rows from them.
     """
-    owned, member = (f"nullif(current_setting('{ids}', true), '')::bigint[]" for ids in (OWNED_ORG_IDS, MEMBER_ORG_IDS))
-    user = f"nullif(current_setting('{USER_ID}', true), '')::bigint"
     return f"""
 CREATE OR REPLACE FUNCTION {name}(org_id bigint DEFAULT NULL, days integer DEFAULT 30)
 RETURNS {_TOTALS} LANGUAGE sql STABLE AS $$
@@ -107,11 +90,11 @@ RETURNS {_TOTALS} LANGUAGE sql STABLE AS $$
         GROUP BY d.request_type
         UNION ALL
         {_BY_TYPE} {narrowed} AND current_user = '{WEB}' AND d.grain = '{of_an_organization}'
-            AND d.org_id = ANY ({owned})
+            AND d.org_id = ANY ({OWNED_ORG_IDS})
         GROUP BY d.request_type
         UNION ALL
-        {_BY_TYPE} {narrowed} AND current_user = '{WEB}' AND d.grain = 'cube' AND d.user_id = {user}
-            AND d.org_id = ANY ({member})
+        {_BY_TYPE} {narrowed} AND current_user = '{WEB}' AND d.grain = 'cube' AND d.user_id = {USER_ID}
+            AND d.org_id = ANY ({MEMBER_ORG_IDS})
         GROUP BY d.request_type
     ), types AS (
         SELECT request_type, sum(requests) AS requests, sum(tokens) AS tokens, sum(usd) AS usd, sum(rub) AS rub,

@@ -1,13 +1,14 @@
 """PostgreSQL: roles, grants and row-level security, derived from the models.
 
 A table carries tenant rows if it has an `org_id`, or is the organisations' own. Each of them is walled: a role that no
-policy names sees no row. Policies are plain comparisons without sub-selects, so that they hold on Citus too. Applied
-after each `migrate`; only what differs is changed, so that a server at work is not held up.
+policy names sees no row. A table that superadmins alone write is walled too: their role does nothing without its scope.
+Policies are plain comparisons with the sealed scope (`seal`). Applied after each `migrate`; only what differs is
+changed, so that a server at work is not held up.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,8 @@ from django.conf import settings
 from django.db import ProgrammingError, models
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from usage_billing.database.roles import LEDGER, MEMBER_ORG_IDS, OWNED_ORG_IDS, SUPERADMIN, USER_ID, WEB
+from usage_billing.database.roles import ANALYST, DRAIN, LEDGER, MAY_NOT, SUPERADMIN, WEB
+from usage_billing.database.seal import EVERYTHING, KEY_TABLE, MEMBER_ORG_IDS, OWNED_ORG_IDS, USER_ID
 from usage_billing.models import (
     ArchiveFile,
     DailyUsage,
@@ -33,20 +35,19 @@ from usage_billing.models import (
 READ = frozenset({"SELECT"})
 WRITE = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE"})
 
-_USER_ID = f"nullif(current_setting('{USER_ID}', true), '')::bigint"
-_OWNED = f"nullif(current_setting('{OWNED_ORG_IDS}', true), '')::bigint[]"
-_MEMBER = f"nullif(current_setting('{MEMBER_ORG_IDS}', true), '')::bigint[]"
-
-OWN_CALLS = f"CASE WHEN org_id = ANY ({_OWNED}) THEN true ELSE org_id = ANY ({_MEMBER}) AND user_id = {_USER_ID} END"
+OWN_CALLS = (
+    f"CASE WHEN org_id = ANY ({OWNED_ORG_IDS}) THEN true"
+    f" ELSE org_id = ANY ({MEMBER_ORG_IDS}) AND user_id = {USER_ID} END"
+)
 """An owner sees all calls of the organisation, a member their own.
 
 A CASE, so that the planner takes it for what it is, a check of rows that the query has found by its own conditions. As
 an OR it was taken for a way to find them, and for one that leaves a few: an index too many, and sorts of all calls.
 """
-OF_OWN_ORGANIZATIONS = f"org_id = ANY ({_OWNED}) OR org_id = ANY ({_MEMBER})"
+OF_OWN_ORGANIZATIONS = f"org_id = ANY ({OWNED_ORG_IDS}) OR org_id = ANY ({MEMBER_ORG_IDS})"
 """What an organisation's people share."""
-OWN_ORGANIZATIONS = f"id = ANY ({_OWNED}) OR id = ANY ({_MEMBER})"
-OWN_MEMBERSHIPS = f"user_id = {_USER_ID} OR org_id = ANY ({_OWNED})"
+OWN_ORGANIZATIONS = f"id = ANY ({OWNED_ORG_IDS}) OR id = ANY ({MEMBER_ORG_IDS})"
+OWN_MEMBERSHIPS = f"user_id = {USER_ID} OR org_id = ANY ({OWNED_ORG_IDS})"
 """One's own, and an owner sees who else is in the organisation."""
 
 
@@ -58,18 +59,27 @@ class Access:
     superadmin: frozenset[str] = WRITE
     ledger: frozenset[str] = frozenset()
     web_rows: str | None = None
+    analyst: frozenset[str] = frozenset()
+
+    def of_roles(self) -> Iterator[tuple[str, frozenset[str], str | None]]:
+        """Each role, what it may do, and the rows on which it may do it."""
+        yield WEB, self.web, self.web_rows
+        yield SUPERADMIN, self.superadmin, EVERYTHING
+        yield LEDGER, self.ledger, "true"
+        yield ANALYST, self.analyst, "true"
 
 
 OF_OUR_OWN: dict[str, Access] = {
-    UsageRecord._meta.db_table: Access(READ, READ, WRITE, OWN_CALLS),
-    DailyUsage._meta.db_table: Access(READ, READ, WRITE, OWN_CALLS),
-    RepriceRun._meta.db_table: Access(READ, READ, WRITE),
-    ArchiveFile._meta.db_table: Access(READ, READ, WRITE),
-    Organization._meta.db_table: Access(READ, WRITE, READ | {"INSERT"}, OWN_ORGANIZATIONS),
+    UsageRecord._meta.db_table: Access(READ, READ, WRITE, OWN_CALLS, READ),
+    DailyUsage._meta.db_table: Access(READ, READ, WRITE, OWN_CALLS, READ),
+    RepriceRun._meta.db_table: Access(READ, READ, WRITE, None, READ),
+    ArchiveFile._meta.db_table: Access(READ, READ, WRITE, None, READ),
+    Organization._meta.db_table: Access(READ, WRITE, READ | {"INSERT"}, OWN_ORGANIZATIONS, READ),
     Membership._meta.db_table: Access(READ, WRITE, READ, OWN_MEMBERSHIPS),
-    PriceOverride._meta.db_table: Access(READ, WRITE, READ),
-    ExchangeRate._meta.db_table: Access(READ, WRITE, WRITE),
+    PriceOverride._meta.db_table: Access(READ, WRITE, READ, None, READ),
+    ExchangeRate._meta.db_table: Access(READ, WRITE, WRITE, "true", READ),
     "django_migrations": Access(READ, READ, READ),
+    KEY_TABLE: Access(frozenset(), frozenset()),
 }
 """The tables of this app, and Django's own log of migrations. Only the ledger's role writes calls and totals."""
 
@@ -92,11 +102,10 @@ def wanted(existing: Iterable[str]) -> dict[str, Access]:
     return tables
 
 
-def walled(tables: Iterable[str]) -> set[str]:
-    """Those of the tables that carry tenant rows."""
-    return {model._meta.db_table for model in apps.get_models(include_auto_created=True) if is_tenants(model)} & {
-        *tables
-    }
+def walled(tables: Mapping[str, Access]) -> set[str]:
+    """Those of the tables that carry tenant rows, or that the superadmin's role writes and the web's does not."""
+    tenants = {model._meta.db_table for model in apps.get_models(include_auto_created=True) if is_tenants(model)}
+    return {name for name, access in tables.items() if name in tenants or access.superadmin - access.web}
 
 
 # ── How it comes about ───────────────────────────────────────────────────────────────────────────────────────────
@@ -115,55 +124,74 @@ def build(connection: BaseDatabaseWrapper) -> list[str]:
     with connection.cursor() as cursor:
         # Two migrations at once would alter the same rows of the catalogue.
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext('usage_billing.walls'))")
-        for statement in _roles(cursor):
-            _administer(cursor, statement)
-            done.append(statement)
+        roles = list(_roles(cursor))
+        for number, statement in enumerate(roles):
+            _administer(cursor, statement, roles[number:])
+        done += roles
         tables = wanted(connection.introspection.table_names(cursor))
-        for statement in [*_grants(cursor, tables), *_policies(cursor, walled(tables), tables)]:
+        for statement in [*_temporary(cursor), *_grants(cursor, tables), *_policies(cursor, walled(tables), tables)]:
             cursor.execute(statement)
             done.append(statement)
     return done
 
 
-ROLES = (WEB, SUPERADMIN, LEDGER)
+TAKEN = (WEB, SUPERADMIN, LEDGER)
+"""The roles that the service takes for a transaction, or a command."""
+ROLES = (*TAKEN, DRAIN, ANALYST)
 
 
 def _roles(cursor: Any) -> Iterator[str]:
-    """The roles, the web's way into the other two, and this user's into all three: by `SET ROLE`, never inherited."""
+    """The roles, and who may take which by `SET ROLE`. Only the drain has the web's rights without that."""
     cursor.execute("SELECT rolname FROM pg_roles WHERE rolname = ANY (%s)", [list(ROLES)])
     there = {name for (name,) in cursor.fetchall()}
-    yield from (f"CREATE ROLE {role} NOLOGIN NOINHERIT" for role in ROLES if role not in there)
-    memberships = [(role, WEB) for role in (SUPERADMIN, LEDGER)]
+    for role in ROLES:
+        if role not in there:
+            yield f"CREATE ROLE {role} NOLOGIN {'INHERIT' if role == DRAIN else 'NOINHERIT'}"
+    memberships = [(SUPERADMIN, WEB), *((role, DRAIN) for role in TAKEN)]
     cursor.execute("SELECT current_user, rolsuper FROM pg_roles WHERE rolname = current_user")
     user, is_superuser = cursor.fetchone()
     if not is_superuser and user not in ROLES:
-        memberships += [(role, user) for role in ROLES]
+        memberships += [(role, user) for role in TAKEN]
     cursor.execute("SHOW server_version_num")
     # Before PostgreSQL 16 a role inherits from all that it belongs to, or from none: `NOINHERIT`.
-    how, member = (" WITH INHERIT FALSE, SET TRUE", "SET") if int(cursor.fetchone()[0]) >= 160000 else ("", "MEMBER")
+    knows_options = int(cursor.fetchone()[0]) >= 160000
     for role, to in memberships:
         is_member = False
         if {role, to} <= there | {user}:
-            cursor.execute("SELECT pg_has_role(%s, %s, %s)", [to, role, member])
+            cursor.execute("SELECT pg_has_role(%s, %s, %s)", [to, role, "SET" if knows_options else "MEMBER"])
             (is_member,) = cursor.fetchone()
         if not is_member:
-            yield f'GRANT {role} TO "{to}"{how}'
+            inherits = "TRUE" if (role, to) == (WEB, DRAIN) else "FALSE"
+            yield f'GRANT {role} TO "{to}"' + (f" WITH INHERIT {inherits}, SET TRUE" if knows_options else "")
+    # Versions before let the web drain.
+    cursor.execute(
+        "SELECT quote_ident(grantor.rolname) FROM pg_auth_members JOIN pg_roles grantor ON grantor.oid = grantor"
+        " WHERE roleid = to_regrole(%s) AND member = to_regrole(%s)",
+        [LEDGER, WEB],
+    )
+    for (grantor,) in cursor.fetchall():
+        yield f"REVOKE {LEDGER} FROM {WEB}" + (f" GRANTED BY {grantor}" if knows_options else "")
 
 
-def _administer(cursor: Any, statement: str) -> None:
+def _temporary(cursor: Any) -> Iterator[str]:
+    """No temporary tables for the web: one that it left behind would be read in the scope of the next request."""
+    cursor.execute(
+        "SELECT quote_ident(datname) FROM pg_database, aclexplode(coalesce(datacl, acldefault('d', datdba))) privilege"
+        " WHERE datname = current_database() AND pg_has_role(datdba, 'USAGE')"
+        " AND privilege.grantee = 0 AND privilege.privilege_type = 'TEMPORARY'"
+    )
+    yield from (f"REVOKE TEMPORARY ON DATABASE {database} FROM PUBLIC" for (database,) in cursor.fetchall())
+
+
+def _administer(cursor: Any, statement: str, remaining: Sequence[str]) -> None:
     try:
         cursor.execute(statement)
     except ProgrammingError as error:
-        if getattr(error.__cause__, "sqlstate", None) != "42501":  # insufficient_privilege
+        if getattr(error.__cause__, "sqlstate", None) != MAY_NOT:
             raise
-        cursor.connection.rollback()
-        cursor.execute("SELECT quote_ident(current_user)")
-        (user,) = cursor.fetchone()
         raise RolesMissing(
-            "The database needs three roles, and this user may not create them. Have an administrator run, once:\n"
-            + "".join(f"    CREATE ROLE {role} NOLOGIN NOINHERIT;\n" for role in ROLES)
-            + f"    GRANT {SUPERADMIN}, {LEDGER} TO {WEB};\n"
-            + f"    GRANT {WEB}, {SUPERADMIN}, {LEDGER} TO {user};\n"
+            "The database needs roles that this user may not create. Have an administrator run, once:\n"
+            + "".join(f"    {each};\n" for each in remaining)
             + "and then migrate again."
         ) from error
 
@@ -188,7 +216,7 @@ def _grants(cursor: Any, tables: dict[str, Access]) -> Iterator[str]:
     wanted_ = {
         (role, table, privilege)
         for table, access in tables.items()
-        for role, privileges in ((WEB, access.web), (SUPERADMIN, access.superadmin), (LEDGER, access.ledger))
+        for role, privileges, _ in access.of_roles()
         for privilege in privileges
     }
     for role, table, privilege in sorted(wanted_ - there):
@@ -223,10 +251,6 @@ def _policies(cursor: Any, tenants: set[str], tables: dict[str, Access]) -> Iter
 
 def _of_access(access: Access) -> Iterator[tuple[str, str]]:
     """Name and text of each policy. One a role: `OR is_superadmin` in one policy would cost the index."""
-    for role, privileges, rows in (
-        (WEB, access.web, access.web_rows),
-        (SUPERADMIN, access.superadmin, "true"),
-        (LEDGER, access.ledger, "true"),
-    ):
+    for role, privileges, rows in access.of_roles():
         if privileges and rows:
             yield role, f"TO {role} USING ({rows})"

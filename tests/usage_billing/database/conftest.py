@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -15,7 +17,8 @@ from ai_clients.models import ContentPiece, DigestDelivery, Message, Participant
 from tests import factories
 from tests.factories import event
 from usage_billing import ledger
-from usage_billing.database.roles import WEB
+from usage_billing.database import seal
+from usage_billing.database.roles import DRAIN, WEB
 from usage_billing.models import Organization, RepriceRun
 
 Rows = list[tuple[Any, ...]]
@@ -57,21 +60,49 @@ class World:
 
 
 @pytest.fixture
-def web_login(transactional_db: None) -> Iterator[dict[str, Any]]:
-    """How to connect as the web's user, who logs in like one of a production server."""
-    assert "test" in WEB, "These tests change the password of a role: run them by `python -m tests.postgres`."
-    with connection.cursor() as cursor:
-        cursor.execute(f"ALTER ROLE {WEB} LOGIN PASSWORD '{PASSWORD}'")
+def tables_owner(transactional_db: None) -> Iterator[psycopg.Connection]:
+    """A connection as the tables' owner, whoever Django connects as meanwhile."""
+    with psycopg.connect(**_login(), autocommit=True) as owner:
+        yield owner
+
+
+def _login(user: str = "", password: str = "") -> dict[str, Any]:
     config = connection.settings_dict
-    yield {
+    return {
         "host": config["HOST"],
         "port": config["PORT"],
         "dbname": config["NAME"],
-        "user": WEB,
-        "password": PASSWORD,
+        "user": user or config["USER"],
+        "password": password or config["PASSWORD"],
     }
-    with connection.cursor() as cursor:
-        cursor.execute(f"ALTER ROLE {WEB} NOLOGIN")
+
+
+@contextmanager
+def _able_to_log_in(role: str, owner: psycopg.Connection) -> Iterator[dict[str, Any]]:
+    assert "test" in role, "These tests change the password of a role: run them by `python -m tests.postgres`."
+    owner.execute(f"ALTER ROLE {role} LOGIN PASSWORD '{PASSWORD}'")
+    yield _login(role, PASSWORD)
+    owner.execute(f"ALTER ROLE {role} NOLOGIN")
+    owner.execute(f"ALTER ROLE {role} RESET ALL")
+
+
+@contextmanager
+def connecting_as(role: str) -> Iterator[None]:
+    """All of Django connects as that user."""
+    config = connection.settings_dict
+    before = {name: config[name] for name in ("USER", "PASSWORD")}
+    connection.close()
+    config.update(USER=role, PASSWORD=PASSWORD)
+    yield
+    connection.close()
+    config.update(before)
+
+
+@pytest.fixture
+def web_login(tables_owner: psycopg.Connection) -> Iterator[dict[str, Any]]:
+    """How to connect as the web's user, who logs in like one of a production server."""
+    with _able_to_log_in(WEB, tables_owner) as login:
+        yield login
 
 
 @pytest.fixture
@@ -81,13 +112,14 @@ def world(transactional_db: None) -> World:
 
 @pytest.fixture
 def raw(web_login: dict[str, Any]) -> Iterator[Callable[..., Rows]]:
-    """Run SQL as the web's user, each call in a transaction of its own, after statements that set its scope."""
+    """Run SQL as the web's user, each call in a transaction of its own, in the scope of the user `who` if any."""
     with psycopg.connect(**web_login) as web:
 
-        def run(statement: str, *values: Any, scope: str = "", who: int = 0) -> Rows:
+        def run(statement: str, *values: Any, who: int = 0) -> Rows:
             with web.transaction(), web.cursor() as cursor:
-                if scope:
-                    cursor.execute(scope, [who] if who else None)
+                if who:
+                    until = seal.until(time.time())
+                    cursor.execute("SELECT usage_enter_scope(%s, %s, %s)", [who, until, seal.proof(who, until)])
                 cursor.execute(statement, values or None)
                 return cursor.fetchall() if cursor.description else []
 
@@ -97,10 +129,12 @@ def raw(web_login: dict[str, Any]) -> Iterator[Callable[..., Rows]]:
 @pytest.fixture
 def as_web(world: World, web_login: dict[str, Any]) -> Iterator[World]:
     """All of Django connects as the web's user, as on a production server."""
-    config = connection.settings_dict
-    before = {name: config[name] for name in ("USER", "PASSWORD")}
-    connection.close()
-    config.update(USER=WEB, PASSWORD=PASSWORD)
-    yield world
-    connection.close()
-    config.update(before)
+    with connecting_as(WEB):
+        yield world
+
+
+@pytest.fixture
+def as_drain(world: World, tables_owner: psycopg.Connection) -> Iterator[World]:
+    """All of Django connects as the drain's user, as the drain and the jobs of a production server do."""
+    with _able_to_log_in(DRAIN, tables_owner), connecting_as(DRAIN):
+        yield world

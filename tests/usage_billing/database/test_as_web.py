@@ -21,7 +21,6 @@ from tests.usage_billing.database.conftest import World
 from tests.usage_billing.database.far_server import FarServer, far
 from usage_billing import ledger, reports
 from usage_billing.access import EVERYTHING, of_organization, scope_of, scoped, within
-from usage_billing.checks import web_is_walled_in
 from usage_billing.database import roles
 from usage_billing.models import Organization, UsageRecord
 from usage_billing.pages import costs
@@ -100,8 +99,8 @@ def test_logging_in_and_out_works(as_web: World) -> None:
     assert browser.get("/usage/").status_code == 302
 
 
-def test_the_ledger_and_its_commands_work(as_web: World, capsys: pytest.CaptureFixture[str]) -> None:
-    assert ledger.add([event(org=as_web.org), event(org=None)]) == 2
+def test_the_ledger_and_its_commands_work_as_the_drain(as_drain: World, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ledger.add([event(org=as_drain.org), event(org=None)]) == 2
     call_command("check_usage")
     call_command("rebuild_daily", "--from=2026-11-01", "--to=2026-11-30")
     call_command("reprice_usage", "--from=2026-11-01", "--to=2026-11-30", "--reason=a test")
@@ -109,7 +108,26 @@ def test_the_ledger_and_its_commands_work(as_web: World, capsys: pytest.CaptureF
     assert "10 calls" in capsys.readouterr().out
     with connection.cursor() as cursor:
         cursor.execute("SELECT current_user")
-        assert cursor.fetchone() == (roles.WEB,)
+        assert cursor.fetchone() == (roles.DRAIN,)
+
+
+def test_the_jobs_work_as_the_drain(as_drain: World) -> None:
+    call_command("clearsessions")
+    call_command("flushexpiredtokens")
+    call_command("send_weekly_digests")
+    assert client_of(as_drain.owner).get(f"{API}/summary").json()["data"]["all_time"]["requests_count"] == 4
+    with within(EVERYTHING):
+        assert UsageRecord.objects.count() == 8
+
+
+def test_calls_wait_in_the_outbox_of_a_web_that_may_not_drain(
+    outbox: Outbox, as_web: World, drained: Callable[[], int]
+) -> None:
+    """The log of the drain has this message, `/healthz` and the metrics the number of those that wait."""
+    outbox.append(encode(event(org=as_web.org)))
+    with pytest.raises(drain.Away, match=f"log in as {roles.DRAIN}.*USAGE_DRAIN=off"):
+        drained()
+    assert (outbox.backlog().events, outbox.backlog().set_aside) == (1, 0)
 
 
 def test_outside_a_scope_django_finds_nothing(as_web: World) -> None:
@@ -120,41 +138,32 @@ def test_outside_a_scope_django_finds_nothing(as_web: World) -> None:
     assert UsageRecord.objects.count() == 0
 
 
-def test_a_scope_within_another_gives_it_back(as_web: World) -> None:
+def test_a_scope_within_another_gives_it_back(as_drain: World) -> None:
     with within(EVERYTHING):
-        with scoped(as_web.member):
+        with scoped(as_drain.member):
             assert UsageRecord.objects.count() == 2
-            ledger.add([event(org=as_web.other)])
+            ledger.add([event(org=as_drain.other)])
             assert UsageRecord.objects.count() == 2
         assert UsageRecord.objects.count() == 9
-        with pytest.raises(ZeroDivisionError), scoped(as_web.owner):
+        with pytest.raises(ZeroDivisionError), scoped(as_drain.owner):
             _ = 4 // (UsageRecord.objects.count() - 4)
         assert UsageRecord.objects.count() == 9
     assert UsageRecord.objects.count() == 0
 
 
-def test_spent_money_is_recorded_though_the_view_is_rolled_back(as_web: World) -> None:
+def test_spent_money_is_recorded_though_the_view_is_rolled_back(as_drain: World) -> None:
     """By a connection of its own: the drain's thread."""
 
     def drain() -> int:
         try:
-            return ledger.add([event(org=as_web.org)])
+            return ledger.add([event(org=as_drain.org)])
         finally:
             connection.close()
 
-    with ThreadPoolExecutor(1) as thread, pytest.raises(ZeroDivisionError), scoped(as_web.owner):
+    with ThreadPoolExecutor(1) as thread, pytest.raises(ZeroDivisionError), scoped(as_drain.owner):
         _ = 1 // (thread.submit(drain).result() - 1)
     with within(EVERYTHING):
         assert UsageRecord.objects.count() == 9
-
-
-def test_the_check_of_a_deployment_tells_who_is_not_walled_in(world: World, web_login: dict[str, Any]) -> None:
-    (warning,) = web_is_walled_in(databases=["default"])
-    assert warning.id == "usage_billing.W001"
-
-
-def test_the_webs_user_passes_it(as_web: World) -> None:
-    assert web_is_walled_in(databases=["default"]) == []
 
 
 def test_calls_wait_while_the_roles_are_not_there(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import psycopg
@@ -18,11 +19,10 @@ from pytest_django import Settings
 
 from tests.usage_billing.database.conftest import PASSWORD, Rows, World
 from usage_billing.database import functions, walls
-from usage_billing.database.roles import LEDGER, SUPERADMIN, WEB
+from usage_billing.database.roles import ANALYST, DRAIN, LEDGER, SUPERADMIN, WEB
 
 pytestmark = [pytest.mark.postgres, pytest.mark.django_db(transaction=True)]
 
-ENTER = "SELECT usage_enter_scope(%s)"
 VIEWS = (functions.VIEW,)
 
 
@@ -44,13 +44,14 @@ def tenants() -> dict[str, str]:
 # ── The catalogue ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_the_webs_role_owns_nothing_and_bypasses_nothing() -> None:
+def test_our_roles_own_nothing_and_bypass_nothing() -> None:
     roles = catalogue(
-        "SELECT rolname, rolsuper, rolbypassrls, rolcreaterole, rolcreatedb, rolinherit, rolreplication FROM pg_roles"
-        f" WHERE rolname IN ('{WEB}', '{SUPERADMIN}', '{LEDGER}')"
+        "SELECT rolname, rolinherit, rolsuper, rolbypassrls, rolcreaterole, rolcreatedb, rolreplication FROM pg_roles"
+        f" WHERE rolname = ANY ('{{{', '.join(walls.ROLES)}}}')"
     )
-    assert len(roles) == 3
-    assert all(not any(attributes) for _, *attributes in roles)
+    assert {name for name, *_ in roles} == {WEB, SUPERADMIN, LEDGER, DRAIN, ANALYST}
+    assert {name for name, inherits, *_ in roles if inherits} == {DRAIN}
+    assert all(not any(attributes) for _, _, *attributes in roles)
     owned = catalogue(
         "SELECT relname FROM pg_class JOIN pg_roles ON pg_roles.oid = relowner WHERE rolname LIKE 'usage\\_%'"
         " UNION ALL SELECT proname FROM pg_proc JOIN pg_roles ON pg_roles.oid = proowner"
@@ -62,8 +63,21 @@ def test_the_webs_role_owns_nothing_and_bypasses_nothing() -> None:
 def test_every_table_with_an_organisation_is_walled() -> None:
     """Tables that are added later too: this asks the catalogue, not the models."""
     walled = {name for (name,) in catalogue("SELECT relname FROM pg_class WHERE relrowsecurity")}
-    assert {name for name in tenants() if name not in VIEWS} == walled
+    # Superadmins alone write rates: of no organisation, but their role must do nothing without its scope.
+    assert {name for name in tenants() if name not in VIEWS} | {"exchange_rate"} == walled
     assert {"token_usage", "token_usage_daily", "organization", "membership"} < walled
+
+
+def test_the_superadmins_role_writes_where_its_scope_is_looked_at_or_the_web_may_too() -> None:
+    """Whoever injects SQL can take that role."""
+    open_to_it = catalogue(
+        "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace"
+        f" AND has_table_privilege('{SUPERADMIN}', oid, 'INSERT, UPDATE, DELETE')"
+        f" AND NOT has_table_privilege('{WEB}', oid, 'INSERT, UPDATE, DELETE') AND NOT relrowsecurity"
+    )
+    assert open_to_it == []
+    gates = catalogue(f"SELECT DISTINCT qual FROM pg_policies WHERE roles = '{{{SUPERADMIN}}}'")
+    assert gates == [("( SELECT (usage_scope()).everything AS everything)",)]
 
 
 def test_what_hangs_on_a_walled_table_has_an_organisation_of_its_own() -> None:
@@ -77,10 +91,14 @@ def test_what_hangs_on_a_walled_table_has_an_organisation_of_its_own() -> None:
 
 def test_policies_are_plain_comparisons_for_our_roles_alone() -> None:
     policies = catalogue("SELECT tablename, policyname, roles::text, permissive, qual, with_check FROM pg_policies")
-    assert {roles for _, _, roles, *_ in policies} == {f"{{{WEB}}}", f"{{{SUPERADMIN}}}", f"{{{LEDGER}}}"}
-    for _, _, _, permissive, condition, check in policies:
+    assert {roles for _, _, roles, *_ in policies} == {f"{{{role}}}" for role in (WEB, SUPERADMIN, LEDGER, ANALYST)}
+    for _, _, _roles, permissive, condition, check in policies:
         assert permissive == "PERMISSIVE"
-        assert "SELECT" not in condition.upper()
+        # Nothing is read but the scope, and that once a statement.
+        rest = re.sub(r"\( SELECT \(usage_scope\(\)\)\.\w+ AS \w+\)", "", condition)
+        assert "SELECT" not in rest.upper()
+        assert "usage_scope" not in rest
+        assert "current_setting" not in rest
         assert check is None  # as the condition
 
 
@@ -93,7 +111,29 @@ def test_views_read_with_the_callers_rights() -> None:
     definers = catalogue(
         "SELECT proname FROM pg_proc WHERE prosecdef AND pronamespace = current_schema()::regnamespace"
     )
-    assert definers == []
+    # Their names are resolved in pg_catalog, so nobody can have them read something else.
+    assert set(definers) == {("usage_scope",), ("usage_enter_scope",)}
+    open_paths = catalogue(
+        "SELECT proname FROM pg_proc WHERE prosecdef AND pronamespace = current_schema()::regnamespace"
+        " AND proconfig IS DISTINCT FROM ARRAY['search_path=pg_catalog, pg_temp']"
+    )
+    assert open_paths == []
+
+
+def test_who_may_take_which_role() -> None:
+    taken = catalogue(
+        "SELECT member.rolname, role.rolname FROM pg_roles member, pg_roles role WHERE member.oid <> role.oid"
+        f" AND member.rolname = ANY ('{{{', '.join(walls.ROLES)}}}')"
+        " AND pg_has_role(member.oid, role.oid, 'MEMBER') ORDER BY 1, 2"
+    )
+    assert taken == [(DRAIN, LEDGER), (DRAIN, SUPERADMIN), (DRAIN, WEB), (WEB, SUPERADMIN)]
+
+
+def test_an_upgrade_takes_the_ledgers_role_from_the_web() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"GRANT {LEDGER} TO {WEB} WITH INHERIT FALSE, SET TRUE")
+    assert [statement.split(" GRANTED")[0] for statement in walls.build(connection)] == [f"REVOKE {LEDGER} FROM {WEB}"]
+    test_who_may_take_which_role()
 
 
 def test_nothing_is_left_to_do_after_migrating() -> None:
@@ -136,7 +176,7 @@ def test_a_tenants_table_of_another_app_is_walled(monkeypatch: pytest.MonkeyPatc
             raw("SELECT * FROM added_later")
         walls.build(connection)
         assert raw("SELECT org_id FROM added_later") == []
-        assert raw("SELECT org_id FROM added_later", scope=ENTER, who=world.member.pk) == [(world.org.pk,)]
+        assert raw("SELECT org_id FROM added_later", who=world.member.pk) == [(world.org.pk,)]
     finally:
         with connection.cursor() as cursor:
             cursor.execute("DROP TABLE added_later")
@@ -160,14 +200,14 @@ def test_a_migrating_user_who_may_not_create_roles_is_told_what_to_do() -> None:
             refused = migrate()
             assert refused.returncode == 1
             told = [line.strip() for line in refused.stderr.splitlines() if line.startswith("    ")]
-            assert len(told) == 5
+            assert len(told) == 5 + 4 + 3  # roles, who may take them, and that this user may
             for statement in told:
                 cursor.execute(statement)
             again = migrate()
             assert (again.returncode, again.stderr) == (0, "")
         finally:
             cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
-            for role in (name, *(f"{prefix}_{each}" for each in ("web", "superadmin", "ledger"))):
+            for role in (name, *(f"{prefix}_{each}" for each in ("web", "superadmin", "ledger", "drain", "analyst"))):
                 cursor.execute(f"DROP ROLE IF EXISTS {role}")
 
 
@@ -197,22 +237,22 @@ def test_without_a_scope_there_is_nothing(world: World, raw: Callable[..., Rows]
 def test_with_a_scope_there_are_the_tenants_rows_alone(world: World, raw: Callable[..., Rows]) -> None:
     not_for_tenants = {"price_override", "reprice_run"}
     for table, column in tenants().items():
-        seen = raw(f'SELECT DISTINCT {column} FROM "{table}"', scope=ENTER, who=world.owner.pk)
+        seen = raw(f'SELECT DISTINCT {column} FROM "{table}"', who=world.owner.pk)
         assert seen == ([] if table in not_for_tenants else [(world.org.pk,)]), table
 
 
 def test_an_owner_sees_all_calls_of_the_organisation(world: World, raw: Callable[..., Rows]) -> None:
     for table in ("token_usage", "token_usage_daily", "membership", functions.VIEW):
         everything = catalogue(f"SELECT count(*) FROM {table} WHERE org_id = {world.org.pk}")
-        assert raw(f"SELECT count(*) FROM {table}", scope=ENTER, who=world.owner.pk) == everything
+        assert raw(f"SELECT count(*) FROM {table}", who=world.owner.pk) == everything
 
 
 def test_a_member_sees_their_own_calls_alone(world: World, raw: Callable[..., Rows]) -> None:
     for table in ("token_usage", "token_usage_daily", "membership"):
-        assert raw(f"SELECT DISTINCT org_id, user_id FROM {table}", scope=ENTER, who=world.member.pk) == [
+        assert raw(f"SELECT DISTINCT org_id, user_id FROM {table}", who=world.member.pk) == [
             (world.org.pk, world.member.pk)
         ]
-    assert raw("SELECT count(*) FROM token_usage", scope=ENTER, who=world.member.pk) == [(2,)]
+    assert raw("SELECT count(*) FROM token_usage", who=world.member.pk) == [(2,)]
 
 
 @pytest.mark.parametrize("statement", [
@@ -230,24 +270,18 @@ def test_a_member_sees_their_own_calls_alone(world: World, raw: Callable[..., Ro
     "SELECT refresh_token_usage_daily('2026-01-01', '2026-12-31')",
     "ALTER TABLE token_usage DISABLE ROW LEVEL SECURITY",
     "CREATE TABLE mine (id int)",
+    # The next request on the same connection would read that one.
+    "CREATE TEMPORARY TABLE membership AS SELECT 1 AS org_id, 1 AS user_id, 'owner' AS role",
 ])  # fmt: skip
 def test_the_web_writes_nothing_of_the_ledger(world: World, raw: Callable[..., Rows], statement: str) -> None:
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
-        raw(statement, scope=ENTER, who=world.owner.pk)
+        raw(statement, who=world.owner.pk)
 
 
 def test_the_scope_ends_with_its_transaction(world: World, raw: Callable[..., Rows]) -> None:
-    assert raw("SELECT count(*) FROM token_usage", scope=ENTER, who=world.owner.pk) == [(4,)]
+    assert raw("SELECT count(*) FROM token_usage", who=world.owner.pk) == [(4,)]
     assert raw("SELECT count(*) FROM token_usage") == [(0,)]
-    settings = [f"current_setting('app.{name}', true)" for name in ("user_id", "owned_org_ids", "member_org_ids")]
-    assert raw(f"SELECT current_user, {', '.join(settings)}") == [(WEB, "", "", "")]
-
-
-def test_the_superadmins_role_is_not_inherited(world: World, raw: Callable[..., Rows]) -> None:
-    assert raw("SELECT count(*) FROM token_usage", scope=f"SET LOCAL ROLE {SUPERADMIN}") == [(8,)]
-    assert raw("SELECT count(*) FROM token_usage") == [(0,)]
-    with pytest.raises(psycopg.errors.InsufficientPrivilege):
-        raw("UPDATE token_usage SET cost_usd = 0", scope=f"SET LOCAL ROLE {SUPERADMIN}")
+    assert raw("SELECT current_user, current_setting('app.scope', true)") == [(WEB, "")]
 
 
 def test_a_request_id_tells_nothing_of_another_tenants_row(world: World) -> None:
@@ -271,3 +305,60 @@ def test_a_request_id_tells_nothing_of_another_tenants_row(world: World) -> None
         if table in names and "org_id" not in columns and not has_uuid and tuple(columns) not in given_out
     ]
     assert without == []
+
+
+# ── People who work in SQL ───────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def anna(tables_owner: psycopg.Connection) -> Iterator[psycopg.Connection]:
+    """Somebody who got a log-in as the README says."""
+    tables_owner.execute(f"CREATE ROLE anna LOGIN PASSWORD '{PASSWORD}' IN ROLE {ANALYST}")
+    config = connection.settings_dict
+    address = {"host": config["HOST"], "port": config["PORT"], "dbname": config["NAME"]}
+    try:
+        with psycopg.connect(**address, user="anna", password=PASSWORD, autocommit=True) as session:
+            yield session
+    finally:
+        tables_owner.execute("DROP ROLE anna")
+
+
+def test_an_analyst_reads_the_calls_of_all_and_nothing_of_people(world: World, anna: psycopg.Connection) -> None:
+    readable = {
+        "token_usage", "token_usage_daily", "organization", "exchange_rate", "price_override", "reprice_run",
+        "usage_archive_file", *VIEWS,
+    }  # fmt: skip
+    tables = {
+        name
+        for (name,) in catalogue(
+            "SELECT relname FROM pg_class WHERE relkind IN ('r', 'v') AND relnamespace = current_schema()::regnamespace"
+        )
+    }
+    assert readable < tables
+    for table in tables:
+        if table in readable:
+            assert anna.execute(f'SELECT count(*) FROM "{table}"').fetchall() == catalogue(
+                f'SELECT count(*) FROM "{table}"'
+            )
+        else:
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                anna.execute(f'SELECT count(*) FROM "{table}"')
+    for function in ("get_ai_cost_summary", "get_openai_cost_summary"):
+        summary = f"SELECT total_requests, total_cost_usd FROM {function}(NULL, 9999)"
+        (total,) = anna.execute(summary).fetchall()
+        assert total == catalogue(summary)[0]
+        assert total[0] > 0
+
+
+@pytest.mark.parametrize("statement", [
+    "UPDATE token_usage SET cost_usd = 0",
+    "DELETE FROM token_usage_daily",
+    "INSERT INTO exchange_rate SELECT * FROM exchange_rate",
+    "UPDATE organization SET name = 'mine'",
+    f"SET ROLE {LEDGER}",
+    f"SET ROLE {SUPERADMIN}",
+    "SELECT refresh_token_usage_daily('2026-01-01', '2026-12-31')",
+])  # fmt: skip
+def test_an_analyst_writes_nothing(world: World, anna: psycopg.Connection, statement: str) -> None:
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        anna.execute(statement)
