@@ -72,6 +72,8 @@ class _Recorder(Collector):
         yield _gauge("usage_outboxes_damaged", "Outboxes that could not be read and were put aside.", health.damaged)
         yield _counter("usage_lost_events", "Calls that were made and could not be kept.", health.lost)
         yield _counter("usage_drained_events", "Calls that left the outbox.", drain.get("drained", 0))
+        kept_apart = drain.get("ids_kept_apart", 0)
+        yield _counter("usage_ids_kept_apart", "Calls with the id of another call and other usage.", kept_apart)
         if drain:
             yield _gauge("usage_drain_failing", "Whether the drain's last attempt failed.", drain.get("failing", False))
             yield _gauge("usage_drain_seen_timestamp_seconds", "When a drain last looked.", drain["seen_at"])

@@ -56,14 +56,14 @@ _SINCE = f"""
 """
 """The period's first day. Today is the organisation's, that of the caller's if they have one zone, or the project's."""
 
-_SUMMED_UP = """
-    SELECT coalesce(sum(requests), 0)::bigint, coalesce(sum(tokens), 0)::bigint,
+_SUMMED_UP = f"""
+    SELECT coalesce(sum(requests), 0)::bigint, least(coalesce(sum(tokens), 0), {2**63 - 1})::bigint,
         CASE WHEN sum(requests) > sum(unpriced_usd) IS NOT FALSE THEN coalesce(sum(usd), 0) END,
         CASE WHEN sum(requests) > sum(unpriced_rub) IS NOT FALSE THEN coalesce(sum(rub), 0) END,
         coalesce(jsonb_object_agg(request_type, jsonb_build_object(
             'requests', requests, 'tokens', tokens, 'cost_usd', CASE WHEN requests > unpriced_usd THEN usd END,
             'cost_rub', CASE WHEN requests > unpriced_rub THEN rub END, 'unpriced', unpriced_rub
-        )), '{}')
+        )), '{{}}')
     FROM types
 """
 """An amount is NULL where none is known, not zero."""

@@ -91,6 +91,7 @@ def drain_all(outbox: Outbox, go_on: Callable[[int], bool] = lambda _total: True
     with how many have left so far. Raises `Away`. What was done is noted beside the outbox for all processes to see.
     """
     total, drained = 0, BATCH
+    kept_apart = _ids_kept_apart()
     try:
         while drained == BATCH and go_on(total):
             try:
@@ -100,9 +101,9 @@ def drain_all(outbox: Outbox, go_on: Callable[[int], bool] = lambda _total: True
                 outbox.checkpoint()
             total += drained
     except Exception:
-        _note(outbox, drained=total, failing=True)
+        _note(outbox, drained=total, kept_apart=_ids_kept_apart() - kept_apart, failing=True)
         raise
-    _note(outbox, drained=total, failing=False)
+    _note(outbox, drained=total, kept_apart=_ids_kept_apart() - kept_apart, failing=False)
     return total
 
 
@@ -131,7 +132,13 @@ def _is_refusal(error: Error) -> bool:
     return (getattr(error.__cause__, "sqlstate", None) or "").startswith(TOO_COMPLEX)
 
 
-def _note(outbox: Outbox, *, drained: int, failing: bool) -> None:
+def _ids_kept_apart() -> int:
+    from usage_billing import ledger
+
+    return ledger.ids_kept_apart()
+
+
+def _note(outbox: Outbox, *, drained: int, kept_apart: int, failing: bool) -> None:
     state = companions.drain_state(outbox.path)
 
     def changed(values: companions.Values) -> companions.Values:
@@ -139,6 +146,7 @@ def _note(outbox: Outbox, *, drained: int, failing: bool) -> None:
         return {
             "pid": os.getpid(),
             "drained": values.get("drained", 0) + drained,
+            "ids_kept_apart": values.get("ids_kept_apart", 0) + kept_apart,
             "drained_at": now if drained else values.get("drained_at"),
             "failing": failing,
         }
