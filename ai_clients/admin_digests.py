@@ -19,7 +19,7 @@ from django.views.decorators.http import require_POST
 from unfold.admin import ModelAdmin
 from unfold.decorators import action
 
-from ai_clients.admin_problems import problems_shown
+from ai_clients.admin_problems import run_counted
 from ai_clients.digest.delivery import owners
 from ai_clients.digest.email import Rendered, period
 from ai_clients.digest.email import render as render_email
@@ -120,7 +120,7 @@ class DigestDeliveryAdmin(ToLookAt, DigestDeliveryBase):
         if org is None:
             raise Http404
         digest = weekly_digest_data(org)
-        with problems_shown(request):
+        with run_counted(request, org.pk):
             summary = write_summary(digest)
             with within(of_organization(org.pk)):
                 delivery, _created = DigestDelivery.objects.get_or_create(org=org, week=digest.week.monday)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
@@ -16,7 +17,7 @@ from django.views.decorators.http import require_POST
 from unfold.admin import ModelAdmin
 
 from ai_clients import custom_analysis, participants
-from ai_clients.admin_problems import problems_shown
+from ai_clients.admin_problems import run_counted
 from ai_clients.admin_questions import ask_about, ask_view
 from ai_clients.connection import SIMULATOR, destinations
 from ai_clients.enrichment import EnrichmentError, EnrichmentOptions, enrich_participant
@@ -100,7 +101,7 @@ class ParticipantAdmin(OwnOrganizations, ParticipantBase):
         choice = model_for(participants.REQUEST_TYPE)
         name = {"openai": "OpenAI", "anthropic": "Anthropic"}[choice.provider]
         more = {
-            "messages_number": _number_read(object_id),
+            "messages_number": self._number_read(request, object_id),
             "model": choice.model,
             "is_simulated": destinations()[name] == SIMULATOR,
         }
@@ -115,7 +116,7 @@ class ParticipantAdmin(OwnOrganizations, ParticipantBase):
             if not self.has_change_permission(request, participant):
                 raise PermissionDenied
         try:
-            with problems_shown(request):
+            with run_counted(request, participant.org_id):
                 enrich_participant(participant.pk, participant.org_id, user_id=request.user.pk)
                 said = gettext("The profile of %(name)s is new; what the call cost is on the page of AI costs.")
                 messages.success(request, said % {"name": participant.name})
@@ -123,13 +124,10 @@ class ParticipantAdmin(OwnOrganizations, ParticipantBase):
             messages.warning(request, str(error))
         return HttpResponseRedirect(reverse("admin:ai_clients_participant_change", args=[participant_id]))
 
-
-def _number_read(participant_id: str) -> int:
-    """How many messages an analysis would read."""
-    messages = (
-        Message.objects.filter(participant_id=participant_id) if participant_id.isdecimal() else Message.objects.none()
-    )
-    return min(messages.count(), EnrichmentOptions.max_messages)
+    def _number_read(self, request: HttpRequest, object_id: str) -> int:
+        """How many messages an analysis would read; 0 where there is no such participant."""
+        participant: Any = self.get_object(request, unquote(object_id))
+        return min(participant.number_of_messages, EnrichmentOptions.max_messages) if participant else 0
 
 
 @admin.register(Message)

@@ -11,16 +11,22 @@ from django.http import HttpRequest
 
 from ai_clients.provider_errors import provider_problem
 from ai_clients.structured import AnswerError
+from usage_billing.auth.run_throttling import TooManyRunsError, count_run
 
 logger = logging.getLogger(__name__)
 
 
 @contextmanager
-def problems_shown(request: HttpRequest) -> Iterator[None]:
-    """Ends quietly, with a message, when the provider fails or its answer is of no use; other errors stay errors."""
+def run_counted(request: HttpRequest, org_id: int) -> Iterator[None]:
+    """A run of the AI for the organisation, which counts towards the limits of runs.
+
+    Ends quietly, with a message, when a limit is reached, the provider fails or its answer is of no use; other errors
+    stay errors.
+    """
     try:
+        count_run(user_id=request.user.pk, org_id=org_id)
         yield
-    except AnswerError as error:
+    except (AnswerError, TooManyRunsError) as error:
         messages.error(request, str(error))
     except Exception as error:
         problem = provider_problem(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from typing import Any
 
@@ -16,7 +17,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminTextareaWidget
 
-from ai_clients.admin_problems import problems_shown
+from ai_clients.admin_problems import run_counted
 from ai_clients.custom_analysis import LONGEST_QUESTION, Analysis, Selection, SelectionError, analyze, select
 from ai_clients.models import Message
 from usage_billing.access import scope_of, scoped
@@ -54,7 +55,7 @@ def ask_view(request: HttpRequest) -> HttpResponse:
         return HttpResponseRedirect(reverse("admin:ai_clients_message_changelist"))
     form, analysis = QuestionForm(request.POST), None
     if form.is_valid():
-        with problems_shown(request):
+        with run_counted(request, selection.org_id):
             analysis = analyze(form.cleaned_data["question"], selection, user_id=request.user.pk)
     return _page(request, form, selection, analysis)
 
@@ -62,11 +63,17 @@ def ask_view(request: HttpRequest) -> HttpResponse:
 def _ids(request: HttpRequest) -> tuple[list[int], list[uuid.UUID]]:
     try:
         return (
-            [int(given) for given in request.POST.getlist("message_ids")],
+            [_id(given) for given in request.POST.getlist("message_ids")],
             [uuid.UUID(given) for given in request.POST.getlist("content_ids")],
         )
     except ValueError:
         raise Http404 from None
+
+
+def _id(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,18}", text):
+        raise ValueError(text)
+    return int(text)
 
 
 def _page(
