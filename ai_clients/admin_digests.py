@@ -19,7 +19,7 @@ from django.views.decorators.http import require_POST
 from unfold.admin import ModelAdmin
 from unfold.decorators import action
 
-from ai_clients.admin_problems import run_counted
+from ai_clients.admin_problems import problems_shown
 from ai_clients.digest.delivery import owners
 from ai_clients.digest.email import Rendered, period
 from ai_clients.digest.email import render as render_email
@@ -29,6 +29,7 @@ from ai_clients.digest.week import Week, last_full_week
 from ai_clients.models import DigestDelivery
 from usage_billing.access import of_organization, outside_scope, scope_of, scoped, within
 from usage_billing.admin.to_look_at import ToLookAt
+from usage_billing.auth.run_throttling import count_run
 from usage_billing.models import Organization
 
 if TYPE_CHECKING:
@@ -120,7 +121,8 @@ class DigestDeliveryAdmin(ToLookAt, DigestDeliveryBase):
         if org is None:
             raise Http404
         digest = weekly_digest_data(org)
-        with run_counted(request, org.pk):
+        with problems_shown(request):
+            count_run(user_id=request.user.pk, org_id=org.pk)
             summary = write_summary(digest)
             with within(of_organization(org.pk)):
                 delivery, _created = DigestDelivery.objects.get_or_create(org=org, week=digest.week.monday)

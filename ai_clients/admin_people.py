@@ -17,13 +17,14 @@ from django.views.decorators.http import require_POST
 from unfold.admin import ModelAdmin
 
 from ai_clients import custom_analysis, participants
-from ai_clients.admin_problems import run_counted
+from ai_clients.admin_problems import problems_shown
 from ai_clients.admin_questions import ask_about, ask_view
 from ai_clients.connection import SIMULATOR, destinations
 from ai_clients.enrichment import EnrichmentError, EnrichmentOptions, enrich_participant
 from ai_clients.model_choice import model_for
 from ai_clients.models import Message, Participant
 from usage_billing.access import outside_scope, scope_of, scoped
+from usage_billing.auth.run_throttling import count_run
 
 if TYPE_CHECKING:
     # The theme's classes have no types, and Django's take no parameter at run time.
@@ -116,7 +117,8 @@ class ParticipantAdmin(OwnOrganizations, ParticipantBase):
             if not self.has_change_permission(request, participant):
                 raise PermissionDenied
         try:
-            with run_counted(request, participant.org_id):
+            with problems_shown(request):
+                count_run(user_id=request.user.pk, org_id=participant.org_id)
                 enrich_participant(participant.pk, participant.org_id, user_id=request.user.pk)
                 said = gettext("The profile of %(name)s is new; what the call cost is on the page of AI costs.")
                 messages.success(request, said % {"name": participant.name})

@@ -11,20 +11,18 @@ from django.http import HttpRequest
 
 from ai_clients.provider_errors import provider_problem
 from ai_clients.structured import AnswerError
-from usage_billing.auth.run_throttling import TooManyRunsError, count_run
+from usage_billing.auth.run_throttling import TooManyRunsError
 
 logger = logging.getLogger(__name__)
 
 
 @contextmanager
-def run_counted(request: HttpRequest, org_id: int) -> Iterator[None]:
-    """A run of the AI for the organisation, which counts towards the limits of runs.
+def problems_shown(request: HttpRequest) -> Iterator[None]:
+    """Ends quietly, with a message, when a limit of runs is reached, the provider fails or its answer is of no use.
 
-    Ends quietly, with a message, when a limit is reached, the provider fails or its answer is of no use; other errors
-    stay errors.
+    Other errors stay errors.
     """
     try:
-        count_run(user_id=request.user.pk, org_id=org_id)
         yield
     except (AnswerError, TooManyRunsError) as error:
         messages.error(request, str(error))

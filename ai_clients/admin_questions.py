@@ -17,10 +17,11 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminTextareaWidget
 
-from ai_clients.admin_problems import run_counted
+from ai_clients.admin_problems import problems_shown
 from ai_clients.custom_analysis import LONGEST_QUESTION, Analysis, Selection, SelectionError, analyze, select
 from ai_clients.models import Message
 from usage_billing.access import scope_of, scoped
+from usage_billing.auth.run_throttling import count_run
 
 
 class QuestionForm(forms.Form):
@@ -55,7 +56,8 @@ def ask_view(request: HttpRequest) -> HttpResponse:
         return HttpResponseRedirect(reverse("admin:ai_clients_message_changelist"))
     form, analysis = QuestionForm(request.POST), None
     if form.is_valid():
-        with run_counted(request, selection.org_id):
+        with problems_shown(request):
+            count_run(user_id=request.user.pk, org_id=selection.org_id)
             analysis = analyze(form.cleaned_data["question"], selection, user_id=request.user.pk)
     return _page(request, form, selection, analysis)
 
