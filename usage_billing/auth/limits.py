@@ -90,4 +90,4 @@ def _seconds(limit: Limit, count: ThrottleCount, now: datetime) -> int:
     moments = sorted(moment for moment in count.moments if moment > since)
     if len(moments) < limit.most:
         return 0
-    return max(1, math.ceil(moments[-limit.most] - since))
+    return max(1, math.ceil(float(moments[-limit.most]) - since))

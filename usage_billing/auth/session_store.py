@@ -28,7 +28,7 @@ class SessionStore(DatabaseSessionStore):
     """As it was when the session was loaded."""
 
     @classmethod
-    def get_model_class(cls) -> type[Session]:  # type: ignore[override]  # the stubs know Django's own model only
+    def get_model_class(cls) -> type[Session]:
         return Session
 
     @property
@@ -47,7 +47,7 @@ class SessionStore(DatabaseSessionStore):
             return {}
         return self.decode(self.row.session_data)
 
-    def create_model_instance(self, data: dict[str, Any]) -> Session:  # type: ignore[override]
+    def create_model_instance(self, data: dict[str, Any]) -> Session:
         made: Any = super().create_model_instance(data)
         made.session_key = hashed(Session.Kind.BROWSER, made.session_key)
         made.user_id = data.get(SESSION_KEY)

@@ -43,7 +43,7 @@ class Session(AbstractBaseSession):
         db_table = "session"
         constraints = (models.CheckConstraint(name="session_kind", condition=models.Q(kind__in=("browser", "api"))),)
 
-    def save(self, **options: Any) -> None:  # type: ignore[override]  # called by the store alone, by these names
+    def save(self, **options: Any) -> None:
         """A session that is saved again keeps what `auth.sessions` has noted of it."""
         if options.get("force_update"):
             options["update_fields"] = ("session_data", "expire_date", "user")
