@@ -87,8 +87,8 @@ def _run(request: HttpRequest, agent: AnyAgent, given: pydantic.BaseModel, accou
     """What the page shows of a run."""
     try:
         count_run(user_id=request.user.pk, org_id=account.org.pk)
-    except TooManyRunsError as error:
-        messages.error(request, str(error))
+    except TooManyRunsError as reached:
+        messages.error(request, str(reached))
         return {}
     try:
         run = runs.run(agent, given, account, user_id=request.user.pk)

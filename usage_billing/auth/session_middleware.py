@@ -22,8 +22,8 @@ class SessionMiddleware(DjangoSessionMiddleware):
         response = super().process_response(request, response)
         store = request.session
         if isinstance(store, SessionStore) and store.accessed and store.row_key and SESSION_KEY in store:
-            seen_at = store.row.last_seen_at if store.row and store.row.pk == store.row_key else None
-            if seen_at is None or seen_at < timezone.now() - NOTED_EVERY:
+            is_new = store.row is None or store.row.pk != store.row_key
+            if is_new or (store.row and store.row.last_seen_at < timezone.now() - NOTED_EVERY):
                 note_use(request, store.row_key)
         remember_device(request, response)
         return response

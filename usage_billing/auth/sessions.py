@@ -27,7 +27,7 @@ def note_use(request: Any, row_key: str, **changes: Any) -> int:
 
 def live_sessions(user: User) -> list[Session]:
     """The sessions that are open, the last used first. Those from before a change of password are not."""
-    rows = Session.objects.filter(user=user, expire_date__gt=timezone.now()).order_by("-last_seen_at", "-created_at")
+    rows = Session.objects.filter(user=user, expire_date__gt=timezone.now()).order_by("-last_seen_at")
     now = user.get_session_auth_hash()
     return [
         row for row in rows[:MOST_LISTED] if constant_time_compare(row.get_decoded().get(HASH_SESSION_KEY, ""), now)

@@ -45,7 +45,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("created_at", models.DateTimeField(default=django.utils.timezone.now, verbose_name="created at")),
-                ("last_seen_at", models.DateTimeField(null=True, verbose_name="last seen at")),
+                ("last_seen_at", models.DateTimeField(default=django.utils.timezone.now, verbose_name="last seen at")),
                 ("address", models.CharField(blank=True, default="", max_length=45, verbose_name="address")),
                 ("user_agent", models.CharField(blank=True, default="", max_length=300, verbose_name="browser")),
                 (

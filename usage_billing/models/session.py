@@ -35,7 +35,7 @@ class Session(AbstractBaseSession):
     )
     kind = models.CharField(_("kind"), max_length=10, choices=Kind.choices, default=Kind.BROWSER)
     created_at = models.DateTimeField(_("created at"), default=timezone.now)
-    last_seen_at = models.DateTimeField(_("last seen at"), null=True)
+    last_seen_at = models.DateTimeField(_("last seen at"), default=timezone.now)
     address = models.CharField(_("address"), max_length=45, blank=True, default="")
     user_agent = models.CharField(_("browser"), max_length=LONGEST_USER_AGENT, blank=True, default="")
 
