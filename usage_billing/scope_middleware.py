@@ -39,7 +39,7 @@ class ScopeMiddleware:
     ) -> HttpResponseBase | None:
         if _takes_none(view) or not request.user.is_authenticated:
             return None
-        with _unreadable_queries_refused(request), scoped(request.user) as scope:
+        with _unreadable_values_refused(request), scoped(request.user) as scope:
             request.scope = scope  # type: ignore[attr-defined]
             response = view(request, *args, **kwargs)
             if callable(render := getattr(response, "render", None)):
@@ -49,20 +49,21 @@ class ScopeMiddleware:
 
 
 @contextmanager
-def _unreadable_queries_refused(request: HttpRequest) -> Iterator[None]:
-    """Answer 400, and not 500, for an address of the admin whose query is no number, date or text that there can be.
+def _unreadable_values_refused(request: HttpRequest) -> Iterator[None]:
+    """Answer 400, and not 500, where the admin is sent what is no number, date or text that there can be.
 
-    Django's admin turns the query into values of the columns without a check: 4,400 digits, NUL, the year 2^63. What
-    fails is logged with its traceback: it may be an error of ours all the same.
+    Django's admin turns the query into values of the columns without a check (4,400 digits, NUL, the year 2^63), and so
+    do its autocomplete fields with a form that they show again. What fails is logged with its traceback: it may be an
+    error of ours all the same.
     """
     try:
         yield
     except (ValueError, OverflowError, DataError) as error:
         found = request.resolver_match
-        if request.method != "GET" or not request.GET or found is None or "admin" not in found.app_names:
+        if found is None or "admin" not in found.app_names or not (request.GET or request.POST):
             raise
-        logger.warning("An address of the admin was refused, for its query.", exc_info=True)
-        raise BadRequest("The query of this address cannot be read.") from error
+        logger.exception("A request to the admin was refused for its values.")
+        raise BadRequest("What was sent cannot be read.") from error
 
 
 def _takes_none(view: Callable[..., Any]) -> bool:
