@@ -29,6 +29,7 @@ from ai_clients.digest.week import Week, last_full_week
 from ai_clients.models import DigestDelivery
 from usage_billing.access import of_organization, outside_scope, scope_of, scoped, within
 from usage_billing.admin.to_look_at import ToLookAt
+from usage_billing.auth.run_throttling import count_run
 from usage_billing.models import Organization
 
 if TYPE_CHECKING:
@@ -121,6 +122,7 @@ class DigestDeliveryAdmin(ToLookAt, DigestDeliveryBase):
             raise Http404
         digest = weekly_digest_data(org)
         with problems_shown(request):
+            count_run(user_id=request.user.pk, org_id=org.pk)
             summary = write_summary(digest)
             with within(of_organization(org.pk)):
                 delivery, _created = DigestDelivery.objects.get_or_create(org=org, week=digest.week.monday)

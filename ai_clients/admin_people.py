@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
@@ -23,6 +24,7 @@ from ai_clients.enrichment import EnrichmentError, EnrichmentOptions, enrich_par
 from ai_clients.model_choice import model_for
 from ai_clients.models import Message, Participant
 from usage_billing.access import outside_scope, scope_of, scoped
+from usage_billing.auth.run_throttling import count_run
 
 if TYPE_CHECKING:
     # The theme's classes have no types, and Django's take no parameter at run time.
@@ -100,7 +102,7 @@ class ParticipantAdmin(OwnOrganizations, ParticipantBase):
         choice = model_for(participants.REQUEST_TYPE)
         name = {"openai": "OpenAI", "anthropic": "Anthropic"}[choice.provider]
         more = {
-            "messages_number": _number_read(object_id),
+            "messages_number": self._number_read(request, object_id),
             "model": choice.model,
             "is_simulated": destinations()[name] == SIMULATOR,
         }
@@ -116,6 +118,7 @@ class ParticipantAdmin(OwnOrganizations, ParticipantBase):
                 raise PermissionDenied
         try:
             with problems_shown(request):
+                count_run(user_id=request.user.pk, org_id=participant.org_id)
                 enrich_participant(participant.pk, participant.org_id, user_id=request.user.pk)
                 said = gettext("The profile of %(name)s is new; what the call cost is on the page of AI costs.")
                 messages.success(request, said % {"name": participant.name})
@@ -123,13 +126,10 @@ class ParticipantAdmin(OwnOrganizations, ParticipantBase):
             messages.warning(request, str(error))
         return HttpResponseRedirect(reverse("admin:ai_clients_participant_change", args=[participant_id]))
 
-
-def _number_read(participant_id: str) -> int:
-    """How many messages an analysis would read."""
-    messages = (
-        Message.objects.filter(participant_id=participant_id) if participant_id.isdecimal() else Message.objects.none()
-    )
-    return min(messages.count(), EnrichmentOptions.max_messages)
+    def _number_read(self, request: HttpRequest, object_id: str) -> int:
+        """How many messages an analysis would read; 0 where there is no such participant."""
+        participant: Any = self.get_object(request, unquote(object_id))
+        return min(participant.number_of_messages, EnrichmentOptions.max_messages) if participant else 0
 
 
 @admin.register(Message)

@@ -11,16 +11,20 @@ from django.http import HttpRequest
 
 from ai_clients.provider_errors import provider_problem
 from ai_clients.structured import AnswerError
+from usage_billing.auth.run_throttling import TooManyRunsError
 
 logger = logging.getLogger(__name__)
 
 
 @contextmanager
 def problems_shown(request: HttpRequest) -> Iterator[None]:
-    """Ends quietly, with a message, when the provider fails or its answer is of no use; other errors stay errors."""
+    """Ends quietly, with a message, when a limit of runs is reached, the provider fails or its answer is of no use.
+
+    Other errors stay errors.
+    """
     try:
         yield
-    except AnswerError as error:
+    except (AnswerError, TooManyRunsError) as error:
         messages.error(request, str(error))
     except Exception as error:
         problem = provider_problem(error)

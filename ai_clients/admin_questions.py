@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from typing import Any
 
@@ -20,6 +21,7 @@ from ai_clients.admin_problems import problems_shown
 from ai_clients.custom_analysis import LONGEST_QUESTION, Analysis, Selection, SelectionError, analyze, select
 from ai_clients.models import Message
 from usage_billing.access import scope_of, scoped
+from usage_billing.auth.run_throttling import count_run
 
 
 class QuestionForm(forms.Form):
@@ -55,6 +57,7 @@ def ask_view(request: HttpRequest) -> HttpResponse:
     form, analysis = QuestionForm(request.POST), None
     if form.is_valid():
         with problems_shown(request):
+            count_run(user_id=request.user.pk, org_id=selection.org_id)
             analysis = analyze(form.cleaned_data["question"], selection, user_id=request.user.pk)
     return _page(request, form, selection, analysis)
 
@@ -62,11 +65,17 @@ def ask_view(request: HttpRequest) -> HttpResponse:
 def _ids(request: HttpRequest) -> tuple[list[int], list[uuid.UUID]]:
     try:
         return (
-            [int(given) for given in request.POST.getlist("message_ids")],
+            [_id(given) for given in request.POST.getlist("message_ids")],
             [uuid.UUID(given) for given in request.POST.getlist("content_ids")],
         )
     except ValueError:
         raise Http404 from None
+
+
+def _id(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,18}", text):
+        raise ValueError(text)
+    return int(text)
 
 
 def _page(

@@ -22,6 +22,8 @@ from ai_clients.agents import agents
 from ai_clients.input_errors import by_field
 from ai_clients.provider_errors import provider_problem
 from usage_billing.access import scoped
+from usage_billing.admin.json_field import BoundedJSONField
+from usage_billing.auth.run_throttling import TooManyRunsError, count_run
 
 
 def _agents_that_read_a_text() -> list[tuple[str, Any]]:
@@ -30,7 +32,7 @@ def _agents_that_read_a_text() -> list[tuple[str, Any]]:
 
 class RunForm(forms.Form):
     agent = forms.ChoiceField(label=_("Agent"), choices=_agents_that_read_a_text, widget=UnfoldAdminSelectWidget)
-    input = forms.JSONField(
+    input = BoundedJSONField(
         label=_("What else it is told"),
         initial=dict,
         required=False,
@@ -83,6 +85,11 @@ def _input(form: RunForm, agent: AnyAgent, given: dict[str, Any]) -> pydantic.Ba
 
 def _run(request: HttpRequest, agent: AnyAgent, given: pydantic.BaseModel, account: runs.Account) -> dict[str, Any]:
     """What the page shows of a run."""
+    try:
+        count_run(user_id=request.user.pk, org_id=account.org.pk)
+    except TooManyRunsError as reached:
+        messages.error(request, str(reached))
+        return {}
     try:
         run = runs.run(agent, given, account, user_id=request.user.pk)
     except runs.Unfinished as unfinished:

@@ -57,7 +57,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "config.content_security.ContentSecurityPolicy",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "django.contrib.sessions.middleware.SessionMiddleware",
+    "usage_billing.auth.session_middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -176,7 +176,7 @@ REST_FRAMEWORK = {
         "anonymous": rate("API_RATE_ANONYMOUS", "60/min"),
     },
     "DEFAULT_RENDERER_CLASSES": ["usage_billing.api.envelope.EnvelopeRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["usage_billing.api.parsers.BoundedJSONParser"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "usage_billing.api.negotiation.OneForm",
     "EXCEPTION_HANDLER": "usage_billing.api.errors.exception_handler",
     "COERCE_DECIMAL_TO_STRING": True,
@@ -225,21 +225,22 @@ if TRUSTED_PROXIES < 0:
 # Failures of one name from one address, and of all names from one address, after which it has to wait.
 AXES_FAILURE_LIMIT = 5
 LOGIN_FAILURES_PER_ADDRESS = 50
+# Of one name from all addresses and new devices, in a day: NIST SP 800-63B, section 3.2.2, allows 100.
+LOGIN_FAILURES_PER_ACCOUNT = 100
 AXES_COOLOFF_TIME = timedelta(minutes=10)
 # The wait ends when it said that it would.
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
-AXES_RESET_ON_SUCCESS = True
-# What a success resets: not the failures of other names from there, which one's own account could clear otherwise.
-AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
-AXES_HANDLER = "usage_billing.login_limits.LoginLimits"
-AXES_LOCKOUT_CALLABLE = "usage_billing.login_limits.locked_out"
+AXES_HANDLER = "usage_billing.auth.login_throttling.LoginThrottling"
+AXES_LOCKOUT_CALLABLE = "usage_billing.auth.login_throttling.locked_out"
 AXES_CLIENT_IP_CALLABLE = "usage_billing.client_address.client_address"
-# Who logged in when is nobody's business here, and would grow for ever.
-AXES_DISABLE_ACCESS_LOG = True
 AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False
-# Passwords get typed into the field for the name, so the log has neither. It has the address.
-AXES_SENSITIVE_PARAMETERS = ["username"]
+# Sessions that know their person, so that each can list and end them; the keys are hashed in the database.
+SESSION_ENGINE = "usage_billing.auth.session_store"
+# A link to choose a new password is good for so many seconds. Each e-mail address gets few of them.
+PASSWORD_RESET_TIMEOUT = int(timedelta(hours=3).total_seconds())
+PASSWORD_RESETS_PER_ACCOUNT = 3
+PASSWORD_RESETS_PER_ADDRESS = 20
 
 # ── Recording ────────────────────────────────────────────────────────────────────────────────────────────────────
 # Its files are for their owner alone, unless its folder was made for a group (`recording/private_files.py`).
@@ -269,6 +270,10 @@ AI_SIMULATOR: bool = env.bool("AI_SIMULATOR", default=DEBUG)
 # ── Agents ───────────────────────────────────────────────────────────────────────────────────────────────────────
 # What an agent runs on instead of its default: agent=provider:model, separated by commas.
 AI_AGENT_MODELS: dict[str, str] = env.dict("AI_AGENT_MODELS", default={})
+
+# How many runs a person, and an organisation, may start: agents, participants' analyses, questions, summaries.
+AI_RUNS_PER_USER: str = rate("AI_RUNS_PER_USER", "60/hour")
+AI_RUNS_PER_ORGANIZATION: str = rate("AI_RUNS_PER_ORGANIZATION", "1000/day")
 
 # ── Exchange rates ───────────────────────────────────────────────────────────────────────────────────────────────
 # The Bank of Russia, or a mirror of it.

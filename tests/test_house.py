@@ -32,7 +32,7 @@ LAYERS: list[tuple[str, ...]] = [
     (
         "usage_billing.middleware",
         "usage_billing.scope_middleware",
-        "usage_billing.login_limits",
+        "usage_billing.auth",
         "usage_billing.recording.drain",
         "usage_billing.recording.recorder",
         "usage_billing.repricing",

@@ -13,10 +13,11 @@ from contextlib import contextmanager
 from typing import Any
 
 from rest_framework import status
-from rest_framework.exceptions import APIException
+from rest_framework.exceptions import APIException, Throttled
 
 from ai_clients.provider_errors import provider_problem
 from ai_clients.structured import AnswerError, CutOff, Refused
+from usage_billing.auth import run_throttling
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +38,14 @@ class Conflict(APIException):
 
     status_code = status.HTTP_409_CONFLICT
     default_code = "conflict"
+
+
+def count_run(*, user_id: int | None, org_id: int) -> None:
+    """As `run_throttling.count_run`; 429 over the limit."""
+    try:
+        run_throttling.count_run(user_id=user_id, org_id=org_id)
+    except run_throttling.TooManyRunsError as error:
+        raise Throttled(error.seconds, str(error), "too_many_runs") from error
 
 
 @contextmanager

@@ -6,11 +6,13 @@ progress, and no server's time limit cuts them short.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
+from rest_framework.exceptions import Throttled
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -18,6 +20,9 @@ from rest_framework.views import APIView
 from ai_clients.api.cron_secret import CronSecret, IsCron
 from ai_clients.digest.job import due_organizations, send_digests
 from ai_clients.role_updates import due_participants, update_roles
+from usage_billing.auth.limits import Limit, take
+
+RUNS_AN_HOUR = 12
 
 
 class RoleFailureSerializer(serializers.Serializer[dict[str, Any]]):
@@ -55,6 +60,12 @@ class DigestsSerializer(serializers.Serializer[dict[str, Any]]):
 class CronView(APIView):
     authentication_classes = (CronSecret,)
     permission_classes = (IsCron,)
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Who has the secret cannot run up a bill either: a job is started `RUNS_AN_HOUR` times at most."""
+        super().initial(request, *args, **kwargs)
+        if seconds := take(Limit(f"cron:{type(self).__name__}", RUNS_AN_HOUR, timedelta(hours=1))):
+            raise Throttled(seconds)
 
 
 class UpdateParticipantRolesView(CronView):

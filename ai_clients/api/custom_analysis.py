@@ -12,11 +12,12 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from ai_clients import custom_analysis
-from ai_clients.api.answers import answered
+from ai_clients.api.answers import answered, count_run
 from ai_clients.api.errors import RESPONSES
 from ai_clients.custom_analysis import LONGEST_QUESTION, MOST_TEXTS, NoSuchText, SelectionError
 from ai_clients.models import ContentPiece, Message
 from usage_billing.access import scoped
+from usage_billing.api.parameters import LARGEST_ID
 from usage_billing.api.schema import refusal
 
 
@@ -24,7 +25,9 @@ class QuestionSerializer(serializers.Serializer[dict[str, Any]]):
     """A question over messages, content pieces or both, all of one organisation, which is charged."""
 
     question = serializers.CharField(max_length=LONGEST_QUESTION)
-    message_ids = serializers.ListField(child=serializers.IntegerField(), max_length=MOST_TEXTS, default=list)
+    message_ids = serializers.ListField(
+        child=serializers.IntegerField(min_value=1, max_value=LARGEST_ID), max_length=MOST_TEXTS, default=list
+    )
     content_ids = serializers.ListField(child=serializers.UUIDField(), max_length=MOST_TEXTS, default=list)
 
 
@@ -63,6 +66,7 @@ class CustomAnalysisView(APIView):
             raise NotFound(str(error)) from error
         except SelectionError as error:
             raise ValidationError({"message_ids": [str(error)]}) from error
+        count_run(user_id=request.user.pk, org_id=selection.org_id)
         with answered():
             analysis = custom_analysis.analyze(given["question"], selection, user_id=request.user.pk)
         return Response(AnalysisSerializer(analysis).data)

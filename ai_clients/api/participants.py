@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from ai_clients.api.answers import Conflict, answered
+from ai_clients.api.answers import Conflict, answered, count_run
 from ai_clients.api.errors import RESPONSES
 from ai_clients.enrichment import (
     MOST_MESSAGES,
@@ -59,6 +59,7 @@ class EnrichParticipantView(APIView):
             found = participants(scope).filter(pk=int(participant_id)).first()
         if found is None:
             raise NotFound(gettext("There is no such participant."))
+        count_run(user_id=request.user.pk, org_id=found.org_id)
         try:
             with answered():
                 participant = enrich_participant(

@@ -9,7 +9,7 @@ from usage_billing.access import outside_scope
 
 urlpatterns = [
     re_path(
-        r"^participants/(?P<participant_id>[0-9]+)/enrich-ai/?$",
+        r"^participants/(?P<participant_id>[0-9]{1,100})/enrich-ai/?$",
         outside_scope(EnrichParticipantView.as_view()),
         name="enrich-participant",
     ),

@@ -15,6 +15,7 @@ from rest_framework.views import APIView
 from ai_clients import runs
 from ai_clients.agent import AnyAgent
 from ai_clients.agents import agents
+from ai_clients.api.answers import count_run
 from ai_clients.api.errors import RESPONSES, RunFailed
 from ai_clients.api.serializers import AgentSerializer, RunOrderSerializer, RunSerializer
 from ai_clients.input_errors import by_field
@@ -45,6 +46,7 @@ class AgentRunView(APIView):
         asked = order.validated_data
         account = _account(request.user, asked)
         given = _input(agent, runs.filled_in(agent, asked["input"], account.piece))
+        count_run(user_id=request.user.pk, org_id=account.org.pk)
         try:
             run = runs.run(agent, given, account, user_id=request.user.pk, workflow_id=asked.get("workflow_id", ""))
         except runs.Unfinished as unfinished:

@@ -63,9 +63,9 @@ def test_check_deploy_has_nothing_to_say() -> None:
     ("variables", "expected"),
     [
         # Plain HTTP, knowingly.
-        ({"SECURE_SSL_REDIRECT": "0"}, ["security.W004", "security.W008", "security.W012", "security.W016"]),
+        ({"SECURE_SSL_REDIRECT": "0"}, ["security.W004", "security.W008", "security.W010", "security.W016"]),
         ({"SECURE_HSTS_INCLUDE_SUBDOMAINS": "1", "SECURE_HSTS_PRELOAD": "1"}, []),
-        ({"DEBUG": "1"}, [f"security.W0{number}" for number in ("04", "08", "12", "16", "18")]),
+        ({"DEBUG": "1"}, [f"security.W0{number}" for number in ("04", "08", "10", "16", "18")]),
         ({"SECRET_KEY": "short"}, ["security.W009", "usage_billing.E001"]),
         ({"SECRET_KEY": "short", "JWT_SIGNING_KEY": SECRET}, ["security.W009"]),
     ],

@@ -15,6 +15,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 
+from usage_billing.admin.json_field import BoundedJSONField
 from usage_billing.admin.to_look_at import ToLookAt
 from usage_billing.models import ExchangeRate, Organization, PriceOverride, RepriceRun
 from usage_billing.templatetags import amounts
@@ -94,7 +95,7 @@ class PriceOverrideAdmin(PriceOverrideBase):
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
         if db_field.name == "prices":
-            options["encoder"] = Indented
+            options |= {"encoder": Indented, "form_class": BoundedJSONField}
         return super().formfield_for_dbfield(db_field, request, **options)
 
     def save_model(

@@ -49,8 +49,17 @@ def _text(column: str, **options: Any) -> serializers.CharField:
     return serializers.CharField(required=False, max_length=longest, trim_whitespace=False, **options)
 
 
+class WholeNumberField(serializers.IntegerField):
+    """Digits and nothing else: DRF's own field reads `1.0` and Arabic digits, too, and `int` of the text may fail."""
+
+    def to_internal_value(self, data: Any) -> int:
+        if isinstance(data, str) and not re.fullmatch(r"-?[0-9]{1,19}", data):
+            self.fail("invalid")
+        return int(super().to_internal_value(data))
+
+
 def _days(help_text: str) -> serializers.IntegerField:
-    return serializers.IntegerField(required=False, min_value=1, max_value=LONGEST_DAYS, help_text=help_text)
+    return WholeNumberField(required=False, min_value=1, max_value=LONGEST_DAYS, help_text=help_text)
 
 
 class FiltersSerializer(serializers.Serializer[dict[str, Any]]):
@@ -62,8 +71,8 @@ class FiltersSerializer(serializers.Serializer[dict[str, Any]]):
     default_days: int | None = None
     """The period without a word about it; None: all time."""
 
-    org = serializers.IntegerField(required=False, min_value=1, max_value=LARGEST_ID, help_text="Organisation's id.")
-    user = serializers.IntegerField(required=False, min_value=1, max_value=LARGEST_ID, help_text="User's id.")
+    org = WholeNumberField(required=False, min_value=1, max_value=LARGEST_ID, help_text="Organisation's id.")
+    user = WholeNumberField(required=False, min_value=1, max_value=LARGEST_ID, help_text="User's id.")
     agent_id = _text("agent_id", allow_blank=True, help_text="Empty: calls without an agent.")
     ai_provider = _text("ai_provider", help_text="Such as `openai`.")
     ai_model = _text("ai_model", help_text="Such as `gpt-4.1-mini`.")
@@ -118,7 +127,7 @@ class SummarySerializer(FiltersSerializer):
 class BreakdownSerializer(FiltersSerializer):
     default_days = DEFAULT_DAYS
 
-    limit = serializers.IntegerField(
+    limit = WholeNumberField(
         default=200,
         min_value=1,
         max_value=LARGEST_PAGE,
@@ -147,8 +156,8 @@ class DetailedSerializer(FiltersSerializer):
         choices=[sign + name for name in ORDERINGS for sign in ("", "-")],
         help_text="With a minus the largest first. Calls without a cost are not among those ordered by `cost_usd`.",
     )
-    limit = serializers.IntegerField(default=100, min_value=1, max_value=LARGEST_PAGE)
-    offset = serializers.IntegerField(
+    limit = WholeNumberField(default=100, min_value=1, max_value=LARGEST_PAGE)
+    offset = WholeNumberField(
         default=0,
         min_value=0,
         max_value=DEEPEST_OFFSET,

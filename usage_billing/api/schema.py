@@ -57,6 +57,7 @@ _ERRORS = {
     "401": "No token, or one that is not valid any more.",
     "403": "Not for this person.",
     "404": "There is no such thing, or it is not theirs.",
+    "413": "The body is too long.",
     "415": "The body is not JSON.",
     "429": "Too many requests; `Retry-After` says when to come again.",
 }
@@ -110,7 +111,7 @@ def _errors_of(method: str, operation: Operation) -> list[str]:
         "401",
         *(["403"] if secured and method != "get" else []),
         *(["404"] if "path" in places else []),
-        *(["415"] if method in _SEND else []),
+        *(["413", "415"] if method in _SEND else []),
         "429",
     ]
 

@@ -1,15 +1,17 @@
 """Sessions of the API: the tokens of one log-in, which end together.
 
-Their name is the claim `sid` of all of them. Each refresh gives a new refresh token and spends the old one. When the
-session has ended its access tokens, too, are refused. (Apart from the views, which DRF cannot import this early.)
+Their name is the claim `sid` of all of them, and a row of `Session` stands for them: without it each of them is
+refused, the access tokens, too. Each refresh gives a new refresh token and spends the old one. (Apart from the views,
+which DRF cannot import this early.)
 """
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
+from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY
 from django.db.models.signals import pre_save
 from django.dispatch import receiver
 from django.utils.translation import gettext
@@ -18,6 +20,10 @@ from rest_framework_simplejwt.exceptions import AuthenticationFailed, TokenError
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 from rest_framework_simplejwt.tokens import RefreshToken, Token
 from rest_framework_simplejwt.utils import aware_utcnow
+
+from usage_billing.auth.session_store import SessionStore, hashed
+from usage_billing.auth.sessions import note_use
+from usage_billing.models import Session
 
 SESSION_CLAIM = "sid"
 REPLAY_GRACE = timedelta(seconds=10)
@@ -34,7 +40,7 @@ class SessionToken(RefreshToken):
         return token
 
     def check_blacklist(self) -> None:
-        if SESSION_CLAIM not in self or has_ended(self):
+        if has_ended(self):
             raise TokenError(gettext("This session has ended."))
         spent = BlacklistedToken.objects.filter(token__jti=self["jti"]).first()
         if spent is not None:
@@ -51,15 +57,37 @@ class SessionToken(RefreshToken):
         return spent
 
     def end_session(self) -> None:
-        """From now on every token of the session is refused, until the last of them has expired."""
-        session, _created = OutstandingToken.objects.get_or_create(
-            jti=self[SESSION_CLAIM], defaults={"expires_at": aware_utcnow() + self.lifetime}
-        )
-        BlacklistedToken.objects.get_or_create(token=session)
+        """From now on every token of the session is refused."""
+        Session.objects.filter(pk=session_row_key(self)).delete()
+
+
+def session_row_key(token: Token) -> str:
+    """The primary key of the `Session` that a token belongs to."""
+    return hashed(Session.Kind.API, token.get(SESSION_CLAIM, ""))
+
+
+def begin_session(request: Any, user: Any, token: Token) -> None:
+    """Make the row of a session whose first refresh token this is."""
+    key = session_row_key(token)
+    # What tells that a session is from before a change of password is the same as in a browser's.
+    told = SessionStore().encode({SESSION_KEY: str(user.pk), HASH_SESSION_KEY: user.get_session_auth_hash()})
+    Session.objects.create(
+        session_key=key, kind=Session.Kind.API, user=user, session_data=told, expire_date=_expires_at(token)
+    )
+    note_use(request, key)
+
+
+def go_on(request: Any, token: Token) -> None:
+    """Keep the session of a new refresh token for as long as that one is valid."""
+    note_use(request, session_row_key(token), expire_date=_expires_at(token))
+
+
+def _expires_at(token: Token) -> datetime:
+    return datetime.fromtimestamp(token["exp"], UTC)
 
 
 def has_ended(token: Token) -> bool:
-    return BlacklistedToken.objects.filter(token__jti=token.get(SESSION_CLAIM)).exists()
+    return not Session.objects.filter(pk=session_row_key(token)).exists()
 
 
 @receiver(pre_save, sender=OutstandingToken)

@@ -19,8 +19,7 @@ from rest_framework.response import Response
 from rest_framework_simplejwt.serializers import TokenObtainPairSerializer, TokenRefreshSerializer
 from rest_framework_simplejwt.views import TokenViewBase
 
-from usage_billing.api.sessions import SessionToken, TokenAuthentication
-from usage_billing.login_limits import seconds_locked
+from usage_billing.api.sessions import SessionToken, TokenAuthentication, begin_session, go_on
 
 NAME_LENGTH = User.username.field.max_length
 
@@ -47,11 +46,17 @@ class CredentialsSerializer(TokenObtainPairSerializer):
             tokens = super().validate(attrs)
         except AuthenticationFailed:
             if getattr(request, "axes_locked_out", False):
-                raise Throttled(seconds_locked(request), gettext("Too many failed attempts."), "login_locked") from None
+                raise Throttled(request.login_wait, gettext("Too many failed attempts."), "login_locked") from None
             raise
         # Django sends it for log-ins by session: it clears the count of failures and notes the time.
         user_logged_in.send(sender=type(self.user), request=request, user=self.user)
+        begin_session(request, self.user, _just_made(tokens))
         return tokens
+
+
+def _just_made(tokens: dict[str, str]) -> SessionToken:
+    """The refresh token of a new pair, which needs no check."""
+    return SessionToken(tokens["refresh"], verify=False)  # type: ignore[arg-type]  # the library's annotation is wrong
 
 
 class RefreshSerializer(TokenRefreshSerializer):
@@ -61,7 +66,9 @@ class RefreshSerializer(TokenRefreshSerializer):
         # The library's own check knows nothing of deleted users and of changed passwords.
         TokenAuthentication().get_user(SessionToken(attrs["refresh"]))
         with transaction.atomic():
-            return super().validate(attrs)
+            tokens = super().validate(attrs)
+            go_on(self.context["request"], _just_made(tokens))
+        return tokens
 
 
 class RevokeSerializer(serializers.Serializer[Any]):
@@ -79,7 +86,11 @@ class TokenPairSerializer(serializers.Serializer[Any]):
     refresh = serializers.CharField()
 
 
-class ObtainView(TokenViewBase):
+class TokenView(TokenViewBase):
+    outside_scope = True  # of a session that comes with the request: its transaction is none of the tokens'
+
+
+class ObtainView(TokenView):
     """Log in: a pair of tokens for a name and a password."""
 
     serializer_class = CredentialsSerializer
@@ -89,7 +100,7 @@ class ObtainView(TokenViewBase):
         return super().post(request, *args, **kwargs)
 
 
-class RefreshView(TokenViewBase):
+class RefreshView(TokenView):
     """The next pair of tokens; the refresh token that was sent is spent."""
 
     serializer_class = RefreshSerializer
@@ -99,7 +110,7 @@ class RefreshView(TokenViewBase):
         return super().post(request, *args, **kwargs)
 
 
-class RevokeView(TokenViewBase):
+class RevokeView(TokenView):
     """Log out: end the session that a refresh token belongs to, with all of its tokens."""
 
     serializer_class = RevokeSerializer

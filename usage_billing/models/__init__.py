@@ -6,6 +6,8 @@ from usage_billing.models.exchange_rate import ExchangeRate
 from usage_billing.models.organization import Membership, Organization
 from usage_billing.models.price_override import PriceOverride
 from usage_billing.models.reprice_run import RepriceRun
+from usage_billing.models.session import Session
+from usage_billing.models.throttle_count import ThrottleCount
 from usage_billing.models.usage_record import UsageRecord
 
 __all__ = [
@@ -16,5 +18,7 @@ __all__ = [
     "Organization",
     "PriceOverride",
     "RepriceRun",
+    "Session",
+    "ThrottleCount",
     "UsageRecord",
 ]

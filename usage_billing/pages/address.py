@@ -13,7 +13,7 @@ from django.http import QueryDict
 from django.utils.translation import gettext
 from rest_framework import serializers
 
-from usage_billing.api.parameters import DEFAULT_DAYS, LARGEST_ID, NARROWING, FiltersSerializer
+from usage_billing.api.parameters import DEFAULT_DAYS, LARGEST_ID, NARROWING, FiltersSerializer, WholeNumberField
 from usage_billing.pages.dimensions import BY_NAME, MODEL
 from usage_billing.reports import Period
 
@@ -33,7 +33,7 @@ class PageSerializer(FiltersSerializer):
 
     default_days = DEFAULT_DAYS
 
-    user = serializers.IntegerField(required=False, min_value=0, max_value=LARGEST_ID)  # 0: nobody, the system
+    user = WholeNumberField(required=False, min_value=0, max_value=LARGEST_ID)  # 0: nobody, the system
     period = serializers.ChoiceField(required=False, choices=NAMED_PERIODS)
     by = serializers.ChoiceField(default=MODEL.name, choices=list(BY_NAME))
     currency = serializers.ChoiceField(default="usd", choices=CURRENCIES)

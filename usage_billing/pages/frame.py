@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.views import LoginView
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -26,7 +27,7 @@ class LogIn(LoginView):
     redirect_authenticated_user = True
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        return super().get_context_data(**kwargs) | {"title": gettext("Log in")}
+        return super().get_context_data(**kwargs) | {"title": gettext("Log in"), "may_reset": bool(settings.PUBLIC_URL)}
 
 
 def no_access(request: HttpRequest) -> HttpResponse:

@@ -227,3 +227,15 @@ def test_more_parameters_than_django_reads_are_refused_in_the_same_shape() -> No
     client.force_authenticate(factories.superadmin())
     answer = client.get(f"{BILLING}/summary?" + "&".join(f"p{number}=1" for number in range(1001)))
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "parse_error")
+
+
+@pytest.mark.parametrize("name", ["org", "user", "days", "period_days", "limit", "offset"])
+@pytest.mark.parametrize(
+    "value", ["1.0", "1.", " 1", "1 ", "+1", "1_0", "\u0661", "1e0", "0x1", "NaN", str(2**63), "9" * 20, "9" * 4400]
+)
+def test_a_whole_number_is_digits_and_nothing_else(name: str, value: str) -> None:
+    query = QueryDict(mutable=True)
+    query[name] = value
+    assert wrong(query.urlencode()) == {name}
+    query[name] = "1"
+    assert asked(query.urlencode()).given[name] == 1

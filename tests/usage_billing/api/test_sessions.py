@@ -20,6 +20,8 @@ from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, Ou
 
 from tests import factories
 from usage_billing.api.sessions import REPLAY_GRACE, SessionToken
+from usage_billing.auth.session_store import hashed
+from usage_billing.models import Session
 
 SUMMARY = "/api/billing/usage/tokens/summary"
 
@@ -119,8 +121,8 @@ def test_tokens_of_a_deleted_user_are_refused(alice: User) -> None:
     tokens = log_in()
     User.objects.filter(pk=alice.pk).delete()
     assert result(ask(tokens["access"])) == (401, "user_not_found")
-    assert result(refresh(tokens["refresh"])) == (401, "user_not_found")
-    assert result(post("/api/token/revoke", refresh=tokens["refresh"])) == (200, "")
+    assert result(refresh(tokens["refresh"])) == (401, "token_not_valid")
+    assert result(post("/api/token/revoke", refresh=tokens["refresh"])) == (401, "token_not_valid")
 
 
 def test_expired_tokens_are_refused(alice: User) -> None:
@@ -174,28 +176,30 @@ def test_no_token_is_stored(alice: User) -> None:
     second = refresh(tokens["refresh"]).json()["data"]
     post("/api/token/revoke", refresh=second["refresh"])
     rows = list(OutstandingToken.objects.values_list("jti", "token"))
-    assert {token for _jti, token in rows} == {""}
-    assert len(rows) == 3  # two refresh tokens, and the session that was ended
+    assert [token for _jti, token in rows] == ["", ""]
+    kept = log_in()
+    session = Session.objects.get()
+    told = f"{session.session_key} {session.session_data}"
+    assert [claims(kept["refresh"])[claim] in told for claim in ("sid", "jti")] == [False, False]
 
 
-def test_flushing_forgets_what_has_expired_and_nothing_else(alice: User) -> None:
-    gone, kept = log_in(), log_in()
-    for tokens in (gone, kept):
-        post("/api/token/revoke", refresh=tokens["refresh"])
+@pytest.mark.parametrize("command", ["clearsessions", "flushexpiredtokens"])
+def test_clearing_removes_what_has_expired_and_opens_nothing(alice: User, command: str) -> None:
+    gone, kept, expired = log_in(), log_in(), log_in()
+    post("/api/token/revoke", refresh=gone["refresh"])
     past = timezone.now() - timedelta(seconds=1)
-    session = claims(gone["refresh"])["sid"]
-    OutstandingToken.objects.filter(jti__in=[session, claims(gone["refresh"])["jti"]]).update(expires_at=past)
-    call_command("flushexpiredtokens")
-    assert not OutstandingToken.objects.filter(jti=session).exists()
-    assert result(ask(kept["access"])) == (401, "token_revoked")
+    OutstandingToken.objects.filter(jti=claims(expired["refresh"])["jti"]).update(expires_at=past)
+    Session.objects.filter(pk=hashed("api", claims(expired["refresh"])["sid"])).update(expire_date=past)
+    call_command(command)
+    assert [result(ask(tokens["access"])) for tokens in (gone, kept)] == [(401, "token_revoked"), (200, "")]
+    assert Session.objects.count() == (1 if command == "clearsessions" else 2)
+    assert OutstandingToken.objects.count() == (3 if command == "clearsessions" else 2)
 
 
-def test_an_ended_session_is_remembered_as_long_as_any_of_its_tokens(alice: User) -> None:
+def test_a_session_lasts_as_long_as_its_latest_refresh_token(alice: User) -> None:
     tokens = log_in()
-    latest = refresh(tokens["refresh"]).json()["data"]["refresh"]
-    post("/api/token/revoke", refresh=latest)
-    session = OutstandingToken.objects.get(jti=claims(latest)["sid"])
-    assert session.expires_at.timestamp() >= claims(latest)["exp"]
+    latest = refresh(resigned(tokens["refresh"])).json()["data"]["refresh"]
+    assert Session.objects.get().expire_date.timestamp() == claims(latest)["exp"]
 
 
 @pytest.mark.django_db(transaction=True)

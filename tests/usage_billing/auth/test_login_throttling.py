@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,11 +12,15 @@ import pytest
 from asgiref.sync import async_to_sync
 from axes.models import AccessAttempt
 from django.conf import settings as django_settings
+from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.models import User
+from django.core.management import call_command
+from django.db import connections
 from django.test import AsyncClient, Client
 from pytest_django import Settings
 
 from tests import factories
+from usage_billing.models import Session, ThrottleCount
 
 HERE, ELSEWHERE = "192.0.2.1", "192.0.2.2"
 PAGES = ["/login/", "/superadmin/login/"]
@@ -128,7 +133,7 @@ def test_success_forgets_the_failures_before_it(door: str) -> None:
     for _ in range(3):
         assert fail(door, 4).status_code != 429
         assert is_in(log_in(door, password="secret"))
-    assert AccessAttempt.objects.count() == 0
+    assert {len(count.moments) for count in ThrottleCount.objects.all()} == {0}
 
 
 def test_trying_on_while_locked_out_does_not_make_the_wait_longer(clock: Clock) -> None:
@@ -184,15 +189,16 @@ def test_unknown_names_are_locked_like_known_ones() -> None:
 
 
 def test_no_password_is_kept_or_logged(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG, "axes")
+    caplog.set_level(logging.DEBUG)
     for door in DOORS:
         Client().post(f"{door}?password=hunter2", {"username": "alice", "passwd": "hunter2", "password": "hunter2"})
         log_in(door, password="hunter2")
         log_in(door, name="hunter3", password="hunter2")
-    kept = str(list(AccessAttempt.objects.values("get_data", "post_data", "path_info", "http_accept", "user_agent")))
+    kept = str([list(model.objects.values()) for model in (ThrottleCount, AccessAttempt)])
+    assert "login-address:127.0.0.1" in kept
     assert "hunter" not in kept
-    logged = "\n".join(record.getMessage() for record in caplog.records if record.name.startswith("axes"))
-    assert "login failure" in logged
+    logged = "\n".join(record.getMessage() for record in caplog.records if record.name != "django.db.backends")
+    assert "A log-in from 192.0.2.1 failed" in logged
     assert "hunter" not in logged
 
 
@@ -234,3 +240,116 @@ def test_asgi_server_answers_alike() -> None:
     answer = async_to_sync(fail_async)()
     assert (answer.status_code, answer["Retry-After"]) == (429, "600")
     assert "Try again in 10 minutes." in answer.content.decode()
+
+
+# ── Many at once ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("door", DOORS)
+def test_of_many_guesses_at_once_no_more_than_the_limit_are_looked_at(
+    door: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_at: list[str] = []
+    check = ModelBackend.authenticate
+
+    def authenticate(self: ModelBackend, request: Any, username: Any = None, password: Any = None, **more: Any) -> Any:
+        looked_at.append(password)
+        return check(self, request, username, password, **more)
+
+    monkeypatch.setattr(ModelBackend, "authenticate", authenticate)
+
+    def guess(number: int) -> int:
+        try:
+            return int(log_in(door, password=f"guess {number}").status_code)
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(15) as threads:
+        answers = sorted(threads.map(guess, range(15)))
+    assert len(looked_at) == 5
+    assert answers[4:] == [429] * 11
+    assert log_in(door, password="secret").status_code == 429
+
+
+# ── From many addresses ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def few(settings: Settings) -> None:
+    """Six failures of an account in a day, over all addresses."""
+    settings.LOGIN_FAILURES_PER_ACCOUNT = 6
+
+
+def guess_from_everywhere(name: str = "alice", times: int = 6) -> Any:
+    """One guess from each address."""
+    for number in range(times):
+        answer = log_in(DOORS[number % 3], name, address=f"203.0.113.{number}")
+    return answer
+
+
+@pytest.mark.usefixtures("few")
+@pytest.mark.parametrize("door", DOORS)
+def test_guesses_from_many_addresses_are_slowed(door: str, clock: Clock) -> None:
+    answer = guess_from_everywhere()
+    assert (answer.status_code, answer["Retry-After"]) == (429, "86400")
+    assert log_in(door, password="secret", address=ELSEWHERE).status_code == 429
+    assert log_in(door, name="nobody", address=ELSEWHERE).status_code in (200, 401)
+    clock.forward(days=1, microseconds=1)
+    assert is_in(log_in(door, password="secret", address=ELSEWHERE))
+
+
+@pytest.mark.usefixtures("few")
+def test_guesses_lock_no_owner_out_of_a_browser_that_is_known(clock: Clock) -> None:
+    browser = Client(headers={"accept-language": "en"}, REMOTE_ADDR=HERE)
+    assert is_in(browser.post("/login/", {"username": "alice", "password": "secret"}))
+    browser.post("/logout/")
+    guess_from_everywhere()
+    clock.forward(days=300)
+    guess_from_everywhere()
+    assert log_in("/login/", password="secret", address=ELSEWHERE).status_code == 429
+    # On its way, the browser has another address every time.
+    for address in (ELSEWHERE, "198.51.100.1"):
+        assert is_in(browser.post("/login/", {"username": "alice", "password": "secret"}, REMOTE_ADDR=address))
+        browser.post("/logout/")
+    # Its cookie is the person's, not another's.
+    guess_from_everywhere("bob")
+    assert browser.post("/login/", {"username": "bob", "password": "x"}, REMOTE_ADDR=ELSEWHERE).status_code == 429
+
+
+@pytest.mark.usefixtures("few")
+def test_guesses_lock_no_program_out_of_an_address_that_it_has_a_session_at() -> None:
+    assert is_in(log_in("/api/token", password="secret"))
+    assert Session.objects.get().address == HERE
+    guess_from_everywhere()
+    assert log_in("/api/token", password="secret", address=ELSEWHERE).status_code == 429
+    assert is_in(log_in("/api/token", password="secret"))
+
+
+@pytest.mark.usefixtures("few")
+def test_a_stolen_or_forged_device_cookie_buys_no_more_guesses() -> None:
+    browser = Client(REMOTE_ADDR=HERE)
+    browser.post("/login/", {"username": "alice", "password": "secret"})
+    (name,) = [name for name in browser.cookies if name.startswith("device-")]
+    stolen = browser.cookies[name].value
+    assert (browser.cookies[name]["httponly"], browser.cookies[name]["samesite"]) == (True, "Lax")
+    assert "alice" not in name + stolen
+    for cookie in (stolen, stolen[:-1] + "A", "forged"):
+        thief = Client()
+        thief.cookies[name] = cookie
+        form = {"username": "alice", "password": "wrong"}
+        answers = [
+            thief.post("/login/", form, REMOTE_ADDR=f"203.0.113.{number}").status_code for number in range(100, 107)
+        ]
+        assert answers[-1] == 429
+
+
+@pytest.mark.parametrize(
+    ("command", "then"),
+    [(("axes_reset_username", "alice"), True), (("axes_reset_ip", HERE), True), (("axes_reset",), True),
+     (("axes_reset_username", "bob"), False), (("axes_reset_ip", ELSEWHERE), False)],
+)  # fmt: skip
+def test_commands_let_in_at_once(command: tuple[str, ...], then: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    fail("/login/", 5)
+    call_command(*command)
+    assert is_in(log_in("/login/", password="secret")) is then

@@ -1,0 +1,189 @@
+"""The person's own account: password, and the sessions that are open."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from datetime import timedelta
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.contrib.auth.forms import PasswordResetForm
+from django.contrib.auth.models import User
+from django.contrib.auth.views import PasswordChangeView, PasswordResetConfirmView, PasswordResetView
+from django.db import connections
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.shortcuts import redirect, render
+from django.urls import reverse, reverse_lazy
+from django.utils.translation import get_language, gettext, override
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST, require_safe
+
+from usage_billing.auth import sessions
+from usage_billing.auth.limits import Limit, digest, give_back, take
+from usage_billing.auth.login_throttling import too_many_attempts
+from usage_billing.auth.session_store import SessionStore
+from usage_billing.client_address import client_address
+from usage_billing.pages import frame
+
+logger = logging.getLogger(__name__)
+
+
+# ── Sessions ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@require_safe
+@never_cache
+@login_required
+def account(request: HttpRequest) -> HttpResponse:
+    """The sessions of the person, and the way to a new password."""
+    listed = sessions.live_sessions(_person(request))
+    context = {"title": gettext("Your account"), "sessions": listed, "this": _row_key(request)}
+    return render(request, "usage_billing/account.html", context)
+
+
+@require_POST
+@never_cache
+@login_required
+def end_sessions(request: HttpRequest) -> HttpResponse:
+    """End the session named in the form, or without a name all but this one."""
+    person, this = _person(request), _row_key(request)
+    if not (key := request.POST.get("session", "")):
+        sessions.end_other_sessions(person, this)
+        messages.success(request, gettext("All your other sessions have ended."))
+    elif key == this:
+        raise Http404  # that is logging out
+    elif sessions.end_session(person, key):
+        messages.success(request, gettext("The session has ended."))
+    return redirect("account")
+
+
+def _person(request: HttpRequest) -> User:
+    return cast("User", request.user)  # `login_required` lets no anonymous in
+
+
+def _row_key(request: HttpRequest) -> str | None:
+    store = request.session
+    return store.row_key if isinstance(store, SessionStore) else None
+
+
+# ── Passwords ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class PasswordChange(PasswordChangeView):
+    """A new password for the old one. Other sessions end with it: they were opened with the old one."""
+
+    template_name = "usage_billing/account_form.html"
+    success_url = reverse_lazy("account")
+    extra_context = {"title": _("Change your password"), "submit": _("Change the password")}
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        # Whoever has found an open browser could try passwords here otherwise.
+        limit = Limit(f"password-change:{request.user.pk}", settings.AXES_FAILURE_LIMIT, settings.AXES_COOLOFF_TIME)
+        if seconds := take(limit):
+            text = gettext("The old password was wrong too often.")
+            return too_many_attempts(request, text, seconds)
+        form = self.get_form()
+        is_valid = form.is_valid()
+        if "old_password" in form.cleaned_data:
+            give_back(limit)
+        return self.form_valid(form) if is_valid else self.form_invalid(form)
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        response = super().form_valid(form)
+        sessions.end_other_sessions(_person(self.request), _row_key(self.request))
+        messages.success(self.request, gettext("Your password is changed. All your other sessions have ended."))
+        return response
+
+
+class ResetForm(PasswordResetForm):
+    """Sends its e-mail in a thread: the answer takes as long for an address that nobody has."""
+
+    def save(self, **options: Any) -> None:  # type: ignore[override]  # by these names it is called by the view alone
+        language = get_language()
+
+        def send() -> None:
+            try:
+                with override(language):
+                    super(ResetForm, self).save(**options)
+            except Exception:
+                logger.exception("An e-mail with a link to choose a new password was not sent.")
+            finally:
+                connections.close_all()
+
+        threading.Thread(target=send, name="password-reset").start()
+
+
+class PasswordReset(PasswordResetView):
+    """Asks for an e-mail address, and always answers alike.
+
+    The link leads to PUBLIC_URL, whatever host the request names. Without PUBLIC_URL there is no such page.
+    """
+
+    template_name = "usage_billing/account_form.html"
+    email_template_name = "usage_billing/password_reset_email.txt"
+    subject_template_name = "usage_billing/password_reset_subject.txt"
+    form_class = ResetForm
+    success_url = reverse_lazy("login")
+    extra_context = {
+        "title": _("Forgot your password?"),
+        "text": _("We will send a link to the e-mail address of your account. It lets you choose a new password."),
+        "submit": _("Send the link"),
+    }
+
+    def dispatch(self, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if not settings.PUBLIC_URL:
+            text = gettext("Passwords cannot be reset by e-mail here. Ask your administrator for a new one.")
+            return frame.not_found(self.request, text)
+        return super().dispatch(*args, **kwargs)
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        hour = timedelta(hours=1)
+        address = client_address(self.request) or ""
+        of_address = Limit(f"reset-address:{address}", settings.PASSWORD_RESETS_PER_ADDRESS, hour)
+        if seconds := take(of_address):
+            return too_many_attempts(self.request, gettext("Too many links were asked for from your address."), seconds)
+        email = form.cleaned_data["email"].casefold()
+        # Over the limit nothing is sent, and nothing else is said: there are links in the mailbox already.
+        if not take(Limit(f"reset-account:{digest(email)}", settings.PASSWORD_RESETS_PER_ACCOUNT, hour)):
+            public = urlsplit(settings.PUBLIC_URL)
+            form.save(
+                domain_override=public.netloc,
+                use_https=public.scheme == "https",
+                email_template_name=self.email_template_name,
+                subject_template_name=self.subject_template_name,
+                extra_email_context={"prefix": public.path},
+            )
+        messages.success(
+            self.request,
+            gettext(
+                "If there is an account with this e-mail address, a link is on its way. It is good for three hours."
+            ),
+        )
+        return HttpResponseRedirect(reverse("login"))
+
+
+class PasswordResetConfirm(PasswordResetConfirmView):
+    """A new password by the link of the e-mail. The person is logged in then, and all other sessions end."""
+
+    template_name = "usage_billing/account_form.html"
+    success_url = reverse_lazy("home")
+    post_reset_login = True
+    post_reset_login_backend = "django.contrib.auth.backends.ModelBackend"
+    extra_context = {"submit": _("Save the password")}
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        context = super().get_context_data(**kwargs)
+        if not self.validlink:
+            context["text"] = gettext("This link has been used or is too old. Ask for a new one.")
+            context["form"] = None
+        return context | {"title": gettext("Choose a new password")}
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        response = super().form_valid(form)
+        sessions.end_other_sessions(form.user, _row_key(self.request))
+        return response
