@@ -8,7 +8,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("usage_billing", "0013_a_day_by_cost"),
+        ("usage_billing", "0014_money_of_totals"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

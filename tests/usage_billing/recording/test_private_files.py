@@ -38,7 +38,7 @@ box.append(b"1")
 box.note_losses({"disk full": 1})
 with drain.exclusively(box.path):
     box.read(1)
-    drain._note(box, drained=1, failing=False)
+    drain._note(box, drained=1, kept_apart=0, failing=False)
 box.path.write_bytes(b"This is no database. " * 1000)
 for end in ("-wal", "-shm"):
     Path(f"{box.path}{end}").unlink()
