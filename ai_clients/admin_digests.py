@@ -27,7 +27,8 @@ from ai_clients.digest.figures import weekly_digest_data
 from ai_clients.digest.summary import DigestSummary, write_summary
 from ai_clients.digest.week import Week, last_full_week
 from ai_clients.models import DigestDelivery
-from usage_billing.access import of_organization, outside_scope, scope_of, scoped, within
+from usage_billing.access import Scope, of_organization, outside_scope, scoped, within
+from usage_billing.admin.scoped import ScopedAdmin, request_scope
 from usage_billing.admin.to_look_at import ToLookAt
 from usage_billing.models import Organization
 
@@ -39,7 +40,7 @@ else:
 
 
 @admin.register(DigestDelivery)
-class DigestDeliveryAdmin(ToLookAt, DigestDeliveryBase):
+class DigestDeliveryAdmin(ToLookAt, ScopedAdmin, DigestDeliveryBase):
     """The log of what was sent, and a preview of last week's digest of any organisation."""
 
     list_display = ("week", "org", "state", "sent_at", "delivered_number", "error")
@@ -49,10 +50,9 @@ class DigestDeliveryAdmin(ToLookAt, DigestDeliveryBase):
     fields = ("org", "week", "state", "claimed_at", "sent_at", "delivered_number", "summary_text", "error")
     readonly_fields = ("state", "delivered_number", "summary_text")
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[DigestDelivery]:
-        scope = scope_of(request.user)
-        rows = super().get_queryset(request)
-        return rows if scope.everything else rows.filter(org_id__in=scope.owned_org_ids)
+    def in_scope(self, rows: QuerySet[DigestDelivery], scope: Scope) -> QuerySet[DigestDelivery]:
+        """An owner's: members see their own calls, and not all of those that a digest adds up."""
+        return rows.filter(org_id__in=scope.owned_org_ids)
 
     @admin.display(description=_("status"))
     def state(self, delivery: DigestDelivery) -> str:
@@ -133,8 +133,8 @@ class DigestDeliveryAdmin(ToLookAt, DigestDeliveryBase):
 
 
 def _organizations(request: HttpRequest) -> QuerySet[Organization]:
-    """Whose digests this person may see: those that they own. Members see their own calls, and not all of these."""
-    scope = scope_of(request.user)
+    """Whose digests this person may see: those that they own."""
+    scope = request_scope(request)
     orgs = Organization.objects.filter(closed_at=None)
     return orgs if scope.everything else orgs.filter(pk__in=scope.owned_org_ids)
 
