@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.contrib.admin.options import BaseModelAdmin
+from django.contrib.admin.widgets import AutocompleteSelect
+from django.core.exceptions import ValidationError
 from django.db.models import Field, QuerySet
 from django.http import HttpRequest
 
@@ -26,6 +28,20 @@ def request_scope(request: HttpRequest) -> Scope:
     """The scope that `ScopeMiddleware` has set; in a view that takes its own, that of the user."""
     scope: Scope | None = getattr(request, "scope", None)
     return scope_of(request.user) if scope is None else scope
+
+
+class Autocomplete(AutocompleteSelect):
+    """Leaves out a value that is no key: Django would ask the database for it, which fails before the form refuses it."""
+
+    def optgroups(self, name: str, value: list[str], attr: dict[str, Any] | None = None) -> list[Any]:
+        return super().optgroups(name, [each for each in value if self._is_key(each)], attr)
+
+    def _is_key(self, value: str) -> bool:
+        try:
+            self.field.to_python(value)
+        except ValidationError:
+            return False
+        return True
 
 
 class ScopedAdmin(Base):
@@ -48,6 +64,11 @@ class ScopedAdmin(Base):
         if request_scope(request).everything:
             return super().get_field_queryset(db, db_field, request)
         return self.admin_site.get_model_admin(db_field.remote_field.model).get_queryset(request)
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
+        if db_field.name in self.get_autocomplete_fields(request):
+            options.setdefault("widget", Autocomplete(db_field, self.admin_site, using=options.get("using")))
+        return super().formfield_for_foreignkey(db_field, request, **options)
 
     def has_add_permission(self, request: HttpRequest, *parent: Any) -> bool:
         return self.may_change(request_scope(request)) and super().has_add_permission(request, *parent)
