@@ -31,7 +31,7 @@ def request_scope(request: HttpRequest) -> Scope:
 
 
 class Autocomplete(AutocompleteSelect):
-    """Leaves out a value that is no key: Django would ask the database for it, which fails before the form refuses it."""
+    """Leaves out a value that is no key: Django would ask the database for it, and fail before the form refuses it."""
 
     def optgroups(self, name: str, value: list[str], attr: dict[str, Any] | None = None) -> list[Any]:
         return super().optgroups(name, [each for each in value if self._is_key(each)], attr)
