@@ -147,6 +147,7 @@ class World:
 
 
 URLS = ("href", "src", "action", "formaction", "data", "poster", "xlink:href", "hx-get", "hx-post", "data-ajax--url")
+SCHEMES = ("", "http", "https", "data", "cid")
 CODE = re.compile(r"on.*|x-.*|@.*|:.*|hx-on.*|srcdoc|style|ping|hx-vals|hx-vars")
 """Attributes whose value is run: by the browser, or by the theme's Alpine.js and htmx."""
 
@@ -174,13 +175,7 @@ class Page(HTMLParser):
                 self.wrong.append(f"attribute {name} of {tag}")
             if MARK in (value or "") and CODE.fullmatch(name):
                 self.wrong.append(f"code in {name} of {tag}: {value}")
-            if name in URLS and urlsplit((value or "").strip()).scheme.lower() not in (
-                "",
-                "http",
-                "https",
-                "data",
-                "cid",
-            ):
+            if name in URLS and urlsplit((value or "").strip()).scheme.lower() not in SCHEMES:
                 self.wrong.append(f"{name} of {tag}: {value}")
             if MARK in (value or "") and name in URLS and (value or "").startswith("data:"):
                 self.wrong.append(f"{name} of {tag}: {value}")
