@@ -329,7 +329,7 @@ def test_no_form_gives_back_more_than_text(few: World, role: str) -> None:
             (f"{reverse('admin:ai_clients_contentpiece_add')}?_popup=1&_to_field=id",
              {"org": org.pk, "title": text, "text": text, "status": "draft", "_popup": "1"}),
             (reverse("admin:ai_clients_contentpiece_run", args=[piece.pk]), {"agent": text, "input": text}),
-            (reverse("admin:ai_clients_contentpiece_run", args=[piece.pk]), {"agent": "repurpose", "input": "{" + text}),
+            (reverse("admin:ai_clients_contentpiece_run", args=[piece.pk]), {"agent": "repurpose", "input": "{" * 9}),
             (reverse("admin:ai_clients_custom_analysis"), {"question": "", "message_ids": [message.pk]}),
             (reverse("admin:ai_clients_custom_analysis"), {"question": text * 999, "content_ids": [str(piece.pk)]}),
             (reverse("admin:login"), {"username": text, "password": text, "next": text}),
