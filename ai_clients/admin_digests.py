@@ -146,8 +146,8 @@ def _rendered(org: Organization, week: Week) -> Rendered:
 
 
 @xframe_options_sameorigin
-@csp_update({"style-src": ["'unsafe-inline'"], "img-src": ["data:"]})  # type: ignore[arg-type]  # its stubs know of no view with arguments
-@csp_replace({"frame-ancestors": ["'self'"], "script-src": ["'none'"]})  # type: ignore[arg-type]  # likewise
+@csp_update({"style-src": ["'unsafe-inline'"], "img-src": ["data:"]})
+@csp_replace({"frame-ancestors": ["'self'"], "script-src": ["'none'"]})  # type: ignore[arg-type]  # its stubs know of no view with arguments
 def email_view(request: HttpRequest, org_id: int) -> HttpResponse:
     """The e-mail as it would go out, for the preview. Its looks are in attributes, its chart in the page."""
     if not request.user.has_perm("ai_clients.view_digestdelivery"):

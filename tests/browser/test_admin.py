@@ -113,7 +113,7 @@ def test_markup_that_got_onto_a_page_runs_no_handler_and_no_script(browser: Brow
         "<img src=/none onerror='window.ran = 1'><a id=link href='javascript:window.ran = 1'>x</a>",
     )
     browser.driver.execute_script("document.getElementById('link').click()")
-    WebDriverWait(browser.driver, 20).until(lambda driver: len(driver.get_log("browser")) > 0)
+    WebDriverWait(browser.driver, 20).until(lambda _driver: browser.problems())
     assert browser.driver.execute_script("return window.ran") is None
 
 

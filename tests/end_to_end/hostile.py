@@ -77,21 +77,18 @@ class World:
         piece = ContentPiece.objects.create(org=org, title=text, text=text, platform=text[:50], content_type=text[:50])
         monday = last_full_week(org, timezone.now()).monday
         at = datetime.combine(monday, datetime.min.time(), tzinfo=org.zone) + timedelta(days=1, hours=12)
-        for number, (user, fate) in enumerate(
-            (
-                (somebody, {"status": "failed", "error_code": text}),
-                (
-                    self.member,
-                    {"cost_usd": None, "cost_rub": None, "price_source": f"unpriced:no-price-for:{text}"[:200]},
-                ),
-                (None, {"cost_usd": None, "cost_rub": None, "price_source": f"unpriced:{text}"[:200]}),
-            )
-        ):
+        unknown = {"cost_usd": None, "cost_rub": None}
+        fates: list[tuple[int | None, dict[str, Any]]] = [
+            (somebody.pk, {"status": "failed", "error_code": text}),
+            (self.member.pk, {**unknown, "price_source": f"unpriced:no-price-for:{text}"[:200]}),
+            (None, {**unknown, "price_source": f"unpriced:{text}"[:200]}),
+        ]
+        for number, (user_id, fate) in enumerate(fates):
             metadata = {text: text, "list": [text, {text: text}], "cost_parts": {text: text}}
             UsageRecord.objects.create(
                 **row(
                     org,
-                    user_id=user and user.pk,
+                    user_id=user_id,
                     agent_id=text[:100],
                     request_type=text[:100],
                     request_id=f"{text[:190]}{number}",

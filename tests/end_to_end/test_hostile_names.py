@@ -111,7 +111,8 @@ def log() -> Iterator[io.StringIO]:
     """All that is logged meanwhile, as the service writes it."""
     written = io.StringIO()
     handler = logging.StreamHandler(written)
-    plain = django_settings.LOGGING["formatters"]["plain"]
+    configured: dict[str, Any] = django_settings.LOGGING
+    plain = configured["formatters"]["plain"]
     handler.setFormatter(OneLineFormatter(plain["format"], style=plain["style"]))
     logging.getLogger().addHandler(handler)
     yield written
@@ -379,7 +380,7 @@ def test_no_email_holds_more_than_text(world: World, simulated: dict[str, str]) 
         send_digest(org.pk, timezone.now())
     assert len(mail.outbox) == len(KINDS)
     for message in mail.outbox:
-        assert is_printable(message.subject)
+        assert is_printable(str(message.subject))
         headers = message.message()
         assert {name for name, _ in headers.items()} <= {
             *("Content-Type", "MIME-Version", "Subject", "From", "To", "Date", "Message-ID", "Auto-Submitted"),

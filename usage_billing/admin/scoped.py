@@ -6,13 +6,14 @@ admin and each inline stands on one of these classes. PostgreSQL holds to the sa
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.contrib.admin.options import BaseModelAdmin
 from django.contrib.admin.widgets import AutocompleteSelect
 from django.core.exceptions import ValidationError
-from django.db.models import Field, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from usage_billing.access import Scope, scope_of
@@ -33,7 +34,7 @@ def request_scope(request: HttpRequest) -> Scope:
 class Autocomplete(AutocompleteSelect):
     """Leaves out a value that is no key: Django would ask the database for it, and fail before the form refuses it."""
 
-    def optgroups(self, name: str, value: list[str], attr: dict[str, Any] | None = None) -> list[Any]:
+    def optgroups(self, name: str, value: Sequence[str], attr: dict[str, Any] | None = None) -> list[Any]:
         return super().optgroups(name, [each for each in value if self._is_key(each)], attr)
 
     def _is_key(self, value: str) -> bool:
@@ -105,7 +106,7 @@ class SuperadminAdmin(ScopedAdmin):
 class ScopedRelatedFilter(admin.RelatedFieldListFilter):
     """A filter by what a row belongs to, which offers what is in scope without going through the rows."""
 
-    def field_choices(self, field: Field[Any, Any], request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        related = model_admin.admin_site.get_model_admin(field.remote_field.model)  # type: ignore[union-attr]
+    def field_choices(self, field: Any, request: HttpRequest, model_admin: Any) -> list[Any]:
+        related = model_admin.admin_site.get_model_admin(field.remote_field.model)
         rows = related.get_queryset(request).order_by(*self.field_admin_ordering(field, request, model_admin))
         return [(row.pk, str(row)) for row in rows]

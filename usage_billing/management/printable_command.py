@@ -14,7 +14,9 @@ from usage_billing.monitoring.printable import printable
 class PrintableOutput(OutputWrapper):
     """Makes one line of each text that is written. Django gives a style to what it has laid out itself, its checks."""
 
-    def write(self, msg: str = "", style_func: Callable[[str], str] | None = None, ending: str | None = None) -> None:
+    def write(  # type: ignore[override]  # as Django's own has it, which calls itself a stream of text
+        self, msg: str = "", style_func: Callable[[str], str] | None = None, ending: str | None = None
+    ) -> None:
         super().write(msg if style_func else printable(msg.removesuffix("\n")), style_func, ending)
 
 

@@ -34,10 +34,12 @@ OURS, THEIRS = "our-0wn", "the1r-0wn"
 Rows = dict[type[models.Model], models.Model]
 PEOPLE = ("owner", "member", "nobody")
 
-LOOKED_AT = {"owner": {UsageRecord, Organization, ExchangeRate, ContentPiece, Participant, Message, DigestDelivery}}
+LOOKED_AT: dict[str, set[Any]] = {
+    "owner": {UsageRecord, Organization, ExchangeRate, ContentPiece, Participant, Message, DigestDelivery}
+}
 LOOKED_AT["member"] = LOOKED_AT["nobody"] = LOOKED_AT["owner"]
 """Whose lists open to staff who are no superadmins; the rest is refused."""
-OWN_ROWS = {
+OWN_ROWS: dict[str, set[Any]] = {
     "owner": LOOKED_AT["owner"],
     "member": LOOKED_AT["owner"] - {DigestDelivery},
     "nobody": {ExchangeRate},

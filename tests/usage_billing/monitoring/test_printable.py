@@ -78,15 +78,18 @@ def test_a_traceback_is_indented_and_escaped() -> None:
     assert formatted("Sent on.", exc_text="a\nb\x1b").split("\n")[1:] == ["  a", "  b\\u001b"]
 
 
+LOGGING: dict[str, Any] = settings.LOGGING
+
+
 def test_the_service_logs_by_it(capsys: pytest.CaptureFixture[str]) -> None:
     """As the settings say, through the loggers of both apps and of Django."""
-    handlers = {**settings.LOGGING["handlers"]["console"], "stream": "ext://sys.stderr"}
+    handlers = {**LOGGING["handlers"]["console"], "stream": "ext://sys.stderr"}
     loggers = {name: {"handlers": ["console"], "propagate": False} for name in ("usage_billing.x", "ai_clients.x")}
     logging.config.dictConfig(
         {
             "version": 1,
             "disable_existing_loggers": False,
-            "formatters": settings.LOGGING["formatters"],
+            "formatters": LOGGING["formatters"],
             "handlers": {"console": handlers},
             "loggers": loggers,
         }
