@@ -469,7 +469,7 @@ def test_no_command_prints_more_than_lines(
         ["rebuild_daily", "--from", day, "--to", day],
         *(["rebuild_daily", "--from", day, "--to", day, "--org", text] for text in texts),
         ["reprice_usage", "--from", "2026-01-01", "--to", day, "--dry-run"],
-        *(["reprice_usage", "--from", day, "--to", day, "--reason", text, "--by", text] for text in texts),
+        *(["reprice_usage", "--from", day, "--to", day, "--reason", text, "--by", text[:150]] for text in texts),
         ["send_weekly_digests"],
         *(["run_agent", text] for text in texts),
         *(["run_agent", "legal_guard", "--org", text[:100]] for text in texts),
