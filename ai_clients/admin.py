@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
 from django.utils.translation import gettext_lazy as _
@@ -15,7 +14,7 @@ from ai_clients import admin_digests, admin_people  # noqa: F401 - they register
 from ai_clients.admin_questions import ask_about
 from ai_clients.admin_runs import run_view
 from ai_clients.models import ContentPiece
-from usage_billing.access import scope_of
+from usage_billing.admin.scoped import TenantAdmin
 
 if TYPE_CHECKING:
     # The theme's classes have no types, and Django's take no parameter at run time.
@@ -25,7 +24,7 @@ else:
 
 
 @admin.register(ContentPiece)
-class ContentPieceAdmin(ContentPieceBase):
+class ContentPieceAdmin(TenantAdmin, ContentPieceBase):
     """The id is shown: it is the `content_id` of the calls that worked on the piece."""
 
     list_display = ("title", "org", "platform", "content_type", "status", "updated_at")
@@ -43,20 +42,6 @@ class ContentPieceAdmin(ContentPieceBase):
         (None, {"fields": ("id", "created_at", "updated_at")}),
     )
     change_form_outer_before_template = "ai_clients/content_agents.html"
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[ContentPiece]:
-        """Staff who are no superadmins see what is their organisations'."""
-        rows: QuerySet[ContentPiece] = super().get_queryset(request)
-        scope = scope_of(request.user)
-        return rows if scope.everything else rows.filter(org__in=scope.owned_org_ids | scope.member_org_ids)
-
-    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
-        """They can choose no other organisation, either."""
-        scope = scope_of(request.user)
-        if not scope.everything:
-            rows = db_field.remote_field.model._default_manager
-            options["queryset"] = rows.filter(pk__in=scope.owned_org_ids | scope.member_org_ids)
-        return super().formfield_for_foreignkey(db_field, request, **options)
 
     def get_urls(self) -> list[Any]:
         def run(request: HttpRequest, piece_id: Any) -> HttpResponse:

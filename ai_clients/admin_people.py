@@ -23,7 +23,8 @@ from ai_clients.connection import SIMULATOR, destinations
 from ai_clients.enrichment import EnrichmentError, EnrichmentOptions, enrich_participant
 from ai_clients.model_choice import model_for
 from ai_clients.models import Message, Participant
-from usage_billing.access import outside_scope, scope_of, scoped
+from usage_billing.access import outside_scope, scoped
+from usage_billing.admin.scoped import TenantAdmin
 from usage_billing.auth.run_throttling import count_run
 
 if TYPE_CHECKING:
@@ -34,31 +35,15 @@ else:
     ParticipantBase = MessageBase = ModelAdmin
 
 
-class OwnOrganizations:
-    """An admin of tenant rows: staff who are no superadmins see those of their organisations."""
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        rows: QuerySet[Any] = super().get_queryset(request)  # type: ignore[misc]
-        scope = scope_of(request.user)
-        return rows if scope.everything else rows.filter(org_id__in=scope.owned_org_ids | scope.member_org_ids)
-
-    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
-        """They can choose no other organisation, and nothing of another, either."""
-        scope = scope_of(request.user)
-        if not scope.everything:
-            column = "pk__in" if db_field.name == "org" else "org_id__in"
-            rows = db_field.remote_field.model._default_manager
-            options["queryset"] = rows.filter(**{column: scope.owned_org_ids | scope.member_org_ids})
-        return super().formfield_for_foreignkey(db_field, request, **options)  # type: ignore[misc]
-
-
 @admin.register(Participant)
-class ParticipantAdmin(OwnOrganizations, ParticipantBase):
+class ParticipantAdmin(TenantAdmin, ParticipantBase):
     """The profile is the model's work: it is shown, and made by the button, not typed in."""
 
     list_display = ("name", "org", "role", "activity", "tone", "interests_text", "messages_count", "analysed_at")
     list_filter = ("role", "activity", "tone", ("org", admin.RelatedOnlyFieldListFilter))
     list_select_related = ("org",)
+    # The model's own order does not outlive the count of messages, and suggestions come in pages.
+    ordering = ("name", "pk")
     search_fields = ("name", "external_id")
     search_help_text = _("Part of a name or of an external id")
     autocomplete_fields = ("org",)
@@ -133,7 +118,7 @@ class ParticipantAdmin(OwnOrganizations, ParticipantBase):
 
 
 @admin.register(Message)
-class MessageAdmin(OwnOrganizations, MessageBase):
+class MessageAdmin(TenantAdmin, MessageBase):
     """Messages, with an action that asks the model a question about some of them."""
 
     list_display = ("sent_at", "participant", "chat_id", "__str__", "org")

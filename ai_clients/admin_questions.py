@@ -20,7 +20,8 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 from ai_clients.admin_problems import problems_shown
 from ai_clients.custom_analysis import LONGEST_QUESTION, Analysis, Selection, SelectionError, analyze, select
 from ai_clients.models import Message
-from usage_billing.access import scope_of, scoped
+from usage_billing.access import scoped
+from usage_billing.admin.scoped import request_scope
 from usage_billing.auth.run_throttling import count_run
 
 
@@ -35,7 +36,7 @@ def ask_about(model_admin: Any, request: HttpRequest, chosen: QuerySet[Any]) -> 
     """The page with the question to fill in, for the texts chosen."""
     ids = list(chosen.values_list("pk", flat=True))
     try:
-        selection = select(scope_of(request.user), *((ids, ()) if model_admin.model is Message else ((), ids)))
+        selection = select(request_scope(request), *((ids, ()) if model_admin.model is Message else ((), ids)))
     except SelectionError as error:
         messages.warning(request, str(error))
         return None

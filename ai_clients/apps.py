@@ -20,11 +20,9 @@ class AiClientsConfig(AppConfig):
         register(checks.agent_models)
         demo_data.further.append(demo_people.create)
         for title, icon, model in (
-            (_("Content"), "article", "contentpiece"),
-            (_("Participants"), "groups_2", "participant"),
-            (_("Messages"), "forum", "message"),
-            (_("Weekly digests"), "mail", "digestdelivery"),
+            (_("Content"), "article", "ContentPiece"),
+            (_("Participants"), "groups_2", "Participant"),
+            (_("Messages"), "forum", "Message"),
+            (_("Weekly digests"), "mail", "DigestDelivery"),
         ):
-            admin_navigation.further.append(
-                admin_navigation.Entry(title, icon, f"ai_clients_{model}", f"ai_clients.view_{model}")
-            )
+            admin_navigation.further.append(admin_navigation.Entry(title, icon, f"ai_clients.{model}"))

@@ -330,7 +330,14 @@ SESSION_COOKIE_AGE = int(timedelta(days=7).total_seconds())
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"plain": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "formatters": {
+        "plain": {
+            # Escapes what a record quotes of callers and providers.
+            "class": "usage_billing.monitoring.printable.OneLineFormatter",
+            "format": "{asctime} {levelname} {name}: {message}",
+            "style": "{",
+        }
+    },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
     "root": {"handlers": ["console"], "level": "WARNING"},
     "loggers": {"usage_billing": {"level": "INFO"}, "ai_clients": {"level": "INFO"}},

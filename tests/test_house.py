@@ -60,7 +60,7 @@ LAYERS: list[tuple[str, ...]] = [
     ),
     ("usage_billing.metering",),
     ("usage_billing.access", "usage_billing.client_address"),
-    ("usage_billing.database.roles", "usage_billing.models", "ai_clients.models"),
+    ("usage_billing.database.roles", "usage_billing.models", "ai_clients.models", "usage_billing.monitoring"),
 ]
 
 FEATURES = ("content_titles", "custom_analysis", "demo_people", "digest", "enrichment", "participants", "role_updates")

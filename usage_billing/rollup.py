@@ -36,7 +36,7 @@ _MEASURE_SQL = {
     "failed_count": "sum(CASE WHEN status = 'failed' THEN 1 ELSE 0 END)",
     "unpriced_usd_count": "sum(CASE WHEN cost_usd IS NULL THEN 1 ELSE 0 END)",
     "unpriced_rub_count": "sum(CASE WHEN cost_rub IS NULL THEN 1 ELSE 0 END)",
-    **{name: "coalesce({sum}, 0)" for name in SUMMED},
+    **dict.fromkeys(SUMMED, "coalesce({sum}, 0)"),
     DEAREST: "coalesce(max(cost_usd), 0)",
 }
 

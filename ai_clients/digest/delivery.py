@@ -22,6 +22,7 @@ from ai_clients.digest.figures import WeeklyDigest, weekly_digest_data
 from ai_clients.digest.summary import DigestSummary, write_summary
 from ai_clients.digest.week import Week, last_full_week
 from ai_clients.models import DigestDelivery
+from ai_clients.wording import one_line
 from usage_billing.access import of_organization, within
 from usage_billing.models import Membership, Organization
 
@@ -122,7 +123,7 @@ def _send(delivery: DigestDelivery, digest: WeeklyDigest, rendered: Rendered) ->
             message.connection = connection
             try:
                 message.send()
-            except (SMTPException, OSError) as error:
+            except (SMTPException, OSError, ValueError) as error:  # ValueError: the address is none, or has two lines
                 logger.warning("The digest of %s did not go to %s: %s", digest.org.slug, owner.email, error)
                 failures.append(f"{owner.email}: {type(error).__name__}")
                 connection.close()  # the next one gets a connection of its own
@@ -135,7 +136,7 @@ def _send(delivery: DigestDelivery, digest: WeeklyDigest, rendered: Rendered) ->
 def _close(delivery: DigestDelivery, *, error: str) -> None:
     """Give the claim back; without an error the digest is sent."""
     delivery.claimed_at = None
-    delivery.error = error[:300]
+    delivery.error = one_line(error, 300)
     delivery.sent_at = None if error else timezone.now()
     _save(delivery, "claimed_at", "error", "sent_at")
 

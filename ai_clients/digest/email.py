@@ -23,16 +23,21 @@ from ai_clients.digest import chart
 from ai_clients.digest.figures import Currency, Line, Totals, WeeklyDigest
 from ai_clients.digest.summary import DigestSummary
 from ai_clients.digest.week import Week
-from ai_clients.wording import one_line
+from ai_clients.wording import one_line, plain_text
 from usage_billing.templatetags.amounts import style_of, write_amount, write_number
 
 MOST_LINES = 6
 CHART_ID = "chart@weekly-digest"
+LONGEST_NAME = 100
+LONGEST_SUBJECT = 200
 
 
 @dataclass(frozen=True)
 class Rendered:
-    """One digest, ready for any number of owners; `html` has its chart under `cid:` `CHART_ID`."""
+    """One digest, ready for any number of owners; `html` has its chart under `cid:` `CHART_ID`.
+
+    Only `html` is HTML: `subject` and `text` are escaped by whoever shows them on a page.
+    """
 
     subject: str
     text: str
@@ -57,7 +62,7 @@ def render(digest: WeeklyDigest, summary: DigestSummary | None) -> Rendered:
         context = _context(digest, summary, currency)
         return Rendered(
             subject=_subject(digest, currency),
-            text=render_to_string("ai_clients/digest.txt", context),
+            text=plain_text("ai_clients/digest.txt", context),
             html=render_to_string("ai_clients/digest.html", context),
             chart=chart.draw(digest.by_day, digest.by_day_before, currency),
         )
@@ -97,7 +102,7 @@ def _subject(digest: WeeklyDigest, currency: Currency) -> str:
         "period": period(digest.week),
         "cost": _amount(digest.now, currency),
     }
-    return one_line(subject, 200)
+    return one_line(subject, LONGEST_SUBJECT)
 
 
 def period(week: Week) -> str:
@@ -112,7 +117,7 @@ def period(week: Week) -> str:
 def _context(digest: WeeklyDigest, summary: DigestSummary | None, currency: Currency) -> dict[str, Any]:
     other: Currency = "usd" if currency == "rub" else "rub"
     return {
-        "org": digest.org,
+        "org_name": one_line(digest.org.name, LONGEST_NAME),
         "language": digest.org.language,
         "period": period(digest.week),
         "summary": summary,
@@ -171,7 +176,7 @@ def _table(title: str, lines: Iterable[Line], unnamed: str, digest: WeeklyDigest
     total = digest.now.cost(currency)
     rows = [
         {
-            "name": line.name or unnamed,
+            "name": one_line(line.name, LONGEST_NAME) or unnamed,
             "requests": write_number(line.now.requests_count, style_of(get_language())),
             "cost": _amount(line.now, currency),
             "change": _cost_change(line.now, line.before, currency),

@@ -66,6 +66,18 @@ def test_preview_shows_what_would_go_out_and_sends_and_spends_nothing(
     assert (recorded.all(), mail.outbox, DigestDelivery.objects.count(), first.pk) == ([], [], 0, first.pk)
 
 
+def test_preview_shows_the_plain_text_as_text(simulated: dict[str, str], recorded: Recorded) -> None:
+    """A model's name comes from the provider, an agent's id from the caller: neither is markup in the preview."""
+    org = organization("Альфа")
+    hostile = "</pre><img src=x onerror=alert(1)>"
+    at = datetime.combine(last_full_week(org, timezone.now()).monday, datetime.min.time(), tzinfo=org.zone)
+    ledger.add([event(org=org, at=at + timedelta(hours=12), model=hostile, attribution={"agent_id": hostile})])
+    page = admin_client.superadmin().get(reverse(PREVIEW), {"org": org.pk})
+    assert page.context["rendered"].text.count(hostile) == 2
+    assert hostile not in page.content.decode()
+    assert page.content.decode().count("&lt;/pre&gt;&lt;img src=x onerror=alert(1)&gt;") == 2
+
+
 def test_summary_is_written_by_a_button_and_goes_out_with_the_email(
     simulated: dict[str, str], recorded: Recorded
 ) -> None:

@@ -17,6 +17,7 @@ from unfold.admin import ModelAdmin
 from unfold.paginator import InfinitePaginator
 
 from usage_billing import reports
+from usage_billing.admin.scoped import ScopedAdmin, ScopedRelatedFilter, request_scope
 from usage_billing.admin.to_look_at import ToLookAt
 from usage_billing.models import UsageRecord
 from usage_billing.templatetags import amounts
@@ -50,11 +51,11 @@ def _start(day: date, kind: str) -> date:
 
 
 @admin.register(UsageRecord)
-class UsageRecordAdmin(ToLookAt, UsageRecordBase):
+class UsageRecordAdmin(ToLookAt, ScopedAdmin, UsageRecordBase):
     """To look at only: what is spent is spent. Quick on a large table: nothing here counts or scans it."""
 
     list_display = ("created_at", "org", "kind", "model_used", "tokens", "usd", "rub", "who", "status_text")
-    list_filter = ("status", "usage_date", "org")
+    list_filter = ("status", "usage_date", ("org", ScopedRelatedFilter))
     date_hierarchy = "usage_date"
     search_fields = ("request_id__startswith",)
     search_help_text = _("The beginning of a request id")
@@ -100,8 +101,10 @@ class UsageRecordAdmin(ToLookAt, UsageRecordBase):
     readonly_fields = ("who", "exact_usd", "exact_rub", "costs")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[UsageRecord]:
+        """The calls that the reports show this person."""
+        rows = QuickDates(UsageRecord, reports.calls(request_scope(request)).query)
         # The user by an outer join, as the column may be NULL: a call whose user is gone is still there.
-        return QuickDates(UsageRecord).select_related("org", "user").order_by(*self.ordering)
+        return rows.select_related("org", "user")
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         told = {"archived_before": reports.archived_before(), **(extra_context or {})}

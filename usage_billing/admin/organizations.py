@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
@@ -14,6 +15,8 @@ from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin, TabularInline
 
 from usage_billing import reports
+from usage_billing.access import Scope
+from usage_billing.admin.scoped import ScopedAdmin
 from usage_billing.models import Membership, Organization
 from usage_billing.models.organization import UNATTRIBUTED
 
@@ -25,17 +28,25 @@ else:
     MembershipBase, OrganizationBase = TabularInline, ModelAdmin
 
 
-class MembershipInline(MembershipBase):
+class MembershipInline(ScopedAdmin, MembershipBase):
+    """One's own membership; an owner sees who else is in the organisation."""
+
     model = Membership
     extra = 0
     autocomplete_fields = ("user",)
 
+    def in_scope(self, rows: QuerySet[Membership], scope: Scope) -> QuerySet[Membership]:
+        return rows.filter(Q(user_id=scope.user_id) | Q(org_id__in=scope.owned_org_ids))
+
 
 @admin.register(Organization)
-class OrganizationAdmin(OrganizationBase):
+class OrganizationAdmin(ScopedAdmin, OrganizationBase):
     list_display = ("name", "slug", "timezone", "closed_at", "costs")
     search_fields = ("name", "slug")
     inlines = (MembershipInline,)
+
+    def in_scope(self, rows: QuerySet[Organization], scope: Scope) -> QuerySet[Organization]:
+        return rows.filter(pk__in=scope.org_ids)
 
     @admin.display(description=_("AI costs"))
     def costs(self, org: Organization) -> str:

@@ -1,4 +1,4 @@
-"""Users and groups, in the theme's look."""
+"""Users and groups, in the theme's look; for superadmins, as who changes a user may make themselves anything."""
 
 from typing import TYPE_CHECKING
 
@@ -9,6 +9,8 @@ from django.contrib.auth.models import Group, User
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+
+from usage_billing.admin.scoped import SuperadminAdmin
 
 if TYPE_CHECKING:
     # The theme's classes have no types, and Django's take no parameter at run time.
@@ -31,12 +33,12 @@ admin.site.unregister(BlacklistedToken)
 
 
 @admin.register(User)
-class UserAdmin(UserBase):
+class UserAdmin(SuperadminAdmin, UserBase):
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
 
 
 @admin.register(Group)
-class GroupAdmin(GroupBase):
+class GroupAdmin(SuperadminAdmin, GroupBase):
     pass

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from django.contrib import admin
 from django.contrib.admin.models import DELETION, LogEntry
 from django.contrib.auth.models import User
+from django.db.models import QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest
 from django.utils.html import format_html
@@ -15,7 +16,9 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 
+from usage_billing.access import Scope
 from usage_billing.admin.json_field import BoundedJSONField
+from usage_billing.admin.scoped import ScopedAdmin, SuperadminAdmin
 from usage_billing.admin.to_look_at import ToLookAt
 from usage_billing.models import ExchangeRate, Organization, PriceOverride, RepriceRun
 from usage_billing.templatetags import amounts
@@ -30,12 +33,16 @@ else:
 
 
 @admin.register(ExchangeRate)
-class ExchangeRateAdmin(ExchangeRateBase):
+class ExchangeRateAdmin(ScopedAdmin, ExchangeRateBase):
     """A rate counts for the calls that are entered after it. Each call keeps the rate that it was costed with."""
 
     list_display = ("date", "usd_rub", "source")
     ordering = ("-date",)
     readonly_fields = ("source",)
+
+    def in_scope(self, rows: QuerySet[ExchangeRate], scope: Scope) -> QuerySet[ExchangeRate]:
+        """They are nobody's."""
+        return rows
 
     def get_readonly_fields(self, request: HttpRequest, obj: ExchangeRate | None = None) -> tuple[str, ...]:
         # The date is the key: saved under another one, the rate would be there twice.
@@ -54,7 +61,7 @@ class Indented(json.JSONEncoder):
 
 
 @admin.register(PriceOverride)
-class PriceOverrideAdmin(PriceOverrideBase):
+class PriceOverrideAdmin(SuperadminAdmin, PriceOverrideBase):
     """Each change is in the history with what was there before it."""
 
     list_display = ("provider", "model_pattern", "for_whom", "valid_from", "prices_text", "note")
@@ -143,7 +150,7 @@ def _shown(value: Any) -> str:
 
 
 @admin.register(RepriceRun)
-class RepriceRunAdmin(ToLookAt, RepriceRunBase):
+class RepriceRunAdmin(ToLookAt, SuperadminAdmin, RepriceRunBase):
     """The log of `reprice_usage`."""
 
     list_display = (

@@ -16,6 +16,7 @@ import xlsxwriter
 
 from usage_billing.api.serializers import CallSerializer, columns_of_calls
 from usage_billing.models import UsageRecord
+from usage_billing.monitoring.printable import printable
 
 CSV, JSON_LINES = "text/csv", "application/jsonl"
 WORKBOOK = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
@@ -25,10 +26,10 @@ LONGEST_CELL = 32_767
 
 COLUMNS: tuple[str, ...] = tuple(CallSerializer.Meta.fields)
 
-FORMULA = re.compile(r"\A(?=[\t\r\n])|(?:\A|[;\t\r\n])(?=\s*[=+\-@＝＋－＠])")
+FORMULA = re.compile(r"(?:\A|;)(?=\s*[=+\-@＝＋－＠])")
 """Where a spreadsheet takes what follows for a formula (OWASP, CSV Injection).
 
-Also after what separates cells for it: with Russian settings, Excel splits this file at semicolons.
+Also after a semicolon: with Russian settings, Excel splits this file there. Tabs and line breaks are written out.
 """
 
 Batches = Iterable[Sequence[UsageRecord]]
@@ -49,11 +50,12 @@ def csv_file(rows: Iterable[Sequence[Any]]) -> bytes:
 
 def json_lines(batches: Batches) -> Iterator[bytes]:
     for batch in batches:
-        yield b"".join(
-            msgspec.json.encode({name: _plain(value) for name, value in zip(COLUMNS, _values(call), strict=True)})
-            + b"\n"
-            for call in batch
-        )
+        yield "".join(f"{_json(call)}\n" for call in batch).encode()
+
+
+def _json(call: UsageRecord) -> str:
+    fields = {name: _plain(value) for name, value in zip(COLUMNS, _values(call), strict=True)}
+    return printable(msgspec.json.encode(fields).decode())  # which is JSON of the same values
 
 
 def write_workbook(file: IO[bytes], batches: Batches) -> None:
@@ -104,7 +106,8 @@ def _cell(value: Any) -> Any:
 
 
 def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    """One line, whatever stands in a name: no terminal or editor takes a part of it for another row."""
+    return printable(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
 
 
 def _csv(rows: Iterable[Sequence[Any]]) -> bytes:

@@ -4,15 +4,14 @@ import getpass
 import os
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
 from usage_billing.database import roles
+from usage_billing.management.printable_command import PrintableCommand
 
 INTERRUPTED = 130
 """A shell's exit code of a program that Ctrl-C ended."""
 
 
-class LedgerCommand(BaseCommand):
+class LedgerCommand(PrintableCommand):
     """Runs in the ledger's role, whichever PostgreSQL user the command connects as."""
 
     def handle(self, *args: Any, **options: Any) -> None:

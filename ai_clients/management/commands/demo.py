@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from tqdm import tqdm
 
 from ai_clients import Anthropic, OpenAI, runs
@@ -13,6 +13,7 @@ from ai_clients.connection import destinations
 from ai_clients.models import ContentPiece
 from usage_billing import demo_data, usage_context
 from usage_billing.access import EVERYTHING, within
+from usage_billing.management.printable_command import PrintableCommand
 from usage_billing.models import Membership, Organization, UsageRecord
 from usage_billing.recording import collected, drain
 from usage_billing.recording.outbox import Outbox
@@ -62,7 +63,7 @@ INPUTS: dict[str, dict[str, Any]] = {
 """What each agent gets beside the text and title of the organisation's content piece."""
 
 
-class Command(BaseCommand):
+class Command(PrintableCommand):
     help = "Let every agent work for every demo organisation, make a few SDK calls, and say where to see them."
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -77,7 +78,7 @@ class Command(BaseCommand):
         try:
             clients = {"OpenAI": OpenAI(), "Anthropic": Anthropic()}
         except Exception as error:
-            raise CommandError(f"{error}\nSet the provider's key, or DEBUG=1 to call the simulator.") from error
+            raise CommandError(f"{error} Set the provider's key, or DEBUG=1 to call the simulator.") from error
         with collected() as events:
             for account, user_id in tqdm(accounts, desc="Organisations", unit="", disable=None):
                 for agent_id in INPUTS:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pydantic
 from django.contrib.auth import get_user_model
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from ai_clients import runs
 from ai_clients.agent import AnyAgent
@@ -18,9 +18,10 @@ from ai_clients.agents import agents
 from ai_clients.api.serializers import SpentSerializer
 from ai_clients.input_errors import by_field
 from usage_billing.access import EVERYTHING, scope_of, within
+from usage_billing.management.printable_command import PrintableCommand
 
 
-class Command(BaseCommand):
+class Command(PrintableCommand):
     help = "Let an agent work on a JSON input; print its result and cost as JSON."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -45,7 +46,7 @@ class Command(BaseCommand):
             run = runs.run(agent, ready, account, user_id=user and user.pk, workflow_id=options["workflow"])
         except runs.Unfinished as unfinished:
             cost = json.dumps(SpentSerializer(unfinished.spent).data)
-            raise CommandError(f"{unfinished.__cause__}\nIt cost {cost}.") from unfinished
+            raise CommandError(f"{unfinished.__cause__} It cost {cost}.") from unfinished
         answer = {
             "agent_id": agent.id,
             "org": account.org.slug,
@@ -53,7 +54,8 @@ class Command(BaseCommand):
             "output": run.made.model_dump(mode="json"),
             "cost": SpentSerializer(run.spent).data,
         }
-        self.stdout.write(json.dumps(answer, ensure_ascii=False, indent=2))
+        for line in json.dumps(answer, ensure_ascii=False, indent=2).split("\n"):
+            self.stdout.write(line)
 
 
 def _read(path: str | None) -> dict[str, Any]:
@@ -98,4 +100,4 @@ def _input(agent: AnyAgent, given: dict[str, Any]) -> Any:
         return agent.input.model_validate(given)
     except pydantic.ValidationError as error:
         lines = [f"{field}: {' '.join(texts)}" for field, texts in by_field(error).items()]
-        raise CommandError("\n".join(["The input is not what the agent takes.", *lines])) from None
+        raise CommandError(f"The input is not what the agent takes. {' '.join(lines)}") from None

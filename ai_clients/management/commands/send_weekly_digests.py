@@ -2,14 +2,15 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.utils import timezone
 from tqdm import tqdm
 
 from ai_clients.digest.job import due_organizations, send_digests
+from usage_billing.management.printable_command import PrintableCommand
 
 
-class Command(BaseCommand):
+class Command(PrintableCommand):
     help = "Send last week's digests to the owners; run it as often as you like, each goes out once."
 
     def handle(self, *args: Any, **options: Any) -> None:

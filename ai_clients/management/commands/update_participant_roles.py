@@ -2,14 +2,15 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.utils import timezone
 from tqdm import tqdm
 
 from ai_clients.role_updates import due_participants, update_roles
+from usage_billing.management.printable_command import PrintableCommand
 
 
-class Command(BaseCommand):
+class Command(PrintableCommand):
     help = "Analyse every participant who wrote something since the last time; run again, it goes on where it stopped."
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -159,6 +159,18 @@ def test_an_owner_whose_address_is_refused_stops_no_other_and_is_tried_again(
     assert len(recorded.all()) == 1  # the summary of the first attempt
 
 
+def test_an_address_of_two_lines_stops_no_other_and_adds_no_header(
+    org: Organization, owners: list[User], mail: MailServer, simulated: dict[str, str]
+) -> None:
+    owners[0].email = "olga@example.com\nBcc: all@example.com"
+    owners[0].save()
+    with pytest.raises(DeliveryFailed):
+        send_digest(org.pk, MONDAY)
+    assert "\n" not in DigestDelivery.objects.get().error
+    assert mail.recipients == ["petr@example.com"]
+    assert all("Bcc" not in message for _, message in mail.received)
+
+
 def test_without_a_mail_server_nothing_is_lost(
     org: Organization, owners: list[User], mail: MailServer, simulated: dict[str, str], settings: Any
 ) -> None:

@@ -115,6 +115,27 @@ def test_names_cannot_break_the_page_or_the_header(digest: WeeklyDigest) -> None
     assert rendered.subject.startswith("A<script> Bcc: all@example.com: ")
 
 
+def test_plain_text_is_trusted_by_no_page(digest: WeeklyDigest) -> None:
+    """Django marks whatever a template renders as safe HTML; plain text is not."""
+    rendered = render(digest, SUMMARY)
+    for text in (rendered.text, rendered.subject):
+        assert not hasattr(text, "__html__")
+
+
+def test_names_take_no_line_of_their_own_and_are_escaped_once(org: Organization) -> None:
+    name = "R&D\r\n\r\nTotal: 0\u2028\u202ednuora\x1b[2J"
+    org.name = name
+    ledger.add([event(org=org, user=factories.user("root"), model=name, attribution={"agent_id": name})])
+    rendered = render(weekly_digest_data(org, WEEK), DigestSummary(headline=name, observations=[name]))
+    for text in (rendered.text, str(Text(rendered.html)), rendered.subject):
+        assert "R&D Total: 0 dnuora [2J" in text
+        assert "&amp;" not in text
+        assert [letter for letter in text if not letter.isprintable() and letter not in "\n\xa0"] == []
+    assert [line for line in rendered.text.splitlines() if line.startswith("Total")] == []
+    assert rendered.html.count("R&amp;D") > 3
+    assert "&amp;amp;" not in rendered.html
+
+
 @pytest.mark.parametrize(("address", "expected"), [("https://costs.example.com", 1), ("", 0)])
 def test_link_leads_to_the_page_if_its_address_is_known(
     digest: WeeklyDigest, settings: Settings, address: str, expected: int

@@ -15,10 +15,11 @@ from typing import Any
 
 import msgspec
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import close_old_connections, connections
 from tqdm import tqdm
 
+from usage_billing.management.printable_command import PrintableCommand
 from usage_billing.recording import damaged, drain, drain_thread
 from usage_billing.recording.event import decode
 from usage_billing.recording.outbox import Outbox
@@ -30,7 +31,7 @@ TAKE_OVER_S = 1.0
 LISTED = 1000
 
 
-class Command(BaseCommand):
+class Command(PrintableCommand):
     help = "Bring what waits in the outbox into the ledger; with --follow for good (one a machine, a second one waits)."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

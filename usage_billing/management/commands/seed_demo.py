@@ -4,16 +4,17 @@ from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import transaction
 from django.utils import timezone
 from tqdm import tqdm
 
 from usage_billing import demo_data, ledger
+from usage_billing.management.printable_command import PrintableCommand
 from usage_billing.models import UsageRecord
 
 
-class Command(BaseCommand):
+class Command(PrintableCommand):
     help = "Make demo organisations, their users and three months of usage; what is there already is kept."
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -28,7 +29,8 @@ class Command(BaseCommand):
                 self._add_calls(now)
             for said in filter(None, (add(now) for add in demo_data.further)):
                 self.stdout.write(said)
-        self.stdout.write(f"\nLog-ins (password of each: {demo_data.PASSWORD}):")
+        self.stdout.write()
+        self.stdout.write(f"Log-ins (password of each: {demo_data.PASSWORD}):")
         self.stdout.write(f"  {demo_data.SUPERADMIN:10} superadmin      /superadmin/ai-costs")
         for organization in demo_data.ORGANIZATIONS:
             for name in organization.people:
