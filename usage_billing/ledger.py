@@ -191,8 +191,8 @@ def _count_kept_apart(rows: Sequence[Row]) -> None:
     if rows:
         _kept_apart += len(rows)
         logger.warning(
-            "%d calls came with the id of another call and other usage; each was recorded under an id of its own, such as"
-            " %s of %s. The server that answers does not give each response an id.",
+            "%d calls came with the id of another call and other usage; each was recorded under an id of its own, such"
+            " as %s of %s. The server that answers does not give each response an id.",
             len(rows),
             rows[0]["request_id"],
             rows[0]["ai_provider"],

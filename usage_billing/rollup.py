@@ -118,9 +118,10 @@ def _add(totals: Totals, key: tuple[Any, ...], values: Sequence[Any]) -> None:
 
 
 def sum_sql(name: str, vendor: str) -> str:
-    """The sum of a column. SQLite's `sum` of whole numbers raises beyond 64 bits: calls of earlier versions may do that.
+    """The sum of a column.
 
-    `total` is a float, and exact up to 2⁵³.
+    SQLite's `sum` of whole numbers raises beyond 64 bits, and calls of earlier versions may reach that. `total` is a
+    float, and exact up to 2⁵³.
     """
     if vendor == "sqlite" and not name.startswith("cost_"):
         return f"CASE WHEN count({name}) > 0 THEN CAST(total({name}) AS INTEGER) END"

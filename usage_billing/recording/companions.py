@@ -113,5 +113,5 @@ def add_losses(outbox: str | os.PathLike[str], by_reason: Mapping[str, int]) -> 
 
 
 def drain_state(outbox: str | os.PathLike[str]) -> Companion:
-    """What the drain does: `pid`, `drained` and `ids_kept_apart` (events, ever), `drained_at`, `seen_at` (epoch seconds), `error`."""
+    """The drain's state: `pid`; `drained` and `ids_kept_apart`, events ever; `drained_at`, epoch seconds; `failing`."""
     return Companion(outbox, "drain-state")

@@ -352,7 +352,7 @@ def _is_number_or_none(value: Any) -> bool:
 
 
 def _id(value: Any) -> int | str | None:
-    """A number or a text that may be an id; a truth value is none, and a number that no column holds is kept as text."""
+    """A number or a text that may be an id. A number that no column holds, and a truth value, become text."""
     if _is_number_or_none(value):
         return value  # type: ignore[no-any-return]
     return identifier(text(value), "workflow_id")
