@@ -21,4 +21,4 @@ USER ai-costs
 ENV STATIC_ROOT=/srv/ai-costs/static USAGE_OUTBOX_PATH=/var/lib/ai-costs/outbox.sqlite3
 
 EXPOSE 8000
-CMD ["gunicorn", "config.wsgi", "--bind=0.0.0.0:8000", "--no-control-socket", "--preload", "--workers=4", "--threads=8", "--max-requests=10000", "--max-requests-jitter=1000"]
+CMD ["gunicorn", "config.wsgi", "--config=deploy/gunicorn.conf.py", "--bind=0.0.0.0:8000"]

@@ -22,6 +22,8 @@ env = environ.Env()
 environ.Env.read_env(BASE_DIR / ".env")
 
 DEBUG: bool = env.bool("DEBUG", default=False)
+# A server but `runserver` refuses to serve with DEBUG on, unless this says that it is meant.
+ALLOW_DEBUG_SERVER: bool = env.bool("ALLOW_DEBUG_SERVER", default=False)
 
 # Without a key, commands work (they sign nothing that outlives them); `config.wsgi` and `config.asgi` refuse to serve.
 SECRET_KEY_IS_SET = bool(env.str("SECRET_KEY", default=""))
@@ -67,7 +69,8 @@ MIDDLEWARE = [
 ]
 
 ROOT_URLCONF = "config.urls"
-WSGI_APPLICATION = "config.wsgi.application"
+# `runserver` serves by it: with DEBUG on by Django's own, because `config.wsgi` refuses to.
+WSGI_APPLICATION = None if DEBUG else "config.wsgi.application"
 ASGI_APPLICATION = "config.asgi.application"
 
 TEMPLATES = [
@@ -316,7 +319,12 @@ LOGGING = {
     "formatters": {"plain": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
     "root": {"handlers": ["console"], "level": "WARNING"},
-    "loggers": {"usage_billing": {"level": "INFO"}, "ai_clients": {"level": "INFO"}},
+    "loggers": {
+        "usage_billing": {"level": "INFO"},
+        "ai_clients": {"level": "INFO"},
+        # Says of each request that waits for a thread that it waits.
+        "waitress.queue": {"level": "ERROR"},
+    },
 }
 
 UNFOLD = {
