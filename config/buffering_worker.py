@@ -23,7 +23,7 @@ LARGEST_BODY = 10 * 1024 * 1024
 ANSWER_IN_BUFFER = 16 * 1024 * 1024
 """Bytes of an answer that wait for its reader without a thread: one megabyte in memory, more in a temporary file."""
 IDLE_S = 130
-"""For how long a connection is kept on which nothing happens: longer than the two minutes of Caddy, who closes first."""
+"""For how long a connection is kept on which nothing happens. Caddy closes its own after two minutes, so before us."""
 LINGER_S = 2
 """For how long a worker that stops serves the connections that it has, for a request may be on its way already."""
 

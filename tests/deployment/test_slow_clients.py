@@ -1,4 +1,4 @@
-"""The server that deploy/ starts, alone and behind each proxy as deploy/ sets it up, and clients who are slow or greedy.
+"""The server of deploy/, alone and behind each proxy as deploy/ sets it up, and clients who are slow or greedy.
 
 No time is measured: while they are held open, everybody else's requests are all answered.
 """
@@ -14,7 +14,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from pathlib import Path
@@ -57,7 +57,8 @@ for name in ("greedy", "other"):
     session.update({"_auth_user_id": str(person.pk), "_auth_user_backend": "django.contrib.auth.backends.ModelBackend",
                     "_auth_user_hash": person.get_session_auth_hash()})
     session.create()
-    made[name] = {"org": org.pk, "token": str(SessionToken.for_user(person).access_token), "session": session.session_key}
+    token = str(SessionToken.for_user(person).access_token)
+    made[name] = {"org": org.pk, "token": token, "session": session.session_key}
 print(json.dumps(made))
 """
 

@@ -12,13 +12,14 @@ import zipfile
 from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from itertools import count
 from typing import Any
 from xml.sax.saxutils import escape
 
 LONGEST_CELL = 32_767
 """Letters of a cell in Excel."""
-EPOCH = date(1899, 12, 30)
-"""The day 0 of a spreadsheet's dates."""
+EPOCH = datetime(1899, 12, 30, tzinfo=UTC)
+"""Moment 0 of a spreadsheet, which counts days."""
 
 _XML = '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n'
 _MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
@@ -75,14 +76,11 @@ def chunks(header: Iterable[str], batches: Iterable[Iterable[Iterable[Any]]]) ->
         for name, text in _PARTS.items():
             book.writestr(name, _XML + text)
         with book.open("xl/worksheets/sheet1.xml", "w") as sheet:
-            sheet.write(f"{_SHEET}{_row(1, header, _BOLD)}".encode())
+            sheet.write(f"{_SHEET}{_row(header, 1, _BOLD)}".encode())
             yield sent.taken()
-            number = 1
+            numbers = count(2)
             for batch in batches:
-                lines = []
-                for number, row in enumerate(batch, start=number + 1):
-                    lines.append(_row(number, row))
-                sheet.write("".join(lines).encode())
+                sheet.write("".join(map(_row, batch, numbers)).encode())
                 if chunk := sent.taken():
                     yield chunk
             sheet.write(b"</sheetData></worksheet>")
@@ -108,7 +106,7 @@ class _Sent(io.RawIOBase):
         return b"".join(parts)
 
 
-def _row(number: int, values: Iterable[Any], style: int = 0) -> str:
+def _row(values: Iterable[Any], number: int, style: int = 0) -> str:
     cells = "".join(_cell(f"{_column(place)}{number}", value, style) for place, value in enumerate(values))
     return f'<row r="{number}">{cells}</row>'
 
@@ -122,17 +120,14 @@ def _cell(name: str, value: Any, style: int) -> str:
     if value is None:
         return ""
     if isinstance(value, datetime):
-        days = (value.astimezone(UTC).replace(tzinfo=None) - datetime(EPOCH.year, EPOCH.month, EPOCH.day)) / _ONE_DAY
+        days = (value - EPOCH) / timedelta(days=1)
         return f'<c r="{name}" s="{_MOMENT}"><v>{days:.16G}</v></c>'
     if isinstance(value, date):
-        return f'<c r="{name}" s="{_DAY}"><v>{(value - EPOCH).days}</v></c>'
+        return f'<c r="{name}" s="{_DAY}"><v>{(value - EPOCH.date()).days}</v></c>'
     if isinstance(value, int | Decimal):
         return f'<c r="{name}"><v>{float(value):.16G}</v></c>'
     text = _text(value)
     return f'<c r="{name}" s="{style}" t="inlineStr"><is><t xml:space="preserve">{text}</t></is></c>'
-
-
-_ONE_DAY = timedelta(days=1)
 
 
 def _text(text: str) -> str:
