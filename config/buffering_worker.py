@@ -17,6 +17,7 @@ from gunicorn.workers.base import Worker
 from waitress import create_server, wasyncore
 from waitress.channel import HTTPChannel
 from waitress.server import BaseWSGIServer
+from waitress.task import ThreadedTaskDispatcher
 
 LARGEST_BODY = 10 * 1024 * 1024
 """Bytes of a request's body; beyond it: 413. Half a megabyte is kept in memory, more in a temporary file."""
@@ -28,16 +29,34 @@ LINGER_S = 2
 """For how long a worker that stops serves the connections that it has, for a request may be on its way already."""
 
 
+class Threads(ThreadedTaskDispatcher):  # type: ignore[misc]  # waitress has no types
+    """As many as were wanted at once so far, up to `most`.
+
+    waitress starts all at once and takes them in turn: each has a connection to the database, whose caches are cold
+    when its turn comes, or which `CONN_MAX_AGE` has closed by then.
+    """
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self.most = most
+
+    def add_task(self, task: Any) -> None:
+        idle = len(self.threads) - self.active_count
+        if idle <= len(self.queue) and len(self.threads) < self.most:
+            self.set_thread_count(len(self.threads) + 1)
+        super().add_task(task)
+
+
 class BufferingWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
     """Stops like gunicorn's own: accepts no more, answers what it has, within `graceful_timeout`."""
 
     def run(self) -> None:
         connections: dict[int, Any] = {}
-        server = create_server(
+        create_server(
             self._counted,
             map=connections,
             sockets=[listener.sock for listener in self.sockets],
-            threads=self.cfg.threads,
+            threads=0,
             connection_limit=self.cfg.worker_connections,
             max_request_body_size=LARGEST_BODY,
             outbuf_high_watermark=ANSWER_IN_BUFFER,
@@ -47,11 +66,14 @@ class BufferingWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
             ident=None,
             log_socket_errors=False,
         )
+        threads = Threads(self.cfg.threads)
+        listeners = [each for each in connections.values() if isinstance(each, BaseWSGIServer)]
+        for listener in listeners:
+            listener.task_dispatcher = threads
         while self.alive and os.getppid() == self.ppid:
             self._serve(connections)
-        for listening in connections.values():
-            if isinstance(listening, BaseWSGIServer):
-                listening.accepting = False
+        for listener in listeners:
+            listener.accepting = False
         stopped_at = time.monotonic()
         while (waited := time.monotonic() - stopped_at) < self.cfg.graceful_timeout:
             channels = [each for each in connections.values() if isinstance(each, HTTPChannel)]
@@ -60,7 +82,7 @@ class BufferingWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
             ):
                 break
             self._serve(connections)
-        server.task_dispatcher.shutdown(timeout=1)
+        threads.shutdown(timeout=1)
 
     def _serve(self, connections: dict[int, Any]) -> None:
         """Wait for something to happen on a connection, for a second at most, and tell gunicorn that this one lives."""

@@ -2,8 +2,6 @@
 # What a new version needs of its database, run by its owner: tables, roles, policies; and a log-in for the web's role.
 set -eu
 : "${USAGE_WEB_PASSWORD:?must be the password that usage_web shall have}"
-# The one of CACHE_URL, before the migration, which lets the web at it.
-python manage.py createcachetable
 python manage.py migrate --noinput
 python manage.py shell --no-imports --command '
 import os

@@ -58,7 +58,7 @@ def test_a_container_that_is_taken_over_can_do_little() -> None:
         if name == "postgres":
             continue  # its entry point begins as root, gives the folder to its user and becomes that
         assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"])
-        assert [place.partition(":")[0] for place in service["tmpfs"]] == ["/tmp"]
+        assert [place.partition(":")[0].strip("/") for place in service["tmpfs"]] == ["tmp"]
     dockerfile = (ROOT / "Dockerfile").read_text()
     assert "\nUSER ai-costs\n" in dockerfile
     assert "install --directory --owner=ai-costs --mode=700 /var/lib/ai-costs" in dockerfile
@@ -131,6 +131,7 @@ def test_its_commands_one_after_the_other(tmp_path: Path) -> None:
             "METRICS_TOKEN": TOKEN,
             "USAGE_OUTBOX_PATH": str(tmp_path / "outbox" / "outbox.sqlite3"),
             "STATIC_ROOT": str(tmp_path / "static"),
+            "CACHE_URL": f"filecache://{tmp_path}/cache",
         }
         owner = common | {"DATABASE_URL": server.url, "USAGE_WEB_PASSWORD": password}
         web = common | {"DATABASE_URL": f"postgres://usage_web:{password}@127.0.0.1:{server.port}/postgres"}
@@ -145,11 +146,6 @@ def test_its_commands_one_after_the_other(tmp_path: Path) -> None:
         run("python", "manage.py", "collectstatic", "--noinput", environment=web)
         assert "The database is ready." in run(*SERVICES["migrate"]["command"], environment=owner)
         assert "The database is ready." in run(*SERVICES["migrate"]["command"], environment=owner)  # an upgrade
-
-        with psycopg.connect(server.url) as connection:
-            # The cache of CACHE_URL, and the web may use it.
-            granted = "SELECT has_table_privilege('usage_web', 'usage_cache', 'SELECT, INSERT, UPDATE, DELETE')"
-            assert connection.execute(granted).fetchone() == (True,)
 
         serve = [f"--bind=127.0.0.1:{port}" if part.startswith("--bind") else part for part in dockerfile_command()]
         with (

@@ -1,4 +1,4 @@
-"""A new version of the server takes over the socket that systemd keeps open: nobody is refused, nothing is cut short."""
+"""A new server takes over the socket that systemd keeps open: nobody is refused, and no answer is cut short."""
 
 from __future__ import annotations
 

@@ -186,6 +186,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
             "USAGE_ROLE_PREFIX": world.PREFIX,
             "USAGE_OUTBOX_PATH": str(folder / "outbox" / "outbox.sqlite3"),
             "STATIC_ROOT": str(folder / "static"),
+            "CACHE_URL": f"filecache://{folder}/cache",
             "API_RATE_USER": "999999/sec",
         }
 

@@ -55,7 +55,7 @@ def workers_count_requests_together(**_kwargs: Any) -> list[CheckMessage]:
         Warning(
             "CACHE_URL names no cache that processes share: each worker counts the API's requests by itself, so all "
             "of them let through a multiple of API_RATE_USER and API_RATE_ANONYMOUS.",
-            hint="CACHE_URL=dbcache://usage_cache, `manage.py createcachetable` and `manage.py migrate`; or Redis.",
+            hint="CACHE_URL=filecache:///var/lib/ai-costs/cache for one machine, redis://… for several.",
             id="usage_billing.W026",
         )
     ]
