@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import socket
 import ssl
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,8 +97,8 @@ def caddy(upstream: int, made: Certificate, folder: Path) -> Iterator[int]:
         yield port
 
 
-Proxy = Callable[[int, Certificate, Path], "contextmanager[int]"]  # type: ignore[type-arg]
-PROXIES = {"nginx": nginx, "caddy": caddy}
+Proxy = Callable[[int, Certificate, Path], AbstractContextManager[int]]
+PROXIES: dict[str, Proxy] = {"nginx": nginx, "caddy": caddy}
 
 
 def needs(program: str) -> None:
@@ -106,8 +108,6 @@ def needs(program: str) -> None:
 
 @contextmanager
 def _running(command: list[str], environment: dict[str, str], log: Path, port: int) -> Iterator[None]:
-    import os
-
     with log.open("wb") as out:
         process = subprocess.Popen(command, env=os.environ | environment, stdout=out, stderr=out)
         try:
@@ -124,7 +124,5 @@ def _running(command: list[str], environment: dict[str, str], log: Path, port: i
 
 
 def _listens(port: int) -> bool:
-    import socket
-
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0

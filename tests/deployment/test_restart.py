@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from config.buffering_worker import LARGEST_BODY
 from tests.deployment.test_compose import dockerfile_command
 from tests.reliability.world import ROOT, wait_until
 
@@ -121,3 +122,12 @@ def test_who_reads_slowly_gets_the_whole_answer_of_the_server_that_stops(
     assert old.wait(PATIENCE_S) == 0
     file = next(Path(ROOT, ".venv").glob(f"lib/*/site-packages/{BUNDLE[1:].replace('static/', '*/static/', 1)}"))
     assert received > file.stat().st_size
+
+
+def test_a_body_that_nobody_needs_is_refused_before_it_is_sent(listening: socket.socket, start: Start) -> None:
+    start()
+    with closing(HTTPConnection("127.0.0.1", listening.getsockname()[1], timeout=PATIENCE_S)) as connection:
+        connection.putrequest("POST", "/api/token")
+        connection.putheader("Content-Length", str(LARGEST_BODY + 1))
+        connection.endheaders()
+        assert connection.getresponse().status == 413

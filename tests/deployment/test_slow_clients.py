@@ -20,6 +20,7 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnec
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from tests import postgres
@@ -216,8 +217,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 def multiply(database: postgres.Server, org: int) -> None:
     """Many calls of the one that the organisation has: more than the server keeps of an answer for a slow reader."""
-    import psycopg
-
     with psycopg.connect(database.url) as connection:
         columns = [
             row[0]
@@ -328,8 +327,6 @@ def test_what_a_client_says_of_its_address_is_not_believed(service: Service) -> 
     headers = {"Content-Type": "application/json", "X-Forwarded-For": "192.0.2.7", "X-Forwarded-Proto": "http"}
     # And not 301 to where it is already: the proxy says that this is TLS.
     assert service.ask("/api/token", headers, body)[0] == 401
-    import psycopg
-
     with psycopg.connect(service.database.url) as connection:
         found = connection.execute(
             "SELECT ip_address::text FROM axes_accessattempt WHERE username = %s", [f"nobody-{service.port}"]

@@ -8,15 +8,14 @@ from typing import Any
 from django.contrib.auth import get_user, get_user_model
 from rest_framework.authentication import SessionAuthentication
 from rest_framework.exceptions import APIException
-from rest_framework.request import Request
 
 from usage_billing.api.sessions import TokenAuthentication
 
 
-def user_now(request: Request) -> Any:
+def user_now(request: Any) -> Any:
     """The user of the request as they are now; None if a request with the same credentials would be refused.
 
-    A token that merely expired meanwhile was good when the answer began, and is here.
+    `request`: DRF's. A token that merely expired meanwhile was good when the answer began, and is here.
     """
     authenticator = request.successful_authenticator
     if isinstance(authenticator, TokenAuthentication):
