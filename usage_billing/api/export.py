@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIRequest
@@ -16,7 +16,7 @@ from rest_framework.exceptions import Throttled, ValidationError
 from rest_framework.request import Request
 
 from usage_billing import reports
-from usage_billing.access import scoped
+from usage_billing.access import Scope, scoped
 from usage_billing.api import credentials, export_slots, parameters, sheets
 from usage_billing.api.parameters import Question
 from usage_billing.api.views import ReportView
@@ -77,7 +77,7 @@ class ExportView(ReportView):
         except export_slots.TooManyExportsError as full:
             raise Throttled(export_slots.RETRY_AFTER_S, str(full), "too_many_exports") from None
         content_type, lines = FORMATS[kind]
-        chunks = lines(iter(()) if request.method == "HEAD" else _batches(request, asked))
+        chunks = lines(iter(()) if request.method == "HEAD" else _batches(request, self.scope, asked))
         is_async = isinstance(request._request, ASGIRequest)
         return ExportResponse(
             _without_blocking(chunks) if is_async else chunks,
@@ -99,24 +99,30 @@ class ExportView(ReportView):
             )
 
 
-def _batches(request: Request, asked: Question) -> Iterator[Sequence[UsageRecord]]:
-    """The calls, some at a time, each time in the scope that the user has then.
+def _batches(request: Request, scope: Scope, asked: Question) -> Iterator[Sequence[UsageRecord]]:
+    """The calls, some at a time. No transaction stays open while somebody downloads slowly.
 
-    No transaction stays open while somebody downloads slowly, and who leaves an organisation gets no more of its calls.
-    Raises `ExportStoppedError` once the token, the session or the user is not let in any more.
+    Raises `ExportStoppedError` once the token, the session or the user is not let in any more, or may not see the same
+    as at the beginning: a file of two halves must not pass for a whole one.
     """
     after: tuple[Any, int] | None = None
     while True:
         user = credentials.user_now(request)
         if user is None:
-            logger.warning("An export of user %s was stopped: they are not let in any more.", request.user.pk)
-            raise ExportStoppedError
-        with scoped(user) as scope:
+            _stop(request, "they are not let in any more")
+        with scoped(user) as scope_now:
+            if scope_now != scope:
+                _stop(request, "what they may see has changed")
             page = reports.page(scope, filters=asked.filters, period=asked.period, limit=A_READ, after=after)
         yield page.calls
         if page.next is None:
             return
         after = page.next
+
+
+def _stop(request: Request, why: str) -> NoReturn:
+    logger.warning("An export of user %s was stopped: %s.", request.user.pk, why)
+    raise ExportStoppedError
 
 
 async def _without_blocking(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:

@@ -245,8 +245,8 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     done: list[int] = []
     batches = export._batches
 
-    def counted(user: Any, asked: Any) -> Iterator[Sequence[UsageRecord]]:
-        for batch in batches(user, asked):
+    def counted(*given: Any) -> Iterator[Sequence[UsageRecord]]:
+        for batch in batches(*given):
             done.append(len(batch))
             yield batch
 
