@@ -15,10 +15,10 @@ COPY ai_clients ai_clients
 COPY deploy deploy
 
 # Static files belong to the image; the outbox is on a volume, which takes over this folder and its owner.
-RUN useradd --system --uid 10001 ai-costs && mkdir -p /var/lib/ai-costs && chown ai-costs /var/lib/ai-costs \
+RUN useradd --system --uid 10001 ai-costs && install --directory --owner=ai-costs --mode=700 /var/lib/ai-costs \
     && STATIC_ROOT=/srv/ai-costs/static python manage.py collectstatic --noinput --verbosity 0
 USER ai-costs
 ENV STATIC_ROOT=/srv/ai-costs/static USAGE_OUTBOX_PATH=/var/lib/ai-costs/outbox.sqlite3
 
 EXPOSE 8000
-CMD ["gunicorn", "config.wsgi", "--bind=0.0.0.0:8000", "--no-control-socket", "--preload", "--workers=4", "--threads=8", "--max-requests=10000", "--max-requests-jitter=1000"]
+CMD ["gunicorn", "config.wsgi", "--config=deploy/gunicorn.conf.py", "--bind=0.0.0.0:8000"]

@@ -122,8 +122,8 @@ def _asked(calls: int) -> Iterator[subprocess.Popen[str]]:
 def _web(environment: dict[str, str]) -> Iterator[str]:
     """The service as it runs in production, of one process."""
     address = f"127.0.0.1:{postgres.free_port()}"
-    command = [sys.executable, "-m", "gunicorn", "config.wsgi", f"--bind={address}", "--threads=4"]
-    with subprocess.Popen([*command, "--log-level=warning"], env=environment) as web:
+    command = [sys.executable, "-m", "gunicorn", "config.wsgi", "--config=deploy/gunicorn.conf.py", f"--bind={address}"]
+    with subprocess.Popen([*command, "--workers=1", "--threads=4", "--log-level=warning"], env=environment) as web:
         try:
             _wait_for(f"http://{address}/healthz")
             yield f"http://{address}"

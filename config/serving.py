@@ -7,6 +7,15 @@ from django.core.exceptions import ImproperlyConfigured
 from usage_billing.checks import SERVING
 
 
+def refuse_debug() -> None:
+    """A `.env` that development left behind must not show strangers the settings and the source, error by error."""
+    if settings.DEBUG and not settings.ALLOW_DEBUG_SERVER:
+        raise ImproperlyConfigured(
+            "DEBUG is on: set DEBUG=0, in the environment or in the file .env. "
+            "To serve with it all the same, set ALLOW_DEBUG_SERVER=1; `manage.py runserver` needs neither."
+        )
+
+
 def require_secret_key() -> None:
     """Refuse to serve with a key of this process alone: its sessions and tokens would be void in every other one."""
     if not settings.SECRET_KEY_IS_SET and not settings.DEBUG:

@@ -25,6 +25,8 @@ env = environ.Env()
 environ.Env.read_env(BASE_DIR / ".env")
 
 DEBUG: bool = env.bool("DEBUG", default=False)
+# A server but `runserver` refuses to serve with DEBUG on, unless this says that it is meant.
+ALLOW_DEBUG_SERVER: bool = env.bool("ALLOW_DEBUG_SERVER", default=False)
 
 # Without a key, commands work (they sign nothing that outlives them); `config.wsgi` and `config.asgi` refuse to serve.
 SECRET_KEY_IS_SET = bool(env.str("SECRET_KEY", default=""))
@@ -70,7 +72,8 @@ MIDDLEWARE = [
 ]
 
 ROOT_URLCONF = "config.urls"
-WSGI_APPLICATION = "config.wsgi.application"
+# `runserver` serves by it: with DEBUG on by Django's own, because `config.wsgi` refuses to.
+WSGI_APPLICATION = None if DEBUG else "config.wsgi.application"
 ASGI_APPLICATION = "config.asgi.application"
 
 TEMPLATES = [
@@ -340,7 +343,12 @@ LOGGING = {
     },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
     "root": {"handlers": ["console"], "level": "WARNING"},
-    "loggers": {"usage_billing": {"level": "INFO"}, "ai_clients": {"level": "INFO"}},
+    "loggers": {
+        "usage_billing": {"level": "INFO"},
+        "ai_clients": {"level": "INFO"},
+        # Says of each request that waits for a thread that it waits.
+        "waitress.queue": {"level": "ERROR"},
+    },
 }
 
 UNFOLD = {

@@ -4,10 +4,11 @@ import os
 
 from django.core.wsgi import get_wsgi_application
 
-from config.serving import require_secret_key, require_sound_settings
+from config.serving import refuse_debug, require_secret_key, require_sound_settings
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 application = get_wsgi_application()
+refuse_debug()
 require_secret_key()
 require_sound_settings()

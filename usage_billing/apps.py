@@ -15,7 +15,7 @@ class UsageBillingConfig(AppConfig):
     verbose_name = _("AI usage")
 
     def ready(self) -> None:
-        from usage_billing import checks  # noqa: F401  # registers them
+        from usage_billing.checks import files, keys, mail, web  # noqa: F401  # registers them
         from usage_billing.database import checks as database_checks  # noqa: F401
 
         pre_migrate.connect(_before_migration, sender=self)

@@ -2,11 +2,17 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
 
 import pytest
+
+from tests.postgres import free_port
+from tests.reliability.world import ROOT, wait_until
 
 
 def run(program: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -23,7 +29,55 @@ def test_server_without_a_secret_key_says_what_to_set(server: str) -> None:
     assert refused.returncode != 0
     assert "Set SECRET_KEY" in refused.stderr
     assert run(f"import {server}", SECRET_KEY="s" * 50).returncode == 0
-    assert run(f"import {server}", DEBUG="1").returncode == 0
+    assert run(f"import {server}", DEBUG="1", ALLOW_DEBUG_SERVER="1").returncode == 0
+
+
+@pytest.mark.parametrize("server", ["config.wsgi", "config.asgi"])
+def test_server_with_debug_on_says_how_to_turn_it_off(server: str) -> None:
+    refused = run(f"import {server}", SECRET_KEY="s" * 50, DEBUG="1")
+    assert refused.returncode != 0
+    assert "set DEBUG=0" in refused.stderr
+    assert run(f"import {server}", SECRET_KEY="s" * 50, DEBUG="1", ALLOW_DEBUG_SERVER="0").returncode != 0
+
+
+def test_a_file_of_development_that_was_left_behind_starts_no_server(tmp_path: Path) -> None:
+    """The real one: a checkout with the `.env` of `make run` in it."""
+    shutil.copytree(ROOT / "config", tmp_path / "own" / "config")
+    (tmp_path / "own" / ".env").write_text("DEBUG=1\n")
+    environment = {name: value for name, value in os.environ.items() if name != "DEBUG"} | {"PYTHONPATH": str(ROOT)}
+    refused = subprocess.run(
+        [sys.executable, "-c", "import config.wsgi"], cwd=tmp_path / "own", env=environment,
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (refused.returncode, "DEBUG is on" in refused.stderr) == (1, True), refused.stderr
+
+
+def test_runserver_serves_with_debug_on(tmp_path: Path) -> None:
+    port = free_port()
+    environment = os.environ | {"DEBUG": "1", "DATABASE_URL": f"sqlite:///{tmp_path}/db.sqlite3", "USAGE_DRAIN": "off"}
+    environment |= {"USAGE_OUTBOX_PATH": str(tmp_path / "outbox" / "outbox.sqlite3")}
+    command = [sys.executable, "manage.py", "runserver", "--noreload", f"127.0.0.1:{port}"]
+    with (tmp_path / "log").open("wb") as log:
+        server = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+        try:
+            wait_until(lambda: server.poll() is not None or answers(f"http://127.0.0.1:{port}/healthz"))
+            assert server.poll() is None, (tmp_path / "log").read_text()
+        finally:
+            server.terminate()
+            server.wait(30)
+
+
+def answers(url: str) -> bool:
+    try:
+        with urlopen(url, timeout=30) as answer:
+            return bool(answer.status == 200)
+    except URLError:
+        return False
+
+
+@pytest.mark.parametrize("name", ["ai-costs.env.example"])
+def test_example_environment_is_not_of_development(name: str) -> None:
+    assert "DEBUG=0" in (ROOT / "deploy" / name).read_text().splitlines()
 
 
 def test_command_without_a_secret_key_works() -> None:

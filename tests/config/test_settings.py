@@ -25,7 +25,13 @@ README = {
     "DATABASE_URL": "sqlite://:memory:",
     "ALLOWED_HOSTS": "costs.example.com",
     "BEHIND_TLS_PROXY": "1",
+    "JWT_SIGNING_KEY": f"jwt-{SECRET}",
+    "METRICS_TOKEN": f"metrics-{SECRET}",
+    "CACHE_URL": "dbcache://usage_cache",
     "USAGE_DRAIN": "off",
+    # Neither is there; each is made for this user alone when it is needed.
+    "USAGE_OUTBOX_PATH": "/nowhere/outbox.sqlite3",
+    "USAGE_ARCHIVE_DIR": "/nowhere/archive",
 }
 
 
@@ -65,9 +71,30 @@ def test_check_deploy_has_nothing_to_say() -> None:
         # Plain HTTP, knowingly.
         ({"SECURE_SSL_REDIRECT": "0"}, ["security.W004", "security.W008", "security.W010", "security.W016"]),
         ({"SECURE_HSTS_INCLUDE_SUBDOMAINS": "1", "SECURE_HSTS_PRELOAD": "1"}, []),
-        ({"DEBUG": "1"}, [f"security.W0{number}" for number in ("04", "08", "10", "16", "18")]),
-        ({"SECRET_KEY": "short"}, ["security.W009", "usage_billing.E001"]),
-        ({"SECRET_KEY": "short", "JWT_SIGNING_KEY": SECRET}, ["security.W009"]),
+        (
+            {"DEBUG": "1"},
+            [
+                *(f"security.W0{number}" for number in ("04", "08", "10", "16", "18")),
+                "usage_billing.W027",
+                "usage_billing.W029",
+            ],
+        ),
+        ({"SECRET_KEY": "short", "JWT_SIGNING_KEY": "little"}, ["security.W009", "usage_billing.E001"]),
+        ({"SECRET_KEY": "short"}, ["security.W009"]),
+        ({"SECRET_KEY": ""}, ["usage_billing.W020"]),
+        ({"JWT_SIGNING_KEY": ""}, ["usage_billing.W021"]),
+        ({"CRON_SECRET": "often"}, ["usage_billing.W022"]),
+        ({"METRICS_TOKEN": ""}, ["usage_billing.W023"]),
+        ({"ALLOWED_HOSTS": "*"}, ["usage_billing.W024"]),
+        ({"TRUSTED_PROXIES": "0"}, ["usage_billing.W025"]),
+        ({"CACHE_URL": "locmemcache://"}, ["usage_billing.W026"]),
+        ({"PUBLIC_URL": "http://costs.example.com"}, ["usage_billing.W027"]),
+        ({"ALLOW_DEBUG_SERVER": "1"}, ["usage_billing.W028"]),
+        ({"EMAIL_URL": "consolemail://"}, ["usage_billing.W029"]),
+        ({"USAGE_DRAIN": "thread"}, ["usage_billing.W030"]),
+        ({"USAGE_OUTBOX_PATH": "/etc/outbox.sqlite3"}, ["usage_billing.W031"] * 2),
+        ({"SECURE_COOKIES": "0"}, ["security.W010", "security.W016"]),
+        ({"SECURE_HSTS_SECONDS": "0"}, ["security.W004"]),
     ],
 )
 def test_check_deploy_says_what_is_not_secure(variables: dict[str, str], expected: list[str]) -> None:
@@ -77,8 +104,9 @@ def test_check_deploy_says_what_is_not_secure(variables: dict[str, str], expecte
 @pytest.mark.parametrize(
     ("server", "variables", "reason"),
     [
-        ("config.wsgi", {"SECRET_KEY": "short"}, "has 5 bytes; it needs 32 or more"),
-        ("config.asgi", {"SECRET_KEY": "short"}, "has 5 bytes; it needs 32 or more"),
+        ("config.wsgi", {"JWT_SIGNING_KEY": "short"}, "has 5 bytes; it needs 32 or more"),
+        ("config.asgi", {"JWT_SIGNING_KEY": "short"}, "has 5 bytes; it needs 32 or more"),
+        ("config.wsgi", {"JWT_SIGNING_KEY": "", "SECRET_KEY": "short"}, "has 5 bytes; it needs 32 or more"),
         ("config.wsgi", {"TRUSTED_PROXIES": "-1"}, "TRUSTED_PROXIES is the number of proxies"),
         ("config.wsgi", {"CACHE_URL": "nonsense://"}, "Invalid cache schema nonsense"),
         ("config.wsgi", {"API_RATE_USER": "lots"}, "API_RATE_USER='lots' is no rate. Write a number"),

@@ -53,6 +53,34 @@ def test_every_service_runs_what_the_issue_names_and_shares_one_outbox() -> None
         assert SERVICES[name]["depends_on"] == {"migrate": {"condition": "service_completed_successfully"}}
 
 
+def test_a_container_that_is_taken_over_can_do_little() -> None:
+    for name, service in SERVICES.items():
+        assert service["security_opt"] == ["no-new-privileges:true"]
+        if name == "postgres":
+            continue  # its entry point begins as root, gives the folder to its user and becomes that
+        assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"])
+        assert [place.partition(":")[0].strip("/") for place in service["tmpfs"]] == ["tmp"]
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    assert "\nUSER ai-costs\n" in dockerfile
+    assert "install --directory --owner=ai-costs --mode=700 /var/lib/ai-costs" in dockerfile
+
+
+def test_the_example_has_nothing_that_check_deploy_names_but_what_is_to_be_filled_in() -> None:
+    """With its secrets, the check that the README runs is content; without, it names each of them."""
+    secrets_ = ("SECRET_KEY", "JWT_SIGNING_KEY", "METRICS_TOKEN")
+    environment = {"PATH": os.environ["PATH"]} | example() | {"DATABASE_URL": "sqlite://:memory:"}
+    command = [sys.executable, "manage.py", "check", "--deploy", "--fail-level", "WARNING"]
+
+    def said(**filled_in: str) -> str:
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment | filled_in, capture_output=True, text=True, timeout=120, check=False
+        )
+        return done.stderr
+
+    assert said(**{name: secrets.token_hex(32) for name in secrets_}) == ""
+    assert [name for name in secrets_ if name in said()] == [*secrets_]
+
+
 def test_what_the_example_has_for_systemd_alone_is_set_by_compose() -> None:
     text = (DEPLOY / "ai-costs.env.example").read_text()
     of_systemd = re.findall(r"^([A-Z_]+)=", text.partition("# systemd only")[2].partition("\n#")[0], re.MULTILINE)
@@ -104,6 +132,7 @@ def test_its_commands_one_after_the_other(tmp_path: Path) -> None:
             "METRICS_TOKEN": TOKEN,
             "USAGE_OUTBOX_PATH": str(tmp_path / "outbox" / "outbox.sqlite3"),
             "STATIC_ROOT": str(tmp_path / "static"),
+            "CACHE_URL": f"filecache://{tmp_path}/cache",
         }
         owner = common | {"DATABASE_URL": server.url}
         owner |= {"USAGE_WEB_PASSWORD": password, "USAGE_DRAIN_PASSWORD": password[::-1]}

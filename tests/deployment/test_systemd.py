@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
+import sys
 from configparser import ConfigParser
 from pathlib import Path
 
@@ -36,6 +38,31 @@ def test_systemd_takes_the_units(tmp_path: Path) -> None:
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert (verified.returncode, verified.stderr) == (0, "")
+
+
+SERVICES = [unit for unit in UNITS if unit.suffix == ".service"]
+
+
+@pytest.mark.parametrize("unit", SERVICES, ids=lambda unit: unit.name)
+def test_a_service_that_is_taken_over_can_do_little(unit: Path) -> None:
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("needs systemd-analyze")
+    # In tenths of its score; above it the command fails.
+    analysed = subprocess.run(
+        ["systemd-analyze", "security", "--offline=true", "--threshold=30", str(unit)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert analysed.returncode == 0, analysed.stdout + analysed.stderr
+
+
+def test_all_services_are_confined_alike_and_leave_nothing_to_other_users() -> None:
+    confined = {unit.read_text().partition("StateDirectoryMode=")[2].partition("\n\n")[0].strip() for unit in SERVICES}
+    assert len(confined) == 1
+    for unit in SERVICES:
+        service = parsed(unit)["Service"]
+        assert (service["UMask"], service["StateDirectoryMode"]) == ("0077", "0700")
+        assert service.get("CacheDirectory") is None or service["CacheDirectoryMode"] == "0700"
+    assert "--property=UMask=0077" in (ROOT / "deploy" / "manage.sh").read_text()
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
@@ -77,3 +104,39 @@ def test_the_drain_has_more_time_to_stop_than_it_takes() -> None:
     assert int(parsed(ROOT / "deploy" / "ai-costs-drain.service")["Service"]["TimeoutStopSec"]) > (
         settings.USAGE_DRAIN_STOP_S
     )
+
+
+CONFINED = """
+import ctypes, mmap, sys
+PR_SET_MDWE, REFUSE_EXEC_GAIN = 65, 1
+if ctypes.CDLL(None).prctl(PR_SET_MDWE, REFUSE_EXEC_GAIN, 0, 0, 0) != 0:
+    sys.exit("this kernel cannot")
+import django; django.setup()
+from importlib import import_module
+for name in ("config.wsgi", "psycopg", "openai", "anthropic", "genai_prices.data", "waitress", "gunicorn.arbiter"):
+    import_module(name)
+from django.test import Client
+assert Client(headers={"host": "localhost"}).get("/login/", secure=True).status_code == 200
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+figure = Figure()
+FigureCanvasAgg(figure)
+figure.subplots().plot([1, 2])
+figure.savefig("/dev/null", format="png")
+print("works")
+"""
+
+
+def test_the_service_needs_no_memory_that_is_written_and_executed() -> None:
+    """MemoryDenyWriteExecute, as the kernel itself has it (Linux 6.3 or newer)."""
+    environment = os.environ | {
+        "DJANGO_SETTINGS_MODULE": "config.settings", "DEBUG": "0", "SECRET_KEY": "s" * 50,
+        "DATABASE_URL": "sqlite://:memory:",
+    }  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", CONFINED], cwd=ROOT, env=environment,
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    if "this kernel cannot" in done.stderr:
+        pytest.skip("needs Linux 6.3 or newer")
+    assert done.stdout == "works\n", done.stderr

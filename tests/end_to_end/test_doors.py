@@ -72,6 +72,7 @@ def ask(database_url: str, tmp_path: Path) -> Iterator[Ask]:
             "-m",
             "gunicorn",
             "config.wsgi",
+            "--config=deploy/gunicorn.conf.py",
             "--workers=2",
             f"--bind=127.0.0.1:{port}",
             "--log-level=error",

@@ -62,7 +62,13 @@ def ask(port: int, path: str) -> None:
 
 def test_gunicorn_preloaded_with_workers_that_are_recycled(calling: Site, record_property: Figures) -> None:
     port = free_port()
-    options = ("--preload", "--workers=4", "--max-requests=10", f"--bind=127.0.0.1:{port}", "--log-level=error")
+    options = (
+        "--config=deploy/gunicorn.conf.py",
+        "--max-requests=10",
+        "--max-requests-jitter=0",
+        f"--bind=127.0.0.1:{port}",
+        "--log-level=error",
+    )
     with serving(calling, "gunicorn", "tests.reliability.wsgi", *options, port=port):
         ask(port, "/call")
     assert len(list(calling.account.folder.iterdir())) > 4

@@ -15,9 +15,10 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from tests import scope_queries
+from tests import factories, scope_queries
 from tests.usage_billing.page_text import read
 from tests.usage_billing.rows import NOON, enter, row
+from usage_billing.api import export_slots
 from usage_billing.models import ExchangeRate, Membership, Organization, UsageRecord
 from usage_billing.pages import hooks
 from usage_billing.recording.outbox import Backlog
@@ -879,3 +880,17 @@ def test_record_of_another_is_as_one_that_never_was(
         response = client.get(f"/usage/calls/{id_}")
         assert (response.status_code, read(response).headings) == (404, read(missing).headings)
     assert Client().get(f"/usage/calls/{foreign.pk}")["Location"] == f"/login/?next=/usage/calls/{foreign.pk}"
+
+
+def test_a_sheet_beyond_the_exports_of_a_person_is_a_page_that_says_so() -> None:
+    person = factories.owner(factories.organization())
+    client = Client(headers={"accept-language": "en"})
+    client.force_login(person)
+    held = [export_slots.take(person) for _ in range(export_slots.EXPORTS_PER_USER)]
+    refused = client.get("/usage/?format=csv")
+    assert (refused.status_code, refused.headers["Retry-After"]) == (429, "30")
+    assert "Wait until one is done." in refused.content.decode()
+    assert client.get("/usage/").status_code == 200
+    held[0].close()
+    # And the slot of a sheet is given back with its answer.
+    assert [client.get("/usage/?format=csv").status_code for _ in range(3)] == [200] * 3

@@ -1,35 +1,62 @@
-"""The calls as a file of any size: CSV and JSON Lines as they are read, a workbook up to its limit."""
+"""The calls as a file of any size, sent as they are read."""
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import ExitStack
-from typing import Any
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from typing import Any, NoReturn
 
 from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIRequest
-from django.http import FileResponse, HttpResponseBase, StreamingHttpResponse
+from django.http import StreamingHttpResponse
 from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiResponse, extend_schema
-from rest_framework.exceptions import ValidationError
+from rest_framework.exceptions import Throttled, ValidationError
 from rest_framework.request import Request
 
 from usage_billing import reports
-from usage_billing.access import scoped
-from usage_billing.api import parameters, sheets
+from usage_billing.access import Scope, scoped
+from usage_billing.api import credentials, export_slots, parameters, sheets
 from usage_billing.api.parameters import Question
 from usage_billing.api.views import ReportView
 from usage_billing.models import UsageRecord
 
+logger = logging.getLogger(__name__)
+
 A_READ = 2000
 """Calls read at a time."""
 NAME = "ai-calls"
+FORMATS: dict[str, tuple[str, Callable[[sheets.Batches], Iterator[bytes]]]] = {
+    "csv": (f"{sheets.CSV}; charset=utf-8", sheets.csv_lines),
+    "jsonl": (f"{sheets.JSON_LINES}; charset=utf-8", sheets.json_lines),
+    "xlsx": (sheets.WORKBOOK, sheets.workbook_chunks),
+}
+
+
+class ExportStoppedError(Exception):
+    """Whoever asked for the export may not have the rest of it. The server hangs up: the file is not whole."""
+
+
+class ExportResponse(StreamingHttpResponse):
+    """Gives its slot back when it is closed, taken to its end or not."""
+
+    def __init__(self, *args: Any, slot: export_slots.Slot, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._slot = slot
+
+    def close(self) -> None:
+        try:
+            super().close()
+        finally:
+            self._slot.close()
 
 
 class ExportView(ReportView):
-    """All calls that match, the newest first, as a file."""
+    """All calls that match, the newest first, as a file.
+
+    Two at a time for a person; more are refused with 429. It breaks off if its token is revoked meanwhile.
+    """
 
     query = parameters.ExportSerializer
 
@@ -40,25 +67,26 @@ class ExportView(ReportView):
             (200, sheets.WORKBOOK): OpenApiResponse(OpenApiTypes.BINARY, description="One sheet."),
         },
     )
-    def get(self, request: Request) -> HttpResponseBase:
+    def get(self, request: Request) -> StreamingHttpResponse:
         asked = self.question
         kind = asked.given["format"]
-        batches = iter(()) if request.method == "HEAD" else _batches(request.user, asked)
         if kind == "xlsx":
-            return self._workbook(asked, batches)
-        content_type, lines = {
-            "csv": (sheets.CSV, sheets.csv_lines),
-            "jsonl": (sheets.JSON_LINES, sheets.json_lines),
-        }[kind]
-        chunks = lines(batches)
+            self._check_size(asked)
+        try:
+            slot = export_slots.take(request.user)
+        except export_slots.TooManyExportsError as full:
+            raise Throttled(export_slots.RETRY_AFTER_S, str(full), "too_many_exports") from None
+        content_type, lines = FORMATS[kind]
+        chunks = lines(iter(()) if request.method == "HEAD" else _batches(request, self.scope, asked))
         is_async = isinstance(request._request, ASGIRequest)
-        return StreamingHttpResponse(
+        return ExportResponse(
             _without_blocking(chunks) if is_async else chunks,
-            content_type=f"{content_type}; charset=utf-8",
+            slot=slot,
+            content_type=content_type,
             headers={"Content-Disposition": f'attachment; filename="{NAME}.{kind}"'},
         )
 
-    def _workbook(self, asked: Question, batches: Iterator[Sequence[UsageRecord]]) -> FileResponse:
+    def _check_size(self, asked: Question) -> None:
         (total,) = reports.totals(self.scope, filters=asked.filters, period=asked.period)
         if total["requests_count"] > sheets.WORKBOOK_ROWS:
             raise ValidationError(
@@ -69,30 +97,32 @@ class ExportView(ReportView):
                     % {"most": sheets.WORKBOOK_ROWS, "count": total["requests_count"]}
                 }
             )
-        self.leave_scope()
-        with ExitStack() as unless_done:
-            file = unless_done.enter_context(tempfile.TemporaryFile())
-            sheets.write_workbook(file, batches)
-            file.seek(0)
-            unless_done.pop_all()
-        return FileResponse(file, as_attachment=True, filename=f"{NAME}.xlsx", content_type=sheets.WORKBOOK)
 
 
-def _batches(user: Any, asked: Question) -> Iterator[Sequence[UsageRecord]]:
-    """The calls, some at a time, each time in the scope that the user has then.
+def _batches(request: Request, scope: Scope, asked: Question) -> Iterator[Sequence[UsageRecord]]:
+    """The calls, some at a time. No transaction stays open while somebody downloads slowly.
 
-    No transaction stays open while somebody downloads slowly, and who leaves an organisation, or is shut out, gets no
-    more of its calls.
+    Raises `ExportStoppedError` once the token, the session or the user is not let in any more, or may not see the same
+    as at the beginning: a file of two halves must not pass for a whole one.
     """
     after: tuple[Any, int] | None = None
     while True:
-        user.refresh_from_db(fields=["is_active", "is_superuser"])
-        with scoped(user) as scope:
+        user = credentials.user_now(request)
+        if user is None:
+            _stop(request, "they are not let in any more")
+        with scoped(user) as scope_now:
+            if scope_now != scope:
+                _stop(request, "what they may see has changed")
             page = reports.page(scope, filters=asked.filters, period=asked.period, limit=A_READ, after=after)
         yield page.calls
         if page.next is None:
             return
         after = page.next
+
+
+def _stop(request: Request, why: str) -> NoReturn:
+    logger.warning("An export of user %s was stopped: %s.", request.user.pk, why)
+    raise ExportStoppedError
 
 
 async def _without_blocking(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:

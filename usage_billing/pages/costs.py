@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -23,6 +24,7 @@ from django.views.decorators.http import require_safe
 
 from usage_billing import reports
 from usage_billing.access import Scope
+from usage_billing.api import export_slots
 from usage_billing.models import UsageRecord
 from usage_billing.models.daily_usage import MEASURES
 from usage_billing.pages import attention, chart, dimensions, frame, hooks, names, recorder_health, sheet
@@ -79,10 +81,13 @@ def _answer(request: HttpRequest) -> HttpResponse:
     now = timezone.now()
     scope: Scope = request.scope  # type: ignore[attr-defined]  # set by ScopeMiddleware
     question = asked(request.GET, scope.today(now))
-    context = _page(scope, question, now)
     if request.GET.get("format") == "csv":
-        return sheet.answer(context)
-    return render(request, "usage_billing/costs.html", context)
+        try:
+            with closing(export_slots.take(request.user)):
+                return sheet.answer(_page(scope, question, now))
+        except export_slots.TooManyExportsError as full:
+            return frame.too_many_exports(request, str(full))
+    return render(request, "usage_billing/costs.html", _page(scope, question, now))
 
 
 # ── Where does it go ─────────────────────────────────────────────────────────────────────────────────────────────

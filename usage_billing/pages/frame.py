@@ -13,6 +13,7 @@ from django.utils.translation import gettext
 from django.views.decorators.http import require_safe
 
 from usage_billing.access import Scope
+from usage_billing.api.export_slots import RETRY_AFTER_S
 
 
 @require_safe
@@ -37,6 +38,13 @@ def no_access(request: HttpRequest) -> HttpResponse:
 def not_found(request: HttpRequest, text: str) -> HttpResponse:
     context = {"title": gettext("Not found"), "text": text}
     return render(request, "usage_billing/not_found.html", context, status=404)
+
+
+def too_many_exports(request: HttpRequest, text: str) -> HttpResponse:
+    context = {"title": gettext("Too many exports"), "text": text}
+    response = render(request, "usage_billing/not_found.html", context, status=429)
+    response["Retry-After"] = str(RETRY_AFTER_S)
+    return response
 
 
 def scope_text(scope: Scope, names: Mapping[int, str]) -> str:

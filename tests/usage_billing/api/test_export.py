@@ -6,8 +6,9 @@ import asyncio
 import csv
 import io
 import json
+import random
 import zipfile
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 from xml.etree import ElementTree
@@ -15,6 +16,7 @@ from xml.etree import ElementTree
 import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
+from django.contrib.sessions.models import Session
 from django.core.asgi import get_asgi_application
 from django.db import connection, connections
 from django.test import AsyncClient
@@ -24,6 +26,8 @@ from tests import factories
 from tests.usage_billing import rows
 from tests.usage_billing.api.world import BILLING
 from usage_billing.api import export, sheets
+from usage_billing.api.export import ExportStoppedError
+from usage_billing.api.sessions import SessionToken
 from usage_billing.models import UsageRecord
 
 URL = f"{BILLING}/export"
@@ -148,6 +152,92 @@ def test_more_calls_than_a_workbook_holds_are_400(monkeypatch: pytest.MonkeyPatc
     assert client.get(URL, {"format": "xlsx", "agent_id": "nobody"}).status_code == 200
 
 
+# ── Who may go on ──
+
+
+def token_revoked(person: User, refresh: SessionToken) -> None:
+    refresh.end_session()
+
+
+def password_changed(person: User, refresh: SessionToken) -> None:
+    person.set_password("another")
+    person.save()
+
+
+def deactivated(person: User, refresh: SessionToken) -> None:
+    User.objects.filter(pk=person.pk).update(is_active=False)
+
+
+def deleted(person: User, refresh: SessionToken) -> None:
+    User.objects.filter(pk=person.pk).delete()
+
+
+def logged_out(person: User, refresh: SessionToken) -> None:
+    Session.objects.all().delete()
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "xlsx"])
+@pytest.mark.parametrize("ended", [token_revoked, password_changed, deactivated, deleted])
+def test_an_export_by_token_breaks_off_when_the_token_ends(
+    reads: list[int], person: User, ended: Callable[..., None], kind: str
+) -> None:
+    refresh = SessionToken.for_user(person)
+    client = APIClient(headers={"authorization": f"Bearer {refresh.access_token}"})
+    expect_broken_off(client, reads, kind, lambda: ended(person, refresh))
+
+
+@pytest.mark.parametrize("ended", [logged_out, password_changed, deactivated])
+def test_an_export_by_session_breaks_off_when_the_session_ends(
+    reads: list[int], person: User, ended: Callable[..., None]
+) -> None:
+    client = APIClient()
+    client.force_login(person)
+    expect_broken_off(client, reads, "csv", lambda: ended(person, SessionToken.for_user(person)))
+
+
+def expect_broken_off(client: APIClient, reads: list[int], kind: str, end: Callable[[], None]) -> None:
+    chunks = iter(client.get(URL, {"format": kind}))
+    while not reads:
+        next(chunks)
+    end()
+    with pytest.raises(ExportStoppedError):
+        list(chunks)
+    assert reads == [10]
+
+
+@pytest.mark.parametrize("by", ["token", "session"])
+def test_an_export_by_credentials_that_hold_is_whole(reads: list[int], person: User, by: str) -> None:
+    client = APIClient()
+    if by == "token":
+        client.credentials(HTTP_AUTHORIZATION=f"Bearer {SessionToken.for_user(person).access_token}")
+    else:
+        client.force_login(person)
+    assert b"".join(client.get(URL, {"format": "jsonl"})).count(b"\n") == 35
+
+
+def test_a_third_export_of_a_person_is_refused_until_one_is_done(reads: list[int], person: User) -> None:
+    client, other = APIClient(), APIClient()
+    client.force_authenticate(person)
+    other.force_authenticate(factories.superadmin())
+    first, second = client.get(URL), client.get(URL)
+    refused = client.get(URL)
+    assert (first.status_code, second.status_code, refused.status_code) == (200, 200, 429)
+    assert refused.headers["Retry-After"] == "30"
+    assert refused.json()["error"]["code"] == "too_many_exports"
+    assert other.get(URL).status_code == 200
+    b"".join(first)
+    assert client.get(URL).status_code == 200
+
+
+def test_as_many_exports_as_a_process_makes_leave_threads_for_everybody(reads: list[int], person: User) -> None:
+    client = APIClient()
+    held = []
+    for _ in range(3):
+        client.force_authenticate(factories.superadmin())
+        held += [client.get(URL), client.get(URL)]
+    assert [answer.status_code for answer in held] == [200] * 4 + [429] * 2
+
+
 # ── As it is read ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -157,8 +247,8 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     done: list[int] = []
     batches = export._batches
 
-    def counted(user: Any, asked: Any) -> Iterator[Sequence[UsageRecord]]:
-        for batch in batches(user, asked):
+    def counted(*given: Any) -> Iterator[Sequence[UsageRecord]]:
+        for batch in batches(*given):
             done.append(len(batch))
             yield batch
 
@@ -169,10 +259,23 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 @pytest.fixture
 def person() -> User:
-    """Somebody with 35 calls."""
+    """Somebody with 35 calls, each with something that does not compress: a workbook of these is sent part by part."""
     org = factories.organization()
-    rows.enter(*(rows.row(org) for _ in range(35)))
+    noise = random.Random(1)
+    rows.enter(*(rows.row(org, usage={"noise": noise.randbytes(5000).hex()}) for _ in range(35)))
     return factories.owner(org)
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "xlsx"])
+def test_an_export_is_sent_as_it_is_read(reads: list[int], person: User, kind: str) -> None:
+    client = APIClient()
+    client.force_authenticate(person)
+    chunks = iter(client.get(URL, {"format": kind}))
+    began_at = []
+    for chunk in chunks:
+        began_at += [len(reads)] if chunk else []
+    assert began_at[:2] == ([0, 0] if kind == "csv" else [0, 1] if kind == "xlsx" else [1, 2])
+    assert reads == [10, 10, 10, 5]
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl"])

@@ -1,4 +1,7 @@
-"""What must be right before anything is served; a part of `manage.py check`, and asked by the servers as they start."""
+"""What must be right before anything is served; a part of `manage.py check`, and asked by the servers as they start.
+
+The modules beside it have what `check --deploy` says besides, subject by subject.
+"""
 
 from typing import Any
 

@@ -1,0 +1,334 @@
+"""The server of deploy/, alone and behind each proxy as deploy/ sets it up, and clients who are slow or greedy.
+
+No time is measured: while they are held open, everybody else's requests are all answered.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests import postgres
+from tests.deployment import proxies
+from tests.deployment.proxies import HOST, Certificate
+from tests.deployment.test_compose import dockerfile_command, example
+from tests.postgres import free_port
+from tests.reliability import world
+from tests.reliability.world import ROOT, wait_until
+from usage_billing.api.export_slots import EXPORTS_PER_USER
+
+pytestmark = pytest.mark.postgres
+
+SLOW_CLIENTS, EXPORTS, CALLS = 200, 20, 60_000
+PATIENCE_S = 30
+"""For a request beside the slow ones. Far from what it takes: a server that is held up does not answer at all."""
+EXPORT = "/api/billing/usage/tokens/export?format=csv"
+SUMMARY = "/api/billing/usage/tokens/summary"
+
+SEED = """
+import json
+from django.contrib.auth.models import User
+from django.contrib.sessions.backends.db import SessionStore
+from rest_framework_simplejwt.tokens import AccessToken
+from usage_billing.api.sessions import SessionToken
+from usage_billing.models import UsageRecord
+from tests import factories
+from tests.usage_billing import rows
+made = {}
+for name in ("greedy", "other"):
+    org = factories.organization(name)
+    person = factories.owner(org, name)
+    rows.enter(rows.row(org))
+    session = SessionStore()
+    session.update({"_auth_user_id": str(person.pk), "_auth_user_backend": "django.contrib.auth.backends.ModelBackend",
+                    "_auth_user_hash": person.get_session_auth_hash()})
+    session.create()
+    token = str(SessionToken.for_user(person).access_token)
+    made[name] = {"org": org.pk, "token": token, "session": session.session_key}
+print(json.dumps(made))
+"""
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody with a token of the API and a session of the pages."""
+
+    token: str
+    session: str
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token}"}
+
+
+@dataclass
+class Service:
+    """Where a client reaches the service: the server itself, or a proxy that speaks TLS."""
+
+    port: int
+    folder: Path
+    database: postgres.Server
+    greedy: Person
+    other: Person
+    certificate: Certificate | None = None
+
+    def connection(self) -> HTTPConnection:
+        if self.certificate is None:
+            return HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
+        connection = HTTPSConnection(HOST, self.port, timeout=PATIENCE_S, context=self.certificate.trusted())
+        connection.sock = self.socket()
+        return connection
+
+    def socket(self, receive_buffer: int | None = None) -> socket.socket:
+        raw = socket.socket()
+        if receive_buffer:
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        raw.settimeout(PATIENCE_S)
+        raw.connect(("127.0.0.1", self.port))
+        if self.certificate is None:
+            return raw
+        return self.certificate.trusted().wrap_socket(raw, server_hostname=HOST)
+
+    @property
+    def head(self) -> dict[str, str]:
+        """What every request has; without a proxy, what one would add."""
+        return {"Host": HOST} | ({} if self.certificate else {"X-Forwarded-Proto": "https", "X-Forwarded-For": "::1"})
+
+    def ask(self, path: str, headers: dict[str, str] | None = None, body: str | None = None) -> tuple[int, str]:
+        """Status and text; 0 and the reason where there is no answer in time."""
+        connection = self.connection()
+        try:
+            connection.request("POST" if body else "GET", path, body, self.head | (headers or {}))
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+        except (OSError, HTTPException) as error:
+            return 0, repr(error)
+        finally:
+            connection.close()
+
+    def expect_others_answered(self) -> None:
+        """Health, and a page and the API of somebody else, thirty requests in all."""
+        page = {"Cookie": f"sessionid={self.other.session}"}
+        requests = [("/healthz", {}), ("/usage/", page), (SUMMARY, self.other.headers)] * 10
+        with ThreadPoolExecutor(6) as clients:
+            answers = list(clients.map(lambda request: self.ask(*request), requests))
+        assert [status for status, _text in answers] == [200] * len(requests), answers
+
+
+@dataclass
+class SlowClients:
+    """Connections on each of which a byte goes out a second; one that is hung up on is opened anew."""
+
+    service: Service
+    beginnings: list[bytes]
+    connections: list[socket.socket | None] = field(default_factory=list)
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def __enter__(self) -> SlowClients:
+        with ThreadPoolExecutor(16) as clients:
+            self.connections = list(clients.map(self._opened, self.beginnings))
+        self._thread = threading.Thread(target=self._drip)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.stop.set()
+        self._thread.join()
+        for connection in self.connections:
+            if connection is not None:
+                connection.close()
+
+    @property
+    def open(self) -> int:
+        return sum(connection is not None for connection in self.connections)
+
+    def _opened(self, beginning: bytes) -> socket.socket | None:
+        try:
+            connection = self.service.socket()
+            connection.sendall(beginning)
+        except OSError:
+            return None
+        return connection
+
+    def _drip(self) -> None:
+        while not self.stop.wait(1):
+            for number, connection in enumerate(self.connections):
+                try:
+                    assert connection is not None
+                    connection.sendall(b"x")
+                except (OSError, AssertionError):
+                    self.connections[number] = self._opened(self.beginnings[number])
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """The image's command on a database as the README sets it up, with two owners and one's many calls."""
+    folder, port = tmp_path_factory.mktemp("server"), free_port()
+    with world.production() as (database, url):
+        environment = example() | {
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "SECRET_KEY": secrets.token_hex(32),
+            "DATABASE_URL": url,
+            "USAGE_ROLE_PREFIX": world.PREFIX,
+            "USAGE_OUTBOX_PATH": str(folder / "outbox" / "outbox.sqlite3"),
+            "STATIC_ROOT": str(folder / "static"),
+            "CACHE_URL": f"filecache://{folder}/cache",
+            "API_RATE_USER": "999999/sec",
+        }
+
+        def manage(*command: str, **variables: str) -> str:
+            done = subprocess.run(
+                [sys.executable, "manage.py", *command], cwd=ROOT, env=environment | variables,
+                capture_output=True, text=True, timeout=120, check=False,
+            )  # fmt: skip
+            assert done.returncode == 0, done.stdout + done.stderr
+            return done.stdout
+
+        manage("collectstatic", "--noinput", "--verbosity=0")
+        people = json.loads(manage("shell", "--no-imports", "--command", SEED, DATABASE_URL=database.url))
+        multiply(database, people["greedy"]["org"])
+        command = [f"--bind=127.0.0.1:{port}" if part.startswith("--bind") else part for part in dockerfile_command()]
+        with (folder / "log").open("wb") as log:
+            process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+            try:
+                greedy, other = (Person(people[name]["token"], people[name]["session"]) for name in ("greedy", "other"))
+                service = Service(port, folder, database, greedy, other)
+                wait_until(lambda: process.poll() is not None or service.ask("/healthz")[0] == 200)
+                yield service
+            finally:
+                process.terminate()
+                assert process.wait(60) == 0, (folder / "log").read_text()
+
+
+def multiply(database: postgres.Server, org: int) -> None:
+    """Many calls of the one that the organisation has: more than the server keeps of an answer for a slow reader."""
+    with psycopg.connect(database.url) as connection:
+        columns = [
+            row[0]
+            for row in connection.execute(
+                "SELECT column_name FROM information_schema.columns WHERE table_name = 'token_usage'"
+                " AND column_name NOT IN ('id', 'request_id')"
+            )
+        ]
+        names = ", ".join(columns)
+        connection.execute(
+            f"INSERT INTO token_usage ({names}, request_id) SELECT {names}, 'copy-' || number FROM token_usage,"
+            f" generate_series(1, {CALLS}) AS number WHERE org_id = {org}".encode()
+        )
+
+
+@pytest.fixture(params=["", *proxies.PROXIES], ids=lambda name: name or "no proxy")
+def service(request: pytest.FixtureRequest, server: Service, tmp_path: Path) -> Iterator[Service]:
+    """The server alone, and behind each proxy."""
+    with reached(request.param, server, tmp_path) as made:
+        yield made
+
+
+@contextmanager
+def reached(proxy: str, server: Service, folder: Path) -> Iterator[Service]:
+    if not proxy:
+        yield server
+        return
+    proxies.needs(proxy)
+    certificate = proxies.certificate(folder)
+    with proxies.PROXIES[proxy](server.port, certificate, folder) as port:
+        yield Service(port, folder, server.database, server.greedy, server.other, certificate)
+
+
+def headers_without_end(service: Service) -> bytes:
+    lines = "".join(f"{name}: {value}\r\n" for name, value in service.head.items())
+    return f"GET /login/ HTTP/1.1\r\n{lines}X-Slow: ".encode()
+
+
+def body_without_end(service: Service) -> bytes:
+    lines = "".join(f"{name}: {value}\r\n" for name, value in service.head.items())
+    head = f"POST /api/token HTTP/1.1\r\n{lines}Content-Type: application/json\r\nContent-Length: 100000\r\n\r\n"
+    return head.encode()
+
+
+@pytest.mark.parametrize("beginning", [headers_without_end, body_without_end], ids=["headers", "bodies"])
+def test_who_sends_a_byte_a_second_holds_up_nobody(service: Service, beginning: Any) -> None:
+    with SlowClients(service, [beginning(service)] * SLOW_CLIENTS) as clients:
+        assert clients.open == SLOW_CLIENTS
+        service.expect_others_answered()
+        assert clients.open == SLOW_CLIENTS
+
+
+def test_who_reads_nothing_holds_up_nobody(service: Service) -> None:
+    """A file of a megabyte for everybody, log-in or not: more than the kernel keeps of an answer."""
+    head = "".join(f"{name}: {value}\r\n" for name, value in service.head.items())
+    asked = f"GET /static/drf_spectacular_sidecar/swagger-ui-dist/swagger-ui-bundle.js HTTP/1.1\r\n{head}\r\n".encode()
+
+    def opened(_number: int) -> socket.socket:
+        connection = service.socket(receive_buffer=2048)
+        connection.sendall(asked)
+        return connection
+
+    with ThreadPoolExecutor(16) as clients:
+        connections = list(clients.map(opened, range(SLOW_CLIENTS)))
+    try:
+        # The answer has begun, and it is the file.
+        assert connections[0].recv(15) == b"HTTP/1.1 200 OK"
+        service.expect_others_answered()
+    finally:
+        for connection in connections:
+            connection.close()
+
+
+def test_twenty_exports_of_one_person_hold_up_nobody(service: Service) -> None:
+    """Each is larger than what the server keeps of an answer, and nobody reads it."""
+    connections: list[HTTPConnection] = []
+
+    def started(_number: int) -> HTTPResponse:
+        connection = service.connection()
+        connections.append(connection)
+        if connection.sock is None:
+            connection.sock = service.socket(receive_buffer=2048)
+        connection.request("GET", EXPORT, headers=service.head | service.greedy.headers)
+        return connection.getresponse()
+
+    with ThreadPoolExecutor(EXPORTS) as clients:
+        answers = list(clients.map(started, range(EXPORTS)))
+    try:
+        assert sorted(answer.status for answer in answers) == [200] * EXPORTS_PER_USER + [429] * (
+            EXPORTS - EXPORTS_PER_USER
+        )
+        assert {answer.headers["Retry-After"] for answer in answers if answer.status == 429} == {"30"}
+        service.expect_others_answered()
+    finally:
+        for connection in connections:
+            connection.close()
+        for answer in answers:
+            answer.close()
+    # Who hung up is noticed, and the next export is whole.
+    wait_until(lambda: service.ask(EXPORT, service.greedy.headers)[0] == 200)
+    assert service.ask(EXPORT, service.greedy.headers)[1].count("\n") == CALLS + 2
+
+
+def test_what_a_client_says_of_its_address_is_not_believed(service: Service) -> None:
+    if service.certificate is None:
+        pytest.skip("the proxy says it")
+    body = json.dumps({"username": f"nobody-{service.port}", "password": "wrong"})
+    headers = {"Content-Type": "application/json", "X-Forwarded-For": "192.0.2.7", "X-Forwarded-Proto": "http"}
+    # And not 301 to where it is already: the proxy says that this is TLS.
+    assert service.ask("/api/token", headers, body)[0] == 401
+    with psycopg.connect(service.database.url) as connection:
+        found = connection.execute(
+            "SELECT ip_address::text FROM axes_accessattempt WHERE username = %s", [f"nobody-{service.port}"]
+        ).fetchall()
+    assert found == [("127.0.0.1/32",)]
