@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from ast import literal_eval
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,6 +20,8 @@ from usage_billing.api.throttling import UserRate
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SECRET = "b5c0d8e3f7a1429684be57d2903cfa6e81d4079b2ce6f35a"
+FOLDER = tempfile.TemporaryDirectory()
+"""Of these processes: as root, they may make any folder."""
 # What the README says to set, on a database that is there.
 README = {
     "SECRET_KEY": f"{SECRET}-{SECRET}",
@@ -30,8 +33,8 @@ README = {
     "CACHE_URL": "dbcache://usage_cache",
     "USAGE_DRAIN": "off",
     # Neither is there; each is made for this user alone when it is needed.
-    "USAGE_OUTBOX_PATH": "/nowhere/outbox.sqlite3",
-    "USAGE_ARCHIVE_DIR": "/nowhere/archive",
+    "USAGE_OUTBOX_PATH": f"{FOLDER.name}/outbox/outbox.sqlite3",
+    "USAGE_ARCHIVE_DIR": f"{FOLDER.name}/archive",
 }
 
 

@@ -38,8 +38,10 @@ NUMBERS: tuple[Any, ...] = (
     True, None, "9" * 400, float("nan"), float("inf"),
 )  # fmt: skip
 TEXTS = (
-    "", "gpt-4.1-mini", "<script>alert(1)</script>", "=cmd|' /C calc'!A0", "\x00", "\x1b[2J", "a\nb\r\n", "\u202egnp.exe",
-    "\ud800", "\udfff\ud800", "x" * 201, "х" * 5000, "'; DROP TABLE token_usage; --", "{{7*7}}", "\ufeff", "👨‍👩‍👧", "🏴\U000e0067",
+    "", "gpt-4.1-mini", "<script>alert(1)</script>", "=cmd|' /C calc'!A0", "\x00", "\x1b[2J", "a\nb\r\n",
+    "\u202egnp.exe",
+    "\ud800", "\udfff\ud800", "x" * 201, "х" * 5000, "'; DROP TABLE token_usage; --", "{{7*7}}", "\ufeff",
+    "👨‍👩‍👧", "🏴\U000e0067",
     "sk-proj-Ab12Cd34Ef56Gh78", "%s%d{0}", "unpriced:free", "~", "*",
 )  # fmt: skip
 NAMES = (
@@ -130,7 +132,8 @@ def metadata(chance: random.Random) -> dict[Any, Any]:
         deep = [deep]
     some: list[dict[Any, Any]] = [
         {}, cycle, {"deep": deep}, {"object": Hostile()}, {Hostile(): 1}, {"\ud800": "\ud800"}, {"x": "y" * 100_000},
-        {"f": lambda: Hostile()}, {str(number): number for number in range(3000)}, {5: {1, 2}, "b": b"\xff", "n": 10**50},
+        {"f": lambda: Hostile()}, {str(number): number for number in range(3000)},
+        {5: {1, 2}, "b": b"\xff", "n": 10**50},
     ]  # fmt: skip
     return {**chance.choice(some), chance.choice(TEXTS): chance.choice(NUMBERS)}
 
@@ -153,7 +156,8 @@ def test_none_is_lost_none_is_refused_and_none_harms_another_tenant(
         words = [chance.choice((*TEXTS, Hostile(), 5, None)) for _ in range(7)]
         with usage_context(
             org=who, user=chance.choice((None, who)), agent_id=words[0], request_type=words[1], workflow_id=words[2],
-            content_id=words[3], platform=words[4], content_type=words[5], task_type=words[6], metadata=metadata(chance),
+            content_id=words[3], platform=words[4], content_type=words[5], task_type=words[6],
+            metadata=metadata(chance),
         ):  # fmt: skip
             url = f"https://{chance.choice(HOSTS)}{chance.choice(ENDPOINTS)}"
             hostile.post(url, content=b'{"model": "m", "stream": true}' if number % 2 else b"\xff" * 10)

@@ -28,7 +28,7 @@ def admitted(**fields: Any) -> Event:
 
 def test_the_lengths_are_those_of_the_columns() -> None:
     columns = {field.attname: field.max_length for field in UsageRecord._meta.concrete_fields}
-    assert gate.LENGTHS == {name: columns[name] for name in gate.LENGTHS}
+    assert {name: columns[name] for name in gate.LENGTHS} == gate.LENGTHS
 
 
 def test_an_ordinary_event_is_not_copied() -> None:
@@ -180,7 +180,20 @@ def deep(depth: int) -> dict[str, Any]:
         {"list": list(range(1_000_000))},
         {"calls": lambda: 1 / 0},
     ],
-    ids="surrogate surrogate_key cycle deep unspeakable unspeakable_key numbers others long many list raises".split(),
+    ids=[
+        "surrogate",
+        "surrogate_key",
+        "cycle",
+        "deep",
+        "unspeakable",
+        "unspeakable_key",
+        "numbers",
+        "others",
+        "long",
+        "many",
+        "list",
+        "raises",
+    ],
 )
 def test_metadata_of_any_kind_is_recorded_within_bounds(metadata: dict[Any, Any]) -> None:
     with usage_context(metadata=metadata, agent_id="kept"):
