@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ai_clients.stream_usage import Hider, asking
+from ai_clients.stream_usage import UsageChunkFilter, asking
 from tests.ai_clients.scripted import USAGE, Body, chat_chunk, chat_events, slices, sse
 
 URL = "https://api.openai.com/v1/chat/completions"
@@ -28,8 +28,8 @@ def asked(body: bytes) -> bytes:
 
 
 def visible(chunks: list[bytes]) -> list[bytes]:
-    hider = Hider()
-    return [*(hider.feed(chunk) for chunk in chunks), hider.flush()]
+    usage_filter = UsageChunkFilter()
+    return [*(usage_filter.feed(chunk) for chunk in chunks), usage_filter.flush()]
 
 
 # ── asking ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -120,31 +120,31 @@ def test_asking_changes_no_header_but_length_and_encoding() -> None:
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"], ids=["lf", "crlf", "cr"])
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 50, 10_000])
-def test_hider_gives_what_a_server_that_was_not_asked_sends(end: str, size: int) -> None:
+def test_filter_gives_what_a_server_that_was_not_asked_sends(end: str, size: int) -> None:
     events = b"".join(chat_events(asked=True, end=end))
     expected = b"".join(chat_events(asked=False, end=end))
     assert b"".join(visible(slices(events, size))) == expected
 
 
-def test_hider_every_cut_in_two_gives_the_same() -> None:
+def test_filter_every_cut_in_two_gives_the_same() -> None:
     events = b"".join(chat_events(asked=True, end="\r\n"))
     expected = b"".join(chat_events(asked=False, end="\r\n"))
     assert {b"".join(visible([events[:cut], events[cut:]])) for cut in range(len(events))} == {expected}
 
 
-def test_hider_complete_event_goes_through_at_once() -> None:
+def test_filter_complete_event_goes_through_at_once() -> None:
     events = chat_events(asked=True)
     assert visible(events) == [*chat_events(asked=False)[:-1], b"", b"data: [DONE]\n\n", b""]
 
 
 @pytest.mark.parametrize("chunks", [1, 2, 3, 60])
-def test_hider_events_that_come_together_are_treated_as_each_alone(chunks: int) -> None:
+def test_filter_events_that_come_together_are_treated_as_each_alone(chunks: int) -> None:
     events = chat_events(asked=True)
     together = [b"".join(events[start : start + chunks]) for start in range(0, len(events), chunks)]
     assert b"".join(visible(together)) == b"".join(chat_events(asked=False))
 
 
-def test_hider_spaces_in_json_are_no_obstacle() -> None:
+def test_filter_spaces_in_json_are_no_obstacle() -> None:
     spaced = b'data: {"id": "a", "choices": [1], "usage": null}\n\ndata: {"choices": [], "usage": {"a": 1}}\n\n'
     assert visible([spaced]) == [b'data: {"id": "a", "choices": [1]}\n\n', b""]
 
@@ -165,16 +165,16 @@ def test_hider_spaces_in_json_are_no_obstacle() -> None:
     ],
     ids=lambda event: event[:40].decode(),
 )
-def test_hider_keeps_what_is_not_the_usage_chunk(event: bytes) -> None:
+def test_filter_keeps_what_is_not_the_usage_chunk(event: bytes) -> None:
     assert b"".join(visible([event])) == event
 
 
-def test_hider_last_event_without_an_end_is_hidden_too() -> None:
+def test_filter_last_event_without_an_end_is_hidden_too() -> None:
     events = b"".join(chat_events(asked=True)[:-1]).rstrip(b"\n")
     assert b"".join(visible(slices(events, 5))) == b"".join(chat_events(asked=False)[:-1])
 
 
-def test_hider_stream_cut_inside_an_event_gives_its_beginning() -> None:
+def test_filter_stream_cut_inside_an_event_gives_its_beginning() -> None:
     assert visible([b'data: {"id":"a"}\n\nda', b'ta: {"cho']) == [b'data: {"id":"a"}\n\n', b"", b'data: {"cho']
 
 
@@ -198,7 +198,7 @@ def _events(chunks: list[dict[str, Any]], end: str, *, asked: bool) -> bytes:
     cuts=st.lists(st.integers(0, 3000), max_size=12),
 )
 @settings(max_examples=200)
-def test_hider_any_events_in_any_slices_equal_the_reference(
+def test_filter_any_events_in_any_slices_equal_the_reference(
     chunks: list[dict[str, Any]], end: str, cuts: list[int]
 ) -> None:
     body = _events(chunks, end, asked=True)
@@ -209,7 +209,7 @@ def test_hider_any_events_in_any_slices_equal_the_reference(
 
 @given(st.lists(st.binary(max_size=30) | st.sampled_from([b"\n\n", b"data: ", b'{"usage":', b'"choices":[]'])))
 @settings(max_examples=100)
-def test_hider_bytes_without_usage_pass_whatever_they_are(pieces: list[bytes]) -> None:
+def test_filter_bytes_without_usage_pass_whatever_they_are(pieces: list[bytes]) -> None:
     body = b"".join(pieces).replace(b"usage", b"")
     assert b"".join(visible(slices(body, 7))) == body
 
