@@ -24,8 +24,8 @@ HEAD_BYTES = 4096
 _SMALL_TOKENS = re.compile(rb'(?:[^"]{1,255}+(?=")|"[^"\\]{0,255}+")*+')
 _BETWEEN_STRINGS = re.compile(rb'[^"]*+')
 _STRING_CONTENT = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
-_NUMBERS_OF_ARRAY = re.compile(rb"(?<=[\[,])(?:\s*+[-+.0-9eE]++\s*+,)++")
-"""Only an array has a number between two commas, or between its bracket and a comma."""
+_NUMBERS_OF_ARRAY = re.compile(rb"(?<=[\[,])(?:\s*+[-+.0-9eE]++\s*+,){16,}+")
+"""Many in a row. Only an array has a number between two commas, or between its bracket and a comma."""
 
 
 class JSONShortener:
