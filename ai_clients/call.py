@@ -72,9 +72,10 @@ class Call:
     def look(self) -> None:
         """Many chunks of the body came, or a large one: keep of them what tells usage. Never raises."""
         try:
-            self.body.look()
-            if isinstance(self.body, BatchBuffer) and self.body.has_lines():
-                record(*self._batch_events(self.body.pop_lines(whole=False)))
+            if not isinstance(self.body, BatchBuffer):
+                self.body.look()
+            elif self.body.is_full():
+                self._record_batch(self.body, whole=False)
         except Exception as error:  # noqa: BLE001 - promise 1: the caller goes on reading
             lost(error)
             self._finished = True
@@ -88,20 +89,20 @@ class Call:
         try:
             if self._route.purpose == "create":
                 record(self._event())
-            elif events := list(self._later_events()):
-                record(*events)
+            elif isinstance(self.body, BatchBuffer):
+                self._record_batch(self.body, whole=self.ended)
+            elif self._route.purpose == "settle" and (answer := self._answer()).settles:
+                record(self._event_of(answer, self._route.flavour, self._address.url, self._request_id(answer)))
         except Exception as error:  # noqa: BLE001 - promise 1: the caller has its answer, whatever the recorder does
             lost(error)
         # The response holds its stream, which holds this: without the circle it goes when its caller lets go of it.
         self._request = self._response = None
 
-    def _later_events(self) -> Iterator[Event]:
-        """Of a request that fetched answers which were begun by another."""
-        if self._route.purpose == "batch":
-            if isinstance(self.body, BatchBuffer):
-                yield from self._batch_events(self.body.pop_lines(whole=self.ended))
-        elif (answer := self._answer()).settles:
-            yield self._event_of(answer, self._route.flavour, self._address.url, self._request_id(answer))
+    def _record_batch(self, body: BatchBuffer, *, whole: bool) -> None:
+        """Record the requests of a batch whose results came: a large file is never held as a whole."""
+        for lines in body.pop_lines(whole=whole):
+            if events := list(self._batch_events(lines)):
+                record(*events)
 
     def _event(self) -> Event:
         answer, flavour = self._answer(), self._route.flavour

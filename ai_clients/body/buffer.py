@@ -106,11 +106,15 @@ class BodyBuffer:
 
     def look(self) -> None:
         """Fold the chunks if they are many or large."""
-        if len(self.chunks) < FOLD_AFTER_CHUNKS and sum(map(len, self.chunks)) < FOLD_AFTER_BYTES:
-            self.look_at = len(self.chunks) + CHUNKS_A_LOOK
-        else:
+        if self.is_full():
             self._fold()
-            self.look_at = CHUNKS_A_LOOK
+
+    def is_full(self) -> bool:
+        """Whether the chunks have to be folded; if not, they are looked at again when there are some more."""
+        if len(self.chunks) >= FOLD_AFTER_CHUNKS or sum(map(len, self.chunks)) >= FOLD_AFTER_BYTES:
+            return True
+        self.look_at = len(self.chunks) + CHUNKS_A_LOOK
+        return False
 
     def drop(self) -> None:
         """Keep nothing, from now on too."""
@@ -176,8 +180,14 @@ class BodyBuffer:
 
     def _fold(self) -> None:
         """Keep of the chunks what may tell usage."""
+        for _ in self._folded_pieces():
+            pass
+
+    def _folded_pieces(self) -> Iterator[None]:
+        """Fold the chunks; pause after each piece of what they are when decoded, of which there may be many."""
         came = self._joined()
         self.chunks.clear()
+        self.look_at = CHUNKS_A_LOOK
         self._folded = True
         if self._unreadable or not came:
             return
@@ -185,6 +195,7 @@ class BodyBuffer:
             if self._kind == "dropped":
                 return
             self._keep(piece)
+            yield
 
     def _decoded(self, came: bytes) -> Iterator[bytes]:
         if self._encoding is None:
@@ -251,7 +262,7 @@ class BodyBuffer:
 
 
 class BatchBuffer(BodyBuffer):
-    """The lines of a batch's results, a few at a time: `pop_lines` takes those that are complete."""
+    """The lines of a batch's results: `pop_lines` takes those that are complete, and they are kept no more."""
 
     __slots__ = ()
 
@@ -261,20 +272,18 @@ class BatchBuffer(BodyBuffer):
             self._kind = "lines"
 
     def _line(self, line: bytes) -> None:
-        self._lines.append(line)
+        if isinstance(line, CutLine) or (line := line.strip()):
+            self._lines.append(line)
 
-    def has_lines(self) -> bool:
-        return bool(self._lines)
-
-    def pop_lines(self, *, whole: bool) -> Iterator[bytes]:
-        """The lines that hold something; `whole`: also the last one, which nothing ends."""
-        self._fold()
-        lines, self._lines = self._lines, []
+    def pop_lines(self, *, whole: bool) -> Iterator[list[bytes]]:
+        """The lines that hold something, some at a time; `whole`: also the last one, which nothing ends."""
+        for _ in self._folded_pieces():
+            lines, self._lines = self._lines, []
+            yield lines
         if whole and self._kind == "lines":
-            lines.append(CutLine(self._kept.value()) if self._kept.too_large else self._kept.value())
-        for line in lines:
-            if isinstance(line, CutLine) or (line := line.strip()):
-                yield line
+            kept, self._kept = self._kept, BoundedValue()
+            self._line(CutLine(kept.value()) if kept.too_large else kept.value())
+            yield self._lines
 
 
 def thinned(lines: Sequence[bytes]) -> list[bytes]:
