@@ -236,6 +236,9 @@ class BodyBuffer:
             self._kind = "value"
 
     def _take_lines(self, piece: bytes) -> None:
+        if b"\n" not in piece and b"\r" not in piece:
+            self._kept.take(piece)
+            return
         for line in piece.splitlines(keepends=True):
             whole = line.endswith((b"\n", b"\r"))
             if whole and not len(self._kept) and len(line) <= VERBATIM_BYTES:

@@ -47,7 +47,7 @@ def times(letters: str, number: int) -> str:
 
 STRINGS = st.text(max_size=6) | st.builds(
     times,
-    st.sampled_from(["x", '"', "\\", '\\"', "й", "\n", '","usage":null', "[1,2,3,", "{", "😀"]),
+    st.sampled_from(["x", '"', "\\", '\\"', '\\\\"', 'a"', "a\\", "й", "\n", '","usage":null', "[1,2,3,", "{", "😀"]),
     st.sampled_from([1, 50, 127, 128, 129, 255, 256, 257, 511, 512, 513, 1023, 1024, 1025, 3000]),
 )
 DOCUMENTS = st.recursive(
@@ -99,7 +99,7 @@ def test_each_byte_is_given_to_a_pattern_once(monkeypatch: pytest.MonkeyPatch) -
             given_bytes += found.end() - position
             return found
 
-    for name in ("_SMALL_TOKENS", "_BETWEEN_STRINGS", "_STRING_CONTENT"):
+    for name in ("_SMALL_TOKENS", "_BETWEEN_STRINGS", "_QUOTES_OF_ONE_BACKSLASH", "_STRING_CONTENT"):
         monkeypatch.setattr(shortening, name, Counting(getattr(shortening, name)))
     document = json.dumps([{"a": 'say "x"\\ ' * 1000, "b": [1] * 1000, "c": "short"}] * 50).encode()
     shortened([document[at : at + 1000] for at in range(0, len(document), 1000)])
