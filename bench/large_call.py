@@ -1,6 +1,7 @@
-"""`python -m bench.large_call <URL> <kind> <official | recording>`: one large call, in a process of its own.
+"""`python -m bench.large_call <URL> <kind> <official | recording> <calls>`: large calls, in a process of its own.
 
-Prints JSON: `seconds` that the call took, and `megabytes` of memory that the process took more at its highest point.
+Prints JSON: `seconds` of CPU time that a call took, `waited` for it, and `megabytes` of memory that the process
+took more at its highest point.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def _memory() -> int:
 
 
 def main() -> None:
-    url, kind, which = sys.argv[1:]
+    url, kind, which, calls = sys.argv[1:]
     django.setup()
     import ai_clients
 
@@ -47,12 +48,12 @@ def main() -> None:
         call(warm_up, kind)
     # The peak is measured from here on (Linux: `man 5 proc`, clear_refs).
     Path("/proc/self/clear_refs").write_text("5")
-    before, began = _memory(), time.perf_counter()
-    characters = call(client, kind)
-    seconds = time.perf_counter() - began
-    assert characters > 0
+    before, began, cpu = _memory(), time.perf_counter(), time.process_time()
+    for _ in range(int(calls)):
+        assert call(client, kind) > 0
+    seconds, waited = ((time.process_time() - cpu) / int(calls), (time.perf_counter() - began) / int(calls))
     peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
-    print(json.dumps({"seconds": seconds, "megabytes": (int(peak.split()[1]) * 1024 - before) / MIB}))
+    print(json.dumps({"seconds": seconds, "waited": waited, "megabytes": (int(peak.split()[1]) * 1024 - before) / MIB}))
 
 
 if __name__ == "__main__":
