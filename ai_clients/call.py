@@ -71,6 +71,9 @@ class Call:
 
     def look(self) -> None:
         """Many chunks of the body came, or a large one: keep of them what tells usage. Never raises."""
+        if self._finished:
+            self.body.drop()
+            return
         try:
             if not isinstance(self.body, BatchBuffer):
                 self.body.look()

@@ -45,6 +45,9 @@ _TELLING = (
 )
 
 
+_Kind = Literal["undecided", "value", "lines", "dropped"]
+
+
 class UnreadableBodyError(msgspec.DecodeError):
     """A body that is too large even when shortened, or cannot be decoded: what it says about usage is not known."""
 
@@ -90,7 +93,7 @@ class BodyBuffer:
         self._encoding = encoding
         self._decoder: _Decoder | None = None  # made where it may fail
         self._wanted = wanted
-        self._kind: Literal["undecided", "value", "lines", "dropped"] = "lines" if streamed else "undecided"
+        self._kind: _Kind = "lines" if streamed else "undecided"
         self._beginning = b""  # as long as it is undecided
         self._kept = BoundedValue()  # the plain body; of a stream, the line that is not complete yet
         self._lines: list[bytes] = []
@@ -217,23 +220,22 @@ class BodyBuffer:
 
     def _keep(self, piece: bytes) -> None:
         if self._kind == "undecided":
-            piece = self._beginning + piece
-            self._decide(piece)
-            self._beginning = piece if self._kind == "undecided" else b""
+            piece, self._beginning = self._beginning + piece, b""
+            self._kind = self._kind_of(piece)
+            if self._kind == "undecided":
+                self._beginning = piece
         if self._kind == "value":
             self._kept.take(piece)
         elif self._kind == "lines":
             self._take_lines(piece)
 
-    def _decide(self, beginning: bytes) -> None:
-        """Find out by its beginning what the body is, if there is enough of it."""
+    def _kind_of(self, beginning: bytes) -> _Kind:
+        """What the body is by its beginning, if there is enough of it to tell."""
         if self._wanted is not None and (verdict := self._wanted(beginning)) is not True:
-            if verdict is False:
-                self.drop()
-        elif beginning.startswith(STREAM_BEGINNINGS):
-            self._kind = "lines"
-        elif not any(word.startswith(beginning) for word in STREAM_BEGINNINGS):
-            self._kind = "value"
+            return "undecided" if verdict is None else "dropped"
+        if beginning.startswith(STREAM_BEGINNINGS):
+            return "lines"
+        return "undecided" if any(word.startswith(beginning) for word in STREAM_BEGINNINGS) else "value"
 
     def _take_lines(self, piece: bytes) -> None:
         if b"\n" not in piece and b"\r" not in piece:
@@ -269,10 +271,9 @@ class BatchBuffer(BodyBuffer):
 
     __slots__ = ()
 
-    def _decide(self, beginning: bytes) -> None:
-        super()._decide(beginning)
-        if self._kind == "value":
-            self._kind = "lines"
+    def _kind_of(self, beginning: bytes) -> _Kind:
+        kind = super()._kind_of(beginning)
+        return "lines" if kind == "value" else kind
 
     def _line(self, line: bytes) -> None:
         if isinstance(line, CutLine) or (line := line.strip()):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import json
-from collections.abc import Iterable
+import zlib
+from collections.abc import Callable, Iterable
 
 import msgspec
 import pytest
@@ -13,7 +15,14 @@ from hypothesis import strategies as st
 from ai_clients import anthropic_usage, openai_usage
 from ai_clients.answer import Answer, payloads
 from ai_clients.body import buffer as buffer_module
-from ai_clients.body.buffer import FOLD_AFTER_CHUNKS, BatchBuffer, BodyBuffer
+from ai_clients.body.buffer import (
+    FOLD_AFTER_CHUNKS,
+    BatchBuffer,
+    BodyBuffer,
+    UnreadableBodyError,
+    content_decoder,
+    thinned,
+)
 from tests.ai_clients.scripted import USAGE, chat_chunk, chat_events, slices, sse
 from usage_billing.recording.event import Flavour
 
@@ -35,6 +44,39 @@ def kept_bytes(buffer: BodyBuffer) -> int:
 
 def test_body_is_all_that_came() -> None:
     assert taken([b"ab", b"", b"c\xff"], streamed=False).body() == b"abc\xff"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "compress"),
+    [("gzip", gzip.compress), ("deflate", zlib.compress), ("gzip, deflate", lambda b: zlib.compress(gzip.compress(b)))],
+)
+def test_content_decoder_of_httpx2_decodes_in_small_pieces(encoding: str, compress: Callable[[bytes], bytes]) -> None:
+    """`httpx2.Response._get_content_decoder` is private: a new version of httpx2 may name it otherwise."""
+    pieces = list(content_decoder(encoding).decode(compress(b"x" * 5_000_000)))
+    assert b"".join(pieces) == b"x" * 5_000_000
+    assert max(map(len, pieces)) <= 2**20
+
+
+@pytest.mark.parametrize("size", [1, 1000])
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "gzip, gzip, gzip, gzip, gzip, gzip"])
+def test_body_that_is_not_compressed_as_it_says_is_kept_as_it_came(encoding: str, size: int) -> None:
+    assert taken(slices(b'{"a": 1}', size), streamed=False, encoding=encoding).body() == b'{"a": 1}'
+
+
+def test_body_whose_compression_breaks_is_unreadable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(buffer_module, "CHUNKS_A_LOOK", 1)
+    monkeypatch.setattr(buffer_module, "FOLD_AFTER_BYTES", 1)
+    compressor = zlib.compressobj()
+    sound = compressor.compress(b'{"a": 1, ') + compressor.flush(zlib.Z_SYNC_FLUSH)
+    buffer = taken([b"", sound, b"\xff" * 1000, b"more"], streamed=False, encoding="deflate")
+    with pytest.raises(UnreadableBodyError):
+        buffer.body()
+
+
+def test_thinned_lines_keep_the_first_and_the_last_two_of_each_kind() -> None:
+    usage, error = (b'data: {"usage":{"a":%d}}', b'data: {"error":%d}')
+    lines = [usage % 1, error % 1, *(usage % number for number in range(2, 9)), error % 2, b"data: [DONE]"]
+    assert thinned(lines) == [usage % 1, error % 1, usage % 7, usage % 8, error % 2, b"data: [DONE]"]
 
 
 def test_lines_may_end_in_any_way() -> None:
