@@ -5,6 +5,7 @@ Each byte is looked at a fixed number of times, whatever the sizes of the networ
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, Protocol
@@ -76,8 +77,8 @@ class BodyBuffer:
     """
 
     __slots__ = (
-        "_beginning", "_decoder", "_encoding", "_folded", "_kept", "_kind", "_lines", "_lines_bytes", "_unreadable",
-        "_wanted", "chunks", "look_at",
+        "_beginning", "_chunks_bytes", "_chunks_counted", "_decoder", "_encoding", "_folded", "_kept", "_kind",
+        "_lines", "_lines_bytes", "_unreadable", "_wanted", "chunks", "look_at",
     )  # fmt: skip
 
     chunks: list[bytes]
@@ -97,7 +98,7 @@ class BodyBuffer:
         self._beginning = b""  # as long as it is undecided
         self._kept = BoundedValue()  # the plain body; of a stream, the line that is not complete yet
         self._lines: list[bytes] = []
-        self._lines_bytes = 0
+        self._lines_bytes = self._chunks_bytes = self._chunks_counted = 0
         self._folded = False
         self._unreadable = False
 
@@ -114,9 +115,11 @@ class BodyBuffer:
 
     def is_full(self) -> bool:
         """Whether the chunks have to be folded; if not, they are looked at again when there are some more."""
-        if len(self.chunks) >= FOLD_AFTER_CHUNKS or sum(map(len, self.chunks)) >= FOLD_AFTER_BYTES:
+        self._chunks_bytes += sum(map(len, itertools.islice(self.chunks, self._chunks_counted, None)))
+        self._chunks_counted = len(self.chunks)
+        if self._chunks_counted >= FOLD_AFTER_CHUNKS or self._chunks_bytes >= FOLD_AFTER_BYTES:
             return True
-        self.look_at = len(self.chunks) + CHUNKS_A_LOOK
+        self.look_at = self._chunks_counted + CHUNKS_A_LOOK
         return False
 
     def drop(self) -> None:
@@ -191,6 +194,7 @@ class BodyBuffer:
         came = self._joined()
         self.chunks.clear()
         self.look_at = CHUNKS_A_LOOK
+        self._chunks_bytes = self._chunks_counted = 0
         self._folded = True
         if self._unreadable or not came:
             return
@@ -241,29 +245,31 @@ class BodyBuffer:
         if b"\n" not in piece and b"\r" not in piece:
             self._kept.take(piece)
             return
-        for line in piece.splitlines(keepends=True):
-            whole = line.endswith((b"\n", b"\r"))
-            if whole and not len(self._kept) and len(line) <= VERBATIM_BYTES:
-                self._line(line)
-                continue
-            self._kept.take(line)
-            if whole:
-                line_kept, self._kept = self._kept, BoundedValue()
-                self._line(CutLine(line_kept.value()) if line_kept.too_large else line_kept.value())
+        lines = piece.splitlines(keepends=True)
+        rest = b"" if lines[-1].endswith((b"\n", b"\r")) else lines.pop()
+        if self._kept:
+            self._kept.take(lines[0])
+            lines[0], self._kept = _line_of(self._kept), BoundedValue()
+        for line in self._worth_a_look(lines, piece):
+            self._line(line)
+        if rest:
+            self._kept.take(rest)
+
+    def _worth_a_look(self, lines: list[bytes], piece: bytes) -> list[bytes]:
+        """The lines that may be telling: of a piece that is not, only the first, for it began in another."""
+        return lines if not self._lines or _is_telling(piece) else lines[:1]
 
     def _line(self, line: bytes) -> None:
         """Keep a line of a stream if it is telling. The first event names the model and the id, whatever it says."""
-        if not line.startswith(b"data:"):
-            return
-        if isinstance(line, CutLine):
-            self._unreadable = True
-        elif not self._lines or _is_telling(line):
+        if line.startswith(b"data:") and (not self._lines or isinstance(line, CutLine) or _is_telling(line)):
+            line = _bounded(line)
+            self._unreadable |= isinstance(line, CutLine)
             self._lines.append(line.strip())
             self._lines_bytes += len(line)
-        if self._lines_bytes > LINES_BYTES:
-            self._lines = thinned(self._lines)
-            self._lines_bytes = sum(map(len, self._lines))
-            self._unreadable |= self._lines_bytes > LINES_BYTES // 2
+            if self._lines_bytes > LINES_BYTES:
+                self._lines = thinned(self._lines)
+                self._lines_bytes = sum(map(len, self._lines))
+                self._unreadable |= self._lines_bytes > LINES_BYTES // 2
 
 
 class BatchBuffer(BodyBuffer):
@@ -275,7 +281,11 @@ class BatchBuffer(BodyBuffer):
         kind = super()._kind_of(beginning)
         return "lines" if kind == "value" else kind
 
+    def _worth_a_look(self, lines: list[bytes], piece: bytes) -> list[bytes]:
+        return lines
+
     def _line(self, line: bytes) -> None:
+        line = _bounded(line)
         if isinstance(line, CutLine) or (line := line.strip()):
             self._lines.append(line)
 
@@ -286,7 +296,7 @@ class BatchBuffer(BodyBuffer):
             yield lines
         if whole and self._kind == "lines":
             kept, self._kept = self._kept, BoundedValue()
-            self._line(CutLine(kept.value()) if kept.too_large else kept.value())
+            self._line(_line_of(kept))
             yield self._lines
 
 
@@ -296,6 +306,19 @@ def thinned(lines: Sequence[bytes]) -> list[bytes]:
     for number, line in enumerate(lines):
         kinds[names_usage(line), *(word in line for word in _TELLING)].append(number)
     return [lines[number] for number in sorted({n for kind in kinds.values() for n in (kind[0], *kind[-2:])})]
+
+
+def _bounded(line: bytes) -> bytes:
+    """The line, shortened if it is large."""
+    if len(line) <= VERBATIM_BYTES:
+        return line
+    kept = BoundedValue()
+    kept.take(line)
+    return _line_of(kept)
+
+
+def _line_of(kept: BoundedValue) -> bytes:
+    return CutLine(kept.value()) if kept.too_large else kept.value()
 
 
 def _is_telling(line: bytes) -> bool:
