@@ -49,7 +49,7 @@ def events(payloads: list[Any], text: str) -> bytes:
 
 
 def long_response(**fields: Any) -> dict[str, Any]:
-    message = {"type": "message", "id": "m", "role": "assistant", "status": "completed", "content": []}
+    message: dict[str, Any] = {"type": "message", "id": "m", "role": "assistant", "status": "completed", "content": []}
     message["content"] = [{"type": "output_text", "text": "THE TEXT", "annotations": []}]
     return {"output": [SEARCH, message], "tools": [{"type": "web_search"}], **fields}
 
