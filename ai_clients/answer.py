@@ -36,6 +36,13 @@ class Answer(msgspec.Struct, frozen=True):
     context: dict[str, str] = {}
 
 
+CUSTOM_ID = re.compile(rb'"custom_id"\s*:\s*"([^"\\]+)"')
+"""How a line of a batch's results names the request that it answers."""
+
+UNREADABLE = Answer(error_code="unreadable-answer", context={"processing": "batch"})
+"""The answer to a request of a batch that is there, and cannot be read."""
+
+
 class BatchLine(msgspec.Struct, frozen=True):
     """The answer to one request of a batch. `path`: that of its API, below the version; empty if nothing tells."""
 

@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 
 from ai_clients import anthropic_usage
-from ai_clients.answer import NO_USAGE, Answer, BatchLine, decoder, has_usage, text
+from ai_clients.answer import CUSTOM_ID, NO_USAGE, UNREADABLE, Answer, BatchLine, decoder, has_usage, text
+from ai_clients.body.buffer import CutLine
 
 PATH = "/messages"
 
@@ -30,6 +31,9 @@ _decode_line = decoder(_Line)
 def read_lines(lines: Iterable[bytes]) -> Iterator[BatchLine | Exception]:
     """The answer on each line; only one that succeeded bills. A line that cannot be read is given as its error."""
     for line in lines:
+        if isinstance(line, CutLine) and (named := CUSTOM_ID.search(line)):
+            yield BatchLine(UNREADABLE, "messages", PATH, named[1].decode("utf-8", "replace"))
+            continue
         try:
             decoded = _decode_line(line)
             yield BatchLine(_answer(decoded.result), "messages", PATH, text(decoded.custom_id))

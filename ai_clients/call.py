@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
 import httpx2
@@ -12,8 +12,8 @@ import msgspec
 
 from ai_clients import anthropic_batches, anthropic_usage, openai_batches, openai_usage, request_facts
 from ai_clients.answer import STREAM_BEGINNINGS, Answer, BatchLine, decoder, payloads
+from ai_clients.body.buffer import BatchBuffer, BodyBuffer
 from ai_clients.routes import Address, Route
-from ai_clients.transcript import Choosing, Transcript, jsonl
 from usage_billing.recording import Event, current_attribution, lost, record
 from usage_billing.recording.event import Flavour
 
@@ -27,12 +27,15 @@ class _Reader(Protocol):
     def error_code(self, error: Any, /) -> str: ...
 
 
+_BatchReader = Callable[[Iterable[bytes]], Iterator[BatchLine | Exception]]
+
+
 class Call:
     """An attempt under way. `finish` records it, once; before that nothing is written."""
 
     __slots__ = (
-        "_address", "_attribution", "_began", "_encoding", "_finished", "_request", "_response", "_route",
-        "_started_at", "ended", "is_stream", "transcript",
+        "_address", "_attribution", "_began", "_finished", "_read_batch", "_request", "_response", "_route",
+        "_started_at", "body", "ended", "is_stream",
     )  # fmt: skip
 
     def __init__(self, request: httpx2.Request, route: Route, address: Address) -> None:
@@ -46,21 +49,40 @@ class Call:
         self.ended = False
 
     def answered(self, response: httpx2.Response, *, encoding: str | None, is_stream: bool) -> None:
-        """The answer's head is here; its body goes to `transcript` as the caller reads it."""
+        """The answer's head is here; its body goes to `body` as the caller reads it."""
         self._response: Any = response
-        self._encoding = encoding
         self.is_stream = is_stream
-        self.transcript = self._transcript()
+        self.body = self._buffer(encoding)
 
-    def _transcript(self) -> Transcript:
-        if self._encoding is not None or self.is_stream:
-            return Transcript(streamed=self._encoding is None)
-        if self._response.status_code < 400:
+    def _buffer(self, encoding: str | None) -> BodyBuffer:
+        if not self.is_stream and self._response.status_code < 400:
             if self._route.flavour == "speech":
-                return Choosing(_may_be_stream)
-            if self._route.purpose == "batch" and self._route.flavour == "chat":  # any file of the caller's
-                return Choosing(openai_batches.may_be_output)
-        return Transcript(streamed=False)
+                return BodyBuffer(streamed=False, encoding=encoding, wanted=_may_be_stream)
+            if self._route.purpose == "batch":
+                return self._batch_buffer(encoding)
+        return BodyBuffer(streamed=self.is_stream, encoding=encoding)
+
+    def _batch_buffer(self, encoding: str | None) -> BatchBuffer:
+        if self._route.flavour == "messages":
+            self._read_batch: _BatchReader = anthropic_batches.read_lines
+            return BatchBuffer(streamed=False, encoding=encoding)
+        self._read_batch = openai_batches.OutputReader().read_lines
+        return BatchBuffer(streamed=False, encoding=encoding, wanted=openai_batches.may_be_output)
+
+    def look(self) -> None:
+        """Many chunks of the body came, or a large one: keep of them what tells usage. Never raises."""
+        if self._finished:
+            self.body.drop()
+            return
+        try:
+            if not isinstance(self.body, BatchBuffer):
+                self.body.look()
+            elif self.body.is_full():
+                self._record_batch(self.body, whole=False)
+        except Exception as error:  # noqa: BLE001 - promise 1: the caller goes on reading
+            lost(error)
+            self._finished = True
+            self.body.drop()
 
     def finish(self) -> None:
         """The body was read to its end, or given up: write what it says. Never raises."""
@@ -70,19 +92,20 @@ class Call:
         try:
             if self._route.purpose == "create":
                 record(self._event())
-            elif events := list(self._later_events()):
-                record(*events)
+            elif isinstance(self.body, BatchBuffer):
+                self._record_batch(self.body, whole=self.ended)
+            elif self._route.purpose == "settle" and (answer := self._answer()).settles:
+                record(self._event_of(answer, self._route.flavour, self._address.url, self._request_id(answer)))
         except Exception as error:  # noqa: BLE001 - promise 1: the caller has its answer, whatever the recorder does
             lost(error)
         # The response holds its stream, which holds this: without the circle it goes when its caller lets go of it.
         self._request = self._response = None
 
-    def _later_events(self) -> Iterator[Event]:
-        """Of a request that fetched answers which were begun by another."""
-        if self._route.purpose == "batch":
-            yield from self._batch_events()
-        elif (answer := self._answer()).settles:
-            yield self._event_of(answer, self._route.flavour, self._address.url, self._request_id(answer))
+    def _record_batch(self, body: BatchBuffer, *, whole: bool) -> None:
+        """Record the requests of a batch whose results came: a large file is never held as a whole."""
+        for lines in body.pop_lines(whole=whole):
+            if events := list(self._batch_events(lines)):
+                record(*events)
 
     def _event(self) -> Event:
         answer, flavour = self._answer(), self._route.flavour
@@ -92,19 +115,12 @@ class Call:
             answer = msgspec.structs.replace(answer, settles=False)  # begun and ended in one
         return self._event_of(answer, flavour, self._address.url, self._request_id(answer))
 
-    def _batch_events(self) -> Iterator[Event]:
+    def _batch_events(self, lines: Iterable[bytes]) -> Iterator[Event]:
         """A row for each request of a batch, as far as its results were read."""
-        if self._response.status_code >= 400:
-            return
-        lines = jsonl(self._body(), whole=self.ended)
-        batches, within = (
-            (anthropic_batches, "/messages/batches/")
-            if self._route.flavour == "messages"
-            else (openai_batches, "/files/")
-        )
+        within = "/messages/batches/" if self._route.flavour == "messages" else "/files/"
         root, _, rest = self._address.url.rpartition(within)
         batch_id = rest.partition("/")[0]
-        for line in batches.read_lines(lines):
+        for line in self._read_batch(lines):
             if isinstance(line, BatchLine):
                 url = root + line.path if line.path else self._address.url
                 request_id = line.answer.id if _tells(line.answer.id) else f"{batch_id}:{line.custom_id}"
@@ -144,52 +160,31 @@ class Call:
     def _answer(self) -> Answer:
         flavour = self._route.flavour
         reader: _Reader = anthropic_usage if flavour == "messages" else openai_usage
-        if self._response.status_code >= 400:
-            code = reader.error_code(_error_in(self._body()))
-            return Answer(status="failed", error_code=f"{self._response.status_code} {code}".rstrip())
+        streams = False
         try:
-            if self.is_stream:
-                if flavour == "chat" and not self._encoding and (outline := self.transcript.outline()):
+            if self._response.status_code >= 400:
+                code = reader.error_code(_error_in(self.body))
+                return Answer(status="failed", error_code=f"{self._response.status_code} {code}".rstrip())
+            streams = self.is_stream or (self.body.is_stream() and request_facts.asks_for_stream(self._request))
+            if streams:
+                if flavour == "chat" and (outline := self.body.outline()):
                     return openai_usage.read_outline(*outline)
-                return reader.read_stream(flavour, payloads(self._lines()))
+                return reader.read_stream(flavour, payloads(self.body.lines()))
             if flavour in ("speech", "transcription") and (answer := self._answer_without_usage()):
                 return answer
-            return reader.read_body(flavour, self._body())
+            return reader.read_body(flavour, self.body.body())
         except msgspec.DecodeError:
-            return self._unreadable(reader)
-
-    def _lines(self) -> list[bytes]:
-        """The stream's lines that matter."""
-        return self._body().splitlines() if self._encoding else self.transcript.lines()
-
-    def _unreadable(self, reader: _Reader) -> Answer:
-        """A body that was not read to its end, or is not the provider's: what it cost is not known.
-
-        Or a stream that does not say that it is one.
-        """
-        if not self.is_stream and (body := self._body()).startswith(STREAM_BEGINNINGS):
-            try:
-                if request_facts.asks_for_stream(self._request):
-                    return reader.read_stream(self._route.flavour, payloads(body.splitlines()))
-            except msgspec.DecodeError:
-                return Answer(status="aborted", error_code="unreadable-answer")
-        whole = self.ended and not self.is_stream
-        return Answer(status="succeeded" if whole else "aborted", error_code="unreadable-answer")
+            # Not read to its end, too large, or not the provider's: what it cost is not known.
+            whole = self.ended and not streams
+            return Answer(status="succeeded" if whole else "aborted", error_code="unreadable-answer")
 
     def _answer_without_usage(self) -> Answer | None:
         """The answer that is sound or plain text, and says nothing; None if it may be JSON or a stream."""
-        silent = not self._body() if self._route.flavour == "speech" else request_facts.asks_for_text(self._request)
+        if self._route.flavour == "speech":
+            silent = not self.body.is_stream() and not self.body.body()
+        else:
+            silent = request_facts.asks_for_text(self._request)
         return Answer(status="succeeded" if self.ended else "aborted") if silent else None
-
-    def _body(self) -> bytes:
-        """The body without its content encoding; what there is of it, if it cannot be decoded."""
-        wire = self.transcript.body()
-        if not self._encoding:
-            return wire
-        try:
-            return httpx2.Response(200, headers={"content-encoding": self._encoding}, content=wire).content
-        except httpx2.DecodingError:
-            return wire
 
 
 class _Error(msgspec.Struct):
@@ -199,9 +194,9 @@ class _Error(msgspec.Struct):
 _decode_error = decoder(_Error)
 
 
-def _error_in(body: bytes) -> Any:
+def _error_in(body: BodyBuffer) -> Any:
     try:
-        return _decode_error(body).error
+        return _decode_error(body.body()).error
     except msgspec.DecodeError:
         return None
 

@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 
 from ai_clients import openai_usage
-from ai_clients.answer import NO_USAGE, Answer, BatchLine, decoder, has_usage, text
+from ai_clients.answer import CUSTOM_ID, NO_USAGE, UNREADABLE, Answer, BatchLine, decoder, has_usage, text
+from ai_clients.body.buffer import CutLine
 from usage_billing.recording.event import flavour_of
 
 LOOK = 4096
@@ -90,24 +91,42 @@ def _failure(line: _Line, response: _Response, body: _Body) -> str:
     return (openai_usage.error_code(line.error) or "error") if isinstance(line.error, dict) else ""
 
 
-def read_lines(lines: Iterable[bytes]) -> Iterator[BatchLine | Exception]:
-    """The answers of a batch's output, nothing of any other file; the first line decides.
+class OutputReader:
+    """Reads a batch's output as it comes, nothing of any other file; its first line decides."""
 
-    A line that cannot be read is given as its error. A failed line is of the API of the answers before it.
-    """
-    known: BatchLine | None = None
-    for number, line in enumerate(lines):
-        try:
-            read = read_line(line)
-        except msgspec.DecodeError as error:
-            if number == 0:
+    def __init__(self) -> None:
+        self._is_output: bool | None = None
+        self._latest: BatchLine | None = None
+
+    def read_lines(self, lines: Iterable[bytes]) -> Iterator[BatchLine | Exception]:
+        """The answers on these lines, the next ones of the file.
+
+        A line that cannot be read is given as its error. A failed line is of the API of the answers before it.
+        """
+        for line in lines:
+            if self._is_output is False:
                 return
-            yield error
-            continue
-        if read is None:
-            continue
-        if read.path:
-            known = read
-        elif known is not None:
-            read = msgspec.structs.replace(read, flavour=known.flavour, path=known.path)
-        yield read
+            try:
+                read = _cut_line(line) if isinstance(line, CutLine) else read_line(line)
+            except msgspec.DecodeError as error:
+                if self._is_output is None:
+                    self._is_output = False
+                else:
+                    yield error
+                continue
+            self._is_output = True
+            if read is None:
+                continue
+            if read.path:
+                self._latest = read
+            elif self._latest is not None:
+                read = msgspec.structs.replace(read, flavour=self._latest.flavour, path=self._latest.path)
+            yield read
+
+
+def _cut_line(line: bytes) -> BatchLine:
+    """The answer on a line that is too large to be kept: it was made, and its cost is not known."""
+    named = CUSTOM_ID.search(line)
+    if named is None or b'"response"' not in line:
+        raise msgspec.DecodeError("not a line of a batch's output, or too large")
+    return BatchLine(UNREADABLE, "chat", "", named[1].decode("utf-8", "replace"))

@@ -85,7 +85,7 @@ def read_stream(flavour: Flavour, events: Sequence[bytes]) -> Answer:
 
 
 def read_outline(first: bytes, closing: bytes) -> Answer:
-    """The answer of a whole stream of chat completion chunks that cites nothing: see `Transcript.outline`."""
+    """The answer of a whole stream of chat completion chunks that cites nothing: see `BodyBuffer.outline`."""
     return _with_searches(_closed(first, closing), closing)
 
 

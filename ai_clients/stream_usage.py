@@ -18,10 +18,15 @@ from ai_clients.answer import NO_USAGE, STREAM_BEGINNINGS, decoder, has_usage
 _SIGNATURES = frozenset((b"x-amz-content-sha256", b"content-digest", b"digest", b"content-md5"))
 """Headers that vouch for the body as it is (OpenAI's Bedrock provider signs it): such a request must not be changed."""
 
+LONGEST_USAGE_CHUNK = 2**16
+"""An event longer than this is not the one that came because we asked: that has a few hundred bytes."""
+
 _EVENT_END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
+_LONGEST_END = 4
 _NULL_USAGE_END = b',"usage":null}\n\n'
 _BEFORE_NULL_USAGE = -len(_NULL_USAGE_END)
-_NULL_USAGE = re.compile(rb',\s*"usage"\s*:\s*null')
+_NULL_USAGE = re.compile(rb',[ \t]{0,8}"usage"[ \t]{0,8}:[ \t]{0,8}null')
+_LONGEST_NULL_USAGE = len(',"usage":null') + 3 * 8
 _TRUE = msgspec.Raw(b"true")
 
 
@@ -92,81 +97,128 @@ class _Chunk(msgspec.Struct):
 _decode_chunk = decoder(_Chunk)
 
 
-class Hider:
+class UsageChunkFilter:
     """Takes the stream's network chunks and gives them back without what only came because of `asking`.
 
-    An event that is not complete yet is held back until it is; every complete one goes through at once.
+    An event that is not complete yet is held back until it is, or until it is longer than a usage chunk ever is;
+    every complete one goes through at once. Each byte is searched once, however small the network chunks are.
     """
 
-    __slots__ = ("_rest",)
+    __slots__ = ("_held", "_passes")
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._held = bytearray()
+        self._passes = False
+        """Whether the event that `_held` is the end of is longer than a usage chunk: it goes through as it comes."""
 
     def feed(self, chunk: bytes) -> bytes:
-        if self._rest:
-            chunk, self._rest = self._rest + chunk, b""
-        elif chunk.find(b"\n") == len(chunk) - 2:
-            # One event, as OpenAI writes nearly all of them: this runs for each chunk of every stream.
-            if chunk.endswith(_NULL_USAGE_END):
-                return chunk[:_BEFORE_NULL_USAGE] + b"}\n\n"
-            if chunk.endswith(b"}\n\n") and _is_usage_chunk(chunk):
-                return b""
-        if not chunk.endswith(b"\n\n"):
-            end = 0
-            for match in _EVENT_END.finditer(chunk):
+        if not (self._held or self._passes):
+            if chunk.find(b"\n") == len(chunk) - 2:
+                # One event, as OpenAI writes nearly all of them: this runs for each chunk of every stream.
+                if chunk.endswith(_NULL_USAGE_END):
+                    return chunk[:_BEFORE_NULL_USAGE] + b"}\n\n"
+                if chunk.endswith(b"}\n\n") and _is_usage_chunk(chunk):
+                    return b""
+            if chunk.endswith(b"\n\n"):
+                return _visible(chunk)
+        # The end of an event may lie across two chunks.
+        search_from = max(0, len(self._held) - _LONGEST_END + 1)
+        self._held += chunk
+        return self._end_of_long_event(search_from) if self._passes else self._complete_events(search_from)
+
+    def _complete_events(self, search_from: int) -> bytes:
+        end = 0
+        if _has_line_end(self._held, search_from):
+            for match in _EVENT_END.finditer(self._held, search_from):
                 end = match.end()
-            chunk, self._rest = chunk[:end], chunk[end:]
-        return _visible(chunk)
+        visible = _visible(self._taken(end)) if end else b""
+        if len(self._held) <= LONGEST_USAGE_CHUNK:
+            return visible
+        self._passes = True
+        return visible + self._part_of_long_event()
+
+    def _end_of_long_event(self, search_from: int) -> bytes:
+        match = _EVENT_END.search(self._held, search_from) if _has_line_end(self._held, search_from) else None
+        if match is None:
+            return self._part_of_long_event()
+        self._passes = False
+        return _without_null_usage(self._taken(match.end())) + self._complete_events(0)
+
+    def _part_of_long_event(self) -> bytes:
+        """What came of a long event, but for an end of it that may begin a null usage or be half of its end."""
+        certain = len(self._held) - _LONGEST_NULL_USAGE
+        if b'"usage"' in self._held:
+            certain = max(certain, *(match.end() for match in _NULL_USAGE.finditer(self._held)), 0)
+        return _without_null_usage(self._taken(max(certain, 0)))
+
+    def _taken(self, end: int) -> bytes:
+        taken = bytes(self._held[:end])
+        del self._held[:end]
+        return taken
 
     def flush(self) -> bytes:
         """What is left when the stream has ended inside an event, or with one that nothing ends."""
-        rest, self._rest = self._rest, b""
-        return _visible(rest)
+        rest, passes, self._passes = self._taken(len(self._held)), self._passes, False
+        return _without_null_usage(rest) if passes else _visible(rest)
 
 
-class DoubtfulHider:
+class UndeclaredStreamFilter:
     """The same for a body that does not say that it is a stream: one that begins otherwise goes through as it is."""
 
-    __slots__ = ("_beginning", "_hider", "_passes")
+    __slots__ = ("_beginning", "_passes", "_usage_filter")
 
     def __init__(self) -> None:
         self._beginning = b""
-        self._hider: Hider | None = None
+        self._usage_filter: UsageChunkFilter | None = None
         self._passes = False
 
     def feed(self, chunk: bytes) -> bytes:
-        if self._hider is not None:
-            return self._hider.feed(chunk)
+        if self._usage_filter is not None:
+            return self._usage_filter.feed(chunk)
         if self._passes:
             return chunk
         self._beginning += chunk
         if self._beginning.startswith(STREAM_BEGINNINGS):
-            self._hider = Hider()
-            return self._hider.feed(self._beginning)
+            self._usage_filter = UsageChunkFilter()
+            return self._usage_filter.feed(self._beginning)
         if any(word.startswith(self._beginning) for word in STREAM_BEGINNINGS):
             return b""
         self._passes = True
         return self._beginning
 
     def flush(self) -> bytes:
-        if self._hider is not None:
-            return self._hider.flush()
+        if self._usage_filter is not None:
+            return self._usage_filter.flush()
         return b"" if self._passes else self._beginning
 
 
-def _visible(data: bytes) -> bytes:
+def _visible(events: bytes) -> bytes:
     """The events without the null usage in each and without the usage chunk."""
-    if b'"usage"' not in data:
-        return data
-    data = _NULL_USAGE.sub(b"", data)
-    ends = [match.end() for match in _EVENT_END.finditer(data)]
-    events = (data[start:end] for start, end in zip([0, *ends], [*ends, len(data)], strict=True))
-    return b"".join(event for event in events if not _is_usage_chunk(event))
+    if b'"usage"' not in events:
+        return events
+    ends = [match.end() for match in _EVENT_END.finditer(events)]
+    return b"".join(
+        _visible_event(events[start:end]) for start, end in zip([0, *ends], [*ends, len(events)], strict=True)
+    )
+
+
+def _visible_event(event: bytes) -> bytes:
+    if b'"usage"' not in event:
+        return event
+    return b"" if _is_usage_chunk(event) else _without_null_usage(event)
+
+
+def _without_null_usage(part: bytes) -> bytes:
+    return _NULL_USAGE.sub(b"", part) if b'"usage"' in part else part
+
+
+def _has_line_end(held: bytearray, search_from: int) -> bool:
+    """Asked before the pattern, which takes ten times as long: the text of an event has none."""
+    return held.find(b"\n", search_from) >= 0 or held.find(b"\r", search_from) >= 0
 
 
 def _is_usage_chunk(event: bytes) -> bool:
-    if b'"usage"' not in event or not event.startswith(b"data:"):
+    if b'"usage"' not in event or len(event) > LONGEST_USAGE_CHUNK or not event.startswith(b"data:"):
         return False
     try:
         chunk = _decode_chunk(event[5:])

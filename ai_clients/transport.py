@@ -15,6 +15,7 @@ import httpx2
 
 from ai_clients import stream_usage
 from ai_clients.answer import STREAM_BEGINNINGS
+from ai_clients.body.buffer import LARGE_CHUNK
 from ai_clients.call import Call
 from ai_clients.routes import destination_of
 from usage_billing.recording import lost
@@ -123,7 +124,7 @@ class AsyncRecordingTransport(httpx2.AsyncBaseTransport):
         await self._inner.aclose()
 
 
-_Hider = stream_usage.Hider | stream_usage.DoubtfulHider
+_Filter = stream_usage.UsageChunkFilter | stream_usage.UndeclaredStreamFilter
 
 
 class _Observed:
@@ -133,11 +134,11 @@ class _Observed:
     """
 
     def __init__(
-        self, stream: Any, call: Call, *, hider: _Hider | None, decoded: httpx2.Response | None = None
+        self, stream: Any, call: Call, *, usage_filter: _Filter | None, decoded: httpx2.Response | None = None
     ) -> None:
         self._stream = stream
         self._call = call
-        self._hider = hider
+        self._filter = usage_filter
         self._decoded = decoded
 
     def __del__(self) -> None:
@@ -149,24 +150,24 @@ class ObservedStream(_Observed, httpx2.SyncByteStream):
     """The answer's body, noted chunk by chunk on its way to the caller."""
 
     def __iter__(self) -> Iterator[bytes]:
-        transcript, hider = self._call.transcript, self._hider
-        chunks = transcript.chunks
+        body, usage_filter = self._call.body, self._filter
+        chunks = body.chunks
         try:
             for chunk in self._stream if self._decoded is None else self._decoded.iter_bytes():
-                # `transcript.take`, without the call: this runs for each chunk of every stream.
+                # `body.take`, without the call: this runs for each chunk of every stream.
                 chunks.append(chunk)
-                if len(chunks) >= transcript.look_at:
-                    transcript.look()
-                if hider is None:
+                if len(chunks) >= body.look_at or len(chunk) > LARGE_CHUNK:
+                    self._call.look()
+                if usage_filter is None:
                     yield chunk
-                elif visible := hider.feed(chunk):
+                elif visible := usage_filter.feed(chunk):
                     yield visible
         except Exception:
             # Cut by the network: the caller gets what came of the last event, as it does without us, then the error.
-            if hider is not None and (rest := hider.flush()):
+            if usage_filter is not None and (rest := usage_filter.flush()):
                 yield rest
             raise
-        if hider is not None and (rest := hider.flush()):
+        if usage_filter is not None and (rest := usage_filter.flush()):
             yield rest
         self._call.ended = True
 
@@ -181,24 +182,24 @@ class AsyncObservedStream(_Observed, httpx2.AsyncByteStream):
     """The answer's body, noted chunk by chunk on its way to the caller."""
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        transcript, hider = self._call.transcript, self._hider
-        chunks = transcript.chunks
+        body, usage_filter = self._call.body, self._filter
+        chunks = body.chunks
         try:
             async for chunk in self._stream if self._decoded is None else self._decoded.aiter_bytes():
-                # `transcript.take`, without the call: this runs for each chunk of every stream.
+                # `body.take`, without the call: this runs for each chunk of every stream.
                 chunks.append(chunk)
-                if len(chunks) >= transcript.look_at:
-                    transcript.look()
-                if hider is None:
+                if len(chunks) >= body.look_at or len(chunk) > LARGE_CHUNK:
+                    self._call.look()
+                if usage_filter is None:
                     yield chunk
-                elif visible := hider.feed(chunk):
+                elif visible := usage_filter.feed(chunk):
                     yield visible
         except Exception:
             # Cut by the network: the caller gets what came of the last event, as it does without us, then the error.
-            if hider is not None and (rest := hider.flush()):
+            if usage_filter is not None and (rest := usage_filter.flush()):
                 yield rest
             raise
-        if hider is not None and (rest := hider.flush()):
+        if usage_filter is not None and (rest := usage_filter.flush()):
             yield rest
         self._call.ended = True
 
@@ -238,9 +239,9 @@ def _watched(response: httpx2.Response, call: Call, *, hide: bool, stream: type[
         return _read_already(response, call, hide=hide)
     headers, body, decoded = response.headers, response.stream, None
     encoding, is_stream = headers.get("content-encoding"), _is_stream(response)
-    hider: _Hider | None = None
+    usage_filter: _Filter | None = None
     if hide and is_stream:
-        hider = stream_usage.Hider()
+        usage_filter = stream_usage.UsageChunkFilter()
         if encoding is not None:
             # Asked for as it is; what a server compresses all the same is decoded here: there is a part to take out.
             decoded = httpx2.Response(200, headers={"content-encoding": encoding}, stream=body)
@@ -248,23 +249,24 @@ def _watched(response: httpx2.Response, call: Call, *, hide: bool, stream: type[
             encoding = None
         headers.pop("content-length", None)
     elif hide and not _TOLD.intersection(headers):
-        hider = stream_usage.DoubtfulHider()
+        usage_filter = stream_usage.UndeclaredStreamFilter()
     call.answered(response, encoding=encoding, is_stream=is_stream)
-    response.stream = stream(body, call, hider=hider, decoded=decoded)  # type: ignore[assignment]
+    response.stream = stream(body, call, usage_filter=usage_filter, decoded=decoded)  # type: ignore[assignment]
     return response
 
 
 def _read_already(response: httpx2.Response, call: Call, *, hide: bool) -> httpx2.Response:
     """The response of a transport that has read its body: to log it, from a cache, in a test. Recorded at once."""
     body = response.content
-    call.answered(response, encoding=response.headers.get("content-encoding"), is_stream=_is_stream(response))
-    call.transcript.take(body)
+    call.answered(response, encoding=None, is_stream=_is_stream(response))
+    call.body.chunks.append(body)
+    call.look()
     call.ended = True
     call.finish()
     if not hide or not (_is_stream(response) or body.startswith(STREAM_BEGINNINGS)):
         return response
-    hider = stream_usage.Hider()
-    visible = hider.feed(body) + hider.flush()
+    usage_filter = stream_usage.UsageChunkFilter()
+    visible = usage_filter.feed(body) + usage_filter.flush()
     return httpx2.Response(
         response.status_code, headers=_of_plain_body(response), content=visible, extensions=response.extensions
     )

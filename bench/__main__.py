@@ -9,11 +9,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import overhead, reading, repairing, writing
+from bench import large_answers, overhead, reading, repairing, writing
 from bench.table import Section, render
 
 SECTIONS: dict[str, Callable[[int], Section]] = {
     "overhead": overhead.section,
+    "large_answers": large_answers.section,
     "reading": reading.section,
     "writing": writing.section,
     "repairing": repairing.section,

@@ -24,7 +24,7 @@ Figures = dict[str, dict[str, list[float]]]
 
 def section(rounds: int) -> Section:
     """Measure; the limits are those of issue 7, “The cost to the caller”."""
-    with tempfile.TemporaryDirectory() as directory, _provider() as url:
+    with tempfile.TemporaryDirectory() as directory, provider("bench.provider") as url:
         own_process = _environment(directory, drain="off")
         _run(["manage.py", "migrate", "-v0"], own_process)
         with _drain(own_process):
@@ -82,13 +82,14 @@ def _run(
 
 
 @contextlib.contextmanager
-def _provider() -> Iterator[str]:
-    with subprocess.Popen([sys.executable, "-m", "bench.provider"], stdout=subprocess.PIPE, text=True) as provider:
+def provider(module: str) -> Iterator[str]:
+    """The URL of a provider that runs as a process of its own; it prints that first."""
+    with subprocess.Popen([sys.executable, "-m", module], stdout=subprocess.PIPE, text=True) as process:
         try:
-            assert provider.stdout is not None
-            yield provider.stdout.readline().strip()
+            assert process.stdout is not None
+            yield process.stdout.readline().strip()
         finally:
-            provider.terminate()
+            process.terminate()
 
 
 @contextlib.contextmanager

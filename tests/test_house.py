@@ -177,7 +177,7 @@ def test_an_agent_imports_no_other_agent() -> None:
 
 
 def test_usage_readers_and_simulator_know_no_django() -> None:
-    pure = ("answer", "openai_usage", "anthropic_usage", "transcript", "stream_usage", "simulator")
+    pure = ("answer", "openai_usage", "anthropic_usage", "body", "stream_usage", "simulator")
     wrong = [
         (module, name)
         for module, tree in modules("ai_clients")

@@ -21,6 +21,7 @@ import pytest
 from pytest_django import Settings
 
 from ai_clients import Anthropic, AsyncOpenAI, OpenAI, call, openai_usage
+from ai_clients.body.buffer import BodyBuffer
 from ai_clients.transport import RecordingTransport
 from tests.ai_clients.recorded import Recorded, usage_of
 from tests.ai_clients.scripted import (
@@ -401,6 +402,14 @@ def test_broken_drain_leaves_the_event_in_the_outbox(recorded: Recorded, monkeyp
     monkeypatch.setattr(drain_thread, "wake", _raise)
     client_of(lambda _: plain(CHAT_ANSWER)).chat.completions.create(**CHAT)
     assert recorded.one().request_id == CHAT_ANSWER["id"]
+
+
+def test_broken_body_buffer_does_not_touch_the_answer(recorded: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(BodyBuffer, "look", _raise)
+    monkeypatch.setattr("ai_clients.transport.LARGE_CHUNK", 1)
+    client = client_of(lambda request: streamed(*chat_events(asked=b"include_usage" in request.content)))
+    assert len(list(client.chat.completions.create(**CHAT, stream=True))) == 4
+    assert (recorded.all(), health().lost) == ([], 1)
 
 
 def test_broken_asking_sends_the_callers_own_request(monkeypatch: pytest.MonkeyPatch) -> None:

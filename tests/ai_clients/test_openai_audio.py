@@ -19,8 +19,8 @@ from openai.types.audio import (
 )
 
 from ai_clients import OpenAI
+from ai_clients.body.buffer import BodyBuffer
 from ai_clients.call import _may_be_stream
-from ai_clients.transcript import Choosing
 from tests.ai_clients.recorded import Recorded
 from tests.ai_clients.scripted import REQUEST_ID, Body, Provider, plain, sse, streamed
 from tests.ai_clients.wire import async_openai_of, body, one, openai_of, wav
@@ -284,7 +284,7 @@ def test_speech_stream(
 
 
 def test_speech_is_not_kept_in_memory() -> None:
-    transcript = Choosing(_may_be_stream)
+    buffer = BodyBuffer(streamed=False, wanted=_may_be_stream)
     for chunk in (b"d", b"at", b"um", b"\x00" * 1000):
-        transcript.take(chunk)
-    assert transcript.body() == b""
+        buffer.take(chunk)
+    assert buffer.body() == b""

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ai_clients.stream_usage import Hider, asking
+from ai_clients import stream_usage
+from ai_clients.stream_usage import LONGEST_USAGE_CHUNK, UsageChunkFilter, asking
 from tests.ai_clients.scripted import USAGE, Body, chat_chunk, chat_events, slices, sse
 
 URL = "https://api.openai.com/v1/chat/completions"
@@ -28,8 +29,8 @@ def asked(body: bytes) -> bytes:
 
 
 def visible(chunks: list[bytes]) -> list[bytes]:
-    hider = Hider()
-    return [*(hider.feed(chunk) for chunk in chunks), hider.flush()]
+    usage_filter = UsageChunkFilter()
+    return [*(usage_filter.feed(chunk) for chunk in chunks), usage_filter.flush()]
 
 
 # ── asking ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -120,31 +121,31 @@ def test_asking_changes_no_header_but_length_and_encoding() -> None:
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"], ids=["lf", "crlf", "cr"])
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 50, 10_000])
-def test_hider_gives_what_a_server_that_was_not_asked_sends(end: str, size: int) -> None:
+def test_filter_gives_what_a_server_that_was_not_asked_sends(end: str, size: int) -> None:
     events = b"".join(chat_events(asked=True, end=end))
     expected = b"".join(chat_events(asked=False, end=end))
     assert b"".join(visible(slices(events, size))) == expected
 
 
-def test_hider_every_cut_in_two_gives_the_same() -> None:
+def test_filter_every_cut_in_two_gives_the_same() -> None:
     events = b"".join(chat_events(asked=True, end="\r\n"))
     expected = b"".join(chat_events(asked=False, end="\r\n"))
     assert {b"".join(visible([events[:cut], events[cut:]])) for cut in range(len(events))} == {expected}
 
 
-def test_hider_complete_event_goes_through_at_once() -> None:
+def test_filter_complete_event_goes_through_at_once() -> None:
     events = chat_events(asked=True)
     assert visible(events) == [*chat_events(asked=False)[:-1], b"", b"data: [DONE]\n\n", b""]
 
 
 @pytest.mark.parametrize("chunks", [1, 2, 3, 60])
-def test_hider_events_that_come_together_are_treated_as_each_alone(chunks: int) -> None:
+def test_filter_events_that_come_together_are_treated_as_each_alone(chunks: int) -> None:
     events = chat_events(asked=True)
     together = [b"".join(events[start : start + chunks]) for start in range(0, len(events), chunks)]
     assert b"".join(visible(together)) == b"".join(chat_events(asked=False))
 
 
-def test_hider_spaces_in_json_are_no_obstacle() -> None:
+def test_filter_spaces_in_json_are_no_obstacle() -> None:
     spaced = b'data: {"id": "a", "choices": [1], "usage": null}\n\ndata: {"choices": [], "usage": {"a": 1}}\n\n'
     assert visible([spaced]) == [b'data: {"id": "a", "choices": [1]}\n\n', b""]
 
@@ -165,22 +166,100 @@ def test_hider_spaces_in_json_are_no_obstacle() -> None:
     ],
     ids=lambda event: event[:40].decode(),
 )
-def test_hider_keeps_what_is_not_the_usage_chunk(event: bytes) -> None:
+def test_filter_keeps_what_is_not_the_usage_chunk(event: bytes) -> None:
     assert b"".join(visible([event])) == event
 
 
-def test_hider_last_event_without_an_end_is_hidden_too() -> None:
+def test_filter_last_event_without_an_end_is_hidden_too() -> None:
     events = b"".join(chat_events(asked=True)[:-1]).rstrip(b"\n")
     assert b"".join(visible(slices(events, 5))) == b"".join(chat_events(asked=False)[:-1])
 
 
-def test_hider_stream_cut_inside_an_event_gives_its_beginning() -> None:
+def test_filter_stream_cut_inside_an_event_gives_its_beginning() -> None:
     assert visible([b'data: {"id":"a"}\n\nda', b'ta: {"cho']) == [b'data: {"id":"a"}\n\n', b"", b'data: {"cho']
+
+
+# ── Long events ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def long_event(length: int, *, asked: bool, end: bytes = b"\n\n") -> bytes:
+    """An event of at least so many bytes; its null usage lies at its end, as OpenAI writes it."""
+    usage = b',"usage":null' if asked else b""
+    return b'data: {"choices":[{"delta":{"content":"%s"}}]%s}%s' % (b"y" * length, usage, end)
+
+
+def test_filter_holds_no_more_of_an_event_than_a_usage_chunk_may_have() -> None:
+    event = long_event(16 * 2**20, asked=True)
+    usage_filter = UsageChunkFilter()
+    taken = given_back = most_held = 0
+    for chunk in slices(event, 1024):
+        taken += len(chunk)
+        given_back += len(usage_filter.feed(chunk))
+        most_held = max(most_held, taken - given_back)
+    assert most_held <= LONGEST_USAGE_CHUNK
+    assert given_back == len(long_event(16 * 2**20, asked=False))
+
+
+def test_filter_searches_each_byte_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    searched = 0
+
+    class Counting:
+        def __init__(self, pattern: Any) -> None:
+            self.pattern = pattern
+
+        def finditer(self, held: bytes, start: int = 0) -> Any:
+            nonlocal searched
+            searched += len(held) - start
+            return self.pattern.finditer(held, start)
+
+        def search(self, held: bytes, start: int) -> Any:
+            nonlocal searched
+            searched += len(held) - start
+            return self.pattern.search(held, start)
+
+        def sub(self, by: bytes, held: bytes) -> bytes:
+            nonlocal searched
+            searched += len(held)
+            return bytes(self.pattern.sub(by, held))
+
+    for name in ("_EVENT_END", "_NULL_USAGE"):
+        monkeypatch.setattr(stream_usage, name, Counting(getattr(stream_usage, name)))
+    body = b"".join([*chat_events(asked=True)[:2], long_event(2**20, asked=True), *chat_events(asked=True)])
+    expected = b"".join([*chat_events(asked=False)[:2], long_event(2**20, asked=False), *chat_events(asked=False)])
+    assert b"".join(visible(slices(body, 1024))) == expected
+    # For the end of an event, for a null usage, and to take that out.
+    assert searched < 4 * len(body)
+
+
+@pytest.mark.parametrize("end", [b"\n\n", b"\r\n\r\n", b"\r\r"])
+def test_filter_finds_the_end_of_a_long_event_wherever_it_is_cut(end: bytes) -> None:
+    rest = chat_events(asked=True)
+    event = long_event(LONGEST_USAGE_CHUNK, asked=True, end=end)
+    expected = long_event(LONGEST_USAGE_CHUNK, asked=False, end=end) + b"".join(chat_events(asked=False))
+    for cut in range(1, 60):
+        body = event + b"".join(rest)
+        pieces = [body[:100], body[100 : len(event) - cut], body[len(event) - cut : len(event)], *rest]
+        assert b"".join(visible(pieces)) == expected, cut
+        assert b"".join(visible([body[: len(event) - cut], body[len(event) - cut :]])) == expected, cut
+
+
+def test_filter_long_event_cut_by_the_network_gives_all_that_came() -> None:
+    event = long_event(2 * LONGEST_USAGE_CHUNK, asked=True, end=b"")
+    assert b"".join(visible(slices(event, 5000))) == long_event(2 * LONGEST_USAGE_CHUNK, asked=False, end=b"")
+
+
+@pytest.mark.parametrize("size", [1000, 2**20])
+def test_filter_takes_no_long_event_for_the_usage_chunk(size: int) -> None:
+    usage = {**USAGE, "more": "x" * LONGEST_USAGE_CHUNK}
+    body = b"".join(sse(chat_chunk(None, usage=usage), "[DONE]"))
+    assert b"".join(visible(slices(body, size))) == body
 
 
 CHUNKS = st.builds(
     lambda content, extra: chat_chunk(content, **extra),
-    st.none() | st.text(max_size=8) | st.sampled_from(['"usage":null', ',"usage":null', "data: [DONE]\n\n"]),
+    st.none()
+    | st.text(max_size=8)
+    | st.sampled_from(['"usage":null', ',"usage":null', "data: [DONE]\n\n", "y" * 300, ',"usage":null' * 40]),
     st.dictionaries(st.sampled_from(["service_tier", "x", "obfuscation"]), st.text(max_size=4), max_size=2),
 )
 
@@ -194,22 +273,25 @@ def _events(chunks: list[dict[str, Any]], end: str, *, asked: bool) -> bytes:
 
 @given(
     chunks=st.lists(CHUNKS, max_size=5),
+    longest=st.sampled_from([len(sse(chat_chunk(None, usage=USAGE), end="\r\n")[0]), LONGEST_USAGE_CHUNK]),
     end=st.sampled_from(["\n", "\r\n", "\r"]),
     cuts=st.lists(st.integers(0, 3000), max_size=12),
 )
 @settings(max_examples=200)
-def test_hider_any_events_in_any_slices_equal_the_reference(
-    chunks: list[dict[str, Any]], end: str, cuts: list[int]
+def test_filter_any_events_in_any_slices_equal_the_reference(
+    chunks: list[dict[str, Any]], longest: int, end: str, cuts: list[int]
 ) -> None:
     body = _events(chunks, end, asked=True)
     places = sorted({0, *(min(cut, len(body)) for cut in cuts), len(body)})
     pieces = [body[start:stop] for start, stop in pairwise(places)]
-    assert b"".join(visible(pieces)) == _events(chunks, end, asked=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stream_usage, "LONGEST_USAGE_CHUNK", longest)
+        assert b"".join(visible(pieces)) == _events(chunks, end, asked=False)
 
 
 @given(st.lists(st.binary(max_size=30) | st.sampled_from([b"\n\n", b"data: ", b'{"usage":', b'"choices":[]'])))
 @settings(max_examples=100)
-def test_hider_bytes_without_usage_pass_whatever_they_are(pieces: list[bytes]) -> None:
+def test_filter_bytes_without_usage_pass_whatever_they_are(pieces: list[bytes]) -> None:
     body = b"".join(pieces).replace(b"usage", b"")
     assert b"".join(visible(slices(body, 7))) == body
 
