@@ -127,22 +127,19 @@ class UsageChunkFilter:
         return self._end_of_long_event(search_from) if self._passes else self._complete_events(search_from)
 
     def _complete_events(self, search_from: int) -> bytes:
-        end = 0
-        if _has_line_end(self._held, search_from):
-            for match in _EVENT_END.finditer(self._held, search_from):
-                end = match.end()
-        visible = _visible(self._taken(end)) if end else b""
+        ends = _event_ends(self._held, search_from)
+        visible = _visible(self._taken(ends[-1])) if ends else b""
         if len(self._held) <= LONGEST_USAGE_CHUNK:
             return visible
         self._passes = True
         return visible + self._part_of_long_event()
 
     def _end_of_long_event(self, search_from: int) -> bytes:
-        match = _EVENT_END.search(self._held, search_from) if _has_line_end(self._held, search_from) else None
-        if match is None:
+        ends = _event_ends(self._held, search_from)
+        if not ends:
             return self._part_of_long_event()
         self._passes = False
-        return _without_null_usage(self._taken(match.end())) + self._complete_events(0)
+        return _without_null_usage(self._taken(ends[0])) + self._complete_events(0)
 
     def _part_of_long_event(self) -> bytes:
         """What came of a long event, but for an end of it that may begin a null usage or be half of its end."""
@@ -196,7 +193,7 @@ def _visible(events: bytes) -> bytes:
     """The events without the null usage in each and without the usage chunk."""
     if b'"usage"' not in events:
         return events
-    ends = [match.end() for match in _EVENT_END.finditer(events)]
+    ends = _event_ends(events, 0)
     return b"".join(
         _visible_event(events[start:end]) for start, end in zip([0, *ends], [*ends, len(events)], strict=True)
     )
@@ -209,12 +206,22 @@ def _visible_event(event: bytes) -> bytes:
 
 
 def _without_null_usage(part: bytes) -> bytes:
-    return _NULL_USAGE.sub(b"", part) if b'"usage"' in part else part
+    named_at = part.find(b'"usage"')
+    if named_at < 0:
+        return part
+    search_from = max(0, named_at - _LONGEST_NULL_USAGE)
+    return part[:search_from] + _NULL_USAGE.sub(b"", part[search_from:])
 
 
-def _has_line_end(held: bytearray, search_from: int) -> bool:
-    """Asked before the pattern, which takes ten times as long: the text of an event has none."""
-    return held.find(b"\n", search_from) >= 0 or held.find(b"\r", search_from) >= 0
+def _event_ends(events: bytes | bytearray, search_from: int) -> list[int]:
+    """Where events end. Without the pattern if there is no carriage return: 1 MB of text takes it 5 ms, this 0.1."""
+    if events.find(b"\r", search_from) >= 0:
+        return [match.end() for match in _EVENT_END.finditer(events, search_from)]
+    ends = []
+    while (at := events.find(b"\n\n", search_from)) >= 0:
+        search_from = at + 2
+        ends.append(search_from)
+    return ends
 
 
 def _is_usage_chunk(event: bytes) -> bool:

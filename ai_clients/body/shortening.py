@@ -1,7 +1,7 @@
 """Large JSON without its content: what it says about usage takes few bytes, whatever the text, images or vectors take.
 
-No library does it. `ijson` (yajl) and `jiter` hold a string until its end, and the one string of an image is 100 MB;
-`msgspec` needs the whole document.
+No library does it: `ijson` 3.6 (yajl) holds a string until its end, and reads one of 32 MB at 1 MB a second (here:
+500); `msgspec` and `jiter` need the whole document.
 """
 
 from __future__ import annotations

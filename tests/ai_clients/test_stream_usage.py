@@ -200,35 +200,32 @@ def test_filter_holds_no_more_of_an_event_than_a_usage_chunk_may_have() -> None:
     assert given_back == len(long_event(16 * 2**20, asked=False))
 
 
-def test_filter_searches_each_byte_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def _with_long_event(end: str, *, asked: bool) -> bytes:
+    usual, long = chat_events(asked=asked, end=end), long_event(2**20, asked=asked, end=end.encode() * 2)
+    return b"".join([*usual, long, *usual])
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_filter_searches_each_byte_once(monkeypatch: pytest.MonkeyPatch, end: str) -> None:
     searched = 0
+    event_ends, without_null_usage = stream_usage._event_ends, stream_usage._without_null_usage
 
-    class Counting:
-        def __init__(self, pattern: Any) -> None:
-            self.pattern = pattern
+    def counting_event_ends(events: bytes, search_from: int) -> list[int]:
+        nonlocal searched
+        searched += len(events) - search_from
+        return event_ends(events, search_from)
 
-        def finditer(self, held: bytes, start: int = 0) -> Any:
-            nonlocal searched
-            searched += len(held) - start
-            return self.pattern.finditer(held, start)
+    def counting_without_null_usage(part: bytes) -> bytes:
+        nonlocal searched
+        searched += len(part)
+        return without_null_usage(part)
 
-        def search(self, held: bytes, start: int) -> Any:
-            nonlocal searched
-            searched += len(held) - start
-            return self.pattern.search(held, start)
-
-        def sub(self, by: bytes, held: bytes) -> bytes:
-            nonlocal searched
-            searched += len(held)
-            return bytes(self.pattern.sub(by, held))
-
-    for name in ("_EVENT_END", "_NULL_USAGE"):
-        monkeypatch.setattr(stream_usage, name, Counting(getattr(stream_usage, name)))
-    body = b"".join([*chat_events(asked=True)[:2], long_event(2**20, asked=True), *chat_events(asked=True)])
-    expected = b"".join([*chat_events(asked=False)[:2], long_event(2**20, asked=False), *chat_events(asked=False)])
-    assert b"".join(visible(slices(body, 1024))) == expected
-    # For the end of an event, for a null usage, and to take that out.
-    assert searched < 4 * len(body)
+    monkeypatch.setattr(stream_usage, "_event_ends", counting_event_ends)
+    monkeypatch.setattr(stream_usage, "_without_null_usage", counting_without_null_usage)
+    asked_for, unasked = (_with_long_event(end, asked=asked) for asked in (True, False))
+    assert b"".join(visible(slices(asked_for, 1024))) == unasked
+    # For the end of an event, and for a null usage.
+    assert searched < 2.2 * len(asked_for)
 
 
 @pytest.mark.parametrize("end", [b"\n\n", b"\r\n\r\n", b"\r\r"])
