@@ -153,7 +153,7 @@ def test_none_is_lost_none_is_refused_and_none_harms_another_tenant(
     for number in range(EVENTS):
         answers.append(answer(chance))
         who = chance.choice((attacked, attacked.pk, Hostile(), True, 10**30, -1, "\ud800", None, 1.5))
-        words = [chance.choice((*TEXTS, Hostile(), 5, None)) for _ in range(7)]
+        words: list[Any] = [chance.choice((*TEXTS, Hostile(), 5, None)) for _ in range(7)]
         with usage_context(
             org=who, user=chance.choice((None, who)), agent_id=words[0], request_type=words[1], workflow_id=words[2],
             content_id=words[3], platform=words[4], content_type=words[5], task_type=words[6],

@@ -121,13 +121,13 @@ _HTTP_STATUS = {"http_status"}
 
 
 def _bounded(event: Event) -> Event:
-    started_at = event.started_at
+    started_at: Any = event.started_at
     is_sound = isinstance(started_at, int | float) and _EARLIEST < started_at < _LATEST
     units, parts = _units(event.units), _parts(event.parts)
     usage = _usage(event.usage)
     if units is None or parts is None:
         usage, units, parts = _unreadable("units beside the block are out of bounds"), {}, []
-    duration = event.duration_ms
+    duration: Any = event.duration_ms
     return replace(
         event,
         request_id=identifier(event.request_id, "request_id"),
