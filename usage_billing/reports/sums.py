@@ -76,7 +76,8 @@ def _sum(name: str) -> str:
     summed = rollup.sum_sql(name, connection.vendor)
     if name.startswith("cost_") or connection.vendor == "sqlite":
         return summed
-    return f"CAST(least({summed}, {2**63 - 1}) AS bigint)"
+    # Not `least`: it leaves out a NULL, the sum of nothing.
+    return f"CAST(CASE WHEN {summed} > {2**63 - 1} THEN {2**63 - 1} ELSE {summed} END AS bigint)"
 
 
 def _same(by: Sequence[str], number: int) -> str:
