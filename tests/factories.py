@@ -9,7 +9,9 @@ from typing import Any
 
 import msgspec
 from django.contrib.auth.models import User
+from django.test import RequestFactory
 
+from usage_billing.api.sessions import SessionToken, begin_session
 from usage_billing.models import ExchangeRate, Membership, Organization, PriceOverride
 from usage_billing.recording import Attribution, Event
 
@@ -50,6 +52,13 @@ def member(org: Organization, name: str = "") -> User:
     person = user(name)
     Membership.objects.create(org=org, user=person, role=Membership.Role.MEMBER)
     return person
+
+
+def api_session(person: User) -> SessionToken:
+    """The refresh token of a session at the API, as a log-in begins it."""
+    refresh: SessionToken = SessionToken.for_user(person)
+    begin_session(RequestFactory().get("/"), person, refresh)
+    return refresh
 
 
 TODAY = NOON.date()

@@ -43,9 +43,7 @@ SUMMARY = "/api/billing/usage/tokens/summary"
 SEED = """
 import json
 from django.contrib.auth.models import User
-from django.contrib.sessions.backends.db import SessionStore
-from rest_framework_simplejwt.tokens import AccessToken
-from usage_billing.api.sessions import SessionToken
+from usage_billing.auth.session_store import SessionStore
 from usage_billing.models import UsageRecord
 from tests import factories
 from tests.usage_billing import rows
@@ -58,7 +56,7 @@ for name in ("greedy", "other"):
     session.update({"_auth_user_id": str(person.pk), "_auth_user_backend": "django.contrib.auth.backends.ModelBackend",
                     "_auth_user_hash": person.get_session_auth_hash()})
     session.create()
-    token = str(SessionToken.for_user(person).access_token)
+    token = str(factories.api_session(person).access_token)
     made[name] = {"org": org.pk, "token": token, "session": session.session_key}
 print(json.dumps(made))
 """

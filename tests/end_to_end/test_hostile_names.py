@@ -30,10 +30,12 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from ai_clients.digest.delivery import send_digest
+from tests import factories
 from tests.ai_clients import people
 from tests.end_to_end.hostile import KINDS, MARK, ON_PAGES, Page, World
 from tests.factories import event
-from usage_billing.models import DailyUsage, Organization, UsageRecord
+from usage_billing.api.sessions import session_row_key
+from usage_billing.models import DailyUsage, Organization, Session, UsageRecord
 from usage_billing.monitoring.printable import NBSP, OneLineFormatter
 from usage_billing.recording import companions
 from usage_billing.recording.event import encode
@@ -55,7 +57,9 @@ NOT_OPENED = {
     "set_language": "takes POST and redirects",
     "logout": "takes POST and redirects",
     "admin:logout": "takes POST; the theme's page of it says nothing about anybody",
+    "admin:password_change": "redirects to the account's own page",
     "admin:password_change_done": "says nothing about anybody",
+    "password_reset_confirm": "needs a link by e-mail; its page says nothing about anybody",
     "admin:view_on_site": "no model has a page of its own",
     "admin:ai_clients_digest_summary": "takes POST; its page is looked at below",
     "admin:ai_clients_participant_enrich": "takes POST; its page is looked at below",
@@ -102,7 +106,11 @@ def made(settings: Settings, outbox: Outbox, world: World) -> World:
 def client_of(world: World, role: str) -> Client:
     client = Client(raise_request_exception=False)
     if role != "anonymous":
-        client.force_login(getattr(world, role))
+        person = getattr(world, role)
+        client.force_login(person)
+        for text in KINDS.values():  # what a stranger's program says of itself
+            made = factories.api_session(person)
+            Session.objects.filter(pk=session_row_key(made)).update(user_agent=text[:300], address=text[:45])
     return client
 
 

@@ -16,7 +16,6 @@ from xml.etree import ElementTree
 import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
-from django.contrib.sessions.models import Session
 from django.core.asgi import get_asgi_application
 from django.db import connection, connections
 from django.test import AsyncClient
@@ -28,7 +27,7 @@ from tests.usage_billing.api.world import BILLING
 from usage_billing.api import export, sheets
 from usage_billing.api.export import ExportStoppedError
 from usage_billing.api.sessions import SessionToken
-from usage_billing.models import UsageRecord
+from usage_billing.models import Session, UsageRecord
 
 URL = f"{BILLING}/export"
 pytestmark = pytest.mark.django_db
@@ -181,7 +180,7 @@ def logged_out(person: User, refresh: SessionToken) -> None:
 def test_an_export_by_token_breaks_off_when_the_token_ends(
     reads: list[int], person: User, ended: Callable[..., None], kind: str
 ) -> None:
-    refresh = SessionToken.for_user(person)
+    refresh = factories.api_session(person)
     client = APIClient(headers={"authorization": f"Bearer {refresh.access_token}"})
     expect_broken_off(client, reads, kind, lambda: ended(person, refresh))
 
@@ -192,7 +191,7 @@ def test_an_export_by_session_breaks_off_when_the_session_ends(
 ) -> None:
     client = APIClient()
     client.force_login(person)
-    expect_broken_off(client, reads, "csv", lambda: ended(person, SessionToken.for_user(person)))
+    expect_broken_off(client, reads, "csv", lambda: ended(person, factories.api_session(person)))
 
 
 def expect_broken_off(client: APIClient, reads: list[int], kind: str, end: Callable[[], None]) -> None:
@@ -209,7 +208,7 @@ def expect_broken_off(client: APIClient, reads: list[int], kind: str, end: Calla
 def test_an_export_by_credentials_that_hold_is_whole(reads: list[int], person: User, by: str) -> None:
     client = APIClient()
     if by == "token":
-        client.credentials(HTTP_AUTHORIZATION=f"Bearer {SessionToken.for_user(person).access_token}")
+        client.credentials(HTTP_AUTHORIZATION=f"Bearer {factories.api_session(person).access_token}")
     else:
         client.force_login(person)
     assert b"".join(client.get(URL, {"format": "jsonl"})).count(b"\n") == 35
