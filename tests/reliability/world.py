@@ -28,6 +28,8 @@ from tests import postgres
 from tests.reliability.caller import Account, Answer, make_calls
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+SECRET_KEY = "a1f4b7c0d3e6a9bcdef0123456789abcdef0123456789ab-2"
+"""Of all processes of a test: PostgreSQL shows rows to a scope that is sealed with it."""
 PREFIX = os.environ.get("USAGE_ROLE_PREFIX", "usage")
 DRAIN = f"{PREFIX}_drain"
 IS_SOAK = bool(os.environ.get("SOAK"))
@@ -74,7 +76,7 @@ class Site:
             "DJANGO_SETTINGS_MODULE": "config.settings",
             "DEBUG": "0",
             "AI_SIMULATOR": "0",
-            "SECRET_KEY": "a1f4b7c0d3e6a9bcdef0123456789abcdef0123456789ab-2",
+            "SECRET_KEY": SECRET_KEY,
             "DATABASE_URL": self.database_url,
             "USAGE_OUTBOX_PATH": str(self.outbox),
             "USAGE_DRAIN": "off",
@@ -279,7 +281,7 @@ def production() -> Iterator[tuple[postgres.Server, str]]:
         environment = {
             "PATH": os.environ["PATH"],
             "DATABASE_URL": server.url,
-            "SECRET_KEY": "a1f4b7c0d3e6a9bcdef0123456789abcdef0123456789ab-2",
+            "SECRET_KEY": SECRET_KEY,
             "USAGE_ROLE_PREFIX": PREFIX,
         }
         migrate = [sys.executable, "manage.py", "migrate", "--verbosity=0"]
