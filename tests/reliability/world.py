@@ -77,6 +77,8 @@ class Site:
             "DEBUG": "0",
             "AI_SIMULATOR": "0",
             "SECRET_KEY": SECRET_KEY,
+            # Said once more for processes of the fork server, which read the settings of its own key before.
+            "USAGE_SCOPE_KEY": SECRET_KEY,
             "DATABASE_URL": self.database_url,
             "USAGE_OUTBOX_PATH": str(self.outbox),
             "USAGE_DRAIN": "off",
