@@ -178,8 +178,9 @@ def _other_calls(again: Sequence[Row]) -> list[Row]:
         known = there.get((row["org_id"], row["request_id"]))
         if known is None or known[:2] == (row["usage"], row["ai_model"]):
             continue
-        # The beginning of a call that was settled since has no usage to compare: the moment tells whose it is.
-        if row["status"] != "pending" or known[2] != row["created_at"]:
+        # A beginning has no usage to compare. It comes again after its answer, or late from another machine's outbox,
+        # and is no later than the call that is there.
+        if row["status"] != "pending" or row["created_at"] > known[2]:
             # A line of a batch's output takes no time; it may be read again at any moment.
             moment = row["created_at"].isoformat() if row["execution_time_ms"] else ""
             told = json.dumps([row["usage"], row["ai_model"], moment], sort_keys=True)
