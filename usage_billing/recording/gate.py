@@ -220,6 +220,7 @@ def _hash(given: str) -> str:
 
 _BEFORE = frozenset(("api", "openai", "anthropic", "inference", "compatible-mode", "chat", "deployments", "engines"))
 """What providers and gateways write between the host and the path of the API."""
+_SCHEMES = frozenset(("http", "https", "ws", "wss"))
 _VERSION = re.compile(r"v\d{1,2}([a-z]{2,8}\d{0,2})?")
 _ID = r"[\w.:-]{1,128}"
 _API_PATH = re.compile(
@@ -245,6 +246,8 @@ def _known_url(url: str) -> str:
         parts = urlsplit(clean(url))
         host, port = parts.hostname or "", f":{parts.port}" if parts.port else ""
     except ValueError:
+        return _unknown_url(url)
+    if parts.scheme not in _SCHEMES or not host:
         return _unknown_url(url)
     netloc = f"[{host}]" if ":" in host else host[:253]
     return f"{parts.scheme}://{netloc}{port}{_known_path(parts.path)}"

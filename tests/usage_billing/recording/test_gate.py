@@ -152,7 +152,7 @@ def test_of_an_address_only_the_known_path_is_kept(url: str, kept: str) -> None:
 
 
 def test_an_address_that_is_none_is_kept_apart() -> None:
-    for url in ("https://example.com:99999/v1/messages", "https://[/v1", "x" * 100_000):
+    for url in ("https://example.com:99999/v1/messages", "https://[/v1", "x" * 100_000, "", "://a/*", "https:///v1"):
         assert admitted(url=url).url.endswith(".invalid/*")
 
 
