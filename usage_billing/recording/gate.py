@@ -286,23 +286,32 @@ _decode = msgspec.json.Decoder().decode
 
 
 def _usage(raw: msgspec.Raw) -> msgspec.Raw:
-    """The block with its texts cleaned; its reason, if it is out of bounds.
+    """The block as it came; cleaned, if its texts need it; its reason, if it is out of bounds.
 
-    Written anew: a key that comes twice may hide what no reader takes, and other encodings than UTF-8 pass for JSON.
+    Written anew also where a key comes twice: the first value is not seen here, and may be one that no reader takes.
     """
+    has_twice = False
+
+    def mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal has_twice
+        found = dict(pairs)
+        has_twice = has_twice or len(found) < len(pairs)
+        return found
+
     content = bytes(raw)
     if len(content) > USAGE_BYTES:
         return _unreadable(f"larger than {USAGE_BYTES // 1024} KB")
     try:
         # Unlike msgspec, it reads half an emoji, as the SDKs do.
-        block = json.loads(content.decode(), parse_int=_whole_number)
+        block = json.loads(content.decode(), parse_int=_whole_number, object_pairs_hook=mapping)
     except ValueError:
         return msgspec.Raw(b"null")  # what is not JSON is no block
     except RecursionError:
         return _unreadable(f"nested more than {DEPTH} deep")
     if reason := _out_of_bounds(block):
         return _unreadable(reason)
-    return msgspec.Raw(msgspec.json.encode(_cleaned(block)))
+    cleaned = _cleaned(block)
+    return raw if cleaned == block and not has_twice else msgspec.Raw(msgspec.json.encode(cleaned))
 
 
 def _whole_number(digits: str) -> float:
