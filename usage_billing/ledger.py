@@ -168,15 +168,19 @@ def _other_calls(again: Sequence[Row]) -> list[Row]:
     if not again:
         return []
     there = {
-        (org_id, request_id): (usage, model)
-        for org_id, request_id, usage, model in UsageRecord.objects.filter(
+        (org_id, request_id): (usage, model, created_at)
+        for org_id, request_id, usage, model, created_at in UsageRecord.objects.filter(
             org_id__in={row["org_id"] for row in again}, request_id__in={row["request_id"] for row in again}
-        ).values_list("org_id", "request_id", "usage", "ai_model")
+        ).values_list("org_id", "request_id", "usage", "ai_model", "created_at")
     }
     others = {}
     for row in again:
         known = there.get((row["org_id"], row["request_id"]))
-        if known is not None and known != (row["usage"], row["ai_model"]):
+        if known is None or known[:2] == (row["usage"], row["ai_model"]):
+            continue
+        # A beginning has no usage to compare. It comes again after its answer, or late from another machine's outbox,
+        # and is no later than the call that is there.
+        if row["status"] != "pending" or row["created_at"] > known[2]:
             # A line of a batch's output takes no time; it may be read again at any moment.
             moment = row["created_at"].isoformat() if row["execution_time_ms"] else ""
             told = json.dumps([row["usage"], row["ai_model"], moment], sort_keys=True)

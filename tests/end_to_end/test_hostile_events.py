@@ -34,7 +34,7 @@ ENDPOINTS = (
 )  # fmt: skip
 HOSTS = ("api.openai.com", "api.anthropic.com", "127.0.0.1:9", "[::1]:9", "evil.example.com", "x" * 60 + ".example.com")
 NUMBERS: tuple[Any, ...] = (
-    0, 1, -1, 10**12, 10**12 + 1, 2**31, 2**53, 2**62, 2**63 - 1, -(2**63), 2**64, 10**40, 1e308, -0.5, 1e-300,
+    0, 1, -1, 10**12, 10**12 + 1, 2**31, 2**53, 2**62, 2**63 - 1, -(2**63), 2**64, 10**40, 10**400, 1e308, -0.5, 1e-300,
     True, None, "9" * 400, float("nan"), float("inf"),
 )  # fmt: skip
 TEXTS = (

@@ -433,6 +433,29 @@ def test_a_background_response_is_one_call_settled_by_the_answer(batches: int) -
     call_command("check_usage")
 
 
+def test_a_background_response_that_is_delivered_again_is_one_call() -> None:
+    """The drain was killed between the ledger's commit and the outbox's."""
+    org = factories.organization()
+    calls = [begun(org, "resp_1" + "0" * 40), answered("resp_1" + "0" * 40)]
+    for delivered in (calls, calls, calls[:1], calls[1:]):
+        ledger.add(delivered)
+    assert UsageRecord.objects.get().status == "succeeded"
+    assert total().requests_count == 1
+    ledger.add([begun(org, "resp_1" + "0" * 40, at=NOON + timedelta(minutes=1))])  # of a server with one constant id
+    assert UsageRecord.objects.count() == 2
+    call_command("check_usage")
+
+
+def test_the_beginning_of_a_background_response_may_come_after_its_answer() -> None:
+    """Another process, with an outbox of its own, has fetched it."""
+    org = factories.organization()
+    calls = [answered("resp_1" + "0" * 40, org=org), begun(org, "resp_1" + "0" * 40)]
+    for call in calls * 2:
+        ledger.add([call])
+    assert UsageRecord.objects.get().prompt_tokens == 1000
+    call_command("check_usage")
+
+
 def test_a_background_response_is_settled_once_whoever_fetches_it() -> None:
     org, other = factories.organization(), factories.organization()
     ledger.add([begun(org, "resp_1" + "0" * 40)])

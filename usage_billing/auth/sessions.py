@@ -36,6 +36,8 @@ def live_sessions(user: User) -> list[Session]:
 
 def end_session(user: User, row_key: str) -> bool:
     """End one of the person's sessions. False: they have no such session."""
+    if "\0" in row_key:
+        return False  # PostgreSQL takes it in no text
     ended, _by_model = Session.objects.filter(user=user, pk=row_key).delete()
     return bool(ended)
 

@@ -84,9 +84,8 @@ def usage_context(
     }
     outer = _current.get()
     inner = msgspec.structs.replace(outer, **{name: value for name, value in given.items() if value is not None})
-    if metadata:
-        merged = outer.metadata | {text(key): value for key, value in metadata.items()}
-        inner = msgspec.structs.replace(inner, metadata=merged)
+    if metadata is not None:
+        inner = msgspec.structs.replace(inner, metadata=outer.metadata | _by_text(metadata))
     token = _current.set(inner)
     try:
         yield inner
@@ -112,14 +111,25 @@ def _id(thing: Any) -> Any:
     """An object's primary key; an id as it is, a number written out as text as the number."""
     try:
         key = getattr(thing, "pk", thing)
+        if isinstance(key, str) and len(key) <= MOST_DIGITS and key.isdecimal() and key.isascii():
+            return int(key)
+        if isinstance(key, bool):
+            return text(key)  # no id: it would be taken for 0 or 1
+        return key if key is None or isinstance(key, int) else text(key)
     except Exception:
         logger.exception("The id of a %s could not be read; AI calls are recorded without it.", type(thing).__name__)
         return None
-    if isinstance(key, str) and len(key) <= MOST_DIGITS and key.isdecimal() and key.isascii():
-        return int(key)
-    if isinstance(key, bool):
-        return text(key)  # no id: it would be taken for 0 or 1
-    return key if key is None or isinstance(key, int | str) else text(key)
+
+
+def _by_text(metadata: Mapping[Any, Any]) -> dict[str, Any]:
+    """The metadata with its keys as text; none, if it is no mapping or cannot be read."""
+    try:
+        return {text(key): value for key, value in metadata.items()}
+    except Exception:
+        logger.exception(
+            "Metadata of type %s could not be read; AI calls are recorded without it.", type(metadata).__name__
+        )
+        return {}
 
 
 def _text_or_none(value: Any) -> str | None:
@@ -127,10 +137,9 @@ def _text_or_none(value: Any) -> str | None:
 
 
 def text(value: Any) -> str:
-    """The value as text; an object that cannot say what it is, by its class."""
-    if isinstance(value, str):
-        return value
+    """The value as text, never of a subclass of `str`; an object that cannot say what it is, by its class."""
     try:
-        return str(value)
+        # `isinstance` asks the object, too: one that is looked up late may fail here.
+        return str.__str__(value if isinstance(value, str) else str(value))
     except Exception:  # noqa: BLE001 - the caller's object; neither the caller nor the call may suffer from it
         return f"<{type(value).__name__}>"

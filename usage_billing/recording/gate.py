@@ -52,6 +52,8 @@ METADATA_CHARACTERS = 16 * 1024
 """The largest `metadata` of a call: all its keys and values together."""
 LONGEST_TEXT = 2000
 """The longest single text in `metadata`, and in what is kept of an answer."""
+LONGEST_NUMBER = 20
+"""The most digits, with the sign, of a whole number that is looked at."""
 DEPTH = 16
 """How deeply a usage block and `metadata` may be nested; real ones are nested four deep."""
 PARTS = 100
@@ -80,7 +82,7 @@ def admitted(event: Event) -> Event:
     """The event within the bounds; the same object if it is within them already. Idempotent."""
     try:
         return event if _is_plain(event) else _bounded(event)
-    except (msgspec.MsgspecError, TypeError, AttributeError):  # an odd block, or a field of an undeclared type
+    except Exception:  # noqa: BLE001 - an odd block, a field of an undeclared type, a text that fails when looked at
         return _bounded(event)
 
 
@@ -218,6 +220,7 @@ def _hash(given: str) -> str:
 
 _BEFORE = frozenset(("api", "openai", "anthropic", "inference", "compatible-mode", "chat", "deployments", "engines"))
 """What providers and gateways write between the host and the path of the API."""
+_SCHEMES = frozenset(("http", "https", "ws", "wss"))
 _VERSION = re.compile(r"v\d{1,2}([a-z]{2,8}\d{0,2})?")
 _ID = r"[\w.:-]{1,128}"
 _API_PATH = re.compile(
@@ -243,6 +246,8 @@ def _known_url(url: str) -> str:
         parts = urlsplit(clean(url))
         host, port = parts.hostname or "", f":{parts.port}" if parts.port else ""
     except ValueError:
+        return _unknown_url(url)
+    if parts.scheme not in _SCHEMES or not host:
         return _unknown_url(url)
     netloc = f"[{host}]" if ":" in host else host[:253]
     return f"{parts.scheme}://{netloc}{port}{_known_path(parts.path)}"
@@ -281,12 +286,24 @@ _decode = msgspec.json.Decoder().decode
 
 
 def _usage(raw: msgspec.Raw) -> msgspec.Raw:
-    """The block as it came; cleaned, if its texts need it; its reason, if it is out of bounds."""
+    """The block as it came; cleaned, if its texts need it; its reason, if it is out of bounds.
+
+    Written anew also where a key comes twice: the first value is not seen here, and may be one that no reader takes.
+    """
+    has_twice = False
+
+    def mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal has_twice
+        found = dict(pairs)
+        has_twice = has_twice or len(found) < len(pairs)
+        return found
+
     content = bytes(raw)
     if len(content) > USAGE_BYTES:
         return _unreadable(f"larger than {USAGE_BYTES // 1024} KB")
     try:
-        block = json.loads(content)  # unlike msgspec, it reads half an emoji, as the SDKs do
+        # Unlike msgspec, it reads half an emoji, as the SDKs do.
+        block = json.loads(content.decode(), parse_int=_whole_number, object_pairs_hook=mapping)
     except ValueError:
         return msgspec.Raw(b"null")  # what is not JSON is no block
     except RecursionError:
@@ -294,7 +311,12 @@ def _usage(raw: msgspec.Raw) -> msgspec.Raw:
     if reason := _out_of_bounds(block):
         return _unreadable(reason)
     cleaned = _cleaned(block)
-    return raw if cleaned == block else msgspec.Raw(msgspec.json.encode(cleaned))
+    return raw if cleaned == block and not has_twice else msgspec.Raw(msgspec.json.encode(cleaned))
+
+
+def _whole_number(digits: str) -> float:
+    """The number; infinity for one far out of bounds, which Python refuses to read, or to take for a float."""
+    return int(digits) if len(digits) <= LONGEST_NUMBER else math.inf
 
 
 def _out_of_bounds(block: Any) -> str:
@@ -318,7 +340,7 @@ def _values(value: Any) -> Iterator[tuple[int, Any]]:
 
 
 def _is_count(number: float) -> bool:
-    return math.isfinite(number) and abs(number) <= LARGEST_NUMBER
+    return -LARGEST_NUMBER <= number <= LARGEST_NUMBER  # of NaN it is false
 
 
 def _cleaned(value: Any) -> Any:
@@ -391,26 +413,32 @@ class _Metadata:
 
     def _value(self, value: Any, depth: int) -> Any:
         self.left -= 1
+        try:
+            return self._copied(value, depth)
+        except Exception:  # noqa: BLE001 - the caller's object; the call must be recorded all the same
+            return self._text(text(value))
+
+    def _copied(self, value: Any, depth: int) -> Any:
         if isinstance(value, str):
-            return self._text(value)
+            return self._text(text(value))
         if _is_number_or_none(value) or isinstance(value, bool):
             return value
         if type(value) is float:
             return value if math.isfinite(value) else None
+        if type(value) is int:
+            return self._text(text(value))  # no column and no reader holds such a number
         if depth >= DEPTH:
             return self._text(REPLACEMENT)
-        try:
-            return self._of_several(value, depth)
-        except Exception:  # noqa: BLE001 - the caller's object; the call must be recorded all the same
-            return self._text(text(value))
-
-    def _of_several(self, value: Any, depth: int) -> Any:
         if isinstance(value, Mapping):
             return self.mapping(value, depth)
         if isinstance(value, list | tuple | set | frozenset):
-            return [self._value(each, depth + 1) for each in itertools.islice(value, max(0, self.left))]
+            # Lazily: what lies in an element counts before the next one is looked at.
+            return [self._value(each, depth + 1) for each in itertools.takewhile(self._has_room, value)]
         # msgspec writes some that JSON has no form for, such as a moment or a dataclass.
         return self._value(_decode(msgspec.json.encode(value, enc_hook=plain)), depth + 1)
+
+    def _has_room(self, _value: Any) -> bool:
+        return self.left > 0
 
     def _text(self, given: str) -> str:
         cut = given[: max(0, min(LONGEST_TEXT, self.left))].replace("\x00", "")

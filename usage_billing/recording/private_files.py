@@ -2,6 +2,9 @@
 
 A folder that exists already stays as it is. One with the set-group-ID bit (2770, say) is shared with its group on
 purpose: a file in it gives the group what the folder gives it, to read and to write. Any other file is 0600.
+
+A symbolic link in a file's place is not followed: whoever may write in a shared folder would have us truncate, or open
+to the group, any file of ours.
 """
 
 from __future__ import annotations
@@ -30,7 +33,7 @@ def open_private(path: str, flags: int) -> int:
 
     Raises `OSError`. Not for a file that SQLite has open: to close it would take SQLite's locks away.
     """
-    file = os.open(path, flags, 0o600)
+    file = os.open(path, flags | os.O_NOFOLLOW, 0o600)
     try:
         _set_mode(file, mode_in(Path(path).parent))
     except BaseException:
@@ -62,7 +65,7 @@ def mode_in(folder: Path) -> int:
 
 
 def _set_mode(file: int | Path, mode: int) -> None:
-    status = os.stat(file)
+    status = os.fstat(file) if isinstance(file, int) else os.lstat(file)
     if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or stat.S_IMODE(status.st_mode) == mode:
         return
     try:

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from django.utils.functional import SimpleLazyObject
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -41,6 +42,27 @@ def test_a_number_beyond_the_bound_makes_the_block_unreadable(number: float) -> 
     for block in ({"prompt_tokens": number}, {"a": {"b": number}}, {"a": [1, {"b": number}]}):
         assert "unreadable" in json.loads(bytes(admitted(usage=block).usage))
     assert json.loads(bytes(admitted(units={"web_searches": number}).usage)).keys() == {"unreadable"}
+
+
+@pytest.mark.parametrize("digits", [309, 400, 4300, 4301, 30_000])
+def test_a_number_of_any_length_makes_the_block_unreadable(digits: int) -> None:
+    """Python takes none of these for a float, and reads none of more than 4,300 digits."""
+    block = msgspec.Raw(b'{"prompt_tokens":1' + b"0" * digits + b',"completion_tokens":1}')
+    assert "unreadable" in json.loads(bytes(admitted(usage=block).usage))
+    assert json.loads(bytes(gate.admitted(event(units={"web_searches": 10**digits})).usage)).keys() == {"unreadable"}
+
+
+@pytest.mark.parametrize("hidden", [b'"\\ud800"', b'"\\u0000"', b"1e999", b"[" * 900 + b"]" * 900])
+def test_nothing_hides_behind_a_key_that_comes_twice(hidden: bytes) -> None:
+    block = msgspec.Raw(b'{"prompt_tokens":5,"completion_tokens":1,"x":' + hidden + b',"x":7}')
+    kept = bytes(admitted(usage=block).usage)
+    assert msgspec.json.decode(kept) == {"prompt_tokens": 5, "completion_tokens": 1, "x": 7}
+    assert kept.count(b'"x"') == 1
+
+
+def test_a_block_in_another_encoding_is_none() -> None:
+    for encoding in ("utf-16", "utf-32", "utf-8-sig"):
+        assert bytes(admitted(usage=msgspec.Raw('{"prompt_tokens":5}'.encode(encoding))).usage) == b"null"
 
 
 def test_the_largest_number_is_taken() -> None:
@@ -130,7 +152,7 @@ def test_of_an_address_only_the_known_path_is_kept(url: str, kept: str) -> None:
 
 
 def test_an_address_that_is_none_is_kept_apart() -> None:
-    for url in ("https://example.com:99999/v1/messages", "https://[/v1", "x" * 100_000):
+    for url in ("https://example.com:99999/v1/messages", "https://[/v1", "x" * 100_000, "", "://a/*", "https:///v1"):
         assert admitted(url=url).url.endswith(".invalid/*")
 
 
@@ -150,6 +172,25 @@ class Unspeakable:
     __repr__ = __str__
 
 
+def looked_up_late() -> Any:
+    """It looks up what it stands for even when somebody asks of which class it is."""
+
+    def fail() -> None:
+        raise RuntimeError("the database is away")
+
+    return SimpleLazyObject(fail)
+
+
+class FailingText(str):
+    __slots__ = ()
+
+    def __len__(self) -> int:
+        raise RuntimeError
+
+    def __getitem__(self, _key: Any) -> str:
+        raise RuntimeError
+
+
 def cyclic() -> dict[Any, Any]:
     cycle: dict[Any, Any] = {"text": "kept"}
     cycle["itself"] = cycle
@@ -161,6 +202,13 @@ def deep(depth: int) -> dict[str, Any]:
     nested: dict[str, Any] = {}
     for _ in range(depth):
         nested = {"a": nested}
+    return nested
+
+
+def wide() -> list[Any]:
+    nested: list[Any] = []
+    for _ in range(gate.DEPTH):
+        nested = [nested] * gate.METADATA_CHARACTERS
     return nested
 
 
@@ -179,6 +227,9 @@ def deep(depth: int) -> dict[str, Any]:
         {str(number): number for number in range(100_000)},
         {"list": list(range(1_000_000))},
         {"calls": lambda: 1 / 0},
+        {"late": looked_up_late(), "in": [looked_up_late()]},
+        {"text": FailingText("x"), FailingText("y"): 1},
+        {"wide": wide()},
     ],
     ids=[
         "surrogate",
@@ -193,6 +244,9 @@ def deep(depth: int) -> dict[str, Any]:
         "many",
         "list",
         "raises",
+        "late",
+        "text",
+        "wide",
     ],
 )
 def test_metadata_of_any_kind_is_recorded_within_bounds(metadata: dict[Any, Any]) -> None:
@@ -224,6 +278,35 @@ class Failing:
 def test_an_object_whose_id_cannot_be_read_raises_nothing() -> None:
     with usage_context(org=Failing(), user=Failing()) as attribution:
         assert attribution == Attribution()
+
+
+def test_an_object_that_is_looked_up_late_and_fails_costs_no_call() -> None:
+    late = looked_up_late()
+    with usage_context(org=late, user=late, agent_id=late, request_type=late, workflow_id=late, metadata=late):
+        found = gate.admitted(msgspec.structs.replace(event(), attribution=current_attribution()))
+    assert decode(encode(found)).attribution == Attribution(
+        agent_id="<SimpleLazyObject>", request_type="<SimpleLazyObject>"
+    )
+
+
+class FailingMapping(dict[str, Any]):
+    def items(self) -> Any:
+        raise RuntimeError
+
+    def __bool__(self) -> bool:
+        raise RuntimeError
+
+
+@pytest.mark.parametrize("metadata", [["no mapping"], "text", 7, FailingMapping(a=1)])
+def test_metadata_that_cannot_be_read_costs_no_call(metadata: Any) -> None:
+    with usage_context(metadata={"of": "the outer"}), usage_context(metadata=metadata, agent_id=FailingText("a")):
+        found = gate.admitted(msgspec.structs.replace(event(), attribution=current_attribution()))
+    assert decode(encode(found)).attribution == Attribution(agent_id="a", metadata={"of": "the outer"})
+
+
+def test_metadata_keeps_numbers_of_more_than_64_bits() -> None:
+    numbers = {"unsigned": 2**64 - 1, "longer": 2**70, "in": [2**63]}
+    assert gate.metadata(numbers) == {"unsigned": str(2**64 - 1), "longer": str(2**70), "in": [str(2**63)]}
 
 
 JSON = st.recursive(

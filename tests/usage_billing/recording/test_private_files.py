@@ -6,6 +6,7 @@ import os
 import stat
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -122,6 +123,27 @@ def test_files_of_somebody_else_are_left_as_they_are(tmp_path: Path) -> None:
     make_private(path)
     os.close(open_private(str(path), os.O_RDWR | os.O_CREAT))
     assert mode(path) == 0o644
+
+
+@pytest.mark.parametrize("end", ["x", "drain", "repair", "losses"])
+def test_a_link_in_a_shared_folder_leads_to_no_file_of_ours(tmp_path: Path, end: str) -> None:
+    ours, folder = tmp_path / "ours", tmp_path / "shared"
+    ours.write_bytes(b"secret")
+    ours.chmod(0o600)
+    folder.mkdir()
+    folder.chmod(0o2770)
+    (folder / f"box.sqlite3.{end}").symlink_to(ours)
+    box = Outbox(folder / "box.sqlite3")
+    with suppress(OSError):
+        box.append(b"1")
+    with suppress(OSError):
+        box.read(1)
+    with suppress(OSError):
+        box.note_losses({"disk full": 1})
+    for lock in (drain.exclusively, damaged._one_at_a_time):
+        with suppress(OSError), lock(box.path):
+            pass
+    assert (ours.read_bytes(), mode(ours)) == (b"secret", 0o600)
 
 
 def test_a_file_that_is_gone_is_no_error(tmp_path: Path) -> None:
