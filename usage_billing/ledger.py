@@ -14,10 +14,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from functools import partial
 from operator import itemgetter
 from typing import Any
 
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import QuerySet
 
 from usage_billing import archived, costing, pricing, rollup
@@ -154,7 +155,7 @@ def _insert_once(rows: Iterable[Row]) -> tuple[int, list[rollup.Row]]:
     if others := sorted(_other_calls(again), key=lambda row: row["request_id"]):
         first_of_each |= {(row["org_id"], row["request_id"]): row for row in others}
         added = bulk.insert(UsageRecord, COLUMNS, map(_values, others), _ONCE)
-        _count_kept_apart([first_of_each[key] for key in added])
+        transaction.on_commit(partial(_count_kept_apart, [first_of_each[key] for key in added]))
         inserted += added
     new = archived.without_known([first_of_each[key] for key in inserted])
     return len(new), gained if len(new) == len(first_of_each) and not others else rollup.roll_up(new)

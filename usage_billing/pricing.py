@@ -92,10 +92,13 @@ def provider_of(origin: str, flavour: Flavour) -> str:
     if host.endswith(".api.openai.com"):
         return "openai"  # a regional address
     try:
-        return get_snapshot().find_provider(None, None, origin).id
+        provider = get_snapshot().find_provider(None, None, origin)
     except LookupError:
         owner = "anthropic" if flavour == "messages" else "openai"
         return owner if is_this_machine(host) else host
+    # The list compares beginnings: `https://api.openai.com.example` would be OpenAI.
+    found = re.match(provider.api_pattern, origin)
+    return provider.id if found and origin[found.end() : found.end() + 1] in ("", ":", "/") else host
 
 
 def context_of(said: Mapping[str, str], block: Any) -> dict[str, str]:

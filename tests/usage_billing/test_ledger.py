@@ -489,15 +489,16 @@ def test_another_host_cannot_complete_a_call(other: str) -> None:
 
 @pytest.mark.parametrize("batches", [1, 5])
 def test_calls_of_a_server_with_one_constant_id_are_all_recorded(
-    batches: int, caplog: pytest.LogCaptureFixture
+    batches: int, caplog: pytest.LogCaptureFixture, django_capture_on_commit_callbacks: Any
 ) -> None:
     org = factories.organization()
     before = ledger.ids_kept_apart()
     usages = [chat_usage(prompt=number) for number in range(1, 6)]
     calls = [event(org=org, request_id="constant-id-of-a-server", usage=usage) for usage in usages]
-    for _ in range(2):  # delivered twice, each is one record all the same
-        for number in range(batches):
-            ledger.add(calls[number::batches])
+    with django_capture_on_commit_callbacks(execute=True):
+        for _ in range(2):  # delivered twice, each is one record all the same
+            for number in range(batches):
+                ledger.add(calls[number::batches])
     assert UsageRecord.objects.filter(org=org).count() == 5
     assert sorted(UsageRecord.objects.values_list("prompt_tokens", flat=True)) == [1, 2, 3, 4, 5]
     assert UsageRecord.objects.filter(request_id="constant-id-of-a-server").count() == 1

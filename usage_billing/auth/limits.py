@@ -1,12 +1,13 @@
 """Counts that hold over all workers: how often something may be tried within a time.
 
-Kept in the database. An attempt is counted before it is made, so that many at once cannot pass together.
+Kept in the database. An attempt is counted before it is made, so that many at once cannot pass together. One that can
+succeed, such as a log-in, is under way until `fail` or `give_back` says how it ended.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -15,6 +16,11 @@ from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
 from usage_billing.models import ThrottleCount
+
+LONGEST_ATTEMPT = timedelta(seconds=30)
+"""An attempt that is under way for longer has died with its process; it counts as failed."""
+UNDER_WAY_S = 1
+"""Seconds to wait where only attempts that are under way fill a limit."""
 
 
 @dataclass(frozen=True)
@@ -37,34 +43,54 @@ def take(*limits: Limit) -> int:
 
     The rows are locked in the order of their keys, so attempts at the same moment are counted one after the other.
     """
+    return _take(limits, "moments")
+
+
+def begin(*limits: Limit) -> int:
+    """As `take`, for an attempt that may succeed: it is under way until `fail` or `give_back`."""
+    return _take(limits, "under_way")
+
+
+def _take(limits: Sequence[Limit], column: str) -> int:
     now = timezone.now()
     with transaction.atomic():
         counts = _locked(limits, now)
         seconds = max(_seconds(limit, counts[limit.key], now) for limit in limits)
         if not seconds:
             for count in counts.values():
-                count.moments.append(now.timestamp())
-            ThrottleCount.objects.bulk_update(counts.values(), ["moments"])
+                getattr(count, column).append(now.timestamp())
+            _save(counts.values())
     return seconds
 
 
-def seconds_to_wait(*limits: Limit) -> int:
-    """The seconds until `take` counts another attempt; 0: it would now."""
+def fail(*limits: Limit) -> int:
+    """One attempt that was under way has failed. Return the seconds to wait if failures have reached a limit."""
     now = timezone.now()
-    counts = {count.key: count for count in ThrottleCount.objects.filter(key__in=[limit.key for limit in limits])}
-    return max(_seconds(limit, counts[limit.key], now) if limit.key in counts else 0 for limit in limits)
+    with transaction.atomic():
+        counts = _locked(limits, now)
+        for count in counts.values():
+            if count.under_way:
+                count.under_way.pop(0)
+            count.moments.append(now.timestamp())
+        _save(counts.values())
+    return max(_seconds_of_failures(limit, counts[limit.key], now) for limit in limits)
 
 
 def give_back(first: Limit, *others: Limit) -> None:
-    """Forget all attempts of the first limit, and those same attempts in the others."""
+    """One attempt has succeeded: forget it, all failures of the first limit, and those same failures in the others."""
     limits = (first, *others)
     with transaction.atomic():
         counts = _locked(limits, timezone.now())
-        for moment in list(counts[first.key].moments):
-            for count in counts.values():
-                if moment in count.moments:
-                    count.moments.remove(moment)
-        ThrottleCount.objects.bulk_update(counts.values(), ["moments"])
+        forgotten = set(counts[first.key].moments)
+        for count in counts.values():
+            count.moments = [moment for moment in count.moments if moment not in forgotten]
+            if count.under_way:
+                count.under_way.pop(0)
+        _save(counts.values())
+
+
+def _save(counts: Iterable[ThrottleCount]) -> None:
+    ThrottleCount.objects.bulk_update(counts, ["moments", "under_way"])
 
 
 def _locked(limits: Sequence[Limit], now: datetime) -> dict[str, ThrottleCount]:
@@ -79,15 +105,24 @@ def _locked(limits: Sequence[Limit], now: datetime) -> dict[str, ThrottleCount]:
     )
     windows = {limit.key: limit.window for limit in limits}
     counts = {count.key: count for count in ThrottleCount.objects.filter(key__in=windows)}
+    dead = (now - LONGEST_ATTEMPT).timestamp()
     for key, count in counts.items():
         since = (now - windows[key]).timestamp()
-        count.moments = [moment for moment in count.moments if moment > since]
+        failed = [*count.moments, *(moment for moment in count.under_way if moment <= dead)]
+        count.moments = sorted(moment for moment in failed if moment > since)
+        count.under_way = [moment for moment in count.under_way if moment > dead]
     return counts
 
 
 def _seconds(limit: Limit, count: ThrottleCount, now: datetime) -> int:
-    since = (now - limit.window).timestamp()
-    moments = sorted(moment for moment in count.moments if moment > since)
-    if len(moments) < limit.most:
+    """How long to wait for this limit; 0: not at all."""
+    if seconds := _seconds_of_failures(limit, count, now):
+        return seconds
+    return UNDER_WAY_S if len(count.moments) + len(count.under_way) >= limit.most else 0
+
+
+def _seconds_of_failures(limit: Limit, count: ThrottleCount, now: datetime) -> int:
+    if len(count.moments) < limit.most:
         return 0
-    return max(1, math.ceil(float(moments[-limit.most]) - since))
+    since = (now - limit.window).timestamp()
+    return max(1, math.ceil(float(count.moments[-limit.most]) - since))

@@ -11,6 +11,7 @@ django-axes watches the log-ins and answers for those refused; the counting is `
 from __future__ import annotations
 
 import logging
+import time
 import unicodedata
 from datetime import timedelta
 from typing import Any
@@ -26,11 +27,13 @@ from django.utils import timezone
 from django.utils.cache import add_never_cache_headers
 from django.utils.translation import gettext
 
-from usage_billing.auth.limits import Limit, digest, give_back, seconds_to_wait, take
+from usage_billing.auth.limits import UNDER_WAY_S, Limit, begin, digest, fail, give_back
 from usage_billing.models import Session, ThrottleCount
 
 logger = logging.getLogger(__name__)
 
+TRIES, PAUSE_S = 30, 0.1
+"""How often, and after which pause, an attempt is let in again where others of its name are under way."""
 DEVICE_COOKIE_AGE = timedelta(days=365)
 _DEVICE_SALT = "usage_billing.auth.device"
 
@@ -39,7 +42,12 @@ class LoginThrottling(AxesHandler):  # type: ignore[misc]  # axes has no types
     """An attempt is counted before the password is looked at, and given back if it was right."""
 
     def is_allowed(self, request: Any, credentials: dict[str, Any] | None = None) -> bool:
-        request.login_wait = take(*_limits(request, credentials))
+        request.login_limits = _limits(request, credentials)
+        for _ in range(TRIES):
+            request.login_wait = begin(*request.login_limits)
+            if request.login_wait != UNDER_WAY_S:
+                break
+            time.sleep(PAUSE_S)  # others of the same name are at it; with the right password they do not count
         return not request.login_wait
 
     def user_login_failed(self, sender: Any, credentials: dict[str, Any], request: Any = None, **_signal: Any) -> None:
@@ -48,13 +56,14 @@ class LoginThrottling(AxesHandler):  # type: ignore[misc]  # axes has no types
             return
         request.axes_credentials = credentials
         if not request.axes_locked_out:
-            request.login_wait = seconds_to_wait(*_limits(request, credentials))
+            request.login_wait = fail(*request.login_limits)
             request.axes_locked_out = bool(request.login_wait)
         logger.warning("A log-in from %s failed; it waits for %d s.", request.axes_ip_address, request.login_wait)
 
     def user_logged_in(self, sender: Any, request: Any, user: Any, **_signal: Any) -> None:
         name = user.get_username()
-        give_back(*_limits(request, {"username": name}))
+        limits = getattr(request, "login_limits", None) or _limits(request, {"username": name})
+        give_back(*limits)
         request.known_device = name
 
     def reset_attempts(

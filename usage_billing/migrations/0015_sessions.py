@@ -18,6 +18,7 @@ class Migration(migrations.Migration):
             fields=[
                 ("key", models.CharField(max_length=160, primary_key=True, serialize=False, verbose_name="key")),
                 ("moments", models.JSONField(default=list, verbose_name="moments")),
+                ("under_way", models.JSONField(default=list, verbose_name="under way")),
                 ("expires_at", models.DateTimeField(db_index=True, verbose_name="expires at")),
             ],
             options={

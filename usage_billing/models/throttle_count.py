@@ -5,10 +5,14 @@ from django.utils.translation import gettext_lazy as _
 
 
 class ThrottleCount(models.Model):
-    """The moments (seconds since 1970) that count towards one limit. `auth.limits` is the only reader and writer."""
+    """The moments (seconds since 1970) that count towards one limit: attempts, and those that are still under way.
+
+    `auth.limits` is the only reader and writer.
+    """
 
     key = models.CharField(_("key"), max_length=160, primary_key=True)
     moments = models.JSONField(_("moments"), default=list)
+    under_way = models.JSONField(_("under way"), default=list)
     expires_at = models.DateTimeField(_("expires at"), db_index=True)
 
     class Meta:

@@ -190,7 +190,13 @@ def _word(value: Any) -> str:
     return word if _is_word(word) else f"~{_hash(word)}"
 
 
-_CODE = re.compile(r"(\d{3}( |$))?([A-Za-z]{1,32}([_.-][A-Za-z]{1,32}){0,9}\d{0,3}|other~[0-9a-f]{16})?", re.ASCII)
+_CODE = re.compile(
+    r"(\d{3}( |$))?"
+    r"([a-z]{1,20}([_.-][a-z]{1,20}){0,4}\d{0,3}|[A-Z]{1,20}(_[A-Z]{1,20}){0,4}|([A-Z][a-z]{1,19}){1,5}"
+    r"|other~[0-9a-f]{16})?",
+    re.ASCII,
+)
+"""`rate_limit_exceeded`, `RATE_LIMIT`, `DeploymentNotFound`: few words of a usual length."""
 
 
 def known_code(error_code: str) -> str:

@@ -9,7 +9,7 @@ import pytest
 from django.core.management import call_command
 from django.db import connections
 
-from usage_billing.auth.limits import Limit, digest, give_back, seconds_to_wait, take
+from usage_billing.auth.limits import LONGEST_ATTEMPT, UNDER_WAY_S, Limit, begin, digest, fail, give_back, take
 from usage_billing.models import ThrottleCount
 
 MINUTE = timedelta(minutes=1)
@@ -33,7 +33,6 @@ def clock(db: None, monkeypatch: pytest.MonkeyPatch) -> Clock:
 def test_an_attempt_counts_towards_all_of_its_limits_or_none(clock: Clock) -> None:
     assert [take(A, ALL), take(A, ALL), take(A, ALL)] == [0, 0, 60]
     assert [take(B, ALL), take(B, ALL)] == [0, 600]
-    assert seconds_to_wait(B) == 0
     assert take(B) == 0
 
 
@@ -41,7 +40,7 @@ def test_wait_ends_when_the_oldest_attempt_is_over(clock: Clock) -> None:
     for _ in range(2):
         take(A)
         clock.moment += timedelta(seconds=20)
-    assert seconds_to_wait(A) == take(A) == 20
+    assert take(A) == 20
     clock.moment += timedelta(seconds=20)
     assert [take(A), take(A)] == [0, 20]
 
@@ -55,6 +54,27 @@ def test_what_is_given_back_counts_towards_none(clock: Clock) -> None:
     give_back(A, ALL)
     assert {count.key: len(count.moments) for count in ThrottleCount.objects.all()} == {"a": 0, "all": 1, "b": 1}
     assert [take(A, ALL), take(A, ALL)] == [0, 0]
+
+
+def test_attempts_under_way_hold_others_up_for_a_moment_alone(clock: Clock) -> None:
+    assert [begin(A, ALL), begin(A, ALL), begin(A, ALL)] == [0, 0, UNDER_WAY_S]
+    give_back(A, ALL)
+    assert [begin(A, ALL), begin(A, ALL)] == [0, UNDER_WAY_S]
+    assert [fail(A, ALL), fail(A, ALL)] == [0, 60]
+    assert begin(A, ALL) == 60
+    assert {count.key: (len(count.moments), len(count.under_way)) for count in ThrottleCount.objects.all()} == {
+        "a": (2, 0),
+        "all": (2, 0),
+    }
+
+
+def test_an_attempt_whose_process_died_has_failed(clock: Clock) -> None:
+    begin(A)
+    begin(A)
+    clock.moment += LONGEST_ATTEMPT
+    assert begin(A) == 30
+    give_back(A)
+    assert begin(A) == 0
 
 
 def test_counts_that_are_over_are_cleared(clock: Clock) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -270,6 +272,28 @@ def test_of_many_guesses_at_once_no_more_than_the_limit_are_looked_at(
     assert len(looked_at) == 5
     assert answers[4:] == [429] * 11
     assert log_in(door, password="secret").status_code == 429
+
+
+@pytest.mark.django_db(transaction=True)
+def test_people_with_the_right_password_do_not_hold_each_other_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that starts ten workers, each of which logs in."""
+    together, check = threading.Barrier(5), ModelBackend.authenticate
+
+    def authenticate(self: ModelBackend, *arguments: Any, **more: Any) -> Any:
+        with contextlib.suppress(threading.BrokenBarrierError):
+            together.wait(5)  # as many as the limit are under way at once
+        return check(self, *arguments, **more)
+
+    monkeypatch.setattr(ModelBackend, "authenticate", authenticate)
+
+    def enter(_number: int) -> int:
+        try:
+            return int(log_in("/api/token", password="secret").status_code)
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(10) as threads:
+        assert list(threads.map(enter, range(10))) == [200] * 10
 
 
 # ── From many addresses ──────────────────────────────────────────────────────────────────────────────────────────
