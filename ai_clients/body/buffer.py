@@ -14,7 +14,7 @@ import httpx2
 import msgspec
 
 from ai_clients.answer import STREAM_BEGINNINGS, names_usage
-from ai_clients.body.shortening import VERBATIM_BYTES, BoundedValue, JSONShortener
+from ai_clients.body.shortening import STRING_BYTES, VERBATIM_BYTES, BoundedValue, JSONShortener
 
 FOLD_AFTER_CHUNKS = 512
 """Network chunks after which those events of a stream are dropped that cannot say anything about usage."""
@@ -314,6 +314,8 @@ def thinned(lines: Sequence[bytes]) -> list[bytes]:
 
 
 def _shortened(line: bytes) -> bytes:
+    if len(line) <= STRING_BYTES:
+        return line
     shortener = JSONShortener()
     return shortener.feed(line) + shortener.flush()
 
