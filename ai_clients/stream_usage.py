@@ -225,10 +225,15 @@ def _event_ends(events: bytes | bytearray, search_from: int) -> list[int]:
 
 
 def _is_usage_chunk(event: bytes) -> bool:
-    if b'"usage"' not in event or len(event) > LONGEST_USAGE_CHUNK or not event.startswith(b"data:"):
+    if b'"usage"' not in event or len(event) > LONGEST_USAGE_CHUNK:
         return False
     try:
-        chunk = _decode_chunk(event[5:])
+        chunk = _decode_chunk(event[5:] if event.startswith(b"data:") else _data(event))
     except msgspec.DecodeError:
         return False  # not ours to judge: the caller gets it as it is
     return chunk.choices == [] and has_usage(chunk.usage)
+
+
+def _data(event: bytes) -> bytes:
+    """The data of an event that has other lines before it: its name, its id, a comment, an empty line."""
+    return b"\n".join(line[5:] for line in event.splitlines() if line.startswith(b"data:"))

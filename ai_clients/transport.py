@@ -15,7 +15,7 @@ import httpx2
 
 from ai_clients import stream_usage
 from ai_clients.answer import STREAM_BEGINNINGS
-from ai_clients.body.buffer import LARGE_CHUNK
+from ai_clients.body.buffer import LARGE_CHUNK, encoded
 from ai_clients.call import Call
 from ai_clients.routes import destination_of
 from usage_billing.recording import lost
@@ -244,7 +244,7 @@ def _watched(response: httpx2.Response, call: Call, *, hide: bool, stream: type[
         usage_filter = stream_usage.UsageChunkFilter()
         if encoding is not None:
             # Asked for as it is; what a server compresses all the same is decoded here: there is a part to take out.
-            decoded = httpx2.Response(200, headers={"content-encoding": encoding}, stream=body)
+            decoded = encoded(encoding, stream=body)
             del headers["content-encoding"]
             encoding = None
         headers.pop("content-length", None)

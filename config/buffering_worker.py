@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from gunicorn.workers.base import Worker
@@ -47,8 +47,23 @@ class Threads(ThreadedTaskDispatcher):  # type: ignore[misc]  # waitress has no 
         super().add_task(task)
 
 
+def hang_up_on_silent(connections: Mapping[int, Any]) -> None:
+    """Close connections whose client has taken nothing of its answer for `IDLE_S`.
+
+    waitress closes an idle one when it can be written to, which is never if its client reads nothing, and none on which
+    a request is being answered: its thread would wait for ever with an answer that is larger than the buffer.
+    """
+    cutoff = time.time() - IDLE_S
+    for channel in [each for each in connections.values() if isinstance(each, HTTPChannel)]:
+        waits = channel.will_close or channel.total_outbufs_len > ANSWER_IN_BUFFER
+        if waits and channel.last_activity < cutoff:
+            channel.handle_close()
+
+
 class BufferingWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
     """Stops like gunicorn's own: accepts no more, answers what it has, within `graceful_timeout`."""
+
+    _looked_at = 0.0
 
     def run(self) -> None:
         connections: dict[int, Any] = {}
@@ -88,6 +103,9 @@ class BufferingWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
         """Wait for something to happen on a connection, for a second at most, and tell gunicorn that this one lives."""
         self.notify()
         wasyncore.loop(timeout=1, use_poll=True, map=connections, count=1)
+        if (now := time.monotonic()) - self._looked_at >= 1:
+            self._looked_at = now
+            hang_up_on_silent(connections)
 
     def _counted(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """The application; after `max_requests` the worker ends, and gunicorn starts a new one."""

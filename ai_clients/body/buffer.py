@@ -8,13 +8,13 @@ from __future__ import annotations
 import itertools
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import httpx2
 import msgspec
 
 from ai_clients.answer import STREAM_BEGINNINGS, names_usage
-from ai_clients.body.shortening import VERBATIM_BYTES, BoundedValue
+from ai_clients.body.shortening import STRING_BYTES, VERBATIM_BYTES, BoundedValue, JSONShortener
 
 FOLD_AFTER_CHUNKS = 512
 """Network chunks after which those events of a stream are dropped that cannot say anything about usage."""
@@ -66,7 +66,12 @@ def content_decoder(encoding: str) -> _Decoder:
 
     `_get_content_decoder` is private to httpx2, whose major version is capped in pyproject.toml.
     """
-    return httpx2.Response(200, headers={"content-encoding": encoding})._get_content_decoder()
+    return encoded(encoding)._get_content_decoder()
+
+
+def encoded(encoding: str, stream: Any = None) -> httpx2.Response:
+    """A response whose body is encoded so. A name that no decoder has, in whatever letters, is passed over."""
+    return httpx2.Response(200, headers={b"content-encoding": encoding.encode()}, stream=stream)
 
 
 class BodyBuffer:
@@ -267,7 +272,7 @@ class BodyBuffer:
             self._lines.append(line.strip())
             self._lines_bytes += len(line)
             if self._lines_bytes > LINES_BYTES:
-                self._lines = thinned(self._lines)
+                self._lines = thinned([_shortened(line) for line in self._lines])
                 self._lines_bytes = sum(map(len, self._lines))
                 self._unreadable |= self._lines_bytes > LINES_BYTES // 2
 
@@ -306,6 +311,13 @@ def thinned(lines: Sequence[bytes]) -> list[bytes]:
     for number, line in enumerate(lines):
         kinds[names_usage(line), *(word in line for word in _TELLING)].append(number)
     return [lines[number] for number in sorted({n for kind in kinds.values() for n in (kind[0], *kind[-2:])})]
+
+
+def _shortened(line: bytes) -> bytes:
+    if len(line) <= STRING_BYTES:
+        return line
+    shortener = JSONShortener()
+    return shortener.feed(line) + shortener.flush()
 
 
 def _bounded(line: bytes) -> bytes:

@@ -237,6 +237,24 @@ def test_body_that_is_not_compressed_as_it_says_is_recorded(recorded: Recorded) 
     assert (event.request_id, usage_of(event)) == (CHAT_ANSWER["id"], USAGE)
 
 
+@pytest.mark.parametrize("name", [b"gz\xc3\xadp", b"\xff"])
+@pytest.mark.parametrize("is_stream", [True, False])
+def test_encoding_whose_name_is_not_ascii_is_passed_over_as_the_sdk_does(
+    recorded: Recorded, name: bytes, is_stream: bool
+) -> None:
+    def answer(_request: httpx2.Request) -> httpx2.Response:
+        sent = streamed(*chat_events(asked=True)) if is_stream else plain(CHAT_ANSWER)
+        sent.headers = httpx2.Headers([*sent.headers.raw, (b"content-encoding", name)])
+        return sent
+
+    client = client_of(answer)
+    if is_stream:
+        assert not any(chunk.usage for chunk in client.chat.completions.create(**CHAT, stream=True))
+    else:
+        client.chat.completions.create(**CHAT)
+    assert usage_of(recorded.one()) == USAGE
+
+
 # ── Content ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 SECRETS = ("sk-secret", "sk-ant-secret", "PROMPT", "ANSWER", "HEADER", "QUERY", "COOKIE", "REASON")

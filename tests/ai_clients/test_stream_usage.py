@@ -162,12 +162,23 @@ def test_filter_spaces_in_json_are_no_obstacle() -> None:
         b'data: {"usage": {"a"\n\n',
         b'data: {"choices":[],"usage":{"a":1}} trailing\n\n',
         b'data: {"choices":' + b"[" * 100_000 + b'"usage"\n\n',
-        b'event: x\ndata: {"choices":[],"usage":{"a":1}}\n\n',
+        b'event: x\ndata: {"choices":[1],"usage":{"a":1}}\n\n',
     ],
     ids=lambda event: event[:40].decode(),
 )
 def test_filter_keeps_what_is_not_the_usage_chunk(event: bytes) -> None:
     assert b"".join(visible([event])) == event
+
+
+@pytest.mark.parametrize(
+    "before", [b"event: message\n", b"id: 7\n", b": a comment\n", b"\n", b"id: 7\r\nevent: x\r\n"], ids=repr
+)
+@pytest.mark.parametrize("size", [1, 10_000])
+def test_filter_hides_the_usage_chunk_whatever_lines_stand_before_its_data(before: bytes, size: int) -> None:
+    """The SDK hands the caller the data of all of these: a chunk without choices, which it did not ask for."""
+    unasked, end = b'data: {"choices":[1]}\n\n', b"data: [DONE]\n\n"
+    hidden = before + b'data: {"choices":[],\ndata: "usage":{"a":1}}\n\n'
+    assert b"".join(visible(slices(unasked + hidden + end, size))) == unasked + end
 
 
 def test_filter_last_event_without_an_end_is_hidden_too() -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from django.core.management import get_commands
 
+from tests.deployment.test_compose import example
 from tests.reliability.world import ROOT
 
 UNITS = sorted(path for kind in ("service", "socket", "timer") for path in (ROOT / "deploy").glob(f"*.{kind}"))
@@ -63,6 +64,16 @@ def test_all_services_are_confined_alike_and_leave_nothing_to_other_users() -> N
         assert (service["UMask"], service["StateDirectoryMode"]) == ("0077", "0700")
         assert service.get("CacheDirectory") is None or service["CacheDirectoryMode"] == "0700"
     assert "--property=UMask=0077" in (ROOT / "deploy" / "manage.sh").read_text()
+
+
+def test_files_are_written_where_the_units_let_the_service_write() -> None:
+    """`ProtectSystem=strict` leaves it nothing but its state, and its cache to the migration."""
+    given = example()
+    for name in ("USAGE_OUTBOX_PATH", "USAGE_ARCHIVE_DIR"):
+        assert given[name].startswith("/var/lib/ai-costs/")
+    assert given["CACHE_URL"].startswith("filecache:///var/lib/ai-costs/")
+    assert given["STATIC_ROOT"] == "/var/cache/ai-costs"
+    assert all(parsed(unit)["Service"]["StateDirectory"] == "ai-costs" for unit in SERVICES)
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)

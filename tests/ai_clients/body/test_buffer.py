@@ -17,12 +17,14 @@ from ai_clients.answer import Answer, payloads
 from ai_clients.body import buffer as buffer_module
 from ai_clients.body.buffer import (
     FOLD_AFTER_CHUNKS,
+    LINES_BYTES,
     BatchBuffer,
     BodyBuffer,
     UnreadableBodyError,
     content_decoder,
     thinned,
 )
+from ai_clients.body.shortening import VERBATIM_BYTES
 from tests.ai_clients.scripted import USAGE, chat_chunk, chat_events, slices, sse
 from usage_billing.recording.event import Flavour
 
@@ -200,6 +202,19 @@ def test_batch_buffer_has_the_lines_that_are_complete(
 def test_long_stream_keeps_the_event_that_ends_it(flavour: Flavour, done: dict[str, str]) -> None:
     events = sse(*[{"type": "delta", "text": "x"}] * FOLD_AFTER_CHUNKS, done, *[{"type": "delta"}] * FOLD_AFTER_CHUNKS)
     assert openai_usage.read_stream(flavour, payloads(taken(events).lines())).status == "succeeded"
+
+
+def test_stream_of_many_images_tells_its_usage() -> None:
+    """Each is small enough to be kept as it came; together they are not."""
+    done = {
+        "type": "image_generation.completed",
+        "b64_json": "A" * (VERBATIM_BYTES - 1000),
+        "usage": {"input_tokens": 5},
+    }
+    lines = taken(sse(*[done] * (2 * LINES_BYTES // VERBATIM_BYTES), names=True)).lines()
+    read = openai_usage.read_stream("images", payloads(lines))
+    assert (bytes(read.usage), read.context) == (b'{"input_tokens":5}', {"images": "several-usages"})
+    assert sum(map(len, lines)) < LINES_BYTES
 
 
 def test_long_stream_keeps_its_citations() -> None:
