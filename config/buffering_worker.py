@@ -19,9 +19,10 @@ from waitress.channel import HTTPChannel
 from waitress.server import BaseWSGIServer
 from waitress.task import ThreadedTaskDispatcher
 
-LARGEST_BODY = 10 * 1024 * 1024
-"""Bytes of a request's body; beyond it: 413. Half a megabyte is kept in memory, more in a temporary file."""
-ANSWER_IN_BUFFER = 16 * 1024 * 1024
+LARGEST_BODY = 3 * 1024 * 1024
+"""Bytes of a request's body; beyond it: 413. More than Django takes (`DATA_UPLOAD_MAX_MEMORY_SIZE`, 2.5 MB) needs no
+room here. Half a megabyte is kept in memory, more in a temporary file."""
+ANSWER_IN_BUFFER = 2 * 1024 * 1024
 """Bytes of an answer that wait for its reader without a thread: one megabyte in memory, more in a temporary file."""
 IDLE_S = 130
 """For how long a connection is kept on which nothing happens. Caddy closes its own after two minutes, so before us."""
