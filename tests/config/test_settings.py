@@ -32,6 +32,7 @@ README = {
     "METRICS_TOKEN": f"metrics-{SECRET}",
     "CACHE_URL": "dbcache://usage_cache",
     "USAGE_DRAIN": "off",
+    "PUBLIC_URL": "https://costs.example.com",
     # Neither is there; each is made for this user alone when it is needed.
     "USAGE_OUTBOX_PATH": f"{FOLDER.name}/outbox/outbox.sqlite3",
     "USAGE_ARCHIVE_DIR": f"{FOLDER.name}/archive",
@@ -76,11 +77,7 @@ def test_check_deploy_has_nothing_to_say() -> None:
         ({"SECURE_HSTS_INCLUDE_SUBDOMAINS": "1", "SECURE_HSTS_PRELOAD": "1"}, []),
         (
             {"DEBUG": "1"},
-            [
-                *(f"security.W0{number}" for number in ("04", "08", "10", "16", "18")),
-                "usage_billing.W027",
-                "usage_billing.W029",
-            ],
+            [*(f"security.W0{number}" for number in ("04", "08", "10", "16", "18")), "usage_billing.W029"],
         ),
         ({"SECRET_KEY": "short", "JWT_SIGNING_KEY": "little"}, ["security.W009", "usage_billing.E001"]),
         ({"SECRET_KEY": "short"}, ["security.W009"]),
@@ -92,6 +89,7 @@ def test_check_deploy_has_nothing_to_say() -> None:
         ({"TRUSTED_PROXIES": "0"}, ["usage_billing.W025"]),
         ({"CACHE_URL": "locmemcache://"}, ["usage_billing.W026"]),
         ({"PUBLIC_URL": "http://costs.example.com"}, ["usage_billing.W027"]),
+        ({"PUBLIC_URL": ""}, ["usage_billing.W027"]),
         ({"ALLOW_DEBUG_SERVER": "1"}, ["usage_billing.W028"]),
         ({"EMAIL_URL": "consolemail://"}, ["usage_billing.W029"]),
         ({"USAGE_DRAIN": "thread"}, ["usage_billing.W030"]),

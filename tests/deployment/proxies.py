@@ -58,6 +58,8 @@ def nginx(upstream: int, made: Certificate, folder: Path) -> Iterator[int]:
     site = replaced(
         (ROOT / "deploy" / "nginx.conf.example").read_text(),
         {
+            "listen 80;": f"listen 127.0.0.1:{free_port()};",
+            "    listen [::]:80;\n": "",
             "listen 443 ssl;": f"listen 127.0.0.1:{port} ssl;",
             "    listen [::]:443 ssl;\n": "",
             f"/etc/letsencrypt/live/{HOST}/fullchain.pem": str(made.file),

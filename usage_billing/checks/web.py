@@ -64,11 +64,16 @@ def workers_count_requests_together(**_kwargs: Any) -> list[CheckMessage]:
 @register(Tags.security, deploy=True)
 def links_in_mail_lead_to_https(**_kwargs: Any) -> list[CheckMessage]:
     address = getattr(settings, "PUBLIC_URL", "")
-    if not address or address.startswith("https://"):
+    if address.startswith("https://"):
         return []
+    wrong = (
+        f"PUBLIC_URL is {address}: links in e-mails lead there, past TLS."
+        if address
+        else "PUBLIC_URL is not set: nobody can choose a new password by e-mail, the way in for who is taken for a guesser."
+    )
     return [
         Warning(
-            f"PUBLIC_URL is {address}: links in e-mails lead there, past TLS.",
+            wrong,
             hint="PUBLIC_URL=https://costs.example.com",
             id="usage_billing.W027",
         )

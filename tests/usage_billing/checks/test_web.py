@@ -24,7 +24,7 @@ SHARED = "django.core.cache.backends.db.DatabaseCache"
         ({"BEHIND_TLS_PROXY": True, "TRUSTED_PROXIES": 6}, web.proxies_are_counted, ["usage_billing.W025"]),
         ({"CACHES": {"default": {"BACKEND": SHARED}}}, web.workers_count_requests_together, []),
         ({"CACHES": {"default": {"BACKEND": LOCAL}}}, web.workers_count_requests_together, ["usage_billing.W026"]),
-        ({"PUBLIC_URL": ""}, web.links_in_mail_lead_to_https, []),
+        ({"PUBLIC_URL": ""}, web.links_in_mail_lead_to_https, ["usage_billing.W027"]),
         ({"PUBLIC_URL": "https://costs.example.com"}, web.links_in_mail_lead_to_https, []),
         ({"PUBLIC_URL": "http://costs.example.com"}, web.links_in_mail_lead_to_https, ["usage_billing.W027"]),
         ({"ALLOW_DEBUG_SERVER": False}, web.debug_is_not_allowed, []),
