@@ -69,7 +69,7 @@ def links_in_mail_lead_to_https(**_kwargs: Any) -> list[CheckMessage]:
     wrong = (
         f"PUBLIC_URL is {address}: links in e-mails lead there, past TLS."
         if address
-        else "PUBLIC_URL is not set: nobody can choose a new password by e-mail, the way in for who is taken for a guesser."
+        else "PUBLIC_URL is not set: nobody who has to wait at the log-in gets in by a new password, sent by e-mail."
     )
     return [
         Warning(
