@@ -48,6 +48,7 @@ box.append(b"2")
 box.read(1)
 for path in sorted(box.path.parent.iterdir()):
     print(oct(path.stat().st_mode & 0o7777), path.name.replace(str(os.getpid()), "PID"))
+sys.stdout.flush()
 os._exit(0)
 """
 
