@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from django.utils import timezone
@@ -39,7 +39,7 @@ def _placed(event: Event, accounts: Accounts, recorded_at: datetime) -> Row:
     given = event.attribution
     org = accounts.org(given)
     created_at = datetime.fromtimestamp(event.started_at, tz=UTC)
-    endpoint, provider, _, _ = _addressed(event.url, event.flavour)
+    address = _addressed(event.url, event.flavour)
     return {
         "org_id": org.pk,
         "user_id": accounts.user_id(given),
@@ -51,8 +51,8 @@ def _placed(event: Event, accounts: Accounts, recorded_at: datetime) -> Row:
         "content_type": given.content_type,
         "task_type": given.task_type,
         "request_id": event.request_id,
-        "endpoint": endpoint,
-        "ai_provider": provider,
+        "endpoint": address.endpoint,
+        "ai_provider": address.provider,
         **_answer(event),
         "execution_time_ms": max(0, event.duration_ms),
         "request_metadata": {**given.metadata, **accounts.not_found(given)},
@@ -62,13 +62,25 @@ def _placed(event: Event, accounts: Accounts, recorded_at: datetime) -> Row:
     }
 
 
+class _Address(NamedTuple):
+    """What the address of a call says. `host`: with its port."""
+
+    endpoint: str
+    provider: str
+    host: str
+    is_this_machine: bool
+
+
 @functools.lru_cache(maxsize=1024)
-def _addressed(url: str, flavour: Flavour) -> tuple[str, str, str, bool]:
-    """The endpoint, the provider and the host of an address, and whether that is this machine."""
-    address = urlsplit(url)
-    provider = pricing.provider_of(f"{address.scheme}://{address.netloc}", flavour)
-    is_this_machine = pricing.is_this_machine(address.hostname or "")
-    return gate.name(address.path, "endpoint"), gate.name(provider, "ai_provider"), address.netloc, is_this_machine
+def _addressed(url: str, flavour: Flavour) -> _Address:
+    parts = urlsplit(url)
+    provider = pricing.provider_of(f"{parts.scheme}://{parts.netloc}", flavour)
+    return _Address(
+        endpoint=gate.name(parts.path, "endpoint"),
+        provider=gate.name(provider, "ai_provider"),
+        host=parts.netloc,
+        is_this_machine=pricing.is_this_machine(parts.hostname or ""),
+    )
 
 
 def may_complete(row: Row, answer: Event) -> bool:
@@ -76,8 +88,9 @@ def may_complete(row: Row, answer: Event) -> bool:
 
     A row from before this was asked does not name its host; there the provider alone decides.
     """
-    _, provider, host, _ = _addressed(answer.url, answer.flavour)
-    return bool(row["ai_provider"] == provider and row["response_metadata"].get("host", host) == host)
+    address = _addressed(answer.url, answer.flavour)
+    host = row["response_metadata"].get("host", address.host)
+    return bool(row["ai_provider"] == address.provider and host == address.host)
 
 
 def _answer(event: Event) -> Row:
@@ -98,9 +111,9 @@ def _told(event: Event) -> dict[str, Any]:
     told = dict(event.response)
     if event.context:
         told["context"] = event.context
-    _, _, host, is_this_machine = _addressed(event.url, event.flavour)
-    if is_this_machine or event.status == "pending":
-        told["host"] = host
+    address = _addressed(event.url, event.flavour)
+    if address.is_this_machine or event.status == "pending":
+        told["host"] = address.host
     return told
 
 

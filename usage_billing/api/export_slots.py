@@ -19,6 +19,8 @@ from typing import Any
 from django.conf import settings
 from django.utils.translation import gettext
 
+from usage_billing.recording.private_files import make_folder, open_private
+
 EXPORTS_PER_USER, EXPORTS_PER_PROCESS = 2, 4
 """Half of a worker's threads are left for everybody else (`deploy/gunicorn.conf.py`)."""
 RETRY_AFTER_S = 30
@@ -47,9 +49,9 @@ class _Slots:
     """Bytes of a file, `EXPORTS_PER_USER` of them for each user; a slot is a lock on one."""
 
     def __init__(self, path: str) -> None:
-        Path(path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(Path(path).parent)
         # Never closed: closing it anywhere in the process would give all of its locks back.
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._file = open_private(path, os.O_RDWR | os.O_CREAT)
         # A lock on a file holds other processes back, but not the threads of this one.
         self._taken: set[int] = set()
         # One that its thread may take again: the garbage collector can give a slot back in the middle of `take`.

@@ -42,9 +42,9 @@ class LoginThrottling(AxesHandler):  # type: ignore[misc]  # axes has no types
     """An attempt is counted before the password is looked at, and given back if it was right."""
 
     def is_allowed(self, request: Any, credentials: dict[str, Any] | None = None) -> bool:
-        request.login_limits = _limits(request, credentials)
+        limits = _limits_of_attempt(request, credentials)
         for _ in range(TRIES):
-            request.login_wait = begin(*request.login_limits)
+            request.login_wait = begin(*limits)
             if request.login_wait != UNDER_WAY_S:
                 break
             time.sleep(PAUSE_S)  # others of the same name are at it; with the right password they do not count
@@ -56,14 +56,13 @@ class LoginThrottling(AxesHandler):  # type: ignore[misc]  # axes has no types
             return
         request.axes_credentials = credentials
         if not request.axes_locked_out:
-            request.login_wait = fail(*request.login_limits)
+            request.login_wait = fail(*_limits_of_attempt(request, credentials))
             request.axes_locked_out = bool(request.login_wait)
         logger.warning("A log-in from %s failed; it waits for %d s.", request.axes_ip_address, request.login_wait)
 
     def user_logged_in(self, sender: Any, request: Any, user: Any, **_signal: Any) -> None:
         name = user.get_username()
-        limits = getattr(request, "login_limits", None) or _limits(request, {"username": name})
-        give_back(*limits)
+        give_back(*_limits_of_attempt(request, {"username": name}))
         request.known_device = name
 
     def reset_attempts(
@@ -77,6 +76,14 @@ class LoginThrottling(AxesHandler):  # type: ignore[misc]  # axes has no types
             (of_address | of_name) if ip_or_username else (of_address & of_name)
         ).delete()
         return counted
+
+
+def _limits_of_attempt(request: Any, credentials: dict[str, Any] | None) -> list[Limit]:
+    """The limits that the attempt of this request counts towards: a log-in that succeeds would change what they are."""
+    if not hasattr(request, "login_limits"):
+        request.login_limits = _limits(request, credentials)
+    limits: list[Limit] = request.login_limits
+    return limits
 
 
 def _limits(request: Any, credentials: dict[str, Any] | None) -> list[Limit]:

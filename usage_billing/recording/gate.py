@@ -81,9 +81,10 @@ REPLACEMENT = "\ufffd"
 def admitted(event: Event) -> Event:
     """The event within the bounds; the same object if it is within them already. Idempotent."""
     try:
-        return event if _is_plain(event) else _bounded(event)
+        is_plain = _is_plain(event)
     except Exception:  # noqa: BLE001 - an odd block, a field of an undeclared type, a text that fails when looked at
-        return _bounded(event)
+        is_plain = False
+    return event if is_plain else _bounded(event)
 
 
 def _is_plain(event: Event) -> bool:
