@@ -42,16 +42,17 @@ test: $(VENV)/installed-dev ## All tests, on SQLite and then on a real PostgreSQ
 	@echo "── Tests on SQLite ──"
 	env -u DATABASE_URL $(BIN)/python -m pytest $(ARGS)
 	@echo "── Tests on PostgreSQL ──"
-	$(BIN)/python -m tests.postgres $(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m tests.support.postgres $(BIN)/python -m pytest $(ARGS)
 
 soak: $(VENV)/installed-dev ## The proofs of reliability in their long form, about an hour, and then an hour of load (MINUTES=…)
-	SOAK=1 $(BIN)/python -m tests.postgres $(BIN)/python -m pytest tests/reliability $(ARGS)
-	$(BIN)/python -m tests.reliability.soak --minutes $(MINUTES)
+	SOAK=1 $(BIN)/python -m tests.support.postgres $(BIN)/python -m pytest tests/reliability $(ARGS)
+	$(BIN)/python -m tests.support.reliability.soak --minutes $(MINUTES)
 
-lint: $(VENV)/installed-dev ## Style, types, and models without a migration
+lint: $(VENV)/installed-dev ## Style, types, layers, and models without a migration
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 	env -u DATABASE_URL $(BIN)/python manage.py makemigrations --check --dry-run
 
 format: $(VENV)/installed-dev ## Put the source into shape

@@ -10,10 +10,16 @@ from typing import Any, Protocol
 import httpx2
 import msgspec
 
-from ai_clients import anthropic_batches, anthropic_usage, openai_batches, openai_usage, request_facts
-from ai_clients.answer import STREAM_BEGINNINGS, Answer, BatchLine, decoder, payloads
 from ai_clients.body.buffer import BatchBuffer, BodyBuffer
-from ai_clients.routes import Address, Route
+from ai_clients.endpoints import Address, Route
+from ai_clients.usage import (
+    anthropic_batches,
+    anthropic_usage,
+    openai_batches,
+    openai_usage,
+    request_facts,
+)
+from ai_clients.usage.answer import STREAM_BEGINNINGS, Answer, BatchLine, decoder, payloads
 from usage_billing.recording import Event, current_attribution, lost, record
 from usage_billing.recording.event import Flavour
 

@@ -13,11 +13,11 @@ from typing import Any
 
 import httpx2
 
-from ai_clients import stream_usage
-from ai_clients.answer import STREAM_BEGINNINGS
+from ai_clients import usage_chunk_filter
 from ai_clients.body.buffer import LARGE_CHUNK, encoded
 from ai_clients.call import Call
-from ai_clients.routes import destination_of
+from ai_clients.endpoints import destination_of
+from ai_clients.usage.answer import STREAM_BEGINNINGS
 from usage_billing.recording import lost
 
 logger = logging.getLogger(__name__)
@@ -124,7 +124,7 @@ class AsyncRecordingTransport(httpx2.AsyncBaseTransport):
         await self._inner.aclose()
 
 
-_Filter = stream_usage.UsageChunkFilter | stream_usage.UndeclaredStreamFilter
+_Filter = usage_chunk_filter.UsageChunkFilter | usage_chunk_filter.UndeclaredStreamFilter
 
 
 class _Observed:
@@ -224,7 +224,7 @@ def _begin(request: httpx2.Request) -> tuple[Call | None, httpx2.Request]:
             and route.purpose == "create"
             and (not _refusing_origins or _origin(request) not in _refusing_origins)
         ):
-            asking = stream_usage.asking(request)
+            asking = usage_chunk_filter.asking(request)
         return Call(request, route, address), asking or request
     except Exception as error:  # noqa: BLE001 - promise 1: the request goes out whatever the recorder makes of it
         lost(error)
@@ -241,7 +241,7 @@ def _watched(response: httpx2.Response, call: Call, *, hide: bool, stream: type[
     encoding, is_stream = headers.get("content-encoding"), _is_stream(response)
     usage_filter: _Filter | None = None
     if hide and is_stream:
-        usage_filter = stream_usage.UsageChunkFilter()
+        usage_filter = usage_chunk_filter.UsageChunkFilter()
         if encoding is not None:
             # Asked for as it is; what a server compresses all the same is decoded here: there is a part to take out.
             decoded = encoded(encoding, stream=body)
@@ -249,7 +249,7 @@ def _watched(response: httpx2.Response, call: Call, *, hide: bool, stream: type[
             encoding = None
         headers.pop("content-length", None)
     elif hide and not _TOLD.intersection(headers):
-        usage_filter = stream_usage.UndeclaredStreamFilter()
+        usage_filter = usage_chunk_filter.UndeclaredStreamFilter()
     call.answered(response, encoding=encoding, is_stream=is_stream)
     response.stream = stream(body, call, usage_filter=usage_filter, decoded=decoded)  # type: ignore[assignment]
     return response
@@ -265,7 +265,7 @@ def _read_already(response: httpx2.Response, call: Call, *, hide: bool) -> httpx
     call.finish()
     if not hide or not (_is_stream(response) or body.startswith(STREAM_BEGINNINGS)):
         return response
-    usage_filter = stream_usage.UsageChunkFilter()
+    usage_filter = usage_chunk_filter.UsageChunkFilter()
     visible = usage_filter.feed(body) + usage_filter.flush()
     return httpx2.Response(
         response.status_code, headers=_of_plain_body(response), content=visible, extensions=response.extensions

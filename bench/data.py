@@ -201,7 +201,7 @@ def _drop_indexes(cursor: object) -> list[str]:
 
 
 def _totals(cursor: object) -> None:
-    from usage_billing import rollup
+    from usage_billing.ledger import rollup
     from usage_billing.models.daily_usage import GRAINS
 
     run = cursor.execute  # type: ignore[attr-defined]

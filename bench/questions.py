@@ -95,7 +95,7 @@ class Questions:
         return asked
 
     def _in_database(self, role: str, ask: Ask) -> float:
-        from usage_billing.access import scoped
+        from usage_billing.tenancy.scope import scoped
 
         times = []
         with scoped(self.users[role]) as scope:
@@ -109,7 +109,7 @@ class Questions:
     def _deep(self, user: Any) -> tuple[Any, int]:
         """The call that page 10,000 begins after; of fewer calls, the one in their middle."""
         from usage_billing import reports
-        from usage_billing.access import scoped
+        from usage_billing.tenancy.scope import scoped
 
         with scoped(user) as scope:
             (total,) = reports.totals(scope, period=reports.Period.of_days(90, scope.today(timezone.now())))
@@ -169,9 +169,9 @@ class Questions:
         from django.http import QueryDict
         from django.template.loader import render_to_string
 
-        from usage_billing.access import scoped
         from usage_billing.pages import costs
-        from usage_billing.pages.address import asked
+        from usage_billing.pages.parameters import asked
+        from usage_billing.tenancy.scope import scoped
 
         beyond, rendering, work = [], [], []
         for _ in range(ASKINGS):
@@ -213,7 +213,7 @@ class ClickHouse:
     def __init__(self) -> None:
         from chdb.session import Session
 
-        from usage_billing import rollup
+        from usage_billing.ledger import rollup
 
         columns = {name: _KINDS.get(name, "String") for name in rollup.KEY[1:]}
         columns |= dict.fromkeys(rollup.SUMMED, "Int64")
@@ -241,7 +241,7 @@ _KINDS = {"usage_date": "Date", "org_id": "Int64", "user_id": "Int64"}
 
 def _raw(by: tuple[str, ...], org_id: int | None) -> str:
     """The question as SQL over single calls, in words that both databases know."""
-    from usage_billing import rollup
+    from usage_billing.ledger import rollup
 
     sums = [
         "count(*)",

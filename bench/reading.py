@@ -21,7 +21,7 @@ from bench import workers
 from bench.questions import BREAKDOWNS, PEOPLE
 from bench.table import Row, Section
 from bench.workers import Figures
-from tests import postgres
+from tests.support import postgres
 
 SMALL = 10_000
 CALLS = int(os.environ.get("BENCH_CALLS", "1000000"))

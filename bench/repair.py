@@ -23,7 +23,7 @@ from django.utils import timezone
 from bench import workers
 
 if TYPE_CHECKING:
-    from usage_billing.repricing import Batch, Scope
+    from usage_billing.ledger.repricing import Batch, Scope
 
 CALLS = 50_000
 REBUILT_DAYS = 14
@@ -37,7 +37,7 @@ Figures = dict[str, float]
 
 def main() -> None:
     django.setup()
-    from usage_billing.database import roles
+    from usage_billing.tenancy import roles
 
     with roles.for_the_session(roles.LEDGER), workers.worker("bench.waiting", "", dict(os.environ)) as writer:
         measured_round(writer)  # warm-up
@@ -72,11 +72,12 @@ def _longest_wait(writer: Popen[str]) -> float:
 
 
 def rebuilt() -> Iterator[int]:
-    from usage_billing import audit, ledger
+    from usage_billing.ledger import consistency
+    from usage_billing.ledger import writer as ledger
     from usage_billing.models import DailyUsage
 
     days = _last_days(REBUILT_DAYS)
-    calls = {day: audit.calls_on([day]) for day in days}
+    calls = {day: consistency.calls_on([day]) for day in days}
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("LOCK TABLE token_usage_daily")  # it goes through the totals in another order than writers do
         DailyUsage.objects.filter(usage_date__in=days).delete()
@@ -87,18 +88,18 @@ def rebuilt() -> Iterator[int]:
 
 
 def checked() -> Iterator[int]:
-    from usage_billing import audit
+    from usage_billing.ledger import consistency
 
     yield 0
     for day in _last_days(REBUILT_DAYS):
-        assert not audit.differences(day)
-        assert not audit.inconsistent_records(day)
-        yield audit.calls_on([day])
+        assert not consistency.differences(day)
+        assert not consistency.inconsistent_records(day)
+        yield consistency.calls_on([day])
 
 
 def rehearsed() -> Iterator[int]:
-    from usage_billing import repricing
-    from usage_billing.overrides import PriceOverrides
+    from usage_billing.costing.overrides import PriceOverrides
+    from usage_billing.ledger import repricing
 
     scope = _scope_of_another_price()
     yield 0
@@ -106,8 +107,8 @@ def rehearsed() -> Iterator[int]:
 
 
 def repriced() -> Iterator[int]:
-    from usage_billing import repricing
-    from usage_billing.overrides import PriceOverrides
+    from usage_billing.costing.overrides import PriceOverrides
+    from usage_billing.ledger import repricing
 
     scope = _scope_of_another_price()
     run = scope.start_run(by="bench", reason="the benchmark", at=timezone.now())
@@ -126,7 +127,7 @@ def _seen(batches: Iterator[Batch]) -> Iterator[int]:
 
 
 def archived() -> Iterator[int]:
-    from usage_billing import archiving
+    from usage_billing.archive import archiving
 
     yield 0
     outcome = archiving.archive(
@@ -141,7 +142,7 @@ def archived() -> Iterator[int]:
 
 
 def restored() -> Iterator[int]:
-    from usage_billing import archiving
+    from usage_billing.archive import archiving
 
     yield 0
     for file in archiving.files_of(_last_month()):
@@ -174,9 +175,9 @@ _cents = itertools.count(25)
 
 def _scope_of_another_price() -> Scope:
     """The model's last days, after its price has changed."""
-    from usage_billing.database import roles
+    from usage_billing.ledger.repricing import Scope
     from usage_billing.models import PriceOverride
-    from usage_billing.repricing import Scope
+    from usage_billing.tenancy import roles
 
     prices = dict.fromkeys(("input_mtok", "output_mtok", "cache_read_mtok"), f"{next(_cents) / 100}")
     with roles.applied(roles.Setting()):  # the ledger's role may not change prices

@@ -9,7 +9,7 @@ from bench import workers
 from bench.repair import CALLS, REBUILT_DAYS, REPRICED_DAYS, TASKS
 from bench.table import Row, Section
 from bench.workers import Figures
-from tests import postgres
+from tests.support import postgres
 
 A_MOMENT_MS = 1000
 

@@ -19,12 +19,12 @@ PAUSE_S = 0.05
 def main() -> None:
     django.setup()
     from bench.writer import events
-    from usage_billing import ledger
+    from usage_billing.ledger import writer
 
     longest = 0.0
     for event in itertools.chain.from_iterable(events(1000) for _ in itertools.count()):
         began = time.perf_counter()
-        assert ledger.add([event]) == 1
+        assert writer.add([event]) == 1
         longest = max(longest, time.perf_counter() - began)
         if select.select([sys.stdin], [], [], PAUSE_S)[0]:
             if not sys.stdin.readline():

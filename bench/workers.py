@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psycopg
 
-from tests import postgres
+from tests.support import postgres
 
 Figures = dict[str, list[float]]
 """Name → its value in each round."""

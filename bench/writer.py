@@ -48,7 +48,8 @@ def main() -> None:
 
 def drained_events(number: int) -> Figures:
     """Events a second: read from the outbox, priced, converted, entered once, added up, and gone from the outbox."""
-    from usage_billing.recording import drain, recorder
+    from usage_billing.ledger import drain
+    from usage_billing.recording import recorder
     from usage_billing.recording.event import encode
 
     outbox = recorder.outbox()
@@ -65,7 +66,7 @@ def drained_events(number: int) -> Figures:
 
 def copied_rows() -> Figures:
     """Rows a second of `COPY`: the newest of the table once more, with other request ids."""
-    from usage_billing.ledger import COLUMNS
+    from usage_billing.ledger.writer import COLUMNS
 
     salt = secrets.token_hex(4)
     new_id = f"left(md5('{salt}' || request_id) || md5(request_id || '{salt}'), length(request_id))"

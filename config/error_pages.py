@@ -6,12 +6,12 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template.loader import render_to_string
 from django.utils.translation import gettext
 
-from usage_billing.pages import frame
+from usage_billing.pages import shell
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001 - Django passes it by this name
     """Of addresses outside the API, which answers for its own."""
-    return frame.not_found(request, gettext("There is no such page."))
+    return shell.not_found(request, gettext("There is no such page."))
 
 
 def server_error(request: HttpRequest) -> HttpResponse:

@@ -52,7 +52,7 @@ INSTALLED_APPS = [
     "rest_framework_simplejwt.token_blacklist",
     "axes",
     "usage_billing",
-    "ai_clients",
+    "ai_clients.assistants",
 ]
 
 MIDDLEWARE = [
@@ -64,11 +64,11 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "usage_billing.middleware.UsageContextMiddleware",
+    "usage_billing.recording.middleware.UsageContextMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "axes.middleware.AxesMiddleware",
-    "usage_billing.scope_middleware.ScopeMiddleware",
+    "usage_billing.tenancy.middleware.ScopeMiddleware",
 ]
 
 ROOT_URLCONF = "config.urls"
@@ -166,13 +166,13 @@ def rate(variable: str, default: str) -> str:
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        "usage_billing.api.sessions.TokenAuthentication",
+        "usage_billing.auth.tokens.TokenAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_THROTTLE_CLASSES": [
-        "usage_billing.api.throttling.UserRate",
-        "usage_billing.api.throttling.AnonymousRate",
+        "usage_billing.auth.request_throttling.UserRate",
+        "usage_billing.auth.request_throttling.AnonymousRate",
     ],
     "DEFAULT_THROTTLE_RATES": {
         "user": rate("API_RATE_USER", "600/min"),
@@ -235,7 +235,7 @@ AXES_COOLOFF_TIME = timedelta(minutes=10)
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
 AXES_HANDLER = "usage_billing.auth.login_throttling.LoginThrottling"
 AXES_LOCKOUT_CALLABLE = "usage_billing.auth.login_throttling.locked_out"
-AXES_CLIENT_IP_CALLABLE = "usage_billing.client_address.client_address"
+AXES_CLIENT_IP_CALLABLE = "usage_billing.auth.client_address.client_address"
 AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False
 # Sessions that know their person, so that each can list and end them; the keys are hashed in the database.
@@ -367,5 +367,5 @@ UNFOLD = {
     "STYLES": [lambda _request: static("usage_billing/costs.css")],
     "SHOW_LANGUAGES": True,
     "SHOW_HISTORY": True,
-    "SIDEBAR": {"show_search": False, "navigation": "usage_billing.admin_navigation.sidebar"},
+    "SIDEBAR": {"show_search": False, "navigation": "usage_billing.admin.navigation.sidebar"},
 }

@@ -8,7 +8,7 @@ python manage.py shell --no-imports --command '
 import os
 from django.db import connection
 from psycopg import sql
-from usage_billing.database.roles import DRAIN, WEB
+from usage_billing.tenancy.roles import DRAIN, WEB
 with connection.cursor() as cursor:
     for role, variable in ((WEB, "USAGE_WEB_PASSWORD"), (DRAIN, "USAGE_DRAIN_PASSWORD")):
         statement = sql.SQL("ALTER ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(role), os.environ[variable])

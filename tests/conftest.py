@@ -13,7 +13,8 @@ from django.db import connection, connections
 from pytest_django import Settings
 
 from ai_clients.connection import with_simulator
-from usage_billing.recording import drain, recorder
+from usage_billing.ledger import drain
+from usage_billing.recording import recorder
 from usage_billing.recording.outbox import Outbox
 
 

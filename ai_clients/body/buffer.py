@@ -13,8 +13,8 @@ from typing import Any, Literal, Protocol
 import httpx2
 import msgspec
 
-from ai_clients.answer import STREAM_BEGINNINGS, names_usage
 from ai_clients.body.shortening import STRING_BYTES, VERBATIM_BYTES, BoundedValue, JSONShortener
+from ai_clients.usage.answer import STREAM_BEGINNINGS, CutLine, names_usage
 
 FOLD_AFTER_CHUNKS = 512
 """Network chunks after which those events of a stream are dropped that cannot say anything about usage."""
@@ -51,10 +51,6 @@ _Kind = Literal["undecided", "value", "lines", "dropped"]
 
 class UnreadableBodyError(msgspec.DecodeError):
     """A body that is too large even when shortened, or cannot be decoded: what it says about usage is not known."""
-
-
-class CutLine(bytes):
-    """The beginning of a line that is too large to be kept."""
 
 
 class _Decoder(Protocol):

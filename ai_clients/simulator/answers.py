@@ -25,7 +25,7 @@ class Streamed:
 Answer = Plain | Streamed
 
 
-class RequestRefused(Exception):
+class RequestRefusedError(Exception):
     """The request cannot be answered; `message`, `param` and `code` go into the provider's error body."""
 
     def __init__(self, message: str, *, status: int = 400, param: str | None = None, code: str | None = None) -> None:

@@ -15,7 +15,7 @@ from anthropic.types import (
 )
 
 from ai_clients.simulator import ids, sentences, tokens, wire
-from ai_clients.simulator.answers import Answer, JsonObject, Plain, RequestRefused, Streamed
+from ai_clients.simulator.answers import Answer, JsonObject, Plain, RequestRefusedError, Streamed
 from ai_clients.simulator.anthropic_message_events import events
 from ai_clients.simulator.composing import Composition, Tool, compose, forced_tool
 from ai_clients.simulator.errors import anthropic_stream_error
@@ -32,7 +32,7 @@ def answer(body: JsonObject) -> Answer:
     model: str = anthropic_required(body, "model", str)
     limit: int = anthropic_required(body, "max_tokens", int)
     if limit < 1:
-        raise RequestRefused("max_tokens: Input should be greater than or equal to 1")
+        raise RequestRefusedError("max_tokens: Input should be greater than or equal to 1")
     anthropic_required(body, "messages", list)
     prompt = read_anthropic_message(body)
 

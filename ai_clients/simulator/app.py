@@ -24,7 +24,7 @@ from ai_clients.simulator import (
     providers,
     wire,
 )
-from ai_clients.simulator.answers import Answer, JsonObject, RequestRefused, Streamed
+from ai_clients.simulator.answers import Answer, JsonObject, RequestRefusedError, Streamed
 from ai_clients.simulator.event_stream import EventStream
 from ai_clients.simulator.faults import Faults
 from ai_clients.simulator.providers import Provider
@@ -32,7 +32,7 @@ from ai_clients.simulator.providers import Provider
 _log = logging.getLogger(__name__)
 
 Endpoint = Callable[[JsonObject], Answer]
-"""Takes the request's JSON body (for a GET its path parameters) and answers or raises `RequestRefused`."""
+"""Takes the request's JSON body (for a GET its path parameters) and answers or raises `RequestRefusedError`."""
 
 
 def _models(request: Request) -> Endpoint:
@@ -67,7 +67,7 @@ async def _handle_unroutable(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 404
     message = f"Invalid URL ({request.method} {request.url.path})"
     provider = providers.of_request(request.scope["path"], request.headers)
-    refused = RequestRefused(message) if provider is providers.OPENAI else None
+    refused = RequestRefusedError(message) if provider is providers.OPENAI else None
     return _error(provider, provider.new_request_id(), status, refused)
 
 
@@ -81,10 +81,10 @@ async def _serve(request: Request, endpoint: Endpoint) -> Response:
         if wanted.status != 200:
             return _error(provider, request_id, wanted.status, None)
         if not provider.has_key(request.headers):
-            raise RequestRefused(provider.missing_key, status=401)
+            raise RequestRefusedError(provider.missing_key, status=401)
         asked = await _json_body(request) if request.method == "POST" else request.path_params
         return _answered(endpoint(asked), wanted, provider, request_id)
-    except RequestRefused as refused:
+    except RequestRefusedError as refused:
         return _error(provider, request_id, refused.status, refused)
     except Exception:  # noqa: BLE001 - a defect of ours is answered as a server error, and logged
         _log.exception("The simulator failed on %s %s", request.method, request.url.path)
@@ -114,13 +114,13 @@ async def _json_body(request: Request) -> JsonObject:
     try:
         asked = json.loads(await request.body())
     except ValueError as error:
-        raise RequestRefused(f"We could not parse the JSON body of your request: {error}") from error
+        raise RequestRefusedError(f"We could not parse the JSON body of your request: {error}") from error
     if not isinstance(asked, dict):
-        raise RequestRefused("The body of your request must be a JSON object.")
+        raise RequestRefusedError("The body of your request must be a JSON object.")
     return asked
 
 
-def _error(provider: Provider, request_id: str, status: int, refused: RequestRefused | None) -> Response:
+def _error(provider: Provider, request_id: str, status: int, refused: RequestRefusedError | None) -> Response:
     return Response(
         wire.json_bytes(provider.error_body(status, refused, request_id)),
         status_code=status,

@@ -3,7 +3,7 @@
 from typing import Any
 
 from ai_clients.simulator import wire
-from ai_clients.simulator.answers import JsonObject, RequestRefused
+from ai_clients.simulator.answers import JsonObject, RequestRefusedError
 
 # "Error codes" of the OpenAI guide: status to message, type and code.
 _OPENAI: dict[int, tuple[str, str, str | None]] = {
@@ -47,7 +47,7 @@ _ANTHROPIC: dict[int, tuple[str, str]] = {
 }
 
 
-def openai_body(status: int, refused: RequestRefused | None) -> JsonObject:
+def openai_body(status: int, refused: RequestRefusedError | None) -> JsonObject:
     """`{"error": {"message", "type", "param", "code"}}`, in the words of `refused` when there is one."""
     message, kind, code = _OPENAI.get(status, _OPENAI[500] if status >= 500 else _OPENAI[400])
     if refused is None:
@@ -55,7 +55,7 @@ def openai_body(status: int, refused: RequestRefused | None) -> JsonObject:
     return {"error": {"message": refused.message, "type": kind, "param": refused.param, "code": refused.code}}
 
 
-def anthropic_body(status: int, refused: RequestRefused | None, request_id: str) -> JsonObject:
+def anthropic_body(status: int, refused: RequestRefusedError | None, request_id: str) -> JsonObject:
     """`{"type": "error", "error": {"type", "message"}, "request_id"}`, in the words of `refused` if given."""
     kind, message = _ANTHROPIC.get(status, _ANTHROPIC[500] if status >= 500 else _ANTHROPIC[400])
     error: dict[str, Any] = {"type": kind, "message": message if refused is None else refused.message}

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from ai_clients.simulator.answers import RequestRefused
+from ai_clients.simulator.answers import RequestRefusedError
 
 _STATUSES = "x-simulator-statuses"
 _ANSWER = "x-simulator-answer"
@@ -63,7 +63,7 @@ def read(headers: Mapping[str, str]) -> Faults:
 def _answer(headers: Mapping[str, str]) -> str:
     wanted = headers.get(_ANSWER, "")
     if wanted not in ("", "refused", "cut-off"):
-        raise RequestRefused(f"The header {_ANSWER} holds {wanted!r}; give refused or cut-off.")
+        raise RequestRefusedError(f"The header {_ANSWER} holds {wanted!r}; give refused or cut-off.")
     return wanted
 
 
@@ -83,5 +83,5 @@ def _whole_number(headers: Mapping[str, str], name: str) -> int | None:
 
 def _parse(name: str, value: str) -> int:
     if not value.strip().isdecimal():
-        raise RequestRefused(f"The header {name} holds {value!r}; give a whole number.")
+        raise RequestRefusedError(f"The header {name} holds {value!r}; give a whole number.")
     return int(value)

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from ai_clients.simulator.answers import JsonObject, RequestRefused
+from ai_clients.simulator.answers import JsonObject, RequestRefusedError
 from ai_clients.simulator.wire import json_bytes
 
 REFUSAL = "I'm sorry, but I can't help with that."
@@ -23,7 +23,7 @@ def refused(body: bytes) -> bytes:
             details = {"type": "refusal", "category": None, "explanation": REFUSAL}
             answer |= {"content": [], "stop_reason": "refusal", "stop_details": details}
         case _ if "data" in answer:
-            raise RequestRefused("Your request was rejected by the safety system.", code="moderation_blocked")
+            raise RequestRefusedError("Your request was rejected by the safety system.", code="moderation_blocked")
     return json_bytes(answer)
 
 

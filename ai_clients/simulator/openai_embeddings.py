@@ -11,7 +11,7 @@ from openai.types import CreateEmbeddingResponse, Embedding
 from openai.types.create_embedding_response import Usage
 
 from ai_clients.simulator import tokens, wire
-from ai_clients.simulator.answers import Answer, JsonObject, Plain, RequestRefused
+from ai_clients.simulator.answers import Answer, JsonObject, Plain, RequestRefusedError
 from ai_clients.simulator.requests import openai_required, positive_integer
 
 _DIMENSIONS = {"text-embedding-3-large": 3072}
@@ -53,7 +53,7 @@ def _inputs(given: str | list[Any]) -> list[str | list[int]]:
         return [given]
     if given and all(isinstance(entry, str | list) for entry in given):
         return given
-    raise RequestRefused("Invalid 'input': give a text, a list of texts or token numbers.", param="input")
+    raise RequestRefusedError("Invalid 'input': give a text, a list of texts or token numbers.", param="input")
 
 
 def _unit_vector(text: str, dimensions: int) -> "array[float]":

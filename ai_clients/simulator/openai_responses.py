@@ -15,7 +15,7 @@ from openai.types.responses import (
 from openai.types.responses.response_usage import InputTokensDetails, OutputTokensDetails
 
 from ai_clients.simulator import ids, tokens, wire
-from ai_clients.simulator.answers import Answer, JsonObject, Plain, RequestRefused, Streamed
+from ai_clients.simulator.answers import Answer, JsonObject, Plain, RequestRefusedError, Streamed
 from ai_clients.simulator.composing import ANY_OBJECT, Composition, Tool, compose, forced_tool
 from ai_clients.simulator.errors import openai_response_stream_error
 from ai_clients.simulator.openai_response_events import events
@@ -69,7 +69,7 @@ def answer_stored(path: JsonObject) -> Answer:
     response_id = path["response_id"]
     serialised = _stored.find(response_id)
     if serialised is None:
-        raise RequestRefused(f"Response with id '{response_id}' not found.", status=404)
+        raise RequestRefusedError(f"Response with id '{response_id}' not found.", status=404)
     return Plain(serialised)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from ai_clients.simulator import errors, ids
-from ai_clients.simulator.answers import JsonObject, RequestRefused
+from ai_clients.simulator.answers import JsonObject, RequestRefusedError
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,7 @@ class Provider:
     headers: Mapping[str, str]
     has_key: Callable[[Mapping[str, str]], bool]
     missing_key: str
-    error_body: Callable[[int, RequestRefused | None, str], JsonObject]
+    error_body: Callable[[int, RequestRefusedError | None, str], JsonObject]
 
 
 def _has_bearer(headers: Mapping[str, str]) -> bool:
@@ -24,7 +24,7 @@ def _has_bearer(headers: Mapping[str, str]) -> bool:
     return scheme.lower() == "bearer" and bool(key.strip())
 
 
-def _openai_error(status: int, refused: RequestRefused | None, _request_id: str) -> JsonObject:
+def _openai_error(status: int, refused: RequestRefusedError | None, _request_id: str) -> JsonObject:
     return errors.openai_body(status, refused)
 
 

@@ -2,16 +2,18 @@
 
 from typing import Any, Literal
 
-from ai_clients.simulator.answers import JsonObject, RequestRefused
+from ai_clients.simulator.answers import JsonObject, RequestRefusedError
 
 
 def openai_required(body: JsonObject, name: str, kinds: type | tuple[type, ...]) -> Any:
     """The field `name` of an OpenAI request, or a refusal in OpenAI's words."""
     value = body.get(name)
     if value is None:
-        raise RequestRefused(f"Missing required parameter: '{name}'.", param=name, code="missing_required_parameter")
+        raise RequestRefusedError(
+            f"Missing required parameter: '{name}'.", param=name, code="missing_required_parameter"
+        )
     if not isinstance(value, kinds):
-        raise RequestRefused(f"Invalid type for '{name}'.", param=name, code="invalid_type")
+        raise RequestRefusedError(f"Invalid type for '{name}'.", param=name, code="invalid_type")
     return value
 
 
@@ -19,9 +21,9 @@ def anthropic_required(body: JsonObject, name: str, kind: type) -> Any:
     """The field `name` of an Anthropic request, or a refusal in Anthropic's words."""
     value = body.get(name)
     if value is None:
-        raise RequestRefused(f"{name}: Field required")
+        raise RequestRefusedError(f"{name}: Field required")
     if not isinstance(value, kind):
-        raise RequestRefused(f"{name}: Input should be a valid {kind.__name__}")
+        raise RequestRefusedError(f"{name}: Input should be a valid {kind.__name__}")
     return value
 
 

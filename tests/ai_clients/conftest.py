@@ -11,7 +11,7 @@ from pytest_django import Settings
 
 from ai_clients import Anthropic, AsyncAnthropic, AsyncOpenAI, OpenAI, transport
 from ai_clients.simulator import Simulator, ensure_running
-from tests.ai_clients.recorded import Recorded
+from tests.support.recorded import Recorded
 from usage_billing.recording import recorder
 
 

@@ -17,8 +17,8 @@ from pytest_django import Settings
 
 from ai_clients import Anthropic, AsyncAnthropic
 from ai_clients.simulator import Simulator
-from tests.ai_clients.recorded import Recorded, usage_of
-from tests.ai_clients.scripted import MESSAGE, Provider, plain
+from tests.support.recorded import Recorded, usage_of
+from tests.support.scripted import MESSAGE, Provider, plain
 from usage_billing.recording.event import Event
 
 CLASSES = [(Anthropic, anthropic.Anthropic), (AsyncAnthropic, anthropic.AsyncAnthropic)]

@@ -9,9 +9,9 @@ import pytest
 from anthropic.types import Message, RawMessageDeltaEvent, RawMessageStartEvent
 from anthropic.types.beta import BetaMessage
 
-from tests.ai_clients.recorded import Recorded
-from tests.ai_clients.scripted import MESSAGE, plain, sse, streamed
-from tests.ai_clients.wire import anthropic_of, body, one
+from tests.support.recorded import Recorded
+from tests.support.scripted import MESSAGE, plain, sse, streamed
+from tests.support.wire import anthropic_of, body, one
 
 ID = "msg_01XFDUDYJgAACzvnptvVoYEL"
 EVENT = {

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from ai_clients import OpenAI
-from tests.ai_clients.recorded import Recorded
-from tests.ai_clients.scripted import plain, sse, streamed
-from tests.ai_clients.wire import (
+from tests.support.recorded import Recorded
+from tests.support.scripted import plain, sse, streamed
+from tests.support.wire import (
     RESPONSE_ID,
     TOKENS,
     async_openai_of,

@@ -11,10 +11,10 @@ from anthropic.types import Message
 from anthropic.types.messages import MessageBatchIndividualResponse
 
 from ai_clients import AsyncAnthropic
-from ai_clients.openai_batches import may_be_output
-from tests.ai_clients.recorded import Recorded
-from tests.ai_clients.scripted import REQUEST_ID, Body, Provider, plain, slices
-from tests.ai_clients.wire import (
+from ai_clients.usage.openai_batches import may_be_output
+from tests.support.recorded import Recorded
+from tests.support.scripted import REQUEST_ID, Body, Provider, plain, slices
+from tests.support.wire import (
     CHAT_ID,
     CHAT_TOKENS,
     IMAGE_TOKENS,

@@ -20,11 +20,12 @@ import openai
 import pytest
 from pytest_django import Settings
 
-from ai_clients import Anthropic, AsyncOpenAI, OpenAI, call, openai_usage
+from ai_clients import Anthropic, AsyncOpenAI, OpenAI, call
 from ai_clients.body.buffer import BodyBuffer
 from ai_clients.transport import RecordingTransport
-from tests.ai_clients.recorded import Recorded, usage_of
-from tests.ai_clients.scripted import (
+from ai_clients.usage import openai_usage
+from tests.support.recorded import Recorded, usage_of
+from tests.support.scripted import (
     CHAT,
     CHAT_ANSWER,
     MESSAGE,
@@ -37,7 +38,8 @@ from tests.ai_clients.scripted import (
     sse,
     streamed,
 )
-from usage_billing.recording import Event, drain_thread, health, recorder, usage_context
+from usage_billing.ledger import drain_thread
+from usage_billing.recording import Event, health, recorder, usage_context
 from usage_billing.recording.outbox import Outbox
 
 
@@ -386,7 +388,7 @@ def _break_flavour(patch: pytest.MonkeyPatch) -> None:
 
 
 def _break_asking(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("ai_clients.stream_usage._fields", _raise)
+    patch.setattr("ai_clients.usage_chunk_filter._fields", _raise)
 
 
 BREAKS = [_break_outbox, _break_encode, _break_attribution, _break_body_reader, _break_event, _break_flavour]

@@ -11,8 +11,8 @@ from pytest_django import Settings
 from ai_clients import Anthropic, AsyncAnthropic, AsyncOpenAI, OpenAI
 from ai_clients.connection import PROVIDERS, destinations, with_simulator
 from ai_clients.simulator import Simulator
-from tests.ai_clients.recorded import Recorded
-from tests.ai_clients.scripted import CHAT, MESSAGE
+from tests.support.recorded import Recorded
+from tests.support.scripted import CHAT, MESSAGE
 
 
 @pytest.fixture(autouse=True)

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 
 from ai_clients import call, transport
 from ai_clients.transport import record_calls
-from tests.ai_clients.scripted import MESSAGE, Body, Provider, slices, sse
 from tests.ai_clients.test_batches import LINES, RESULTS, jsonl
 from tests.ai_clients.test_openai_audio import DONE, SECONDS, STREAMS
-from tests.ai_clients.test_openai_tools import CASES
 from tests.ai_clients.test_openai_wire import CITATION, SVG, image_done, partial_image
-from tests.ai_clients.wire import chat, chat_chunks, images, response, response_events
+from tests.ai_clients.usage.test_openai_tools import CASES
+from tests.support.scripted import MESSAGE, Body, Provider, slices, sse
+from tests.support.wire import chat, chat_chunks, images, response, response_events
 from usage_billing.recording.event import Event, decode, encode
 
 OPENAI = "https://api.openai.com/v1"

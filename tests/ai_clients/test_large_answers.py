@@ -17,11 +17,20 @@ from hypothesis import strategies as st
 
 from ai_clients.body import buffer, shortening
 from ai_clients.transport import record_calls
-from tests.ai_clients.recorded import Recorded, usage_of
-from tests.ai_clients.scripted import REQUEST_ID, USAGE, Body, Provider, chat_chunk, slices, sse
 from tests.ai_clients.test_batches import LINES, RESULTS, SEARCH, jsonl
-from tests.ai_clients.test_fuzz import CHAT, IMAGES, MESSAGES, RESPONSES, SPEAK, Ask, Notes, assert_sound
-from tests.ai_clients.wire import chat, embeddings, images, response, response_events
+from tests.ai_clients.test_fuzz import (
+    CHAT,
+    IMAGES,
+    MESSAGES,
+    RESPONSES,
+    SPEAK,
+    Ask,
+    Notes,
+    assert_sound,
+)
+from tests.support.recorded import Recorded, usage_of
+from tests.support.scripted import REQUEST_ID, USAGE, Body, Provider, chat_chunk, slices, sse
+from tests.support.wire import chat, embeddings, images, response, response_events
 from usage_billing.recording import health
 from usage_billing.recording.event import Event
 

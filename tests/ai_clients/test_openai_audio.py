@@ -21,9 +21,9 @@ from openai.types.audio import (
 from ai_clients import OpenAI
 from ai_clients.body.buffer import BodyBuffer
 from ai_clients.call import _may_be_stream
-from tests.ai_clients.recorded import Recorded
-from tests.ai_clients.scripted import REQUEST_ID, Body, Provider, plain, sse, streamed
-from tests.ai_clients.wire import async_openai_of, body, one, openai_of, wav
+from tests.support.recorded import Recorded
+from tests.support.scripted import REQUEST_ID, Body, Provider, plain, sse, streamed
+from tests.support.wire import async_openai_of, body, one, openai_of, wav
 
 HOST = "https://api.openai.com/v1"
 TOKENS = {

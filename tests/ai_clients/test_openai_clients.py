@@ -18,8 +18,8 @@ from pytest_django import Settings
 
 from ai_clients import AsyncOpenAI, OpenAI
 from ai_clients.simulator import Simulator
-from tests.ai_clients.recorded import Recorded, usage_of
-from tests.ai_clients.scripted import CHAT, CHAT_ANSWER, Provider, plain
+from tests.support.recorded import Recorded, usage_of
+from tests.support.scripted import CHAT, CHAT_ANSWER, Provider, plain
 from usage_billing.recording.event import Event
 
 ASK: dict[str, Any] = {"stream": True, "stream_options": {"include_usage": True}}

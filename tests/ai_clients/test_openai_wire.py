@@ -10,9 +10,9 @@ import pytest
 from openai.types import Completion
 
 from ai_clients import OpenAI
-from tests.ai_clients.recorded import Recorded
-from tests.ai_clients.scripted import REQUEST_ID, Provider, plain, sse, streamed
-from tests.ai_clients.wire import (
+from tests.support.recorded import Recorded
+from tests.support.scripted import REQUEST_ID, Provider, plain, sse, streamed
+from tests.support.wire import (
     CHAT_ID,
     CHAT_TOKENS,
     IMAGE_TOKENS,

@@ -19,8 +19,8 @@ import pytest
 from ai_clients import Anthropic, AsyncAnthropic, AsyncOpenAI, OpenAI, transport
 from ai_clients.simulator import Simulator
 from ai_clients.transport import AsyncRecordingTransport, RecordingTransport, record_calls
-from tests.ai_clients.recorded import Recorded, usage_of
-from tests.ai_clients.scripted import (
+from tests.support.recorded import Recorded, usage_of
+from tests.support.scripted import (
     CHAT,
     CHAT_ANSWER,
     MESSAGE,

@@ -13,8 +13,8 @@ from pytest_django.live_server_helper import LiveServer
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
-from tests.browser.browser import Browser
-from tests.browser.world import World
+from tests.support.browser import Browser
+from tests.support.browser_world import World
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 FLAGS = (

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.browser.browser import Browser
-from tests.browser.world import World
+from tests.support.browser import Browser
+from tests.support.browser_world import World
 
 PAGES = [
     ("admin", "/superadmin/ai-costs"),

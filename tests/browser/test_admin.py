@@ -7,9 +7,9 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
-from tests.browser.browser import Browser
-from tests.browser.world import World
-from tests.end_to_end import hostile
+from tests.support import hostile
+from tests.support.browser import Browser
+from tests.support.browser_world import World
 from usage_billing.models import ExchangeRate, Membership, Organization
 
 ORGANIZATIONS = "/superadmin/usage_billing/organization/"
@@ -124,8 +124,8 @@ PAGES = [
     ("admin", "/superadmin/"),
     ("admin", "/superadmin/usage_billing/usagerecord/"),
     ("admin", "/superadmin/usage_billing/organization/"),
-    ("admin", "/superadmin/ai_clients/message/"),
-    ("admin", "/superadmin/ai_clients/digestdelivery/preview/"),
+    ("admin", "/superadmin/ai_assistants/message/"),
+    ("admin", "/superadmin/ai_assistants/digestdelivery/preview/"),
 ]
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.browser.browser import Browser
-from tests.browser.world import SECRET_USD, World
+from tests.support.browser import Browser
+from tests.support.browser_world import SECRET_USD, World
 
 PAGES = {"admin": "/superadmin/ai-costs", "owner": "/usage/", "member": "/usage/"}
 WORDS = {

@@ -13,7 +13,7 @@ from waitress.channel import HTTPChannel
 
 from config import buffering_worker
 from config.buffering_worker import Threads, hang_up_on_silent
-from tests.reliability.world import wait_until
+from tests.support.reliability.world import wait_until
 
 
 class Task:

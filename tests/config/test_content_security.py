@@ -9,7 +9,7 @@ import pytest
 import unfold
 from django.test import Client
 
-from tests import factories
+from tests.support import factories
 
 
 def policy(client: Client, address: str) -> dict[str, set[str]]:

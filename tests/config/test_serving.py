@@ -11,8 +11,8 @@ from urllib.request import urlopen
 
 import pytest
 
-from tests.postgres import free_port
-from tests.reliability.world import ROOT, wait_until
+from tests.support.postgres import free_port
+from tests.support.reliability.world import ROOT, wait_until
 
 
 def run(program: str, **variables: str) -> subprocess.CompletedProcess[str]:

@@ -16,7 +16,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from config.settings import rate
-from usage_billing.api.throttling import UserRate
+from usage_billing.auth.request_throttling import UserRate
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SECRET = "b5c0d8e3f7a1429684be57d2903cfa6e81d4079b2ce6f35a"

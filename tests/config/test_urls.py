@@ -16,9 +16,9 @@ from django.utils import timezone
 from django.utils.regex_helper import normalize
 from pytest_django import Settings
 
-from tests import factories
-from tests.usage_billing.api.world import World
-from usage_billing.pages.address import PageSerializer
+from tests.support import factories
+from tests.support.api_world import World
+from usage_billing.pages.parameters import PageSerializer
 
 DIGITS = "9" * 4400
 """More digits than Python turns into a number (4,300)."""

@@ -24,9 +24,9 @@ import psycopg
 import pytest
 import yaml
 
-from tests import postgres
-from tests.postgres import free_port
-from tests.reliability.world import ROOT, wait_until
+from tests.support import postgres
+from tests.support.postgres import free_port
+from tests.support.reliability.world import ROOT, wait_until
 
 HERE, DEPLOY = Path(__file__).parent, ROOT / "deploy"
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
@@ -157,7 +157,7 @@ def test_its_commands_one_after_the_other(tmp_path: Path) -> None:
         ):
             wait_until(lambda: answers(port))
             record = (
-                "import uuid, django; django.setup(); from tests.factories import event;"
+                "import uuid, django; django.setup(); from tests.support.factories import event;"
                 "from usage_billing.recording import record;"
                 "record(*[event(request_id=uuid.uuid4().hex) for _ in range(5)])"
             )

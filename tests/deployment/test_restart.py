@@ -18,7 +18,7 @@ import pytest
 
 from config.buffering_worker import LARGEST_BODY
 from tests.deployment.test_compose import dockerfile_command
-from tests.reliability.world import ROOT, wait_until
+from tests.support.reliability.world import ROOT, wait_until
 
 PATIENCE_S = 60
 BUNDLE = "/static/drf_spectacular_sidecar/swagger-ui-dist/swagger-ui-bundle.js"

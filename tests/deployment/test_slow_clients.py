@@ -22,13 +22,12 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests import postgres
-from tests.deployment import proxies
-from tests.deployment.proxies import HOST, Certificate
 from tests.deployment.test_compose import dockerfile_command, example
-from tests.postgres import free_port
-from tests.reliability import world
-from tests.reliability.world import ROOT, wait_until
+from tests.support import postgres, proxies
+from tests.support.postgres import free_port
+from tests.support.proxies import HOST, Certificate
+from tests.support.reliability import world
+from tests.support.reliability.world import ROOT, wait_until
 from usage_billing.api.export_slots import EXPORTS_PER_USER
 
 pytestmark = pytest.mark.postgres
@@ -325,5 +324,5 @@ def test_what_a_client_says_of_its_address_is_not_believed(service: Service) -> 
     # And not 301 to where it is already: the proxy says that this is TLS.
     assert service.ask("/api/token", headers, body)[0] == 401
     with psycopg.connect(service.database.url) as connection:
-        found = connection.execute("SELECT key FROM throttle_count WHERE key LIKE 'login-address:%'").fetchall()
+        found = connection.execute("SELECT key FROM usage_throttle_count WHERE key LIKE 'login-address:%'").fetchall()
     assert found == [("login-address:127.0.0.1",)]

@@ -14,7 +14,7 @@ import pytest
 from django.core.management import get_commands
 
 from tests.deployment.test_compose import example
-from tests.reliability.world import ROOT
+from tests.support.reliability.world import ROOT
 
 UNITS = sorted(path for kind in ("service", "socket", "timer") for path in (ROOT / "deploy").glob(f"*.{kind}"))
 

@@ -19,11 +19,12 @@ from django.contrib.auth.models import User
 from django.db import connection
 from pytest_django.live_server_helper import LiveServer
 
-from ai_clients.agents import agents
-from ai_clients.models import ContentPiece
-from tests import factories
-from usage_billing import access, reports
+from ai_clients.assistants.agents import agents
+from ai_clients.assistants.models import ContentPiece
+from tests.support import factories
+from usage_billing import reports
 from usage_billing.models import ExchangeRate, Organization, UsageRecord
+from usage_billing.tenancy import scope as access
 
 Ask = Callable[..., httpx2.Response]
 
@@ -403,9 +404,9 @@ def test_nothing_is_held_open_while_the_provider_works(
             is_advertising=False, verdict="publish", findings=[], summary=""
         )
 
-    monkeypatch.setattr("usage_billing.access.within", counted)
-    monkeypatch.setattr("ai_clients.runs.within", counted)
-    monkeypatch.setattr("ai_clients.agent.structured", structured)
+    monkeypatch.setattr("usage_billing.tenancy.scope.within", counted)
+    monkeypatch.setattr("ai_clients.assistants.runs.run.within", counted)
+    monkeypatch.setattr("ai_clients.assistants.runs.agent.structured", structured)
     assert run(factories.owner(org), "legal_guard", content_id=str(piece(org).pk)).status_code == 200
     assert held == [False]
 

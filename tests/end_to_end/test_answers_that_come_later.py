@@ -12,9 +12,8 @@ import pytest
 from django.core.management import call_command
 
 from ai_clients import Anthropic, OpenAI
-from tests import factories
-from tests.ai_clients.scripted import Provider, plain
-from tests.end_to_end import wire
+from tests.support import factories, wire_cases
+from tests.support.scripted import Provider, plain
 from usage_billing import usage_context
 from usage_billing.models import UsageRecord
 
@@ -39,8 +38,8 @@ def test_results_of_an_openai_batch_are_calls_at_half_the_price_once(drained: Ca
     org = factories.organization()
     refused = {"error": {"code": "invalid_prompt", "message": "m", "type": "invalid_request_error", "param": None}}
     output = jsonl(
-        line(1, 200, wire.chat("gpt-4.1-mini", CHAT_USAGE)),
-        line(2, 200, wire.response("gpt-5-mini", USAGE)),
+        line(1, 200, wire_cases.chat("gpt-4.1-mini", CHAT_USAGE)),
+        line(2, 200, wire_cases.response("gpt-5-mini", USAGE)),
         line(3, 400, refused),
     )
     provider = Provider(lambda _request: plain(output, headers={"content-type": "application/octet-stream"}))
@@ -65,7 +64,7 @@ def test_results_of_an_openai_batch_are_calls_at_half_the_price_once(drained: Ca
 
 def test_results_of_an_anthropic_batch_are_calls_at_half_the_price_once(drained: Callable[[], int]) -> None:
     org = factories.organization()
-    message = wire.message(HAIKU, {**USAGE, "service_tier": "batch"})
+    message = wire_cases.message(HAIKU, {**USAGE, "service_tier": "batch"})
     error = {"type": "error", "error": {"type": "invalid_request_error", "message": "m"}, "request_id": None}
     results = jsonl(
         {"custom_id": "a", "result": {"type": "succeeded", "message": message}},
@@ -105,7 +104,7 @@ def test_results_of_an_anthropic_batch_are_calls_at_half_the_price_once(drained:
 def test_a_background_response_is_one_call_from_begin_to_end(drained: Callable[[], int]) -> None:
     org = factories.organization()
     factories.rate(factories.today(org))
-    done = wire.response("gpt-5-mini", USAGE, background=True)
+    done = wire_cases.response("gpt-5-mini", USAGE, background=True)
     begun = {**done, "status": "queued", "usage": None}
     answers = iter([begun, {**begun, "status": "in_progress"}, done, done, done])
     client = OpenAI(
@@ -130,7 +129,7 @@ def test_a_background_response_is_one_call_from_begin_to_end(drained: Callable[[
 
 
 def test_fetching_what_is_stored_is_no_call(drained: Callable[[], int]) -> None:
-    whole = wire.response("gpt-5-mini", USAGE)
+    whole = wire_cases.response("gpt-5-mini", USAGE)
     listed: dict[str, Any] = {"object": "list", "data": [], "first_id": None, "last_id": None, "has_more": False}
     answers = {"/v1/models": listed, "/v1/messages/count_tokens": {"input_tokens": 5}}
     provider = Provider(lambda request: plain(answers.get(request.url.path, whole)))

@@ -18,8 +18,8 @@ from django.core.management import call_command
 from django.test import Client
 
 from ai_clients.transport import record_calls
-from tests import factories
-from tests.ai_clients.scripted import Provider, plain, sse, streamed
+from tests.support import factories
+from tests.support.scripted import Provider, plain, sse, streamed
 from usage_billing import recording
 from usage_billing.models import UsageRecord
 from usage_billing.recording import usage_context

@@ -29,15 +29,14 @@ from django.urls.exceptions import NoReverseMatch, Resolver404
 from django.utils import timezone
 from pytest_django import Settings
 
-from ai_clients.digest.delivery import send_digest
-from tests import factories
-from tests.ai_clients import people
-from tests.end_to_end.hostile import KINDS, MARK, ON_PAGES, Page, World
-from tests.factories import event
-from usage_billing.api.sessions import session_row_key
+from ai_clients.assistants.digest.delivery import send_digest
+from tests.support import factories, people
+from tests.support.factories import event
+from tests.support.hostile import KINDS, MARK, ON_PAGES, Page, World
+from usage_billing.auth.tokens import session_row_key
 from usage_billing.models import DailyUsage, Organization, Session, UsageRecord
 from usage_billing.monitoring.printable import NBSP, OneLineFormatter
-from usage_billing.recording import companions
+from usage_billing.recording import state_files
 from usage_billing.recording.event import encode
 from usage_billing.recording.outbox import Outbox
 
@@ -61,9 +60,9 @@ NOT_OPENED = {
     "admin:password_change_done": "says nothing about anybody",
     "password_reset_confirm": "needs a link by e-mail; its page says nothing about anybody",
     "admin:view_on_site": "no model has a page of its own",
-    "admin:ai_clients_digest_summary": "takes POST; its page is looked at below",
-    "admin:ai_clients_participant_enrich": "takes POST; its page is looked at below",
-    "admin:ai_clients_custom_analysis": "takes POST; its page is looked at below",
+    "admin:ai_assistants_digest_summary": "takes POST; its page is looked at below",
+    "admin:ai_assistants_participant_enrich": "takes POST; its page is looked at below",
+    "admin:ai_assistants_custom_analysis": "takes POST; its page is looked at below",
 }
 """Named addresses that the crawl does not open by GET, and why."""
 
@@ -95,7 +94,7 @@ def world(settings: Settings, outbox: Outbox) -> World:
 
 def made(settings: Settings, outbox: Outbox, world: World) -> World:
     settings.LANGUAGE_CODE = "en"
-    companions.add_losses(outbox.path, {KINDS["element"]: 1, KINDS["line"]: 2})
+    state_files.add_losses(outbox.path, {KINDS["element"]: 1, KINDS["line"]: 2})
     for text in KINDS.values():
         outbox.append(encode(event(model=text, request_id=text, attribution={"agent_id": text})))
     for id_, _body in outbox.read(100):
@@ -153,7 +152,7 @@ def begun(world: World) -> Iterator[str]:
             yield reverse(name)
         except NoReverseMatch:
             continue
-    for app in ("usage_billing", "auth", "ai_clients"):
+    for app in ("usage_billing", "auth", "ai_assistants"):
         yield reverse("admin:app_list", args=[app])
     for rows in world.rows.values():
         for one in rows:
@@ -161,13 +160,13 @@ def begun(world: World) -> Iterator[str]:
         for call in UsageRecord.objects.filter(org=rows[0]):
             yield reverse("usage-record", args=[call.pk])
             yield reverse("usage-call", args=[call.pk])
-        yield reverse("admin:ai_clients_digest_email", args=[rows[0].pk])
-        yield f"{reverse('admin:ai_clients_digestdelivery_preview')}?org={rows[0].pk}"
-        yield reverse("admin:ai_clients_contentpiece_run", args=[rows[2].pk])
+        yield reverse("admin:ai_assistants_digest_email", args=[rows[0].pk])
+        yield f"{reverse('admin:ai_assistants_digestdelivery_preview')}?org={rows[0].pk}"
+        yield reverse("admin:ai_assistants_contentpiece_run", args=[rows[2].pk])
         yield f"{reverse('ai-costs')}?org={rows[0].pk}&rows=all&work=all"
         yield f"{reverse('usage')}?org={rows[0].pk}&rows=all&work=all&currency=rub"
     for model, name in (("message", "participant"), ("message", "answers"), ("contentpiece", "org")):
-        query = {"app_label": "ai_clients", "model_name": model, "field_name": name}
+        query = {"app_label": "ai_assistants", "model_name": model, "field_name": name}
         yield f"{reverse('admin:autocomplete')}?{urlencode(query)}"
         yield f"{reverse('admin:autocomplete')}?{urlencode(query | {'term': MARK})}"
     yield f"{reverse('admin:search')}?s=a"
@@ -284,7 +283,7 @@ def test_no_page_holds_more_than_text_of_what_others_named(few: World, role: str
     plain = ["/superadmin/ai-costs", "/usage/", "/login/", "/superadmin/login/", "/no/such/page"]
     plain += [f"/api/billing/usage/tokens/{name}" for name in ("detailed", "by-model", "history", "export")]
     plain += [reverse(f"admin:usage_billing_{name}_changelist") for name in ("usagerecord", "organization")]
-    plain += [reverse(f"admin:ai_clients_{name}") for name in ("contentpiece_changelist", "message_add")]
+    plain += [reverse(f"admin:ai_assistants_{name}") for name in ("contentpiece_changelist", "message_add")]
     plain += [reverse("admin:autocomplete"), reverse("admin:search")]
     begin += [each for address in plain for each in asked_with(address)]
     crawl = Crawl(client_of(few, role))
@@ -328,19 +327,19 @@ def test_no_form_gives_back_more_than_text(few: World, role: str) -> None:
         sent += [
             # What is saved is told by its name, in a message.
             (
-                reverse("admin:ai_clients_participant_change", args=[author.pk]),
+                reverse("admin:ai_assistants_participant_change", args=[author.pk]),
                 {"name": text, "external_id": kind, "org": org.pk, "_continue": "1"},
             ),
             (
-                reverse("admin:ai_clients_contentpiece_add"),
+                reverse("admin:ai_assistants_contentpiece_add"),
                 {"org": org.pk, "title": text, "text": text, "status": "draft", "_addanother": "1"},
             ),
-            (f"{reverse('admin:ai_clients_contentpiece_add')}?_popup=1&_to_field=id",
+            (f"{reverse('admin:ai_assistants_contentpiece_add')}?_popup=1&_to_field=id",
              {"org": org.pk, "title": text, "text": text, "status": "draft", "_popup": "1"}),
-            (reverse("admin:ai_clients_contentpiece_run", args=[piece.pk]), {"agent": text, "input": text}),
-            (reverse("admin:ai_clients_contentpiece_run", args=[piece.pk]), {"agent": "repurpose", "input": "{" * 9}),
-            (reverse("admin:ai_clients_custom_analysis"), {"question": "", "message_ids": [message.pk]}),
-            (reverse("admin:ai_clients_custom_analysis"), {"question": text * 999, "content_ids": [str(piece.pk)]}),
+            (reverse("admin:ai_assistants_contentpiece_run", args=[piece.pk]), {"agent": text, "input": text}),
+            (reverse("admin:ai_assistants_contentpiece_run", args=[piece.pk]), {"agent": "repurpose", "input": "{{{{"}),
+            (reverse("admin:ai_assistants_custom_analysis"), {"question": "", "message_ids": [message.pk]}),
+            (reverse("admin:ai_assistants_custom_analysis"), {"question": text * 999, "content_ids": [str(piece.pk)]}),
             (reverse("admin:login"), {"username": text, "password": text, "next": text}),
             (reverse("login"), {"username": text, "password": text, "next": text}),
             (reverse("admin:password_change"), {"old_password": text, "new_password1": text, "new_password2": "x"}),
@@ -361,16 +360,17 @@ def test_no_form_gives_back_more_than_text(few: World, role: str) -> None:
 def test_no_answer_of_a_model_is_more_than_text_in_the_admin(few: World, simulated: dict[str, str]) -> None:
     client, marks = client_of(few, "superadmin"), 0
     review = {"is_advertising": False, "verdict": "publish", "findings": []}
+    digest = {"headline": text, "observations": [text]}
     for kind, (org, _somebody, piece, author, message, *_) in few.rows.items():
         text = KINDS[kind]
         profile = {**people.PROFILE, "interests": [text]}
         for address, form, given in (
-            (reverse("admin:ai_clients_contentpiece_run", args=[piece.pk]), {"agent": "legal_guard", "input": "{}"},
+            (reverse("admin:ai_assistants_contentpiece_run", args=[piece.pk]), {"agent": "legal_guard", "input": "{}"},
              {**review, "summary": text}),
-            (reverse("admin:ai_clients_custom_analysis"), {"question": text, "message_ids": [message.pk]},
+            (reverse("admin:ai_assistants_custom_analysis"), {"question": text, "message_ids": [message.pk]},
              {"answer": text, "is_answered": True, "evidence": [1]}),
-            (reverse("admin:ai_clients_participant_enrich", args=[author.pk]), {}, profile),
-            (reverse("admin:ai_clients_digest_summary", args=[org.pk]), {}, {"headline": text, "observations": [text]}),
+            (reverse("admin:ai_assistants_participant_enrich", args=[author.pk]), {}, profile),
+            (reverse("admin:ai_assistants_digest_summary", args=[org.pk]), {}, digest),
         ):  # fmt: skip
             simulated["X-Simulator-Text"] = people.answer(**given)
             answer: Any = client.post(address, form, follow=True)
@@ -483,7 +483,7 @@ def test_no_command_prints_more_than_lines(
         *(["run_agent", "legal_guard", "--org", text[:100]] for text in texts),
         *(["run_agent", "legal_guard", "--user", text] for text in texts),
     ]  # fmt: skip
-    ours = {name for name, app in get_commands().items() if app in ("usage_billing", "ai_clients")}
+    ours = {name for name, app in get_commands().items() if app in ("usage_billing", "ai_clients.assistants")}
     assert ours == {command for command, *_ in run} | set(NOT_RUN)
     shown = []
     for command, *options in run:

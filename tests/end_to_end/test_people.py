@@ -19,11 +19,10 @@ from django.utils import timezone, translation
 from pytest_django import Settings
 from pytest_django.live_server_helper import LiveServer
 
-from tests import factories, mail_server
-from tests.ai_clients import people
-from tests.factories import event
-from tests.mail_server import MailServer
-from usage_billing import ledger
+from tests.support import factories, mail_server, people
+from tests.support.factories import event
+from tests.support.mail_server import MailServer
+from usage_billing.ledger import writer
 from usage_billing.models import Organization, UsageRecord
 from usage_billing.templatetags.amounts import style_of, write_amount
 
@@ -124,7 +123,7 @@ def test_the_button_on_a_participants_page(
     client = Client()
     client.force_login(root := factories.superadmin())
     with translation.override("ru"):
-        response = client.post(reverse("admin:ai_clients_participant_enrich", args=[author.pk]), follow=True)
+        response = client.post(reverse("admin:ai_assistants_participant_enrich", args=[author.pk]), follow=True)
     assert response.status_code == 200
     assert drained() == 1
     record = UsageRecord.objects.get()
@@ -172,7 +171,7 @@ def test_crons_weekly_digests(
     owner.email = "olga@example.com"
     owner.save()
     week_ago = timezone.now() - timedelta(days=7)
-    ledger.add([event(org=org, at=week_ago, attribution={"request_type": "legal_check"})])
+    writer.add([event(org=org, at=week_ago, attribution={"request_type": "legal_check"})])
     simulated["X-Simulator-Text"] = people.answer(headline="Расходы выросли.", observations=["Из-за legal_check."])
 
     status, answer = post(live_server, "/api/cron/send-weekly-digests", bearer="cron")

@@ -17,15 +17,18 @@ from django.core.management import call_command
 from django.db.models import Sum
 from pytest_django import Settings
 
-from tests import factories, postgres
-from tests.end_to_end import calls
+from tests.support import factories, postgres, sdk_calls
 from usage_billing import usage_context
+from usage_billing.ledger import drain, drain_thread
 from usage_billing.models import Organization, UsageRecord
-from usage_billing.recording import drain, drain_thread, health
+from usage_billing.recording import health
 from usage_billing.recording.outbox import Outbox
 
 # Published prices, USD for a million tokens: OpenAI API pricing, GPT-4.1 mini; Anthropic pricing, Claude Haiku 4.5.
-PRICES = {calls.OPENAI_MODEL: (Decimal("0.40"), Decimal("1.60")), calls.ANTHROPIC_MODEL: (Decimal(1), Decimal(5))}
+PRICES = {
+    sdk_calls.OPENAI_MODEL: (Decimal("0.40"), Decimal("1.60")),
+    sdk_calls.ANTHROPIC_MODEL: (Decimal(1), Decimal(5)),
+}
 
 
 @pytest.fixture(autouse=True)
@@ -37,14 +40,14 @@ def simulated(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(variable)
 
 
-def cost(used: calls.Used) -> Decimal:
+def cost(used: sdk_calls.Used) -> Decimal:
     per_prompt, per_completion = PRICES[used.model]
     return (used.prompt * per_prompt + used.completion * per_completion) / 1_000_000
 
 
-def recorded(org: Organization) -> Counter[calls.Used]:
+def recorded(org: Organization) -> Counter[sdk_calls.Used]:
     rows = UsageRecord.objects.filter(org=org).values_list("ai_model", "prompt_tokens", "completion_tokens")
-    return Counter(calls.Used(*row) for row in rows)
+    return Counter(sdk_calls.Used(*row) for row in rows)
 
 
 def test_a_thousand_calls_are_a_thousand_records_with_exact_tokens_and_cost(
@@ -54,7 +57,7 @@ def test_a_thousand_calls_are_a_thousand_records_with_exact_tokens_and_cost(
     owner = factories.owner(org)
     factories.rate(factories.today(org), "80.5")
     with usage_context(org=org, user=owner, agent_id="legal_guard", request_type="custom_analysis"):
-        used = calls.openai_calls(500) + calls.anthropic_calls(500)
+        used = sdk_calls.openai_calls(500) + sdk_calls.anthropic_calls(500)
 
     assert len(used) == 1000
     assert drained() == 1000
@@ -79,7 +82,7 @@ def test_calls_of_a_process_killed_after_the_last_one_are_all_recorded_once(
     assert len(process.stdout.splitlines()) == 40
     drained()
     models = Counter(UsageRecord.objects.filter(org=org).values_list("ai_model", flat=True))
-    assert models == {calls.OPENAI_MODEL: 20, calls.ANTHROPIC_MODEL: 20}
+    assert models == {sdk_calls.OPENAI_MODEL: 20, sdk_calls.ANTHROPIC_MODEL: 20}
     assert set(UsageRecord.objects.values_list("status", flat=True)) == {"succeeded"}
     call_command("check_usage")
 
@@ -87,14 +90,14 @@ def test_calls_of_a_process_killed_after_the_last_one_are_all_recorded_once(
 def test_calls_get_their_answers_while_the_outbox_is_read_only(
     outbox: Outbox, as_unprivileged_user: Callable[[], None], caplog: pytest.LogCaptureFixture
 ) -> None:
-    before = calls.openai_calls(5)
+    before = sdk_calls.openai_calls(5)
     outbox.close()
     for path in outbox.path.parent.iterdir():
         path.chmod(0o444)
     outbox.path.parent.chmod(0o555)
     as_unprivileged_user()
 
-    during = calls.openai_calls(5) + calls.anthropic_calls(5)
+    during = sdk_calls.openai_calls(5) + sdk_calls.anthropic_calls(5)
 
     assert during[:5] == before
     state = health()
@@ -106,18 +109,18 @@ def test_calls_get_their_answers_while_the_outbox_is_read_only(
 def test_losses_are_known_to_other_processes_once_the_outbox_takes_writes_again(
     outbox: Outbox, as_unprivileged_user: Callable[[], None]
 ) -> None:
-    calls.openai_calls(5)
+    sdk_calls.openai_calls(5)
     outbox.close()
     outbox.path.parent.chmod(0o555)
     outbox.path.chmod(0o444)
     as_unprivileged_user()
-    calls.openai_calls(5)
+    sdk_calls.openai_calls(5)
     os.seteuid(os.getuid())
     outbox.path.parent.chmod(0o755)
     outbox.path.chmod(0o644)
     outbox.close()
 
-    calls.openai_calls(5)
+    sdk_calls.openai_calls(5)
 
     assert Outbox(outbox.path).backlog().lost == 5
     assert health().lost == 5
@@ -134,7 +137,7 @@ def test_a_locked_sqlite_database_delays_nothing_and_loses_nothing(
     blocker.execute("BEGIN EXCLUSIVE")
 
     with usage_context(org=org):
-        used = calls.openai_calls(10) + calls.anthropic_calls(10)
+        used = sdk_calls.openai_calls(10) + sdk_calls.anthropic_calls(10)
     assert outbox.backlog().events == 20
 
     blocker.execute("ROLLBACK")
@@ -167,7 +170,13 @@ def test_the_drain_thread_survives_an_outage_and_drains_by_itself(
     transactional_db: None, outbox: Outbox, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The thread itself, in a process of its own, is above; here it meets errors of every kind and goes on."""
-    failures = iter([drain.Away("database is starting up"), RuntimeError("a bug"), drain.Busy("another drain")])
+    failures = iter(
+        [
+            drain.DatabaseAwayError("database is starting up"),
+            RuntimeError("a bug"),
+            drain.DrainBusyError("another drain"),
+        ]
+    )
     attempts = []
 
     def failing(box: Outbox, go_on: object) -> int:
@@ -203,7 +212,7 @@ def run_caller(
 ) -> subprocess.CompletedProcess[str]:
     """A process that makes `number` calls of each SDK and is killed by SIGKILL when the last one has returned."""
     return subprocess.run(
-        [sys.executable, "-m", "tests.end_to_end.calls", str(number), str(org.pk if org else 0)],
+        [sys.executable, "-m", "tests.support.sdk_calls", str(number), str(org.pk if org else 0)],
         env=environment(database_url=database_url, outbox=outbox, mode=mode),
         capture_output=True,
         text=True,

@@ -10,12 +10,11 @@ import pytest
 from django.core.management import call_command
 from django.test import Client
 
-from tests import factories
-from tests.usage_billing import rows
-from usage_billing import ledger, rollup
-from usage_billing.database import roles
+from tests.support import factories, rows
+from usage_billing.ledger import rollup, writer
 from usage_billing.models import DailyUsage, UsageRecord
 from usage_billing.models.daily_usage import DIMENSIONS
+from usage_billing.tenancy import roles
 
 pytestmark = pytest.mark.django_db
 
@@ -84,6 +83,6 @@ def test_repricing_makes_them_unreadable_and_the_totals_right(huge: Any) -> None
         assert record.price_source == "unpriced:unreadable-usage"
     call_command("rebuild_daily", "--from", str(first), "--to", str(last))
     call_command("check_usage")
-    ledger.add([factories.event(org=huge, at=datetime.now(UTC))])
+    writer.add([factories.event(org=huge, at=datetime.now(UTC))])
     call_command("check_usage")
     assert sum(each.cost_usd for each in DailyUsage.objects.filter(grain="total")) == Decimal("0.00056")

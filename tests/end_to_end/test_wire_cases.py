@@ -18,9 +18,8 @@ import httpx2
 import pytest
 
 from ai_clients import Anthropic, OpenAI
-from tests import factories
-from tests.ai_clients.scripted import Provider, plain, streamed
-from tests.end_to_end import wire
+from tests.support import factories, wire_cases
+from tests.support.scripted import Provider, plain, streamed
 from usage_billing import usage_context
 from usage_billing.models import UsageRecord
 
@@ -96,126 +95,126 @@ HAIKU, SONNET, OPUS = "claude-haiku-4-5-20251001", "claude-sonnet-4-6", "claude-
 BOTH_WAYS = {
     # ── OpenAI, chat completions ──
     # 1000 × 0.40 + 100 × 1.60
-    "chat": Case("chat", wire.chat("gpt-4.1-mini", chat_usage(1000, 100)), 560, (1000, 100, 0, 0, 0)),
+    "chat": Case("chat", wire_cases.chat("gpt-4.1-mini", chat_usage(1000, 100)), 560, (1000, 100, 0, 0, 0)),
     # The answer's dated snapshot costs what its model does.
-    "chat snapshot": Case("chat", wire.chat("gpt-4.1-mini-2025-04-14", chat_usage(1000, 100)), 560, (1000, 100, 0, 0, 0)),
+    "chat snapshot": Case("chat", wire_cases.chat("gpt-4.1-mini-2025-04-14", chat_usage(1000, 100)), 560, (1000, 100, 0, 0, 0)),
     # 600 × 0.40 + 400 × 0.10 + 100 × 1.60: cached tokens are within the prompt, and counted once.
-    "chat cached": Case("chat", wire.chat("gpt-4.1-mini", chat_usage(1000, 100, cached_tokens=400)), 440, (1000, 100, 400, 0, 0)),
+    "chat cached": Case("chat", wire_cases.chat("gpt-4.1-mini", chat_usage(1000, 100, cached_tokens=400)), 440, (1000, 100, 400, 0, 0)),
     # 1000 × 2 + 300 × 8: reasoning is within the completion.
-    "chat reasoning": Case("chat", wire.chat("o3", chat_usage(1000, 300, reasoning_tokens=256)), 4400, (1000, 300, 0, 0, 256)),
+    "chat reasoning": Case("chat", wire_cases.chat("o3", chat_usage(1000, 300, reasoning_tokens=256)), 4400, (1000, 300, 0, 0, 256)),
     # Priority: 1000 × 0.70 + 100 × 2.80
-    "chat priority": Case("chat", wire.chat("gpt-4.1-mini", chat_usage(1000, 100), service_tier="priority"), 980, (1000, 100, 0, 0, 0)),
+    "chat priority": Case("chat", wire_cases.chat("gpt-4.1-mini", chat_usage(1000, 100), service_tier="priority"), 980, (1000, 100, 0, 0, 0)),
     # Flex: 1000 × 0.125 + 100 × 1
-    "chat flex": Case("chat", wire.chat("gpt-5-mini", chat_usage(1000, 100), service_tier="flex"), 225, (1000, 100, 0, 0, 0)),
-    "chat default tier": Case("chat", wire.chat("gpt-4.1-mini", chat_usage(1000, 100), service_tier="default"), 560, (1000, 100, 0, 0, 0)),
+    "chat flex": Case("chat", wire_cases.chat("gpt-5-mini", chat_usage(1000, 100), service_tier="flex"), 225, (1000, 100, 0, 0, 0)),
+    "chat default tier": Case("chat", wire_cases.chat("gpt-4.1-mini", chat_usage(1000, 100), service_tier="default"), 560, (1000, 100, 0, 0, 0)),
     # Above 272,000 tokens everything is dearer: 300,000 × 5 + 1000 × 22.50
-    "chat long context": Case("chat", wire.chat("gpt-5.4", chat_usage(300_000, 1000)), 1_522_500, (300_000, 1000, 0, 0, 0)),
+    "chat long context": Case("chat", wire_cases.chat("gpt-5.4", chat_usage(300_000, 1000)), 1_522_500, (300_000, 1000, 0, 0, 0)),
     # 272,000 exactly is not above: 272,000 × 2.50 + 1000 × 15
-    "chat at the threshold": Case("chat", wire.chat("gpt-5.4", chat_usage(272_000, 1000)), 695_000, (272_000, 1000, 0, 0, 0)),
+    "chat at the threshold": Case("chat", wire_cases.chat("gpt-5.4", chat_usage(272_000, 1000)), 695_000, (272_000, 1000, 0, 0, 0)),
     # 500 × 1 + 300 × 0.05 + 200 × 1.25 + 100 × 5
-    "chat cache written": Case("chat", wire.chat("gpt-6.1-terra", chat_usage(1000, 100, cached_tokens=300, cache_write_tokens=200)), 1265, (1000, 100, 300, 200, 0)),
-    "chat audio without an audio price": Case("chat", wire.chat("gpt-4o-audio-preview", chat_usage(100, 50, audio_out=40)), "no-price-for:output_audio_tokens", (100, 50, 0, 0, 0)),
+    "chat cache written": Case("chat", wire_cases.chat("gpt-6.1-terra", chat_usage(1000, 100, cached_tokens=300, cache_write_tokens=200)), 1265, (1000, 100, 300, 200, 0)),
+    "chat audio without an audio price": Case("chat", wire_cases.chat("gpt-4o-audio-preview", chat_usage(100, 50, audio_out=40)), "no-price-for:output_audio_tokens", (100, 50, 0, 0, 0)),
     # 60 × 2.50 + 40 × 32 + 10 × 10 + 40 × 64
-    "chat audio": Case("chat", wire.chat("gpt-audio", chat_usage(100, 50, audio_in=40, audio_out=40)), 4090, (100, 50, 0, 0, 0)),
-    "chat unknown model": Case("chat", wire.chat("gpt-99-turbo", chat_usage(1000, 100)), "unknown-model", (1000, 100, 0, 0, 0)),
-    "chat unknown tier": Case("chat", wire.chat("gpt-4.1-mini", chat_usage(1000, 100), service_tier="flex"), "unknown-context:service_tier=flex", (1000, 100, 0, 0, 0)),
-    "chat contradiction": Case("chat", wire.chat("gpt-4.1-mini", chat_usage(100, 10, cached_tokens=101)), "contradictory-usage", (100, 10, 100, 0, 0)),
-    "chat that searches": Case("chat", wire.chat("gpt-4o-search-preview", chat_usage(1000, 100)), "no-price-for:web_searches", (1000, 100, 0, 0, 0)),
+    "chat audio": Case("chat", wire_cases.chat("gpt-audio", chat_usage(100, 50, audio_in=40, audio_out=40)), 4090, (100, 50, 0, 0, 0)),
+    "chat unknown model": Case("chat", wire_cases.chat("gpt-99-turbo", chat_usage(1000, 100)), "unknown-model", (1000, 100, 0, 0, 0)),
+    "chat unknown tier": Case("chat", wire_cases.chat("gpt-4.1-mini", chat_usage(1000, 100), service_tier="flex"), "unknown-context:service_tier=flex", (1000, 100, 0, 0, 0)),
+    "chat contradiction": Case("chat", wire_cases.chat("gpt-4.1-mini", chat_usage(100, 10, cached_tokens=101)), "contradictory-usage", (100, 10, 100, 0, 0)),
+    "chat that searches": Case("chat", wire_cases.chat("gpt-4o-search-preview", chat_usage(1000, 100)), "no-price-for:web_searches", (1000, 100, 0, 0, 0)),
     # Fine-tuned: 1000 × 0.30 + 100 × 1.20
-    "chat fine-tuned": Case("chat", wire.chat("ft:gpt-4o-mini-2024-07-18:acme::abc", chat_usage(1000, 100)), 420, (1000, 100, 0, 0, 0)),
+    "chat fine-tuned": Case("chat", wire_cases.chat("ft:gpt-4o-mini-2024-07-18:acme::abc", chat_usage(1000, 100)), 420, (1000, 100, 0, 0, 0)),
     # Azure's host names the provider: 1000 × 0.40 + 100 × 1.60
-    "chat Azure": Case("chat", wire.chat("gpt-4.1-mini", chat_usage(1000, 100)), 560, (1000, 100, 0, 0, 0), host="https://acme.openai.azure.com/openai/v1", provider="azure"),
-    "chat unknown host": Case("chat", wire.chat("gpt-4.1-mini", chat_usage(1000, 100)), "unknown-model", (1000, 100, 0, 0, 0), host="https://llm.example.com/v1", provider="llm.example.com"),
+    "chat Azure": Case("chat", wire_cases.chat("gpt-4.1-mini", chat_usage(1000, 100)), 560, (1000, 100, 0, 0, 0), host="https://acme.openai.azure.com/openai/v1", provider="azure"),
+    "chat unknown host": Case("chat", wire_cases.chat("gpt-4.1-mini", chat_usage(1000, 100)), "unknown-model", (1000, 100, 0, 0, 0), host="https://llm.example.com/v1", provider="llm.example.com"),
     # Regional processing adds a tenth to newer models: 1.1 × (1000 × 2.50 + 100 × 15)
-    "chat regional, newer": Case("chat", wire.chat("gpt-5.4", chat_usage(1000, 100)), 4400, (1000, 100, 0, 0, 0), host="https://eu.api.openai.com/v1", provider="openai"),
-    "chat regional, older": Case("chat", wire.chat("gpt-4.1-mini", chat_usage(1000, 100)), 560, (1000, 100, 0, 0, 0), host="https://us.api.openai.com/v1", provider="openai"),
+    "chat regional, newer": Case("chat", wire_cases.chat("gpt-5.4", chat_usage(1000, 100)), 4400, (1000, 100, 0, 0, 0), host="https://eu.api.openai.com/v1", provider="openai"),
+    "chat regional, older": Case("chat", wire_cases.chat("gpt-4.1-mini", chat_usage(1000, 100)), 560, (1000, 100, 0, 0, 0), host="https://us.api.openai.com/v1", provider="openai"),
     # ── OpenAI, responses ──
     # 1000 × 0.25 + 100 × 2
-    "response": Case("responses", wire.response("gpt-5-mini", response_usage(1000, 100)), 450, (1000, 100, 0, 0, 0)),
+    "response": Case("responses", wire_cases.response("gpt-5-mini", response_usage(1000, 100)), 450, (1000, 100, 0, 0, 0)),
     # 600 × 0.25 + 400 × 0.025 + 100 × 2
-    "response cached, reasoning": Case("responses", wire.response("gpt-5-mini", response_usage(1000, 100, cached=400, reasoning=64)), 360, (1000, 100, 400, 0, 64)),
+    "response cached, reasoning": Case("responses", wire_cases.response("gpt-5-mini", response_usage(1000, 100, cached=400, reasoning=64)), 360, (1000, 100, 400, 0, 64)),
     # The terminal event's tier beats the one that was created: 1000 × 0.45 + 100 × 3.60
-    "response priority": Case("responses", wire.response("gpt-5-mini", response_usage(1000, 100), service_tier="priority"), 810, (1000, 100, 0, 0, 0)),
+    "response priority": Case("responses", wire_cases.response("gpt-5-mini", response_usage(1000, 100), service_tier="priority"), 810, (1000, 100, 0, 0, 0)),
     # Cut by max_output_tokens, and billed: 1000 × 0.25 + 100 × 2
-    "response incomplete": Case("responses", wire.response("gpt-5-mini", response_usage(1000, 100), status="incomplete", incomplete_details={"reason": "max_output_tokens"}), 450, (1000, 100, 0, 0, 0)),
+    "response incomplete": Case("responses", wire_cases.response("gpt-5-mini", response_usage(1000, 100), status="incomplete", incomplete_details={"reason": "max_output_tokens"}), 450, (1000, 100, 0, 0, 0)),
     # Failed after it had used something: 1000 × 0.25
-    "response failed and billed": Case("responses", wire.response("gpt-5-mini", response_usage(1000, 0), status="failed", error={"code": "server_error", "message": "m"}), 250, (1000, 0, 0, 0, 0)),
-    "response failed": Case("responses", wire.response("gpt-5-mini", None, status="failed", error={"code": "server_error", "message": "m"}), 0),
+    "response failed and billed": Case("responses", wire_cases.response("gpt-5-mini", response_usage(1000, 0), status="failed", error={"code": "server_error", "message": "m"}), 250, (1000, 0, 0, 0, 0)),
+    "response failed": Case("responses", wire_cases.response("gpt-5-mini", None, status="failed", error={"code": "server_error", "message": "m"}), 0),
     # Searches really made, at 10 USD a thousand: 450 + 2 × 10,000
-    "response searched": Case("responses", wire.response("gpt-5-mini", response_usage(1000, 100), [wire.search_call(1), wire.search_call(2, "open_page")], tool_usage=wire.tool_usage(searches=2)), 20_450, (1000, 100, 0, 0, 0)),
+    "response searched": Case("responses", wire_cases.response("gpt-5-mini", response_usage(1000, 100), [wire_cases.search_call(1), wire_cases.search_call(2, "open_page")], tool_usage=wire_cases.tool_usage(searches=2)), 20_450, (1000, 100, 0, 0, 0)),
     # Without tool_usage, the items that searched: one of three
-    "response searched, by its items": Case("responses", wire.response("gpt-5-mini", response_usage(1000, 100), [wire.search_call(1), wire.search_call(2, "open_page"), wire.search_call(3, "find_in_page")]), 10_450, (1000, 100, 0, 0, 0)),
+    "response searched, by its items": Case("responses", wire_cases.response("gpt-5-mini", response_usage(1000, 100), [wire_cases.search_call(1), wire_cases.search_call(2, "open_page"), wire_cases.search_call(3, "find_in_page")]), 10_450, (1000, 100, 0, 0, 0)),
     # The preview tool costs the same on a model that reasons: 450 + 10,000; on others it does not
-    "response searched, preview": Case("responses", wire.response("gpt-5-mini", response_usage(1000, 100), [wire.search_call(1)], tools=[{"type": "web_search_preview"}]), 10_450, (1000, 100, 0, 0, 0)),
-    "response searched, preview, no reasoning": Case("responses", wire.response("gpt-4.1", response_usage(1000, 100), [wire.search_call(1)], tools=[{"type": "web_search_preview"}]), "unknown-context:search=preview", (1000, 100, 0, 0, 0)),
+    "response searched, preview": Case("responses", wire_cases.response("gpt-5-mini", response_usage(1000, 100), [wire_cases.search_call(1)], tools=[{"type": "web_search_preview"}]), 10_450, (1000, 100, 0, 0, 0)),
+    "response searched, preview, no reasoning": Case("responses", wire_cases.response("gpt-4.1", response_usage(1000, 100), [wire_cases.search_call(1)], tools=[{"type": "web_search_preview"}]), "unknown-context:search=preview", (1000, 100, 0, 0, 0)),
     # What a search found is charged to these models by the block, which the answer does not tell
-    "response searched, billed by the block": Case("responses", wire.response("gpt-4.1-mini", response_usage(1000, 100), tool_usage=wire.tool_usage(searches=1)), "no-price-for:web_search_content", (1000, 100, 0, 0, 0)),
+    "response searched, billed by the block": Case("responses", wire_cases.response("gpt-4.1-mini", response_usage(1000, 100), tool_usage=wire_cases.tool_usage(searches=1)), "no-price-for:web_search_content", (1000, 100, 0, 0, 0)),
     # A container with more memory has another price; one that was there before may be paid
-    "response code interpreter, larger": Case("responses", wire.response("gpt-5-mini", response_usage(1000, 100), [wire.code_call(1, "c1")], tools=[{"type": "code_interpreter", "container": {"type": "auto", "memory_limit": "4g"}}]), "unknown-context:container=4g", (1000, 100, 0, 0, 0)),
-    "response image tool without a model": Case("responses", wire.response("gpt-5-mini", response_usage(1000, 100), tools=[{"type": "image_generation"}], tool_usage=wire.tool_usage(image=image_usage(20, 0, 1000))), "no-model-of-a-tool", (1000, 100, 0, 0, 0)),
-    "response with a tool that did not run": Case("responses", wire.response("gpt-5-mini", response_usage(1000, 100), tools=[{"type": "web_search"}], tool_usage=wire.tool_usage()), 450, (1000, 100, 0, 0, 0)),
+    "response code interpreter, larger": Case("responses", wire_cases.response("gpt-5-mini", response_usage(1000, 100), [wire_cases.code_call(1, "c1")], tools=[{"type": "code_interpreter", "container": {"type": "auto", "memory_limit": "4g"}}]), "unknown-context:container=4g", (1000, 100, 0, 0, 0)),
+    "response image tool without a model": Case("responses", wire_cases.response("gpt-5-mini", response_usage(1000, 100), tools=[{"type": "image_generation"}], tool_usage=wire_cases.tool_usage(image=image_usage(20, 0, 1000))), "no-model-of-a-tool", (1000, 100, 0, 0, 0)),
+    "response with a tool that did not run": Case("responses", wire_cases.response("gpt-5-mini", response_usage(1000, 100), tools=[{"type": "web_search"}], tool_usage=wire_cases.tool_usage()), 450, (1000, 100, 0, 0, 0)),
     # File search, 2.50 USD a thousand: 450 + 2 × 2500
-    "response file search": Case("responses", wire.response("gpt-5-mini", response_usage(1000, 100), [wire.file_search_call(1), wire.file_search_call(2)]), 5450, (1000, 100, 0, 0, 0)),
+    "response file search": Case("responses", wire_cases.response("gpt-5-mini", response_usage(1000, 100), [wire_cases.file_search_call(1), wire_cases.file_search_call(2)]), 5450, (1000, 100, 0, 0, 0)),
     # Code interpreter, 0.03 USD a session: three calls in two containers: 450 + 2 × 30,000
-    "response code interpreter": Case("responses", wire.response("gpt-5-mini", response_usage(1000, 100), [wire.code_call(1, "c1"), wire.code_call(2, "c1"), wire.code_call(3, "c2")]), 60_450, (1000, 100, 0, 0, 0)),
+    "response code interpreter": Case("responses", wire_cases.response("gpt-5-mini", response_usage(1000, 100), [wire_cases.code_call(1, "c1"), wire_cases.code_call(2, "c1"), wire_cases.code_call(3, "c2")]), 60_450, (1000, 100, 0, 0, 0)),
     # An image made by a tool, at the image model's price: 450 + 20 × 5 + 1000 × 40
-    "response image tool": Case("responses", wire.response("gpt-5-mini", response_usage(1000, 100), tools=[{"type": "image_generation", "model": "gpt-image-1"}], tool_usage=wire.tool_usage(image=image_usage(20, 0, 1000))), 40_550, (1020, 1100, 0, 0, 0)),
+    "response image tool": Case("responses", wire_cases.response("gpt-5-mini", response_usage(1000, 100), tools=[{"type": "image_generation", "model": "gpt-image-1"}], tool_usage=wire_cases.tool_usage(image=image_usage(20, 0, 1000))), 40_550, (1020, 1100, 0, 0, 0)),
     # ── OpenAI, images ──
     # 20 × 5 + 1000 × 40
-    "image": Case("images", wire.images(image_usage(20, 0, 1000)), 40_100, (20, 1000, 0, 0, 0), asked={"model": "gpt-image-1"}),
+    "image": Case("images", wire_cases.images(image_usage(20, 0, 1000)), 40_100, (20, 1000, 0, 0, 0), asked={"model": "gpt-image-1"}),
     # Text and picture in: 20 × 5 + 300 × 8 + 1000 × 32: what an image endpoint puts out is image
-    "image with a picture": Case("images", wire.images(image_usage(20, 300, 1000)), 34_500, (320, 1000, 0, 0, 0), asked={"model": "gpt-image-1.5"}),
+    "image with a picture": Case("images", wire_cases.images(image_usage(20, 300, 1000)), 34_500, (320, 1000, 0, 0, 0), asked={"model": "gpt-image-1.5"}),
     # 20 × 5 + 100 × 10 text + 900 × 32 image
-    "image with text out": Case("images", wire.images(image_usage(20, 0, 1000, output_tokens_details={"text_tokens": 100, "image_tokens": 900})), 29_900, (20, 1000, 0, 0, 0), asked={"model": "gpt-image-1.5"}),
+    "image with text out": Case("images", wire_cases.images(image_usage(20, 0, 1000, output_tokens_details={"text_tokens": 100, "image_tokens": 900})), 29_900, (20, 1000, 0, 0, 0), asked={"model": "gpt-image-1.5"}),
     # ── Anthropic, messages ──
     # 1000 × 1 + 100 × 5
-    "message": Case("messages", wire.message(HAIKU, message_usage(1000, 100)), 1500, (1000, 100, 0, 0, 0)),
+    "message": Case("messages", wire_cases.message(HAIKU, message_usage(1000, 100)), 1500, (1000, 100, 0, 0, 0)),
     # Read beside the input: 1000 × 1 + 2000 × 0.10 + 100 × 5
-    "message cache read": Case("messages", wire.message(HAIKU, message_usage(1000, 100, cache_read_input_tokens=2000)), 1700, (3000, 100, 2000, 0, 0)),
+    "message cache read": Case("messages", wire_cases.message(HAIKU, message_usage(1000, 100, cache_read_input_tokens=2000)), 1700, (3000, 100, 2000, 0, 0)),
     # 5-minute write: 1000 × 1 + 400 × 1.25 + 100 × 5
-    "message 5-minute write": Case("messages", wire.message(HAIKU, message_usage(1000, 100, **written(five_minutes=400))), 2000, (1400, 100, 0, 400, 0)),
+    "message 5-minute write": Case("messages", wire_cases.message(HAIKU, message_usage(1000, 100, **written(five_minutes=400))), 2000, (1400, 100, 0, 400, 0)),
     # One-hour write at its own price: 1000 × 1 + 400 × 2 + 100 × 5
-    "message one-hour write": Case("messages", wire.message(HAIKU, message_usage(1000, 100, **written(one_hour=400))), 2300, (1400, 100, 0, 400, 0)),
+    "message one-hour write": Case("messages", wire_cases.message(HAIKU, message_usage(1000, 100, **written(one_hour=400))), 2300, (1400, 100, 0, 400, 0)),
     # 1000 × 1 + 2000 × 0.10 + 300 × 1.25 + 100 × 2 + 100 × 5
-    "message all sorts of cache": Case("messages", wire.message(HAIKU, message_usage(1000, 100, cache_read_input_tokens=2000, **written(300, 100))), 2275, (3400, 100, 2000, 400, 0)),
+    "message all sorts of cache": Case("messages", wire_cases.message(HAIKU, message_usage(1000, 100, cache_read_input_tokens=2000, **written(300, 100))), 2275, (3400, 100, 2000, 400, 0)),
     # Thinking is within the output: 1000 × 1 + 100 × 5
-    "message thinking": Case("messages", wire.message(HAIKU, message_usage(1000, 100, output_tokens_details={"thinking_tokens": 60})), 1500, (1000, 100, 0, 0, 60)),
-    "message standard tier": Case("messages", wire.message(HAIKU, message_usage(1000, 100, service_tier="standard", inference_geo="not_available")), 1500, (1000, 100, 0, 0, 0)),
-    "message priority tier": Case("messages", wire.message(HAIKU, message_usage(1000, 100, service_tier="priority")), "unknown-context:service_tier=priority", (1000, 100, 0, 0, 0)),
+    "message thinking": Case("messages", wire_cases.message(HAIKU, message_usage(1000, 100, output_tokens_details={"thinking_tokens": 60})), 1500, (1000, 100, 0, 0, 60)),
+    "message standard tier": Case("messages", wire_cases.message(HAIKU, message_usage(1000, 100, service_tier="standard", inference_geo="not_available")), 1500, (1000, 100, 0, 0, 0)),
+    "message priority tier": Case("messages", wire_cases.message(HAIKU, message_usage(1000, 100, service_tier="priority")), "unknown-context:service_tier=priority", (1000, 100, 0, 0, 0)),
     # Fast mode: 1000 × 10 + 100 × 50
-    "message fast": Case("messages", wire.message(OPUS, message_usage(1000, 100, speed="fast")), 15_000, (1000, 100, 0, 0, 0)),
-    "message fast on a model without": Case("messages", wire.message(HAIKU, message_usage(1000, 100, speed="fast")), "unknown-context:speed=fast", (1000, 100, 0, 0, 0)),
+    "message fast": Case("messages", wire_cases.message(OPUS, message_usage(1000, 100, speed="fast")), 15_000, (1000, 100, 0, 0, 0)),
+    "message fast on a model without": Case("messages", wire_cases.message(HAIKU, message_usage(1000, 100, speed="fast")), "unknown-context:speed=fast", (1000, 100, 0, 0, 0)),
     # US-only inference: 1.1 × (1000 × 3 + 100 × 15)
-    "message US only": Case("messages", wire.message(SONNET, message_usage(1000, 100, inference_geo="us")), 4950, (1000, 100, 0, 0, 0)),
-    "message somewhere unknown": Case("messages", wire.message(SONNET, message_usage(1000, 100, inference_geo="moon")), "unknown-context:inference_geo=moon", (1000, 100, 0, 0, 0)),
+    "message US only": Case("messages", wire_cases.message(SONNET, message_usage(1000, 100, inference_geo="us")), 4950, (1000, 100, 0, 0, 0)),
+    "message somewhere unknown": Case("messages", wire_cases.message(SONNET, message_usage(1000, 100, inference_geo="moon")), "unknown-context:inference_geo=moon", (1000, 100, 0, 0, 0)),
     # US-only fast mode, and the search is not dearer: 1.1 × (1000 × 10 + 100 × 50) + 10,000
-    "message US only, fast, searched": Case("messages", wire.message(OPUS, message_usage(1000, 100, inference_geo="us", speed="fast", server_tool_use={"web_search_requests": 1, "web_fetch_requests": 3})), 26_500, (1000, 100, 0, 0, 0)),
+    "message US only, fast, searched": Case("messages", wire_cases.message(OPUS, message_usage(1000, 100, inference_geo="us", speed="fast", server_tool_use={"web_search_requests": 1, "web_fetch_requests": 3})), 26_500, (1000, 100, 0, 0, 0)),
     # Searches at 10 USD a thousand; fetching is free: 1500 + 2 × 10,000
-    "message searched": Case("messages", wire.message(HAIKU, message_usage(1000, 100, server_tool_use={"web_search_requests": 2, "web_fetch_requests": 5})), 21_500, (1000, 100, 0, 0, 0)),
+    "message searched": Case("messages", wire_cases.message(HAIKU, message_usage(1000, 100, server_tool_use={"web_search_requests": 2, "web_fetch_requests": 5})), 21_500, (1000, 100, 0, 0, 0)),
     # Above 100,000 tokens the prompt and the answer cost five times as much: 150,000 × 0.50 + 100 × 2.50
-    "message long context": Case("messages", wire.message("claude-haiku-5-5", message_usage(150_000, 100)), 75_250, (150_000, 100, 0, 0, 0)),
+    "message long context": Case("messages", wire_cases.message("claude-haiku-5-5", message_usage(150_000, 100)), 75_250, (150_000, 100, 0, 0, 0)),
     # The prompt's length counts what was cached: 10,000 × 0.50 + 140,000 × 0.05 + 100 × 2.50
-    "message long context, cached": Case("messages", wire.message("claude-haiku-5-5", message_usage(10_000, 100, cache_read_input_tokens=140_000)), 12_250, (150_000, 100, 140_000, 0, 0)),
-    "message unknown model": Case("messages", wire.message("claude-99", message_usage(1000, 100)), "unknown-model", (1000, 100, 0, 0, 0)),
-    "message contradiction": Case("messages", wire.message(HAIKU, message_usage(1000, 10, output_tokens_details={"thinking_tokens": 60})), "contradictory-usage", (1000, 10, 0, 0, 10)),
+    "message long context, cached": Case("messages", wire_cases.message("claude-haiku-5-5", message_usage(10_000, 100, cache_read_input_tokens=140_000)), 12_250, (150_000, 100, 140_000, 0, 0)),
+    "message unknown model": Case("messages", wire_cases.message("claude-99", message_usage(1000, 100)), "unknown-model", (1000, 100, 0, 0, 0)),
+    "message contradiction": Case("messages", wire_cases.message(HAIKU, message_usage(1000, 10, output_tokens_details={"thinking_tokens": 60})), "contradictory-usage", (1000, 10, 0, 0, 10)),
     # Compaction is a turn of its own, left out of the top: (23,000 + 180,000) × 3 + (1000 + 3500) × 15
-    "message compacted": Case("beta", wire.message(SONNET, message_usage(23_000, 1000, iterations=[turn("compaction", 180_000, 3500), turn("message", 23_000, 1000)])), 676_500, (203_000, 4500, 0, 0, 0)),
+    "message compacted": Case("beta", wire_cases.message(SONNET, message_usage(23_000, 1000, iterations=[turn("compaction", 180_000, 3500), turn("message", 23_000, 1000)])), 676_500, (203_000, 4500, 0, 0, 0)),
     # The advisor at its own model: 1000 × 1 + 100 × 5, and 2000 × 5 + 200 × 25
-    "message advised": Case("beta", wire.message(HAIKU, message_usage(1000, 100, iterations=[turn("message", 1000, 100), turn("advisor_message", 2000, 200, OPUS)])), 16_500, (3000, 300, 0, 0, 0)),
+    "message advised": Case("beta", wire_cases.message(HAIKU, message_usage(1000, 100, iterations=[turn("message", 1000, 100), turn("advisor_message", 2000, 200, OPUS)])), 16_500, (3000, 300, 0, 0, 0)),
     # A declined turn, then the fallback at its own: 500 × 5 + 1 × 25, and 500 × 3 + 80 × 15
-    "message fallen back": Case("beta", wire.message(OPUS, message_usage(500, 80, iterations=[turn("message", 500, 1, OPUS), turn("fallback_message", 500, 80, SONNET)])), 5225, (1000, 81, 0, 0, 0)),
-    "message advised by an unknown model": Case("beta", wire.message(HAIKU, message_usage(1000, 100, iterations=[turn("message", 1000, 100), turn("advisor_message", 2000, 200, "claude-99")])), "unknown-model", (3000, 300, 0, 0, 0)),
+    "message fallen back": Case("beta", wire_cases.message(OPUS, message_usage(500, 80, iterations=[turn("message", 500, 1, OPUS), turn("fallback_message", 500, 80, SONNET)])), 5225, (1000, 81, 0, 0, 0)),
+    "message advised by an unknown model": Case("beta", wire_cases.message(HAIKU, message_usage(1000, 100, iterations=[turn("message", 1000, 100), turn("advisor_message", 2000, 200, "claude-99")])), "unknown-model", (3000, 300, 0, 0, 0)),
 }
 # fmt: on
 
 ONE_OF_THEM = {
     # 50 × 0.02
-    "embedding": Case("embeddings", wire.embeddings("text-embedding-3-small", 50), 1, (50, 0, 0, 0, 0)),
+    "embedding": Case("embeddings", wire_cases.embeddings("text-embedding-3-small", 50), 1, (50, 0, 0, 0, 0)),
     # Legacy completions read as chat: 100 × 1.50 + 10 × 2
     "legacy completion": Case(
         "completions",
         {
-            "id": wire.an_id("cmpl-"),
+            "id": wire_cases.an_id("cmpl-"),
             "object": "text_completion",
             "created": 1,
             "model": "gpt-3.5-turbo-instruct",
@@ -229,7 +228,7 @@ ONE_OF_THEM = {
     "compaction": Case(
         "compact",
         {
-            "id": wire.an_id("resp_"),
+            "id": wire_cases.an_id("resp_"),
             "object": "response.compaction",
             "created_at": 1,
             "output": [],
@@ -239,7 +238,7 @@ ONE_OF_THEM = {
         (1000, 100, 0, 0, 0),
     ),
     # The model of a multipart form: 20 × 5 + 300 × 10 + 1000 × 40
-    "image edit": Case("edit", wire.images(image_usage(20, 300, 1000)), 43_100, (320, 1000, 0, 0, 0)),
+    "image edit": Case("edit", wire_cases.images(image_usage(20, 300, 1000)), 43_100, (320, 1000, 0, 0, 0)),
     # 60 seconds of 0.36 USD an hour
     "transcription by seconds": Case(
         "transcription", {"text": "x", "usage": {"type": "duration", "seconds": 60}}, 6000, asked={"model": "whisper-1"}
@@ -270,7 +269,9 @@ ONE_OF_THEM = {
     "speech by tokens, silent answer": Case(
         "speech", b"RIFF\x00\x01", "no-price-for:input_characters", asked={"model": "gpt-4o-mini-tts"}
     ),
-    "picture of a model without a price": Case("images", wire.images(None), "no-usage", asked={"model": "gpt-image-1"}),
+    "picture of a model without a price": Case(
+        "images", wire_cases.images(None), "no-usage", asked={"model": "gpt-image-1"}
+    ),
     "empty answer": Case("raw chat", b"", "no-usage"),
     "no JSON": Case("raw chat", b"<html>busy</html>", "no-usage"),
 }
@@ -317,11 +318,11 @@ def answering(case: Case, *, stream: bool) -> httpx2.Response:
         kind = "audio/mpeg" if case.api == "speech" else "application/json"
         return plain(case.body, headers={"content-type": kind})
     makers: dict[str, Callable[[Any], bytes]] = {
-        "chat": wire.chat_stream,
-        "responses": wire.response_stream,
-        "images": lambda body: wire.images_stream(body["usage"]),
-        "messages": wire.message_stream,
-        "beta": wire.message_stream,
+        "chat": wire_cases.chat_stream,
+        "responses": wire_cases.response_stream,
+        "images": lambda body: wire_cases.images_stream(body["usage"]),
+        "messages": wire_cases.message_stream,
+        "beta": wire_cases.message_stream,
     }
     body = makers[case.api](case.body)
     return streamed(*(body[start : start + 100] for start in range(0, len(body), 100)))
@@ -384,7 +385,7 @@ def test_a_message_cut_short_keeps_what_went_in_and_its_cost_is_not_known(
     until: str, completion: int, drained: Callable[[], int]
 ) -> None:
     org = factories.organization()
-    body = wire.message_stream(wire.message(HAIKU, message_usage(1000, 100)), until=until)
+    body = wire_cases.message_stream(wire_cases.message(HAIKU, message_usage(1000, 100)), until=until)
     client = Anthropic(api_key="k", http_client=httpx2.Client(transport=Provider(lambda _request: streamed(body))))
     with usage_context(org=org):
         for _ in client.messages.create(model=HAIKU, max_tokens=100, messages=PROMPT, stream=True):

@@ -9,9 +9,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests import postgres
-from tests.reliability import world
-from tests.reliability.world import Site
+from tests.support import postgres
+from tests.support.reliability import world
+from tests.support.reliability.world import Site
 
 
 @pytest.fixture(scope="session")
@@ -34,7 +34,7 @@ def site(production: tuple[postgres.Server, str], provider: str, tmp_path: Path)
     with psycopg.connect(server.url, autocommit=True) as connection:
         name = f"org-{secrets.token_hex(4)}"
         (org,) = connection.execute(
-            "INSERT INTO organization (name, slug, timezone, language, created_at)"
+            "INSERT INTO usage_organization (name, slug, timezone, language, created_at)"
             " VALUES (%s, %s, 'Europe/Moscow', 'ru', now()) RETURNING id",
             [name, name],
         ).fetchone() or (0,)

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from tests.reliability.world import Figures, Site, a_while, kill_postgres, times, wait_until
+from tests.support.reliability.world import Figures, Site, a_while, kill_postgres, times, wait_until
 
 pytestmark = pytest.mark.postgres
 

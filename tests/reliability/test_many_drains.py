@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.reliability.world import Figures, Site, times, wait_until
+from tests.support.reliability.world import Figures, Site, times, wait_until
 
 pytestmark = pytest.mark.postgres
 
@@ -19,7 +19,7 @@ DAY = "2026-11-18"
 
 def fill(path: Path, orgs: list[int], first: int, number: int) -> None:
     """`number` events of one machine, and the first of the next one's, as after a restore: a tenth comes twice."""
-    from tests.factories import chat_usage, event
+    from tests.support.factories import chat_usage, event
     from usage_billing.recording.event import encode
     from usage_billing.recording.outbox import Outbox
 
@@ -41,14 +41,14 @@ def fill(path: Path, orgs: list[int], first: int, number: int) -> None:
 
 
 def drain(path: Path) -> None:
-    from usage_billing.recording.drain import Away, drain_all
+    from usage_billing.ledger.drain import DatabaseAwayError, drain_all
     from usage_billing.recording.outbox import Outbox
 
     outbox = Outbox(path)
     while outbox.backlog().events:
         try:
             drain_all(outbox)
-        except Away as away:
+        except DatabaseAwayError as away:
             # The reprice locks records, then totals, as the drain does not: PostgreSQL may choose a victim.
             assert "deadlock" in str(away) or "lock" in str(away)  # noqa: PT017 - anything else is a failure
 
@@ -57,9 +57,9 @@ def in_the_middle(day: str, org: int) -> None:
     """What could not be priced can be from now on, of one organisation; and it is written again, while others write."""
     from django.core.management import call_command
 
-    from tests.factories import own_price
-    from usage_billing.access import EVERYTHING, within
+    from tests.support.factories import own_price
     from usage_billing.models import Organization
+    from usage_billing.tenancy.scope import EVERYTHING, within
 
     with within(EVERYTHING):
         own_price("gpt-99", org=Organization.objects.get(pk=org))
@@ -69,7 +69,7 @@ def in_the_middle(day: str, org: int) -> None:
 
 def test_eight_drains_with_a_rebuild_and_a_reprice_in_the_middle(site: Site, record_property: Figures) -> None:
     others = site.sql(
-        "INSERT INTO organization (name, slug, timezone, language, created_at)"
+        "INSERT INTO usage_organization (name, slug, timezone, language, created_at)"
         " SELECT slug, slug, 'Europe/Moscow', 'ru', now() FROM unnest(%s::text[]) AS slug RETURNING id",
         [f"{site.folder.name}-{site.org}-{number}" for number in range(2)],
     )

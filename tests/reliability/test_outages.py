@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from tests.reliability.world import DRAIN, Figures, Site, kill_postgres, times, wait_until
+from tests.support.reliability.world import DRAIN, Figures, Site, kill_postgres, times, wait_until
 
 pytestmark = pytest.mark.postgres
 

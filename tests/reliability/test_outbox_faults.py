@@ -12,9 +12,9 @@ from unittest.mock import patch
 
 import pytest
 
-from tests.reliability.caller import make_calls
-from tests.reliability.world import Figures, Site, follow, times, wait_until
-from usage_billing.recording import companions, damaged
+from tests.support.reliability.caller import make_calls
+from tests.support.reliability.world import Figures, Site, follow, times, wait_until
+from usage_billing.recording import quarantine, state_files
 from usage_billing.recording.outbox import Outbox
 
 pytestmark = pytest.mark.postgres
@@ -44,7 +44,7 @@ def fill_up(path: Path) -> None:
 
 
 def lost(site: Site) -> int:
-    return sum(calls for calls, _ in companions.losses(site.outbox).read().values())
+    return sum(calls for calls, _ in state_files.losses(site.outbox).read().values())
 
 
 def test_a_full_disk_costs_what_it_says_and_no_more(site: Site, small_disk: Path, record_property: Figures) -> None:
@@ -71,7 +71,7 @@ def test_a_disk_that_turns_read_only(site: Site, small_disk: Path, record_proper
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
     program = (
         "import os, sys; from pathlib import Path; import django; django.setup()\n"
-        "from tests.reliability.caller import make_calls\n"
+        "from tests.support.reliability.caller import make_calls\n"
         f"make_calls(Path(sys.argv[1]), int(sys.argv[2]), {CALLS})\n"
     )
     printed = site.run("-c", program, str(site.account.folder), str(site.org))
@@ -98,8 +98,8 @@ def test_a_damaged_outbox_is_put_aside_and_what_can_be_read_of_it_comes_back(
 
     site.drain()
     site.caller(CALLS, threads=2).join()
-    wait_until(lambda: damaged.kept(site.outbox))
-    (kept,) = damaged.kept(site.outbox)
+    wait_until(lambda: quarantine.kept(site.outbox))
+    (kept,) = quarantine.kept(site.outbox)
     assert len(site.account.answers()) == 4 * CALLS
     wait_until(lambda: Outbox(site.outbox).backlog().events == 0)
     printed = site.manage(
@@ -121,7 +121,7 @@ def test_a_file_that_is_no_outbox(site: Site, record_property: Figures) -> None:
     site.outbox.write_bytes(b"This is no database. " * 1000)
     site.caller(CALLS, threads=2).join()
     site.settle()
-    (kept,) = damaged.kept(site.outbox)
+    (kept,) = quarantine.kept(site.outbox)
     assert kept.read_bytes().startswith(b"This is no database.")
     record_property("figures", site.expect_every_call_once())
 
@@ -148,7 +148,7 @@ def test_a_clock_that_is_set_back(site: Site, record_property: Figures) -> None:
 
 def drain_against_the_lock(path: Path) -> None:
     """As if the lock did not hold: on a file system without locks, say."""
-    from usage_billing.recording import drain
+    from usage_billing.ledger import drain
 
     with patch.object(drain, "exclusively", lambda _path: nullcontext()):
         follow(path)

@@ -11,8 +11,8 @@ from http.client import HTTPConnection, HTTPException
 
 import pytest
 
-from tests.postgres import free_port
-from tests.reliability.world import ROOT, Figures, Site, times, wait_until
+from tests.support.postgres import free_port
+from tests.support.reliability.world import ROOT, Figures, Site, times, wait_until
 
 pytestmark = pytest.mark.postgres
 
@@ -69,7 +69,7 @@ def test_gunicorn_preloaded_with_workers_that_are_recycled(calling: Site, record
         f"--bind=127.0.0.1:{port}",
         "--log-level=error",
     )
-    with serving(calling, "gunicorn", "tests.reliability.wsgi", *options, port=port):
+    with serving(calling, "gunicorn", "tests.support.reliability.wsgi", *options, port=port):
         ask(port, "/call")
     assert len(list(calling.account.folder.iterdir())) > 4
     record_property("figures", calling.expect_every_call_once(under_way=CALLS))
@@ -78,7 +78,7 @@ def test_gunicorn_preloaded_with_workers_that_are_recycled(calling: Site, record
 def test_an_asgi_server(calling: Site, record_property: Figures) -> None:
     port = free_port()
     options = (f"--port={port}", "--log-level=error", "--lifespan=off")
-    with serving(calling, "uvicorn", "tests.reliability.asgi:application", *options, port=port):
+    with serving(calling, "uvicorn", "tests.support.reliability.asgi:application", *options, port=port):
         ask(port, "/call-async")
     assert len(calling.account.answers()) >= CALLS * 0.9
     record_property("figures", calling.expect_every_call_once())
@@ -92,7 +92,7 @@ def test_multiprocessing(calling: Site, record_property: Figures, method: str) -
         "from pathlib import Path\n"
         "import django\n"
         "django.setup()\n"
-        "from tests.reliability.caller import make_calls\n"
+        "from tests.support.reliability.caller import make_calls\n"
         "if __name__ == '__main__':\n"
         "    of = (Path(os.environ['ACCOUNT']), int(os.environ['ORG']))\n"
         "    make_calls(*of, 10, 2)\n"
@@ -115,9 +115,9 @@ def test_celery_with_a_process_for_each_task(calling: Site, record_property: Fig
     broker = calling.folder / "broker"
     (broker / "control").mkdir(parents=True)
     calling.settings["BROKER"] = broker
-    send = f"from tests.reliability.tasks import call\nfor number in range({tasks}): call.delay(number)"
+    send = f"from tests.support.reliability.tasks import call\nfor number in range({tasks}): call.delay(number)"
     calling.run("-c", send)
-    command = ("celery", "-A", "tests.reliability.tasks", "worker", "--pool=prefork", "--concurrency=3")
+    command = ("celery", "-A", "tests.support.reliability.tasks", "worker", "--pool=prefork", "--concurrency=3")
     with (calling.folder / "celery.log").open("wb") as log:
         worker = subprocess.Popen(
             [sys.executable, "-m", *command, "--without-gossip", "--without-mingle", "--without-heartbeat"],
@@ -132,7 +132,7 @@ def test_celery_with_a_process_for_each_task(calling: Site, record_property: Fig
 
 
 CALL = (
-    "import os; from pathlib import Path; from tests.reliability.caller import make_calls;"
+    "import os; from pathlib import Path; from tests.support.reliability.caller import make_calls;"
     "make_calls(Path(os.environ['ACCOUNT']), int(os.environ['ORG']), 4)"
 )
 
@@ -156,7 +156,7 @@ def test_a_command_that_ends_while_the_database_is_away_ends_all_the_same(
 def test_threads_that_still_stream_when_the_interpreter_ends(calling: Site, record_property: Figures) -> None:
     program = (
         "import os, threading, time; from pathlib import Path; import django; django.setup()\n"
-        "from tests.reliability.caller import make_calls\n"
+        "from tests.support.reliability.caller import make_calls\n"
         "of = (Path(os.environ['ACCOUNT']), int(os.environ['ORG']))\n"
         "for _ in range(4): threading.Thread(target=make_calls, args=(*of, 100_000), daemon=True).start()\n"
         "time.sleep(2)"

@@ -17,8 +17,8 @@ from unfold.admin import ModelAdmin
 from unfold.paginator import InfinitePaginator
 
 from usage_billing import reports
+from usage_billing.admin.read_only import ToLookAt
 from usage_billing.admin.scoped import ScopedAdmin, ScopedRelatedFilter, request_scope
-from usage_billing.admin.to_look_at import ToLookAt
 from usage_billing.models import UsageRecord
 from usage_billing.templatetags import amounts
 

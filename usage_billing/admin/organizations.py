@@ -15,10 +15,10 @@ from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin, TabularInline
 
 from usage_billing import reports
-from usage_billing.access import Scope
 from usage_billing.admin.scoped import ScopedAdmin
 from usage_billing.models import Membership, Organization
 from usage_billing.models.organization import UNATTRIBUTED
+from usage_billing.tenancy.scope import Scope
 
 if TYPE_CHECKING:
     # The theme's classes have no types, and Django's take no parameter at run time.

@@ -16,12 +16,12 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 
-from usage_billing.access import Scope
 from usage_billing.admin.json_field import BoundedJSONField
+from usage_billing.admin.read_only import ToLookAt
 from usage_billing.admin.scoped import ScopedAdmin, SuperadminAdmin
-from usage_billing.admin.to_look_at import ToLookAt
 from usage_billing.models import ExchangeRate, Organization, PriceOverride, RepriceRun
 from usage_billing.templatetags import amounts
+from usage_billing.tenancy.scope import Scope
 
 if TYPE_CHECKING:
     # The theme's classes have no types, and Django's take no parameter at run time.

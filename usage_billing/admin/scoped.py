@@ -16,7 +16,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from usage_billing.access import Scope, scope_of
+from usage_billing.tenancy.scope import Scope, scope_of
 
 if TYPE_CHECKING:
     Base = BaseModelAdmin[Any]

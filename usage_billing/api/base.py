@@ -10,7 +10,7 @@ from django.views.decorators.cache import never_cache
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from usage_billing.access import NOTHING, Scope, scoped
+from usage_billing.tenancy.scope import NOTHING, Scope, scoped
 
 
 class ScopedView(APIView):

@@ -11,7 +11,7 @@ from rest_framework.exceptions import ParseError, Throttled
 from rest_framework.response import Response
 from rest_framework.views import exception_handler as default_exception_handler
 
-from usage_billing.api.throttling import instead_of
+from usage_billing.auth.request_throttling import instead_of
 
 
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:

@@ -16,11 +16,12 @@ from rest_framework.exceptions import Throttled, ValidationError
 from rest_framework.request import Request
 
 from usage_billing import reports
-from usage_billing.access import Scope, scoped
-from usage_billing.api import credentials, export_slots, parameters, sheets
+from usage_billing.api import export_slots, parameters, sheets
 from usage_billing.api.parameters import Question
 from usage_billing.api.views import ReportView
+from usage_billing.auth import credentials
 from usage_billing.models import UsageRecord
+from usage_billing.tenancy.scope import Scope, scoped
 
 logger = logging.getLogger(__name__)
 

@@ -15,9 +15,9 @@ from django.db.models import BigIntegerField
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
-from usage_billing.access import Scope
 from usage_billing.models import UsageRecord
 from usage_billing.reports import ORDERINGS, STEPS, Period
+from usage_billing.tenancy.scope import Scope
 
 DEFAULT_DAYS = 30
 LONGEST_DAYS = 3660

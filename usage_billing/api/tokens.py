@@ -19,13 +19,13 @@ from rest_framework.response import Response
 from rest_framework_simplejwt.serializers import TokenObtainPairSerializer, TokenRefreshSerializer
 from rest_framework_simplejwt.views import TokenViewBase
 
-from usage_billing.api.sessions import SessionToken, TokenAuthentication, begin_session, go_on
+from usage_billing.auth.tokens import SessionToken, TokenAuthentication, begin_session, go_on
 
 NAME_LENGTH = User.username.field.max_length
 
 
 class TokenScheme(SimpleJWTScheme):  # type: ignore[no-untyped-call]
-    target_class = "usage_billing.api.sessions.TokenAuthentication"
+    target_class = "usage_billing.auth.tokens.TokenAuthentication"
 
 
 class CredentialsSerializer(TokenObtainPairSerializer):

@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
-from usage_billing.client_address import client_address
+from usage_billing.auth.client_address import client_address
 from usage_billing.models import Session
 from usage_billing.models.session import LONGEST_USER_AGENT
 

@@ -4,8 +4,8 @@ import getpass
 import os
 from typing import Any
 
-from usage_billing.database import roles
 from usage_billing.management.printable_command import PrintableCommand
+from usage_billing.tenancy import roles
 
 INTERRUPTED = 130
 """A shell's exit code of a program that Ctrl-C ended."""

@@ -44,7 +44,7 @@ MEASURES = (
 )
 """The columns that add up. Amounts are sums of the known ones; the `unpriced_…` counts say how many are not known."""
 
-DEAREST = "dearest_usd"
+MAX_COST = "max_cost_usd"
 """The column that no call of the row costs more than: it leads to the dearest calls. It follows what is added, at once;
 a call that is made cheaper or archived leaves it as it was."""
 
@@ -79,7 +79,7 @@ class DailyUsage(models.Model):
     execution_time_ms = models.BigIntegerField()
     cost_usd = money_total()
     cost_rub = money_total()
-    dearest_usd = money(db_default=0)
+    max_cost_usd = money(db_default=0)
 
     class Meta:
         db_table = "token_usage_daily"

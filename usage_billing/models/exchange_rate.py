@@ -19,7 +19,7 @@ class ExchangeRate(models.Model):
     source = models.CharField(_("source"), max_length=10, choices=Source.choices, default=Source.MANUAL)
 
     class Meta:
-        db_table = "exchange_rate"
+        db_table = "usage_exchange_rate"
         ordering = ("-date",)
         verbose_name = _("exchange rate")
         verbose_name_plural = _("exchange rates")

@@ -48,7 +48,7 @@ class Organization(models.Model):
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
 
     class Meta:
-        db_table = "organization"
+        db_table = "usage_organization"
         ordering = ("name",)
         verbose_name = _("organisation")
         verbose_name_plural = _("organisations")
@@ -72,12 +72,12 @@ class Membership(models.Model):
         Organization, on_delete=models.CASCADE, related_name="memberships", verbose_name=_("organisation")
     )
     user = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships", verbose_name=_("user")
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="usage_memberships", verbose_name=_("user")
     )
     role = models.CharField(_("role"), max_length=10, choices=Role.choices, default=Role.MEMBER)
 
     class Meta:
-        db_table = "membership"
+        db_table = "usage_membership"
         verbose_name = _("membership")
         verbose_name_plural = _("memberships")
         constraints = (

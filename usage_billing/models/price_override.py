@@ -8,8 +8,7 @@ from collections.abc import Iterable, Iterator
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models
-from django.db.models.functions import Cast, Lower
-from django.db.models.lookups import Regex
+from django.db.models.functions import Lower
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from genai_prices.units import UnitRegistry, _get_registry
@@ -18,7 +17,6 @@ from usage_billing.models.organization import Organization
 
 AMOUNT = r"[0-9]{1,6}(\.[0-9]{1,12})?"
 """A price in USD: below a million, so that no call's cost outgrows its column."""
-PRICE = rf'"[a-z0-9_]+": "{AMOUNT}"'
 EXAMPLE = '{"input_mtok": "2.5", "output_mtok": "10", "cache_read_mtok": "0.25"}'
 NEAREST = 3
 COMMON = ("input_mtok", "output_mtok", "cache_read_mtok")
@@ -122,7 +120,7 @@ class PriceOverride(models.Model):
     )
 
     class Meta:
-        db_table = "price_override"
+        db_table = "usage_price_override"
         ordering = ("provider", "model_pattern", "org", "-valid_from")
         verbose_name = _("price of our own")
         verbose_name_plural = _("prices of our own")
@@ -143,11 +141,6 @@ class PriceOverride(models.Model):
                 condition=models.Q(org__isnull=True),
                 name="price_override_of_all",
                 violation_error_message=_("There is a price for this model and day already."),
-            ),
-            models.CheckConstraint(
-                name="price_override_prices",
-                condition=Regex(Cast("prices", models.TextField()), rf"^\{{{PRICE}(, {PRICE})*\}}$"),
-                violation_error_message=_("Prices are numbers of USD, not less than 0, in quotation marks."),
             ),
             models.CheckConstraint(
                 name="price_override_named", condition=~models.Q(provider="") & ~models.Q(model_pattern="")

@@ -62,7 +62,7 @@ class RepriceRun(models.Model):
     last_id = models.BigIntegerField(_("last call done"), default=0)
 
     class Meta:
-        db_table = "reprice_run"
+        db_table = "usage_reprice_run"
         ordering = ("-started_at", "-id")
         verbose_name = _("re-costing")
         verbose_name_plural = _("re-costings")

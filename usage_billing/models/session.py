@@ -40,7 +40,7 @@ class Session(AbstractBaseSession):
     user_agent = models.CharField(_("browser"), max_length=LONGEST_USER_AGENT, blank=True, default="")
 
     class Meta(AbstractBaseSession.Meta):
-        db_table = "session"
+        db_table = "usage_session"
         constraints = (models.CheckConstraint(name="session_kind", condition=models.Q(kind__in=("browser", "api"))),)
 
     def save(self, **options: Any) -> None:

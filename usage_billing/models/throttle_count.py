@@ -16,7 +16,7 @@ class ThrottleCount(models.Model):
     expires_at = models.DateTimeField(_("expires at"), db_index=True)
 
     class Meta:
-        db_table = "throttle_count"
+        db_table = "usage_throttle_count"
         verbose_name = _("throttle count")
         verbose_name_plural = _("throttle counts")
 

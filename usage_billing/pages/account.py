@@ -24,11 +24,11 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from usage_billing.auth import sessions
+from usage_billing.auth.client_address import client_address
 from usage_billing.auth.limits import Limit, digest, give_back, take
 from usage_billing.auth.login_throttling import too_many_attempts
 from usage_billing.auth.session_store import SessionStore
-from usage_billing.client_address import client_address
-from usage_billing.pages import frame
+from usage_billing.pages import shell
 
 logger = logging.getLogger(__name__)
 
@@ -138,7 +138,7 @@ class PasswordReset(PasswordResetView):
     def dispatch(self, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if not settings.PUBLIC_URL:
             text = gettext("Passwords cannot be reset by e-mail here. Ask your administrator for a new one.")
-            return frame.not_found(self.request, text)
+            return shell.not_found(self.request, text)
         return super().dispatch(*args, **kwargs)
 
     def form_valid(self, form: Any) -> HttpResponse:

@@ -23,16 +23,35 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from usage_billing import reports
-from usage_billing.access import Scope
 from usage_billing.api import export_slots
 from usage_billing.models import UsageRecord
 from usage_billing.models.daily_usage import MEASURES
-from usage_billing.pages import attention, chart, dimensions, frame, hooks, names, recorder_health, sheet
-from usage_billing.pages.address import CURRENCIES, PERIODS, Asked, asked, tidied
-from usage_billing.pages.dimensions import AGENT, BY_NAME, CONTENT, MODEL, ORG, TYPE, USER, WORKFLOW, Dimension
+from usage_billing.pages import (
+    chart,
+    csv_file,
+    dimensions,
+    hooks,
+    insights,
+    names,
+    recorder_health,
+    shell,
+)
+from usage_billing.pages.dimensions import (
+    AGENT,
+    BY_NAME,
+    CONTENT,
+    MODEL,
+    ORG,
+    TYPE,
+    USER,
+    WORKFLOW,
+    Dimension,
+)
 from usage_billing.pages.names import Names
+from usage_billing.pages.parameters import CURRENCIES, PERIODS, Asked, asked, tidied
 from usage_billing.reports import Breakdown, Later, Listed, Period, Series, Trouble
 from usage_billing.reports.totals import NO_CALLS, OF_COSTS, Totals, known
+from usage_billing.tenancy.scope import Scope
 
 SHOWN = (*OF_COSTS, "total_tokens", "failed_count")
 """The measures that tables show; of models all are wanted, for what the same tokens would have cost elsewhere."""
@@ -60,7 +79,7 @@ def superadmin_costs(request: HttpRequest) -> HttpResponse:
     if not request.user.is_authenticated:
         return redirect_to_login(request.get_full_path(), reverse("admin:login"))
     if not request.user.is_superuser:
-        return frame.no_access(request)
+        return shell.no_access(request)
     return _answer(request)
 
 
@@ -84,9 +103,9 @@ def _answer(request: HttpRequest) -> HttpResponse:
     if request.GET.get("format") == "csv":
         try:
             with closing(export_slots.take(request.user)):
-                return sheet.answer(_page(scope, question, now))
+                return csv_file.answer(_page(scope, question, now))
         except export_slots.TooManyExportsError as full:
-            return frame.too_many_exports(request, str(full))
+            return shell.too_many_exports(request, str(full))
     return render(request, "usage_billing/costs.html", _page(scope, question, now))
 
 
@@ -190,11 +209,11 @@ def _context(scope: Scope, question: Asked, now: datetime) -> dict[str, Any]:
         "forecast": month(),
         "month_ends": _last_of_month(today),
         "archived_before": archived_before(),
-        "troubles": attention.told(troubles, for_superadmin=scope.everything),
+        "troubles": insights.told(troubles, for_superadmin=scope.everything),
         "without_rate": total["unpriced_rub_count"] - total["unpriced_usd_count"],
         "standouts": _standouts(days, question) if step == "day" else [],
-        "cache": attention.cache_use(models, today),
-        "comparison": attention.comparison(models, question.instead, today),
+        "cache": insights.cache_use(models, today),
+        "comparison": insights.comparison(models, question.instead, today),
         "health": recorder_health.recorder_health(now, today, newest_rate(), troubles) if newest_rate else None,
     }
     day_links = [_day_link(row["date"], question) if step == "day" else None for row in days]
@@ -211,7 +230,7 @@ def _context(scope: Scope, question: Asked, now: datetime) -> dict[str, Any]:
     return {
         "title": gettext("AI costs"),
         "asked": question,
-        "scope_text": frame.scope_text(scope, known.orgs),
+        "scope_text": shell.scope_text(scope, known.orgs),
         "is_superadmin": scope.everything,
         "no_organization": scope.is_empty,
         "show_organizations": scope.everything or len(scope.org_ids) > 1,

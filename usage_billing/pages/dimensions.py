@@ -9,7 +9,7 @@ from typing import Any
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from usage_billing.access import Scope
+from usage_billing.tenancy.scope import Scope
 
 Word = Promise | str
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from urllib.parse import urlsplit
 
-from usage_billing.access import Scope
+from usage_billing.tenancy.scope import Scope
 
 SIMULATOR = "simulator"
 

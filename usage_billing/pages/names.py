@@ -9,11 +9,11 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.utils.translation import gettext
 
-from usage_billing.access import Scope
 from usage_billing.models import Organization
 from usage_billing.pages import hooks
 from usage_billing.pages.dimensions import CONTENT, MODEL, ORG, USER, Dimension
 from usage_billing.reports import Later, send_queryset
+from usage_billing.tenancy.scope import Scope
 
 
 @dataclass

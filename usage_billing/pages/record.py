@@ -10,10 +10,10 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from usage_billing import reports
-from usage_billing.access import Scope
 from usage_billing.api.parameters import LARGEST_ID
-from usage_billing.pages import frame, names
+from usage_billing.pages import names, shell
 from usage_billing.pages.costs import record_links
+from usage_billing.tenancy.scope import Scope
 
 
 @require_safe
@@ -25,7 +25,7 @@ def own_record(request: HttpRequest, id: int) -> HttpResponse:
     found = reports.calls(scope, filters={"id": id}).select_related("org") if id <= LARGEST_ID else []
     call = next(iter(found), None)
     if call is None:
-        return frame.not_found(request, gettext("There is no such call, or it is not yours to see."))
+        return shell.not_found(request, gettext("There is no such call, or it is not yours to see."))
     if scope.everything:
         return redirect(record_links(for_superadmin=True)(call.pk))
     content = names.of_contents(scope, {call.content_id} if call.content_id else set())

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
-from usage_billing import pricing, recording
-from usage_billing.exchange import CARRIED_DAYS
+from usage_billing import recording
+from usage_billing.costing import pricing
+from usage_billing.exchange_rates.rates import CARRIED_DAYS
 from usage_billing.models import ExchangeRate
 from usage_billing.recording.outbox import Backlog
 from usage_billing.reports import Later, Trouble, send_queryset

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from usage_billing.recording import companions, damaged, journal
+from usage_billing.recording import journal, quarantine, state_files
 from usage_billing.recording.private_files import create_private, make_folder, make_private
 
 logger = logging.getLogger(__name__)
@@ -98,7 +98,7 @@ def _anew_if_damaged(method: Callable[P, R]) -> Callable[P, R]:
         try:
             return method(*args, **kwargs)
         except sqlite3.DatabaseError as error:
-            if not damaged.is_damage(error):
+            if not quarantine.is_damage(error):
                 raise
             return method(*args, **kwargs)
 
@@ -161,11 +161,11 @@ class Outbox:
 
     def note_losses(self, losses: Mapping[str, int]) -> None:
         """Add to the count of events that no process could write, by reason. Raises `OSError`."""
-        companions.add_losses(self.path, losses)
+        state_files.add_losses(self.path, losses)
 
     def lost(self) -> int:
         """How many events were noted as lost. Raises `OSError`."""
-        return sum(events for events, _ in companions.losses(self.path).read().values())
+        return sum(events for events, _ in state_files.losses(self.path).read().values())
 
     @_anew_if_damaged
     def backlog(self) -> Backlog:
@@ -290,8 +290,8 @@ class Outbox:
                 try:
                     yield self._open()
                 except sqlite3.DatabaseError as error:
-                    if damaged.is_damage(error):
-                        damaged.put_aside(self.path, self._inode, error)
+                    if quarantine.is_damage(error):
+                        quarantine.put_aside(self.path, self._inode, error)
                     raise
         finally:
             _this_thread.inside = False
@@ -386,7 +386,7 @@ def _create(path: Path) -> None:
         pass  # another was quicker; its file is as good
     finally:
         new.unlink()
-    companions.losses(path).prepare()
+    state_files.losses(path).prepare()
 
 
 _opened: weakref.WeakSet[Outbox] = weakref.WeakSet()

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 from django.conf import settings
 
-from usage_billing.recording import damaged, drain_thread, gate
+from usage_billing.recording import drain_signal, gate, quarantine
 from usage_billing.recording.collecting import collecting
 from usage_billing.recording.event import Event, encode
 from usage_billing.recording.outbox import Backlog, Outbox
-from usage_billing.recording.room import Room
+from usage_billing.recording.quota import Room
 
 logger = logging.getLogger(__name__)
 
@@ -34,13 +34,13 @@ _wrong_now = ""
 class Health:
     """The recorder's state. `backlog` is None when the outbox cannot be read; `error` then says why.
 
-    `damaged`: outboxes that could not be read and were put aside. `size`: bytes of the disk that all of it takes.
+    `quarantined`: outboxes that could not be read and were put aside. `size`: bytes of the disk that all of it takes.
     """
 
     backlog: Backlog | None
     lost: int
     error: str
-    damaged: int = 0
+    quarantined: int = 0
     size: int = 0
 
 
@@ -69,7 +69,7 @@ def record(*events: Event) -> None:
     except Exception as error:  # noqa: BLE001 - promise 1: the caller's answer must not depend on the recorder
         lost(error, len(events))
     try:
-        drain_thread.wake()
+        drain_signal.wake()
     except Exception:
         # The event is safe; a later one, or another process, wakes the drain.
         logger.exception("The drain thread could not be started.")
@@ -155,11 +155,13 @@ def health() -> Health:
     with _lock:
         unwritten = _losses.total()
     try:
-        kept = len(damaged.kept(box.path))
+        kept = len(quarantine.kept(box.path))
         backlog = box.backlog()
-        return Health(backlog, lost=unwritten + backlog.lost, error=_wrong_now, damaged=kept, size=box.size())
+        return Health(backlog, lost=unwritten + backlog.lost, error=_wrong_now, quarantined=kept, size=box.size())
     except (sqlite3.Error, OSError) as error:
-        return Health(None, lost=unwritten + _lost_of_all(box), error=f"{type(error).__name__}: {error}", damaged=kept)
+        return Health(
+            None, lost=unwritten + _lost_of_all(box), error=f"{type(error).__name__}: {error}", quarantined=kept
+        )
 
 
 def _lost_of_all(box: Outbox) -> int:
@@ -167,9 +169,6 @@ def _lost_of_all(box: Outbox) -> int:
         return box.lost()
     except OSError:
         return 0  # what keeps the count from being read is what keeps the outbox from it, and is shown
-
-
-drain_thread.chores.append(note_losses)
 
 
 def _new_lock() -> None:

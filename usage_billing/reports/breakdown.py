@@ -8,11 +8,11 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from usage_billing.access import Scope
 from usage_billing.models.daily_usage import MEASURES
-from usage_billing.reports.asking import Later, Report
-from usage_billing.reports.question import Period
+from usage_billing.reports.parameters import Period
+from usage_billing.reports.sql.pipelining import Later, Report
 from usage_billing.reports.totals import Totals, compared, known, ranked
+from usage_billing.tenancy.scope import Scope
 
 COMPARED = ("requests_count", "total_tokens", "cost_usd", "cost_rub")
 """The measures that are set against the period before."""

@@ -8,11 +8,11 @@ from typing import Any
 
 from django.db.models import Q, QuerySet
 
-from usage_billing import archived
-from usage_billing.access import Scope
+from usage_billing.ledger import archived
 from usage_billing.models import UsageRecord
-from usage_billing.reports.asking import Later, Report, send_queryset
-from usage_billing.reports.question import ALL_TIME, Period
+from usage_billing.reports.parameters import ALL_TIME, Period
+from usage_billing.reports.sql.pipelining import Later, Report, send_queryset
+from usage_billing.tenancy.scope import Scope
 
 ORDERINGS = ("created_at", "cost_usd", "total_tokens", "execution_time_ms")
 """What calls can be ordered by; each also with a minus, for the largest first."""

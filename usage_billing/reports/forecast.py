@@ -9,10 +9,10 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
-from usage_billing.access import Scope
-from usage_billing.reports.asking import Later, Report
-from usage_billing.reports.question import Period
+from usage_billing.reports.parameters import Period
+from usage_billing.reports.sql.pipelining import Later, Report
 from usage_billing.reports.totals import OF_COSTS, Totals, totals
+from usage_billing.tenancy.scope import Scope
 
 LEARNED_DAYS = 28
 """Four of each weekday: offices sleep at weekends, and a month's beginning says nothing of its end."""

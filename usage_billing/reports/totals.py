@@ -8,12 +8,12 @@ from decimal import Decimal
 from itertools import zip_longest
 from typing import Any
 
-from usage_billing.access import Scope
 from usage_billing.models import DailyUsage
 from usage_billing.models.daily_usage import MEASURES
-from usage_billing.reports.asking import Later, Report
-from usage_billing.reports.question import ALL_TIME, Period
-from usage_billing.reports.sums import Part, added_up
+from usage_billing.reports.parameters import ALL_TIME, Period
+from usage_billing.reports.sql.pipelining import Later, Report
+from usage_billing.reports.sql.sums import Part, added_up
+from usage_billing.tenancy.scope import Scope
 
 Totals = dict[str, Any]
 """Measure → sum.

@@ -12,8 +12,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ai_clients import anthropic_usage, openai_usage
-from ai_clients.answer import Answer, payloads
 from ai_clients.body import buffer as buffer_module
 from ai_clients.body.buffer import (
     FOLD_AFTER_CHUNKS,
@@ -25,7 +23,9 @@ from ai_clients.body.buffer import (
     thinned,
 )
 from ai_clients.body.shortening import VERBATIM_BYTES
-from tests.ai_clients.scripted import USAGE, chat_chunk, chat_events, slices, sse
+from ai_clients.usage import anthropic_usage, openai_usage
+from ai_clients.usage.answer import Answer, payloads
+from tests.support.scripted import USAGE, chat_chunk, chat_events, slices, sse
 from usage_billing.recording.event import Flavour
 
 

@@ -10,7 +10,7 @@ from anthropic.types import ImageBlockParam, Message, MessageParam, ToolParam
 
 from ai_clients.simulator import Simulator
 from ai_clients.simulator.tokens import ATTACHMENT_TOKENS, MESSAGE_TOKENS, compact_json, count
-from tests.ai_clients.simulator.answer_schemas import Review
+from tests.support.answer_schemas import Review
 
 MODEL = "claude-sonnet-4-6"
 SYSTEM = "You answer in one paragraph."

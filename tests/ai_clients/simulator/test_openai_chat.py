@@ -10,7 +10,7 @@ from openai.types.chat import ChatCompletion, ChatCompletionMessageParam, ChatCo
 
 from ai_clients.simulator import Simulator
 from ai_clients.simulator.tokens import ATTACHMENT_TOKENS, MESSAGE_TOKENS, compact_json, count
-from tests.ai_clients.simulator.answer_schemas import Review
+from tests.support.answer_schemas import Review
 
 MODEL = "gpt-4.1-mini"
 SYSTEM = "You answer in one paragraph."

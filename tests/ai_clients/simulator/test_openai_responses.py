@@ -9,7 +9,7 @@ import pytest
 from openai.types.responses import FunctionToolParam, Response, ResponseFunctionToolCall
 
 from ai_clients.simulator.tokens import MESSAGE_TOKENS, count
-from tests.ai_clients.simulator.answer_schemas import Review
+from tests.support.answer_schemas import Review
 
 MODEL = "gpt-4.1-mini"
 INSTRUCTIONS = "You answer in one paragraph."

@@ -7,7 +7,7 @@ from anthropic import transform_schema
 from pydantic import BaseModel, Field, TypeAdapter
 
 from ai_clients.simulator.schema_instances import instance
-from tests.ai_clients.simulator.answer_schemas import Review
+from tests.support.answer_schemas import Review
 
 
 class Node(BaseModel):

@@ -19,12 +19,19 @@ from django.test import Client
 from django.urls import reverse
 from pytest_django import Settings
 
-from ai_clients.models import ContentPiece, DigestDelivery, Message, Participant
-from tests import factories
-from tests.usage_billing.rows import NOON, enter, row
+from ai_clients.assistants.models import ContentPiece, DigestDelivery, Message, Participant
+from tests.support import factories
+from tests.support.rows import NOON, enter, row
 from usage_billing.admin.scoped import ScopedAdmin
-from usage_billing.database import roles
-from usage_billing.models import ExchangeRate, Membership, Organization, PriceOverride, RepriceRun, UsageRecord
+from usage_billing.models import (
+    ExchangeRate,
+    Membership,
+    Organization,
+    PriceOverride,
+    RepriceRun,
+    UsageRecord,
+)
+from usage_billing.tenancy import roles
 
 pytestmark = pytest.mark.django_db
 

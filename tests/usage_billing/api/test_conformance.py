@@ -25,7 +25,7 @@ from schemathesis import AuthContext, HookContext
 from schemathesis.checks import CheckContext
 from schemathesis.core.transport import Response
 
-from tests.usage_billing.api.world import REPORTS, World
+from tests.support.api_world import REPORTS, World
 
 Case: TypeAlias = schemathesis.Case[Any]
 

@@ -8,7 +8,7 @@ import pytest
 from rest_framework.exceptions import Throttled, ValidationError
 from rest_framework.test import APIClient
 
-from tests import factories
+from tests.support import factories
 from usage_billing.api.errors import exception_handler
 
 pytestmark = pytest.mark.django_db

@@ -21,12 +21,11 @@ from django.db import connection, connections
 from django.test import AsyncClient
 from rest_framework.test import APIClient
 
-from tests import factories
-from tests.usage_billing import rows
-from tests.usage_billing.api.world import BILLING
+from tests.support import factories, rows
+from tests.support.api_world import BILLING
 from usage_billing.api import export, sheets
 from usage_billing.api.export import ExportStoppedError
-from usage_billing.api.sessions import SessionToken
+from usage_billing.auth.tokens import SessionToken
 from usage_billing.models import Session, UsageRecord
 
 URL = f"{BILLING}/export"

@@ -11,7 +11,13 @@ from types import SimpleNamespace
 import pytest
 from django.conf import settings
 
-from usage_billing.api.export_slots import EXPORTS_PER_PROCESS, EXPORTS_PER_USER, Slot, TooManyExportsError, take
+from usage_billing.api.export_slots import (
+    EXPORTS_PER_PROCESS,
+    EXPORTS_PER_USER,
+    Slot,
+    TooManyExportsError,
+    take,
+)
 
 ALICE, BOB = SimpleNamespace(pk=1), SimpleNamespace(pk=2)
 

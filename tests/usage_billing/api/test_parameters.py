@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from rest_framework.exceptions import ValidationError
 from rest_framework.test import APIClient
 
-from tests import factories
-from tests.usage_billing.api.world import BILLING, REPORTS
-from usage_billing.access import Scope
+from tests.support import factories
+from tests.support.api_world import BILLING, REPORTS
 from usage_billing.api import parameters
 from usage_billing.reports import ORDERINGS, Period
+from usage_billing.tenancy.scope import Scope
 
 NOW = datetime(2026, 11, 18, 22, 30, tzinfo=UTC)
 """In Moscow the next day has begun."""

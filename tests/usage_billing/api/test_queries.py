@@ -7,9 +7,8 @@ from django.contrib.auth.models import User
 from pytest_django import DjangoAssertNumQueries
 from rest_framework.test import APIClient
 
-from tests import factories, scope_queries
-from tests.usage_billing import rows
-from tests.usage_billing.api.world import BILLING
+from tests.support import factories, rows, scope_queries
+from tests.support.api_world import BILLING
 from usage_billing.models import Membership, Organization
 
 pytestmark = pytest.mark.django_db

@@ -17,7 +17,7 @@ from jsonschema import Draft202012Validator, FormatChecker
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
-from tests.usage_billing.api.world import BILLING, REPORTS, World
+from tests.support.api_world import BILLING, REPORTS, World
 from usage_billing.models import UsageRecord
 
 pytestmark = pytest.mark.django_db

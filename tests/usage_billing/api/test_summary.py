@@ -11,9 +11,9 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 from rest_framework.test import APIClient
 
-from tests import factories, scope_queries
-from tests.factories import event
-from usage_billing import ledger
+from tests.support import factories, scope_queries
+from tests.support.factories import event
+from usage_billing.ledger import writer
 from usage_billing.models import Membership
 
 URL = "/api/billing/usage/tokens/summary"
@@ -36,7 +36,7 @@ def test_summary_gives_each_period_exactly() -> None:
     now = timezone.now()
     today = timezone.localdate(now, org.zone)
     factories.rate(today, "80.5")
-    ledger.add(
+    writer.add(
         [
             event(org=org, at=now),
             event(org=org, at=now, model="gpt-99"),
@@ -62,7 +62,7 @@ def test_neither_of_two_tenants_sees_a_number_of_the_other() -> None:
     ours, theirs = factories.organization(), factories.organization()
     alice, charlie = factories.owner(ours, "alice"), factories.owner(theirs, "charlie")
     bob, dave = factories.member(ours, "bob"), factories.member(theirs, "dave")
-    ledger.add(
+    writer.add(
         [
             *(event(org=ours, user=alice, usage=factories.chat_usage(1000, 0)) for _ in range(2)),
             event(org=ours, user=bob, usage=factories.chat_usage(100, 0)),
@@ -80,7 +80,7 @@ def test_neither_of_two_tenants_sees_a_number_of_the_other() -> None:
 def test_a_member_who_left_sees_nothing_with_a_token_issued_before() -> None:
     org = factories.organization()
     alice = factories.owner(org, "alice")
-    ledger.add([event(org=org, user=alice)])
+    writer.add([event(org=org, user=alice)])
     client = APIClient()
     granted = client.post("/api/token", {"username": "alice", "password": "secret"}, format="json").json()["data"]
     client.credentials(HTTP_AUTHORIZATION=f"Bearer {granted['access']}")
@@ -96,6 +96,6 @@ def test_summary_needs_the_same_queries_for_any_amount_of_data(
     client = APIClient()
     client.force_authenticate(factories.owner(org))
     for more in (0, 100):
-        ledger.add([event(org=org, attribution={"agent_id": f"agent {number}"}) for number in range(more)])
+        writer.add([event(org=org, attribution={"agent_id": f"agent {number}"}) for number in range(more)])
         with django_assert_num_queries(scope_queries.of_a_member() + 1):
             assert client.get(URL).json()["data"]["all_time"]["requests_count"] == more

@@ -26,7 +26,7 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 from rest_framework.views import APIView
 
-from tests.usage_billing.api.world import BILLING, BREAKDOWNS, REPORTS, World
+from tests.support.api_world import BILLING, BREAKDOWNS, REPORTS, World
 from usage_billing.api import errors
 from usage_billing.api.export import ExportStoppedError
 from usage_billing.models import Membership, UsageRecord

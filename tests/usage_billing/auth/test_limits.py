@@ -9,7 +9,16 @@ import pytest
 from django.core.management import call_command
 from django.db import connections
 
-from usage_billing.auth.limits import LONGEST_ATTEMPT, UNDER_WAY_S, Limit, begin, digest, fail, give_back, take
+from usage_billing.auth.limits import (
+    LONGEST_ATTEMPT,
+    UNDER_WAY_S,
+    Limit,
+    begin,
+    digest,
+    fail,
+    give_back,
+    take,
+)
 from usage_billing.models import ThrottleCount
 
 MINUTE = timedelta(minutes=1)

@@ -21,7 +21,7 @@ from django.db import connections
 from django.test import AsyncClient, Client
 from pytest_django import Settings
 
-from tests import factories
+from tests.support import factories
 from usage_billing.models import Session, ThrottleCount
 
 HERE, ELSEWHERE = "192.0.2.1", "192.0.2.2"

@@ -13,7 +13,7 @@ from django.db import connection
 from django.test import AsyncClient, Client
 from django.utils import timezone
 
-from tests import factories
+from tests.support import factories
 from usage_billing.auth.session_store import SessionStore
 from usage_billing.models import Session
 
@@ -46,7 +46,7 @@ def test_whoever_reads_the_table_has_no_session() -> None:
     factories.user("alice")
     client = browser()
     with connection.cursor() as cursor:
-        cursor.execute("SELECT * FROM session")
+        cursor.execute("SELECT * FROM usage_session")
         stored = [str(value) for row in cursor.fetchall() for value in row]
     assert len(stored) > 5
     assert [value for value in stored if key(client) in value] == []

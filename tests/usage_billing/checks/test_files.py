@@ -5,7 +5,10 @@ from pathlib import Path
 import pytest
 from pytest_django import Settings
 
-from usage_billing.checks.files import files_are_for_the_service_alone, web_leaves_draining_to_the_drain
+from usage_billing.checks.files import (
+    files_are_for_the_service_alone,
+    web_leaves_draining_to_the_drain,
+)
 
 
 @pytest.mark.parametrize(("drain", "found"), [("thread", ["usage_billing.W030"]), ("off", [])])

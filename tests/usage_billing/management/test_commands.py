@@ -13,12 +13,13 @@ from django.contrib.auth import authenticate
 from django.core.management import CommandError, call_command
 from pytest_django import Settings
 
-from tests import factories
-from tests.factories import NOON, event
-from usage_billing import demo_data, ledger
+from tests.support import factories
+from tests.support.factories import NOON, event
+from usage_billing.ledger import drain, writer
+from usage_billing.management import demo_data
 from usage_billing.management.commands import check_usage, rebuild_daily
 from usage_billing.models import DailyUsage, ExchangeRate, Membership, Organization, UsageRecord
-from usage_billing.recording import drain, record
+from usage_billing.recording import record
 from usage_billing.recording.outbox import Outbox
 
 pytestmark = pytest.mark.django_db
@@ -34,7 +35,7 @@ def printed(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
 
 
 def test_rebuild_daily_makes_the_days_named_anew(printed: Callable[..., str]) -> None:
-    ledger.add([event(org=factories.organization())])
+    writer.add([event(org=factories.organization())])
     DailyUsage.objects.update(requests_count=99)
     assert printed("rebuild_daily", "--from", "2026-11-01", "--to", "2026-11-30") == (
         "Made the totals of 30 days anew, 2026-11-01 to 2026-11-30: 12 of them were wrong.\n"
@@ -47,7 +48,7 @@ def test_the_bar_shows_the_day_that_a_killed_run_got_to(
     command: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     org = factories.organization()
-    ledger.add([event(org=org, at=NOON - timedelta(days=ago)) for ago in range(3)])
+    writer.add([event(org=org, at=NOON - timedelta(days=ago)) for ago in range(3)])
     shown = {"mininterval": 0, "delay": 0, "disable": False}
     monkeypatch.setattr(command, "tqdm", lambda days, **options: tqdm.tqdm(days, **options | shown))
     first, last = NOON.date() - timedelta(days=2), NOON.date()
@@ -59,7 +60,7 @@ def test_the_bar_shows_the_day_that_a_killed_run_got_to(
 
 def test_rebuild_daily_of_one_organisation(printed: Callable[..., str]) -> None:
     org = factories.organization()
-    ledger.add([event(org=org), event(org=factories.organization())])
+    writer.add([event(org=org), event(org=factories.organization())])
     DailyUsage.objects.filter(grain="org").update(requests_count=99)
     day = str(NOON.date())
     printed("rebuild_daily", "--from", day, "--to", day, "--org", org.slug)
@@ -98,7 +99,7 @@ def test_drain_usage_tries_again_what_was_set_aside(outbox: Outbox, printed: Cal
 
 def test_drain_usage_fails_when_the_database_is_away(outbox: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
     def away(box: Outbox) -> int:
-        raise drain.Away("connection refused")
+        raise drain.DatabaseAwayError("connection refused")
 
     monkeypatch.setattr(drain, "drain_once", away)
     with pytest.raises(CommandError, match="connection refused"):

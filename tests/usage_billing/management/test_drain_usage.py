@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError, call_command
 
-from tests.factories import event
+from tests.support.factories import event
 from usage_billing.models import UsageRecord
-from usage_billing.recording import damaged, record
+from usage_billing.recording import quarantine, record
 from usage_billing.recording.outbox import Outbox
 
 
@@ -103,7 +103,7 @@ def test_salvage_brings_back_what_a_damaged_outbox_still_holds(
     for _ in range(3):
         record(event())
     assert len(outbox.read(10)) == 3  # collected: no longer in the journal beside it
-    kept = Path(f"{outbox.path}{damaged.MARK}20261122T000000Z")
+    kept = Path(f"{outbox.path}{quarantine.MARK}20261122T000000Z")
     outbox.checkpoint()
     outbox.close()
     outbox.path.rename(kept)

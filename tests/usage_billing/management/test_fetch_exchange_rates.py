@@ -11,10 +11,10 @@ import pytest
 from django.core.management import CommandError, call_command
 from pytest_django import Settings
 
-from tests.factories import NOON
-from tests.usage_billing import bank
-from tests.usage_billing.bank import Bank, body, rates, record
-from usage_billing.exchange import rates_on
+from tests.support import bank
+from tests.support.bank import Bank, body, rates, record
+from tests.support.factories import NOON
+from usage_billing.exchange_rates.rates import rates_on
 from usage_billing.models import ExchangeRate
 
 NOTHING = "Nothing was saved. Run it again later, check EXCHANGE_RATES_URL, or enter the rates in the admin."

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command, get_commands, load_command_class
 
-from tests.factories import event
+from tests.support.factories import event
 from usage_billing.management.printable_command import PrintableCommand
 from usage_billing.monitoring.printable import printable
 from usage_billing.recording.event import encode
@@ -44,7 +44,7 @@ def test_an_error_is_escaped_as_well(capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_every_command_of_ours_prints_so() -> None:
-    ours = {name: app for name, app in get_commands().items() if app in ("usage_billing", "ai_clients")}
+    ours = {name: app for name, app in get_commands().items() if app in ("usage_billing", "ai_clients.assistants")}
     assert len(ours) > 10
     assert [name for name, app in ours.items() if not isinstance(load_command_class(app, name), PrintableCommand)] == []
 

@@ -12,9 +12,9 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import OperationalError
 
-from tests import factories
-from tests.factories import TODAY, chat_usage, event, own_price
-from usage_billing import ledger, repricing
+from tests.support import factories
+from tests.support.factories import TODAY, chat_usage, event, own_price
+from usage_billing.ledger import repricing, writer
 from usage_billing.models import Organization, RepriceRun, UsageRecord
 
 pytestmark = pytest.mark.django_db
@@ -38,7 +38,7 @@ def org() -> Organization:
     """Of two calls of gpt-99, which have no price, and one of gpt-4.1-mini."""
     org = factories.organization()
     factories.rate()
-    ledger.add([event(org=org), event(org=org, model="gpt-99"), event(org=org, model="gpt-99")])
+    writer.add([event(org=org), event(org=org, model="gpt-99"), event(org=org, model="gpt-99")])
     return org
 
 
@@ -87,7 +87,7 @@ def test_run_shows_the_same_and_is_logged(printed: Callable[..., str], org: Orga
 def test_model_organisation_and_rates_narrow_and_are_logged(printed: Callable[..., str], org: Organization) -> None:
     own_price()
     other = factories.organization()
-    ledger.add([event(org=other, model="gpt-99")])
+    writer.add([event(org=other, model="gpt-99")])
     said = printed(*DAYS, *WHY, "--model", "gpt-99", "--org", org.slug, "--rates")
     assert "3 records seen" not in said
     run = RepriceRun.objects.get()
@@ -102,7 +102,7 @@ def test_costs_can_fall(printed: Callable[..., str], org: Organization) -> None:
 def test_at_most_five_models_are_listed(printed: Callable[..., str]) -> None:
     org = factories.organization()
     own_price()
-    ledger.add([event(org=org, model=f"gpt-9{n}", usage=chat_usage(1000 * n, 1)) for n in range(1, 8)])
+    writer.add([event(org=org, model=f"gpt-9{n}", usage=chat_usage(1000 * n, 1)) for n in range(1, 8)])
     own_price("*", {"input_mtok": "3", "output_mtok": "2"}, org=org)
     lines = printed(*DAYS, "--dry-run").partition("by model:\n")[2].splitlines()
     assert [line.split(":")[0].strip() for line in lines] == ["gpt-97", "gpt-96", "gpt-95", "gpt-94", "gpt-93"]
@@ -130,14 +130,14 @@ def test_what_it_cannot_do_is_refused_with_what_to_do(arguments: list[str], mess
 
 def stopped_after(batches: int, by: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
     """The batch after that many is stopped within."""
-    add_to_totals, calls = ledger._add_to_totals, iter(range(batches))
+    add_to_totals, calls = writer._add_to_totals, iter(range(batches))
 
     def stopping(*arguments: Any) -> None:
         if next(calls, None) is None:
             raise by
         add_to_totals(*arguments)
 
-    monkeypatch.setattr(ledger, "_add_to_totals", stopping)
+    monkeypatch.setattr(writer, "_add_to_totals", stopping)
 
 
 @pytest.fixture
@@ -212,7 +212,7 @@ def test_only_the_run_of_the_same_arguments_is_resumed(
 
 def test_another_process_on_the_same_run_stops_this_one(org: Organization, monkeypatch: pytest.MonkeyPatch) -> None:
     def taken(*_arguments: Any) -> Any:
-        raise repricing.Taken("Another process is at work on run 7.")
+        raise repricing.RunInProgressError("Another process is at work on run 7.")
 
     monkeypatch.setattr(repricing, "_expect_ours", taken)
     with pytest.raises(CommandError, match=r"Another process is at work on run 7\. Wait for it"):

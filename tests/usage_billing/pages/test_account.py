@@ -12,7 +12,7 @@ from django.core import mail
 from django.test import Client
 from pytest_django import Settings
 
-from tests import factories
+from tests.support import factories
 from usage_billing.models import Session
 
 STRONG = "correct horse battery"

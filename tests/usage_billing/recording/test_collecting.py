@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from tests.factories import event
+from tests.support.factories import event
 from usage_billing.recording import collected, record
 from usage_billing.recording.outbox import Outbox
 

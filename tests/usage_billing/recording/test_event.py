@@ -6,7 +6,7 @@ from decimal import Decimal
 import msgspec
 import pytest
 
-from tests.factories import event
+from tests.support.factories import event
 from usage_billing.recording.event import decode, encode
 
 

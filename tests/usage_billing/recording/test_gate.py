@@ -12,7 +12,7 @@ from django.utils.functional import SimpleLazyObject
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.factories import event
+from tests.support.factories import event
 from usage_billing.models import UsageRecord
 from usage_billing.recording import Event, gate, usage_context
 from usage_billing.recording.context import Attribution, current_attribution

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from usage_billing.recording import companions, damaged, drain
+from usage_billing.ledger import drain
+from usage_billing.recording import quarantine, state_files
 from usage_billing.recording.outbox import Outbox
 from usage_billing.recording.private_files import make_folder, make_private, open_private
 
@@ -141,7 +142,7 @@ def test_a_link_in_a_shared_folder_leads_to_no_file_of_ours(tmp_path: Path, end:
         box.read(1)
     with suppress(OSError):
         box.note_losses({"disk full": 1})
-    for lock in (drain.exclusively, damaged._one_at_a_time):
+    for lock in (drain.exclusively, quarantine._one_at_a_time):
         with suppress(OSError), lock(box.path):
             pass
     assert (ours.read_bytes(), mode(ours)) == (b"secret", 0o600)
@@ -177,13 +178,13 @@ def test_folders_that_are_there_stay_as_they_are(tmp_path: Path) -> None:
 
 
 def test_a_companion_that_comes_first_is_for_its_owner_alone(tmp_path: Path) -> None:
-    companions.losses(tmp_path / "new" / "box.sqlite3").prepare()
+    state_files.losses(tmp_path / "new" / "box.sqlite3").prepare()
     assert modes(tmp_path / "new") == {"losses": 0o600}
     assert mode(tmp_path / "new") == 0o700
 
 
 def test_a_lock_that_comes_first_is_for_its_owner_alone(tmp_path: Path) -> None:
     path = tmp_path / "new" / "box.sqlite3"
-    with drain.exclusively(path), damaged._one_at_a_time(path):
+    with drain.exclusively(path), quarantine._one_at_a_time(path):
         assert modes(tmp_path / "new") == {"drain": 0o600, "repair": 0o600}
     assert mode(tmp_path / "new") == 0o700

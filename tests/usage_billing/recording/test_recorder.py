@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from pytest_django import Settings
 
-from tests.factories import event
-from usage_billing.recording import drain_thread, health, journal, lost, record, recorder, room
+from tests.support.factories import event
+from usage_billing.ledger import drain_thread
+from usage_billing.recording import health, journal, lost, quota, record, recorder
 from usage_billing.recording.event import decode
 from usage_billing.recording.outbox import Backlog, Outbox
 
@@ -87,7 +88,7 @@ def test_a_forked_child_does_not_count_its_parents_losses_again(
 def test_an_outbox_at_its_bound_keeps_what_it_has_and_takes_no_more(
     outbox: Outbox, settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(room, "CHECK_S", 0)
+    monkeypatch.setattr(quota, "CHECK_S", 0)
     settings.USAGE_OUTBOX_MAX_MB = 1
     padding = {str(number): "x" * 2000 for number in range(5)}
     for _ in range(80):
@@ -173,5 +174,10 @@ def test_health_of_an_outbox_that_cannot_be_opened(settings: Settings, tmp_path:
 
 def test_health_of_a_quiet_recorder() -> None:
     state = health()
-    assert (state.backlog, state.lost, state.error, state.damaged) == (Backlog(0, None, set_aside=0, lost=0), 0, "", 0)
+    assert (state.backlog, state.lost, state.error, state.quarantined) == (
+        Backlog(0, None, set_aside=0, lost=0),
+        0,
+        "",
+        0,
+    )
     assert state.size > 0

@@ -10,14 +10,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests import factories
-from tests.usage_billing import rows
-from tests.usage_billing.rows import NOON
+from tests.support import factories, rows
+from tests.support.rows import NOON
 from usage_billing import reports
-from usage_billing.access import EVERYTHING
 from usage_billing.api import parameters
 from usage_billing.models import UsageRecord
 from usage_billing.reports import ORDERINGS, Period
+from usage_billing.tenancy.scope import EVERYTHING
 
 pytestmark = pytest.mark.django_db
 EVERY_ORDERING = [sign + name for name in ORDERINGS for sign in ("", "-")]

@@ -7,11 +7,11 @@ from decimal import Decimal
 
 import pytest
 
-from tests import factories
-from tests.usage_billing.rows import enter, row
+from tests.support import factories
+from tests.support.rows import enter, row
 from usage_billing import reports
-from usage_billing.access import EVERYTHING
 from usage_billing.models import Organization
+from usage_billing.tenancy.scope import EVERYTHING
 
 pytestmark = pytest.mark.django_db
 TODAY = date(2026, 5, 20)  # a Wednesday; eleven days of May follow

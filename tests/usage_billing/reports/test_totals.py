@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 from pytest_django import DjangoAssertNumQueries
 
-from tests import factories
-from tests.factories import NOON, event
-from usage_billing import ledger, reports
-from usage_billing.access import NOTHING, scope_of
+from tests.support import factories
+from tests.support.factories import NOON, event
+from usage_billing import reports
+from usage_billing.ledger import writer
 from usage_billing.models import DailyUsage
 from usage_billing.reports import Period
+from usage_billing.tenancy.scope import NOTHING, scope_of
 
 pytestmark = pytest.mark.django_db
 TODAY = NOON.date()
@@ -29,7 +30,7 @@ class World:
         self.owner, self.member = factories.owner(self.org), factories.member(self.org)
         self.stranger = factories.owner(self.other)
         self.admin = factories.superadmin()
-        ledger.add(
+        writer.add(
             [
                 event(org=self.org, user=self.owner, attribution={"agent_id": "a", "request_type": "x"}),
                 event(org=self.org, user=self.member, attribution={"agent_id": "a", "request_type": "y"}),

@@ -11,7 +11,8 @@ from django.db import DatabaseError
 from django.utils import timezone
 from tqdm import tqdm
 
-from usage_billing import archived
+from usage_billing.archive import storage
+from usage_billing.ledger import archived
 from usage_billing.management.commands.rebuild_daily import day
 from usage_billing.management.ledger_command import INTERRUPTED, LedgerCommand, user
 
@@ -32,10 +33,10 @@ class Command(LedgerCommand):
 
     def work(self, *args: Any, before: date | None, to: Path | None, by: str, dry_run: bool, **options: Any) -> None:
         try:
-            archived.parquet()
-        except archived.Unreadable as error:
+            storage.parquet()
+        except archived.UnreadableError as error:
             raise CommandError(str(error)) from error
-        from usage_billing import archiving
+        from usage_billing.archive import archiving
 
         now = timezone.now()
         first_kept = before or _kept_since(archiving, now)
@@ -55,14 +56,14 @@ class Command(LedgerCommand):
                 done = archiving.archive(month, directory=directory, by=by, at=now, advance=bar.update)
             except KeyboardInterrupt as stopped:
                 raise CommandError(f"Interrupted. {AGAIN}", returncode=INTERRUPTED) from stopped
-            except (archived.Archived, archived.Unreadable, archiving.Inexact) as error:
+            except (archived.ArchivedError, archived.UnreadableError, archiving.InexactArchiveError) as error:
                 raise CommandError(f"{month:%Y-%m} was not archived. {error}") from error
             except (DatabaseError, OSError) as error:
                 raise CommandError(f"{month:%Y-%m} was not archived: {str(error).strip()}. {AGAIN}") from error
         file, waiting = done.file, archiving.waiting_of(month)
         self.stdout.write(
             f"{month:%Y-%m}: {file.calls - done.stayed:,} calls, ${file.cost_usd.normalize():f}, are in "
-            f"{archived.path_of(file)} ({file.size / 1e6:,.1f} MB)."
+            f"{storage.path_of(file)} ({file.size / 1e6:,.1f} MB)."
             + (f" {done.stayed:,} changed meanwhile and stay for the next time." if done.stayed else "")
             + (f" {waiting:,} wait for their answers and stay." if waiting else "")
         )

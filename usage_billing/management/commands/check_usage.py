@@ -7,7 +7,8 @@ from typing import Any
 from django.core.management.base import CommandError
 from tqdm import tqdm
 
-from usage_billing import archived, audit
+from usage_billing.archive import storage
+from usage_billing.ledger import archived, consistency
 from usage_billing.management.commands.rebuild_daily import day
 from usage_billing.management.ledger_command import INTERRUPTED, LedgerCommand
 from usage_billing.models import ArchiveFile
@@ -27,7 +28,7 @@ class Command(LedgerCommand):
         parser.add_argument("--to", dest="last", type=day, help="last day, included (default: of all)")
 
     def work(self, *args: Any, first: date | None, last: date | None, **options: Any) -> None:
-        days = [each for each in audit.days() if (first or date.min) <= each <= (last or date.max)]
+        days = [each for each in consistency.days() if (first or date.min) <= each <= (last or date.max)]
         archive = Archive()
         found: list[str] = []
         bar = tqdm(days, desc="check_usage", unit=" day", disable=None, delay=2)
@@ -35,7 +36,7 @@ class Command(LedgerCommand):
             for each in bar:
                 bar.set_postfix_str(str(each), refresh=False)  # the last one seen, if it is killed
                 found += map(str, archive.differences(each))
-                inconsistent = audit.inconsistent_records(each)
+                inconsistent = consistency.inconsistent_records(each)
                 found += [f"{each}: {count} records: {what}" for what, count in inconsistent.items()]
         except KeyboardInterrupt as stopped:
             raise CommandError(
@@ -55,7 +56,9 @@ class Command(LedgerCommand):
             )
         checked = [each for each in days if each.replace(day=1) not in archive.away]
         ledger = "the ledger and its archive" if archive.read else "the ledger"
-        self.stdout.write(f"The daily totals equal {ledger}: {audit.calls_on(checked):,} calls, {len(GRAINS)} grains.")
+        self.stdout.write(
+            f"The daily totals equal {ledger}: {consistency.calls_on(checked):,} calls, {len(GRAINS)} grains."
+        )
 
 
 class Archive:
@@ -67,15 +70,15 @@ class Archive:
         self.away: dict[date, str] = {}
         """Month → why its days were not checked."""
 
-    def differences(self, day: date) -> list[audit.Difference]:
+    def differences(self, day: date) -> list[consistency.Difference]:
         """What is wrong with that day's totals; nothing if the files that it takes cannot be read."""
         while True:
             files = self._files_of(day)
             if files is None:
                 return []
-            sums = archived.parquet().daily_rows(files, day) if files else None
+            sums = storage.parquet().daily_rows(files, day) if files else None
             # While a month is being archived its calls are in both places: what was found then is no difference.
-            if not (found := audit.differences(day, sums)) or self._files_of(day) == files:
+            if not (found := consistency.differences(day, sums)) or self._files_of(day) == files:
                 return found
 
     def not_checked(self) -> list[str]:
@@ -95,7 +98,7 @@ class Archive:
             self.away[file.month] = f"it is {file.get_state_display()} just now, or that was interrupted."
         elif file.pk not in self.read:
             try:
-                archived.parquet().verify(file)
+                storage.parquet().verify(file)
                 self.read.add(file.pk)
-            except archived.Unreadable as error:
+            except archived.UnreadableError as error:
                 self.away[file.month] = f"it is archived, and {error}"

@@ -19,8 +19,9 @@ from django.core.management.base import CommandError
 from django.db import close_old_connections, connections
 from tqdm import tqdm
 
+from usage_billing.ledger import drain, drain_thread
 from usage_billing.management.printable_command import PrintableCommand
-from usage_billing.recording import damaged, drain, drain_thread
+from usage_billing.recording import quarantine
 from usage_billing.recording.event import decode
 from usage_billing.recording.outbox import Outbox
 
@@ -89,9 +90,9 @@ class Command(PrintableCommand):
             ):
                 drained = drain.drain_all(outbox, show)
                 bar.update(drained - bar.n)
-        except drain.Busy as busy:
+        except drain.DrainBusyError as busy:
             raise CommandError(f"{busy} It does this work already.") from busy
-        except drain.Away as away:
+        except drain.DatabaseAwayError as away:
             raise CommandError(f"Drained {drained}; the rest waits safely in {outbox.path}: {away}") from away
         except (sqlite3.Error, OSError) as error:
             raise CommandError(f"Drained {drained}; {outbox.path} cannot be read: {error}") from error
@@ -111,7 +112,7 @@ class Command(PrintableCommand):
 
     def _salvage(self, outbox: Outbox, path: Path) -> None:
         try:
-            bodies = damaged.salvaged(path)
+            bodies = quarantine.salvaged(path)
         except (OSError, sqlite3.Error) as error:
             raise CommandError(f"{path} cannot be read: {error}") from error
         outbox.append(*bodies)
@@ -128,7 +129,7 @@ class Command(PrintableCommand):
                         is_waiting = False
                         self._say(f"Draining {outbox.path} until SIGTERM.")
                         self._drain(outbox, stop)
-                except drain.Busy as busy:
+                except drain.DrainBusyError as busy:
                     if not is_waiting:
                         self._say(f"{busy} Waiting to take over from it.")
                     is_waiting = True
@@ -164,7 +165,7 @@ class Command(PrintableCommand):
             try:
                 drained = drain.drain_all(outbox, go_on)
                 pause = POLL_S
-            except (drain.Away, sqlite3.Error, OSError) as error:
+            except (drain.DatabaseAwayError, sqlite3.Error, OSError) as error:
                 pause = min(drain_thread.LONGEST_PAUSE_S, 2 * (POLL_S if drained else pause))
                 self.stderr.write(f"{error}" + ("" if is_last else f"; trying again in {pause:.1f} s."))
                 connections.close_all()

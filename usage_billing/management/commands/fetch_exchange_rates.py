@@ -10,8 +10,8 @@ from django.conf import settings
 from django.core.management.base import CommandError
 from django.utils import timezone
 
-from usage_billing import bank_of_russia, exchange_saving
-from usage_billing.exchange import CARRIED_DAYS
+from usage_billing.exchange_rates import bank_of_russia, saving
+from usage_billing.exchange_rates.rates import CARRIED_DAYS
 from usage_billing.management.commands.rebuild_daily import day
 from usage_billing.management.ledger_command import LedgerCommand
 from usage_billing.models import ExchangeRate
@@ -34,7 +34,7 @@ class Command(LedgerCommand):
         parser.add_argument(
             "--accept-jumps",
             action="store_true",
-            help=f"save rates that are more than {exchange_saving.LARGEST_JUMP:.0%} away from the last one known",
+            help=f"save rates that are more than {saving.LARGEST_JUMP:.0%} away from the last one known",
         )
 
     def work(
@@ -53,10 +53,10 @@ class Command(LedgerCommand):
             answer = bank_of_russia.fetch(settings.EXCHANGE_RATES_URL, first, last)
             rates = bank_of_russia.read(answer, first, last)
             _expect_rates(rates, first, min(last, today))
-            saved = exchange_saving.save(rates, accept_jumps=accept_jumps)
+            saved = saving.save(rates, accept_jumps=accept_jumps)
         except bank_of_russia.BankError as error:
             raise CommandError(f"{error} {WHAT_TO_DO}") from error
-        except exchange_saving.Jump as jump:
+        except saving.RateJumpError as jump:
             raise CommandError(
                 f"{jump} Nothing was saved. If the bank really says so, run it again with --accept-jumps; "
                 "if the rate known is the wrong one, correct it in the admin first."
@@ -84,7 +84,7 @@ def _expect_rates(rates: dict[date, Decimal], first: date, last: date) -> None:
         raise bank_of_russia.BankError(f"The answer has no rate at all for {_days(first, last)}.")
 
 
-def _sentence(saved: exchange_saving.Saved, rates: dict[date, Decimal], first: date, last: date) -> str:
+def _sentence(saved: saving.Saved, rates: dict[date, Decimal], first: date, last: date) -> str:
     by_hand = f"; left {saved.by_hand} that somebody entered by hand" if saved.by_hand else ""
     if saved.rates:
         days, newest = list(saved.rates), list(saved.rates.values())[-1]

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import CommandError
 from tqdm import tqdm
 
-from usage_billing import archived, ledger
+from usage_billing.ledger import archived, writer
 from usage_billing.management.ledger_command import INTERRUPTED, LedgerCommand
 from usage_billing.models import Organization
 
@@ -43,8 +43,8 @@ class Command(LedgerCommand):
             repaired = 0
             for each in bar:
                 bar.set_postfix_str(str(each), refresh=False)  # the last one seen, if it is killed
-                repaired += ledger.rebuild_day(each, org_id)
-        except archived.Archived as error:
+                repaired += writer.rebuild_day(each, org_id)
+        except archived.ArchivedError as error:
             raise CommandError(str(error)) from error
         except KeyboardInterrupt as stopped:
             raise CommandError(

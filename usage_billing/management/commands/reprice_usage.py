@@ -11,13 +11,16 @@ from django.db import DatabaseError
 from django.utils import timezone
 from tqdm import tqdm
 
-from usage_billing import archived, repricing
+from usage_billing import reports
+from usage_billing.costing.overrides import PriceOverrides
+from usage_billing.ledger import archived, repricing
+from usage_billing.ledger.repricing import Batch, Scope, Tally
 from usage_billing.management.commands.rebuild_daily import day
 from usage_billing.management.ledger_command import INTERRUPTED, LedgerCommand, user
 from usage_billing.models import Organization, RepriceRun
-from usage_billing.overrides import PriceOverrides
-from usage_billing.repricing import Batch, Scope, Tally
+from usage_billing.reports import Period
 from usage_billing.templatetags import amounts
+from usage_billing.tenancy.scope import EVERYTHING
 
 SHOWN = 5
 """How many models the list of the largest changes has."""
@@ -48,7 +51,7 @@ class Command(LedgerCommand):
         if dry_run:
             if resume:
                 raise CommandError("--dry-run leaves nothing to resume. Give one of the two.")
-            tally = self._show(repricing.rehearse(scope, PriceOverrides.load()), scope.size())
+            tally = self._show(repricing.rehearse(scope, PriceOverrides.load()), _size(scope))
             self._print("Nothing was written. This would change:", tally.measures, tally)
         elif resume:
             self._run(scope, _unfinished(scope))
@@ -66,9 +69,9 @@ class Command(LedgerCommand):
         resumed_at = run.records_seen
         try:
             batches = repricing.reprice(scope, run, PriceOverrides.load())
-            tally = self._show(batches, scope.size(), resumed_at)
+            tally = self._show(batches, _size(scope), resumed_at)
             repricing.finish(run, at=timezone.now())
-        except repricing.Taken as taken:
+        except repricing.RunInProgressError as taken:
             raise CommandError(f"{taken} Wait for it, or stop it and run this again.") from taken
         except KeyboardInterrupt as stopped:
             raise CommandError(f"Interrupted. {_resumable(run)}", returncode=INTERRUPTED) from stopped
@@ -103,6 +106,14 @@ class Command(LedgerCommand):
             self.stdout.write(f"Largest changes by model{' since it was resumed' if since else ''}:")
             for model, count, before, after in largest:
                 self.stdout.write(f"  {model or '(no model)'}: {_exact(before)} → {_exact(after)}, {count:,} records")
+
+
+def _size(scope: Scope) -> int:
+    """About how many records the scope has, without counting them: by the rollups, which know archived calls too."""
+    filters = {"ai_model": scope.model or None, "org_id": scope.org and scope.org.pk}
+    given = {name: value for name, value in filters.items() if value is not None}
+    (total,) = reports.totals(EVERYTHING, filters=given, period=Period(scope.first, scope.last + timedelta(days=1)))
+    return int(total["requests_count"])
 
 
 def _scope(*, first: Any, last: Any, model: str, org: str | None, rates: bool, **_options: Any) -> Scope:

@@ -8,7 +8,8 @@ from django.core.management.base import CommandError
 from django.db import DatabaseError
 from tqdm import tqdm
 
-from usage_billing import archived
+from usage_billing.archive import storage
+from usage_billing.ledger import archived
 from usage_billing.management.ledger_command import INTERRUPTED, LedgerCommand
 
 
@@ -31,8 +32,8 @@ class Command(LedgerCommand):
 
     def work(self, *args: Any, month: date, **options: Any) -> None:
         try:
-            archived.parquet()
-            from usage_billing import archiving
+            storage.parquet()
+            from usage_billing.archive import archiving
 
             files = archiving.files_of(month)
             with tqdm(
@@ -41,13 +42,13 @@ class Command(LedgerCommand):
                 came = sum(archiving.restore(file, bar.update) for file in files)
         except KeyboardInterrupt as stopped:
             raise CommandError(f"Interrupted. {AGAIN}", returncode=INTERRUPTED) from stopped
-        except (archived.Archived, archived.Unreadable) as error:
+        except (archived.ArchivedError, archived.UnreadableError) as error:
             raise CommandError(str(error)) from error
-        except archiving.Inexact as error:
+        except archiving.InexactArchiveError as error:
             raise CommandError(str(error)) from error
         except DatabaseError as error:
             raise CommandError(f"The database gave up: {str(error).strip()}. {AGAIN}") from error
-        paths = ", ".join(str(archived.path_of(file)) for file in files)
+        paths = ", ".join(str(storage.path_of(file)) for file in files)
         self.stdout.write(f"{month:%Y-%m}: {came:,} calls are back in the ledger. Not needed any more: {paths}.")
 
 

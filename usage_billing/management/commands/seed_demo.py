@@ -9,7 +9,8 @@ from django.db import transaction
 from django.utils import timezone
 from tqdm import tqdm
 
-from usage_billing import demo_data, ledger
+from usage_billing.ledger import writer
+from usage_billing.management import demo_data
 from usage_billing.management.printable_command import PrintableCommand
 from usage_billing.models import UsageRecord
 
@@ -42,5 +43,5 @@ class Command(PrintableCommand):
         days = [today - timedelta(days=number) for number in range(demo_data.DAYS - 1, -1, -1)]
         added = 0
         for week in tqdm(range(0, len(days), 7), desc="Three months of usage", unit=" week", disable=None):
-            added += ledger.add([event for day in days[week : week + 7] for event in demo_data.calls_of(day, now)])
+            added += writer.add([event for day in days[week : week + 7] for event in demo_data.calls_of(day, now)])
         self.stdout.write(f"Added {added:,} calls over {len(days)} days.")

@@ -1,0 +1,160 @@
+"""The admin of the weekly digests: which went out, and what the next one looks like."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from csp.decorators import csp_replace, csp_update
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import path, reverse
+from django.utils import timezone
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.clickjacking import xframe_options_sameorigin
+from django.views.decorators.http import require_POST
+from unfold.admin import ModelAdmin
+from unfold.decorators import action
+
+from ai_clients.assistants.admin.problems import problems_shown
+from ai_clients.assistants.digest.delivery import owners
+from ai_clients.assistants.digest.email import Rendered, period
+from ai_clients.assistants.digest.email import render as render_email
+from ai_clients.assistants.digest.figures import weekly_digest_data
+from ai_clients.assistants.digest.summary import DigestSummary, write_summary
+from ai_clients.assistants.digest.week import Week, last_full_week
+from ai_clients.assistants.models import DigestDelivery
+from usage_billing.admin.read_only import ToLookAt
+from usage_billing.admin.scoped import ScopedAdmin, request_scope
+from usage_billing.auth.run_throttling import count_run
+from usage_billing.models import Organization
+from usage_billing.tenancy.scope import Scope, of_organization, outside_scope, scoped, within
+
+if TYPE_CHECKING:
+    # The theme's classes have no types, and Django's take no parameter at run time.
+    DigestDeliveryBase = admin.ModelAdmin[DigestDelivery]
+else:
+    DigestDeliveryBase = ModelAdmin
+
+
+@admin.register(DigestDelivery)
+class DigestDeliveryAdmin(ToLookAt, ScopedAdmin, DigestDeliveryBase):
+    """The log of what was sent, and a preview of last week's digest of any organisation."""
+
+    list_display = ("week", "org", "state", "sent_at", "delivered_number", "error")
+    list_filter = ("week", ("org", admin.RelatedOnlyFieldListFilter))
+    list_select_related = ("org",)
+    actions_list = ("preview",)
+    fields = ("org", "week", "state", "claimed_at", "sent_at", "delivered_number", "summary_text", "error")
+    readonly_fields = ("state", "delivered_number", "summary_text")
+
+    def in_scope(self, rows: QuerySet[DigestDelivery], scope: Scope) -> QuerySet[DigestDelivery]:
+        """An owner's: members see their own calls, and not all of those that a digest adds up."""
+        return rows.filter(org_id__in=scope.owned_org_ids)
+
+    @admin.display(description=_("status"))
+    def state(self, delivery: DigestDelivery) -> str:
+        if delivery.sent_at:
+            return gettext("sent")
+        if delivery.claimed_at:
+            return gettext("being sent")
+        return gettext("failed, to be sent again") if delivery.error else gettext("not sent")
+
+    @admin.display(description=_("owners who have it"))
+    def delivered_number(self, delivery: DigestDelivery) -> str:
+        return str(len(delivery.delivered_to))
+
+    @admin.display(description=_("summary"))
+    def summary_text(self, delivery: DigestDelivery) -> str:
+        if delivery.summary is None:
+            return "—"
+        summary = DigestSummary.model_validate(delivery.summary)
+        return " · ".join([summary.headline, *summary.observations])
+
+    def get_urls(self) -> list[Any]:
+        wrap = self.admin_site.admin_view
+        return [
+            path("<int:org_id>/email/", wrap(email_view), name="ai_assistants_digest_email"),
+            path(
+                "<int:org_id>/summary/",
+                wrap(outside_scope(require_POST(self._summary))),
+                name="ai_assistants_digest_summary",
+            ),
+            *super().get_urls(),
+        ]
+
+    @action(description=_("Preview"), url_path="preview", icon="preview", permissions=["view"])  # type: ignore[untyped-decorator]
+    def preview(self, request: HttpRequest) -> HttpResponse:
+        """Last week's digest of the organisation chosen, by default the first. Nothing is sent, nothing is spent."""
+        orgs = list(_organizations(request))
+        asked = request.GET.get("org", "")
+        org = next((org for org in orgs if str(org.pk) == asked), None) if asked else next(iter(orgs), None)
+        if asked and org is None:
+            raise Http404
+        context: dict[str, Any] = {
+            **self.admin_site.each_context(request),
+            "title": gettext("Weekly digest: preview"),
+            "orgs": orgs,
+            "chosen": org,
+        }
+        if org is not None:
+            week = last_full_week(org, timezone.now())
+            delivery = DigestDelivery.objects.filter(org=org, week=week.monday).first()
+            context |= {
+                "period": period(week),
+                "rendered": _rendered(org, week),
+                "owners": [owner.email for owner in owners(org)],
+                "delivery": delivery,
+                "may_summarize": self._may_summarize(request) and not (delivery and delivery.summary),
+            }
+        return render(request, "ai_assistants/digest_preview.html", context)
+
+    def _summary(self, request: HttpRequest, org_id: int) -> HttpResponse:
+        """Lets the model write the summary now. The e-mail will go out with this one, and pay for no second."""
+        if not self._may_summarize(request):
+            raise PermissionDenied
+        with scoped(request.user):
+            org = _organizations(request).filter(pk=org_id).first()
+        if org is None:
+            raise Http404
+        digest = weekly_digest_data(org)
+        with problems_shown(request):
+            count_run(user_id=request.user.pk, org_id=org.pk)
+            summary = write_summary(digest)
+            with within(of_organization(org.pk)):
+                delivery, _created = DigestDelivery.objects.get_or_create(org=org, week=digest.week.monday)
+                DigestDelivery.objects.filter(pk=delivery.pk, org=org).update(summary=summary.model_dump())
+            messages.success(request, gettext("The summary is written; the e-mail will go out with it."))
+        return HttpResponseRedirect(f"{reverse('admin:ai_assistants_digestdelivery_preview')}?org={org.pk}")
+
+    def _may_summarize(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("ai_assistants.change_digestdelivery")
+
+
+def _organizations(request: HttpRequest) -> QuerySet[Organization]:
+    """Whose digests this person may see: those that they own."""
+    scope = request_scope(request)
+    orgs = Organization.objects.filter(closed_at=None)
+    return orgs if scope.everything else orgs.filter(pk__in=scope.owned_org_ids)
+
+
+def _rendered(org: Organization, week: Week) -> Rendered:
+    delivery = DigestDelivery.objects.filter(org=org, week=week.monday, summary__isnull=False).first()
+    summary = DigestSummary.model_validate(delivery.summary) if delivery else None
+    return render_email(weekly_digest_data(org, week), summary)
+
+
+@xframe_options_sameorigin
+@csp_update({"style-src": ["'unsafe-inline'"], "img-src": ["data:"]})
+@csp_replace({"frame-ancestors": ["'self'"], "script-src": ["'none'"]})  # type: ignore[arg-type]  # its stubs know of no view with arguments
+def email_view(request: HttpRequest, org_id: int) -> HttpResponse:
+    """The e-mail as it would go out, for the preview. Its looks are in attributes, its chart in the page."""
+    if not request.user.has_perm("ai_assistants.view_digestdelivery"):
+        raise PermissionDenied
+    org = _organizations(request).filter(pk=org_id).first()
+    if org is None:
+        raise Http404
+    return HttpResponse(_rendered(org, last_full_week(org, timezone.now())).html_with_chart)

@@ -1,0 +1,67 @@
+"""Answers comments in the voice of the brand, and knows when a person has to."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from django.utils.translation import gettext_lazy as _
+from pydantic import BaseModel, Field
+
+from ai_clients.assistants.runs.agent import Agent, Input, one_call
+
+
+class CommentToAnswer(Input):
+    comment: Annotated[str, Field(min_length=1, max_length=4000, description="The comment to answer")]
+    author: Annotated[str, Field(max_length=200, description="How its author is called")] = ""
+    text: Annotated[str, Field(max_length=20_000, description="The post under which it stands")] = ""
+    thread: Annotated[
+        list[Annotated[str, Field(max_length=4000)]], Field(max_length=30, description="Comments before it, in order")
+    ] = []
+    facts: Annotated[
+        list[Annotated[str, Field(max_length=2000)]],
+        Field(max_length=50, description="What may be promised and told: prices, opening hours, rules"),
+    ] = []
+    voice: Annotated[str, Field(max_length=1000, description="How the brand speaks")] = ""
+    platform: Annotated[str, Field(max_length=50, description="Such as telegram or vk")] = ""
+
+
+class CommentReply(BaseModel):
+    reply: Annotated[str, Field(description="Готовый ответ; пустая строка, если отвечать не нужно")]
+    tone: Annotated[
+        Literal["question", "thanks", "complaint", "joke", "provocation", "spam", "other"],
+        Field(description="Чем является комментарий"),
+    ]
+    needs_human: Annotated[bool, Field(description="Нужен ли сотрудник: жалоба, деньги, здоровье, угроза, нет фактов")]
+    reason: Annotated[str, Field(description="Одной фразой для сотрудника: почему ответ такой")]
+
+
+INSTRUCTIONS = """\
+Ты отвечаешь на комментарии от имени бренда. Материал — JSON: comment — комментарий, на который нужен ответ; author — \
+его автор; text — публикация; thread — предыдущие комментарии; facts — что известно точно; voice — голос бренда.
+
+Как отвечать:
+- На языке комментария, коротко: одна–три фразы. По имени обращайся, только если имя есть в author.
+- Держись голоса бренда; если он не описан — доброжелательно, на «вы», без канцелярита, не больше одного эмодзи.
+- Утверждай только то, что есть в facts и в публикации. Цен, сроков, скидок, наличия и обещаний не выдумывай. Если \
+нужного факта нет — честно скажи, что уточнишь, и поставь needs_human.
+- На жалобу: признай неудобство, не спорь и не оправдывайся, предложи следующий шаг. Персональные данные (телефон, \
+адрес, номер заказа) в открытых комментариях не проси — зови в личные сообщения.
+- На провокацию и оскорбления не отвечай тем же; на спам не отвечай вовсе (reply — пустая строка).
+- Медицинских, юридических и финансовых советов не давай. О политике, конкурентах и других клиентах не высказывайся.
+
+needs_human = true, если комментарий — жалоба с требованием, вопрос о деньгах или возврате, вред здоровью, угроза, \
+упоминание суда или прессы, сообщение о ребёнке в опасности или если для ответа не хватает фактов."""
+
+
+AGENT = Agent(
+    id="community_concierge",
+    name=_("Community concierge"),
+    description=_("Answers a comment in the voice of the brand, and says when a person should."),
+    request_type="comment_reply",
+    task_type="reply",
+    model="openai:gpt-6.1-terra",
+    instructions=INSTRUCTIONS,
+    input=CommentToAnswer,
+    output=CommentReply,
+    work=one_call,
+)

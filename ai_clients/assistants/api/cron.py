@@ -1,0 +1,89 @@
+"""`POST /api/cron/…`: the jobs, for a cron that can do no more than an HTTP request.
+
+The answer comes when the job is done. With many organisations the commands are the better way: they show their
+progress, and no server's time limit cuts them short.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.utils import timezone
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.exceptions import Throttled
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from ai_clients.assistants.api.cron_secret import CronSecret, IsCron
+from ai_clients.assistants.digest.job import due_organizations, send_digests
+from ai_clients.assistants.participants.role_updates import due_participants, update_roles
+from usage_billing.auth.limits import Limit, take
+
+RUNS_AN_HOUR = 12
+
+
+class RoleFailureSerializer(serializers.Serializer[dict[str, Any]]):
+    org_id = serializers.IntegerField()
+    participant_id = serializers.IntegerField()
+    error = serializers.CharField()
+
+
+class RoleUpdatesSerializer(serializers.Serializer[dict[str, Any]]):
+    """How many participants were analysed, skipped (somebody else was quicker), failed; of how many organisations."""
+
+    organizations = serializers.IntegerField()
+    analysed = serializers.IntegerField()
+    skipped = serializers.IntegerField()
+    failed = serializers.IntegerField()
+    failures = RoleFailureSerializer(many=True)
+
+
+class DigestFailureSerializer(serializers.Serializer[dict[str, Any]]):
+    org_id = serializers.IntegerField()
+    error = serializers.CharField()
+
+
+class DigestsSerializer(serializers.Serializer[dict[str, Any]]):
+    """Organisations by what became of their digest."""
+
+    sent = serializers.IntegerField()
+    already = serializers.IntegerField(help_text="Sent by another run in the meantime.")
+    quiet = serializers.IntegerField(help_text="Without a call in either week.")
+    nobody = serializers.IntegerField(help_text="Without an owner who has an e-mail address.")
+    failed = serializers.IntegerField()
+    failures = DigestFailureSerializer(many=True)
+
+
+class CronView(APIView):
+    authentication_classes = (CronSecret,)
+    permission_classes = (IsCron,)
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Who has the secret cannot run up a bill either: a job is started `RUNS_AN_HOUR` times at most."""
+        super().initial(request, *args, **kwargs)
+        if seconds := take(Limit(f"cron:{type(self).__name__}", RUNS_AN_HOUR, timedelta(hours=1))):
+            raise Throttled(seconds)
+
+
+class UpdateParticipantRolesView(CronView):
+    """Analyses all participants who wrote something new; answers with how many, and what went wrong."""
+
+    @extend_schema(operation_id="cron_update_participant_roles", request=None, responses=RoleUpdatesSerializer)
+    def post(self, request: Request) -> Response:
+        summary = update_roles(due_participants(timezone.now()))
+        failures: list[dict[str, Any]] = [{**key._asdict(), "error": why} for key, why in summary.failures.items()]
+        return Response(RoleUpdatesSerializer({**vars(summary), "failures": failures}).data)
+
+
+class SendWeeklyDigestsView(CronView):
+    """Sends the digests of last week that have not gone out yet; answers with how many, and what went wrong."""
+
+    @extend_schema(operation_id="cron_send_weekly_digests", request=None, responses=DigestsSerializer)
+    def post(self, request: Request) -> Response:
+        now = timezone.now()
+        summary = send_digests(due_organizations(now), now)
+        failures = [{"org_id": org_id, "error": why} for org_id, why in summary.failures.items()]
+        return Response(DigestsSerializer({**vars(summary), "failures": failures}).data)

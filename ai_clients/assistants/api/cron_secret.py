@@ -1,0 +1,51 @@
+"""Who may start the jobs: whoever shows `CRON_SECRET`."""
+
+from __future__ import annotations
+
+import hmac
+
+from django.conf import settings
+from django.contrib.auth.models import AnonymousUser
+from django.utils.translation import gettext_lazy as _
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from rest_framework.authentication import BaseAuthentication, get_authorization_header
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+
+CRON = "cron"
+
+
+class IsCron(BasePermission):
+    """For whoever came in by `CronSecret`."""
+
+    def has_permission(self, request: Request, view: object) -> bool:
+        return bool(request.auth == CRON)
+
+
+class CronSecretScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    """How the schema names it."""
+
+    target_class = "ai_clients.assistants.api.cron_secret.CronSecret"
+    name = "cronSecret"
+
+    def get_security_definition(self, auto_schema: object) -> dict[str, str]:
+        return {"type": "http", "scheme": "bearer", "description": "The CRON_SECRET of the settings."}
+
+
+class CronSecret(BaseAuthentication):
+    """`Authorization: Bearer $CRON_SECRET`, and nothing else: no token, no session.
+
+    The request is nobody's then, so that its AI calls are charged to no user, whoever's cookies came with it.
+    """
+
+    def authenticate(self, request: Request) -> tuple[AnonymousUser, str]:
+        given = get_authorization_header(request)
+        secret = settings.CRON_SECRET.encode()
+        is_right = hmac.compare_digest(given, b"Bearer " + secret)
+        if not (secret and is_right):
+            raise AuthenticationFailed(_("This address wants the header “Authorization: Bearer” with the CRON_SECRET."))
+        return AnonymousUser(), CRON
+
+    def authenticate_header(self, request: Request) -> str:
+        return "Bearer"

@@ -1,0 +1,77 @@
+"""`POST /api/custom-analysis`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.exceptions import NotFound, ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from ai_clients.assistants.api.answers import answered, count_run
+from ai_clients.assistants.api.errors import RESPONSES
+from ai_clients.assistants.custom_analysis import analysis as custom_analysis
+from ai_clients.assistants.custom_analysis.analysis import (
+    LONGEST_QUESTION,
+    MOST_TEXTS,
+    SelectionError,
+    TextNotFoundError,
+)
+from ai_clients.assistants.models import ContentPiece, Message
+from usage_billing.api.parameters import LARGEST_ID
+from usage_billing.api.schema import refusal
+from usage_billing.tenancy.scope import scoped
+
+
+class QuestionSerializer(serializers.Serializer[dict[str, Any]]):
+    """A question over messages, content pieces or both, all of one organisation, which is charged."""
+
+    question = serializers.CharField(max_length=LONGEST_QUESTION)
+    message_ids = serializers.ListField(
+        child=serializers.IntegerField(min_value=1, max_value=LARGEST_ID), max_length=MOST_TEXTS, default=list
+    )
+    content_ids = serializers.ListField(child=serializers.UUIDField(), max_length=MOST_TEXTS, default=list)
+
+
+class EvidenceSerializer(serializers.Serializer[Message | ContentPiece]):
+    """A text that the answer rests on: `message` with a number for its id, or `content` with a UUID."""
+
+    type = serializers.SerializerMethodField()
+    id = serializers.CharField(source="pk")
+
+    def get_type(self, text: Message | ContentPiece) -> str:
+        return "message" if isinstance(text, Message) else "content"
+
+
+class AnalysisSerializer(serializers.Serializer[custom_analysis.Analysis]):
+    answer = serializers.CharField()
+    is_answered = serializers.BooleanField(help_text="Whether the texts hold an answer.")
+    evidence = EvidenceSerializer(many=True)
+
+
+class CustomAnalysisView(APIView):
+    """Asks the model a question over texts of one's organisation."""
+
+    @extend_schema(
+        operation_id="custom_analysis",
+        request=QuestionSerializer,
+        responses={200: AnalysisSerializer, 404: refusal("One of the texts is not there."), **RESPONSES},
+    )
+    def post(self, request: Request) -> Response:
+        asked = QuestionSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        given = asked.validated_data
+        try:
+            with scoped(request.user) as scope:
+                selection = custom_analysis.select(scope, given["message_ids"], given["content_ids"])
+        except TextNotFoundError as error:
+            raise NotFound(str(error)) from error
+        except SelectionError as error:
+            raise ValidationError({"message_ids": [str(error)]}) from error
+        count_run(user_id=request.user.pk, org_id=selection.org_id)
+        with answered():
+            analysis = custom_analysis.analyze(given["question"], selection, user_id=request.user.pk)
+        return Response(AnalysisSerializer(analysis).data)

@@ -1,0 +1,96 @@
+"""The agents over HTTP: parse, find out who is charged, let the agent work, answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pydantic
+from django.utils.translation import gettext
+from drf_spectacular.utils import extend_schema
+from rest_framework.exceptions import NotFound, PermissionDenied, ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from ai_clients.assistants.agents import agents
+from ai_clients.assistants.api.answers import count_run
+from ai_clients.assistants.api.errors import RESPONSES, RunFailed
+from ai_clients.assistants.api.serializers import AgentSerializer, RunOrderSerializer, RunSerializer
+from ai_clients.assistants.runs import run as runs
+from ai_clients.assistants.runs.agent import AnyAgent
+from ai_clients.assistants.runs.input_errors import by_field
+from usage_billing.tenancy.scope import scoped
+
+
+class AgentListView(APIView):
+    """The agents: what each is for, what it runs on, what it takes and gives."""
+
+    @extend_schema(operation_id="agents_list", responses=AgentSerializer(many=True))
+    def get(self, request: Request) -> Response:
+        return Response(AgentSerializer([_described(agent) for agent in agents().values()], many=True).data)
+
+
+class AgentRunView(APIView):
+    """Lets an agent work, charged to an organisation of the caller's, and says at once what it cost."""
+
+    # It takes its scope itself, in parts: none is held while the provider works.
+    outside_scope = True
+
+    @extend_schema(operation_id="agents_run", request=RunOrderSerializer, responses={200: RunSerializer, **RESPONSES})
+    def post(self, request: Request, agent_id: str) -> Response:
+        agent = agents().get(agent_id)
+        if agent is None:
+            raise NotFound(gettext("There is no such agent."))
+        order = RunOrderSerializer(data=request.data)
+        order.is_valid(raise_exception=True)
+        asked = order.validated_data
+        account = _account(request.user, asked)
+        given = _input(agent, runs.filled_in(agent, asked["input"], account.piece))
+        count_run(user_id=request.user.pk, org_id=account.org.pk)
+        try:
+            run = runs.run(agent, given, account, user_id=request.user.pk, workflow_id=asked.get("workflow_id", ""))
+        except runs.UnfinishedRunError as unfinished:
+            raise RunFailed(unfinished) from unfinished
+        answer = {
+            "agent_id": agent.id,
+            "org": account.org.slug,
+            "content_id": account.piece and account.piece.pk,
+            "workflow_id": run.workflow_id,
+            "output": run.made.model_dump(mode="json"),
+            "cost": run.spent,
+        }
+        return Response(RunSerializer(answer).data)
+
+
+def _described(agent: AnyAgent) -> dict[str, Any]:
+    provider, model = agent.runs_on()
+    return {
+        "id": agent.id,
+        "name": agent.name,
+        "description": agent.description,
+        "provider": provider,
+        "model": model,
+        "input_schema": agent.input.model_json_schema(),
+        "output_schema": agent.output.model_json_schema(),
+    }
+
+
+def _account(user: Any, asked: dict[str, Any]) -> runs.Account:
+    with scoped(user) as scope:
+        if scope.is_empty:
+            raise PermissionDenied(gettext("You belong to no organisation that a run could be charged to."))
+        try:
+            return runs.account(scope, org=asked.get("org"), content_id=asked.get("content_id"))
+        except runs.OrganizationNotFoundError:
+            raise NotFound(gettext("There is no such organisation.")) from None
+        except runs.ContentNotFoundError:
+            raise NotFound(gettext("There is no such content piece.")) from None
+        except runs.OrganizationRequiredError:
+            raise ValidationError({"org": [gettext("Say which organisation is charged.")]}) from None
+
+
+def _input(agent: AnyAgent, given: dict[str, Any]) -> Any:
+    try:
+        return agent.input.model_validate(given)
+    except pydantic.ValidationError as error:
+        raise ValidationError(by_field(error, under="input")) from None

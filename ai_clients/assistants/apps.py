@@ -1,0 +1,35 @@
+"""The Django application of the callers."""
+
+from django.apps import AppConfig
+from django.core.checks import register
+from django.utils.translation import gettext_lazy as _
+
+
+class AssistantsConfig(AppConfig):
+    name = "ai_clients.assistants"
+    label = "ai_assistants"
+    default_auto_field = "django.db.models.BigAutoField"
+    verbose_name = _("AI assistants")
+
+    def ready(self) -> None:
+        from ai_clients.assistants import checks
+        from ai_clients.assistants.calls import model_choice
+        from ai_clients.assistants.content import titles
+        from ai_clients.assistants.participants import demo_people
+        from ai_clients.connection import destinations
+        from usage_billing import pages
+        from usage_billing.admin import navigation
+        from usage_billing.management import demo_data
+
+        register(model_choice.check_choices)
+        pages.destination_sources.append(destinations)
+        pages.content_sources.append(titles.titles)
+        register(checks.agent_models)
+        demo_data.further.append(demo_people.create)
+        for title, icon, model in (
+            (_("Content"), "article", "ContentPiece"),
+            (_("Participants"), "groups_2", "Participant"),
+            (_("Messages"), "forum", "Message"),
+            (_("Weekly digests"), "mail", "DigestDelivery"),
+        ):
+            navigation.further.append(navigation.Entry(title, icon, f"ai_assistants.{model}"))

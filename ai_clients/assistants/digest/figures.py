@@ -1,0 +1,133 @@
+"""What an organisation's week cost and what was done in it, beside the week before. Added up by `reports` alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from datetime import date
+from decimal import Decimal
+from typing import Any, Literal
+
+from django.contrib.auth import get_user_model
+from django.utils import timezone
+
+from ai_clients.assistants.digest.week import Week, last_full_week
+from usage_billing import reports
+from usage_billing.models import Organization
+from usage_billing.reports import Period
+from usage_billing.tenancy.scope import Scope, of_organization, within
+
+REQUEST_TYPE = "weekly_digest"
+"""Of the calls that the digest itself makes."""
+
+Currency = Literal["usd", "rub"]
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Sums over some calls. Amounts leave the `unpriced_…` calls out; one of which nothing is known is None."""
+
+    requests_count: int = 0
+    failed_count: int = 0
+    total_tokens: int = 0
+    cost_usd: Decimal | None = Decimal(0)
+    cost_rub: Decimal | None = Decimal(0)
+    unpriced_usd_count: int = 0
+    unpriced_rub_count: int = 0
+
+    def cost(self, currency: Currency) -> Decimal | None:
+        return self.cost_usd if currency == "usd" else self.cost_rub
+
+
+@dataclass(frozen=True)
+class Line:
+    """The calls of one kind in both weeks; an empty `name` means that the calls have none."""
+
+    name: str
+    now: Totals
+    before: Totals
+
+
+@dataclass(frozen=True)
+class WeeklyDigest:
+    """An organisation's week: its totals, and the same by day (Monday first) and by kind, the dearest kind first."""
+
+    org: Organization
+    week: Week
+    now: Totals
+    before: Totals
+    by_day: list[Totals]
+    by_day_before: list[Totals]
+    by_request_type: list[Line]
+    by_agent: list[Line]
+    by_model: list[Line]
+    by_user: list[Line]
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether there is nothing to tell: no calls in either week but those of the digests themselves."""
+        return not any(
+            line.now.requests_count or line.before.requests_count
+            for line in self.by_request_type
+            if line.name != REQUEST_TYPE
+        )
+
+
+def weekly_digest_data(org: Organization, week: Week | None = None) -> WeeklyDigest:
+    """Cost and activity of the organisation's week, by default the last full one, and of the week before it."""
+    week = week or last_full_week(org, timezone.now())
+    with within(of_organization(org.pk)) as scope:
+        return WeeklyDigest(
+            org=org,
+            week=week,
+            now=_total(scope, week),
+            before=_total(scope, week.before),
+            by_day=_by_day(scope, week),
+            by_day_before=_by_day(scope, week.before),
+            by_request_type=_lines(scope, week, "request_type"),
+            by_agent=_lines(scope, week, "agent_id"),
+            by_model=_lines(scope, week, "ai_model"),
+            by_user=_by_user(scope, week),
+        )
+
+
+def _total(scope: Scope, week: Week) -> Totals:
+    return _read(reports.totals(scope, period=Period(week.monday, week.until))[0])
+
+
+def _by_day(scope: Scope, week: Week) -> list[Totals]:
+    rows = reports.totals(scope, by=["usage_date"], period=Period(week.monday, week.until))
+    known: dict[date, Totals] = {row["usage_date"]: _read(row) for row in rows}
+    return [known.get(day, Totals()) for day in week.days]
+
+
+def _lines(scope: Scope, week: Week, dimension: str) -> list[Line]:
+    """One line for each value of the dimension in either week."""
+
+    def by_name(of: Week) -> dict[Any, Totals]:
+        rows = reports.totals(scope, by=[dimension], period=Period(of.monday, of.until))
+        return {row[dimension]: _read(row) for row in rows}
+
+    now, before = by_name(week), by_name(week.before)
+    lines = [
+        Line(str(name), now.get(name, Totals()), before.get(name, Totals())) for name in now.keys() | before.keys()
+    ]
+    return sorted(lines, key=lambda line: (-(line.now.cost_usd or 0), -line.now.requests_count, line.name))
+
+
+def _by_user(scope: Scope, week: Week) -> list[Line]:
+    """A person who is gone is named by number; calls that nobody made, those of jobs, have no name."""
+    users = get_user_model()
+    lines = _lines(scope, week, "user_id")
+    ids = [int(line.name) for line in lines]
+    names = {
+        str(user_id): name
+        for user_id, name in users._default_manager.filter(pk__in=ids).values_list("pk", users.USERNAME_FIELD)
+    }
+    return [
+        Line("" if line.name == "0" else names.get(line.name, f"#{line.name}"), line.now, line.before) for line in lines
+    ]
+
+
+def _read(row: dict[str, Any]) -> Totals:
+    """A row of `reports`."""
+    return Totals(**{field.name: row[field.name] for field in fields(Totals)})

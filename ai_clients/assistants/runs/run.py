@@ -1,0 +1,124 @@
+"""A run of an agent for somebody: to whom it is charged, what it works on, what it makes and what it cost.
+
+Between the reading before it and the reading after it nothing is held open: a provider may take minutes.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Q
+from pydantic import BaseModel
+
+from ai_clients.assistants.calls.provider_errors import provider_problem
+from ai_clients.assistants.calls.structured import AnswerError, Provider
+from ai_clients.assistants.models import ContentPiece
+from ai_clients.assistants.runs.agent import AnyAgent
+from usage_billing.costing.estimates import Spent, spent
+from usage_billing.models import Organization
+from usage_billing.recording import Event, collected
+from usage_billing.tenancy.scope import EVERYTHING, Scope, within
+
+
+class OrganizationNotFoundError(Exception):
+    """It is not there, is closed, or is not this person's: which of these is nobody's business."""
+
+
+class ContentNotFoundError(Exception):
+    """It is not there, or it is another organisation's."""
+
+
+class OrganizationRequiredError(Exception):
+    """This person has several to choose from, or none."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """The organisation that a run is charged to, and the content piece that it works on, if it does."""
+
+    org: Organization
+    piece: ContentPiece | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run: what the agent made, the workflow that its calls are recorded under, what they cost."""
+
+    made: BaseModel
+    workflow_id: str
+    spent: Spent
+
+
+class UnfinishedRunError(Exception):
+    """The provider failed, or its answer is of no use: `__cause__` says which. `spent` was spent all the same."""
+
+    def __init__(self, provider: Provider, workflow_id: str, spent: Spent) -> None:
+        super().__init__(workflow_id)
+        self.provider = provider
+        self.workflow_id = workflow_id
+        self.spent = spent
+
+
+def account(scope: Scope, *, org: int | str | None = None, content_id: uuid.UUID | None = None) -> Account:
+    """To whom a run is charged: the organisation named (id or slug), the content's, or the only one there is.
+
+    Call it within `scope`. Raises `OrganizationNotFoundError`, `NoSuchContent`, `OrganizationRequiredError`.
+    """
+    orgs = Organization.objects.filter(closed_at=None)
+    if not scope.everything:
+        orgs = orgs.filter(pk__in=scope.owned_org_ids | scope.member_org_ids)
+    if org is not None:
+        orgs = orgs.filter(Q(pk=org) if isinstance(org, int) else Q(slug=org))
+        if not orgs.exists():
+            raise OrganizationNotFoundError
+    if content_id is not None:
+        piece = ContentPiece.objects.select_related("org").filter(pk=content_id, org__in=orgs).first()
+        if piece is None:
+            raise ContentNotFoundError
+        return Account(piece.org, piece)
+    if org is None and scope.everything:
+        raise OrganizationRequiredError
+    found = list(orgs[:2])
+    if len(found) != 1:
+        raise OrganizationRequiredError
+    return Account(found[0])
+
+
+def filled_in(agent: AnyAgent, given: Mapping[str, Any], piece: ContentPiece | None) -> dict[str, Any]:
+    """The input with what the content piece says already: its text, title and platform, where the agent takes them."""
+    if piece is None:
+        return dict(given)
+    known = {"text": piece.text, "title": piece.title}
+    return {name: value for name, value in known.items() if value and name in agent.input.model_fields} | dict(given)
+
+
+def run(agent: AnyAgent, given: BaseModel, account: Account, *, user_id: int | None, workflow_id: str = "") -> Run:
+    """Let the agent work and tell at once what it cost. Raises `UnfinishedRunError`. Call it within no scope at all."""
+    provider, _ = agent.runs_on()
+    workflow_id = workflow_id or uuid.uuid4().hex
+    piece = account.piece
+    with collected() as events:
+        try:
+            made = agent.run(
+                given,
+                org=account.org,
+                user=user_id,
+                content_id=piece,
+                workflow_id=workflow_id,
+                platform=(piece and piece.platform) or None,
+                content_type=(piece and piece.content_type) or None,
+            )
+        except Exception as error:
+            if not isinstance(error, AnswerError) and provider_problem(error) is None:
+                raise
+            raise UnfinishedRunError(provider, workflow_id, _spent(events)) from error
+    return Run(made, workflow_id, _spent(events))
+
+
+def _spent(events: list[Event]) -> Spent:
+    # As the ledger, which sees all prices; a tenant sees none, not even those that are made for it.
+    with within(EVERYTHING):
+        return spent(events)

@@ -1,0 +1,187 @@
+"""What OpenAI's hosted tools did for an answer (API reference: Response object, `tool_usage` and `output`). Pure.
+
+A tool that was declared and did not run says nothing here. What ran and cannot be counted is never silent: a part
+without a model, or a word of `context` that no price knows, keep the call from looking cheaper than it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from ai_clients.usage.answer import NO_USAGE, count, decoder, has_usage, text
+from usage_billing.recording.event import Part
+
+CALLS = (
+    b'"web_search_call"',
+    b'"file_search_call"',
+    b'"code_interpreter_call"',
+    b'"image_generation_call"',
+    b'"shell_call"',
+)
+"""Types of output items of the tools that cost. Quotes inside JSON strings are escaped: no text can look like one."""
+
+REACHED_A_CONTAINER = ("interpreting", "completed", "incomplete", "failed")
+DEFAULT_MEMORY = "1g"
+
+
+class ToolUse(msgspec.Struct, frozen=True):
+    """Units, parts and words on their price, as an `Event` has them."""
+
+    units: dict[str, int | float] = {}
+    parts: list[Part] = []
+    context: dict[str, str] = {}
+
+
+NO_TOOLS = ToolUse()
+
+
+class _Response(msgspec.Struct):
+    output: msgspec.Raw = NO_USAGE
+    tools: msgspec.Raw = NO_USAGE
+
+
+class _Item(msgspec.Struct):
+    type: Any = None
+    status: Any = None
+    action: Any = None
+    container_id: Any = None
+    environment: Any = None
+    svg_usage: msgspec.Raw = NO_USAGE
+
+
+class _Tool(msgspec.Struct):
+    type: Any = None
+    model: Any = None
+    container: Any = None
+    environment: Any = None
+
+
+class _ToolUsage(msgspec.Struct):
+    image_gen: msgspec.Raw = NO_USAGE
+    web_search: Any = None
+
+
+class _SvgUsage(msgspec.Struct):
+    model: Any = None
+    input_tokens: Any = None
+    output_tokens: Any = None
+    reasoning_tokens: Any = None
+
+
+_decode_response = decoder(_Response)
+_decode_list = decoder(list[msgspec.Raw])
+_decode_item = decoder(_Item)
+_decode_tool = decoder(_Tool)
+_decode_tool_usage = decoder(_ToolUsage)
+_decode_svg_usage = decoder(_SvgUsage)
+_decode_fields = decoder(dict[str, Any])
+
+
+def ran(body: bytes) -> bool:
+    """Whether the body may hold a call of a tool that costs: a look for words, for it is asked of every answer."""
+    return b'_call"' in body and any(call in body for call in CALLS)
+
+
+def tool_use(response: bytes | msgspec.Raw, tool_usage: msgspec.Raw, *, called: bool) -> ToolUse:
+    """What the tools of a response did. `called`: its output names calls; otherwise only `tool_usage` is looked at.
+
+    Raises `msgspec.DecodeError` for what is no object.
+    """
+    if not called and not has_usage(tool_usage):
+        return NO_TOOLS
+    told = _decode_tool_usage(tool_usage) if has_usage(tool_usage) else _ToolUsage()
+    parts = _decode_response(response) if called or _has_tokens(told.image_gen) else _Response()
+    items = [_decode_item(raw) for raw in _objects(parts.output)] if called else []
+    tools = [_decode_tool(raw) for raw in _objects(parts.tools)]
+    use = ToolUse()
+    _searches(use, told, items, tools)
+    _containers(use, items, tools)
+    _images(use, told, items, tools)
+    return use
+
+
+def svg_part(raw: msgspec.Raw) -> list[Part]:
+    """The tokens of the model that wrote an SVG image (API reference: Images, `svg_usage`)."""
+    if not has_usage(raw):
+        return []
+    told = _decode_svg_usage(raw)
+    usage = {
+        "input_tokens": count(told.input_tokens),
+        "output_tokens": count(told.output_tokens),
+        "output_tokens_details": {"reasoning_tokens": count(told.reasoning_tokens)},
+    }
+    return [Part(model=text(told.model), api="responses", usage=msgspec.Raw(msgspec.json.encode(usage)))]
+
+
+def _searches(use: ToolUse, told: _ToolUsage, items: list[_Item], tools: list[_Tool]) -> None:
+    """Only searches are billed, not the opening of a page (Response object: `web_search.num_requests`)."""
+    requests = told.web_search.get("num_requests") if isinstance(told.web_search, dict) else None
+    if not isinstance(requests, int):
+        requests = sum(item.type == "web_search_call" and _completed(item) and _is_search(item) for item in items)
+    if searches := count(requests):
+        use.units["web_searches"] = searches
+        if any(text(tool.type).startswith("web_search_preview") for tool in tools):
+            use.context["search"] = "preview"
+    if files := sum(item.type == "file_search_call" and _completed(item) for item in items):
+        use.units["storage_searches"] = files
+
+
+def _containers(use: ToolUse, items: list[_Item], tools: list[_Tool]) -> None:
+    """A container is billed by the session and by its memory; one that the caller made before may be paid already."""
+    containers = {
+        text(item.container_id)
+        for item in items
+        if item.type == "code_interpreter_call" and text(item.status) in REACHED_A_CONTAINER
+    } | {
+        text(item.environment.get("container_id"))
+        for item in items
+        if item.type == "shell_call" and isinstance(item.environment, dict)
+        if item.environment.get("type") == "container_reference"
+    }
+    if not containers:
+        return
+    use.units["code_interpreter_sessions"] = len(containers)
+    for tool in tools:
+        place = tool.container if tool.type == "code_interpreter" else tool.environment
+        if isinstance(place, str) or (isinstance(place, dict) and place.get("type") == "container_reference"):
+            use.context["container"] = "reused"
+        elif isinstance(place, dict) and (place.get("memory_limit") or DEFAULT_MEMORY) != DEFAULT_MEMORY:
+            use.context["container"] = text(place["memory_limit"]) or "unknown"
+
+
+def _images(use: ToolUse, told: _ToolUsage, items: list[_Item], tools: list[_Tool]) -> None:
+    """Images are made by another model, whose tokens are told apart from the call's own, or not at all."""
+    drawn = [item for item in items if item.type == "image_generation_call"]
+    if _has_tokens(told.image_gen):
+        models = {text(tool.model) for tool in tools if tool.type == "image_generation"}
+        model = models.pop() if len(models) == 1 else ""
+        use.parts.append(Part(model=model, api="images", usage=told.image_gen))
+    elif any(_completed(item) for item in drawn):
+        use.parts.append(Part(model="", api="images", usage=msgspec.Raw(b"{}")))
+    for item in drawn:
+        use.parts.extend(svg_part(item.svg_usage))
+
+
+def _completed(item: _Item) -> bool:
+    return item.status == "completed"  # type: ignore[no-any-return]
+
+
+def _is_search(item: _Item) -> bool:
+    """Answers from before actions were told had one search a call."""
+    return item.action is None or (isinstance(item.action, dict) and item.action.get("type") == "search")
+
+
+def _has_tokens(raw: msgspec.Raw) -> bool:
+    if not has_usage(raw):
+        return False
+    fields = _decode_fields(raw)
+    return bool(count(fields.get("input_tokens")) or count(fields.get("output_tokens")))
+
+
+def _objects(raw: msgspec.Raw) -> Iterator[msgspec.Raw]:
+    """The objects of a list; nothing if it is none."""
+    if bytes(raw).lstrip().startswith(b"["):
+        yield from (item for item in _decode_list(raw) if has_usage(item))

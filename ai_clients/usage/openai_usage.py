@@ -1,0 +1,200 @@
+"""What OpenAI's answers say about usage (API reference: Chat, Responses, Images, Audio and others). Pure; no Django."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from ai_clients.usage.answer import (
+    NO_USAGE,
+    Answer,
+    decoder,
+    has_usage,
+    names_usage,
+    seconds,
+    text,
+    usage_block,
+)
+from ai_clients.usage.openai_tools import NO_TOOLS, ToolUse, ran, svg_part, tool_use
+from usage_billing.recording.event import Flavour, Status
+
+# `response.failed` may bill what was used until then, `response.incomplete` always does.
+RESPONSE_STATUS: dict[str, Status] = {
+    "completed": "succeeded",
+    "incomplete": "succeeded",
+    "failed": "failed",
+    "cancelled": "aborted",
+    "queued": "pending",
+    "in_progress": "pending",
+}
+ENDED = ("completed", "incomplete", "failed", "cancelled")
+TERMINAL = ("response.completed", "response.incomplete", "response.failed")
+DONE: dict[Flavour, tuple[str, ...]] = {
+    "images": ("image_generation.completed", "image_edit.completed"),
+    "transcription": ("transcript.text.done",),
+    "speech": ("speech.audio.done",),
+}
+"""The events that end a stream of these APIs, and carry its usage."""
+
+_TERMINAL_WORDS = tuple(word.encode() for word in TERMINAL)
+_DONE_WORDS = {flavour: tuple(word.encode() for word in words) for flavour, words in DONE.items()}
+
+
+class _Body(msgspec.Struct):
+    """The few fields of an answer that are decoded; of any type, for other hosts answer in OpenAI's shape too."""
+
+    id: Any = None
+    type: Any = None
+    model: Any = None
+    usage: msgspec.Raw = NO_USAGE
+    service_tier: Any = None
+    status: Any = None
+    error: Any = None
+    background: Any = None
+    duration: Any = None
+    tool_usage: msgspec.Raw = NO_USAGE
+    svg_usage: msgspec.Raw = NO_USAGE
+
+
+class _Event(msgspec.Struct):
+    type: Any = None
+    response: msgspec.Raw = NO_USAGE
+    error: Any = None
+    code: Any = None
+
+
+_decode_body = decoder(_Body)
+_decode_event = decoder(_Event)
+
+
+def read_body(flavour: Flavour, body: bytes) -> Answer:
+    """The answer of a plain body. Raises `msgspec.DecodeError` if it is not a JSON object."""
+    decoded = _decode_body(body)
+    if flavour == "responses":
+        return _response(decoded, body, called=ran(body))
+    answer = _answer(decoded)
+    if flavour == "chat":
+        return _with_searches(answer, body)
+    if flavour == "images":
+        return msgspec.structs.replace(answer, parts=svg_part(decoded.svg_usage))
+    if flavour == "transcription" and not has_usage(decoded.usage):
+        return msgspec.structs.replace(answer, units=seconds(decoded.duration))
+    return answer
+
+
+def read_stream(flavour: Flavour, events: Sequence[bytes]) -> Answer:
+    """The answer of a stream from its events' data, complete or cut short; of any length, also none."""
+    if flavour == "responses":
+        return _read_response_events(events)
+    if flavour in DONE:
+        return _read_done_events(flavour, events)
+    return _with_searches(_read_chunks(events), b"".join(events))
+
+
+def read_outline(first: bytes, closing: bytes) -> Answer:
+    """The answer of a whole stream of chat completion chunks that cites nothing: see `BodyBuffer.outline`."""
+    return _with_searches(_closed(first, closing), closing)
+
+
+def _closed(first: bytes, closing: bytes) -> Answer:
+    """What a chunk with usage says; where it is silent, the first one."""
+    body = _decode_body(closing)
+    if not (body.id and body.model and body.service_tier):
+        opening = _decode_body(first)
+        body.id = body.id or opening.id
+        body.model = body.model or opening.model
+        body.service_tier = body.service_tier or opening.service_tier
+    return _answer(body)
+
+
+def _read_chunks(events: Sequence[bytes]) -> Answer:
+    first = next((event for event in events if event.startswith(b"{")), b"{}")
+    # Not always the last one: a chunk with `usage: null` may follow.
+    final = next((event for event in reversed(events) if names_usage(event)), None)
+    if final is not None:
+        return _closed(first, final)
+    answer = _answer(_decode_body(first))
+    if b"[DONE]" in events:
+        return answer
+    return msgspec.structs.replace(answer, status="aborted", error_code=_stream_error(events))
+
+
+def _read_done_events(flavour: Flavour, events: Sequence[bytes]) -> Answer:
+    """Several images may end one after the other; what their usage blocks add up to is not documented."""
+    words = _DONE_WORDS[flavour]
+    done = [_decode_body(event) for event in events if any(word in event for word in words)]
+    done = [body for body in done if body.type in DONE[flavour]]
+    if not done:
+        return Answer(status="aborted", error_code=_stream_error(events))
+    answer = _answer(done[-1])
+    return msgspec.structs.replace(answer, context={"images": "several-usages"}) if len(done) > 1 else answer
+
+
+def _read_response_events(events: Sequence[bytes]) -> Answer:
+    """Only the terminal event counts: its usage, and its `service_tier` over the one of `response.created`."""
+    for event in reversed(events):
+        if any(word in event for word in _TERMINAL_WORDS):
+            decoded = _decode_event(event)
+            if decoded.type in TERMINAL and has_usage(decoded.response):
+                body = _decode_body(decoded.response)
+                return _response(body, decoded.response, called=ran(event))
+    first = _decode_event(events[0]) if events else _Event()
+    created = _decode_body(first.response) if has_usage(first.response) else _Body()
+    # A response in the background goes on without us: a later fetch brings its end.
+    status: Status = "pending" if created.background is True else "aborted"
+    answer = _answer(created)
+    return msgspec.structs.replace(answer, status=status, error_code=_stream_error(events))
+
+
+def _answer(body: _Body, status: Status = "succeeded", tools: ToolUse = NO_TOOLS) -> Answer:
+    context = {"service_tier": body.service_tier} if text(body.service_tier) else {}
+    return Answer(
+        id=text(body.id),
+        model=text(body.model),
+        usage=usage_block(body.usage),
+        status=status,
+        error_code=error_code(body.error),
+        units=tools.units,
+        parts=tools.parts,
+        context=context | tools.context if tools.context else context,
+    )
+
+
+def _response(body: _Body, raw: bytes | msgspec.Raw, *, called: bool) -> Answer:
+    try:
+        tools = tool_use(raw, body.tool_usage, called=called)
+    except msgspec.DecodeError:
+        tools = ToolUse(context={"tools": "unreadable"})
+    answer = _answer(body, RESPONSE_STATUS.get(text(body.status), "succeeded"), tools)
+    if body.background is True and body.status in ENDED:
+        return msgspec.structs.replace(answer, settles=True)
+    return answer
+
+
+def _with_searches(answer: Answer, body: bytes) -> Answer:
+    """A chat completion does not tell how often it searched; the search models always do (OpenAI guide: Web search).
+
+    Others have if the body cites pages of the web. (Quotes inside JSON strings are escaped: text cannot say this.)
+    """
+    if b'"url_citation"' in body or "-search-preview" in answer.model or "-search-api" in answer.model:
+        return msgspec.structs.replace(answer, context=answer.context | {"search": "unknown-number"})
+    return answer
+
+
+def error_code(error: Any) -> str:
+    """The short name in an error object, `{"error": {"code": …, "type": …}}`: OpenAI's `code`, else its `type`."""
+    if not isinstance(error, dict):
+        return ""
+    return text(error.get("code")) or text(error.get("type"))
+
+
+def _stream_error(events: Sequence[bytes]) -> str:
+    """The error that a stream ended with, if it names one: `{"error": {…}}`, or `{"type": "error", "code": …}`."""
+    for event in reversed(events):
+        if b'"error"' in event:
+            decoded = _decode_event(event)
+            if decoded.type == "error" or isinstance(decoded.error, dict):
+                return error_code(decoded.error) or text(decoded.code) or "error"
+    return ""

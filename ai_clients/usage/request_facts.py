@@ -1,0 +1,123 @@
+"""What only the request tells of a call: its model, and what was asked for where the answer is silent about its usage.
+
+A form is read from its fields, so that its files are neither consumed nor copied.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import httpx2
+import msgspec
+
+from ai_clients.usage.answer import Answer, decoder, has_usage, seconds, text
+from ai_clients.usage.wav import duration_of
+from usage_billing.recording.event import Flavour
+
+TEXT_FORMATS = ("text", "srt", "vtt")
+"""Transcripts in these formats are no JSON (API reference: Create transcription, `response_format`)."""
+
+_NAME = re.compile(rb'; name="([^"]*)"')
+
+
+class _Request(msgspec.Struct):
+    model: Any = None
+    input: Any = None
+    stream: Any = None
+    stream_format: Any = None
+
+
+_decode_request = decoder(_Request)
+
+
+def completed(answer: Answer, flavour: Flavour, request: httpx2.Request) -> Answer:
+    """The answer with the model and the units that it does not tell itself."""
+    model = answer.model or model_of(request)
+    units = answer.units
+    if not units and not has_usage(answer.usage) and answer.status != "failed":
+        if flavour == "speech":
+            units = _characters(request)
+        elif flavour == "transcription":
+            units = _audio(request)
+    return msgspec.structs.replace(answer, model=model, units=units)
+
+
+def model_of(request: httpx2.Request) -> str:
+    """The model that was asked for; empty if the request names none, or was sent as it was produced."""
+    return text(_json(request).model) or _form_value(request, "model")
+
+
+def asks_for_stream(request: httpx2.Request) -> bool:
+    """Whether the caller wanted server-sent events."""
+    asked = _json(request)
+    return asked.stream is True or asked.stream_format == "sse" or _form_value(request, "stream") == "true"
+
+
+def asks_for_text(request: httpx2.Request) -> bool:
+    """Whether the caller wanted a transcript that is no JSON."""
+    return _form_value(request, "response_format") in TEXT_FORMATS
+
+
+def _characters(request: httpx2.Request) -> dict[str, int | float]:
+    """Speech is billed by the characters that go in, whatever comes out (OpenAI, Pricing: TTS)."""
+    spoken = text(_json(request).input)
+    return {"input_characters": len(spoken)} if spoken else {}
+
+
+def _audio(request: httpx2.Request) -> dict[str, int | float]:
+    """The seconds of the file that was sent, if it is one whose length is written in it."""
+    files = [field.file for field in _fields(request) if hasattr(field, "file")]
+    return seconds(duration_of(files[0])) if len(files) == 1 else {}
+
+
+def _json(request: httpx2.Request) -> _Request:
+    try:
+        return _decode_request(request.content)
+    except (msgspec.DecodeError, httpx2.RequestNotRead):
+        return _Request()
+
+
+def _form_value(request: httpx2.Request, name: str) -> str:
+    value = next((field.value for field in _fields(request) if field.name == name and hasattr(field, "value")), "")
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else text(value)
+
+
+def _fields(request: httpx2.Request) -> Iterable[Any]:
+    """The fields of a multipart form, each with a name and a `value` or a `file`.
+
+    `httpx2` keeps them in the stream that it sends, unless somebody has read that: an event hook, a logging transport.
+    """
+    fields = getattr(request.stream, "fields", None)
+    return fields if isinstance(fields, list) else _read_fields(request)
+
+
+class _Value(msgspec.Struct):
+    name: str
+    value: bytes
+
+
+class _File(msgspec.Struct):
+    name: str
+    file: bytes
+
+
+def _read_fields(request: httpx2.Request) -> Iterator[_Value | _File]:
+    form, _, boundary = request.headers.get("content-type", "").partition("boundary=")
+    if not form.startswith("multipart/form-data") or not boundary:
+        return
+    try:
+        content, delimiter = request.content, b"--" + boundary.partition(";")[0].strip('"').encode()
+    except httpx2.RequestNotRead:
+        return
+    start = content.find(delimiter)
+    while (head_end := content.find(b"\r\n\r\n", start)) >= 0:
+        head = content[start + len(delimiter) : head_end]
+        end = content.find(b"\r\n" + delimiter, head_end)
+        name = _NAME.search(head)
+        if end < 0 or name is None:
+            return
+        kind = _File if b"; filename=" in head else _Value
+        yield kind(name[1].decode("utf-8", "replace"), content[head_end + 4 : end])
+        start = end + 2

@@ -1,0 +1,147 @@
+"""The log of the digests, and the preview."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from django.core import mail
+from django.urls import reverse
+from django.utils import timezone
+from pytest_django import Settings
+
+from ai_clients.assistants.digest.week import last_full_week
+from ai_clients.assistants.models import DigestDelivery
+from tests.support import admin_client, factories, people
+from tests.support.factories import event
+from tests.support.recorded import Recorded
+from usage_billing.ledger import writer
+from usage_billing.models import Organization
+
+pytestmark = pytest.mark.django_db
+
+PREVIEW = "admin:ai_assistants_digestdelivery_preview"
+WORDS = {"headline": "Расходы выросли.", "observations": ["Из-за проверок."]}
+
+
+@pytest.fixture(autouse=True)
+def in_english(settings: Settings) -> None:
+    settings.LANGUAGE_CODE = "en"
+
+
+def organization(name: str) -> Organization:
+    """With a call in its last full week."""
+    org = factories.organization(name)
+    org.language = "ru"
+    org.save()
+    tuesday = last_full_week(org, timezone.now()).monday + timedelta(days=1)
+    at = datetime(tuesday.year, tuesday.month, tuesday.day, 12, tzinfo=org.zone)
+    writer.add([event(org=org, at=at, attribution={"request_type": f"type_of_{name}"})])
+    return org
+
+
+def email(client: Any, org: Organization) -> Any:
+    return client.get(reverse("admin:ai_assistants_digest_email", args=[org.pk]))
+
+
+def test_preview_shows_what_would_go_out_and_sends_and_spends_nothing(
+    simulated: dict[str, str], recorded: Recorded
+) -> None:
+    first, second = organization("Альфа"), organization("Бета")
+    owner = factories.owner(second)
+    owner.email = "olga@example.com"
+    owner.save()
+    client = admin_client.superadmin()
+    assert "Альфа: " in client.get(reverse(PREVIEW)).content.decode()
+    page = client.get(reverse(PREVIEW), {"org": second.pk}).content.decode()
+    assert "olga@example.com" in page
+    assert reverse("admin:ai_assistants_digest_email", args=[second.pk]) in page
+    framed = email(client, second)
+    html = framed.content.decode()
+    assert ("type_of_Бета" in html, "type_of_Альфа" in html) == (True, False)
+    assert "data:image/png;base64," in html
+    assert framed["X-Frame-Options"] == "SAMEORIGIN"
+    assert (recorded.all(), mail.outbox, DigestDelivery.objects.count(), first.pk) == ([], [], 0, first.pk)
+
+
+def test_preview_shows_the_plain_text_as_text(simulated: dict[str, str], recorded: Recorded) -> None:
+    """A model's name comes from the provider, an agent's id from the caller: neither is markup in the preview."""
+    org = organization("Альфа")
+    hostile = "</pre><img src=x onerror=alert(1)>"
+    at = datetime.combine(last_full_week(org, timezone.now()).monday, datetime.min.time(), tzinfo=org.zone)
+    writer.add([event(org=org, at=at + timedelta(hours=12), model=hostile, attribution={"agent_id": hostile})])
+    page = admin_client.superadmin().get(reverse(PREVIEW), {"org": org.pk})
+    assert page.context["rendered"].text.count(hostile) == 2
+    assert hostile not in page.content.decode()
+    assert page.content.decode().count("&lt;/pre&gt;&lt;img src=x onerror=alert(1)&gt;") == 2
+
+
+def test_summary_is_written_by_a_button_and_goes_out_with_the_email(
+    simulated: dict[str, str], recorded: Recorded
+) -> None:
+    org = organization("Альфа")
+    simulated["X-Simulator-Text"] = people.answer(**WORDS)
+    client = admin_client.superadmin()
+    address = reverse("admin:ai_assistants_digest_summary", args=[org.pk])
+    assert address in client.get(reverse(PREVIEW)).content.decode()
+    assert client.get(address).status_code == 405
+    assert client.post(address)["Location"] == f"{reverse(PREVIEW)}?org={org.pk}"
+    assert "Расходы выросли." in email(client, org).content.decode()
+    assert address not in client.get(reverse(PREVIEW)).content.decode()
+    given = recorded.one().attribution
+    assert (given.org_id, given.request_type) == (org.pk, "weekly_digest")
+    delivery = DigestDelivery.objects.get()
+    assert (delivery.summary, delivery.claimed_at, delivery.sent_at) == (WORDS, None, None)
+
+
+def test_a_summary_that_fails_is_said(simulated: dict[str, str], recorded: Recorded) -> None:
+    org = organization("Альфа")
+    simulated["X-Simulator-Text"] = people.answer(headline="Потратили 5 рублей.", observations=[])
+    address = reverse("admin:ai_assistants_digest_summary", args=[org.pk])
+    page = admin_client.superadmin().post(address, follow=True).content.decode()
+    assert "The summary has numbers of its own in it" in page
+    assert not DigestDelivery.objects.exists()
+    assert len(recorded.all()) == 1
+
+
+def test_staff_see_the_digests_of_organisations_that_they_own(simulated: dict[str, str], recorded: Recorded) -> None:
+    own, other = organization("Альфа"), organization("Бета")
+    for org in (own, other):
+        DigestDelivery.objects.create(org=org, week="2026-11-09", sent_at=timezone.now(), summary=WORDS)
+    client = admin_client.staff(own, "view_digestdelivery", "change_digestdelivery")
+    listed = client.get(reverse("admin:ai_assistants_digestdelivery_changelist"))
+    assert [row.org for row in listed.context["cl"].result_list] == [own]
+    assert "Бета" not in client.get(reverse(PREVIEW)).content.decode()
+    assert client.get(reverse(PREVIEW), {"org": other.pk}).status_code == 404
+    assert email(client, own).status_code == 200
+    assert email(client, other).status_code == 404
+    assert client.post(reverse("admin:ai_assistants_digest_summary", args=[other.pk])).status_code == 404
+    assert recorded.all() == []
+
+
+def test_looking_is_not_enough_to_spend_and_nothing_not_enough_to_look(recorded: Recorded) -> None:
+    org = organization("Альфа")
+    address = reverse("admin:ai_assistants_digest_summary", args=[org.pk])
+    looking, nobody = admin_client.staff(org, "view_digestdelivery"), admin_client.staff(org)
+    assert address not in looking.get(reverse(PREVIEW)).content.decode()
+    assert looking.post(address).status_code == 403
+    assert [nobody.get(reverse(PREVIEW)).status_code, email(nobody, org).status_code] == [403, 403]
+    assert recorded.all() == []
+
+
+def test_log_can_only_be_looked_at() -> None:
+    row = DigestDelivery.objects.create(
+        org=factories.organization(), week="2026-11-09", sent_at=timezone.now(), summary=WORDS, delivered_to=[1, 2]
+    )
+    client = admin_client.superadmin()
+    pages = [reverse(f"admin:ai_assistants_digestdelivery_{page}", args=[row.pk]) for page in ("change", "delete")]
+    assert [client.post(page, {"error": "x"}).status_code for page in pages] == [403, 403]
+    page = client.get(pages[0])
+    assert page.context["adminform"].form.fields == {}
+    assert "Расходы выросли. · Из-за проверок." in page.content.decode()
+
+
+def test_without_an_organisation_the_preview_says_so() -> None:
+    page = admin_client.superadmin().get(reverse(PREVIEW))
+    assert "There is no organisation whose digest you could see." in page.content.decode()

@@ -1,9 +1,0 @@
-"""`config.wsgi` with the addresses of `served`."""
-
-from django.conf import settings
-
-from config.wsgi import application
-
-settings.ROOT_URLCONF = "tests.reliability.served"
-
-__all__ = ["application"]

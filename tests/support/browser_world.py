@@ -1,0 +1,78 @@
+"""Two tenants with three weeks of calls, and one person of each kind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from django.contrib.auth.models import User
+
+from tests.support import factories
+from tests.support.rows import enter, row
+from usage_billing.models import Organization, UsageRecord
+
+DAYS = 21
+MODELS = ("gpt-4.1", "gpt-4.1-mini", "claude-sonnet-4-5", "claude-haiku-4-5")
+AGENTS = ("legal_guard", "repurpose", "")
+SECRET_USD = Decimal("4.4321")
+"""What the other tenant spent: an amount that nothing else adds up to."""
+TYPES = ("participant_enrichment", "weekly_digest", "custom_analysis")
+
+
+@dataclass
+class World:
+    """`ours` has `owner` and `member`; `theirs` nobody whom the tests log in as, only the superadmin sees it."""
+
+    ours: Organization
+    theirs: Organization
+    secret: UsageRecord
+
+    @classmethod
+    def build(cls) -> World:
+        now = datetime.now(UTC)
+        ours, theirs = factories.organization("Северный ветер"), factories.organization("Globex Secret Ltd")
+        factories.superadmin("admin")
+        owner, member = factories.owner(ours, "owner"), factories.member(ours, "member")
+        factories.user("stranger")
+        factories.rate(factories.today(ours))
+        enter(*(call for day in range(DAYS) for call in _calls(ours, [owner, member], day, now)))
+        enter(row(theirs, request_type="globex_secret", cost_usd=SECRET_USD, cost_rub=SECRET_USD * 80, created_at=now))
+        return cls(ours, theirs, UsageRecord.objects.get(org=theirs))
+
+
+def _calls(org: Organization, people: list[User], day: int, now: datetime) -> list[dict[str, Any]]:
+    at = now - timedelta(days=day, minutes=5)
+    calls = []
+    for number in range(8 + day % 5):
+        model = MODELS[(number + day) % len(MODELS)]
+        usd = Decimal(number + 1) / 100 + Decimal(day % 7) / 50 + (Decimal(9) if day == 9 and not number else 0)
+        calls.append(
+            row(
+                org,
+                user_id=people[number % 2].pk if number % 3 else None,
+                agent_id=AGENTS[number % len(AGENTS)],
+                request_type=TYPES[number % len(TYPES)],
+                ai_provider="anthropic" if model.startswith("claude") else "openai",
+                ai_model=model,
+                prompt_tokens=4000 + 300 * number,
+                completion_tokens=600,
+                cached_tokens=500 * (number % 3),
+                cost_usd=usd,
+                cost_rub=usd * 80,
+                content_id=f"post-{number % 4}" if number % 2 else None,
+                workflow_id="autumn-campaign" if number % 4 == 0 else None,
+                created_at=at - timedelta(minutes=7 * number),
+            )
+        )
+    failed = {"cost_usd": Decimal(0), "cost_rub": Decimal(0), "status": "failed"}
+    unknown = {
+        "cost_usd": None,
+        "cost_rub": None,
+        "price_source": "unpriced:unknown-model",
+        "ai_model": "gpt-99-preview",
+    }
+    calls.append(row(org, user_id=people[1].pk, error_code="429 rate_limit_exceeded", created_at=at, **failed))
+    calls.append(row(org, user_id=people[0].pk, created_at=at, **unknown))
+    return calls

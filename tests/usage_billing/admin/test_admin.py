@@ -1,0 +1,515 @@
+"""The admin: calls can only be looked at, organisations with calls stay, rates can be entered."""
+
+from __future__ import annotations
+
+import re
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+from django.urls import reverse
+
+from tests.support import scope_queries
+from tests.support.rows import NOON, enter, row
+from usage_billing.models import (
+    DailyUsage,
+    ExchangeRate,
+    Membership,
+    Organization,
+    PriceOverride,
+    RepriceRun,
+    UsageRecord,
+)
+from usage_billing.models.organization import UNATTRIBUTED
+
+CALLS = "admin:usage_billing_usagerecord"
+ORGANIZATIONS = "admin:usage_billing_organization"
+RATES = "admin:usage_billing_exchangerate"
+PRICES = "admin:usage_billing_priceoverride"
+RUNS = "admin:usage_billing_repricerun"
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def in_english(settings: Any) -> None:
+    settings.LANGUAGE_CODE = "en"
+
+
+@pytest.fixture
+def superadmin(client: Client) -> Client:
+    client.force_login(User.objects.create_superuser("root"))
+    return client
+
+
+@pytest.fixture
+def acme() -> Organization:
+    return Organization.objects.create(name="Acme", slug="acme", timezone="Europe/Moscow")
+
+
+def unattributed() -> Organization:
+    return Organization.objects.get_or_create(slug=UNATTRIBUTED, defaults={"name": "Unattributed"})[0]
+
+
+def listed(response: Any, column: str) -> list[Any]:
+    changelist = response.context["cl"]
+    return [getattr(changelist.model_admin, column)(call) for call in changelist.result_list]
+
+
+def test_every_page_opens(superadmin: Client, acme: Organization) -> None:
+    person = User.objects.create_user("anna")
+    Membership.objects.create(org=acme, user=person, role="owner")
+    ExchangeRate.objects.create(date=date(2026, 5, 20), usd_rub=Decimal("80"))
+    enter(row(acme, user_id=person.pk))
+    addresses = [reverse("admin:index"), *(reverse(f"{name}_changelist") for name in (CALLS, ORGANIZATIONS, RATES))]
+    addresses += [reverse(f"admin:auth_{name}_{page}") for name in ("user", "group") for page in ("changelist", "add")]
+    addresses += [reverse(f"{ORGANIZATIONS}_add"), reverse(f"{RATES}_add")]
+    addresses += [
+        reverse(f"{name}_change", args=[key])
+        for name, key in (
+            (CALLS, UsageRecord.objects.get().pk),
+            (ORGANIZATIONS, acme.pk),
+            (RATES, "2026-05-20"),
+            ("admin:auth_user", person.pk),
+        )
+    ]
+    assert {address: superadmin.get(address).status_code for address in addresses} == dict.fromkeys(addresses, 200)
+
+
+def test_daily_totals_are_not_in_the_admin() -> None:
+    assert (admin.site.is_registered(UsageRecord), admin.site.is_registered(DailyUsage)) == (True, False)
+
+
+# ── Calls ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_superuser_cannot_add_change_or_delete_a_call(superadmin: Client, acme: Organization) -> None:
+    enter(row(acme))
+    call = UsageRecord.objects.get()
+    addresses = [
+        reverse(f"{CALLS}_add"),
+        reverse(f"{CALLS}_change", args=[call.pk]),
+        reverse(f"{CALLS}_delete", args=[call.pk]),
+    ]
+    change = {"ai_model": "another", "cost_usd": "0"}
+    assert [superadmin.post(address, change).status_code for address in addresses] == [403, 403, 403]
+    delete_selected = {"action": "delete_selected", "_selected_action": [call.pk], "post": "yes"}
+    superadmin.post(reverse(f"{CALLS}_changelist"), delete_selected)
+    assert UsageRecord.objects.values().get() == {
+        name: value for name, value in vars(call).items() if not name.startswith("_")
+    }
+
+
+def test_call_page_has_no_field_to_fill_in(superadmin: Client, acme: Organization) -> None:
+    enter(row(acme, cost_usd=None, cost_rub=None, price_source="unpriced:model"))
+    response = superadmin.get(reverse(f"{CALLS}_change", args=[UsageRecord.objects.get().pk]))
+    assert response.context["adminform"].form.fields == {}
+    assert response.context["has_change_permission"] is False
+
+
+def test_calls_are_listed_newest_first_without_counting_them(
+    superadmin: Client, acme: Organization, django_assert_num_queries: Any
+) -> None:
+    gone = User.objects.create_user("gone")
+    anna = User.objects.create_user("anna")
+    gone_id = gone.pk
+    enter(
+        row(acme, user_id=anna.pk, created_at=NOON),
+        row(acme, user_id=gone_id, created_at=NOON - timedelta(hours=1)),
+        row(acme, created_at=NOON - timedelta(hours=2), status="failed", error_code="overloaded", request_type=""),
+        *(row(acme, created_at=NOON - timedelta(days=1, hours=n)) for n in range(60)),
+    )
+    gone.delete()
+    # Session, user; the page of calls with their organisations and users; the organisations to filter by, and twice
+    # the first and last day, for the date hierarchy; whether older ones are archived.
+    with django_assert_num_queries(7 + scope_queries.of_a_superadmin()) as queries:
+        response = superadmin.get(reverse(f"{CALLS}_changelist"))
+    assert [query["sql"] for query in queries.captured_queries if "count(" in query["sql"].lower()] == []
+    assert len(response.context["cl"].result_list) == 50
+    assert listed(response, "who")[:3] == ["anna", f"#{gone_id}", "system"]
+    assert listed(response, "kind")[:3] == ["custom_analysis", "custom_analysis", "no type"]
+    assert listed(response, "status_text")[1:3] == ["succeeded", "failed · overloaded"]
+
+
+def test_days_to_choose_lie_between_the_first_call_and_the_last(superadmin: Client, acme: Organization) -> None:
+    enter(row(acme), row(acme, created_at=NOON - timedelta(days=50)), row(acme, created_at=NOON - timedelta(days=400)))
+
+    def choices(**query: int) -> list[str]:
+        response = superadmin.get(reverse(f"{CALLS}_changelist"), query)
+        text = response.content.decode()
+        return sorted(set(re.findall(r"\?((?:usage_date__\w+=\d+(?:&amp;)?)+)\"", text)))
+
+    assert choices() == ["usage_date__year=2025", "usage_date__year=2026"]
+    assert choices(usage_date__year=2026)[:3] == [
+        "usage_date__month=3&amp;usage_date__year=2026",
+        "usage_date__month=4&amp;usage_date__year=2026",
+        "usage_date__month=5&amp;usage_date__year=2026",
+    ]
+    assert "usage_date__day=20&amp;usage_date__month=5&amp;usage_date__year=2026" in choices(
+        usage_date__year=2026, usage_date__month=5
+    )
+
+
+def test_organisation_and_call_lead_to_their_costs(superadmin: Client, acme: Organization) -> None:
+    enter(row(acme, agent_id="a & b"))
+    page = reverse("ai-costs")
+    organisations = superadmin.get(reverse(f"{ORGANIZATIONS}_changelist")).content.decode()
+    assert f'href="{page}?org={acme.pk}"' in organisations
+    assert (
+        f'href="{page}?org={acme.pk}"'
+        in superadmin.get(reverse(f"{ORGANIZATIONS}_change", args=[acme.pk])).content.decode()
+    )
+    call = superadmin.get(reverse(f"{CALLS}_change", args=[UsageRecord.objects.get().pk])).content.decode()
+    links = re.findall(rf'href="{page}\?([^"]*)"', call)
+    may = "&amp;from=2026-05-01&amp;to=2026-05-31"
+    assert links == [
+        f"org={acme.pk}{may}",
+        f"agent_id=a+%26+b{may}",
+        f"ai_provider=openai&amp;ai_model=gpt-5-mini{may}",
+        f"org={acme.pk}&amp;from=2026-05-20&amp;to=2026-05-20",
+    ]
+    narrowed = superadmin.get(f"{page}?{links[1].replace('&amp;', '&')}")
+    assert narrowed.context["total"]["requests_count"] == 1
+
+
+def test_calls_can_be_narrowed_to_an_organisation(superadmin: Client, acme: Organization) -> None:
+    other = Organization.objects.create(name="Globex", slug="globex", timezone="Europe/Moscow")
+    enter(row(acme), row(other), row(other))
+    response = superadmin.get(reverse(f"{CALLS}_changelist"), {"org__id__exact": other.pk})
+    assert [call.org for call in response.context["cl"].result_list] == [other, other]
+
+
+def test_call_of_a_deleted_user_can_be_opened(superadmin: Client, acme: Organization) -> None:
+    gone = User.objects.create_user("gone")
+    enter(row(acme, user_id=gone.pk))
+    gone_id = gone.pk
+    response = superadmin.post(reverse("admin:auth_user_delete", args=[gone_id]), {"post": "yes"})
+    assert (response.status_code, User.objects.filter(pk=gone_id).exists()) == (302, False)
+    response = superadmin.get(reverse(f"{CALLS}_change", args=[UsageRecord.objects.get(user_id=gone_id).pk]))
+    assert f"#{gone_id}" in response.content.decode()
+
+
+def test_calls_are_found_by_status_day_and_the_beginning_of_their_id(superadmin: Client, acme: Organization) -> None:
+    enter(
+        row(acme, request_id="chatcmpl-Abc1"),
+        row(acme, request_id="chatcmpl-abc2", status="failed"),
+        row(acme, request_id="msg-chatcmpl", created_at=NOON - timedelta(days=9)),
+    )
+
+    def found(**query: str) -> list[str]:
+        response = superadmin.get(reverse(f"{CALLS}_changelist"), query)
+        return sorted(call.request_id for call in response.context["cl"].result_list)
+
+    assert found() == ["chatcmpl-Abc1", "chatcmpl-abc2", "msg-chatcmpl"]
+    assert found(q="chatcmpl") == ["chatcmpl-Abc1", "chatcmpl-abc2"]
+    assert found(status__exact="failed") == ["chatcmpl-abc2"]
+    assert found(usage_date__gte="2026-05-01", usage_date__lt="2026-05-20") == ["msg-chatcmpl"]
+
+
+def test_what_callers_send_is_never_markup(superadmin: Client, acme: Organization) -> None:
+    attack = "<script>alert(1)</script>"
+    texts = ("agent_id", "request_type", "ai_provider", "ai_model", "error_code", "price_source", "request_id")
+    enter(row(acme, **dict.fromkeys(texts, attack), request_metadata={attack: attack}, usage={attack: 1}))
+    for address in (
+        reverse(f"{CALLS}_changelist"),
+        reverse(f"{CALLS}_change", args=[UsageRecord.objects.get().pk]),
+    ):
+        text = superadmin.get(address).content.decode()
+        assert (attack in text, "&lt;script&gt;alert(1)" in text) == (False, True)
+
+
+# ── Organisations ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_organisation_without_calls_can_be_deleted(superadmin: Client, acme: Organization) -> None:
+    response = superadmin.post(reverse(f"{ORGANIZATIONS}_delete", args=[acme.pk]), {"post": "yes"})
+    assert (response.status_code, Organization.objects.filter(pk=acme.pk).exists()) == (302, False)
+
+
+@pytest.mark.parametrize("calls", [1, 30])
+def test_organisation_with_calls_is_protected_without_listing_them(
+    superadmin: Client, acme: Organization, calls: int, django_assert_num_queries: Any
+) -> None:
+    enter(*(row(acme) for _ in range(calls)))
+    address = reverse(f"{ORGANIZATIONS}_delete", args=[acme.pk])
+    with django_assert_num_queries(4 + scope_queries.of_a_superadmin()):
+        page = superadmin.get(address)
+    assert page.context["protected"] == ["The AI calls of “Acme”. Close the organisation instead."]
+    superadmin.post(address, {"post": "yes"})
+    delete_selected = {"action": "delete_selected", "_selected_action": [acme.pk], "post": "yes"}
+    superadmin.post(reverse(f"{ORGANIZATIONS}_changelist"), delete_selected)
+    assert Organization.objects.filter(pk=acme.pk).exists()
+
+
+def test_unattributed_cannot_be_deleted_nor_renamed_away(superadmin: Client) -> None:
+    reserved = unattributed()
+    assert superadmin.post(reverse(f"{ORGANIZATIONS}_delete", args=[reserved.pk]), {"post": "yes"}).status_code == 403
+    delete_selected = {"action": "delete_selected", "_selected_action": [reserved.pk], "post": "yes"}
+    superadmin.post(reverse(f"{ORGANIZATIONS}_changelist"), delete_selected)
+    change = {"name": "Nobody's", "slug": "other", "timezone": "Europe/Moscow", "language": "ru", **NO_MEMBERS}
+    superadmin.post(reverse(f"{ORGANIZATIONS}_change", args=[reserved.pk]), change)
+    reserved.refresh_from_db()
+    assert (reserved.name, reserved.slug) == ("Nobody's", UNATTRIBUTED)
+
+
+NO_MEMBERS = {"memberships-TOTAL_FORMS": 0, "memberships-INITIAL_FORMS": 0}
+
+
+def test_organisation_is_made_with_its_members(superadmin: Client) -> None:
+    olga = User.objects.create_user("olga")
+    superadmin.post(
+        reverse(f"{ORGANIZATIONS}_add"),
+        {
+            "name": "Globex",
+            "slug": "globex",
+            "timezone": "Asia/Kolkata",
+            "language": "en",
+            "memberships-TOTAL_FORMS": 1,
+            "memberships-INITIAL_FORMS": 0,
+            "memberships-0-user": olga.pk,
+            "memberships-0-role": "owner",
+        },
+    )
+    member = Membership.objects.get()
+    assert (member.org.name, member.org.timezone, member.user, member.role) == ("Globex", "Asia/Kolkata", olga, "owner")
+
+
+def test_unknown_zone_is_refused(superadmin: Client) -> None:
+    change = {"name": "Globex", "slug": "globex", "timezone": "Mars/Olympus", "language": "ru", **NO_MEMBERS}
+    response = superadmin.post(reverse(f"{ORGANIZATIONS}_add"), change)
+    assert response.context["adminform"].form.errors == {
+        "timezone": ["“Mars/Olympus” is no time zone. Write one such as Europe/Moscow."]
+    }
+
+
+def test_zone_stays_once_it_has_dated_a_call(superadmin: Client, acme: Organization) -> None:
+    address = reverse(f"{ORGANIZATIONS}_change", args=[acme.pk])
+
+    def zone_after(zone: str) -> str:
+        superadmin.post(address, {"name": "Acme", "slug": "acme", "timezone": zone, "language": "ru", **NO_MEMBERS})
+        acme.refresh_from_db()
+        return acme.timezone
+
+    assert zone_after("Asia/Tokyo") == "Asia/Tokyo"
+    enter(row(acme))
+    assert zone_after("Europe/Paris") == "Asia/Tokyo"
+
+
+# ── Exchange rates ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_rate_can_be_changed_and_is_then_marked_as_entered_by_hand(superadmin: Client) -> None:
+    ExchangeRate.objects.create(date=date(2026, 5, 20), usd_rub=Decimal("80"), source="cbr")
+    superadmin.post(reverse(f"{RATES}_change", args=["2026-05-20"]), {"usd_rub": "81.5", "date": "2026-05-21"})
+    assert list(ExchangeRate.objects.values_list("date", "usd_rub", "source")) == [
+        (date(2026, 5, 20), Decimal("81.5"), "manual")
+    ]
+
+
+def test_rate_can_be_added_once_for_a_day_and_is_more_than_nothing(superadmin: Client) -> None:
+    for rate in ("0", "-1", "78.25", "79"):
+        superadmin.post(reverse(f"{RATES}_add"), {"date": "2026-05-21", "usd_rub": rate})
+    assert list(ExchangeRate.objects.values_list("date", "usd_rub", "source")) == [
+        (date(2026, 5, 21), Decimal("78.25"), "manual")
+    ]
+
+
+# ── Prices of our own ────────────────────────────────────────────────────────────────────────────────────────────
+
+GOOD = '{"input_mtok": "2.5", "output_mtok": "10"}'
+
+
+def price_form(**fields: Any) -> dict[str, Any]:
+    return {
+        "provider": "openai",
+        "model_pattern": "gpt-99*",
+        "org": "",
+        "valid_from": "2026-05-01",
+        "prices": GOOD,
+        "note": "",
+        **fields,
+    }
+
+
+def own_price(**fields: Any) -> PriceOverride:
+    given = {"provider": "openai", "model_pattern": "gpt-99*", "valid_from": date(2026, 5, 1)} | fields
+    return PriceOverride.objects.create(prices={"input_mtok": "2.5", "output_mtok": "10"}, **given)
+
+
+def history(client: Client, price_id: int) -> list[str]:
+    """What the history page of a price shows, oldest first."""
+    response = client.get(reverse(f"{PRICES}_history", args=[price_id]))
+    return [entry.get_change_message() for entry in response.context["action_list"]]
+
+
+def test_pages_of_prices_and_runs_open(superadmin: Client, acme: Organization) -> None:
+    price = own_price(org=acme)
+    run = RepriceRun.objects.create(
+        by="anna", reason="why not", date_from=date(2026, 5, 1), date_to=date(2026, 5, 2), started_at=NOON, org=acme
+    )
+    addresses = [
+        *(reverse(f"{name}_changelist") for name in (PRICES, RUNS)),
+        reverse(f"{PRICES}_add"),
+        *(reverse(f"{PRICES}_{page}", args=[price.pk]) for page in ("change", "delete", "history")),
+        reverse(f"{RUNS}_change", args=[run.pk]),
+    ]
+    assert {address: superadmin.get(address).status_code for address in addresses} == dict.fromkeys(addresses, 200)
+    text = superadmin.get(reverse(f"{PRICES}_change", args=[price.pk])).content.decode()
+    assert "Calls that are costed already stay as they are" in text
+    assert "manage.py reprice_usage" in text
+    assert "&quot;input_mtok&quot;: &quot;2.5&quot;,\n" in text
+
+
+def test_price_can_be_added_and_says_who_did(superadmin: Client, acme: Organization) -> None:
+    response = superadmin.post(
+        reverse(f"{PRICES}_add"), price_form(org=acme.pk, provider=" OpenAI ", note="The contract of May")
+    )
+    assert response.status_code == 302
+    price = PriceOverride.objects.get()
+    assert (price.provider, price.org, price.prices) == ("openai", acme, {"input_mtok": "2.5", "output_mtok": "10"})
+    assert price.created_by is not None
+    assert price.created_by.get_username() == "root"
+    assert history(superadmin, price.pk) == [
+        "Provider: OpenAI\nModel: gpt-99*\nOrganisation: Acme\nValid from: 2026-05-01\n"
+        'Prices, USD: {"input_mtok": "2.5", "output_mtok": "10"}\nNote: The contract of May'
+    ]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "error"),
+    [
+        ("prices", '{"input_mtoks": "1"}', "“input_mtoks” is no price. The nearest that there are: input_mtok"),
+        ("prices", '{"input_mtok": 2.5}', "“input_mtok”: write the USD in quotation marks"),
+        ("prices", '{"input_mtok": "2.5"', "Enter a valid JSON."),
+        ("prices", "{}", "This field is required."),
+        ("prices", '{"cache_read_mtok": "1"}', "“input_mtok” is needed as well"),
+        ("provider", " ", "This field is required."),
+        ("valid_from", "yesterday", "Enter a valid date."),
+    ],
+)
+def test_price_that_is_none_is_refused_at_its_field(superadmin: Client, field: str, value: str, error: str) -> None:
+    response = superadmin.post(reverse(f"{PRICES}_add"), price_form(**{field: value}))
+    errors = response.context["adminform"].form.errors
+    assert list(errors) == [field]
+    assert errors[field][0].startswith(error)
+    assert response.status_code == 200
+    assert not PriceOverride.objects.exists()
+    if field == "prices":
+        # What was written is still there to be mended.
+        written = response.context["adminform"].form["prices"].value()
+        assert "".join(value.split()) == "".join(written.split())
+
+
+@pytest.mark.parametrize("whose", ["all", "acme"])
+def test_second_price_for_the_same_is_refused(superadmin: Client, acme: Organization, whose: str) -> None:
+    org = acme if whose == "acme" else None
+    own_price(org=org)
+    again = price_form(org=org.pk if org else "", model_pattern="GPT-99*")
+    response = superadmin.post(reverse(f"{PRICES}_add"), again)
+    (errors,) = response.context["adminform"].form.errors.values()
+    assert errors[0].startswith("There is a price for this model")
+    assert PriceOverride.objects.count() == 1
+
+
+def test_history_has_what_was_there_before_each_change(superadmin: Client, acme: Organization) -> None:
+    price = own_price()
+    address = reverse(f"{PRICES}_change", args=[price.pk])
+    superadmin.post(address, price_form(prices='{"input_mtok": "3", "output_mtok": "10"}'))
+    superadmin.post(address, price_form(prices='{"input_mtok": "3", "output_mtok": "10"}', org=acme.pk, note="New"))
+    superadmin.post(address, price_form(prices='{"output_mtok": "10", "input_mtok": "3"}', org=acme.pk, note="New"))
+    assert history(superadmin, price.pk) == [
+        'Prices, USD: {"input_mtok": "2.5", "output_mtok": "10"} → {"input_mtok": "3", "output_mtok": "10"}',
+        "Organisation: — → Acme\nNote: — → New",
+        "No fields changed.",
+    ]
+
+
+def test_deleted_price_stays_in_the_history(superadmin: Client) -> None:
+    price = own_price()
+    superadmin.post(reverse(f"{PRICES}_delete", args=[price.pk]), {"post": "yes"})
+    other = own_price()
+    delete_selected = {"action": "delete_selected", "_selected_action": [other.pk], "post": "yes"}
+    superadmin.post(reverse(f"{PRICES}_changelist"), delete_selected)
+    assert not PriceOverride.objects.exists()
+    assert (
+        list(LogEntry.objects.values_list("object_repr", "change_message"))
+        == [("openai / gpt-99*, 2026-05-01", 'all: {"input_mtok": "2.5", "output_mtok": "10"}')] * 2
+    )
+
+
+def test_changing_a_price_changes_no_call_that_is_costed(superadmin: Client, acme: Organization) -> None:
+    price = own_price()
+    enter(row(acme, ai_model="gpt-99", price_source=f"override:{price.pk}"))
+    before = UsageRecord.objects.values().get()
+    superadmin.post(reverse(f"{PRICES}_change", args=[price.pk]), price_form(prices='{"input_mtok": "0"}'))
+    price.refresh_from_db()
+    assert price.prices == {"input_mtok": "0"}
+    assert UsageRecord.objects.values().get() == before
+
+
+def test_prices_are_found_by_provider_and_model(superadmin: Client, acme: Organization) -> None:
+    own_price(org=acme)
+    own_price(provider="llm.example.com", model_pattern="llama*")
+
+    def found(**query: str) -> list[str]:
+        response = superadmin.get(reverse(f"{PRICES}_changelist"), query)
+        return [price.model_pattern for price in response.context["cl"].result_list]
+
+    assert found() == ["llama*", "gpt-99*"]
+    assert found(q="LLA") == ["llama*"]
+    assert found(provider="openai") == ["gpt-99*"]
+    response = superadmin.get(reverse(f"{PRICES}_changelist"))
+    assert listed(response, "for_whom") == ["all", "Acme"]
+    assert listed(response, "prices_text") == ["input_mtok 2.5, output_mtok 10"] * 2
+
+
+@pytest.mark.parametrize(("is_superuser", "status"), [(False, 403), (True, 200)])
+def test_prices_are_for_superadmins(client: Client, is_superuser: bool, status: int) -> None:
+    """They are of all organisations; row-level security shows them to nobody else, whatever their permissions."""
+    person = User.objects.create_user("staff", is_staff=True, is_superuser=is_superuser)
+    person.user_permissions.set(Permission.objects.all())
+    client.force_login(person)
+    for page in ("changelist", "add"):
+        assert client.get(reverse(f"{PRICES}_{page}")).status_code == status
+    assert ("Own prices" in client.get(reverse("admin:index")).content.decode()) is is_superuser
+
+
+def test_owner_of_an_organisation_has_no_prices_to_see(client: Client, acme: Organization) -> None:
+    owner = User.objects.create_user("olga")
+    Membership.objects.create(org=acme, user=owner, role="owner")
+    client.force_login(owner)
+    assert client.get(reverse(f"{PRICES}_changelist")).status_code == 302
+    assert client.post(reverse(f"{PRICES}_add"), price_form()).status_code == 302
+    assert not PriceOverride.objects.exists()
+
+
+def test_log_of_runs_can_only_be_looked_at(superadmin: Client) -> None:
+    run = RepriceRun.objects.create(
+        by="anna",
+        reason="<b>why</b>",
+        date_from=date(2026, 5, 1),
+        date_to=date(2026, 5, 2),
+        started_at=NOON,
+        records_seen=12345,
+        usd_before=Decimal("1.5"),
+        usd_after=Decimal(2),
+    )
+    addresses = [reverse(f"{RUNS}_add"), *(reverse(f"{RUNS}_{page}", args=[run.pk]) for page in ("change", "delete"))]
+    assert [superadmin.post(address, {"by": "me"}).status_code for address in addresses] == [403, 403, 403]
+    response = superadmin.get(reverse(f"{RUNS}_changelist"))
+    assert listed(response, "seen") == ["12,345"]
+    assert re.sub("<[^>]*>", "", listed(response, "usd")[0]) == "$1.50 → $2.00"
+    assert "<b>why" not in response.content.decode()
+    page = superadmin.get(reverse(f"{RUNS}_change", args=[run.pk]))
+    assert page.context["adminform"].form.fields == {}
+
+
+def test_a_new_price_begins_with_a_form_to_fill_in(superadmin: Client) -> None:
+    answer = superadmin.get(reverse("admin:usage_billing_priceoverride_add"))
+    assert answer.context["adminform"].form.initial["prices"] == {"input_mtok": "", "output_mtok": ""}
+    assert "null</textarea>" not in answer.content.decode()

@@ -1,0 +1,210 @@
+"""What an answer's usage amounts to, in units of the price list."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.support.factories import chat_usage
+from usage_billing.costing import metering, pricing
+from usage_billing.costing.metering import EXTRACTORS, Tokens, compact, meter
+from usage_billing.recording.event import FLAVOURS, Flavour
+
+
+@pytest.mark.parametrize(
+    ("flavour", "block", "tokens"),
+    [
+        ("chat", chat_usage(10, 5, cached=4, reasoning=3), Tokens(10, 5, cached=4, reasoning=3)),
+        (
+            "messages",
+            {
+                "input_tokens": 7,
+                "cache_read_input_tokens": 20,
+                "cache_creation_input_tokens": 3,
+                "output_tokens": 9,
+                "output_tokens_details": {"thinking_tokens": 4},
+            },
+            Tokens(30, 9, cached=20, cache_write=3, reasoning=4),
+        ),
+        ("embeddings", {"prompt_tokens": 8, "total_tokens": 8}, Tokens(8, 0)),
+        # Without the details that the images extractor wants, what is plain is kept.
+        ("images", {"input_tokens": 5, "output_tokens": 6}, Tokens(5, 6)),
+        ("chat", {"prompt_tokens": -5, "completion_tokens": 6}, Tokens(0, 6)),
+        ("chat", {"prompt_tokens": True, "completion_tokens": "6"}, Tokens()),
+        ("chat", {}, Tokens()),
+    ],
+)
+def test_tokens_of_a_usage_block(flavour: Flavour, block: Any, tokens: Tokens) -> None:
+    assert meter(flavour, block).tokens == tokens
+
+
+def test_compact_usage_keeps_every_unit_that_was_used() -> None:
+    block = {
+        "prompt_tokens": 3,
+        "completion_tokens": 0,
+        "cost": 0.0,
+        "details": {"a": 0, "b": None, "c": 2},
+        "empty": {"x": 0},
+        "tier": "standard",
+        "iterations": [{"input_tokens": 1}],
+    }
+    assert compact(block) == {
+        "prompt_tokens": 3,
+        "details": {"c": 2},
+        "tier": "standard",
+        "iterations": [{"input_tokens": 1}],
+    }
+
+
+@pytest.mark.parametrize(
+    ("flavour", "usage", "problem"),
+    [
+        ("chat", {}, "no-usage"),
+        ("chat", {"prompt_tokens": 5, "units": {"no_such_unit": 1}}, "unknown-unit:no_such_unit"),
+        ("chat", {"prompt_tokens": 5, "units": {"web_searches": -1}}, "unreadable-usage"),
+        (
+            "responses",
+            {"input_tokens": 5, "parts": [{"model": "", "api": "images", "usage": {}}]},
+            "no-model-of-a-tool",
+        ),
+        (
+            "responses",
+            {
+                "input_tokens": 5,
+                "input_tokens_details": {
+                    "cache_write_tokens": 5,
+                    "cache_write_tokens_details": {"ttl_12h_tokens": 5},
+                },
+            },
+            "no-price-for:cache_write_12h_tokens",
+        ),
+        ("chat", {"prompt_tokens": 5, "prompt_tokens_details": {"cached_tokens": 6}}, "contradictory-usage"),
+        (
+            "messages",
+            {
+                "input_tokens": 5,
+                "cache_creation_input_tokens": 9,
+                "cache_creation": {"ephemeral_5m_input_tokens": 3, "ephemeral_1h_input_tokens": 3},
+            },
+            "contradictory-usage",
+        ),
+    ],
+)
+def test_what_cannot_be_metered_says_why(flavour: Flavour, usage: dict[str, Any], problem: str) -> None:
+    assert meter(flavour, usage).problem == problem
+
+
+def test_cache_writes_after_the_start_of_a_stream_last_as_long_as_the_first() -> None:
+    """`message_delta` counts 900 written; the breakdown of `message_start` knew of 300, all for an hour."""
+    usage = {
+        "input_tokens": 10,
+        "output_tokens": 1,
+        "cache_creation_input_tokens": 900,
+        "cache_creation": {"ephemeral_1h_input_tokens": 300},
+    }
+    (line,) = meter("messages", usage).lines
+    assert line.usage.reported_value("cache_write_1h_tokens") == 900
+
+
+# Names that blocks have, and some that they have not.
+NAMES = [
+    "prompt_tokens",
+    "completion_tokens",
+    "input_tokens",
+    "output_tokens",
+    "total_tokens",
+    "seconds",
+    "cached_tokens",
+    "audio_tokens",
+    "reasoning_tokens",
+    "cache_write_tokens",
+    "cache_read_input_tokens",
+    "cache_creation_input_tokens",
+    "text_tokens",
+    "image_tokens",
+    "ephemeral_5m_input_tokens",
+    "ephemeral_1h_input_tokens",
+    "web_search_requests",
+    "thinking_tokens",
+    "type",
+    "model",
+    "api",
+    "usage",
+    "other",
+    "prompt_tokens_details",
+    "completion_tokens_details",
+    "input_tokens_details",
+    "output_tokens_details",
+    "input_token_details",
+    "cache_creation",
+    "server_tool_use",
+    "cache_write_tokens_details",
+    "iterations",
+    "units",
+    "parts",
+    "web_searches",
+    "input_characters",
+]
+leaves = st.one_of(
+    st.integers(-5, 10**6),
+    st.sampled_from([0, 1, 2**63, True, None, "7", 1.5, float("nan"), float("inf"), "gpt-4.1", "images"]),
+)
+blocks = st.recursive(
+    leaves,
+    lambda inner: st.dictionaries(st.sampled_from(NAMES), inner, max_size=6) | st.lists(inner, max_size=3),
+    max_leaves=20,
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    flavour=st.sampled_from(sorted(set(FLAVOURS.values()))),
+    usage=st.dictionaries(st.sampled_from(NAMES), blocks, max_size=8),
+    model=st.sampled_from(["gpt-4.1", "gpt-image-1.5", "claude-haiku-4-5", "whisper-1", "tts-1", "gpt-99", ""]),
+)
+def test_no_block_breaks_metering_or_pricing(flavour: Flavour, usage: dict[str, Any], model: str) -> None:
+    metered = meter(flavour, compact(usage))
+    tokens = metered.tokens
+    assert min(msgspec.structs.astuple(tokens)) >= 0
+    assert tokens.cached + tokens.cache_write <= tokens.prompt
+    assert tokens.reasoning <= tokens.completion
+    provider = "anthropic" if flavour == "messages" else "openai"
+    price = pricing.price(provider, model, metered, {}, at=datetime(2026, 11, 18, tzinfo=UTC))
+    if price.usd is None:
+        assert price.source.startswith("unpriced:")
+    else:
+        assert price.usd >= 0
+        assert sum(price.parts.values(), Decimal(0)) == pytest.approx(price.usd, abs=Decimal("1e-10"))
+
+
+# ── The short way and the library's ──────────────────────────────────────────────────────────────────────────────
+
+ODD = st.one_of(st.integers(-3, 10), st.none(), st.booleans(), st.floats(allow_nan=False), st.just("7"), st.just([]))
+COUNTS = st.one_of(st.integers(0, 10**6), ODD)
+NAMES = sorted({step for flavour in EXTRACTORS for path, *_ in metering._paths(flavour) or () for step in path})
+
+
+@given(
+    flavour=st.sampled_from(sorted(EXTRACTORS)),
+    block=st.dictionaries(
+        st.sampled_from(NAMES), st.one_of(COUNTS, st.dictionaries(st.sampled_from(NAMES), COUNTS)), max_size=8
+    ),
+)
+@settings(max_examples=300)
+def test_plain_blocks_are_extracted_as_the_library_extracts_them(flavour: Flavour, block: dict[str, Any]) -> None:
+    short = metering._plainly_extracted(flavour, block)
+    if short is not None:
+        provider, extractor = EXTRACTORS[flavour]
+        assert vars(short) == vars(
+            metering._provider(provider).extract_usage({"usage": block}, api_flavor=extractor)[1]
+        )
+
+
+def test_usual_blocks_take_the_short_way() -> None:
+    assert metering._plainly_extracted("chat", chat_usage(10, 5, cached=4)) is not None
+    assert metering._plainly_extracted("messages", {"input_tokens": 7, "output_tokens": 9}) is not None
+    assert metering._plainly_extracted("responses", {"input_tokens": 7, "output_tokens": 9}) is not None

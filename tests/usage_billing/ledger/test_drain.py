@@ -1,0 +1,153 @@
+"""From the outbox to the ledger, whatever comes between."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import DataError, IntegrityError, OperationalError, ProgrammingError
+
+from tests.support import factories
+from tests.support.factories import event
+from usage_billing.ledger import drain, writer
+from usage_billing.models import UsageRecord
+from usage_billing.recording import Event, record
+from usage_billing.recording.outbox import Outbox
+
+pytestmark = pytest.mark.django_db
+
+
+def test_drained_events_are_in_the_ledger_and_gone_from_the_outbox(outbox: Outbox, drained: Callable[[], int]) -> None:
+    org = factories.organization()
+    for _ in range(3):
+        record(event(org=org))
+    assert drained() == 3
+    assert UsageRecord.objects.filter(org=org).count() == 3
+    assert outbox.backlog().events == 0
+    assert drained() == 0
+
+
+def test_events_of_more_than_a_batch_are_all_drained(
+    outbox: Outbox, drained: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drain, "BATCH", 2)
+    for _ in range(5):
+        record(event())
+    assert drained() == 5
+    assert UsageRecord.objects.count() == 5
+
+
+def test_what_comes_while_a_batch_is_drained_is_left_to_gather(
+    outbox: Outbox, drained: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches: list[int] = []
+
+    def add(events: list[Event]) -> None:
+        batches.append(len(events))
+        record(event())
+
+    monkeypatch.setattr(writer, "add", add)
+    for _ in range(5):
+        record(event())
+    assert drained() == 5
+    assert drained() == 1
+    assert batches == [5, 1]
+
+
+def test_an_empty_outbox_asks_nothing_of_the_ledger(
+    drained: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches: list[list[Event]] = []
+    monkeypatch.setattr(writer, "add", batches.append)
+    assert drained() == 0
+    assert batches == []
+
+
+def test_an_event_that_is_replayed_counts_once(outbox: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The drain dies between the ledger's commit and the outbox's delete; the next one finds the event again."""
+    record(event(org=factories.organization()))
+    reader = Outbox(outbox.path)
+    monkeypatch.setattr(Outbox, "delete", lambda self, ids: None)
+    drain.drain_once(reader)
+    monkeypatch.undo()
+    assert drain.drain_all(Outbox(outbox.path)) == 1
+    assert UsageRecord.objects.count() == 1
+
+
+@pytest.mark.parametrize("refusal", [DataError("too long"), IntegrityError("no such row"), ValueError("a bug")])
+def test_an_event_that_the_ledger_refuses_is_set_aside_and_holds_up_no_other(
+    outbox: Outbox,
+    drained: Callable[[], int],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    refusal: Exception,
+) -> None:
+    add = writer.add
+
+    def refusing(events: list[Any]) -> int:
+        if any(one.model == "refused" for one in events):
+            raise refusal
+        return add(events)
+
+    monkeypatch.setattr(writer, "add", refusing)
+    for model in ("gpt-4.1", "refused", "gpt-4.1-mini"):
+        record(event(model=model))
+    assert drained() == 3
+    assert sorted(UsageRecord.objects.values_list("ai_model", flat=True)) == ["gpt-4.1", "gpt-4.1-mini"]
+    assert (outbox.backlog().events, outbox.backlog().set_aside) == (0, 1)
+    assert str(refusal) in caplog.text
+
+    monkeypatch.undo()
+    assert outbox.put_back() == 1
+    assert drained() == 1
+    assert UsageRecord.objects.filter(ai_model="refused").count() == 1
+
+
+def test_what_is_no_event_is_set_aside(outbox: Outbox, drained: Callable[[], int]) -> None:
+    outbox.append(b"not an event")
+    record(event())
+    assert drained() == 2
+    assert (UsageRecord.objects.count(), outbox.backlog().set_aside) == (1, 1)
+
+
+@pytest.mark.parametrize("outage", [OperationalError("connection refused"), ProgrammingError("no such table")])
+def test_events_stay_while_the_database_is_away(
+    outbox: Outbox, drained: Callable[[], int], monkeypatch: pytest.MonkeyPatch, outage: Exception
+) -> None:
+    def away(events: list[Any]) -> int:
+        raise outage
+
+    record(event())
+    monkeypatch.setattr(writer, "add", away)
+    with pytest.raises(drain.DatabaseAwayError, match=str(outage)):
+        drained()
+    assert (outbox.backlog().events, outbox.backlog().set_aside) == (1, 0)
+    monkeypatch.undo()
+    assert drained() == 1
+
+
+def test_one_process_drains_at_a_time(outbox: Outbox) -> None:
+    outbox.append(b"")
+    program = (
+        "import sys, time; from pathlib import Path; import django; django.setup()\n"
+        "from usage_billing.recording import drain\n"
+        "with drain.exclusively(Path(sys.argv[1])): print('draining', flush=True); time.sleep(60)"
+    )
+    other = subprocess.Popen(
+        [sys.executable, "-c", program, str(outbox.path)],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "config.settings"},
+    )
+    assert other.stdout is not None
+    assert other.stdout.readline() == b"draining\n"
+    with pytest.raises(drain.DrainBusyError), drain.exclusively(outbox.path):
+        pass
+    other.kill()
+    other.wait()
+    other.stdout.close()
+    with drain.exclusively(outbox.path):
+        pass

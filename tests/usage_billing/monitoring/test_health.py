@@ -1,0 +1,79 @@
+"""/healthz says whether calls can be recorded and shown."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from django.db import OperationalError, connection
+from django.test import Client
+from pytest_django import Settings
+
+from tests.support.factories import event
+from usage_billing.ledger import drain
+from usage_billing.monitoring.health import age
+from usage_billing.recording import lost, record, recorder
+from usage_billing.recording.outbox import Outbox
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.mark.parametrize("address", ["/healthz", "/healthz/"])
+def test_healthz_of_a_service_that_is_well(client: Client, address: str) -> None:
+    answer = client.get(address)
+    state = answer.json()
+    assert state.pop("outbox_bytes") > 0
+    assert (answer.status_code, state) == (
+        200,
+        {
+            "status": "ok",
+            "database": "ok",
+            "outbox": "ok",
+            "backlog": 0,
+            "oldest_s": None,
+            "drained": 0,
+            "drain_seen_s": None,
+            "set_aside": 0,
+            "lost": 0,
+            "damaged_outboxes": 0,
+        },
+    )
+
+
+def test_healthz_tells_backlog_and_losses(client: Client) -> None:
+    lost(OSError("no space"))
+    record(event())
+    state = client.get("/healthz").json()
+    assert (state["status"], state["backlog"], state["lost"]) == ("ok", 1, 1)
+    assert state["oldest_s"] in (0, 1)
+
+
+def test_healthz_tells_what_the_drain_of_another_process_did(client: Client, outbox: Outbox) -> None:
+    record(event())
+    drain.drain_all(Outbox(outbox.path))
+    state = client.get("/healthz").json()
+    assert (state["drained"], state["backlog"]) == (1, 0)
+    assert state["drain_seen_s"] in (0, 1)
+
+
+def test_nothing_is_younger_than_now_when_the_clock_was_set_back() -> None:
+    assert age(time.time() + 3600) == 0
+    assert age(None) is None
+
+
+def test_healthz_is_503_while_the_outbox_cannot_be_read(client: Client, settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    settings.USAGE_OUTBOX_PATH = str(tmp_path / "file" / "outbox.sqlite3")
+    recorder.outbox.cache_clear()
+    answer = client.get("/healthz")
+    assert (answer.status_code, answer.json()["outbox"], answer.json()["database"]) == (503, "unreadable", "ok")
+
+
+def test_healthz_is_503_while_the_database_is_away(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away() -> None:
+        raise OperationalError("connection refused")
+
+    monkeypatch.setattr(connection, "cursor", away)
+    answer = client.get("/healthz")
+    assert (answer.status_code, answer.json()["status"], answer.json()["database"]) == (503, "failing", "away")

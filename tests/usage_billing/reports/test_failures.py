@@ -1,0 +1,56 @@
+"""Why calls failed or have no cost: by reason, in scope, and of the newest alone."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+from importlib import import_module
+
+import pytest
+from pytest_django import DjangoAssertNumQueries
+
+from tests.support import factories
+from tests.support.rows import NOON, enter, row
+from usage_billing import reports
+from usage_billing.models import Organization
+from usage_billing.reports import Period
+from usage_billing.tenancy.scope import EVERYTHING, of_organization
+
+pytestmark = pytest.mark.django_db
+PERIOD = Period.of_days(7, NOON.date())
+UNKNOWN = {"cost_usd": None, "cost_rub": None, "price_source": "unpriced:unknown-model"}
+FAILED = {"cost_usd": Decimal(0), "cost_rub": Decimal(0), "status": "failed"}
+
+
+@pytest.fixture
+def org() -> Organization:
+    return factories.organization("Acme")
+
+
+def test_reasons_are_counted_the_most_frequent_first(
+    org: Organization, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    enter(
+        row(org),
+        row(org, error_code="429", **FAILED),
+        *(row(org, **UNKNOWN) for _ in range(2)),
+        row(org, created_at=NOON - timedelta(days=8), **UNKNOWN),
+        row(factories.organization("Other"), error_code="500", **FAILED),
+    )
+    with django_assert_num_queries(1):
+        found = reports.troubles(of_organization(org.pk), PERIOD)
+    assert [(each.count, each.status, each.reason, each.error_code, each.last_at) for each in found] == [
+        (2, "succeeded", "unknown-model", "", NOON),
+        (1, "failed", "", "429", NOON),
+    ]
+    assert len(reports.troubles(EVERYTHING, PERIOD)) == 3
+    assert len(reports.troubles(EVERYTHING, PERIOD, filters={"status": "failed"})) == 2
+
+
+def test_only_the_newest_are_looked_at(org: Organization, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(import_module("usage_billing.reports.failures"), "LOOKED_AT", 2)
+    enter(
+        *(row(org, error_code="old", created_at=NOON - timedelta(hours=n), **FAILED) for n in range(2, 9)),
+        *(row(org, error_code="new", created_at=NOON - timedelta(minutes=n), **FAILED) for n in range(2)),
+    )
+    assert [(each.error_code, each.count) for each in reports.troubles(EVERYTHING, PERIOD)] == [("new", 2)]

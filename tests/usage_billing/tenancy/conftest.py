@@ -1,0 +1,140 @@
+"""Two tenants with rows in every table that carries tenant rows, and connections as the web's own user."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+
+from ai_clients.assistants.models import ContentPiece, DigestDelivery, Message, Participant
+from tests.support import factories
+from tests.support.factories import event
+from usage_billing.ledger import writer
+from usage_billing.models import Organization, RepriceRun
+from usage_billing.tenancy import seal
+from usage_billing.tenancy.roles import DRAIN, WEB
+
+Rows = list[tuple[Any, ...]]
+PASSWORD = secrets.token_hex(8)
+
+
+class World:
+    """An owner, a member with calls of their own, and calls of nobody in each of two organisations."""
+
+    def __init__(self) -> None:
+        factories.rate()
+        self.org, self.other = factories.organization("Ours"), factories.organization("Theirs")
+        self.owner, self.member = factories.owner(self.org), factories.member(self.org)
+        self.stranger, self.admin = factories.owner(self.other), factories.superadmin()
+        for org, owner, member in (
+            (self.org, self.owner, self.member),
+            (self.other, self.stranger, factories.member(self.other)),
+        ):
+            self.fill(org, owner, member)
+
+    def fill(self, org: Organization, owner: User, member: User) -> None:
+        writer.add(
+            [
+                event(org=org, user=owner, attribution={"agent_id": "a", "request_type": "x"}),
+                event(org=org, user=member, attribution={"agent_id": "a", "request_type": "y"}),
+                event(org=org, user=member, flavour="messages", url=factories.MESSAGES, model="claude-haiku-4-5"),
+                event(org=org, model="gpt-99", attribution={"request_type": "x"}),
+            ]
+        )
+        factories.own_price(org=org)
+        RepriceRun.objects.create(
+            by="somebody", reason="a test", date_from=factories.TODAY, date_to=factories.TODAY, org=org,
+            started_at=factories.NOON,
+        )  # fmt: skip
+        ContentPiece.objects.create(org=org, title="A post", text="Words.")
+        person = Participant.objects.create(org=org, external_id="1", name="Somebody")
+        Message.objects.create(org=org, participant=person, chat_id="1", text="Words.", sent_at=factories.NOON)
+        DigestDelivery.objects.create(org=org, week=factories.TODAY)
+
+
+@pytest.fixture
+def tables_owner(transactional_db: None) -> Iterator[psycopg.Connection]:
+    """A connection as the tables' owner, whoever Django connects as meanwhile."""
+    with psycopg.connect(**_login(), autocommit=True) as owner:
+        yield owner
+
+
+def _login(user: str = "", password: str = "") -> dict[str, Any]:
+    config = connection.settings_dict
+    return {
+        "host": config["HOST"],
+        "port": config["PORT"],
+        "dbname": config["NAME"],
+        "user": user or config["USER"],
+        "password": password or config["PASSWORD"],
+    }
+
+
+@contextmanager
+def _able_to_log_in(role: str, owner: psycopg.Connection) -> Iterator[dict[str, Any]]:
+    assert "test" in role, "These tests change the password of a role: run them by `python -m tests.support.postgres`."
+    owner.execute(f"ALTER ROLE {role} LOGIN PASSWORD '{PASSWORD}'")
+    yield _login(role, PASSWORD)
+    owner.execute(f"ALTER ROLE {role} NOLOGIN")
+    owner.execute(f"ALTER ROLE {role} RESET ALL")
+
+
+@contextmanager
+def connecting_as(role: str) -> Iterator[None]:
+    """All of Django connects as that user."""
+    config = connection.settings_dict
+    before = {name: config[name] for name in ("USER", "PASSWORD")}
+    connection.close()
+    config.update(USER=role, PASSWORD=PASSWORD)
+    yield
+    connection.close()
+    config.update(before)
+
+
+@pytest.fixture
+def web_login(tables_owner: psycopg.Connection) -> Iterator[dict[str, Any]]:
+    """How to connect as the web's user, who logs in like one of a production server."""
+    with _able_to_log_in(WEB, tables_owner) as login:
+        yield login
+
+
+@pytest.fixture
+def world(transactional_db: None) -> World:
+    return World()
+
+
+@pytest.fixture
+def raw(web_login: dict[str, Any]) -> Iterator[Callable[..., Rows]]:
+    """Run SQL as the web's user, each call in a transaction of its own, in the scope of the user `who` if any."""
+    with psycopg.connect(**web_login) as web:
+
+        def run(statement: str, *values: Any, who: int = 0) -> Rows:
+            with web.transaction(), web.cursor() as cursor:
+                if who:
+                    until = seal.until(time.time())
+                    cursor.execute("SELECT usage_enter_scope(%s, %s, %s)", [who, until, seal.proof(who, until)])
+                cursor.execute(statement, values or None)
+                return cursor.fetchall() if cursor.description else []
+
+        yield run
+
+
+@pytest.fixture
+def as_web(world: World, web_login: dict[str, Any]) -> Iterator[World]:
+    """All of Django connects as the web's user, as on a production server."""
+    with connecting_as(WEB):
+        yield world
+
+
+@pytest.fixture
+def as_drain(world: World, tables_owner: psycopg.Connection) -> Iterator[World]:
+    """All of Django connects as the drain's user, as the drain and the jobs of a production server do."""
+    with _able_to_log_in(DRAIN, tables_owner), connecting_as(DRAIN):
+        yield world

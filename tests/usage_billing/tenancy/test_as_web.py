@@ -1,0 +1,253 @@
+"""The service works as the web's user, who owns nothing: requests, the admin, the ledger and its commands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.management import call_command
+from django.db import connection
+from django.http import QueryDict
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+from rest_framework.test import APIClient
+
+from tests.support.factories import event
+from tests.support.far_server import FarServer, far
+from tests.usage_billing.tenancy.conftest import World
+from usage_billing import reports
+from usage_billing.ledger import drain, writer
+from usage_billing.models import Organization, UsageRecord
+from usage_billing.pages import costs
+from usage_billing.pages.parameters import asked
+from usage_billing.recording.event import encode
+from usage_billing.recording.outbox import Outbox
+from usage_billing.tenancy import roles
+from usage_billing.tenancy.scope import EVERYTHING, of_organization, scope_of, scoped, within
+
+pytestmark = [pytest.mark.postgres, pytest.mark.django_db(transaction=True)]
+
+API = "/api/billing/usage/tokens"
+NOW = timezone.now()
+
+
+def client_of(user: User) -> APIClient:
+    client = APIClient()
+    client.force_authenticate(user)
+    return client
+
+
+def test_each_sees_their_own_by_the_api(as_web: World) -> None:
+    seen = {}
+    for name in ("admin", "owner", "member", "stranger"):
+        client = client_of(getattr(as_web, name))
+        summary = client.get(f"{API}/summary").json()["data"]["all_time"]["requests_count"]
+        listed = client.get(f"{API}/detailed").json()["data"]
+        export: Any = client.get(f"{API}/export?format=jsonl")
+        exported = b"".join(export.streaming_content).count(b"\n")
+        by_user = client.get(f"{API}/by-user?from=2026-11-01").json()["data"]["total"]["requests_count"]
+        assert summary == listed["count"] == len(listed["items"]) == exported == by_user
+        seen[name] = summary
+    assert seen == {"admin": 8, "owner": 4, "member": 2, "stranger": 4}
+
+
+def test_the_pages_and_the_admin_work(as_web: World) -> None:
+    browser = Client()
+    for user, address in (
+        (as_web.owner, "/usage/"),
+        (as_web.member, "/usage/"),
+        (as_web.admin, "/superadmin/ai-costs"),
+        (as_web.admin, "/superadmin/usage_billing/usagerecord/"),
+        (as_web.admin, "/superadmin/usage_billing/organization/"),
+        (as_web.admin, "/superadmin/usage_billing/priceoverride/"),
+        (as_web.admin, "/superadmin/usage_billing/repricerun/"),
+    ):
+        browser.force_login(user)
+        answer = browser.get(address)
+        assert answer.status_code == 200, address
+        assert user == as_web.admin or "Theirs" not in answer.content.decode()
+
+
+def test_a_superadmin_founds_an_organisation(as_web: World) -> None:
+    browser = Client()
+    browser.force_login(as_web.admin)
+    form: dict[str, Any] = {"name": "New", "slug": "new", "timezone": "Europe/Moscow", "language": "ru"}
+    form |= {
+        "memberships-TOTAL_FORMS": 1,
+        "memberships-INITIAL_FORMS": 0,
+        "memberships-0-user": as_web.owner.pk,
+        "memberships-0-role": "owner",
+    }
+    answer = browser.post("/superadmin/usage_billing/organization/add/", form)
+    assert answer.status_code == 302, answer.content.decode()
+    with within(EVERYTHING):
+        assert Organization.objects.get(slug="new").memberships.get().user_id == as_web.owner.pk
+    with scoped(as_web.owner) as scope:
+        assert len(scope.owned_org_ids) == 2
+
+
+def test_logging_in_and_out_works(as_web: World) -> None:
+    browser = Client()
+    answer = browser.post("/login/", {"username": as_web.owner.username, "password": "secret"})
+    assert answer.status_code == 302
+    assert browser.get("/usage/").status_code == 200
+    assert browser.post("/logout/").status_code == 302
+    assert browser.get("/usage/").status_code == 302
+
+
+def test_the_ledger_and_its_commands_work_as_the_drain(as_drain: World, capsys: pytest.CaptureFixture[str]) -> None:
+    assert writer.add([event(org=as_drain.org), event(org=None)]) == 2
+    call_command("check_usage")
+    call_command("rebuild_daily", "--from=2026-11-01", "--to=2026-11-30")
+    call_command("reprice_usage", "--from=2026-11-01", "--to=2026-11-30", "--reason=a test")
+    call_command("check_usage")
+    assert "10 calls" in capsys.readouterr().out
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_user")
+        assert cursor.fetchone() == (roles.DRAIN,)
+
+
+def test_the_jobs_work_as_the_drain(as_drain: World) -> None:
+    call_command("clearsessions")
+    call_command("flushexpiredtokens")
+    call_command("send_weekly_digests")
+    assert client_of(as_drain.owner).get(f"{API}/summary").json()["data"]["all_time"]["requests_count"] == 4
+    with within(EVERYTHING):
+        assert UsageRecord.objects.count() == 8
+
+
+def test_calls_wait_in_the_outbox_of_a_web_that_may_not_drain(
+    outbox: Outbox, as_web: World, drained: Callable[[], int]
+) -> None:
+    """The log of the drain has this message, `/healthz` and the metrics the number of those that wait."""
+    outbox.append(encode(event(org=as_web.org)))
+    with pytest.raises(drain.DatabaseAwayError, match=f"log in as {roles.DRAIN}.*USAGE_DRAIN=off"):
+        drained()
+    assert (outbox.backlog().events, outbox.backlog().set_aside) == (1, 0)
+
+
+def test_outside_a_scope_django_finds_nothing(as_web: World) -> None:
+    assert (UsageRecord.objects.count(), Organization.objects.count()) == (0, 0)
+    assert scope_of(as_web.owner).is_empty
+    with within(of_organization(as_web.org.pk)) as scope:
+        assert UsageRecord.objects.count() == reports.totals(scope)[0]["requests_count"] == 4
+    assert UsageRecord.objects.count() == 0
+
+
+def test_a_scope_within_another_gives_it_back(as_drain: World) -> None:
+    with within(EVERYTHING):
+        with scoped(as_drain.member):
+            assert UsageRecord.objects.count() == 2
+            writer.add([event(org=as_drain.other)])
+            assert UsageRecord.objects.count() == 2
+        assert UsageRecord.objects.count() == 9
+        with pytest.raises(ZeroDivisionError), scoped(as_drain.owner):
+            _ = 4 // (UsageRecord.objects.count() - 4)
+        assert UsageRecord.objects.count() == 9
+    assert UsageRecord.objects.count() == 0
+
+
+def test_spent_money_is_recorded_though_the_view_is_rolled_back(as_drain: World) -> None:
+    """By a connection of its own: the drain's thread."""
+
+    def drain() -> int:
+        try:
+            return writer.add([event(org=as_drain.org)])
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as thread, pytest.raises(ZeroDivisionError), scoped(as_drain.owner):
+        _ = 1 // (thread.submit(drain).result() - 1)
+    with within(EVERYTHING):
+        assert UsageRecord.objects.count() == 9
+
+
+def test_calls_wait_while_the_roles_are_not_there(
+    outbox: Outbox, world: World, drained: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that is newer than its database: nothing is refused, nothing is set aside."""
+    outbox.append(encode(event(org=world.org)))
+    with monkeypatch.context() as patched:
+        patched.setattr(roles, "AS_LEDGER", roles.Setting("not_migrated_yet"))
+        with pytest.raises(drain.DatabaseAwayError, match="migrate"):
+            drained()
+    assert (outbox.backlog().events, outbox.backlog().set_aside) == (1, 0)
+    assert drained() == 1
+
+
+# ── Round trips ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def far_away(as_web: World) -> Iterator[FarServer]:
+    config = connection.settings_dict
+    host, port = config["HOST"], config["PORT"]
+    with far(host, int(port)) as server:
+        config.update(HOST="127.0.0.1", PORT=str(server.port))
+        connection.close()
+        connection.ensure_connection()
+        yield server
+        connection.close()
+        config.update(HOST=host, PORT=port)
+
+
+def test_the_scope_takes_one_round_trip_more(as_web: World, far_away: FarServer) -> None:
+    """Without row-level security the memberships are read too; their query carries `BEGIN` and sets the scope."""
+    before = far_away.waits
+    scope_of(as_web.owner)
+    reports.totals(of_organization(as_web.org.pk))
+    without = far_away.waits - before
+    with scoped(as_web.owner) as scope:
+        reports.totals(scope)
+    # The memberships and the totals; then `COMMIT`.
+    assert (without, far_away.waits - before - without) == (2, 3)
+
+
+def test_the_page_waits_a_few_times_however_many_statements_it_has(as_web: World, far_away: FarServer) -> None:
+    question = asked(QueryDict("days=90"), NOW.date())
+    for person in (as_web.owner, as_web.admin):
+        with scoped(person) as scope, CaptureQueriesContext(connection) as statements:
+            before = far_away.waits
+            costs._page(scope, question, NOW)
+        # The first round, the second, and what needs that: those of the period before, names; and `COMMIT`.
+        assert len(statements) > 15
+        assert far_away.waits - before <= 6
+
+
+# ── Plans ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def many_calls(world: World) -> None:
+    """Enough for the planner to prefer an index: 30,000 calls of 60 organisations, and daily rows."""
+    with connection.cursor() as cursor:
+        columns = [name for name in writer.COLUMNS if name not in ("org_id", "request_id", "created_at")]
+        cursor.execute(
+            "INSERT INTO usage_organization (name, slug, timezone, language, created_at)"
+            " SELECT 'o' || n, 'o' || n, 'UTC', 'ru', now() FROM generate_series(1, 60) n"
+        )
+        cursor.execute(
+            f"INSERT INTO token_usage (org_id, request_id, created_at, {', '.join(columns)})"
+            f" SELECT o.id, 'many' || o.id || '-' || n, now() - n * interval '1 minute', {', '.join(columns)}"
+            " FROM (SELECT * FROM token_usage LIMIT 1) t, organization o, generate_series(1, 500) n"
+        )
+        cursor.execute("ANALYZE token_usage")
+
+
+def plan(rows: Any) -> str:
+    return str(rows.explain())
+
+
+def test_the_planner_uses_the_indexes(many_calls: None, as_web: World) -> None:
+    with scoped(as_web.owner) as scope:
+        assert "idx_token_usage_org_created_at" in plan(reports.calls(scope)[:50])
+    with scoped(as_web.member) as scope:
+        assert "Index Scan" in plan(reports.calls(scope)[:50])
+    with scoped(as_web.admin) as scope:
+        assert "idx_token_usage_created_at" in plan(reports.calls(scope)[:50])
+    with scoped(as_web.owner) as scope:
+        assert "Seq Scan" not in plan(UsageRecord.objects.filter(request_id="many1-1"))

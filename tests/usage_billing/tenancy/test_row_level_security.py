@@ -1,0 +1,367 @@
+"""PostgreSQL itself keeps tenants apart, whatever SQL the web's user sends."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from django.apps import apps
+from django.core.management import call_command
+from django.db import connection, models
+from django.test.utils import isolate_apps
+from pytest_django import Settings
+
+from tests.usage_billing.tenancy.conftest import PASSWORD, Rows, World
+from usage_billing.reports.sql import functions
+from usage_billing.tenancy import row_level_security
+from usage_billing.tenancy.roles import ANALYST, DRAIN, LEDGER, SUPERADMIN, WEB
+
+pytestmark = [pytest.mark.postgres, pytest.mark.django_db(transaction=True)]
+
+VIEWS = (functions.VIEW,)
+
+
+def catalogue(statement: str) -> Any:
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+        return cursor.fetchall()
+
+
+def tenants() -> dict[str, str]:
+    """Every table and view that has an organisation, by the catalogue: name → the column of the organisation's id."""
+    found = catalogue(
+        "SELECT table_name, 'org_id' FROM information_schema.columns"
+        " WHERE table_schema = current_schema() AND column_name = 'org_id'"
+    )
+    return {"organization": "id", **dict(found)}
+
+
+# ── The catalogue ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_our_roles_own_nothing_and_bypass_nothing() -> None:
+    roles = catalogue(
+        "SELECT rolname, rolinherit, rolsuper, rolbypassrls, rolcreaterole, rolcreatedb, rolreplication FROM pg_roles"
+        f" WHERE rolname = ANY ('{{{', '.join(row_level_security.ROLES)}}}')"
+    )
+    assert {name for name, *_ in roles} == {WEB, SUPERADMIN, LEDGER, DRAIN, ANALYST}
+    assert {name for name, inherits, *_ in roles if inherits} == {DRAIN}
+    assert all(not any(attributes) for _, _, *attributes in roles)
+    owned = catalogue(
+        "SELECT relname FROM pg_class JOIN pg_roles ON pg_roles.oid = relowner WHERE rolname LIKE 'usage\\_%'"
+        " UNION ALL SELECT proname FROM pg_proc JOIN pg_roles ON pg_roles.oid = proowner"
+        " WHERE rolname LIKE 'usage\\_%'"
+    )
+    assert owned == []
+
+
+def test_every_table_with_an_organisation_is_walled() -> None:
+    """Tables that are added later too: this asks the catalogue, not the models."""
+    walled = {name for (name,) in catalogue("SELECT relname FROM pg_class WHERE relrowsecurity")}
+    # Superadmins alone write rates: of no organisation, but their role must do nothing without its scope.
+    assert {name for name in tenants() if name not in VIEWS} | {"exchange_rate"} == walled
+    assert {"token_usage", "token_usage_daily", "organization", "membership"} < walled
+
+
+def test_the_superadmins_role_writes_where_its_scope_is_looked_at_or_the_web_may_too() -> None:
+    """Whoever injects SQL can take that role."""
+    open_to_it = catalogue(
+        "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace"
+        f" AND has_table_privilege('{SUPERADMIN}', oid, 'INSERT, UPDATE, DELETE')"
+        f" AND NOT has_table_privilege('{WEB}', oid, 'INSERT, UPDATE, DELETE') AND NOT relrowsecurity"
+    )
+    assert open_to_it == []
+    gates = catalogue(f"SELECT DISTINCT qual FROM pg_policies WHERE roles = '{{{SUPERADMIN}}}'")
+    assert gates == [("( SELECT (usage_scope()).everything AS everything)",)]
+
+
+def test_what_hangs_on_a_walled_table_has_an_organisation_of_its_own() -> None:
+    """A table that refers to a tenant's row and has no `org_id` would have no wall."""
+    references = catalogue(
+        "SELECT DISTINCT conrelid::regclass::text, confrelid::regclass::text FROM pg_constraint WHERE contype = 'f'"
+    )
+    names = tenants()
+    assert [(table, to) for table, to in references if to in names and table not in names] == []
+
+
+def test_policies_are_plain_comparisons_for_our_roles_alone() -> None:
+    policies = catalogue("SELECT tablename, policyname, roles::text, permissive, qual, with_check FROM pg_policies")
+    assert {roles for _, _, roles, *_ in policies} == {f"{{{role}}}" for role in (WEB, SUPERADMIN, LEDGER, ANALYST)}
+    for _, _, _roles, permissive, condition, check in policies:
+        assert permissive == "PERMISSIVE"
+        # Nothing is read but the scope, and that once a statement.
+        rest = re.sub(r"\( SELECT \(usage_scope\(\)\)\.\w+ AS \w+\)", "", condition)
+        assert "SELECT" not in rest.upper()
+        assert "usage_scope" not in rest
+        assert "current_setting" not in rest
+        assert check is None  # as the condition
+
+
+def test_views_read_with_the_callers_rights() -> None:
+    views = catalogue(
+        "SELECT relname, reloptions::text FROM pg_class"
+        " WHERE relkind = 'v' AND relnamespace = current_schema()::regnamespace"
+    )
+    assert dict(views) == dict.fromkeys(VIEWS, "{security_invoker=true}")
+    definers = catalogue(
+        "SELECT proname FROM pg_proc WHERE prosecdef AND pronamespace = current_schema()::regnamespace"
+    )
+    # Their names are resolved in pg_catalog, so nobody can have them read something else.
+    assert set(definers) == {("usage_scope",), ("usage_enter_scope",)}
+    open_paths = catalogue(
+        "SELECT proname FROM pg_proc WHERE prosecdef AND pronamespace = current_schema()::regnamespace"
+        " AND proconfig IS DISTINCT FROM ARRAY['search_path=pg_catalog, pg_temp']"
+    )
+    assert open_paths == []
+
+
+def test_who_may_take_which_role() -> None:
+    taken = catalogue(
+        "SELECT member.rolname, role.rolname FROM pg_roles member, pg_roles role WHERE member.oid <> role.oid"
+        f" AND member.rolname = ANY ('{{{', '.join(row_level_security.ROLES)}}}')"
+        " AND pg_has_role(member.oid, role.oid, 'MEMBER') ORDER BY 1, 2"
+    )
+    assert taken == [(DRAIN, LEDGER), (DRAIN, SUPERADMIN), (DRAIN, WEB), (WEB, SUPERADMIN)]
+
+
+def test_an_upgrade_takes_the_ledgers_role_from_the_web() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"GRANT {LEDGER} TO {WEB} WITH INHERIT FALSE, SET TRUE")
+    assert [statement.split(" GRANTED")[0] for statement in row_level_security.build(connection)] == [
+        f"REVOKE {LEDGER} FROM {WEB}"
+    ]
+    test_who_may_take_which_role()
+
+
+def test_nothing_is_left_to_do_after_migrating() -> None:
+    assert row_level_security.build(connection) == []
+
+
+def test_what_somebody_changed_by_hand_is_put_right() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"DROP POLICY {WEB} ON token_usage")
+        cursor.execute(f"CREATE POLICY loophole ON token_usage TO {WEB} USING (true)")
+        cursor.execute(f"GRANT DELETE ON token_usage TO {WEB}")
+        cursor.execute("ALTER TABLE usage_membership DISABLE ROW LEVEL SECURITY")
+    done = row_level_security.build(connection)
+    assert [statement.split(" USING")[0] for statement in done if "COMMENT" not in statement] == [
+        f'REVOKE DELETE ON "token_usage" FROM {WEB}',
+        'ALTER TABLE "membership" ENABLE ROW LEVEL SECURITY',
+        'DROP POLICY "loophole" ON "token_usage"',
+        f'CREATE POLICY {WEB} ON "token_usage" TO {WEB}',
+    ]
+    assert row_level_security.build(connection) == []
+
+
+@isolate_apps("tests.usage_billing.tenancy")
+def test_a_tenants_table_of_another_app_is_walled(monkeypatch: pytest.MonkeyPatch, raw: Callable[..., Rows]) -> None:
+    class Later(models.Model):  # noqa: DJ008 - never shown
+        org = models.ForeignKey("usage_billing.Organization", models.CASCADE)
+
+        class Meta:
+            app_label = "database"
+            db_table = "added_later"
+
+    world = World()
+    known = list(apps.get_models(include_auto_created=True))
+    monkeypatch.setattr(apps, "get_models", lambda **_options: [*known, Later])
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE added_later (id bigserial PRIMARY KEY, org_id bigint NOT NULL)")
+        cursor.execute("INSERT INTO added_later (org_id) VALUES (%s), (%s)", [world.org.pk, world.other.pk])
+    try:
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            raw("SELECT * FROM added_later")
+        row_level_security.build(connection)
+        assert raw("SELECT org_id FROM added_later") == []
+        assert raw("SELECT org_id FROM added_later", who=world.member.pk) == [(world.org.pk,)]
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("DROP TABLE added_later")
+
+
+def test_a_migrating_user_who_may_not_create_roles_is_told_what_to_do() -> None:
+    """The statements of the message, run by an administrator, are all that it takes."""
+    config, prefix, name = connection.settings_dict, "elsewhere", "migrating_user"
+    mine = (f"CREATE ROLE {name} LOGIN PASSWORD '{PASSWORD}'", f"CREATE DATABASE {name} OWNER {name}")
+    url = f"postgres://{name}:{PASSWORD}@{config['HOST']}:{config['PORT']}/{name}"
+
+    def migrate() -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "DATABASE_URL": url, "USAGE_ROLE_PREFIX": prefix, "DEBUG": "1"}
+        command = [sys.executable, "manage.py", "migrate", "--verbosity=0"]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+    with connection.cursor() as cursor:
+        for statement in mine:
+            cursor.execute(statement)
+        try:
+            refused = migrate()
+            assert refused.returncode == 1
+            told = [line.strip() for line in refused.stderr.splitlines() if line.startswith("    ")]
+            assert len(told) == 5 + 4 + 3  # roles, who may take them, and that this user may
+            for statement in told:
+                cursor.execute(statement)
+            again = migrate()
+            assert (again.returncode, again.stderr) == (0, "")
+        finally:
+            cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
+            for role in (name, *(f"{prefix}_{each}" for each in ("web", "superadmin", "ledger", "drain", "analyst"))):
+                cursor.execute(f"DROP ROLE IF EXISTS {role}")
+
+
+def test_the_web_may_use_a_cache_in_the_database(settings: Settings, raw: Callable[..., Rows]) -> None:
+    settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "counted"}}
+    call_command("createcachetable", verbosity=0)
+    try:
+        row_level_security.build(connection)
+        assert raw("SELECT count(*) FROM counted") == [(0,)]
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("DROP TABLE counted")
+
+
+# ── Raw SQL as the web's user ────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_without_a_scope_there_is_nothing(world: World, raw: Callable[..., Rows]) -> None:
+    for table in tenants():
+        assert catalogue(f'SELECT count(*) FROM "{table}"') != [(0,)], f"no rows to hide in {table}"
+        assert raw(f'SELECT count(*) FROM "{table}"') == [(0,)], table
+    for function in ("get_ai_cost_summary", "get_openai_cost_summary"):
+        assert raw(f"SELECT total_requests, by_request_type FROM {function}(NULL, 9999)") == [(0, {})]
+        assert raw(f"SELECT total_requests FROM {function}({world.org.pk}, 9999)") == [(0,)]
+
+
+def test_with_a_scope_there_are_the_tenants_rows_alone(world: World, raw: Callable[..., Rows]) -> None:
+    not_for_tenants = {"price_override", "reprice_run"}
+    for table, column in tenants().items():
+        seen = raw(f'SELECT DISTINCT {column} FROM "{table}"', who=world.owner.pk)
+        assert seen == ([] if table in not_for_tenants else [(world.org.pk,)]), table
+
+
+def test_an_owner_sees_all_calls_of_the_organisation(world: World, raw: Callable[..., Rows]) -> None:
+    for table in ("token_usage", "token_usage_daily", "membership", functions.VIEW):
+        everything = catalogue(f"SELECT count(*) FROM {table} WHERE org_id = {world.org.pk}")
+        assert raw(f"SELECT count(*) FROM {table}", who=world.owner.pk) == everything
+
+
+def test_a_member_sees_their_own_calls_alone(world: World, raw: Callable[..., Rows]) -> None:
+    for table in ("token_usage", "token_usage_daily", "membership"):
+        assert raw(f"SELECT DISTINCT org_id, user_id FROM {table}", who=world.member.pk) == [
+            (world.org.pk, world.member.pk)
+        ]
+    assert raw("SELECT count(*) FROM token_usage", who=world.member.pk) == [(2,)]
+
+
+@pytest.mark.parametrize("statement", [
+    "INSERT INTO token_usage SELECT * FROM token_usage",
+    "UPDATE token_usage SET cost_usd = 0",
+    "DELETE FROM token_usage",
+    "UPDATE token_usage_daily SET cost_usd = 0",
+    "DELETE FROM token_usage_daily",
+    "TRUNCATE token_usage",
+    "UPDATE usage_membership SET role = 'owner'",
+    "INSERT INTO usage_membership (org_id, user_id, role) VALUES (1, 1, 'owner')",
+    "UPDATE usage_organization SET name = 'mine'",
+    "UPDATE usage_exchange_rate SET usd_rub = 1",
+    "DELETE FROM usage_price_override",
+    "SELECT refresh_token_usage_daily('2026-01-01', '2026-12-31')",
+    "ALTER TABLE token_usage DISABLE ROW LEVEL SECURITY",
+    "CREATE TABLE mine (id int)",
+    # The next request on the same connection would read that one.
+    "CREATE TEMPORARY TABLE usage_membership AS SELECT 1 AS org_id, 1 AS user_id, 'owner' AS role",
+])  # fmt: skip
+def test_the_web_writes_nothing_of_the_ledger(world: World, raw: Callable[..., Rows], statement: str) -> None:
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        raw(statement, who=world.owner.pk)
+
+
+def test_the_scope_ends_with_its_transaction(world: World, raw: Callable[..., Rows]) -> None:
+    assert raw("SELECT count(*) FROM token_usage", who=world.owner.pk) == [(4,)]
+    assert raw("SELECT count(*) FROM token_usage") == [(0,)]
+    assert raw("SELECT current_user, current_setting('app.scope', true)") == [(WEB, "")]
+
+
+def test_a_request_id_tells_nothing_of_another_tenants_row(world: World) -> None:
+    """Each unique key of a walled table that the web writes has the organisation in it: a conflict would tell.
+
+    A uuid cannot be guessed.
+    """
+    keys = catalogue(
+        "SELECT indrelid::regclass::text, indexrelid::regclass::text, array_agg(attname::text),"
+        " bool_or(typname = 'uuid')"
+        " FROM pg_index JOIN pg_attribute ON attrelid = indrelid AND attnum = ANY (indkey)"
+        " JOIN pg_type ON pg_type.oid = atttypid"
+        f" WHERE indisunique AND has_table_privilege('{WEB}', indrelid, 'INSERT') GROUP BY indrelid, indexrelid"
+    )
+    names = tenants()
+    # A number that the database gives out itself cannot be asked for by an insert of a tenant's.
+    given_out = {("id",)}
+    without = [
+        (table, key)
+        for table, key, columns, has_uuid in keys
+        if table in names and "org_id" not in columns and not has_uuid and tuple(columns) not in given_out
+    ]
+    assert without == []
+
+
+# ── People who work in SQL ───────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def anna(tables_owner: psycopg.Connection) -> Iterator[psycopg.Connection]:
+    """Somebody who got a log-in as the README says."""
+    tables_owner.execute(f"CREATE ROLE anna LOGIN PASSWORD '{PASSWORD}' IN ROLE {ANALYST}")
+    config = connection.settings_dict
+    address = {"host": config["HOST"], "port": config["PORT"], "dbname": config["NAME"]}
+    try:
+        with psycopg.connect(**address, user="anna", password=PASSWORD, autocommit=True) as session:
+            yield session
+    finally:
+        tables_owner.execute("DROP ROLE anna")
+
+
+def test_an_analyst_reads_the_calls_of_all_and_nothing_of_people(world: World, anna: psycopg.Connection) -> None:
+    readable = {
+        "token_usage", "token_usage_daily", "organization", "exchange_rate", "price_override", "reprice_run",
+        "usage_archive_file", *VIEWS,
+    }  # fmt: skip
+    tables = {
+        name
+        for (name,) in catalogue(
+            "SELECT relname FROM pg_class WHERE relkind IN ('r', 'v') AND relnamespace = current_schema()::regnamespace"
+        )
+    }
+    assert readable < tables
+    for table in tables:
+        if table in readable:
+            assert anna.execute(f'SELECT count(*) FROM "{table}"').fetchall() == catalogue(
+                f'SELECT count(*) FROM "{table}"'
+            )
+        else:
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                anna.execute(f'SELECT count(*) FROM "{table}"')
+    for function in ("get_ai_cost_summary", "get_openai_cost_summary"):
+        summary = f"SELECT total_requests, total_cost_usd FROM {function}(NULL, 9999)"
+        (total,) = anna.execute(summary).fetchall()
+        assert total == catalogue(summary)[0]
+        assert total[0] > 0
+
+
+@pytest.mark.parametrize("statement", [
+    "UPDATE token_usage SET cost_usd = 0",
+    "DELETE FROM token_usage_daily",
+    "INSERT INTO usage_exchange_rate SELECT * FROM usage_exchange_rate",
+    "UPDATE usage_organization SET name = 'mine'",
+    f"SET ROLE {LEDGER}",
+    f"SET ROLE {SUPERADMIN}",
+    "SELECT refresh_token_usage_daily('2026-01-01', '2026-12-31')",
+])  # fmt: skip
+def test_an_analyst_writes_nothing(world: World, anna: psycopg.Connection, statement: str) -> None:
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        anna.execute(statement)

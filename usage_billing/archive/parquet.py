@@ -1,0 +1,218 @@
+"""Calls in Parquet files: every column as the ledger has it. The one module that needs pyarrow."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from django.db import models
+from django.db.models import QuerySet, TextField
+from django.db.models.functions import Cast
+
+from usage_billing.archive import storage
+from usage_billing.ledger import archived, rollup
+from usage_billing.models import ArchiveFile, UsageRecord
+from usage_billing.models.daily_usage import GRAINS, MEASURES
+from usage_billing.recording.private_files import open_private
+
+A_GROUP = 50_000
+"""Calls a row group, about."""
+A_READ = 2_000
+"""Calls read at once, and a transaction, where they are compared with the ledger."""
+
+FIELDS = UsageRecord._meta.concrete_fields
+COLUMNS = tuple(field.attname for field in FIELDS)
+
+
+def _type(field: models.Field[Any, Any]) -> pa.DataType:
+    match field:
+        case models.ForeignKey() | models.BigIntegerField() | models.BigAutoField():
+            return pa.int64()
+        case models.DecimalField(max_digits=int(digits), decimal_places=int(places)):
+            return pa.decimal128(digits, places)
+        case models.DateTimeField():
+            return pa.timestamp("us", tz="UTC")
+        case models.DateField():
+            return pa.date32()
+        case _:
+            return pa.string()  # JSON too, as the database writes it
+
+
+SCHEMA = pa.schema([pa.field(field.attname, _type(field), nullable=field.null) for field in FIELDS])
+
+
+# ── Between the ledger and Arrow ─────────────────────────────────────────────────────────────────────────────────
+
+
+def rows_of(calls: QuerySet[UsageRecord]) -> QuerySet[UsageRecord, tuple[Any, ...]]:
+    """The calls as tuples of `COLUMNS`, JSON as text: nothing is lost by reading it as something else."""
+    columns = [Cast(f.attname, TextField()) if isinstance(f, models.JSONField) else f.attname for f in FIELDS]
+    rows: QuerySet[UsageRecord, tuple[Any, ...]] = calls.values_list(*columns)
+    return rows
+
+
+def table_of(rows: Sequence[tuple[Any, ...]]) -> pa.Table:
+    """Raises if a value does not fit its column to the last digit."""
+    columns = zip(*rows, strict=True) if rows else [()] * len(COLUMNS)
+    arrays = [pa.array(values, field.type) for values, field in zip(columns, SCHEMA, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=SCHEMA)
+
+
+def ledger_rows(table: pa.Table) -> Iterator[tuple[Any, ...]]:
+    """The calls as they were, the values of `COLUMNS` of each, to be inserted."""
+    columns = [
+        list(map(json.loads, values)) if isinstance(field, models.JSONField) else values
+        for field, values in zip(FIELDS, (table[name].to_pylist() for name in COLUMNS), strict=True)
+    ]
+    return zip(*columns, strict=True)
+
+
+# ── Files ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def write(path: Path, batches: Iterable[Sequence[tuple[Any, ...]]]) -> None:
+    """A file of these calls that has reached the disk; a row group of them is in memory at once."""
+    with open(path, "wb", opener=open_private) as file:
+        with pq.ParquetWriter(file, SCHEMA, compression="zstd") as writer:
+            waiting: list[pa.Table] = []
+            for rows in batches:
+                waiting.append(table_of(rows))  # a tenth of what the rows themselves take
+                if sum(map(len, waiting)) >= A_GROUP:
+                    writer.write_table(pa.concat_tables(waiting))
+                    waiting = []
+            writer.write_table(pa.concat_tables([*waiting, SCHEMA.empty_table()]))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read(path: Path) -> Iterator[pa.Table]:
+    """The calls of a file, `A_READ` at a time, in its order. Raises `archived.UnreadableError`."""
+    for batch in _open(path).iter_batches(A_READ):
+        yield pa.Table.from_batches([batch], SCHEMA)
+
+
+def sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def verify(file: ArchiveFile) -> None:
+    """Raises `archived.UnreadableError` if the file is not here, or not byte for byte what was archived."""
+    path = storage.path_of(file)
+    try:
+        found = sha256(path)
+    except OSError as error:
+        raise archived.UnreadableError(f"{path}: {error.strerror or error}.") from error
+    if found != file.sha256:
+        raise archived.UnreadableError(f"{path} is not the file that was archived: its SHA-256 is {found}.")
+
+
+def find(file: ArchiveFile, request_ids: Collection[str]) -> Iterator[tuple[int, str, str]]:
+    """Organisation, request id and provider of the calls in it that have one of these request ids."""
+    path, wanted = storage.path_of(file), pa.array(list(request_ids), pa.string())
+    for batch in _open(path).iter_batches(A_GROUP, columns=["id", *_IDENTITY]):
+        found = unchanged(batch.filter(pc.is_in(batch["request_id"], wanted)), file)
+        yield from zip(*(found[name].to_pylist() for name in _IDENTITY), strict=True)
+
+
+_IDENTITY = ("org_id", "request_id", "ai_provider")
+
+
+def _open(path: Path) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(path)
+    except (OSError, pa.ArrowException) as error:
+        raise archived.UnreadableError(f"{path}: {error}") from error
+
+
+def unchanged(table: Any, file: ArchiveFile) -> Any:
+    """The calls of the table without the calls that stayed in the ledger."""
+    return table.filter(pc.invert(pc.is_in(table["id"], pa.array(file.changed_ids, pa.int64()))))
+
+
+# ── Sums ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+Key = tuple[date, int]
+"""A business day of an organisation."""
+
+
+def sums_by_day_and_org(path: Path) -> dict[Key, tuple[Any, ...]]:
+    """Day and organisation → what `models.archive_file.SUMS` names."""
+    summed = ("prompt_tokens", "completion_tokens", "total_tokens", "cost_usd", "cost_rub")
+    sums: dict[Key, tuple[Any, ...]] = {}
+    for batch in _open(path).iter_batches(A_GROUP, columns=["usage_date", "org_id", *summed]):
+        groups = _grouped(pa.Table.from_batches([batch]), ["usage_date", "org_id"], summed, counted=True)
+        for row in groups.to_pylist():
+            key = (row["usage_date"], row["org_id"])
+            more = (row["calls"], *(row[name] or 0 for name in summed))
+            sums[key] = tuple(map(sum, zip(sums.get(key, (0,) * len(more)), more, strict=True)))
+    return sums
+
+
+def days(file: ArchiveFile) -> list[date]:
+    """The business days that it has calls of."""
+    dates = _open(storage.path_of(file)).read(columns=["usage_date"])["usage_date"]
+    return sorted(dates.unique().to_pylist())
+
+
+def daily_rows(files: Iterable[ArchiveFile], day: date) -> dict[tuple[Any, ...], tuple[Any, ...]]:
+    """What the calls of that day in these files add to `token_usage_daily`: `rollup.KEY` → `MEASURES`."""
+    sums: dict[tuple[Any, ...], tuple[Any, ...]] = {}
+    for file in files:
+        calls = _of_day(file, day)
+        for grain, table in _cube(calls) if len(calls) else ():
+            for row in table.to_pylist():
+                dimensions = rollup.ALL | {"grain": grain, "usage_date": day} | row
+                key = tuple(dimensions[name] for name in rollup.KEY)
+                more = tuple(_plain(row[name]) for name in MEASURES)
+                sums[key] = tuple(map(sum, zip(sums.get(key, (0,) * len(more)), more, strict=True)))
+    return sums
+
+
+def _of_day(file: ArchiveFile, day: date) -> pa.Table:
+    """The calls of that day: of the row groups that can have some."""
+    opened = _open(storage.path_of(file))
+    columns = ["id", "usage_date", "user_id", *(n for n in rollup.SUMMED), "org_id", *rollup.KEY[4:]]
+    at = SCHEMA.get_field_index("usage_date")
+    bounds = [opened.metadata.row_group(n).column(at).statistics for n in range(opened.num_row_groups)]
+    # A group of no calls, the last one of a file may be such, has no bounds.
+    groups = [number for number, each in enumerate(bounds) if each is not None and each.min <= day <= each.max]
+    table = opened.read_row_groups(groups, columns=columns)
+    return unchanged(table.filter(pc.equal(table["usage_date"], pa.scalar(day))), file)
+
+
+def _cube(calls: pa.Table) -> Iterator[tuple[str, pa.Table]]:
+    """Each grain's rows."""
+    one = pa.array([1] * len(calls), pa.int64())
+    counts = {
+        "requests_count": one,
+        "failed_count": pc.cast(pc.equal(calls["status"], "failed"), pa.int64()),
+        "unpriced_usd_count": pc.cast(pc.is_null(calls["cost_usd"]), pa.int64()),
+        "unpriced_rub_count": pc.cast(pc.is_null(calls["cost_rub"]), pa.int64()),
+    }
+    for name, values in counts.items():
+        calls = calls.append_column(name, values)
+    calls = calls.set_column(calls.column_names.index("user_id"), "user_id", pc.fill_null(calls["user_id"], 0))
+    for grain, kept in GRAINS.items():
+        yield grain, _grouped(calls, list(kept), MEASURES)
+
+
+def _grouped(table: pa.Table, keys: list[str], summed: Sequence[str], *, counted: bool = False) -> pa.Table:
+    """Exact: a sum of decimals is a wider decimal."""
+    wanted: list[Any] = [(name, "sum") for name in summed] + ([([], "count_all")] if counted else [])
+    groups = table.group_by(keys).aggregate(wanted)
+    names = {f"{name}_sum": name for name in summed} | {"count_all": "calls"}
+    return groups.rename_columns([names.get(name, name) for name in groups.column_names])
+
+
+def _plain(value: Decimal | int | None) -> Decimal | int:
+    return 0 if value is None else value

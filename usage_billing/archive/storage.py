@@ -1,0 +1,35 @@
+"""Where the archive's files are, and the way to their reader, which is there only where pyarrow is installed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from types import ModuleType
+
+from django.conf import settings
+
+from usage_billing.ledger.archived import UnreadableError
+from usage_billing.models import ArchiveFile
+
+
+def path_of(file: ArchiveFile) -> Path:
+    """Path of the file on this machine."""
+    return Path(settings.USAGE_ARCHIVE_DIR, file.path)
+
+
+def parquet() -> ModuleType:
+    """The module that reads and writes files. Raises `UnreadableError` where pyarrow is not installed."""
+    try:
+        from usage_billing.archive import parquet
+    except ImportError as missing:
+        raise UnreadableError(
+            f"The archive needs pyarrow, which is not installed ({missing}): pip install 'pyarrow>=26', "
+            "the extra “archive” of pyproject.toml."
+        ) from missing
+    return parquet
+
+
+def find(file: ArchiveFile, request_ids: Collection[str]) -> Iterator[tuple[int, str, str]]:
+    """Organisation, request id and provider of the calls in the file that have one of these request ids."""
+    found: Iterator[tuple[int, str, str]] = parquet().find(file, request_ids)
+    return found

@@ -1,0 +1,210 @@
+"""Costing what is recorded again, at the prices and rates of now: explicit, logged, and exact after an interruption.
+
+Day by day and in the order of the ids, a batch a transaction: the records, their totals and the log's row change
+together or not at all.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from django.db.models import QuerySet
+
+from usage_billing.costing import costs, pricing
+from usage_billing.costing.costs import Row
+from usage_billing.exchange_rates import rates
+from usage_billing.ledger import writer
+from usage_billing.ledger.writer import Amendment
+from usage_billing.models import Organization, RepriceRun, UsageRecord
+from usage_billing.models.reprice_run import MEASURES
+from usage_billing.tenancy import roles
+
+BATCH = 1000
+"""Records a transaction: it holds the totals that they change, and writers of the same ones wait for it."""
+IDS_AT_ONCE = 100_000
+
+
+class RunInProgressError(Exception):
+    """Another process is at work on the same run."""
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Which records: business days from `first` to `last`, both included; of a model, of an organisation, or of all.
+
+    `with_rates`: the exchange rate is read again too; otherwise only by records that have none.
+    """
+
+    first: date
+    last: date
+    model: str = ""
+    org: Organization | None = None
+    with_rates: bool = False
+
+    def records(self) -> QuerySet[UsageRecord]:
+        records = UsageRecord.objects.filter(usage_date__gte=self.first, usage_date__lte=self.last)
+        if self.model:
+            records = records.filter(ai_model=self.model)
+        return records if self.org is None else records.filter(org=self.org)
+
+    def unfinished_run(self) -> RepriceRun | None:
+        """The newest run over just these records that did not come to its end."""
+        return (
+            RepriceRun.objects.filter(
+                date_from=self.first,
+                date_to=self.last,
+                model=self.model,
+                org=self.org,
+                with_rates=self.with_rates,
+                finished_at=None,
+            )
+            .order_by("-started_at", "-id")
+            .first()
+        )
+
+    def start_run(self, *, by: str, reason: str, at: datetime) -> RepriceRun:
+        return RepriceRun.objects.create(
+            by=by,
+            reason=reason,
+            date_from=self.first,
+            date_to=self.last,
+            model=self.model,
+            org=self.org,
+            with_rates=self.with_rates,
+            started_at=at,
+        )
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What became of one batch: how many records it had, and those that changed."""
+
+    seen: int
+    amendments: Sequence[Amendment]
+
+    def measures(self) -> dict[str, Any]:
+        """What it adds to each of `MEASURES`."""
+        before, after = [each.before for each in self.amendments], [each.after for each in self.amendments]
+        return {
+            "records_seen": self.seen,
+            "records_changed": len(self.amendments),
+            **{f"{money}_before": _sum(before, f"cost_{money}") for money in ("usd", "rub")},
+            **{f"{money}_after": _sum(after, f"cost_{money}") for money in ("usd", "rub")},
+            "unpriced_before": _unknown(before, "cost_usd"),
+            "unpriced_after": _unknown(after, "cost_usd"),
+            "unpriced_rub_before": _unknown(before, "cost_rub"),
+            "unpriced_rub_after": _unknown(after, "cost_rub"),
+        }
+
+
+@dataclass
+class Tally:
+    """The sums over batches, in all and by model."""
+
+    measures: dict[str, Any] = field(default_factory=lambda: Batch(0, ()).measures())
+    usd_of_model: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(lambda: [0, Decimal(0), Decimal(0)]))
+    """Model → how many of its records changed, their USD before, their USD after."""
+
+    def add(self, batch: Batch) -> None:
+        for name, value in batch.measures().items():
+            self.measures[name] += value
+        for amendment in batch.amendments:
+            of_model = self.usd_of_model[amendment.before["ai_model"]]
+            of_model[0] += 1
+            of_model[1] += amendment.before["cost_usd"] or 0
+            of_model[2] += amendment.after["cost_usd"] or 0
+
+    def largest_changes(self, number: int) -> list[tuple[str, int, Decimal, Decimal]]:
+        """Model, number of records changed, USD before, USD after; of the models whose costs changed most."""
+        models = [(model, *sums) for model, sums in self.usd_of_model.items()]
+        return sorted(models, key=lambda each: (-abs(each[3] - each[2]), each[0]))[:number]
+
+
+def reprice(scope: Scope, run: RepriceRun, own: pricing.Own) -> Iterator[Batch]:
+    """Cost the records that the run has not seen yet again; each batch comes when it is committed, with `run` as it is.
+
+    Raises `RunInProgressError`. The run is not marked as finished: `finish` does that.
+    """
+    for day, ids in _batches(scope, run.last_date, run.last_id):
+        with roles.applied(roles.AS_LEDGER):
+            _expect_ours(run)
+            batch = Batch(len(ids), writer.amend(ids, _change(scope, day, own)))
+            for name, value in batch.measures().items():
+                setattr(run, name, getattr(run, name) + value)
+            run.last_date, run.last_id = day, ids[-1]
+            run.save(update_fields=[*MEASURES, "last_date", "last_id"])
+        yield batch
+
+
+def rehearse(scope: Scope, own: pricing.Own) -> Iterator[Batch]:
+    """What `reprice` would do now, batch by batch; nothing is written or locked."""
+    for day, ids in _batches(scope, None, 0):
+        yield Batch(len(ids), writer.would_amend(ids, _change(scope, day, own)))
+
+
+def finish(run: RepriceRun, *, at: datetime) -> None:
+    run.finished_at = at
+    run.save(update_fields=["finished_at"])
+
+
+def _batches(scope: Scope, day: date | None, last_id: int) -> Iterator[tuple[date, list[int]]]:
+    """The ids of the records after that one, each batch of one day."""
+    records = scope.records()
+    if day is None:
+        day = _first_day(records)
+    while day is not None:
+        # Many ids at once: to find those of one batch takes a look at the whole day.
+        while ids := list(
+            records.filter(usage_date=day, id__gt=last_id).order_by("id").values_list("id", flat=True)[:IDS_AT_ONCE]
+        ):
+            for start in range(0, len(ids), BATCH):
+                yield day, ids[start : start + BATCH]
+            last_id = ids[-1]
+        day, last_id = _first_day(records.filter(usage_date__gt=day)), 0
+
+
+def _first_day(records: QuerySet[UsageRecord]) -> date | None:
+    return records.order_by("usage_date").values_list("usage_date", flat=True).first()
+
+
+def _expect_ours(run: RepriceRun) -> None:
+    """Hold the run's row, and raise `RunInProgressError` if somebody else has brought it further."""
+    stored = RepriceRun.objects.select_for_update().values_list("last_date", "last_id", "finished_at").get(pk=run.pk)
+    if stored != (run.last_date, run.last_id, None):
+        raise RunInProgressError(f"Another process is at work on run {run.pk}.")
+
+
+def _change(scope: Scope, day: date, own: pricing.Own) -> Callable[[Row], Row]:
+    """What becomes of a record of that day."""
+    rate_now = rates.rates_on([day])[day]
+
+    def recosted(row: Row) -> Row:
+        rate = row["usd_rub_rate"]
+        if rate is None or (scope.with_rates and rate_now is not None):
+            rate = rate_now
+        given = row | {"usd_rub_rate": rate}
+        if not row["usage"]:
+            # Nothing to work a price out of: a cost that the record came with stays.
+            return given | {"cost_rub": costs.to_rub(row["cost_usd"], rate)}
+        return _keep_source(row, costs.cost(given, own))
+
+    return recosted
+
+
+def _keep_source(before: Row, after: Row) -> Row:
+    """A record whose cost stays keeps the name of the price that it was costed with, too."""
+    same = writer.as_stored(after | {"price_source": before["price_source"]}) == before
+    return before if same and before["cost_usd"] is not None else after
+
+
+def _sum(rows: Sequence[Mapping[str, Any]], name: str) -> Decimal:
+    return sum((row[name] for row in rows if row[name] is not None), Decimal(0))
+
+
+def _unknown(rows: Sequence[Mapping[str, Any]], name: str) -> int:
+    return sum(row[name] is None for row in rows)

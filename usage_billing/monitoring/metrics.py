@@ -1,0 +1,91 @@
+"""`/metrics`: the recorder's state for Prometheus.
+
+Every number comes from the outbox and its companion files, which all processes of the machine share: whichever worker
+answers, and whenever it was started, it says the same.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Iterator
+from ipaddress import ip_address
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+
+from usage_billing import recording
+from usage_billing.monitoring.health import age, database_is_reachable, drain_state
+
+FORWARDED = ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_X_REAL_IP")
+
+
+@require_safe
+@never_cache
+def metrics(request: HttpRequest) -> HttpResponse:
+    """The metrics in the format that the scraper asks for; 403 for others."""
+    if not _may_read(request):
+        return HttpResponse(
+            "Send `Authorization: Bearer` with METRICS_TOKEN or, where none is set, ask from this machine.\n",
+            status=403,
+            content_type="text/plain; charset=utf-8",
+        )
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Recorder())
+    encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+    return HttpResponse(encode(registry), content_type=content_type)
+
+
+def _may_read(request: HttpRequest) -> bool:
+    if token := settings.METRICS_TOKEN:
+        sent = request.headers.get("Authorization", "")
+        return hmac.compare_digest(sent.encode(), f"Bearer {token}".encode())
+    if any(request.META.get(header) for header in FORWARDED):
+        return False  # a proxy on this machine asks for somebody else
+    try:
+        return ip_address(request.META.get("REMOTE_ADDR", "")).is_loopback
+    except ValueError:
+        return False
+
+
+class _Recorder(Collector):
+    def collect(self) -> Iterator[Metric]:
+        health, drain = recording.health(), drain_state()
+        backlog = health.backlog
+        yield _gauge("usage_outbox_readable", "Whether the outbox can be read.", backlog is not None)
+        yield _gauge("usage_database_up", "Whether the ledger's database answers.", database_is_reachable())
+        if backlog is not None:
+            oldest = age(backlog.oldest_at)
+            yield _gauge("usage_backlog_events", "Calls that wait in the outbox for the ledger.", backlog.events)
+            yield _gauge("usage_backlog_oldest_seconds", "How long the oldest of them has waited.", oldest or 0)
+            yield _gauge(
+                "usage_set_aside_events", "Calls that the ledger refused, kept for a retry.", backlog.set_aside
+            )
+        yield _gauge("usage_outbox_bytes", "What the outbox takes of the disk.", health.size)
+        limit = settings.USAGE_OUTBOX_MAX_MB * 2**20
+        yield _gauge("usage_outbox_limit_bytes", "What it may take; then calls are no longer kept.", limit)
+        yield _gauge(
+            "usage_outboxes_damaged", "Outboxes that could not be read and were put aside.", health.quarantined
+        )
+        yield _counter("usage_lost_events", "Calls that were made and could not be kept.", health.lost)
+        yield _counter("usage_drained_events", "Calls that left the outbox.", drain.get("drained", 0))
+        kept_apart = drain.get("ids_kept_apart", 0)
+        yield _counter("usage_ids_kept_apart", "Calls with the id of another call and other usage.", kept_apart)
+        if drain:
+            yield _gauge("usage_drain_failing", "Whether the drain's last attempt failed.", drain.get("failing", False))
+            yield _gauge("usage_drain_seen_timestamp_seconds", "When a drain last looked.", drain["seen_at"])
+            if drain.get("drained_at"):
+                yield _gauge("usage_drained_timestamp_seconds", "When it last brought a call in.", drain["drained_at"])
+
+
+def _gauge(name: str, documentation: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, documentation, value=float(value))
+
+
+def _counter(name: str, documentation: str, value: float) -> Metric:
+    return CounterMetricFamily(name, documentation, value=float(value))

@@ -1,0 +1,195 @@
+"""What a person should look at: why calls failed or have no cost and what to do, the cache, and other models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from django.utils.translation import gettext
+
+from usage_billing.reports import Trouble, model_comparison
+
+NAMED = 4
+"""Models that a reason lists by name."""
+SUGGESTED = 4
+"""Of the models used here, the most used ones are what the rest is compared with."""
+
+
+# ── Reasons, and what to do about them ───────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class Told:
+    """So many calls with one reason, and what to do; `models`: provider and model of some that it happened at.
+
+    `more`: how many models there are beside.
+    """
+
+    count: int
+    models: list[tuple[str, str]]
+    more: int
+    reason: str
+    error_code: str
+    advice: str
+
+
+def told(troubles: Sequence[Trouble], *, for_superadmin: bool) -> list[Told]:
+    """By reason, the most frequent first."""
+    alike: dict[tuple[str, str, str], list[Trouble]] = {}
+    for trouble in troubles:
+        reason, advice = _words(trouble, for_superadmin=for_superadmin)
+        alike.setdefault((reason, trouble.error_code, advice), []).append(trouble)
+    found = [
+        Told(sum(each.count for each in those), models[:NAMED], max(0, len(models) - NAMED), reason, code, advice)
+        for (reason, code, advice), those in alike.items()
+        for models in [_models(those)]
+    ]
+    return sorted(found, key=lambda each: -each.count)
+
+
+def _models(troubles: Sequence[Trouble]) -> list[tuple[str, str]]:
+    return list(dict.fromkeys((each.ai_provider, each.ai_model) for each in troubles))
+
+
+def _words(trouble: Trouble, *, for_superadmin: bool) -> tuple[str, str]:
+    """Why, and what to do."""
+    if not trouble.reason:
+        return gettext("The call failed; the provider charges nothing for it."), _advice_on_error(trouble.error_code)
+    ask = gettext("Ask a superadmin to enter a price.")
+    kind, _, detail = trouble.reason.partition(":")
+    match kind:
+        case "unknown-model" | "no-model":
+            advice = gettext("Update the package genai-prices or enter a price of your own, then run reprice_usage.")
+            return gettext("No price is known for this model."), advice if for_superadmin else ask
+        case "no-price-for" | "unknown-context":
+            reason = gettext("The price list has no price for %(what)s.") % {"what": detail.replace(",", ", ")}
+            advice = gettext("Enter a price of your own that names it, then run reprice_usage.")
+            return reason, advice if for_superadmin else ask
+        case "cut-short":
+            return (
+                gettext("The stream was left before its end, where the provider says what was used."),
+                gettext("Read streams to their end, or close them only when the usage has come."),
+            )
+        case "pending":
+            return (
+                gettext("The answer has not been fetched yet."),
+                gettext("Fetch it: with it come its tokens and its cost."),
+            )
+        case _:
+            return (
+                gettext("The provider's answer does not say what was used, or contradicts itself (%(reason)s).")
+                % {"reason": trouble.reason},
+                gettext("Open one of the calls: its usage is kept as the provider reported it."),
+            )
+
+
+def _advice_on_error(code: str) -> str:
+    """By the HTTP status that an error code begins with, or the error's name."""
+    status = code[:3]
+    if status == "429" or "rate_limit" in code or "quota" in code:
+        return gettext("The provider's limit was reached: spread the calls, or ask the provider for more.")
+    if status in ("401", "403") or "auth" in code or "permission" in code:
+        return gettext("The key was refused: check it, and what it may do.")
+    if status.startswith("5") or "overloaded" in code:
+        return gettext("The provider had trouble. The clients retry by themselves; if it goes on, use another model.")
+    if "imeout" in code or "onnection" in code:
+        return gettext("The provider was not reached in time: check the network and the client's timeout.")
+    if status.startswith("4"):
+        return gettext("The provider refused the request: the error names what is wrong with it.")
+    return gettext("Open one of the calls to see what is known of it.")
+
+
+# ── The cache ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class CacheUse:
+    """`share` of prompt tokens that came from the cache; USD that this saved, and at most could have been saved beside.
+
+    `models`: (name, share, USD missed) of those that missed the most.
+    """
+
+    share: Decimal | None
+    saved_usd: Decimal
+    missed_usd: Decimal
+    models: list[tuple[str, Decimal, Decimal]]
+
+
+def cache_use(models: Sequence[dict[str, Any]], today: date, most: int = 3) -> CacheUse:
+    """By rows of totals by provider and model; those without a price for text are left out."""
+    saved = missed = Decimal(0)
+    prompt = cached = 0
+    found = []
+    for row in models:
+        prices = model_comparison.token_prices(row["ai_provider"], row["ai_model"], today)
+        if prices is None or not row["prompt_tokens"]:
+            continue
+        prompt, cached = prompt + row["prompt_tokens"], cached + row["cached_tokens"]
+        saved += prices.saved_by_cache(row)
+        missed += prices.missed_by_cache(row)
+        share = Decimal(row["cached_tokens"]) / row["prompt_tokens"]
+        found.append((row["ai_model"], share, prices.missed_by_cache(row)))
+    found.sort(key=lambda each: -each[2])
+    return CacheUse(Decimal(cached) / prompt if prompt else None, saved, missed, found[:most])
+
+
+# ── Other models ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class Instead:
+    """The same tokens on one model: USD, and how much more that is than what was paid, 0.25 for a quarter more."""
+
+    provider: str
+    model: str
+    usd: Decimal
+    change: Decimal | None
+    is_chosen: bool
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """`paid_usd`: for the tokens that are compared, of `calls` calls. `left_out`: calls without text or price.
+
+    `choices`: provider → value and text of the models to compare with.
+    """
+
+    paid_usd: Decimal
+    calls: int
+    left_out: int
+    rows: list[Instead]
+    choices: dict[str, list[tuple[str, str]]]
+
+
+def comparison(models: Sequence[dict[str, Any]], chosen: str, today: date) -> Comparison:
+    """What the text tokens of these rows would have cost on the models most used, and on `chosen`: `provider/model`."""
+    rows = [
+        row
+        for row in models
+        if row["cost_usd"] is not None and model_comparison.token_prices(row["ai_provider"], row["ai_model"], today)
+    ]
+    paid = sum((row["cost_usd"] for row in rows), Decimal(0))
+    candidates = [(row["ai_provider"], row["ai_model"]) for row in rows[:SUGGESTED]]
+    provider, _, name = chosen.partition("/")
+    wanted = (provider, name)
+    if chosen and wanted not in candidates:
+        candidates.insert(0, wanted)
+    found = []
+    for candidate in candidates if rows else []:
+        prices = model_comparison.token_prices(*candidate, today)
+        if prices is not None:
+            usd = sum((prices.cost(row) for row in rows), Decimal(0))
+            found.append(Instead(*candidate, usd, usd / paid - 1 if paid else None, candidate == wanted))
+    choices: dict[str, list[tuple[str, str]]] = {}
+    for provider, name in model_comparison.choices(today):
+        choices.setdefault(provider, []).append((f"{provider}/{name}", name))
+    return Comparison(
+        paid_usd=paid,
+        calls=sum(row["requests_count"] for row in rows),
+        left_out=sum(row["requests_count"] for row in models) - sum(row["requests_count"] for row in rows),
+        rows=sorted(found, key=lambda each: each.usd),
+        choices=choices,
+    )

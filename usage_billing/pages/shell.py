@@ -1,0 +1,63 @@
+"""What is around the pages: the way in, the way to one's own page, and the words above it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.views import LoginView
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext
+from django.views.decorators.http import require_safe
+
+from usage_billing.api.export_slots import RETRY_AFTER_S
+from usage_billing.tenancy.scope import Scope
+
+
+@require_safe
+def home(request: HttpRequest) -> HttpResponse:
+    if not request.user.is_authenticated:
+        return redirect("login")
+    return redirect("ai-costs" if request.user.is_superuser else "usage")
+
+
+class LogIn(LoginView):
+    template_name = "usage_billing/login.html"
+    redirect_authenticated_user = True
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(**kwargs) | {"title": gettext("Log in"), "may_reset": bool(settings.PUBLIC_URL)}
+
+
+def no_access(request: HttpRequest) -> HttpResponse:
+    return render(request, "usage_billing/forbidden.html", {"title": gettext("No access")}, status=403)
+
+
+def not_found(request: HttpRequest, text: str) -> HttpResponse:
+    context = {"title": gettext("Not found"), "text": text}
+    return render(request, "usage_billing/not_found.html", context, status=404)
+
+
+def too_many_exports(request: HttpRequest, text: str) -> HttpResponse:
+    context = {"title": gettext("Too many exports"), "text": text}
+    response = render(request, "usage_billing/not_found.html", context, status=429)
+    response["Retry-After"] = str(RETRY_AFTER_S)
+    return response
+
+
+def scope_text(scope: Scope, names: Mapping[int, str]) -> str:
+    """Whose calls the page is about; `names` of the organisations by their ids."""
+    if scope.everything:
+        return gettext("All organisations")
+
+    def listed(org_ids: Iterable[int]) -> str:
+        return ", ".join(sorted(names[org_id] for org_id in org_ids if org_id in names))
+
+    parts = []
+    if scope.owned_org_ids:
+        parts.append(gettext("All calls of %(names)s") % {"names": listed(scope.owned_org_ids)})
+    if scope.member_org_ids:
+        parts.append(gettext("Your own calls in %(names)s") % {"names": listed(scope.member_org_ids)})
+    return " · ".join(parts)

@@ -1,0 +1,113 @@
+"""What tokens that are used already would have cost on another model, or out of the cache: by the price list."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from typing import Any
+
+from genai_prices import Usage
+from genai_prices.data_snapshot import get_snapshot
+from genai_prices.types import ModelInfo
+
+from usage_billing.costing import pricing
+from usage_billing.costing.metering import Line, Metered
+
+PROVIDERS = ("anthropic", "openai")
+SAMPLE = 1000
+"""Tokens that a price is asked for: below every threshold from which long prompts cost more."""
+GENERAL = frozenset({"input_mtok", "output_mtok", "cache_read_mtok"})
+"""What the price list has for each model that takes part in a comparison: text in, text out, a cache."""
+NOT_OF_TEXT = ("audio", "image", "video")
+
+
+@dataclass(frozen=True)
+class TokenPrices:
+    """USD a token. `prompt` is for tokens that are neither read from the cache nor written to it."""
+
+    prompt: Decimal
+    cached: Decimal
+    cache_write: Decimal
+    completion: Decimal
+
+    def cost(self, row: Mapping[str, Any]) -> Decimal:
+        """Of the tokens in a row of totals, whose `prompt_tokens` include the cached and the written ones."""
+        return (
+            uncached_tokens(row) * self.prompt
+            + int(row["cached_tokens"]) * self.cached
+            + int(row["cache_write_tokens"]) * self.cache_write
+            + int(row["completion_tokens"]) * self.completion
+        )
+
+    def saved_by_cache(self, row: Mapping[str, Any]) -> Decimal:
+        return int(row["cached_tokens"]) * (self.prompt - self.cached)
+
+    def missed_by_cache(self, row: Mapping[str, Any]) -> Decimal:
+        """What would not have been paid at most, had every plain prompt token been a repeat out of the cache."""
+        return uncached_tokens(row) * (self.prompt - self.cached)
+
+
+def uncached_tokens(row: Mapping[str, Any]) -> int:
+    return int(row["prompt_tokens"] - row["cached_tokens"] - row["cache_write_tokens"])
+
+
+@functools.lru_cache(maxsize=1024)
+def token_prices(provider: str, model: str, day: date) -> TokenPrices | None:
+    """The price list's on that day, without surcharges for long prompts; None of what is not text both ways."""
+    if not _is_of_text(provider, model, day):
+        return None
+    prompt = _usd(provider, model, day, input_tokens=SAMPLE)
+    completion = _usd(provider, model, day, output_tokens=SAMPLE)
+    if prompt is None or completion is None:
+        return None
+    cached = _usd(provider, model, day, input_tokens=SAMPLE, cache_read_tokens=SAMPLE)
+    written = _usd(provider, model, day, input_tokens=SAMPLE, cache_write_tokens=SAMPLE)
+    return TokenPrices(
+        prompt=prompt,
+        cached=prompt if cached is None else cached,
+        cache_write=prompt if written is None else written,
+        completion=completion,
+    )
+
+
+def _is_of_text(provider: str, model: str, day: date) -> bool:
+    try:
+        found = get_snapshot().find_provider_model(model, None, provider, None)[1]
+    except LookupError:
+        return False
+    return not any(word in key for key in _keys(found, day) for word in NOT_OF_TEXT)
+
+
+def _keys(model: ModelInfo, day: date) -> set[str]:
+    """The prices that the list has for a model."""
+    prices = model.get_prices(datetime.combine(day, time(), UTC), {})
+    return {key for key, value in vars(prices).items() if value is not None}
+
+
+def _usd(provider: str, model: str, day: date, **tokens: int) -> Decimal | None:
+    metered = Metered(lines=(Line(Usage(**tokens)),))
+    usd = pricing.price(provider, model, metered, {}, at=datetime.combine(day, time(), UTC)).usd
+    return usd / SAMPLE if usd is not None else None
+
+
+@functools.lru_cache(maxsize=8)
+def choices(day: date) -> tuple[tuple[str, str], ...]:
+    """(provider, model) of those that a comparison can be made with; by provider, the newer names first."""
+    found = [
+        (provider.id, model.id)
+        for provider in get_snapshot().providers
+        if provider.id in PROVIDERS
+        for model in provider.models
+        if model.context_window and _keys(model, day) >= GENERAL and token_prices(provider.id, model.id, day)
+    ]
+    return tuple(sorted(found, key=lambda each: (each[0], _by_age(each[1]))))
+
+
+def _by_age(name: str) -> tuple[int, str]:
+    """Names with larger numbers are of newer models: `gpt-6.1` before `gpt-5`, which come before `o3`."""
+    digits = "".join(char if char.isdigit() else " " for char in name).split()
+    number = int(digits[0]) * 100 + (int(digits[1]) if len(digits) > 1 and len(digits[1]) < 3 else 0) if digits else 0
+    return (-number, name)

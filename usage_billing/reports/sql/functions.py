@@ -1,0 +1,133 @@
+"""For those who work in SQL: the totals as functions, and the calls to OpenAI as a view, under the caller's scope.
+
+They run with the caller's rights, so row-level security holds in them. SQLite gets the view alone.
+"""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from usage_billing.ledger import rollup
+from usage_billing.models import ArchiveFile
+from usage_billing.tenancy.roles import ANALYST, SUPERADMIN, WEB
+from usage_billing.tenancy.seal import MEMBER_ORG_IDS, OWNED_ORG_IDS, USER_ID
+
+VIEW = "openai_api_logs"
+_CALLS_TO_OPENAI = """
+    SELECT org_id, request_type, ai_model AS model, prompt_tokens, completion_tokens, total_tokens, cost_usd, cost_rub,
+        request_metadata AS metadata, user_id AS created_by, created_at
+    FROM token_usage WHERE ai_provider = 'openai'
+"""
+
+
+def drop_view(connection: BaseDatabaseWrapper) -> None:
+    """Before tables are altered: a view stands in the way of that."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"DROP VIEW IF EXISTS {VIEW}")
+
+
+def create(connection: BaseDatabaseWrapper) -> None:
+    """Make them as they are here; those that are there already are replaced."""
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            # security_invoker: else the view would read with its owner's rights, and show every tenant's calls.
+            cursor.execute(f"CREATE OR REPLACE VIEW {VIEW} WITH (security_invoker = true) AS {_CALLS_TO_OPENAI}")
+            cursor.execute(f"GRANT SELECT ON {VIEW} TO {WEB}, {SUPERADMIN}, {ANALYST}")
+            for function in (_COST_SUMMARY, _OPENAI_COST_SUMMARY, _refresh()):
+                cursor.execute(function)
+        elif connection.vendor == "sqlite":
+            cursor.execute(f"DROP VIEW IF EXISTS {VIEW}")
+            cursor.execute(f"CREATE VIEW {VIEW} AS {_CALLS_TO_OPENAI}")
+
+
+_TOTALS = """TABLE (
+    total_requests bigint, total_tokens bigint, total_cost_usd numeric, total_cost_rub numeric, by_request_type jsonb
+)"""
+
+_SINCE = f"""
+    SELECT (now() AT TIME ZONE coalesce(
+        CASE WHEN $1 IS NOT NULL OR current_user = '{WEB}' THEN (
+            SELECT CASE WHEN count(DISTINCT o.timezone) = 1 THEN min(o.timezone) END
+            FROM usage_organization o WHERE $1 IS NULL OR o.id = $1
+        ) END,
+        '{settings.TIME_ZONE}'
+    ))::date - $2 + 1 AS day
+"""
+"""The period's first day. Today is the organisation's, that of the caller's if they have one zone, or the project's."""
+
+_SUMMED_UP = f"""
+    SELECT coalesce(sum(requests), 0)::bigint, least(coalesce(sum(tokens), 0), {2**63 - 1})::bigint,
+        CASE WHEN sum(requests) > sum(unpriced_usd) IS NOT FALSE THEN coalesce(sum(usd), 0) END,
+        CASE WHEN sum(requests) > sum(unpriced_rub) IS NOT FALSE THEN coalesce(sum(rub), 0) END,
+        coalesce(jsonb_object_agg(request_type, jsonb_build_object(
+            'requests', requests, 'tokens', tokens, 'cost_usd', CASE WHEN requests > unpriced_usd THEN usd END,
+            'cost_rub', CASE WHEN requests > unpriced_rub THEN rub END, 'unpriced', unpriced_rub
+        )), '{{}}')
+    FROM types
+"""
+"""An amount is NULL where none is known, not zero."""
+
+_BY_TYPE = """
+    SELECT d.request_type, sum(d.requests_count) AS requests, sum(d.total_tokens) AS tokens, sum(d.cost_usd) AS usd,
+        sum(d.cost_rub) AS rub, sum(d.unpriced_usd_count) AS unpriced_usd, sum(d.unpriced_rub_count) AS unpriced_rub
+    FROM token_usage_daily d, since WHERE d.usage_date >= since.day AND ($1 IS NULL OR d.org_id = $1)
+"""
+
+
+def _summary(name: str, of_everything: str, of_an_organization: str, narrowed: str = "") -> str:
+    """From the coarsest grain with what is asked for, in three parts: of which one has rows, or for a person two.
+
+    A superadmin's; an owner's, whose organisations are named so that the index leads to them, which a policy does not;
+    a member's, out of the cube: policies hide the coarse rows from them.
+    """
+    return f"""
+CREATE OR REPLACE FUNCTION {name}(org_id bigint DEFAULT NULL, days integer DEFAULT 30)
+RETURNS {_TOTALS} LANGUAGE sql STABLE AS $$
+    WITH since AS ({_SINCE}), visible AS (
+        {_BY_TYPE} {narrowed} AND current_user <> '{WEB}'
+            AND d.grain = CASE WHEN $1 IS NULL THEN '{of_everything}' ELSE '{of_an_organization}' END
+        GROUP BY d.request_type
+        UNION ALL
+        {_BY_TYPE} {narrowed} AND current_user = '{WEB}' AND d.grain = '{of_an_organization}'
+            AND d.org_id = ANY ({OWNED_ORG_IDS})
+        GROUP BY d.request_type
+        UNION ALL
+        {_BY_TYPE} {narrowed} AND current_user = '{WEB}' AND d.grain = 'cube' AND d.user_id = {USER_ID}
+            AND d.org_id = ANY ({MEMBER_ORG_IDS})
+        GROUP BY d.request_type
+    ), types AS (
+        SELECT request_type, sum(requests) AS requests, sum(tokens) AS tokens, sum(usd) AS usd, sum(rub) AS rub,
+            sum(unpriced_usd) AS unpriced_usd, sum(unpriced_rub) AS unpriced_rub
+        FROM visible GROUP BY request_type
+    ) {_SUMMED_UP}
+$$
+"""
+
+
+_COST_SUMMARY = _summary("get_ai_cost_summary", "type", "org_type")
+_OPENAI_COST_SUMMARY = _summary("get_openai_cost_summary", "mix", "org_mix", "AND d.ai_provider = 'openai'")
+
+
+def _refresh() -> str:
+    """Of every grain that there is, out of the ledger: what `rebuild_daily` does, a range in one transaction."""
+    columns = ", ".join(rollup.COLUMNS)
+    return f"""
+CREATE OR REPLACE FUNCTION refresh_token_usage_daily("from" date, "to" date)
+RETURNS void LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtext('usage_billing.rebuild'));
+    INSERT INTO token_usage_daily AS d ({columns})
+        SELECT {columns} FROM ({rollup.compared_sql("usage_date BETWEEN $1 AND $2", "postgresql")}) AS lacking
+        ORDER BY {", ".join(rollup.IN_ORDER["postgresql"])}
+        ON CONFLICT ({", ".join(rollup.KEY)}) DO UPDATE SET {rollup.added_sql("d")};
+    DELETE FROM token_usage_daily WHERE usage_date BETWEEN $1 AND $2 AND requests_count = 0;
+    -- Last, so that no call can have been archived before they were added up.
+    IF EXISTS (
+        SELECT FROM {ArchiveFile._meta.db_table} f WHERE f.month <= $2 AND f.month + interval '1 month' > $1
+    ) THEN
+        RAISE EXCEPTION 'Calls of these days are archived: `manage.py restore_usage` brings them back.';
+    END IF;
+END $$
+"""

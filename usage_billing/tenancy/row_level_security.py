@@ -1,0 +1,256 @@
+"""PostgreSQL: roles, grants and row-level security, derived from the models.
+
+A table carries tenant rows if it has an `org_id`, or is the organisations' own. Each of them is walled: a role that no
+policy names sees no row. A table that superadmins alone write is walled too: their role does nothing without its scope.
+Policies are plain comparisons with the sealed scope (`seal`). Applied after each `migrate`; only what differs is
+changed, so that a server at work is not held up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.apps import apps
+from django.conf import settings
+from django.db import ProgrammingError, models
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from usage_billing.models import (
+    ArchiveFile,
+    DailyUsage,
+    ExchangeRate,
+    Membership,
+    Organization,
+    PriceOverride,
+    RepriceRun,
+    UsageRecord,
+)
+from usage_billing.tenancy.roles import ANALYST, DRAIN, LEDGER, MAY_NOT, SUPERADMIN, WEB
+from usage_billing.tenancy.seal import EVERYTHING, KEY_TABLE, MEMBER_ORG_IDS, OWNED_ORG_IDS, USER_ID
+
+# ── What is wanted ───────────────────────────────────────────────────────────────────────────────────────────────
+
+READ = frozenset({"SELECT"})
+WRITE = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE"})
+
+OWN_CALLS = (
+    f"CASE WHEN org_id = ANY ({OWNED_ORG_IDS}) THEN true"
+    f" ELSE org_id = ANY ({MEMBER_ORG_IDS}) AND user_id = {USER_ID} END"
+)
+"""An owner sees all calls of the organisation, a member their own.
+
+A CASE, so that the planner takes it for what it is, a check of rows that the query has found by its own conditions. As
+an OR it was taken for a way to find them, and for one that leaves a few: an index too many, and sorts of all calls.
+"""
+OF_OWN_ORGANIZATIONS = f"org_id = ANY ({OWNED_ORG_IDS}) OR org_id = ANY ({MEMBER_ORG_IDS})"
+"""What an organisation's people share."""
+OWN_ORGANIZATIONS = f"id = ANY ({OWNED_ORG_IDS}) OR id = ANY ({MEMBER_ORG_IDS})"
+OWN_MEMBERSHIPS = f"user_id = {USER_ID} OR org_id = ANY ({OWNED_ORG_IDS})"
+"""One's own, and an owner sees who else is in the organisation."""
+
+
+@dataclass(frozen=True)
+class Access:
+    """Of one table: what each role may do, and the rows on which the web's role may do it (None: no row)."""
+
+    web: frozenset[str]
+    superadmin: frozenset[str] = WRITE
+    ledger: frozenset[str] = frozenset()
+    web_rows: str | None = None
+    analyst: frozenset[str] = frozenset()
+
+    def of_roles(self) -> Iterator[tuple[str, frozenset[str], str | None]]:
+        """Each role, what it may do, and the rows on which it may do it."""
+        yield WEB, self.web, self.web_rows
+        yield SUPERADMIN, self.superadmin, EVERYTHING
+        yield LEDGER, self.ledger, "true"
+        yield ANALYST, self.analyst, "true"
+
+
+OF_OUR_OWN: dict[str, Access] = {
+    UsageRecord._meta.db_table: Access(READ, READ, WRITE, OWN_CALLS, READ),
+    DailyUsage._meta.db_table: Access(READ, READ, WRITE, OWN_CALLS, READ),
+    RepriceRun._meta.db_table: Access(READ, READ, WRITE, None, READ),
+    ArchiveFile._meta.db_table: Access(READ, READ, WRITE, None, READ),
+    Organization._meta.db_table: Access(READ, WRITE, READ | {"INSERT"}, OWN_ORGANIZATIONS, READ),
+    Membership._meta.db_table: Access(READ, WRITE, READ, OWN_MEMBERSHIPS),
+    PriceOverride._meta.db_table: Access(READ, WRITE, READ, None, READ),
+    ExchangeRate._meta.db_table: Access(READ, WRITE, WRITE, "true", READ),
+    "django_migrations": Access(READ, READ, READ),
+    KEY_TABLE: Access(frozenset(), frozenset()),
+}
+"""The tables of this app, and Django's own log of migrations. Only the ledger's role writes calls and totals."""
+
+
+def is_tenants(model: type[models.Model]) -> bool:
+    """Whether its rows belong to organisations."""
+    return model is Organization or any(field.column == "org_id" for field in model._meta.concrete_fields)
+
+
+def wanted(existing: Iterable[str]) -> dict[str, Access]:
+    """Table → access, of every model's table that is there. Tables of other apps with an `org_id` are walled alike."""
+    there = set(existing)
+    tables = {name: access for name, access in OF_OUR_OWN.items() if name in there}
+    caches = {cache["LOCATION"] for cache in settings.CACHES.values() if cache["BACKEND"].endswith(".DatabaseCache")}
+    tables |= {name: Access(WRITE, ledger=WRITE) for name in caches & there}
+    for model in apps.get_models(include_auto_created=True):
+        name = model._meta.db_table
+        if name in there and model._meta.managed and name not in tables:
+            tables[name] = Access(WRITE, web_rows=OF_OWN_ORGANIZATIONS if is_tenants(model) else None)
+    return tables
+
+
+def walled(tables: Mapping[str, Access]) -> set[str]:
+    """Those of the tables that carry tenant rows, or that the superadmin's role writes and the web's does not."""
+    tenants = {model._meta.db_table for model in apps.get_models(include_auto_created=True) if is_tenants(model)}
+    return {name for name, access in tables.items() if name in tenants or access.superadmin - access.web}
+
+
+# ── How it comes about ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+class RolesMissingError(Exception):
+    """The roles are not there, and this user may not create them."""
+
+
+def build(connection: BaseDatabaseWrapper) -> list[str]:
+    """Make roles, grants and policies what they should be. Returns the statements that it took; none if all was well.
+
+    Raises `RolesMissingError`, which says what an administrator of the server has to run.
+    """
+    done: list[str] = []
+    with connection.cursor() as cursor:
+        # Two migrations at once would alter the same rows of the catalogue.
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('usage_billing.walls'))")
+        roles = list(_roles(cursor))
+        for number, statement in enumerate(roles):
+            _administer(cursor, statement, roles[number:])
+        done += roles
+        tables = wanted(connection.introspection.table_names(cursor))
+        for statement in [*_temporary(cursor), *_grants(cursor, tables), *_policies(cursor, walled(tables), tables)]:
+            cursor.execute(statement)
+            done.append(statement)
+    return done
+
+
+TAKEN = (WEB, SUPERADMIN, LEDGER)
+"""The roles that the service takes for a transaction, or a command."""
+ROLES = (*TAKEN, DRAIN, ANALYST)
+
+
+def _roles(cursor: Any) -> Iterator[str]:
+    """The roles, and who may take which by `SET ROLE`. Only the drain has the web's rights without that."""
+    cursor.execute("SELECT rolname FROM pg_roles WHERE rolname = ANY (%s)", [list(ROLES)])
+    there = {name for (name,) in cursor.fetchall()}
+    for role in ROLES:
+        if role not in there:
+            yield f"CREATE ROLE {role} NOLOGIN {'INHERIT' if role == DRAIN else 'NOINHERIT'}"
+    memberships = [(SUPERADMIN, WEB), *((role, DRAIN) for role in TAKEN)]
+    cursor.execute("SELECT current_user, rolsuper FROM pg_roles WHERE rolname = current_user")
+    user, is_superuser = cursor.fetchone()
+    if not is_superuser and user not in ROLES:
+        memberships += [(role, user) for role in TAKEN]
+    cursor.execute("SHOW server_version_num")
+    # Before PostgreSQL 16 a role inherits from all that it belongs to, or from none: `NOINHERIT`.
+    knows_options = int(cursor.fetchone()[0]) >= 160000
+    for role, to in memberships:
+        is_member = False
+        if {role, to} <= there | {user}:
+            cursor.execute("SELECT pg_has_role(%s, %s, %s)", [to, role, "SET" if knows_options else "MEMBER"])
+            (is_member,) = cursor.fetchone()
+        if not is_member:
+            inherits = "TRUE" if (role, to) == (WEB, DRAIN) else "FALSE"
+            yield f'GRANT {role} TO "{to}"' + (f" WITH INHERIT {inherits}, SET TRUE" if knows_options else "")
+    # Versions before let the web drain.
+    cursor.execute(
+        "SELECT quote_ident(grantor.rolname) FROM pg_auth_members JOIN pg_roles grantor ON grantor.oid = grantor"
+        " WHERE roleid = to_regrole(%s) AND member = to_regrole(%s)",
+        [LEDGER, WEB],
+    )
+    for (grantor,) in cursor.fetchall():
+        yield f"REVOKE {LEDGER} FROM {WEB}" + (f" GRANTED BY {grantor}" if knows_options else "")
+
+
+def _temporary(cursor: Any) -> Iterator[str]:
+    """No temporary tables for the web: one that it left behind would be read in the scope of the next request."""
+    cursor.execute(
+        "SELECT quote_ident(datname) FROM pg_database, aclexplode(coalesce(datacl, acldefault('d', datdba))) privilege"
+        " WHERE datname = current_database() AND pg_has_role(datdba, 'USAGE')"
+        " AND privilege.grantee = 0 AND privilege.privilege_type = 'TEMPORARY'"
+    )
+    yield from (f"REVOKE TEMPORARY ON DATABASE {database} FROM PUBLIC" for (database,) in cursor.fetchall())
+
+
+def _administer(cursor: Any, statement: str, remaining: Sequence[str]) -> None:
+    try:
+        cursor.execute(statement)
+    except ProgrammingError as error:
+        if getattr(error.__cause__, "sqlstate", None) != MAY_NOT:
+            raise
+        raise RolesMissingError(
+            "The database needs roles that this user may not create. Have an administrator run, once:\n"
+            + "".join(f"    {each};\n" for each in remaining)
+            + "and then migrate again."
+        ) from error
+
+
+def _grants(cursor: Any, tables: dict[str, Access]) -> Iterator[str]:
+    schema = "current_schema()"
+    cursor.execute(
+        f"SELECT grantee.rolname FROM unnest(%s::text[]) AS grantee (rolname)"  # noqa: S608 - no value in it
+        f" WHERE NOT has_schema_privilege(grantee.rolname, {schema}, 'USAGE')",
+        [list(ROLES)],
+    )
+    lacking = [name for (name,) in cursor.fetchall()]
+    cursor.execute(
+        "SELECT grantee, table_name, privilege_type FROM information_schema.role_table_grants"
+        " WHERE grantee = ANY (%s) AND table_schema = current_schema()",
+        [list(ROLES)],
+    )
+    there = set(cursor.fetchall())
+    cursor.execute(f"SELECT quote_ident({schema})")
+    (schema_name,) = cursor.fetchone()
+    yield from (f"GRANT USAGE ON SCHEMA {schema_name} TO {role}" for role in lacking)
+    wanted_ = {
+        (role, table, privilege)
+        for table, access in tables.items()
+        for role, privileges, _ in access.of_roles()
+        for privilege in privileges
+    }
+    for role, table, privilege in sorted(wanted_ - there):
+        yield f'GRANT {privilege} ON "{table}" TO {role}'
+    for role, table, privilege in sorted(there - wanted_):
+        if table in tables:
+            yield f'REVOKE {privilege} ON "{table}" FROM {role}'
+
+
+def _policies(cursor: Any, tenants: set[str], tables: dict[str, Access]) -> Iterator[str]:
+    cursor.execute(
+        "SELECT relname FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relrowsecurity"
+    )
+    enabled = {name for (name,) in cursor.fetchall()}
+    yield from (f'ALTER TABLE "{table}" ENABLE ROW LEVEL SECURITY' for table in sorted(tenants - enabled))
+    # PostgreSQL writes a policy's condition in its own words; ours is kept beside it, to be compared with.
+    cursor.execute(
+        "SELECT relname, polname, obj_description(pg_policy.oid, 'pg_policy') FROM pg_policy"
+        " JOIN pg_class ON pg_class.oid = polrelid WHERE relnamespace = current_schema()::regnamespace"
+    )
+    there = {(table, name): comment for table, name, comment in cursor.fetchall()}
+    wanted_ = {(table, name): text for table in tenants for name, text in _of_access(tables[table])}
+    for (table, name), comment in sorted(there.items()):
+        if table in tenants and (comment is None or wanted_.get((table, name)) != comment):
+            yield f'DROP POLICY "{name}" ON "{table}"'
+    for (table, name), text in sorted(wanted_.items()):
+        if there.get((table, name)) != text:
+            yield f'CREATE POLICY {name} ON "{table}" {text}'
+            quoted = text.replace("'", "''")
+            yield f"COMMENT ON POLICY {name} ON \"{table}\" IS '{quoted}'"
+
+
+def _of_access(access: Access) -> Iterator[tuple[str, str]]:
+    """Name and text of each policy. One a role: `OR is_superadmin` in one policy would cost the index."""
+    for role, privileges, rows in access.of_roles():
+        if privileges and rows:
+            yield role, f"TO {role} USING ({rows})"
