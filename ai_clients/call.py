@@ -100,7 +100,7 @@ class Call:
                 record(self._event())
             elif isinstance(self.body, BatchBuffer):
                 self._record_batch(self.body, whole=self.ended)
-            elif self._route.purpose == "settle" and (answer := self._answer()).settles:
+            elif self._route.purpose == "settle" and (answer := self._answer()).completes:
                 record(self._event_of(answer, self._route.flavour, self._address.url, self._request_id(answer)))
         except Exception as error:  # noqa: BLE001 - promise 1: the caller has its answer, whatever the recorder does
             lost(error)
@@ -117,8 +117,8 @@ class Call:
         answer, flavour = self._answer(), self._route.flavour
         if not answer.model or flavour in ("speech", "transcription"):
             answer = request_facts.completed(answer, flavour, self._request)
-        if answer.settles:
-            answer = msgspec.structs.replace(answer, settles=False)  # begun and ended in one
+        if answer.completes:
+            answer = msgspec.structs.replace(answer, completes=False)  # begun and ended in one
         return self._event_of(answer, flavour, self._address.url, self._request_id(answer))
 
     def _batch_events(self, lines: Iterable[bytes]) -> Iterator[Event]:
@@ -157,7 +157,7 @@ class Call:
             usage=answer.usage,
             units=answer.units,
             parts=answer.parts,
-            settles=answer.settles,
+            completes=answer.completes,
             context=answer.context | {"region": region} if region else answer.context,
             response={"http_status": response.status_code} if response.status_code != 200 else {},
             attribution=self._attribution,

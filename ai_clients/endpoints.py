@@ -12,7 +12,7 @@ import msgspec
 from usage_billing.recording.event import Flavour, flavour_of
 
 Purpose = Literal["create", "settle", "batch"]
-"""`create` makes an answer; `settle` brings the answer of a response made in the background; `batch` brings many."""
+"""`create` makes an answer; `complete` brings the answer of a response made in the background; `batch` brings many."""
 
 _RESPONSE = re.compile(r"/responses/[^/]+$")
 _CANCELLED_RESPONSE = re.compile(r"/responses/[^/]+/cancel$")

@@ -30,12 +30,12 @@ _LONGEST_NULL_USAGE = len(',"usage":null') + 3 * 8
 _TRUE = msgspec.Raw(b"true")
 
 
-class _Asked(msgspec.Struct):
+class _PageParameters(msgspec.Struct):
     stream: msgspec.Raw = NO_USAGE
     stream_options: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
-_fields = decoder(_Asked)
+_fields = decoder(_PageParameters)
 _all_fields = decoder(dict[str, msgspec.Raw])
 
 

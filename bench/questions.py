@@ -85,8 +85,8 @@ class Questions:
             **{name: breakdown(*by) for name, by in BREAKDOWNS.items() if name != "by org" or role == "superadmin"},
             "by model, of one agent": breakdown("ai_provider", "ai_model", agent_id=CHEAP_AGENT),
             "by user, of one agent": breakdown("user_id", agent_id=CHEAP_AGENT),
-            "dearest 5": lambda scope, today: reports.dearest(scope, 5, period=period(today)),
-            "dearest 5, of one agent": lambda scope, today: reports.dearest(
+            "dearest 5": lambda scope, today: reports.most_expensive(scope, 5, period=period(today)),
+            "dearest 5, of one agent": lambda scope, today: reports.most_expensive(
                 scope, 5, period=period(today), filters={"agent_id": CHEAP_AGENT}
             ),
             "last 50": lambda scope, today: list(reports.calls(scope, period=period(today))[:CALLS_A_PAGE]),

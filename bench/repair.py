@@ -120,7 +120,7 @@ def repriced() -> Iterator[int]:
 def _seen(batches: Iterator[Batch]) -> Iterator[int]:
     changed = seen = 0
     for batch in batches:
-        changed += len(batch.amendments)
+        changed += len(batch.changes)
         seen += batch.seen
         yield batch.seen
     assert changed > 0.9 * seen > 0  # a call that failed costs nothing at any price

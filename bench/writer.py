@@ -60,7 +60,7 @@ def drained_events(number: int) -> Figures:
         pass
     seconds = time.perf_counter() - began
     assert _calls() - before == number
-    assert outbox.backlog().events == outbox.backlog().set_aside == 0
+    assert outbox.backlog().events == outbox.backlog().rejected == 0
     return {"ledger": number / seconds}
 
 

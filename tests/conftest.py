@@ -43,7 +43,7 @@ def outbox(settings: Settings, tmp_path: Path) -> Iterator[Outbox]:
     # A good hash takes a third of a second on purpose.
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     recorder.outbox.cache_clear()
-    recorder.room.cache_clear()
+    recorder.quota.cache_clear()
     recorder._losses.clear()
     recorder._logged.clear()
     recorder._wrong_now = ""

@@ -46,9 +46,9 @@ def answer(body: JsonObject) -> Answer:
     reasoning = tokens.reasoning_tokens(model, prompt.tokens, effort=body.get("reasoning_effort"), limit=limit)
 
     seed, schema, tool = prompt.seed(model), _schema(body), _tool(body)
-    room = None if limit is None else limit - reasoning
+    quota = None if limit is None else limit - reasoning
     compositions = [
-        compose(prompt, seed=seed + place, limit=room, schema=schema, tool=tool)
+        compose(prompt, seed=seed + place, limit=quota, schema=schema, tool=tool)
         for place in range(min(positive_integer(body, "n") or 1, _MOST_CHOICES))
     ]
     usage = _usage(body, prompt, compositions, reasoning * len(compositions))

@@ -68,11 +68,11 @@ class _Server(uvicorn.Server):
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
-        self.settled = threading.Event()
+        self.completed = threading.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
-        self.settled.set()
+        self.completed.set()
 
 
 class _Running:
@@ -95,8 +95,8 @@ class _Running:
 
     def start_in_thread(self) -> None:
         threading.Thread(target=self._run_guarded, name=_THREAD_NAME, daemon=True).start()
-        is_settled = self._server.settled.wait(_START_SECONDS)
-        if self._failure is not None or not is_settled:
+        is_completed = self._server.completed.wait(_START_SECONDS)
+        if self._failure is not None or not is_completed:
             self._server.should_exit = True
             self.listener.close()
             reason = self._failure or f"not ready after {_START_SECONDS:g} seconds"
@@ -108,7 +108,7 @@ class _Running:
         except BaseException as failure:  # noqa: BLE001 - the waiting thread raises it
             self._failure = failure
         finally:
-            self._server.settled.set()
+            self._server.completed.set()
 
 
 _lock = threading.Lock()

@@ -27,7 +27,7 @@ class CutLine(bytes):
 
 class Answer(msgspec.Struct, frozen=True):
     """`usage`: the provider's own block as it came. `units`, `parts`: what it leaves out (see `Event`). `context`: the
-    answer's words on its price. `settles`: it is the end of a response made in the background. No content."""
+    answer's words on its price. `completes`: it is the end of a response made in the background. No content."""
 
     id: str = ""
     model: str = ""
@@ -36,7 +36,7 @@ class Answer(msgspec.Struct, frozen=True):
     error_code: str = ""
     units: dict[str, int | float] = {}
     parts: list[Part] = []
-    settles: bool = False
+    completes: bool = False
     context: dict[str, str] = {}
 
 

@@ -85,7 +85,7 @@ def read_line(line: bytes) -> BatchLine | None:
     context = {name: word for name, word in answer.context.items() if name != "service_tier"}
     return BatchLine(
         msgspec.structs.replace(
-            answer, id=answer.id or text(decoded.id), settles=False, context={**context, "processing": "batch"}
+            answer, id=answer.id or text(decoded.id), completes=False, context={**context, "processing": "batch"}
         ),
         flavour,
         path,

@@ -169,7 +169,7 @@ def _response(body: _Body, raw: bytes | msgspec.Raw, *, called: bool) -> Answer:
         tools = ToolUse(context={"tools": "unreadable"})
     answer = _answer(body, RESPONSE_STATUS.get(text(body.status), "succeeded"), tools)
     if body.background is True and body.status in ENDED:
-        return msgspec.structs.replace(answer, settles=True)
+        return msgspec.structs.replace(answer, completes=True)
     return answer
 
 

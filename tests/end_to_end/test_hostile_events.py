@@ -171,7 +171,7 @@ def test_none_is_lost_none_is_refused_and_none_harms_another_tenant(
     state = recording.health()
     assert state.lost == 0
     assert state.backlog is not None
-    assert (state.backlog.events, state.backlog.set_aside) == (0, 0), outbox.list_set_aside(5)
+    assert (state.backlog.events, state.backlog.rejected) == (0, 0), outbox.list_rejected(5)
     costs = UsageRecord.objects.filter(org=other, agent_id="good").values_list("cost_usd", flat=True)
     assert (len(costs), set(costs)) == (EVENTS, {Decimal("0.00056")})
     assert UsageRecord.objects.exclude(org=other).count() >= sent * 0.5  # several tell the same id and the same usage

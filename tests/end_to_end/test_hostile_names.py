@@ -98,7 +98,7 @@ def made(settings: Settings, outbox: Outbox, world: World) -> World:
     for text in KINDS.values():
         outbox.append(encode(event(model=text, request_id=text, attribution={"agent_id": text})))
     for id_, _body in outbox.read(100):
-        outbox.set_aside(id_, KINDS["element"] + KINDS["line"])
+        outbox.reject(id_, KINDS["element"] + KINDS["line"])
     return world
 
 
@@ -360,9 +360,9 @@ def test_no_form_gives_back_more_than_text(few: World, role: str) -> None:
 def test_no_answer_of_a_model_is_more_than_text_in_the_admin(few: World, simulated: dict[str, str]) -> None:
     client, marks = client_of(few, "superadmin"), 0
     review = {"is_advertising": False, "verdict": "publish", "findings": []}
-    digest = {"headline": text, "observations": [text]}
     for kind, (org, _somebody, piece, author, message, *_) in few.rows.items():
         text = KINDS[kind]
+        digest = {"headline": text, "observations": [text]}
         profile = {**people.PROFILE, "interests": [text]}
         for address, form, given in (
             (reverse("admin:ai_assistants_contentpiece_run", args=[piece.pk]), {"agent": "legal_guard", "input": "{}"},
@@ -471,7 +471,7 @@ def test_no_command_prints_more_than_lines(
     settings.EMAIL_BACKEND = "tests.end_to_end.test_hostile_names.Refusing"
     texts = list(KINDS.values())
     run: list[list[str]] = [
-        ["drain_usage", "--list-set-aside"],
+        ["drain_usage", "--list-rejected"],
         ["drain_usage"],
         ["check_usage"],
         ["rebuild_daily", "--from", day, "--to", day],

@@ -82,7 +82,7 @@ def test_too_many_connections(site: Site, record_property: Figures) -> None:
 def test_a_deadlock(site: Site, record_property: Figures) -> None:
     """Somebody takes the totals in another order than the drain, and waits longer than it for the other's lock."""
     site.caller(CALLS).join()
-    site.settle()
+    site.complete()
     site.caller(CALLS).join()
     by_key = (
         "SELECT ctid FROM token_usage_daily WHERE org_id = %s ORDER BY grain {0}, agent_id {0}, ai_provider {0},"

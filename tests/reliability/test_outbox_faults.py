@@ -103,12 +103,12 @@ def test_a_damaged_outbox_is_put_aside_and_what_can_be_read_of_it_comes_back(
     assert len(site.account.answers()) == 4 * CALLS
     wait_until(lambda: Outbox(site.outbox).backlog().events == 0)
     printed = site.manage(
-        "drain_usage", "--salvage", str(kept), fails=True
+        "drain_usage", "--recover", str(kept), fails=True
     )  # another one drains; they are in its outbox
     assert "Brought back" in printed
     brought = int(printed.split("Brought back ")[1].split()[0])
     assert waiting / 2 < brought <= waiting
-    site.settle()
+    site.complete()
     missing = 4 * CALLS - len(site.rows())
     assert missing <= waiting - brought
     record_property(
@@ -120,7 +120,7 @@ def test_a_file_that_is_no_outbox(site: Site, record_property: Figures) -> None:
     site.outbox.parent.mkdir()
     site.outbox.write_bytes(b"This is no database. " * 1000)
     site.caller(CALLS, threads=2).join()
-    site.settle()
+    site.complete()
     (kept,) = quarantine.kept(site.outbox)
     assert kept.read_bytes().startswith(b"This is no database.")
     record_property("figures", site.expect_every_call_once())

@@ -12,7 +12,7 @@ from usage_billing.models.organization import UNATTRIBUTED
 from usage_billing.recording.context import Attribution
 
 
-class Accounts:
+class OrganizationLookup:
     """The organisations of one batch of calls, read in two queries."""
 
     def __init__(self, attributions: Iterable[Attribution]) -> None:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from django.utils import timezone
 
 from usage_billing.costing import metering, pricing
-from usage_billing.costing.attribution import Accounts
+from usage_billing.costing.attribution import OrganizationLookup
 from usage_billing.exchange_rates import rates as exchange
 from usage_billing.models.fields import MONEY_PLACES
 from usage_billing.recording import gate
@@ -22,20 +22,20 @@ Row = dict[str, Any]
 
 def rows(events: Sequence[Event], own: pricing.Own) -> Iterator[Row]:
     """The ledger's rows for these calls, costed and converted, in their order. The database is read at once."""
-    accounts = Accounts(event.attribution for event in events)
+    accounts = OrganizationLookup(event.attribution for event in events)
     recorded_at = timezone.now()
     placed = [_placed(event, accounts, recorded_at) for event in events]
     rates = exchange.rates_on({row["usage_date"] for row in placed})
     return (cost(row | {"usd_rub_rate": rates[row["usage_date"]]}, own) for row in placed)
 
 
-def settled(before: Row, answer: Event, own: pricing.Own) -> Row:
+def completed(before: Row, answer: Event, own: pricing.Own) -> Row:
     """The row of a call that waited, with its answer; whose it is and when it was made stay."""
     lasted = max(0, round((answer.started_at - before["created_at"].timestamp()) * 1000) + answer.duration_ms)
     return cost({**before, **_answer(answer), "recorded_at": timezone.now(), "execution_time_ms": lasted}, own)
 
 
-def _placed(event: Event, accounts: Accounts, recorded_at: datetime) -> Row:
+def _placed(event: Event, accounts: OrganizationLookup, recorded_at: datetime) -> Row:
     """One call as a row, but for its cost."""
     given = event.attribution
     org = accounts.org(given)

@@ -12,7 +12,7 @@ from usage_billing.recording.event import Event
 
 
 @dataclass(frozen=True)
-class Spent:
+class Estimate:
     """Tokens and amounts of some calls, failed attempts among them. An amount is None if that of any call is unknown.
 
     unpriced_count: calls without a known cost in USD, or without a rate for RUB.
@@ -27,10 +27,10 @@ class Spent:
     unpriced_count: int
 
 
-def spent(events: Sequence[Event]) -> Spent:
+def spent(events: Sequence[Event]) -> Estimate:
     """What these calls cost, at the prices and the rate of now. Reads; call it where all prices can be seen."""
     rows = list(costs.rows(events, PriceOverrides.load()))
-    return Spent(
+    return Estimate(
         requests_count=len(rows),
         prompt_tokens=sum(row["prompt_tokens"] for row in rows),
         completion_tokens=sum(row["completion_tokens"] for row in rows),

@@ -20,7 +20,7 @@ from genai_prices.types import ModelInfo, ModelPrice, Provider
 from genai_prices.units import _get_registry
 
 from usage_billing.costing.metering import Line, Metered
-from usage_billing.costing.rate_card import Amounts, ContradictionError, Tariff, tariff
+from usage_billing.costing.rate_card import Amounts, ContradictionError, RateCard, rate_card
 from usage_billing.models.fields import MONEY_PLACES
 from usage_billing.recording.event import Flavour
 
@@ -150,7 +150,7 @@ def _of_our_own(model_price: ModelPrice, provider: str, name: str, special: dict
 
     Raises `UnknownCostError` for a unit that it does not name: what it leaves out is not given away.
     """
-    charge = tariff(model_price, line.usage)
+    charge = rate_card(model_price, line.usage)
     priced = charge.prices
     surcharge, variant = _surcharge(provider, name, special)
     if variant.get("search") == "preview":
@@ -176,7 +176,7 @@ def _of_the_list(provider_id: str, name: str, special: dict[str, str], at: datet
     surcharge, variant = _surcharge(provider.id, name, special)
     if not _is_priced(provider, model, variant):
         raise UnknownCostError(_unknown_context(variant))
-    charge = tariff(model.get_prices(at, variant), line.usage)
+    charge = rate_card(model.get_prices(at, variant), line.usage)
     amounts = _amounts(charge, line, provider.id, surcharge)
     _expect_whole_prices(charge, line, amounts)
     return amounts, f"{PRICE_LIST}:{provider.id}/{model.id}"
@@ -214,7 +214,7 @@ NEEDS_ITS_OWN_PRICE = re.compile(
 """Units that cost something else than the more general unit: without a price of their own that would be wrong."""
 
 
-def _expect_whole_prices(charge: Tariff, line: Line, amounts: Amounts) -> None:
+def _expect_whole_prices(charge: RateCard, line: Line, amounts: Amounts) -> None:
     """Raises `UnknownCostError` if the price list lacks a unit that was used, or has only zeros for a paid model."""
     if charge.prices:
         for key in sorted(charge.used - charge.prices.keys()):
@@ -224,7 +224,7 @@ def _expect_whole_prices(charge: Tariff, line: Line, amounts: Amounts) -> None:
         raise UnknownCostError("no-price-for:" + ",".join(sorted(charge.used)))
 
 
-def _amounts(charge: Tariff, line: Line, provider: str, surcharge: Decimal) -> Amounts:
+def _amounts(charge: RateCard, line: Line, provider: str, surcharge: Decimal) -> Amounts:
     """USD by kind of what one line uses; units without a price are left out."""
     try:
         amounts = charge.amounts(line.usage, surcharge)

@@ -42,7 +42,7 @@ class Rate:
 
 
 @dataclass(frozen=True)
-class Tariff:
+class RateCard:
     """`used`: the units that it is for. `prices`: unit → price, also of other units. `is_contradictory`: such usage
     cannot be charged.
     """
@@ -82,7 +82,7 @@ class Tariff:
         return amounts
 
 
-def tariff(model_price: ModelPrice, usage: Usage) -> Tariff:
+def rate_card(model_price: ModelPrice, usage: Usage) -> RateCard:
     """For all usage that tells of the same units, and has used the same of them."""
     told = vars(usage)
     return _tariff(_Prices(model_price), tuple(told), tuple([key for key, value in told.items() if value]))
@@ -103,7 +103,7 @@ class _Prices:
 
 
 @functools.lru_cache(maxsize=4096)
-def _tariff(prices: _Prices, told: tuple[str, ...], used: tuple[str, ...]) -> Tariff:
+def _tariff(prices: _Prices, told: tuple[str, ...], used: tuple[str, ...]) -> RateCard:
     units = _units(prices.model_price)
     # Parts first, as genai-prices takes them.
     charged = sorted(
@@ -111,7 +111,7 @@ def _tariff(prices: _Prices, told: tuple[str, ...], used: tuple[str, ...]) -> Ta
         key=lambda unit: (-len(unit.dimensions), unit.usage_key),
     )
     price_of = {unit.usage_key: getattr(prices.model_price, key) for key, unit in units.items()}
-    return Tariff(
+    return RateCard(
         rates=tuple(
             Rate(
                 usage_key=unit.usage_key,

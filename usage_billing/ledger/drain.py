@@ -62,7 +62,7 @@ def drain_once(outbox: Outbox) -> int:
         try:
             events.append((id_, decode(body)))
         except msgspec.DecodeError as error:
-            _set_aside(outbox, id_, error)
+            _rejected(outbox, id_, error)
     if events:
         _drain(outbox, events)
     return len(rows)
@@ -76,7 +76,7 @@ def _drain(outbox: Outbox, events: list[tuple[int, Event]]) -> None:
         raise
     except Exception as error:  # noqa: BLE001 - one event that the ledger refuses must not hold up the others
         if len(events) == 1:
-            _set_aside(outbox, events[0][0], error)
+            _rejected(outbox, events[0][0], error)
         else:
             middle = len(events) // 2
             _drain(outbox, events[:middle])
@@ -163,7 +163,7 @@ def _note(outbox: Outbox, *, drained: int, kept_apart: int, failing: bool) -> No
         logger.debug("What the drain did could not be noted beside the outbox: %s", error)
 
 
-def _set_aside(outbox: Outbox, id_: int, error: Exception) -> None:
+def _rejected(outbox: Outbox, id_: int, error: Exception) -> None:
     reason = f"{type(error).__name__}: {error}"[:500]
-    outbox.set_aside(id_, reason)
+    outbox.reject(id_, reason)
     logger.error("Event %d was set aside: %s. It is kept; `manage.py drain_usage --retry` tries it again.", id_, reason)

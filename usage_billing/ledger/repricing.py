@@ -19,7 +19,7 @@ from usage_billing.costing import costs, pricing
 from usage_billing.costing.costs import Row
 from usage_billing.exchange_rates import rates
 from usage_billing.ledger import writer
-from usage_billing.ledger.writer import Amendment
+from usage_billing.ledger.writer import RecordChange
 from usage_billing.models import Organization, RepriceRun, UsageRecord
 from usage_billing.models.reprice_run import MEASURES
 from usage_billing.tenancy import roles
@@ -85,14 +85,14 @@ class Batch:
     """What became of one batch: how many records it had, and those that changed."""
 
     seen: int
-    amendments: Sequence[Amendment]
+    changes: Sequence[RecordChange]
 
     def measures(self) -> dict[str, Any]:
         """What it adds to each of `MEASURES`."""
-        before, after = [each.before for each in self.amendments], [each.after for each in self.amendments]
+        before, after = [each.before for each in self.changes], [each.after for each in self.changes]
         return {
             "records_seen": self.seen,
-            "records_changed": len(self.amendments),
+            "records_changed": len(self.changes),
             **{f"{money}_before": _sum(before, f"cost_{money}") for money in ("usd", "rub")},
             **{f"{money}_after": _sum(after, f"cost_{money}") for money in ("usd", "rub")},
             "unpriced_before": _unknown(before, "cost_usd"),
@@ -113,11 +113,11 @@ class Tally:
     def add(self, batch: Batch) -> None:
         for name, value in batch.measures().items():
             self.measures[name] += value
-        for amendment in batch.amendments:
-            of_model = self.usd_of_model[amendment.before["ai_model"]]
+        for change in batch.changes:
+            of_model = self.usd_of_model[change.before["ai_model"]]
             of_model[0] += 1
-            of_model[1] += amendment.before["cost_usd"] or 0
-            of_model[2] += amendment.after["cost_usd"] or 0
+            of_model[1] += change.before["cost_usd"] or 0
+            of_model[2] += change.after["cost_usd"] or 0
 
     def largest_changes(self, number: int) -> list[tuple[str, int, Decimal, Decimal]]:
         """Model, number of records changed, USD before, USD after; of the models whose costs changed most."""
@@ -133,7 +133,7 @@ def reprice(scope: Scope, run: RepriceRun, own: pricing.Own) -> Iterator[Batch]:
     for day, ids in _batches(scope, run.last_date, run.last_id):
         with roles.applied(roles.AS_LEDGER):
             _expect_ours(run)
-            batch = Batch(len(ids), writer.amend(ids, _change(scope, day, own)))
+            batch = Batch(len(ids), writer.apply_changes(ids, _change(scope, day, own)))
             for name, value in batch.measures().items():
                 setattr(run, name, getattr(run, name) + value)
             run.last_date, run.last_id = day, ids[-1]

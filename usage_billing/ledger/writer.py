@@ -49,11 +49,11 @@ def add(events: Sequence[Event]) -> int:
     in_order = sorted(map(gate.admitted, events), key=lambda event: event.request_id)
     with roles.applied(roles.AS_LEDGER):
         own = PriceOverrides.load()
-        inserted, gained = _insert_once(costs.rows([event for event in in_order if not event.settles], own))
-        settled, unseen = _settle([event for event in in_order if event.settles], own)
+        inserted, gained = _insert_once(costs.rows([event for event in in_order if not event.completes], own))
+        completed, unseen = _complete([event for event in in_order if event.completes], own)
         # The answer of a call whose beginning we never saw is a call itself.
         late, gained_late = _insert_once(costs.rows(unseen, own))
-        _add_to_totals([gained, gained_late], settled)
+        _add_to_totals([gained, gained_late], completed)
     return inserted + late
 
 
@@ -68,35 +68,35 @@ def enter(rows: Sequence[Row]) -> int:
     return inserted
 
 
-def amend(ids: Sequence[int], change: Callable[[Row], Row]) -> list[Amendment]:
+def apply_changes(ids: Sequence[int], change: Callable[[Row], Row]) -> list[RecordChange]:
     """Let `change` give records other values, and their totals with them, in one transaction. Returns what changed.
 
     The records are locked meanwhile; `change` gets each as it is and returns it as it is to be.
     """
     with roles.applied(roles.AS_LEDGER):
-        amendments = _amendments(_locked(pk__in=ids), change)
-        _update(amendments)
-        _add_to_totals([], amendments)
-    return amendments
+        changes = _changes(_locked(pk__in=ids), change)
+        _update(changes)
+        _add_to_totals([], changes)
+    return changes
 
 
-def would_amend(ids: Sequence[int], change: Callable[[Row], Row]) -> list[Amendment]:
-    """What `amend` would change now; nothing is written, and nothing is locked."""
-    return _amendments(_records(pk__in=ids), change)
+def would_amend(ids: Sequence[int], change: Callable[[Row], Row]) -> list[RecordChange]:
+    """What `apply_changes` would change now; nothing is written, and nothing is locked."""
+    return _changes(_records(pk__in=ids), change)
 
 
 @dataclass(frozen=True)
-class Amendment:
+class RecordChange:
     """A record as it was and as it is now, each column → value with the `id`."""
 
     before: Row
     after: Row
 
 
-def _amendments(records: QuerySet[UsageRecord, Row], change: Callable[[Row], Row]) -> list[Amendment]:
+def _changes(records: QuerySet[UsageRecord, Row], change: Callable[[Row], Row]) -> list[RecordChange]:
     """What differs when it is stored: more digits than the database keeps are no change."""
     return [
-        Amendment(before=before, after=after)
+        RecordChange(before=before, after=after)
         for before in records
         if (after := as_stored(change(dict(before)))) != before
     ]
@@ -109,7 +109,7 @@ def as_stored(row: Row) -> Row:
     return {name: as_sqlite_keeps(float(value)) if isinstance(value, Decimal) else value for name, value in row.items()}
 
 
-def _settle(answers: Sequence[Event], own: pricing.Own) -> tuple[list[Amendment], list[Event]]:
+def _complete(answers: Sequence[Event], own: pricing.Own) -> tuple[list[RecordChange], list[Event]]:
     """Enter the answers with the calls that wait for them, whoever fetched them from the same provider and host.
 
     Returns what changed, and the answers of calls that are not here. One that comes again finds its call settled, and
@@ -118,7 +118,7 @@ def _settle(answers: Sequence[Event], own: pricing.Own) -> tuple[list[Amendment]
     found: dict[str, list[Row]] = {}
     for row in _locked(request_id__in={event.request_id for event in answers}):
         found.setdefault(row["request_id"], []).append(row)
-    amendments: list[Amendment] = []
+    changes: list[RecordChange] = []
     unseen: list[Event] = []
     for event in answers:
         calls = found.get(event.request_id, [])
@@ -127,10 +127,10 @@ def _settle(answers: Sequence[Event], own: pricing.Own) -> tuple[list[Amendment]
             unseen.append(event)
         elif pending := [number for number in theirs if calls[number]["status"] == "pending"]:
             before = calls[pending[0]]
-            after = calls[pending[0]] = costs.settled(before, event, own)
-            amendments.append(Amendment(before, after))
-    _update(amendments)
-    return amendments, unseen
+            after = calls[pending[0]] = costs.completed(before, event, own)
+            changes.append(RecordChange(before, after))
+    _update(changes)
+    return changes, unseen
 
 
 def _insert_once(rows: Iterable[Row]) -> tuple[int, list[rollup.Row]]:
@@ -205,13 +205,13 @@ def _count_kept_apart(rows: Sequence[Row]) -> None:
         )
 
 
-def _add_to_totals(gained: Iterable[list[rollup.Row]], amendments: Sequence[Amendment]) -> None:
+def _add_to_totals(gained: Iterable[list[rollup.Row]], changes: Sequence[RecordChange]) -> None:
     """One sorted upsert for all: writers that took the totals in another order could deadlock."""
-    changed = [amendment for amendment in amendments if amendment.after != amendment.before]
-    after = rollup.roll_up(amendment.after for amendment in changed)
-    before = rollup.roll_up(amendment.before for amendment in changed)
+    changed = [change for change in changes if change.after != change.before]
+    after = rollup.roll_up(change.after for change in changed)
+    before = rollup.roll_up(change.before for change in changed)
     bulk.insert(DailyUsage, rollup.COLUMNS, rollup.together(*gained, after, rollup.negative(before)), _ADD_TO_TOTALS)
-    if days := {amendment.before["usage_date"] for amendment in changed}:
+    if days := {change.before["usage_date"] for change in changed}:
         # A call that moved to another key may have left one of no calls at all.
         DailyUsage.objects.filter(usage_date__in=days, requests_count=0).delete()
 
@@ -228,12 +228,12 @@ def _locked(**lookup: Any) -> QuerySet[UsageRecord, Row]:
     return records.select_for_update() if connection.features.has_select_for_update else records
 
 
-def _update(amendments: Sequence[Amendment]) -> None:
+def _update(changes: Sequence[RecordChange]) -> None:
     """Write what changed: the same columns of each record, so that one statement does for all."""
-    changed = [name for name in COLUMNS if any(each.after[name] != each.before[name] for each in amendments)]
+    changed = [name for name in COLUMNS if any(each.after[name] != each.before[name] for each in changes)]
     if changed:
         values = itemgetter(*changed, "id", "org_id")
-        bulk.update(UsageRecord, changed, ["id", "org_id"], [values(amendment.after) for amendment in amendments])
+        bulk.update(UsageRecord, changed, ["id", "org_id"], [values(change.after) for change in changes])
 
 
 def rebuild_day(day: date, org_id: int | None = None) -> int:

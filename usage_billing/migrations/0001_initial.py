@@ -590,17 +590,17 @@ class Migration(migrations.Migration):
                     usage_billing.models.fields.NamedIndex(
                         condition=models.Q(("cost_usd__isnull", True), ("status", "failed"), _connector="OR"),
                         fields=["-created_at", "-id"],
-                        name="idx_token_usage_troubled",
+                        name="idx_token_usage_failed_unpriced",
                     ),
                     usage_billing.models.fields.NamedIndex(
                         condition=models.Q(("cost_usd__isnull", True), ("status", "failed"), _connector="OR"),
                         fields=["org", "-created_at", "-id"],
-                        name="idx_token_usage_org_troubled",
+                        name="idx_token_usage_org_failed_unpriced",
                     ),
                     usage_billing.models.fields.NamedIndex(
                         condition=models.Q(("cost_usd__isnull", True), ("status", "failed"), _connector="OR"),
                         fields=["user", "-created_at", "-id"],
-                        name="idx_token_usage_user_troubled",
+                        name="idx_token_usage_user_failed_unpriced",
                     ),
                 ],
                 "constraints": [

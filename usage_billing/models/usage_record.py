@@ -117,17 +117,17 @@ class UsageRecord(models.Model):
             # What the page asks to be looked at: few, and wanted newest first.
             NamedIndex(
                 fields=("-created_at", "-id"),
-                name="idx_token_usage_troubled",
+                name="idx_token_usage_failed_unpriced",
                 condition=models.Q(cost_usd__isnull=True) | models.Q(status="failed"),
             ),
             NamedIndex(
                 fields=("org", "-created_at", "-id"),
-                name="idx_token_usage_org_troubled",
+                name="idx_token_usage_org_failed_unpriced",
                 condition=models.Q(cost_usd__isnull=True) | models.Q(status="failed"),
             ),
             NamedIndex(
                 fields=("user", "-created_at", "-id"),
-                name="idx_token_usage_user_troubled",
+                name="idx_token_usage_user_failed_unpriced",
                 condition=models.Q(cost_usd__isnull=True) | models.Q(status="failed"),
             ),
         )

@@ -19,8 +19,8 @@ from usage_billing.recording import state_files
 def healthz(_request: HttpRequest) -> JsonResponse:
     """200 while the database answers and the outbox takes events, else 503; with the recorder's state either way.
 
-    `backlog`: events that wait; `oldest_s`: for how many seconds the oldest does; `drained`, `set_aside`, `lost`:
-    events; `damaged_outboxes`: those put aside; `outbox_bytes`: of the disk; `drain_seen_s`: seconds since a drain last
+    `backlog`: events that wait; `oldest_s`: for how many seconds the oldest does; `drained`, `reject`, `lost`:
+    events; `quarantined_outboxes`: those put aside; `outbox_bytes`: of the disk; `drain_seen_s`: seconds since a drain last
     looked. All are of this machine, whichever process counted them; null: not known.
     """
     health = recording.health()
@@ -33,9 +33,9 @@ def healthz(_request: HttpRequest) -> JsonResponse:
         "oldest_s": age(backlog.oldest_at) if backlog else None,
         "drained": drain.get("drained", 0),
         "drain_seen_s": age(drain.get("seen_at")),
-        "set_aside": backlog.set_aside if backlog else None,
+        "rejected": backlog.rejected if backlog else None,
         "lost": health.lost,
-        "damaged_outboxes": health.quarantined,
+        "quarantined_outboxes": health.quarantined,
         "outbox_bytes": health.size,
     }
     well = is_reachable and backlog is not None

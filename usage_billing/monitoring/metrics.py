@@ -63,14 +63,12 @@ class _Recorder(Collector):
             oldest = age(backlog.oldest_at)
             yield _gauge("usage_backlog_events", "Calls that wait in the outbox for the ledger.", backlog.events)
             yield _gauge("usage_backlog_oldest_seconds", "How long the oldest of them has waited.", oldest or 0)
-            yield _gauge(
-                "usage_set_aside_events", "Calls that the ledger refused, kept for a retry.", backlog.set_aside
-            )
+            yield _gauge("usage_rejected_events", "Calls that the ledger refused, kept for a retry.", backlog.rejected)
         yield _gauge("usage_outbox_bytes", "What the outbox takes of the disk.", health.size)
         limit = settings.USAGE_OUTBOX_MAX_MB * 2**20
         yield _gauge("usage_outbox_limit_bytes", "What it may take; then calls are no longer kept.", limit)
         yield _gauge(
-            "usage_outboxes_damaged", "Outboxes that could not be read and were put aside.", health.quarantined
+            "usage_outboxes_quarantined", "Outboxes that could not be read and were put aside.", health.quarantined
         )
         yield _counter("usage_lost_events", "Calls that were made and could not be kept.", health.lost)
         yield _counter("usage_drained_events", "Calls that left the outbox.", drain.get("drained", 0))

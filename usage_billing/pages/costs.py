@@ -48,8 +48,8 @@ from usage_billing.pages.dimensions import (
     Dimension,
 )
 from usage_billing.pages.names import Names
-from usage_billing.pages.parameters import CURRENCIES, PERIODS, Asked, asked, tidied
-from usage_billing.reports import Breakdown, Later, Listed, Period, Series, Trouble
+from usage_billing.pages.parameters import CURRENCIES, PERIODS, PageParameters, asked, tidied
+from usage_billing.reports import Breakdown, FailureGroup, Later, ListedCall, Period, Series
 from usage_billing.reports.totals import NO_CALLS, OF_COSTS, Totals, known
 from usage_billing.tenancy.scope import Scope
 
@@ -148,13 +148,13 @@ class Chip:
     link: str
 
 
-def _page(scope: Scope, question: Asked, now: datetime) -> dict[str, Any]:
+def _page(scope: Scope, question: PageParameters, now: datetime) -> dict[str, Any]:
     """All that the template shows. Its number of queries does not depend on the data."""
     with reports.together():
         return _context(scope, question, now)
 
 
-def _context(scope: Scope, question: Asked, now: datetime) -> dict[str, Any]:
+def _context(scope: Scope, question: PageParameters, now: datetime) -> dict[str, Any]:
     """Asked in two rounds, and a little more: the database is at work while the page is made of its answers."""
     today = scope.today(now)
     period, filters = question.period, question.filters
@@ -181,7 +181,7 @@ def _context(scope: Scope, question: Asked, now: datetime) -> dict[str, Any]:
     wanted = dict.fromkeys((*shown, stacked_by))
     broken_down = {dimension: broken_down_by(dimension) for dimension in wanted if dimension not in OF_MANY}
     by_day = reports.history.ask(scope, period, today, step=step, filters=filters, measures=SHOWN)
-    costliest = reports.dearest.ask(scope, DEAREST_CALLS, filters=filters, period=period)
+    costliest = reports.most_expensive.ask(scope, DEAREST_CALLS, filters=filters, period=period)
     narrowed = {
         dimension: _options(scope, dimension, question)
         for dimension in (TYPE, MODEL, AGENT, USER)
@@ -197,33 +197,33 @@ def _context(scope: Scope, question: Asked, now: datetime) -> dict[str, Any]:
     days = by_day()
     lists = _Lists(scope, question, days, is_archived=archived_before() is not None)
     newest = lists.newest()
-    reasons = lists.troubles()
+    reasons = lists.failures()
     broken_down |= {dimension: broken_down_by(dimension) for dimension in wanted if dimension in OF_MANY}
     stack = _stacked(scope, question, stacked_by, broken_down[stacked_by](), days, step)
     total, models = broken_down[TYPE]().total, broken_down[MODEL]().items
     work = _work(scope, question, total["requests_count"])
-    troubles = reasons()
+    failures = reasons()
     figures = {
         "total": total,
         "cards": _cards(total, days),
         "forecast": month(),
         "month_ends": _last_of_month(today),
         "archived_before": archived_before(),
-        "troubles": insights.told(troubles, for_superadmin=scope.everything),
+        "failures": insights.told(failures, for_superadmin=scope.everything),
         "without_rate": total["unpriced_rub_count"] - total["unpriced_usd_count"],
-        "standouts": _standouts(days, question) if step == "day" else [],
+        "anomalies": _anomalies(days, question) if step == "day" else [],
         "cache": insights.cache_use(models, today),
         "comparison": insights.comparison(models, question.instead, today),
-        "health": recorder_health.recorder_health(now, today, newest_rate(), troubles) if newest_rate else None,
+        "health": recorder_health.recorder_health(now, today, newest_rate(), failures) if newest_rate else None,
     }
     day_links = [_day_link(row["date"], question) if step == "day" else None for row in days]
 
-    latest, dearest = newest(), costliest()
+    latest, most_expensive = newest(), costliest()
     options = {dimension: answer() for dimension, answer in narrowed.items()}
     breakdowns = {dimension: answer() for dimension, answer in broken_down.items()}
-    dearest_work = {dimension: answer() for dimension, answer in work.items()}
-    users = names.of_users(_users_in(latest, dearest, breakdowns.get(USER), options.get(USER, ())))
-    contents = names.of_contents(scope, _contents_in(dearest_work, latest))
+    most_expensive_work = {dimension: answer() for dimension, answer in work.items()}
+    users = names.of_users(_users_in(latest, most_expensive, breakdowns.get(USER), options.get(USER, ())))
+    contents = names.of_contents(scope, _contents_in(most_expensive_work, latest))
     known = Names(orgs=orgs(), users=users(), contents=contents)
     panels = [_panel(dimension, breakdowns[dimension], question, known) for dimension in shown]
     link = record_links(for_superadmin=scope.everything)
@@ -251,9 +251,11 @@ def _context(scope: Scope, question: Asked, now: datetime) -> dict[str, Any]:
         "stack_links": [(BY_NAME[each.name], question.link(by=each.name)) for each in shown],
         "stacked_by": stacked_by,
         "currency_links": [(each, question.link(currency=each)) for each in CURRENCIES],
-        "work": [_work_panel(dimension, rows, question, known) for dimension, rows in dearest_work.items() if rows],
+        "work": [
+            _work_panel(dimension, rows, question, known) for dimension, rows in most_expensive_work.items() if rows
+        ],
         "work_link": None if work or not total["requests_count"] else question.link(work="all"),
-        "dearest": [_call(call, known, link) for call in dearest],
+        "most_expensive": [_call(call, known, link) for call in most_expensive],
         "latest": [_call(call, known, link) for call in latest],
         "carried_instead": question.hidden(["instead"]),
         "csv_link": question.link(format="csv"),
@@ -265,7 +267,7 @@ def _context(scope: Scope, question: Asked, now: datetime) -> dict[str, Any]:
     }
 
 
-def _panel(dimension: Dimension, found: Breakdown, question: Asked, known: Names) -> Panel:
+def _panel(dimension: Dimension, found: Breakdown, question: PageParameters, known: Names) -> Panel:
     most = ALL_ROWS if question.all_rows else ROWS
     # A single row too many is shown rather than summed up.
     cut = len(found.items) if len(found.items) <= most + 1 else most
@@ -274,7 +276,7 @@ def _panel(dimension: Dimension, found: Breakdown, question: Asked, known: Names
     return Panel(dimension, rows, _together(hidden, found.other), len(hidden))
 
 
-def _row(dimension: Dimension, item: Totals, question: Asked, known: Names) -> Row:
+def _row(dimension: Dimension, item: Totals, question: PageParameters, known: Names) -> Row:
     key = dimension.key(item)
     return Row(
         name=known.of(dimension, key),
@@ -301,28 +303,28 @@ class _Lists:
     """
 
     scope: Scope
-    question: Asked
+    question: PageParameters
     days: Sequence[Totals]
     is_archived: bool
 
-    def newest(self) -> Later[list[Listed]]:
-        lately = self._lately(lambda day: int(day["requests_count"]), LATEST_CALLS)
+    def newest(self) -> Later[list[ListedCall]]:
+        recent = self._recent(lambda day: int(day["requests_count"]), LATEST_CALLS)
         period, filters = self.question.period, self.question.filters
-        if lately is None:
+        if recent is None:
             return list
-        return reports.newest.ask(self.scope, LATEST_CALLS, filters=filters, period=period, lately=lately)
+        return reports.newest.ask(self.scope, LATEST_CALLS, filters=filters, period=period, recent=recent)
 
-    def troubles(self) -> Later[list[Trouble]]:
-        lately = self._lately(lambda day: max(day["failed_count"], day["unpriced_usd_count"]), reports.LOOKED_AT)
+    def failures(self) -> Later[list[FailureGroup]]:
+        recent = self._recent(lambda day: max(day["failed_count"], day["unpriced_usd_count"]), reports.LOOKED_AT)
         period, filters = self.question.period, self.question.filters
-        return list if lately is None else reports.troubles.ask(self.scope, period, filters=filters, lately=lately)
+        return list if recent is None else reports.failures.ask(self.scope, period, filters=filters, recent=recent)
 
-    def _lately(self, count: Callable[[Totals], int], calls: int) -> Period | None:
+    def _recent(self, count: Callable[[Totals], int], calls: int) -> Period | None:
         period = self.question.period
         return period if self.is_archived else reports.newest_days(self.days, period, count, calls)
 
 
-def _work(scope: Scope, question: Asked, calls: int) -> dict[Dimension, Later[list[Totals]]]:
+def _work(scope: Scope, question: PageParameters, calls: int) -> dict[Dimension, Later[list[Totals]]]:
     """The dearest workflows and pieces of content; nothing yet where adding them up takes long and nobody asked."""
     if not calls or (calls > WORK_IS_QUICK_UP_TO and not question.all_work):
         return {}
@@ -333,7 +335,7 @@ def _work(scope: Scope, question: Asked, calls: int) -> dict[Dimension, Later[li
     }
 
 
-def _work_panel(dimension: Dimension, rows: list[Totals], question: Asked, known: Names) -> Panel:
+def _work_panel(dimension: Dimension, rows: list[Totals], question: PageParameters, known: Names) -> Panel:
     return Panel(
         dimension, [_row(dimension, row | {"share": None, "change": None}, question, known) for row in rows], None, 0
     )
@@ -355,7 +357,7 @@ _LABELS = {
 }
 
 
-def _periods(question: Asked) -> list[tuple[Any, str, bool]]:
+def _periods(question: PageParameters) -> list[tuple[Any, str, bool]]:
     """(text, link, whether it is what is shown) of each period to choose."""
     given = question.given
     is_default = not any(name in given for name in question.without_period())
@@ -374,7 +376,7 @@ def _periods(question: Asked) -> list[tuple[Any, str, bool]]:
     return [(text, question.link(question.without_period() | change), now) for text, change, now in offered]
 
 
-def _options(scope: Scope, dimension: Dimension, question: Asked) -> Later[list[tuple[Any, ...]]]:
+def _options(scope: Scope, dimension: Dimension, question: PageParameters) -> Later[list[tuple[Any, ...]]]:
     """The keys that the page could be narrowed to instead of the one that it is. One query."""
     others = {name: value for name, value in question.filters.items() if name not in dimension.columns}
     rows = reports.totals.ask(
@@ -385,7 +387,7 @@ def _options(scope: Scope, dimension: Dimension, question: Asked) -> Later[list[
 
 def _choices(
     scope: Scope,
-    question: Asked,
+    question: PageParameters,
     panels: Sequence[Panel],
     options: Mapping[Dimension, Sequence[tuple[Any, ...]]],
     known: Names,
@@ -413,7 +415,7 @@ def _choices(
     return fields
 
 
-def _chips(question: Asked, known: Names) -> list[Chip]:
+def _chips(question: PageParameters, known: Names) -> list[Chip]:
     """The filters that hold, each with the address without it."""
     return [
         Chip(_LABELS[name], _chip_text(name, question.given[name], known), question.link({name: None}))
@@ -460,7 +462,7 @@ def _cards(total: Totals, days: Sequence[Totals]) -> list[dict[str, Any]]:
 
 
 def _stacked(
-    scope: Scope, question: Asked, dimension: Dimension, found: Breakdown, days: Sequence[Totals], step: str
+    scope: Scope, question: PageParameters, dimension: Dimension, found: Breakdown, days: Sequence[Totals], step: str
 ) -> Later[list[Series]]:
     keys = [dimension.key(item) for item in found.items[: chart.LAYERS]]
     if len(found.items) == chart.LAYERS + 1:
@@ -471,7 +473,7 @@ def _stacked(
 
 
 def _stack(
-    question: Asked,
+    question: PageParameters,
     dimension: Dimension,
     series: Sequence[Series],
     days: Sequence[Totals],
@@ -513,12 +515,12 @@ def _sum(rows: Sequence[Totals], column: str) -> Decimal | None:
     return sum(known_ones, start=Decimal(0)) if known_ones or not any(row["requests_count"] for row in rows) else None
 
 
-def _day_link(day: date, question: Asked) -> str:
+def _day_link(day: date, question: PageParameters) -> str:
     return question.link(question.without_period() | {"from": day.isoformat(), "to": day.isoformat()})
 
 
-def _standouts(days: Sequence[Totals], question: Asked) -> list[tuple[Any, str]]:
-    return [(each, _day_link(each.day, question)) for each in reports.standouts(days)]
+def _anomalies(days: Sequence[Totals], question: PageParameters) -> list[tuple[Any, str]]:
+    return [(each, _day_link(each.day, question)) for each in reports.anomalies(days)]
 
 
 def _step(period: Period, today: date) -> str:
@@ -533,7 +535,7 @@ def _last_of_month(today: date) -> date:
 # ── Single calls ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _call(call: Listed, known: Names, link: Callable[[int], str]) -> dict[str, Any]:
+def _call(call: ListedCall, known: Names, link: Callable[[int], str]) -> dict[str, Any]:
     return {
         "call": call,
         "org": known.org(call.org_id),
@@ -551,17 +553,17 @@ def record_links(*, for_superadmin: bool) -> Callable[[int], str]:
 
 
 def _users_in(
-    latest: Iterable[Listed],
-    dearest: Iterable[Listed],
+    latest: Iterable[ListedCall],
+    most_expensive: Iterable[ListedCall],
     users: Breakdown | None,
     options: Iterable[tuple[Any, ...]],
 ) -> set[int]:
     listed = {item["user_id"] for item in users.items} if users else set()
-    called = {call.user_id for calls in (latest, dearest) for call in calls if call.user_id}
+    called = {call.user_id for calls in (latest, most_expensive) for call in calls if call.user_id}
     return listed | called | {key[0] for key in options}
 
 
-def _contents_in(work: Mapping[Dimension, Sequence[Totals]], latest: Iterable[Listed]) -> set[str]:
+def _contents_in(work: Mapping[Dimension, Sequence[Totals]], latest: Iterable[ListedCall]) -> set[str]:
     return {row["content_id"] for row in work.get(CONTENT, ())} | {
         call.content_id for call in latest if call.content_id
     }

@@ -10,7 +10,7 @@ from typing import Any
 
 from django.utils.translation import gettext
 
-from usage_billing.reports import Trouble, model_comparison
+from usage_billing.reports import FailureGroup, model_comparison
 
 NAMED = 4
 """Models that a reason lists by name."""
@@ -36,12 +36,12 @@ class Told:
     advice: str
 
 
-def told(troubles: Sequence[Trouble], *, for_superadmin: bool) -> list[Told]:
+def told(failures: Sequence[FailureGroup], *, for_superadmin: bool) -> list[Told]:
     """By reason, the most frequent first."""
-    alike: dict[tuple[str, str, str], list[Trouble]] = {}
-    for trouble in troubles:
-        reason, advice = _words(trouble, for_superadmin=for_superadmin)
-        alike.setdefault((reason, trouble.error_code, advice), []).append(trouble)
+    alike: dict[tuple[str, str, str], list[FailureGroup]] = {}
+    for failure in failures:
+        reason, advice = _words(failure, for_superadmin=for_superadmin)
+        alike.setdefault((reason, failure.error_code, advice), []).append(failure)
     found = [
         Told(sum(each.count for each in those), models[:NAMED], max(0, len(models) - NAMED), reason, code, advice)
         for (reason, code, advice), those in alike.items()
@@ -50,16 +50,16 @@ def told(troubles: Sequence[Trouble], *, for_superadmin: bool) -> list[Told]:
     return sorted(found, key=lambda each: -each.count)
 
 
-def _models(troubles: Sequence[Trouble]) -> list[tuple[str, str]]:
-    return list(dict.fromkeys((each.ai_provider, each.ai_model) for each in troubles))
+def _models(failures: Sequence[FailureGroup]) -> list[tuple[str, str]]:
+    return list(dict.fromkeys((each.ai_provider, each.ai_model) for each in failures))
 
 
-def _words(trouble: Trouble, *, for_superadmin: bool) -> tuple[str, str]:
+def _words(failure: FailureGroup, *, for_superadmin: bool) -> tuple[str, str]:
     """Why, and what to do."""
-    if not trouble.reason:
-        return gettext("The call failed; the provider charges nothing for it."), _advice_on_error(trouble.error_code)
+    if not failure.reason:
+        return gettext("The call failed; the provider charges nothing for it."), _advice_on_error(failure.error_code)
     ask = gettext("Ask a superadmin to enter a price.")
-    kind, _, detail = trouble.reason.partition(":")
+    kind, _, detail = failure.reason.partition(":")
     match kind:
         case "unknown-model" | "no-model":
             advice = gettext("Update the package genai-prices or enter a price of your own, then run reprice_usage.")
@@ -81,7 +81,7 @@ def _words(trouble: Trouble, *, for_superadmin: bool) -> tuple[str, str]:
         case _:
             return (
                 gettext("The provider's answer does not say what was used, or contradicts itself (%(reason)s).")
-                % {"reason": trouble.reason},
+                % {"reason": failure.reason},
                 gettext("Open one of the calls: its usage is kept as the provider reported it."),
             )
 

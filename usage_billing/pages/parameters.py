@@ -66,7 +66,7 @@ _quoted = functools.lru_cache(maxsize=1024)(quote_plus)
 
 
 @dataclass(frozen=True)
-class Asked:
+class PageParameters:
     """What the page shows. `given`: the parameters that were understood, as texts; `hints`: what was not, and why."""
 
     given: dict[str, str]
@@ -108,7 +108,7 @@ def tidied(query: QueryDict) -> str | None:
     return urlencode([(name, value) for name in query if name not in empty for value in query.getlist(name)])
 
 
-def asked(query: QueryDict, today: date) -> Asked:
+def asked(query: QueryDict, today: date) -> PageParameters:
     """What the address asks for; what of it cannot be understood is left out, with a hint."""
     given = {name: str(value) for name, value in query.dict().items() if name in _parameters()}
     hints: list[str] = []
@@ -127,7 +127,7 @@ def asked(query: QueryDict, today: date) -> Asked:
                 for problem in (problems if isinstance(problems, list) else [problems])
             ]
     values = serializer.validated_data
-    return Asked(
+    return PageParameters(
         given=given,
         filters={_COLUMNS.get(name, name): values[name] for name in NARROWING if name in values},
         period=_period(values, today),

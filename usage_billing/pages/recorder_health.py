@@ -11,7 +11,7 @@ from usage_billing.costing import pricing
 from usage_billing.exchange_rates.rates import CARRIED_DAYS
 from usage_billing.models import ExchangeRate
 from usage_billing.recording.outbox import Backlog
-from usage_billing.reports import Later, Trouble, send_queryset
+from usage_billing.reports import FailureGroup, Later, send_queryset
 
 RATE_IS_LATE_AFTER_DAYS = 5
 """The Bank of Russia publishes on working days; five days without a rate is longer than any weekend."""
@@ -48,7 +48,7 @@ class RecorderHealth:
         return self.backlog is not None and not (
             self.error
             or self.lost
-            or self.backlog.set_aside
+            or self.backlog.rejected
             or self.waits_long
             or self.rate_is_late
             or self.unknown_models
@@ -62,9 +62,9 @@ def newest_rate() -> Later[date | None]:
 
 
 def recorder_health(
-    now: datetime, today: date, newest_rate: date | None, troubles: Sequence[Trouble]
+    now: datetime, today: date, newest_rate: date | None, failures: Sequence[FailureGroup]
 ) -> RecorderHealth:
-    """`troubles` of the period that is looked at tell which models have no price."""
+    """`failures` of the period that is looked at tell which models have no price."""
     health = recording.health()
     oldest_at = health.backlog.oldest_at if health.backlog else None
     age = None if newest_rate is None else (today - newest_rate).days
@@ -78,5 +78,5 @@ def recorder_health(
         rate_is_late=age is None or age > RATE_IS_LATE_AFTER_DAYS,
         rate_is_missing=age is None or age > CARRIED_DAYS,
         price_list=pricing.PRICE_LIST,
-        unknown_models=", ".join(sorted({each.ai_model for each in troubles if each.reason == "unknown-model"})),
+        unknown_models=", ".join(sorted({each.ai_model for each in failures if each.reason == "unknown-model"})),
     )

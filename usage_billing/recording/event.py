@@ -74,7 +74,7 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     usage: msgspec.Raw = msgspec.Raw(b"null")
     units: dict[str, int | float] = {}
     parts: list[Part] = []
-    settles: bool = False
+    completes: bool = False
     context: dict[str, str] = {}
     response: dict[str, Any] = {}
     attribution: Attribution = NOBODY

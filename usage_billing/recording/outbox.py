@@ -66,7 +66,7 @@ class Backlog:
 
     events: int
     oldest_at: float | None
-    set_aside: int
+    rejected: int
     lost: int
 
 
@@ -136,7 +136,7 @@ class Outbox:
         with self._transaction() as connection:
             connection.executemany("DELETE FROM event WHERE id = ?", ((id_,) for id_ in ids))
 
-    def set_aside(self, id_: int, reason: str) -> None:
+    def reject(self, id_: int, reason: str) -> None:
         """Put an event that the ledger refuses where it blocks nothing, with the reason; it can be put back."""
         with self._transaction() as connection:
             connection.execute(
@@ -152,7 +152,7 @@ class Outbox:
             connection.execute("DELETE FROM set_aside")
             return moved.rowcount
 
-    def list_set_aside(self, limit: int) -> list[tuple[int, float, str, bytes]]:
+    def list_rejected(self, limit: int) -> list[tuple[int, float, str, bytes]]:
         """What was set aside, oldest first, at most `limit`: id, when it was written (epoch seconds), reason, body."""
         with self._connected() as connection:
             return connection.execute(
@@ -183,7 +183,7 @@ class Outbox:
         return Backlog(
             events=state.events + sum(events for events, _ in parts),
             oldest_at=min((moment for moment in moments if moment is not None), default=None),
-            set_aside=state.set_aside,
+            rejected=state.rejected,
             lost=state.lost + self.lost(),
         )
 
@@ -191,13 +191,13 @@ class Outbox:
         """What the SQLite file holds, and the positions that its journals were collected to at that moment."""
         with self._connected() as connection:
             connection.execute("BEGIN")  # one moment for all of it
-            events, set_aside = connection.execute("SELECT waiting, rejected FROM backlog").fetchone()
+            events, rejected = connection.execute("SELECT waiting, rejected FROM backlog").fetchone()
             (oldest_at,) = connection.execute("SELECT min(written_at) FROM event").fetchone()
             # The table is where earlier versions noted losses.
             (lost,) = connection.execute("SELECT coalesce(sum(events), 0) FROM loss").fetchone()
             positions = _positions(connection)
             connection.execute("COMMIT")
-        return Backlog(events=events, oldest_at=oldest_at, set_aside=set_aside, lost=lost), positions
+        return Backlog(events=events, oldest_at=oldest_at, rejected=rejected, lost=lost), positions
 
     def size(self) -> int:
         """How many bytes of the disk the outbox takes, with all that belongs to it. Raises `OSError`."""
@@ -291,7 +291,7 @@ class Outbox:
                     yield self._open()
                 except sqlite3.DatabaseError as error:
                     if quarantine.is_damage(error):
-                        quarantine.put_aside(self.path, self._inode, error)
+                        quarantine.quarantine_outbox(self.path, self._inode, error)
                     raise
         finally:
             _this_thread.inside = False

@@ -24,7 +24,7 @@ def is_damage(error: sqlite3.Error) -> bool:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
-def put_aside(path: Path, inode: int, error: sqlite3.Error) -> None:
+def quarantine_outbox(path: Path, inode: int, error: sqlite3.Error) -> None:
     """Make way for a new outbox, if the file with that inode is still at `path`. Raises `OSError`."""
     with _one_at_a_time(path):
         try:
@@ -38,7 +38,7 @@ def put_aside(path: Path, inode: int, error: sqlite3.Error) -> None:
                 os.rename(f"{path}{log}", f"{kept}{log}")
     logger.error(
         "The outbox is damaged (%s). It was moved to %s, and recording goes on with a new one."
-        " `manage.py drain_usage --salvage %s` brings back what can be read of it.",
+        " `manage.py drain_usage --recover %s` brings back what can be read of it.",
         error,
         kept,
         kept,
@@ -55,7 +55,7 @@ def kept(path: Path) -> list[Path]:
     return [path.with_name(name) for name in sorted(names) if name.startswith(prefix) and not name.endswith(_LOGS[1:])]
 
 
-def salvaged(path: Path) -> list[bytes]:
+def recovered(path: Path) -> list[bytes]:
     """The events that can still be read from a damaged outbox, those that had been set aside too. Raises `OSError`.
 
     From both ends towards the damage, for a table is read in the order of its rows.

@@ -22,7 +22,7 @@ class OutboxFullError(OSError):
     """There is no room for another event; the message says which bound was reached."""
 
 
-class Room:
+class OutboxQuota:
     """Of this process's outbox; `limit` in bytes."""
 
     def __init__(self, limit: int) -> None:
@@ -30,7 +30,7 @@ class Room:
         self._checked_at = float("-inf")
         self._reached = ""
 
-    def expect(self, outbox: Outbox) -> None:
+    def check(self, outbox: Outbox) -> None:
         """Raises `OutboxFullError` if there is none."""
         now = time.monotonic()
         if now - self._checked_at >= CHECK_S and not is_in_use_here():

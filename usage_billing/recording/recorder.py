@@ -17,7 +17,7 @@ from usage_billing.recording import drain_signal, gate, quarantine
 from usage_billing.recording.collecting import collecting
 from usage_billing.recording.event import Event, encode
 from usage_billing.recording.outbox import Backlog, Outbox
-from usage_billing.recording.quota import Room
+from usage_billing.recording.quota import OutboxQuota
 
 logger = logging.getLogger(__name__)
 
@@ -51,9 +51,9 @@ def outbox() -> Outbox:
 
 
 @functools.cache
-def room() -> Room:
+def quota() -> OutboxQuota:
     """What the outbox of this process may take of the disk."""
-    return Room(settings.USAGE_OUTBOX_MAX_MB * 2**20)
+    return OutboxQuota(settings.USAGE_OUTBOX_MAX_MB * 2**20)
 
 
 def record(*events: Event) -> None:
@@ -62,7 +62,7 @@ def record(*events: Event) -> None:
         within_bounds = [gate.admitted(event) for event in events]
         if (collected := collecting.get()) is not None:
             collected.extend(within_bounds)
-        room().expect(outbox())
+        quota().check(outbox())
         outbox().append(*map(encode, within_bounds))
         if _losses or _wrong_now:
             all_well()

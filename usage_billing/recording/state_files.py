@@ -27,7 +27,7 @@ OTHER_REASONS = "other reasons"
 Values = dict[str, Any]
 
 
-class Companion:
+class StateFile:
     """The file `{outbox}.{name}`."""
 
     def __init__(self, outbox: str | os.PathLike[str], name: str) -> None:
@@ -93,9 +93,9 @@ def _write(file: int, values: Values) -> None:
     os.pwrite(file, content.ljust(SIZE - 1) + b"\n", 0)
 
 
-def losses(outbox: str | os.PathLike[str]) -> Companion:
+def losses(outbox: str | os.PathLike[str]) -> StateFile:
     """Calls that could not be kept: reason → [how many, when the last one was (epoch seconds)]."""
-    return Companion(outbox, "losses")
+    return StateFile(outbox, "losses")
 
 
 def add_losses(outbox: str | os.PathLike[str], by_reason: Mapping[str, int]) -> None:
@@ -112,6 +112,6 @@ def add_losses(outbox: str | os.PathLike[str], by_reason: Mapping[str, int]) -> 
     losses(outbox).change(added)
 
 
-def drain_state(outbox: str | os.PathLike[str]) -> Companion:
+def drain_state(outbox: str | os.PathLike[str]) -> StateFile:
     """The drain's state: `pid`; `drained` and `ids_kept_apart`, events ever; `drained_at`, epoch seconds; `failing`."""
-    return Companion(outbox, "drain-state")
+    return StateFile(outbox, "drain-state")

@@ -1,11 +1,11 @@
 """The only reader: every total comes from `token_usage_daily` here, every list of calls from `token_usage`."""
 
-from usage_billing.reports.anomalies import Standout, standouts
+from usage_billing.reports.anomalies import Anomaly, anomalies
 from usage_billing.reports.breakdown import Breakdown, breakdown
-from usage_billing.reports.call_lists import Listed, dearest, newest
+from usage_billing.reports.call_lists import ListedCall, most_expensive, newest
 from usage_billing.reports.call_pages import Page, page
 from usage_billing.reports.calls import ORDERINGS, archived_before, calls
-from usage_billing.reports.failures import LOOKED_AT, Trouble, troubles
+from usage_billing.reports.failures import LOOKED_AT, FailureGroup, failures
 from usage_billing.reports.forecast import Forecast, forecast
 from usage_billing.reports.parameters import ALL_TIME, FILTERS, Period
 from usage_billing.reports.sql.pipelining import Later, send_queryset, together
@@ -20,32 +20,32 @@ __all__ = [
     "LOOKED_AT",
     "ORDERINGS",
     "STEPS",
+    "Anomaly",
     "Breakdown",
+    "FailureGroup",
     "Forecast",
     "Later",
-    "Listed",
+    "ListedCall",
     "Page",
     "Period",
     "Series",
-    "Standout",
-    "Trouble",
+    "anomalies",
     "archived_before",
     "breakdown",
     "calls",
     "charged",
     "compared",
-    "dearest",
+    "failures",
     "forecast",
     "history",
+    "most_expensive",
     "newest",
     "newest_days",
     "page",
     "send_queryset",
     "stacked",
-    "standouts",
     "summary",
     "together",
     "totals",
-    "troubles",
     "work",
 ]

@@ -19,7 +19,7 @@ SCALE = Decimal("1.4826")
 
 
 @dataclass(frozen=True)
-class Standout:
+class Anomaly:
     """A day, its known USD, the median day's, and how many times that it is."""
 
     day: date
@@ -28,7 +28,7 @@ class Standout:
     times: Decimal
 
 
-def standouts(days: Sequence[Totals], most: int = 3) -> list[Standout]:
+def anomalies(days: Sequence[Totals], most: int = 3) -> list[Anomaly]:
     """Of a history by day, those that cost twice the median day and are three deviations above, the dearest first.
 
     The deviation is the median one, which a single dear day does not move. Days without a cost do not count.
@@ -40,7 +40,7 @@ def standouts(days: Sequence[Totals], most: int = 3) -> list[Standout]:
     deviation = SCALE * statistics.median([abs(cost - usual) for cost in costs])
     bound = max(TIMES_USUAL * usual, usual + DEVIATIONS * deviation)
     found = [
-        Standout(row["date"], row["cost_usd"], usual, row["cost_usd"] / usual)
+        Anomaly(row["date"], row["cost_usd"], usual, row["cost_usd"] / usual)
         for row in days
         if row["cost_usd"] and row["cost_usd"] > bound
     ]

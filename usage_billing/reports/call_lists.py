@@ -15,7 +15,7 @@ from usage_billing.reports.sql.pipelining import Later, Report, send_for
 from usage_billing.tenancy.scope import Scope
 
 
-class Listed(NamedTuple):
+class ListedCall(NamedTuple):
     """What a list shows of a call."""
 
     id: int
@@ -45,23 +45,23 @@ def newest(
     *,
     filters: Mapping[str, Any] | None = None,
     period: Period = ALL_TIME,
-    lately: Period | None = None,
-) -> Later[list[Listed]]:
+    recent: Period | None = None,
+) -> Later[list[ListedCall]]:
     """The first of `calls`. One query.
 
-    `lately`: the part of the period that they are known to lie in (`newest_days`).
+    `recent`: the part of the period that they are known to lie in (`newest_days`).
     """
-    return _sent(first_calls(Listed._fields, scope, filters or {}, period, [], NEWEST_FIRST, limit, lately))
+    return _sent(first_calls(ListedCall._fields, scope, filters or {}, period, [], NEWEST_FIRST, limit, recent))
 
 
 @Report
-def dearest(
+def most_expensive(
     scope: Scope, limit: int, *, filters: Mapping[str, Any] | None = None, period: Period = ALL_TIME
-) -> Later[list[Listed]]:
+) -> Later[list[ListedCall]]:
     """Those that cost most; none that cost nothing, or nobody knows what. One query."""
-    return _sent(by_cost(Listed._fields, scope, filters or {}, period, limit, free=False))
+    return _sent(by_cost(ListedCall._fields, scope, filters or {}, period, limit, free=False))
 
 
-def _sent(statement: Sql) -> Later[list[Listed]]:
-    found = send_for(Listed._fields, statement.text, statement.values)
-    return lambda: [Listed(**row) for row in found()]
+def _sent(statement: Sql) -> Later[list[ListedCall]]:
+    found = send_for(ListedCall._fields, statement.text, statement.values)
+    return lambda: [ListedCall(**row) for row in found()]

@@ -18,7 +18,7 @@ LOOKED_AT = 1000
 
 
 @dataclass(frozen=True)
-class Trouble:
+class FailureGroup:
     """So many calls of one status, at one model, for one reason; `last_at` is the newest one's moment."""
 
     status: str
@@ -36,29 +36,29 @@ class Trouble:
 
 
 TROUBLED = Sql("(cost_usd IS NULL OR status = 'failed')")
-"""As the condition of `idx_token_usage_troubled`."""
+"""As the condition of `idx_token_usage_failed_unpriced`."""
 GROUPS = ("status", "ai_provider", "ai_model", "price_source", "error_code")
 
 
 @Report
-def troubles(
+def failures(
     scope: Scope,
     period: Period,
     *,
     filters: Mapping[str, Any] | None = None,
-    lately: Period | None = None,
+    recent: Period | None = None,
     limit: int = 100,
-) -> Later[list[Trouble]]:
+) -> Later[list[FailureGroup]]:
     """The most frequent reasons among the newest `LOOKED_AT` troubled calls of the period. One query.
 
-    `lately`: the part of the period that they are known to lie in (`newest_days`).
+    `recent`: the part of the period that they are known to lie in (`newest_days`).
     """
     columns = (*GROUPS, "created_at", "id")
-    newest = first_calls(columns, scope, filters or {}, period, [TROUBLED], NEWEST_FIRST, LOOKED_AT, lately)
+    newest = first_calls(columns, scope, filters or {}, period, [TROUBLED], NEWEST_FIRST, LOOKED_AT, recent)
     groups = ", ".join(GROUPS)
     statement = (
         f"SELECT {groups}, count(*), max(created_at) FROM ({newest.text}) AS newest GROUP BY {groups}"  # noqa: S608 - our own
         f" ORDER BY count(*) DESC, max(created_at) DESC, {groups} LIMIT %s"
     )
     found = send_for((*GROUPS, "count", "last_at"), statement, [*newest.values, limit])
-    return lambda: [Trouble(**row) for row in found()]
+    return lambda: [FailureGroup(**row) for row in found()]

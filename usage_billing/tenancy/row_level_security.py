@@ -102,7 +102,7 @@ def wanted(existing: Iterable[str]) -> dict[str, Access]:
     return tables
 
 
-def walled(tables: Mapping[str, Access]) -> set[str]:
+def secured(tables: Mapping[str, Access]) -> set[str]:
     """Those of the tables that carry tenant rows, or that the superadmin's role writes and the web's does not."""
     tenants = {model._meta.db_table for model in apps.get_models(include_auto_created=True) if is_tenants(model)}
     return {name for name, access in tables.items() if name in tenants or access.superadmin - access.web}
@@ -129,7 +129,7 @@ def build(connection: BaseDatabaseWrapper) -> list[str]:
             _administer(cursor, statement, roles[number:])
         done += roles
         tables = wanted(connection.introspection.table_names(cursor))
-        for statement in [*_temporary(cursor), *_grants(cursor, tables), *_policies(cursor, walled(tables), tables)]:
+        for statement in [*_temporary(cursor), *_grants(cursor, tables), *_policies(cursor, secured(tables), tables)]:
             cursor.execute(statement)
             done.append(statement)
     return done

@@ -21,6 +21,7 @@ from ai_clients.assistants.admin.questions import ask_about, ask_view
 from ai_clients.assistants.calls.model_choice import model_for
 from ai_clients.assistants.custom_analysis import analysis
 from ai_clients.assistants.models import Message, Participant
+from ai_clients.assistants.participants import profiles
 from ai_clients.assistants.participants.enrichment import (
     EnrichmentError,
     EnrichmentOptions,
@@ -88,7 +89,7 @@ class ParticipantAdmin(TenantAdmin, ParticipantBase):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        choice = model_for(analysis.REQUEST_TYPE)
+        choice = model_for(profiles.REQUEST_TYPE)
         name = {"openai": "OpenAI", "anthropic": "Anthropic"}[choice.provider]
         more = {
             "messages_number": self._number_read(request, object_id),
@@ -146,6 +147,6 @@ class MessageAdmin(TenantAdmin, MessageBase):
         ask = path(
             "ask/",
             self.admin_site.admin_view(outside_scope(require_POST(ask_view))),
-            name=f"ai_clients_{analysis.REQUEST_TYPE}",
+            name=f"ai_assistants_{analysis.REQUEST_TYPE}",
         )
         return [ask, *super().get_urls()]

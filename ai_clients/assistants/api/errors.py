@@ -5,7 +5,7 @@ from __future__ import annotations
 from drf_spectacular.utils import OpenApiResponse
 
 from ai_clients.assistants.api.answers import CallFailed, what_failed
-from ai_clients.assistants.api.serializers import SpentSerializer
+from ai_clients.assistants.api.serializers import EstimateSerializer
 from ai_clients.assistants.runs.run import UnfinishedRunError
 
 _ERROR = {"$ref": "#/components/schemas/Error"}
@@ -25,5 +25,5 @@ class RunFailed(CallFailed):
             raise TypeError("A run is unfinished for a reason of the provider's.") from error
         if told["code"] == "provider_error":
             told["provider"] = unfinished.provider
-        told |= {"workflow_id": unfinished.workflow_id, "cost": SpentSerializer(unfinished.spent).data}
+        told |= {"workflow_id": unfinished.workflow_id, "cost": EstimateSerializer(unfinished.spent).data}
         super().__init__(told)

@@ -53,7 +53,7 @@ class RunOrderSerializer(serializers.Serializer[dict[str, Any]]):
     )
 
 
-class SpentSerializer(serializers.Serializer[Any]):
+class EstimateSerializer(serializers.Serializer[Any]):
     """What the run's calls cost. An amount is null if that of any call is not known."""
 
     requests_count = serializers.IntegerField()
@@ -71,4 +71,4 @@ class RunSerializer(serializers.Serializer[dict[str, Any]]):
     content_id = serializers.UUIDField(allow_null=True)
     workflow_id = serializers.CharField()
     output = serializers.DictField(help_text="As the agent's `output_schema` says.")
-    cost = SpentSerializer()
+    cost = EstimateSerializer()

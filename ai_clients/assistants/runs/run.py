@@ -17,7 +17,7 @@ from ai_clients.assistants.calls.provider_errors import provider_problem
 from ai_clients.assistants.calls.structured import AnswerError, Provider
 from ai_clients.assistants.models import ContentPiece
 from ai_clients.assistants.runs.agent import AnyAgent
-from usage_billing.costing.estimates import Spent, spent
+from usage_billing.costing.estimates import Estimate, spent
 from usage_billing.models import Organization
 from usage_billing.recording import Event, collected
 from usage_billing.tenancy.scope import EVERYTHING, Scope, within
@@ -49,13 +49,13 @@ class Run:
 
     made: BaseModel
     workflow_id: str
-    spent: Spent
+    spent: Estimate
 
 
 class UnfinishedRunError(Exception):
     """The provider failed, or its answer is of no use: `__cause__` says which. `spent` was spent all the same."""
 
-    def __init__(self, provider: Provider, workflow_id: str, spent: Spent) -> None:
+    def __init__(self, provider: Provider, workflow_id: str, spent: Estimate) -> None:
         super().__init__(workflow_id)
         self.provider = provider
         self.workflow_id = workflow_id
@@ -118,7 +118,7 @@ def run(agent: AnyAgent, given: BaseModel, account: Account, *, user_id: int | N
     return Run(made, workflow_id, _spent(events))
 
 
-def _spent(events: list[Event]) -> Spent:
+def _spent(events: list[Event]) -> Estimate:
     # As the ledger, which sees all prices; a tenant sees none, not even those that are made for it.
     with within(EVERYTHING):
         return spent(events)

@@ -142,7 +142,7 @@ class Site:
 
     # ── What must hold at the end ────────────────────────────────────────────────────────────────────────────────
 
-    def settle(self) -> None:
+    def complete(self) -> None:
         """Bring everything in that still waits, when whoever drains has stopped."""
         for process in self.started:
             terminate(process)
@@ -155,7 +155,7 @@ class Site:
 
         At most `under_way` calls may be there besides; just `counted_lost` must be missing.
         """
-        self.settle()
+        self.complete()
         answers, rows = self.account.answers(), self.rows()
         returned = {answer.request_id: answer for answer in answers}
         assert len(returned) == len(answers), "the provider gave an id twice"

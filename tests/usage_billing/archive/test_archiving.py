@@ -210,7 +210,7 @@ def test_calls_that_wait_for_their_answers_stay_and_are_settled_there() -> None:
         org=org,
         at=at + timedelta(hours=1),
         request_id="resp_1",
-        settles=True,
+        completes=True,
         url="https://api.openai.com/v1/responses/resp_1",
     )
     writer.add([answer])
@@ -333,7 +333,7 @@ def changed_before_removal(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int
 
     def amended(*arguments: Any) -> Any:
         ids.append(UsageRecord.objects.filter(usage_date__gte=MAY).order_by("id").values_list("id", flat=True)[0])
-        writer.amend(ids, lambda call: call | {"cost_usd": Decimal(7), "cost_rub": Decimal("560.4984")})
+        writer.apply_changes(ids, lambda call: call | {"cost_usd": Decimal(7), "cost_rub": Decimal("560.4984")})
         return remove(*arguments)
 
     monkeypatch.setattr(archiving, "_remove", amended)

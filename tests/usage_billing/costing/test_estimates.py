@@ -10,7 +10,7 @@ from django.db.models import Sum
 
 from tests.support import factories
 from tests.support.factories import event
-from usage_billing.costing.estimates import Spent, spent
+from usage_billing.costing.estimates import Estimate, spent
 from usage_billing.ledger import writer
 from usage_billing.models import UsageRecord
 
@@ -29,7 +29,7 @@ def test_spent_is_what_the_ledger_enters() -> None:
         *(Sum(name) for name in ("prompt_tokens", "completion_tokens", "total_tokens"))
     )
     # 0.00056 at the list's price, 0.0012 at the organisation's own, nothing for the failed one; × 80.5
-    assert told == Spent(
+    assert told == Estimate(
         requests_count=3,
         prompt_tokens=entered["prompt_tokens__sum"],
         completion_tokens=entered["completion_tokens__sum"],
@@ -55,4 +55,4 @@ def test_roubles_without_a_rate_are_unknown_and_dollars_are_not() -> None:
 
 
 def test_no_calls_cost_nothing() -> None:
-    assert spent([]) == Spent(0, 0, 0, 0, Decimal(0), Decimal(0), 0)
+    assert spent([]) == Estimate(0, 0, 0, 0, Decimal(0), Decimal(0), 0)

@@ -240,7 +240,7 @@ def test_call_that_waits_is_settled_at_the_price_of_our_own() -> None:
     url = "https://api.openai.com/v1/responses"
     call: dict[str, Any] = {"request_id": "resp_1" + "0" * 40, "flavour": "responses", "url": url, "model": "gpt-99"}
     writer.add([event(org=org, status="pending", usage=msgspec.Raw(b"null"), **call)])
-    writer.add([event(org=org, settles=True, usage={"input_tokens": 1000, "output_tokens": 100}, **call)])
+    writer.add([event(org=org, completes=True, usage={"input_tokens": 1000, "output_tokens": 100}, **call)])
     assert UsageRecord.objects.get().cost_usd == Decimal("0.0012")
     call_command("check_usage")
 

@@ -13,7 +13,7 @@ from genai_prices.types import ModelInfo, ModelPrice
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from usage_billing.costing.rate_card import ContradictionError, tariff
+from usage_billing.costing.rate_card import ContradictionError, rate_card
 
 AT = datetime(2026, 11, 18, 12, tzinfo=UTC)
 MODELS = [model for name in ("openai", "anthropic") for model in get_snapshot().find_provider(None, name, None).models]
@@ -42,7 +42,7 @@ def of_the_library(price: ModelPrice, usage: Usage) -> Decimal | None:
 
 def ours(price: ModelPrice, usage: Usage) -> Decimal | None:
     try:
-        return sum(tariff(price, usage).amounts(usage, Decimal(1)).values(), Decimal(0))
+        return sum(rate_card(price, usage).amounts(usage, Decimal(1)).values(), Decimal(0))
     except ContradictionError:
         return None
 

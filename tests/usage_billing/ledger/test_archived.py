@@ -53,7 +53,7 @@ def without_pyarrow(monkeypatch: pytest.MonkeyPatch) -> None:
     imports = builtins.__import__
 
     def without(name: str, *arguments: Any) -> Any:
-        if name == "usage_billing" and "parquet" in (arguments[2] or ()):
+        if name == "usage_billing.archive" and "parquet" in (arguments[2] or ()):
             raise ModuleNotFoundError("No module named 'pyarrow'")
         return imports(name, *arguments)
 
@@ -97,7 +97,7 @@ def test_a_response_fetched_by_somebody_else_is_known(org: Organization) -> None
         request_id="one",
         flavour="responses",
         url="https://api.openai.com/v1/responses/one",
-        settles=True,
+        completes=True,
     )
     assert writer.add([fetched]) == 0
     call_command("check_usage")

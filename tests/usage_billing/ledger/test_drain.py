@@ -98,7 +98,7 @@ def test_an_event_that_the_ledger_refuses_is_set_aside_and_holds_up_no_other(
         record(event(model=model))
     assert drained() == 3
     assert sorted(UsageRecord.objects.values_list("ai_model", flat=True)) == ["gpt-4.1", "gpt-4.1-mini"]
-    assert (outbox.backlog().events, outbox.backlog().set_aside) == (0, 1)
+    assert (outbox.backlog().events, outbox.backlog().rejected) == (0, 1)
     assert str(refusal) in caplog.text
 
     monkeypatch.undo()
@@ -111,7 +111,7 @@ def test_what_is_no_event_is_set_aside(outbox: Outbox, drained: Callable[[], int
     outbox.append(b"not an event")
     record(event())
     assert drained() == 2
-    assert (UsageRecord.objects.count(), outbox.backlog().set_aside) == (1, 1)
+    assert (UsageRecord.objects.count(), outbox.backlog().rejected) == (1, 1)
 
 
 @pytest.mark.parametrize("outage", [OperationalError("connection refused"), ProgrammingError("no such table")])
@@ -125,7 +125,7 @@ def test_events_stay_while_the_database_is_away(
     monkeypatch.setattr(writer, "add", away)
     with pytest.raises(drain.DatabaseAwayError, match=str(outage)):
         drained()
-    assert (outbox.backlog().events, outbox.backlog().set_aside) == (1, 0)
+    assert (outbox.backlog().events, outbox.backlog().rejected) == (1, 0)
     monkeypatch.undo()
     assert drained() == 1
 
@@ -134,7 +134,7 @@ def test_one_process_drains_at_a_time(outbox: Outbox) -> None:
     outbox.append(b"")
     program = (
         "import sys, time; from pathlib import Path; import django; django.setup()\n"
-        "from usage_billing.recording import drain\n"
+        "from usage_billing.ledger import drain\n"
         "with drain.exclusively(Path(sys.argv[1])): print('draining', flush=True); time.sleep(60)"
     )
     other = subprocess.Popen(

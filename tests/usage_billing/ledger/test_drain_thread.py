@@ -24,7 +24,8 @@ def test_the_thread_drains_what_is_recorded_and_what_was_left_behind(database_ur
     program = (
         "import sys, django; django.setup()\n"
         "from tests.support.factories import event\n"
-        "from usage_billing.recording import drain_thread, record\n"
+        "from usage_billing.ledger import drain_thread\n"
+        "from usage_billing.recording import record\n"
         "drain_thread.wake(); sys.stdin.readline(); record(event()); sys.stdin.readline()\n"
         "assert drain_thread._thread.daemon"
     )

@@ -190,7 +190,7 @@ def test_call_that_waited_is_still_settled_once_after_it_was_repriced() -> None:
     factories.rate()
     own_price("gpt-99")
     assert changed(reprice()) == (1, 1)  # the rate
-    writer.add([event(org=org, settles=True, usage={"input_tokens": 1000, "output_tokens": 100}, **call)])
+    writer.add([event(org=org, completes=True, usage={"input_tokens": 1000, "output_tokens": 100}, **call)])
     assert UsageRecord.objects.get().cost_rub == Decimal("0.096")
     assert changed(reprice()) == (1, 0)
 
@@ -485,7 +485,7 @@ def test_calls_that_come_in_meanwhile_are_counted_too() -> None:
 
     def write(batch: list[Any], call: Any) -> None:
         try:
-            writer.add([event(org=orgs[0], settles=True, usage={"input_tokens": 9, "output_tokens": 1}, **call)])
+            writer.add([event(org=orgs[0], completes=True, usage={"input_tokens": 9, "output_tokens": 1}, **call)])
             for start in range(0, len(batch), 3):
                 writer.add(batch[start : start + 3])
         except BaseException as error:  # noqa: BLE001 - shown below, in the test's own thread

@@ -359,13 +359,13 @@ def test_each_daily_row_knows_of_its_dearest_call() -> None:
     assert set(DailyUsage.objects.values_list("max_cost_usd", flat=True).exclude(agent_id="another")) == {Decimal(2)}
     assert set(DailyUsage.objects.filter(agent_id="another").values_list("max_cost_usd", flat=True)) == {Decimal(1)}
     # One that is made dearer raises it; made cheaper it leaves what is now more than it has to be.
-    dearest = UsageRecord.objects.get(cost_usd=2)
-    writer.amend([dearest.pk], lambda row: row | {"cost_usd": Decimal(7)})
+    most_expensive = UsageRecord.objects.get(cost_usd=2)
+    writer.apply_changes([most_expensive.pk], lambda row: row | {"cost_usd": Decimal(7)})
     assert total().max_cost_usd == 7
-    writer.amend([dearest.pk], lambda row: row | {"cost_usd": Decimal(3)})
+    writer.apply_changes([most_expensive.pk], lambda row: row | {"cost_usd": Decimal(3)})
     assert total().max_cost_usd == 7
     call_command("check_usage")
-    assert [call.cost_usd for call in reports.dearest(EVERYTHING, 2)] == [Decimal(3), Decimal(1)]
+    assert [call.cost_usd for call in reports.most_expensive(EVERYTHING, 2)] == [Decimal(3), Decimal(1)]
 
 
 def test_a_bound_that_is_too_low_is_found_and_raised() -> None:
@@ -574,13 +574,15 @@ def test_amending_records_amends_their_totals() -> None:
     one = UsageRecord.objects.first()
     assert one is not None
     source = {"price_source": "by hand", "agent_id": "new"}
-    (amendment,) = writer.amend([one.pk], lambda row: row | {"cost_usd": Decimal(1), "cost_rub": Decimal(80)} | source)
-    assert (amendment.before["cost_usd"], amendment.after["cost_usd"]) == (Decimal("0.00056"), Decimal(1))
+    (change,) = writer.apply_changes(
+        [one.pk], lambda row: row | {"cost_usd": Decimal(1), "cost_rub": Decimal(80)} | source
+    )
+    assert (change.before["cost_usd"], change.after["cost_usd"]) == (Decimal("0.00056"), Decimal(1))
     assert total().cost_usd == Decimal("1.00056")
     call_command("check_usage")
     # The last call of an agent leaves no row of zeros behind.
     other = UsageRecord.objects.get(agent_id="old")
-    writer.amend([other.pk], lambda row: row | {"agent_id": "new"})
+    writer.apply_changes([other.pk], lambda row: row | {"agent_id": "new"})
     assert list(DailyUsage.objects.filter(grain="agent").values_list("agent_id", flat=True)) == ["new"]
     call_command("check_usage")
-    assert writer.amend([one.pk], lambda row: row) == []
+    assert writer.apply_changes([one.pk], lambda row: row) == []

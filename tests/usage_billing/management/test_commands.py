@@ -91,7 +91,7 @@ def test_drain_usage_says_how_many(outbox: Outbox, printed: Callable[..., str]) 
 
 def test_drain_usage_tries_again_what_was_set_aside(outbox: Outbox, printed: Callable[..., str]) -> None:
     record(event())
-    outbox.set_aside(outbox.read(1)[0][0], "a bug that is mended now")
+    outbox.reject(outbox.read(1)[0][0], "a bug that is mended now")
     assert printed("drain_usage", "--retry") == (
         "Put back 1 events that had been set aside.\n" + f"Drained 1 events from {outbox.path}; 0 are set aside.\n"
     )

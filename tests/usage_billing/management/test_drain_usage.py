@@ -88,8 +88,8 @@ def test_list_set_aside_tells_each_event_and_why(outbox: Outbox, capsys: pytest.
     record(event(request_id="chatcmpl-refused", org=7, model="gpt-4.1"))
     outbox.append(b"no event")
     for id_, _ in outbox.read(2):
-        outbox.set_aside(id_, "DataError: too\nlong")
-    call_command("drain_usage", "--list-set-aside")
+        outbox.reject(id_, "DataError: too\nlong")
+    call_command("drain_usage", "--list-rejected")
     printed = capsys.readouterr().out
     assert "chatcmpl-refused  org 7  gpt-4.1  DataError: too long" in printed
     assert "8 bytes that are no event" in printed
@@ -107,8 +107,8 @@ def test_salvage_brings_back_what_a_damaged_outbox_still_holds(
     outbox.checkpoint()
     outbox.close()
     outbox.path.rename(kept)
-    call_command("drain_usage", "--salvage", str(kept))
+    call_command("drain_usage", "--recover", str(kept))
     assert "Brought back 3 events" in capsys.readouterr().out
     assert UsageRecord.objects.count() == 3
     with pytest.raises(CommandError, match="There is no file"):
-        call_command("drain_usage", "--salvage", str(kept) + "-not")
+        call_command("drain_usage", "--recover", str(kept) + "-not")

@@ -53,8 +53,8 @@ def test_every_command_of_ours_prints_so() -> None:
 def test_rejected_events_are_listed_a_line_each(outbox: Outbox, capsys: pytest.CaptureFixture[str]) -> None:
     outbox.append(encode(event(model=HOSTILE, request_id=HOSTILE)))
     ((id_, _body),) = outbox.read(10)
-    outbox.set_aside(id_, HOSTILE)
-    call_command("drain_usage", "--list-set-aside")
+    outbox.reject(id_, HOSTILE)
+    call_command("drain_usage", "--list-rejected")
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2
     assert lines[0].count(printable(HOSTILE)) == 2

@@ -94,6 +94,7 @@ NUMBER = '“input_mtok”: write the USD in quotation marks, such as "2.5"; fro
         (["input_mtok"], "Write at least one price"),
     ],
 )
+@pytest.mark.postgres
 def test_what_is_no_price_is_refused_by_the_model_with_what_to_do(prices: Any, message: str) -> None:
     found = errors(override(prices))
     assert list(found) == ["prices"]
@@ -117,6 +118,7 @@ def test_each_wrong_price_has_its_own_line() -> None:
         {"a": {"b": "1"}},
     ],
 )
+@pytest.mark.postgres
 def test_what_is_no_price_is_refused_by_the_database_too(prices: Any) -> None:
     with pytest.raises(IntegrityError, match="price_override_prices"), transaction.atomic():
         override(prices).save()

@@ -34,9 +34,9 @@ def test_healthz_of_a_service_that_is_well(client: Client, address: str) -> None
             "oldest_s": None,
             "drained": 0,
             "drain_seen_s": None,
-            "set_aside": 0,
+            "rejected": 0,
             "lost": 0,
-            "damaged_outboxes": 0,
+            "quarantined_outboxes": 0,
         },
     )
 

@@ -34,9 +34,9 @@ def test_metrics_of_a_quiet_recorder(client: Client, settings: Settings) -> None
         "usage_database_up": 1,
         "usage_backlog_events": 0,
         "usage_backlog_oldest_seconds": 0,
-        "usage_set_aside_events": 0,
+        "usage_rejected_events": 0,
         "usage_outbox_limit_bytes": 3 * 2**20,
-        "usage_outboxes_damaged": 0,
+        "usage_outboxes_quarantined": 0,
         "usage_lost_events_total": 0,
         "usage_drained_events_total": 0,
         "usage_ids_kept_apart_total": 0,
@@ -47,7 +47,7 @@ def test_metrics_tell_backlog_losses_and_what_was_drained(client: Client, outbox
     record(event(), event())
     drain.drain_all(Outbox(outbox.path))
     record(event())
-    outbox.set_aside(outbox.read(1)[0][0], "because")
+    outbox.reject(outbox.read(1)[0][0], "because")
     record(event())
     lost(OSError("no space"), calls=4)
     metrics = read(client)

@@ -25,14 +25,14 @@ from usage_billing.recording.outbox import Backlog
 from usage_billing.recording.recorder import Health
 
 SUPERADMIN, OWN = "/superadmin/ai-costs", "/usage/"
-DEAREST_FIRST = "totals of the period, the dearest first"
+DEAREST_FIRST = "totals of the period, most expensive first"
 TYPES, MODELS, AGENTS, ORGS, USERS, CONTENT = (
     f"{title}: {DEAREST_FIRST}" for title in ("Request types", "Models", "Agents", "Organisations", "Users", "Content")
 )
 DAYS = "Totals by day, the oldest first"
 LATEST = "The last calls of the period, newest first"
-TROUBLES = "Failed calls and calls of unknown cost by reason, the most frequent first"
-WELL = Health(backlog=Backlog(events=0, oldest_at=None, set_aside=0, lost=0), lost=0, error="")
+TROUBLES = "Failed and unpriced calls by reason, most frequent first"
+WELL = Health(backlog=Backlog(events=0, oldest_at=None, rejected=0, lost=0), lost=0, error="")
 
 pytestmark = pytest.mark.django_db
 
@@ -754,7 +754,7 @@ def test_recorder_health_is_the_superadmins(
     superadmin: Client, owner_of: Callable[..., Client], acme: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     three_minutes_ago = (NOON - timedelta(minutes=3)).timestamp()
-    backlog = Backlog(events=1200, oldest_at=three_minutes_ago, set_aside=2, lost=4)
+    backlog = Backlog(events=1200, oldest_at=three_minutes_ago, rejected=2, lost=4)
     monkeypatch.setattr("usage_billing.recording.health", lambda: Health(backlog=backlog, lost=5, error="disk full"))
     cards = read(superadmin.get(SUPERADMIN)).cards
     assert cards["Waiting for the ledger"] == ["1,200, the oldest for 3\u00a0minutes"]

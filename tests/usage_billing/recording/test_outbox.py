@@ -72,16 +72,16 @@ def test_deleted_events_are_gone_and_their_ids_are_never_given_again(box: Outbox
 def test_set_aside_events_block_nothing_and_can_be_put_back(box: Outbox) -> None:
     box.append(b"bad")
     box.append(b"good")
-    box.set_aside(box.read(1)[0][0], "because")
+    box.reject(box.read(1)[0][0], "because")
     assert bodies(box) == [b"good"]
-    assert box.backlog().set_aside == 1
+    assert box.backlog().rejected == 1
     assert box.put_back() == 1
     assert bodies(box) == [b"bad", b"good"]
-    assert box.backlog().set_aside == 0
+    assert box.backlog().rejected == 0
 
 
 def test_backlog_tells_how_much_waits_and_since_when(box: Outbox) -> None:
-    assert box.backlog() == Backlog(events=0, oldest_at=None, set_aside=0, lost=0)
+    assert box.backlog() == Backlog(events=0, oldest_at=None, rejected=0, lost=0)
     before = time.time()
     box.append(b"a")
     after = time.time()
@@ -93,7 +93,7 @@ def test_backlog_tells_how_much_waits_and_since_when(box: Outbox) -> None:
         assert before <= state.oldest_at <= after
         assert len(box.read(1)) == 1
     box.append(b"c")
-    assert box.backlog() == Backlog(events=3, oldest_at=state.oldest_at, set_aside=0, lost=0)
+    assert box.backlog() == Backlog(events=3, oldest_at=state.oldest_at, rejected=0, lost=0)
 
 
 def test_losses_are_noted_by_reason(box: Outbox) -> None:
@@ -129,11 +129,11 @@ def test_the_backlog_of_journals_is_told_by_as_few_bytes_of_many_events_as_of_fe
 
 def test_the_backlog_of_the_file_is_told_without_a_look_at_each_event(box: Outbox) -> None:
     box.append(b"1", b"2", b"3")
-    box.set_aside(box.read(3)[0][0], "because")
+    box.reject(box.read(3)[0][0], "because")
     assert box._connection is not None
     statements: list[str] = []
     box._connection.set_trace_callback(statements.append)
-    assert (box.backlog().events, box.backlog().set_aside) == (2, 1)
+    assert (box.backlog().events, box.backlog().rejected) == (2, 1)
     box._connection.set_trace_callback(None)
     queries = [statement for statement in statements if statement.startswith("SELECT")]
     assert queries != []
@@ -173,16 +173,16 @@ def test_an_outbox_of_the_version_that_did_not_keep_count_is_counted(box: Outbox
         older.execute("INSERT INTO event (body, written_at) VALUES (?, 1.0), (?, 2.0)", (b"old", b"older"))
         older.execute("INSERT INTO set_aside VALUES (99, ?, 1.0, 'because')", (b"refused",))
         older.commit()
-        assert (box.backlog().events, box.backlog().set_aside) == (3, 1)
+        assert (box.backlog().events, box.backlog().rejected) == (3, 1)
         older.execute("INSERT INTO event (body, written_at) VALUES (?, 3.0)", (b"from the older version",))
         older.execute("DELETE FROM event WHERE body = ?", (b"old",))
         older.execute("INSERT INTO set_aside VALUES (100, ?, 1.0, 'because')", (b"refused",))
         older.commit()
-        assert (box.backlog().events, box.backlog().set_aside) == (3, 2)
+        assert (box.backlog().events, box.backlog().rejected) == (3, 2)
         older.execute("DELETE FROM event")
         older.execute("DELETE FROM set_aside")
     older.close()
-    assert (box.backlog().events, box.backlog().set_aside) == (1, 0)
+    assert (box.backlog().events, box.backlog().rejected) == (1, 0)
 
 
 def test_an_event_survives_the_kill_of_its_process(box: Outbox) -> None:
@@ -457,7 +457,7 @@ def test_damage_is_set_aside_and_hides_nothing(box: Outbox, caplog: pytest.LogCa
     (path,) = journals(box)
     path.write_bytes(path.read_bytes().replace(b"damaged", b"DAMAGED"))
     assert bodies(box) == [b"before", b"after"]
-    assert box.backlog().set_aside == 1
+    assert box.backlog().rejected == 1
     with box._connected() as connection:
         ((body, reason),) = connection.execute("SELECT body, reason FROM set_aside").fetchall()
     assert b"DAMAGED" in body
@@ -475,7 +475,7 @@ def test_an_append_that_was_cut_off_is_told_and_not_kept(box: Outbox, caplog: py
     box.close()
     assert bodies(box) == [b"whole"]
     assert f"{path.name} ends in half an event" in caplog.text
-    assert box.backlog().set_aside == 0
+    assert box.backlog().rejected == 0
 
 
 def test_an_outbox_of_the_version_without_journals_is_taken_over(box: Outbox) -> None:
@@ -507,4 +507,4 @@ def test_a_disk_that_is_full_costs_what_did_not_fit_and_nothing_else(box: Outbox
     kept = [b"%01000d" % int(line) for line in run.stdout.split()]
     assert 0 < len(kept) < 10
     assert sorted(bodies(box)) == sorted([b"first", *kept, b"last"])
-    assert box.backlog().set_aside == 0
+    assert box.backlog().rejected == 0

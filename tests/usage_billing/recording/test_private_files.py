@@ -33,7 +33,7 @@ LIVE = """
 import os, sys
 from pathlib import Path
 os.umask(int(sys.argv[2], 8))
-from usage_billing.recording import drain
+from usage_billing.ledger import drain
 from usage_billing.recording.outbox import Outbox
 box = Outbox(sys.argv[1])
 box.append(b"1")

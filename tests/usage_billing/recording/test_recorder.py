@@ -11,8 +11,7 @@ import pytest
 from pytest_django import Settings
 
 from tests.support.factories import event
-from usage_billing.ledger import drain_thread
-from usage_billing.recording import health, journal, lost, quota, record, recorder
+from usage_billing.recording import drain_signal, health, journal, lost, quota, record, recorder
 from usage_billing.recording.event import decode
 from usage_billing.recording.outbox import Backlog, Outbox
 
@@ -97,7 +96,10 @@ def test_an_outbox_at_its_bound_keeps_what_it_has_and_takes_no_more(
     assert state.backlog is not None
     kept = state.backlog.events
     assert 45 < kept < 60
-    assert (state.lost, state.error) == (80 - kept, "OutboxFull: the outbox has grown to 1 MB (USAGE_OUTBOX_MAX_MB)")
+    assert (state.lost, state.error) == (
+        80 - kept,
+        "OutboxFullError: the outbox has grown to 1 MB (USAGE_OUTBOX_MAX_MB)",
+    )
     assert len([entry for entry in caplog.records if "OutboxFull" in entry.message]) == 1
 
     outbox.delete([id_ for id_, _ in outbox.read(30)])
@@ -146,7 +148,7 @@ def test_an_event_that_is_safe_is_not_lost_when_the_drain_cannot_be_woken(
     def exiting() -> None:
         raise RuntimeError("can't start new thread at interpreter shutdown")
 
-    monkeypatch.setattr(drain_thread, "wake", exiting)
+    monkeypatch.setattr(drain_signal, "callbacks", [exiting])
     record(event())
     assert (outbox.backlog().events, health().lost) == (1, 0)
     assert "can't start new thread" in caplog.text
@@ -175,7 +177,7 @@ def test_health_of_an_outbox_that_cannot_be_opened(settings: Settings, tmp_path:
 def test_health_of_a_quiet_recorder() -> None:
     state = health()
     assert (state.backlog, state.lost, state.error, state.quarantined) == (
-        Backlog(0, None, set_aside=0, lost=0),
+        Backlog(0, None, rejected=0, lost=0),
         0,
         "",
         0,

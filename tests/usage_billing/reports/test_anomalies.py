@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from usage_billing.reports import standouts
+from usage_billing.reports import anomalies
 
 FIRST = date(2026, 5, 1)
 
@@ -21,7 +21,7 @@ def days(*costs: str | None) -> list[dict[str, Any]]:
 
 
 def test_day_of_many_times_the_usual_stands_out() -> None:
-    (found,) = standouts(days("10", "11", "9", "10", "50", "10", "12", "9"))
+    (found,) = anomalies(days("10", "11", "9", "10", "50", "10", "12", "9"))
     assert (found.day, found.cost_usd, found.usual_usd, found.times) == (
         date(2026, 5, 5),
         Decimal(50),
@@ -40,9 +40,9 @@ def test_day_of_many_times_the_usual_stands_out() -> None:
     ],
 )
 def test_usual_days_do_not(costs: tuple[str | None, ...]) -> None:
-    assert standouts(days(*costs)) == []
+    assert anomalies(days(*costs)) == []
 
 
 def test_dearest_come_first_and_few() -> None:
-    found = standouts(days(*["10"] * 20, "90", "70", "80", "60"))
+    found = anomalies(days(*["10"] * 20, "90", "70", "80", "60"))
     assert [each.cost_usd for each in found] == [90, 80, 70]

@@ -17,7 +17,7 @@ from tests.support.rows import NOON
 from tests.usage_billing.reports.sql.test_sums import MANY, PEOPLE, filters, periods
 from usage_billing import reports
 from usage_billing.models import DailyUsage, UsageRecord
-from usage_billing.reports import Listed, Period
+from usage_billing.reports import ListedCall, Period
 from usage_billing.reports.totals import Totals
 from usage_billing.tenancy.scope import EVERYTHING, NOTHING, scope_of
 
@@ -49,7 +49,7 @@ def test_the_dearest_are_the_first_by_cost_of_those_that_cost_something(
         DailyUsage.objects.filter(usage_date__day__lte=15).update(max_cost_usd=F("max_cost_usd") + 1)
     scope = scope_of(world.people[person])
     calls = reports.calls(scope, filters=asked, period=period, ordering="-cost_usd").filter(cost_usd__gt=0)[:limit]
-    assert reports.dearest(scope, limit, filters=asked, period=period) == told(calls)
+    assert reports.most_expensive(scope, limit, filters=asked, period=period) == told(calls)
 
 
 @MANY
@@ -91,14 +91,14 @@ def test_newest_days_of_a_period() -> None:
     assert reports.newest_days([], Period(since), count, 50) is None
 
 
-def told(calls: Iterable[UsageRecord]) -> list[Listed]:
-    return [Listed(*(getattr(call, name) for name in Listed._fields)) for call in calls]
+def told(calls: Iterable[UsageRecord]) -> list[ListedCall]:
+    return [ListedCall(*(getattr(call, name) for name in ListedCall._fields)) for call in calls]
 
 
 def test_a_list_is_one_query_and_nobody_has_none(
     world: World, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
-    for ask in (reports.newest, reports.dearest):
+    for ask in (reports.newest, reports.most_expensive):
         with django_assert_num_queries(1):
             assert len(ask(EVERYTHING, 3)) == 3
         assert ask(NOTHING, 3) == []

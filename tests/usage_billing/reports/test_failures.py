@@ -38,13 +38,13 @@ def test_reasons_are_counted_the_most_frequent_first(
         row(factories.organization("Other"), error_code="500", **FAILED),
     )
     with django_assert_num_queries(1):
-        found = reports.troubles(of_organization(org.pk), PERIOD)
+        found = reports.failures(of_organization(org.pk), PERIOD)
     assert [(each.count, each.status, each.reason, each.error_code, each.last_at) for each in found] == [
         (2, "succeeded", "unknown-model", "", NOON),
         (1, "failed", "", "429", NOON),
     ]
-    assert len(reports.troubles(EVERYTHING, PERIOD)) == 3
-    assert len(reports.troubles(EVERYTHING, PERIOD, filters={"status": "failed"})) == 2
+    assert len(reports.failures(EVERYTHING, PERIOD)) == 3
+    assert len(reports.failures(EVERYTHING, PERIOD, filters={"status": "failed"})) == 2
 
 
 def test_only_the_newest_are_looked_at(org: Organization, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,4 +53,4 @@ def test_only_the_newest_are_looked_at(org: Organization, monkeypatch: pytest.Mo
         *(row(org, error_code="old", created_at=NOON - timedelta(hours=n), **FAILED) for n in range(2, 9)),
         *(row(org, error_code="new", created_at=NOON - timedelta(minutes=n), **FAILED) for n in range(2)),
     )
-    assert [(each.error_code, each.count) for each in reports.troubles(EVERYTHING, PERIOD)] == [("new", 2)]
+    assert [(each.error_code, each.count) for each in reports.failures(EVERYTHING, PERIOD)] == [("new", 2)]

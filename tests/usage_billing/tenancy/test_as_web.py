@@ -127,7 +127,7 @@ def test_calls_wait_in_the_outbox_of_a_web_that_may_not_drain(
     outbox.append(encode(event(org=as_web.org)))
     with pytest.raises(drain.DatabaseAwayError, match=f"log in as {roles.DRAIN}.*USAGE_DRAIN=off"):
         drained()
-    assert (outbox.backlog().events, outbox.backlog().set_aside) == (1, 0)
+    assert (outbox.backlog().events, outbox.backlog().rejected) == (1, 0)
 
 
 def test_outside_a_scope_django_finds_nothing(as_web: World) -> None:
@@ -175,7 +175,7 @@ def test_calls_wait_while_the_roles_are_not_there(
         patched.setattr(roles, "AS_LEDGER", roles.Setting("not_migrated_yet"))
         with pytest.raises(drain.DatabaseAwayError, match="migrate"):
             drained()
-    assert (outbox.backlog().events, outbox.backlog().set_aside) == (1, 0)
+    assert (outbox.backlog().events, outbox.backlog().rejected) == (1, 0)
     assert drained() == 1
 
 

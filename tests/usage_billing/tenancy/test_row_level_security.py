@@ -63,10 +63,10 @@ def test_our_roles_own_nothing_and_bypass_nothing() -> None:
 
 def test_every_table_with_an_organisation_is_walled() -> None:
     """Tables that are added later too: this asks the catalogue, not the models."""
-    walled = {name for (name,) in catalogue("SELECT relname FROM pg_class WHERE relrowsecurity")}
+    secured = {name for (name,) in catalogue("SELECT relname FROM pg_class WHERE relrowsecurity")}
     # Superadmins alone write rates: of no organisation, but their role must do nothing without its scope.
-    assert {name for name in tenants() if name not in VIEWS} | {"exchange_rate"} == walled
-    assert {"token_usage", "token_usage_daily", "organization", "membership"} < walled
+    assert {name for name in tenants() if name not in VIEWS} | {"exchange_rate"} == secured
+    assert {"token_usage", "token_usage_daily", "organization", "membership"} < secured
 
 
 def test_the_superadmins_role_writes_where_its_scope_is_looked_at_or_the_web_may_too() -> None:

@@ -38,8 +38,8 @@ class Command(PrintableCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--follow", action="store_true", help="go on until SIGTERM or SIGINT")
         parser.add_argument("--retry", action="store_true", help="first put back what was set aside")
-        parser.add_argument("--list-set-aside", action="store_true", help="only show what was set aside, and why")
-        parser.add_argument("--salvage", metavar="FILE", help="first bring back what can be read of a damaged outbox")
+        parser.add_argument("--list-rejected", action="store_true", help="only show what was set aside, and why")
+        parser.add_argument("--recover", metavar="FILE", help="first bring back what can be read of a damaged outbox")
         parser.add_argument(
             "--stop-within",
             type=float,
@@ -53,17 +53,17 @@ class Command(PrintableCommand):
         *args: Any,
         follow: bool,
         retry: bool,
-        list_set_aside: bool,
-        salvage: str | None,
+        list_rejected: bool,
+        recover: str | None,
         stop_within: float,
         **options: Any,
     ) -> None:
         outbox = Outbox(settings.USAGE_OUTBOX_PATH)
-        if list_set_aside:
+        if list_rejected:
             self._list(outbox)
             return
-        if salvage is not None:
-            self._salvage(outbox, Path(salvage))
+        if recover is not None:
+            self._recover(outbox, Path(recover))
         if retry:
             self.stdout.write(f"Put back {outbox.put_back()} events that had been set aside.")
         if follow:
@@ -96,23 +96,23 @@ class Command(PrintableCommand):
             raise CommandError(f"Drained {drained}; the rest waits safely in {outbox.path}: {away}") from away
         except (sqlite3.Error, OSError) as error:
             raise CommandError(f"Drained {drained}; {outbox.path} cannot be read: {error}") from error
-        set_aside = outbox.backlog().set_aside
-        self.stdout.write(f"Drained {drained} events from {outbox.path}; {set_aside} are set aside.")
+        reject = outbox.backlog().rejected
+        self.stdout.write(f"Drained {drained} events from {outbox.path}; {reject} are set aside.")
 
     def _list(self, outbox: Outbox) -> None:
-        rows = outbox.list_set_aside(LISTED)
+        rows = outbox.list_rejected(LISTED)
         for id_, written_at, reason, body in rows:
             at = datetime.fromtimestamp(written_at, UTC)
             self.stdout.write(f"{id_}  {at:%Y-%m-%d %H:%M:%SZ}  {_described(body)}  {' '.join(reason.split())}")
-        more = outbox.backlog().set_aside - len(rows)
+        more = outbox.backlog().rejected - len(rows)
         self.stdout.write(
             f"{len(rows)} events are set aside{f', and {more} more' if more > 0 else ''}."
             + (" `manage.py drain_usage --retry` tries them again." if rows else "")
         )
 
-    def _salvage(self, outbox: Outbox, path: Path) -> None:
+    def _recover(self, outbox: Outbox, path: Path) -> None:
         try:
-            bodies = quarantine.salvaged(path)
+            bodies = quarantine.recovered(path)
         except (OSError, sqlite3.Error) as error:
             raise CommandError(f"{path} cannot be read: {error}") from error
         outbox.append(*bodies)
@@ -239,7 +239,7 @@ def _left(outbox: Outbox) -> str:
     except (sqlite3.Error, OSError) as error:
         return f"What is left cannot be told: {error}"
     left = f"{backlog.events} are left, safe in the outbox for the next start"
-    return f"{left}; {backlog.set_aside} are set aside." if backlog.set_aside else f"{left}."
+    return f"{left}; {backlog.rejected} are set aside." if backlog.rejected else f"{left}."
 
 
 def _described(body: bytes) -> str:

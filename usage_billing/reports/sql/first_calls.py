@@ -26,17 +26,17 @@ def first_calls(
     which: Sequence[Sql],
     order: Sequence[str],
     limit: int,
-    lately: Period | None = None,
+    recent: Period | None = None,
 ) -> Sql:
     """The first so many calls in scope that match; each part of the scope is led into its index.
 
-    `columns` have those of the order. `lately`: the part of the period that they are known to lie in.
+    `columns` have those of the order. `recent`: the part of the period that they are known to lie in.
     """
     parts = []
     for seen, _ in visible(scope):
         matching = narrowed([*seen.items(), *filters.items()], of_calls=True)
         if matching is not None:
-            where = all_of([*matching, *days(period), *_moments(lately or period), *which])
+            where = all_of([*matching, *days(period), *_moments(recent or period), *which])
             found = f"SELECT {', '.join(columns)} FROM token_usage WHERE {where.text}"  # noqa: S608 - our own names
             parts.append(ordered(Sql(found, where.values), order, limit))
     return first_of(parts, columns, order, limit)

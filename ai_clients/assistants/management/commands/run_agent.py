@@ -13,7 +13,7 @@ from django.contrib.auth import get_user_model
 from django.core.management.base import CommandError, CommandParser
 
 from ai_clients.assistants.agents import agents
-from ai_clients.assistants.api.serializers import SpentSerializer
+from ai_clients.assistants.api.serializers import EstimateSerializer
 from ai_clients.assistants.runs import run as runs
 from ai_clients.assistants.runs.agent import AnyAgent
 from ai_clients.assistants.runs.input_errors import by_field
@@ -45,14 +45,14 @@ class Command(PrintableCommand):
         try:
             run = runs.run(agent, ready, account, user_id=user and user.pk, workflow_id=options["workflow"])
         except runs.UnfinishedRunError as unfinished:
-            cost = json.dumps(SpentSerializer(unfinished.spent).data)
+            cost = json.dumps(EstimateSerializer(unfinished.spent).data)
             raise CommandError(f"{unfinished.__cause__} It cost {cost}.") from unfinished
         answer = {
             "agent_id": agent.id,
             "org": account.org.slug,
             "workflow_id": run.workflow_id,
             "output": run.made.model_dump(mode="json"),
-            "cost": SpentSerializer(run.spent).data,
+            "cost": EstimateSerializer(run.spent).data,
         }
         for line in json.dumps(answer, ensure_ascii=False, indent=2).split("\n"):
             self.stdout.write(line)

@@ -13,17 +13,17 @@ from ai_clients.assistants.agents import agents
 Work = Callable[..., Any]
 
 
-class Asked(list[dict[str, Any]]):
+class PageParameters(list[dict[str, Any]]):
     """What the model was asked, call by call: `instructions`, `content`, `output`, `max_tokens`, …"""
 
 
 @pytest.fixture
-def asked() -> Asked:
-    return Asked()
+def asked() -> PageParameters:
+    return PageParameters()
 
 
 @pytest.fixture
-def work(monkeypatch: pytest.MonkeyPatch, asked: Asked) -> Work:
+def work(monkeypatch: pytest.MonkeyPatch, asked: PageParameters) -> Work:
     """`work(agent_id, input, *answers)`: the agent's result, with these answers of the model one after another."""
 
     def work(agent_id: str, given: dict[str, Any], *answers: dict[str, Any] | Exception) -> Any:

@@ -9,7 +9,7 @@ import pytest
 
 from ai_clients.assistants.agents import agents
 from ai_clients.assistants.calls.structured import InvalidAnswerError, RefusedError
-from tests.ai_clients.assistants.agents.conftest import Asked, Work
+from tests.ai_clients.assistants.agents.conftest import PageParameters, Work
 from usage_billing.recording import current_attribution
 
 GIVEN: dict[str, Any] = {
@@ -30,7 +30,7 @@ def content(call: dict[str, Any]) -> Any:
     return json.loads(call["content"])
 
 
-def test_each_claim_is_judged_by_all_sources(work: Work, asked: Asked) -> None:
+def test_each_claim_is_judged_by_all_sources(work: Work, asked: PageParameters) -> None:
     made = work("research_factcheck", GIVEN, claims(3), *[judgement()] * 3)
     assert [claim.claim for claim in made.claims] == ["Утверждение 0", "Утверждение 1", "Утверждение 2"]
     assert content(asked[0]) == {"text": GIVEN["text"], "most_claims": 10}
@@ -42,7 +42,7 @@ def test_each_claim_is_judged_by_all_sources(work: Work, asked: Asked) -> None:
     assert len({call["instructions"] for call in asked}) == 2
 
 
-def test_text_without_claims_needs_no_judge(work: Work, asked: Asked) -> None:
+def test_text_without_claims_needs_no_judge(work: Work, asked: PageParameters) -> None:
     assert work("research_factcheck", GIVEN, claims(0)).claims == []
     assert len(asked) == 1
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from ai_clients.assistants.calls.structured import InvalidAnswerError
-from tests.ai_clients.assistants.agents.conftest import Asked, Work
+from tests.ai_clients.assistants.agents.conftest import PageParameters, Work
 
 GIVEN = {"posts": [{"text": "Раф", "date": "2026-11-18", "reactions": 7}, {"text": "[1] Снова раф"}], "topic": "кофе"}
 
@@ -17,7 +17,7 @@ def report(*numbers: int) -> dict[str, object]:
     return {"trends": [trend], "summary": "…"}
 
 
-def test_posts_are_numbered_apart_from_their_texts(work: Work, asked: Asked) -> None:
+def test_posts_are_numbered_apart_from_their_texts(work: Work, asked: PageParameters) -> None:
     assert work("trends_scout", GIVEN, report(1, 2)).trends[0].posts == [1, 2]
     assert json.loads(asked[0]["content"]) == {
         "topic": "кофе",

@@ -132,7 +132,7 @@ def test_failures_are_listed(simulated: dict[str, str], secret: str) -> None:
     assert (data["analysed"], data["failed"]) == (0, 1)
     (failure,) = data["failures"]
     assert (failure["org_id"], failure["participant_id"]) == (org.pk, author.pk)
-    assert failure["error"].startswith("Refused: ")
+    assert failure["error"].startswith("RefusedError: ")
 
 
 def test_digests_are_sent_and_counted(simulated: dict[str, str], recorded: Recorded, secret: str) -> None:

@@ -16,10 +16,10 @@ from ai_clients.assistants.api.errors import RunFailed
 from ai_clients.assistants.calls.provider_errors import provider_problem, retry_after_s
 from ai_clients.assistants.calls.structured import AnswerError, InvalidAnswerError, RefusedError, TruncatedAnswerError
 from ai_clients.assistants.runs.run import UnfinishedRunError
-from usage_billing.costing.estimates import Spent
+from usage_billing.costing.estimates import Estimate
 
 NOW = datetime(2026, 11, 18, 9, 0, tzinfo=UTC)
-SPENT = Spent(1, 9, 1, 10, Decimal("0.0010"), None, 1)
+SPENT = Estimate(1, 9, 1, 10, Decimal("0.0010"), None, 1)
 
 
 @pytest.mark.parametrize(
