@@ -20,7 +20,7 @@ def healthz(_request: HttpRequest) -> JsonResponse:
     """200 while the database answers and the outbox takes events, else 503; with the recorder's state either way.
 
     `backlog`: events that wait; `oldest_s`: for how many seconds the oldest does; `drained`, `reject`, `lost`:
-    events; `quarantined_outboxes`: those put aside; `outbox_bytes`: of the disk; `drain_seen_s`: seconds since a drain last
+    """Answer 200 if calls are recorded and reach the ledger, else 503, with the reasons."""
     looked. All are of this machine, whichever process counted them; null: not known.
     """
     health = recording.health()
