@@ -19,8 +19,8 @@ from usage_billing.recording import state_files
 def healthz(_request: HttpRequest) -> JsonResponse:
     """200 while the database answers and the outbox takes events, else 503; with the recorder's state either way.
 
-    `backlog`: events that wait; `oldest_s`: for how many seconds the oldest does; `drained`, `reject`, `lost`:
-    """Answer 200 if calls are recorded and reach the ledger, else 503, with the reasons."""
+    `backlog`: events that wait; `oldest_s`: age of the oldest, in seconds; `drained`, `rejected`, `lost`:
+    events; `quarantined_outboxes`: files; `outbox_bytes`: on disk; `drain_seen_s`: seconds since a drain last
     looked. All are of this machine, whichever process counted them; null: not known.
     """
     health = recording.health()
