@@ -17,7 +17,7 @@ from tests.support.foreign_project import ForeignProject
 @pytest.fixture(scope="module")
 def server() -> Iterator[postgres.Server]:
     """Two databases of a role that may create neither roles nor databases."""
-    with postgres.running() as server, psycopg.connect(server.url, autocommit=True) as connection:
+    with postgres.temporary() as server, psycopg.connect(server.url, autocommit=True) as connection:
         connection.execute("CREATE ROLE host LOGIN PASSWORD 'host' NOCREATEROLE NOCREATEDB")
         for name in ("host", "costs"):
             connection.execute(f"CREATE DATABASE {name} OWNER host")
