@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.plumbing import build_bearer_security_scheme_object
 from drf_spectacular.utils import OpenApiResponse
 
 ERROR = {
@@ -36,6 +38,16 @@ _ERROR_SCHEMA = {"$ref": "#/components/schemas/Error"}
 def refusal(description: str) -> OpenApiResponse:
     """An error of one endpoint's own, for `extend_schema`."""
     return OpenApiResponse(_ERROR_SCHEMA, description=description)
+
+
+class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    """Describes `Authorization: Bearer`."""
+
+    target_class = "usage_billing.auth.tokens.TokenAuthentication"
+    name = "jwtAuth"
+
+    def get_security_definition(self, auto_schema: AutoSchema) -> Any:
+        return build_bearer_security_scheme_object("Authorization", "Bearer", "JWT")  # type: ignore[no-untyped-call]
 
 
 class ReportSchema(AutoSchema):

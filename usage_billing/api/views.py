@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from datetime import date, datetime, timedelta
 from typing import Any, ClassVar
 
 from django.contrib.auth import get_user_model
-from django.utils import timezone, translation
+from django.utils import timezone
 from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
-from drf_spectacular.renderers import OpenApiJsonRenderer
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from drf_spectacular.views import SpectacularAPIView
 from rest_framework.exceptions import NotFound, PermissionDenied
-from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
-from rest_framework.views import APIView
 
 from usage_billing import reports
 from usage_billing.api import parameters, serializers
@@ -209,30 +204,6 @@ class CallView(ScopedView):
         if call is None:
             raise NotFound(_("There is no such call."))
         return Response(serializers.CallSerializer(call).data)
-
-
-class SchemaView(SpectacularAPIView):
-    """OpenAPI, in English whoever asks: programs are written by it."""
-
-    renderer_classes = [OpenApiJsonRenderer]
-
-    @extend_schema(exclude=True)
-    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        with translation.override("en"):
-            response: Response = super().get(request, *args, **kwargs)  # type: ignore[no-untyped-call]
-            # The texts are lazy; they are written here and not when the answer is sent.
-            response.data = json.loads(OpenApiJsonRenderer().render(response.data))
-            return response
-
-
-class UnknownPathView(APIView):
-    """Answers an unknown address in the API's own shape."""
-
-    schema = None
-    permission_classes = (AllowAny,)
-
-    def initial(self, request: Request, *args: object, **kwargs: object) -> None:
-        raise NotFound(_("There is no such address in this API."))
 
 
 def _shown(period: Period | None) -> dict[str, date | None]:

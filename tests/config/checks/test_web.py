@@ -7,7 +7,7 @@ import pytest
 from django.core.checks import CheckMessage
 from pytest_django import Settings
 
-from usage_billing.checks import web
+from config.checks import web
 
 LOCAL = "django.core.cache.backends.locmem.LocMemCache"
 SHARED = "django.core.cache.backends.db.DatabaseCache"
