@@ -72,8 +72,8 @@ class PriceOverrideAdmin(SuperadminAdmin, ModelAdmin[PriceOverride]):
             {
                 "fields": ("prices", "note"),
                 "description": _(
-                    "These prices apply to calls that are recorded from now on, and take precedence over the price list. "
-                    "Calls that have a price keep it. To reprice them, run "
+                    "These prices apply to calls that are recorded from now on, and take precedence over the price "
+                    "list. Calls that have a price keep it. To reprice them, run "
                     "“manage.py reprice_usage --from DATE --to DATE --reason WHY”."
                 ),
             },

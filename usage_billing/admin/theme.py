@@ -41,7 +41,7 @@ else:
 
 
 class ModelAdmin(ThemedAdmin[Row]):
-    """Titles and buttons such as “Add organisation” take `accusative`, the model's name as Russian declines it there."""
+    """Uses `accusative`, the model's name as Russian declines it, in titles and buttons: “Add organisation”."""
 
     accusative: Any = ""
 

@@ -24,7 +24,7 @@ DEFAULT_RATES = {"user": "600/min", "anonymous": "60/min"}
 
 
 class Rate(SimpleRateThrottle):
-    """A rate of `USAGE_API_RATES`; None: no limit. Where the cache fails, requests are let in and a warning is logged."""
+    """A rate of `USAGE_API_RATES`; None: no limit. While the cache fails, requests are let in, with a warning."""
 
     def get_rate(self) -> str | None:
         # Read for each request, so that a changed setting counts.

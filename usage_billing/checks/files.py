@@ -18,7 +18,8 @@ def drain_runs_apart_from_web_workers(**_kwargs: Any) -> list[CheckMessage]:
     return [
         Warning(
             "USAGE_DRAIN is “thread”: every web worker also writes the ledger, with the database login of the web.",
-            hint="Set USAGE_DRAIN=off and run `manage.py drain_usage --follow` as a service: deploy/ai-costs-drain.service.",
+            hint="Set USAGE_DRAIN=off and run `manage.py drain_usage --follow` as a service, such as "
+            "deploy/ai-costs-drain.service.",
             id="usage_billing.W030",
         )
     ]
