@@ -165,7 +165,10 @@ def rate(variable: str, default: str) -> str:
 
 
 # The API's views name everything else themselves (`usage_billing.api.base`).
-REST_FRAMEWORK = {"DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"]}
+REST_FRAMEWORK = {
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+}
 USAGE_API_RATES = {"user": rate("API_RATE_USER", "600/min"), "anonymous": rate("API_RATE_ANONYMOUS", "60/min")}
 # Signs the API's tokens.
 USAGE_TOKEN_KEY: str = env.str("JWT_SIGNING_KEY", default="") or SECRET_KEY

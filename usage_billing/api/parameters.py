@@ -15,6 +15,7 @@ from django.db.models import BigIntegerField
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
+from usage_billing.api.serializers import DayField
 from usage_billing.models import UsageRecord
 from usage_billing.reports import ORDERINGS, STEPS, Period
 from usage_billing.tenancy.scope import Scope
@@ -88,7 +89,7 @@ class FiltersSerializer(serializers.Serializer[dict[str, Any]]):
         day = {"from": "First business day, as 2026-01-31.", "to": "Last business day, included."}
         return {
             **super().get_fields(),
-            **{name: serializers.DateField(required=False, help_text=text) for name, text in day.items()},
+            **{name: DayField(required=False, help_text=text) for name, text in day.items()},
         }
 
     def to_internal_value(self, data: Mapping[str, Any]) -> dict[str, Any]:

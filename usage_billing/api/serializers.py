@@ -19,6 +19,20 @@ DECIMAL = {"type": "string", "pattern": r"^-?\d+(\.\d+)?$"}
 RATIO_PLACES = 6
 
 
+class DayField(serializers.DateField):
+    """A date of ISO 8601, whatever date formats REST_FRAMEWORK has."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(format="iso-8601", input_formats=["iso-8601"], **kwargs)
+
+
+class MomentField(serializers.DateTimeField):
+    """A moment of ISO 8601 in UTC."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(format="iso-8601", default_timezone=UTC, **kwargs)
+
+
 @extend_schema_field(DECIMAL)
 class AmountField(serializers.DecimalField):
     """A sum of money as a decimal string, exact, without trailing zeros; never a float. Null: not known."""
@@ -80,11 +94,11 @@ class PeriodSerializer(serializers.Serializer[dict[str, Any]]):
     """Business days, both included; `to` is null where the period is open."""
 
     def get_fields(self) -> dict[str, Any]:
-        return {name: serializers.DateField(allow_null=True) for name in ("from", "to")}
+        return {name: DayField(allow_null=True) for name in ("from", "to")}
 
 
 class HistoryItemSerializer(MeasuresSerializer):
-    date = serializers.DateField(help_text="The first day of the day, week or month.")
+    date = DayField(help_text="The first day of the day, week or month.")
 
 
 class HistorySerializer(serializers.Serializer[dict[str, Any]]):
@@ -179,8 +193,9 @@ class CallSerializer(serializers.ModelSerializer[UsageRecord]):
     cost_usd = AmountField()
     cost_rub = AmountField()
     usd_rub_rate = AmountField(help_text="RUB for a USD on the day of the call.")
-    created_at = serializers.DateTimeField(default_timezone=UTC, help_text="When the call was made.")
-    recorded_at = serializers.DateTimeField(default_timezone=UTC, help_text="When it was entered here.")
+    created_at = MomentField(help_text="When the call was made.")
+    recorded_at = MomentField(help_text="When the call was inserted into the ledger.")
+    usage_date = DayField(help_text="The organisation's billing day.")
 
     class Meta:
         model = UsageRecord
@@ -214,7 +229,6 @@ class CallSerializer(serializers.ModelSerializer[UsageRecord]):
                 "error_code": "Empty: none.",
                 "request_metadata": "",
                 "response_metadata": "",
-                "usage_date": "The organisation's business day.",
             }.items()
         }
 
@@ -241,7 +255,7 @@ class CallsSerializer(serializers.Serializer[dict[str, Any]]):
     next_cursor = serializers.CharField(
         allow_null=True, help_text="What `next` has as its `cursor`; good for the same ordering."
     )
-    archived_before = serializers.DateField(
+    archived_before = DayField(
         allow_null=True, help_text="Calls of the period before this day are archived and not listed; null: none are."
     )
     items = CallSerializer(many=True)
