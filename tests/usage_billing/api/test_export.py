@@ -250,7 +250,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
             done.append(len(batch))
             yield batch
 
-    monkeypatch.setattr(export, "A_READ", 10)
+    monkeypatch.setattr(export, "BATCH_SIZE", 10)
     monkeypatch.setattr(export, "_batches", counted)
     return done
 
