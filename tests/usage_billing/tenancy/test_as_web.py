@@ -113,7 +113,6 @@ def test_the_ledger_and_its_commands_work_as_the_drain(as_drain: World, capsys: 
 
 def test_the_jobs_work_as_the_drain(as_drain: World) -> None:
     call_command("clearsessions")
-    call_command("flushexpiredtokens")
     call_command("send_weekly_digests")
     assert client_of(as_drain.owner).get(f"{API}/summary").json()["data"]["all_time"]["requests_count"] == 4
     with within(EVERYTHING):
