@@ -341,7 +341,8 @@ def anna(tables_owner: psycopg.Connection) -> Iterator[psycopg.Connection]:
 
 def test_an_analyst_reads_the_calls_of_all_and_nothing_of_people(world: World, anna: psycopg.Connection) -> None:
     readable = {
-        "token_usage", "token_usage_daily", "usage_organization", "usage_exchange_rate", "usage_price_override", "usage_reprice_run",
+        "token_usage", "token_usage_daily", "usage_organization", "usage_exchange_rate", "usage_price_override",
+        "usage_reprice_run",
         "usage_archive_file", *VIEWS,
     }  # fmt: skip
     tables = {
