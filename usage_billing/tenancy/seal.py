@@ -184,10 +184,10 @@ BEGIN
     SELECT format('%s|%s|%s|f|%s', who,
             coalesce(array_agg(m.org_id ORDER BY m.org_id) FILTER (WHERE m.role = 'owner'), '{{}}'),
             coalesce(array_agg(m.org_id ORDER BY m.org_id) FILTER (WHERE m.role = 'member'), '{{}}'), until)
-        INTO scope FROM {schema}.membership m WHERE m.user_id = who;
+        INTO scope FROM {schema}.usage_membership m WHERE m.user_id = who;
     {_set_local(f"scope || '|' || {_hmac('scope', 'key')}")};
     RETURN QUERY SELECT m.org_id, m.role::text, o.timezone::text
-        FROM {schema}.membership m JOIN {schema}.organization o ON o.id = m.org_id
+        FROM {schema}.usage_membership m JOIN {schema}.usage_organization o ON o.id = m.org_id
         WHERE m.user_id = who ORDER BY m.org_id;
 END $$
 """
