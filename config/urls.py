@@ -11,8 +11,8 @@ urlpatterns = [
     re_path(r"^healthz/?$", healthz, name="healthz"),
     re_path(r"^metrics/?$", metrics, name="metrics"),
     path("api/", include("ai_clients.assistants.api.urls")),
-    path("api/", include("usage_billing.api.urls")),
-    path("", include("usage_billing.pages.urls")),
+    path("", include("usage_billing.urls")),
+    path("", include("usage_billing.pages.account_urls")),
     path("superadmin/", admin.site.urls),
 ]
 

@@ -124,7 +124,7 @@ class UsageRecordAdmin(ToLookAt, ScopedAdmin, UsageRecordBase):
             (gettext("of this model"), {"ai_provider": call.ai_provider, "ai_model": call.ai_model, **month}),
             (gettext("of the organisation on this day"), {"org": call.org_id, **day}),
         )
-        links = ((reverse("ai-costs"), urlencode(query), text) for text, query in parts)
+        links = ((reverse("usage_billing:ai-costs"), urlencode(query), text) for text, query in parts)
         return format_html_join(" · ", '<a href="{}?{}">{}</a>', links)
 
     @admin.display(description=_("request type"))

@@ -33,7 +33,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
         Entry(_("User groups"), "groups", "auth.Group"),
         *further,
     ]
-    costs = _entry(_("AI costs"), "payments", "ai-costs", request.user.is_superuser)
+    costs = _entry(_("AI costs"), "payments", "usage_billing:ai-costs", request.user.is_superuser)
     return [{"items": [costs, *(_list(request, entry) for entry in lists)]}]
 
 

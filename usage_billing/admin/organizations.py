@@ -50,7 +50,7 @@ class OrganizationAdmin(ScopedAdmin, OrganizationBase):
 
     @admin.display(description=_("AI costs"))
     def costs(self, org: Organization) -> str:
-        return format_html('<a href="{}?org={}">{}</a>', reverse("ai-costs"), org.pk, gettext("AI costs"))
+        return format_html('<a href="{}?org={}">{}</a>', reverse("usage_billing:ai-costs"), org.pk, gettext("AI costs"))
 
     def get_readonly_fields(self, request: HttpRequest, obj: Organization | None = None) -> tuple[str, ...]:
         """The zone has placed each call on its business day, and the reserved organisation is found by its slug."""
@@ -76,16 +76,16 @@ class OrganizationAdmin(ScopedAdmin, OrganizationBase):
             for org in orgs
             if org.slug == UNATTRIBUTED
         ]
-        charged = [
+        with_calls = [
             gettext("The AI calls of “%(org)s”. Close the organisation instead.") % {"org": org}
             for org in _with_calls(orgs)
         ]
-        if reserved or charged:
-            return [], {}, set(), reserved + charged
+        if reserved or with_calls:
+            return [], {}, set(), reserved + with_calls
         return super().get_deleted_objects(orgs, request)
 
 
 def _with_calls(orgs: Sequence[Organization]) -> list[Organization]:
     """Those that have at least one call, in the ledger or in the archive."""
-    charged = reports.charged(org.pk for org in orgs)
-    return [org for org in orgs if org.pk in charged]
+    with_calls = reports.orgs_with_calls(org.pk for org in orgs)
+    return [org for org in orgs if org.pk in with_calls]

@@ -69,7 +69,9 @@ class HistoryView(ReportView):
 
     def get(self, request: Request) -> Response:
         asked = self.question
-        items = reports.history(self.scope, asked.period, self.today, step=asked.given["step"], filters=asked.filters)
+        items = reports.time_series(
+            self.scope, asked.period, self.today, step=asked.given["step"], filters=asked.filters
+        )
         answer = {"period": _shown(asked.period), "items": items}
         return Response(self.answer(answer).data)
 

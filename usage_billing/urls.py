@@ -1,0 +1,8 @@
+"""Addresses of the app: its pages and its API, for `include("usage_billing.urls")`."""
+
+from django.urls import include, path
+
+urlpatterns = [
+    path("", include("usage_billing.pages.urls")),
+    path("api/", include("usage_billing.api.urls")),
+]
