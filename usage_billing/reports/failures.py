@@ -44,4 +44,5 @@ def failures(
     newest = calls(scope, filters=filters, period=period).filter(FAILED_OR_UNPRICED)
     columns = ("status", "ai_provider", "ai_model", "price_source", "error_code")
     groups = Counter(newest.values_list(*columns)[:NEWEST])
-    return [FailureGroup(*key, count) for key, count in groups.most_common(limit)]
+    most_frequent = sorted(groups.items(), key=lambda group: (-group[1], group[0]))[:limit]
+    return [FailureGroup(*key, count) for key, count in most_frequent]
