@@ -1,30 +1,38 @@
-"""The admin of calls, read-only."""
+"""The calls, to look at."""
 
 from __future__ import annotations
 
 from datetime import date, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 from django.contrib import admin
 from django.db.models import Max, Min, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
+from unfold.admin import ModelAdmin
+from unfold.paginator import InfinitePaginator
 
 from usage_billing import reports
-from usage_billing.admin.links import costs_link
-from usage_billing.admin.read_only import ReadOnlyAdmin
+from usage_billing.admin.read_only import ToLookAt
 from usage_billing.admin.scoped import ScopedAdmin, ScopedRelatedFilter, request_scope
-from usage_billing.admin.theme import ModelAdmin, Paginator
 from usage_billing.models import UsageRecord
 from usage_billing.templatetags import amounts
 
+if TYPE_CHECKING:
+    # The theme's classes have no types, and Django's take no parameter at run time.
+    UsageRecordBase = admin.ModelAdmin[UsageRecord]
+else:
+    UsageRecordBase = ModelAdmin
+
 
 class QuickDates(QuerySet[UsageRecord]):
-    """Offers the date hierarchy every month or day from the first call to the last, from both ends of an index.
+    """For the date hierarchy: every month or day from the first call to the last, found at the ends of the index.
 
-    Django scans all calls to leave out the days without any.
+    Django would go through all calls to leave out those without any.
     """
 
     def dates(self, field_name: str, kind: str, order: str = "ASC") -> Any:
@@ -43,8 +51,8 @@ def _start(day: date, kind: str) -> date:
 
 
 @admin.register(UsageRecord)
-class UsageRecordAdmin(ReadOnlyAdmin, ScopedAdmin, ModelAdmin[UsageRecord]):
-    """Quick on a large table: nothing here counts or scans it."""
+class UsageRecordAdmin(ToLookAt, ScopedAdmin, UsageRecordBase):
+    """To look at only: what is spent is spent. Quick on a large table: nothing here counts or scans it."""
 
     list_display = ("created_at", "org", "kind", "model_used", "tokens", "usd", "rub", "who", "status_text")
     list_filter = ("status", "usage_date", ("org", ScopedRelatedFilter))
@@ -55,7 +63,7 @@ class UsageRecordAdmin(ReadOnlyAdmin, ScopedAdmin, ModelAdmin[UsageRecord]):
     sortable_by = ("created_at",)
     show_facets = admin.ShowFacets.NEVER
     show_full_result_count = False
-    paginator = Paginator
+    paginator = InfinitePaginator
     list_per_page = 50
     list_fullwidth = True
     list_after_template = "usage_billing/parts/archived.html"
@@ -74,7 +82,7 @@ class UsageRecordAdmin(ReadOnlyAdmin, ScopedAdmin, ModelAdmin[UsageRecord]):
                 )
             },
         ),
-        (_("Attribution"), {"fields": ("org", "who", "agent_id", "request_type", "workflow_id", "content_id")}),
+        (_("Who and what for"), {"fields": ("org", "who", "agent_id", "request_type", "workflow_id", "content_id")}),
         (_("Kind of work"), {"fields": ("platform", "content_type", "task_type")}),
         (_("Provider"), {"fields": ("ai_provider", "ai_model", "endpoint", "request_id")}),
         (
@@ -93,18 +101,19 @@ class UsageRecordAdmin(ReadOnlyAdmin, ScopedAdmin, ModelAdmin[UsageRecord]):
     readonly_fields = ("who", "exact_usd", "exact_rub", "costs")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[UsageRecord]:
-        """Return the calls that the reports show this person."""
+        """The calls that the reports show this person."""
         rows = QuickDates(UsageRecord, reports.calls(request_scope(request)).query)
-        # `user` is joined by an outer join, because the column may be NULL.
+        # The user by an outer join, as the column may be NULL: a call whose user is gone is still there.
         return rows.select_related("org", "user")
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        context = {"archived_before": reports.archived_before(), **(extra_context or {})}
-        return super().changelist_view(request, context)
+        told = {"archived_before": reports.archived_before(), **(extra_context or {})}
+        response: HttpResponse = super().changelist_view(request, told)
+        return response
 
     @admin.display(description=_("AI costs"))
     def costs(self, call: UsageRecord) -> str:
-        """Link to the costs of the call's organisation, agent and model in its month, and of its day."""
+        """Ways to the page of costs, narrowed to what the call is part of, in its month or on its day."""
         first = call.usage_date.replace(day=1)
         last = (first + timedelta(days=31)).replace(day=1) - timedelta(days=1)
         month = {"from": first.isoformat(), "to": last.isoformat()}
@@ -115,7 +124,8 @@ class UsageRecordAdmin(ReadOnlyAdmin, ScopedAdmin, ModelAdmin[UsageRecord]):
             (gettext("of this model"), {"ai_provider": call.ai_provider, "ai_model": call.ai_model, **month}),
             (gettext("of the organisation on this day"), {"org": call.org_id, **day}),
         )
-        return format_html_join(" · ", "{}", ((costs_link(text, **query),) for text, query in parts))
+        links = ((reverse("usage_billing:ai-costs"), urlencode(query), text) for text, query in parts)
+        return format_html_join(" · ", '<a href="{}?{}">{}</a>', links)
 
     @admin.display(description=_("request type"))
     def kind(self, call: UsageRecord) -> str:

@@ -157,7 +157,7 @@ def test_days_to_choose_lie_between_the_first_call_and_the_last(superadmin: Clie
 
 def test_organisation_and_call_lead_to_their_costs(superadmin: Client, acme: Organization) -> None:
     enter(row(acme, agent_id="a & b"))
-    page = reverse("ai-costs")
+    page = reverse("usage_billing:ai-costs")
     organisations = superadmin.get(reverse(f"{ORGANIZATIONS}_changelist")).content.decode()
     assert f'href="{page}?org={acme.pk}"' in organisations
     assert (
