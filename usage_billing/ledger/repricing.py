@@ -15,8 +15,9 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from usage_billing.costing import costs, pricing
+from usage_billing.costing import costs
 from usage_billing.costing.costs import Row
+from usage_billing.costing.overrides import PriceOverrides
 from usage_billing.exchange_rates import rates
 from usage_billing.ledger import writer
 from usage_billing.ledger.writer import RecordChange
@@ -125,7 +126,7 @@ class Tally:
         return sorted(models, key=lambda each: (-abs(each[3] - each[2]), each[0]))[:number]
 
 
-def reprice(scope: Scope, run: RepriceRun, own: pricing.Own) -> Iterator[Batch]:
+def reprice(scope: Scope, run: RepriceRun, overrides: PriceOverrides) -> Iterator[Batch]:
     """Cost the records that the run has not seen yet again; each batch comes when it is committed, with `run` as it is.
 
     Raises `RunInProgressError`. The run is not marked as finished: `finish` does that.
@@ -133,7 +134,7 @@ def reprice(scope: Scope, run: RepriceRun, own: pricing.Own) -> Iterator[Batch]:
     for day, ids in _batches(scope, run.last_date, run.last_id):
         with roles.applied(roles.AS_LEDGER):
             _expect_ours(run)
-            batch = Batch(len(ids), writer.apply_changes(ids, _change(scope, day, own)))
+            batch = Batch(len(ids), writer.apply_changes(ids, _change(scope, day, overrides)))
             for name, value in batch.measures().items():
                 setattr(run, name, getattr(run, name) + value)
             run.last_date, run.last_id = day, ids[-1]
@@ -141,10 +142,10 @@ def reprice(scope: Scope, run: RepriceRun, own: pricing.Own) -> Iterator[Batch]:
         yield batch
 
 
-def rehearse(scope: Scope, own: pricing.Own) -> Iterator[Batch]:
+def rehearse(scope: Scope, overrides: PriceOverrides) -> Iterator[Batch]:
     """What `reprice` would do now, batch by batch; nothing is written or locked."""
     for day, ids in _batches(scope, None, 0):
-        yield Batch(len(ids), writer.would_amend(ids, _change(scope, day, own)))
+        yield Batch(len(ids), writer.would_amend(ids, _change(scope, day, overrides)))
 
 
 def finish(run: RepriceRun, *, at: datetime) -> None:
@@ -179,7 +180,7 @@ def _expect_ours(run: RepriceRun) -> None:
         raise RunInProgressError(f"Another process is at work on run {run.pk}.")
 
 
-def _change(scope: Scope, day: date, own: pricing.Own) -> Callable[[Row], Row]:
+def _change(scope: Scope, day: date, overrides: PriceOverrides) -> Callable[[Row], Row]:
     """What becomes of a record of that day."""
     rate_now = rates.rates_on([day])[day]
 
@@ -191,7 +192,7 @@ def _change(scope: Scope, day: date, own: pricing.Own) -> Callable[[Row], Row]:
         if not row["usage"]:
             # Nothing to work a price out of: a cost that the record came with stays.
             return given | {"cost_rub": costs.to_rub(row["cost_usd"], rate)}
-        return _keep_source(row, costs.cost(given, own))
+        return _keep_source(row, costs.cost(given, overrides))
 
     return recosted
 

@@ -21,7 +21,7 @@ from typing import Any
 from django.db import connection, transaction
 from django.db.models import QuerySet
 
-from usage_billing.costing import costs, pricing
+from usage_billing.costing import costs
 from usage_billing.costing.costs import Row
 from usage_billing.costing.overrides import PriceOverrides
 from usage_billing.ledger import archived, bulk, rollup
@@ -48,11 +48,11 @@ def add(events: Sequence[Event]) -> int:
     """
     in_order = sorted(map(gate.admitted, events), key=lambda event: event.request_id)
     with roles.applied(roles.AS_LEDGER):
-        own = PriceOverrides.load()
-        inserted, gained = _insert_once(costs.rows([event for event in in_order if not event.completes], own))
-        completed, unseen = _complete([event for event in in_order if event.completes], own)
+        overrides = PriceOverrides.load()
+        inserted, gained = _insert_once(costs.rows([event for event in in_order if not event.completes], overrides))
+        completed, unseen = _complete([event for event in in_order if event.completes], overrides)
         # The answer of a call whose beginning we never saw is a call itself.
-        late, gained_late = _insert_once(costs.rows(unseen, own))
+        late, gained_late = _insert_once(costs.rows(unseen, overrides))
         _add_to_totals([gained, gained_late], completed)
     return inserted + late
 
@@ -109,7 +109,7 @@ def as_stored(row: Row) -> Row:
     return {name: as_sqlite_keeps(float(value)) if isinstance(value, Decimal) else value for name, value in row.items()}
 
 
-def _complete(answers: Sequence[Event], own: pricing.Own) -> tuple[list[RecordChange], list[Event]]:
+def _complete(answers: Sequence[Event], overrides: PriceOverrides) -> tuple[list[RecordChange], list[Event]]:
     """Enter the answers with the calls that wait for them, whoever fetched them from the same provider and host.
 
     Returns what changed, and the answers of calls that are not here. One that comes again finds its call settled, and
@@ -127,7 +127,7 @@ def _complete(answers: Sequence[Event], own: pricing.Own) -> tuple[list[RecordCh
             unseen.append(event)
         elif pending := [number for number in theirs if calls[number]["status"] == "pending"]:
             before = calls[pending[0]]
-            after = calls[pending[0]] = costs.completed(before, event, own)
+            after = calls[pending[0]] = costs.completed(before, event, overrides)
             changes.append(RecordChange(before, after))
     _update(changes)
     return changes, unseen
