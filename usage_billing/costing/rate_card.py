@@ -6,6 +6,7 @@ Its own sum has only two parts, input and output; here the amounts are kept by k
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
@@ -49,7 +50,8 @@ def amounts(prices: Prices, usage: Usage, token_factor: Decimal) -> Amounts:
 
     Raises `ContradictionError`.
     """
-    units = {key: _get_registry().units[key] for key in prices}
+    counted = _with_containing_units(frozenset(vars(usage)))
+    units = {key: _get_registry().units[key] for key in prices if key in counted}
     try:
         counts = compute_leaf_values(units.keys() - {REQUESTS}, usage, units) | {REQUESTS: 1}
         is_tiered = any(isinstance(price, TieredPrices) for price in prices.values())
@@ -63,6 +65,17 @@ def amounts(prices: Prices, usage: Usage, token_factor: Decimal) -> Amounts:
             usd *= token_factor
         found[_kind(unit)] = found.get(_kind(unit), Decimal(0)) + usd
     return found
+
+
+@functools.cache
+def _with_containing_units(reported: frozenset[str]) -> frozenset[str]:
+    """Return the reported units, the units that contain them, and `REQUESTS`: no other unit was used.
+
+    Without this, genai-prices infers a count for every priced unit: 4,500 instead of 9,300 calls/s for `costs.rows`.
+    """
+    registry = _get_registry()
+    containing = (registry.ancestor_usage_keys(key) for key in reported if key in registry.units)
+    return reported.union({REQUESTS}, *containing)
 
 
 def _kind(unit: UnitDef) -> str:

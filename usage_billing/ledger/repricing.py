@@ -145,7 +145,7 @@ def reprice(scope: Scope, run: RepriceRun, overrides: PriceOverrides) -> Iterato
 def rehearse(scope: Scope, overrides: PriceOverrides) -> Iterator[Batch]:
     """What `reprice` would do now, batch by batch; nothing is written or locked."""
     for day, ids in _batches(scope, None, 0):
-        yield Batch(len(ids), writer.would_amend(ids, _change(scope, day, overrides)))
+        yield Batch(len(ids), writer.preview_changes(ids, _change(scope, day, overrides)))
 
 
 def finish(run: RepriceRun, *, at: datetime) -> None:

@@ -130,14 +130,14 @@ def test_what_it_cannot_do_is_refused_with_what_to_do(arguments: list[str], mess
 
 def stopped_after(batches: int, by: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
     """The batch after that many is stopped within."""
-    add_to_totals, calls = writer._add_to_totals, iter(range(batches))
+    add_to_rollups, calls = writer._add_to_rollups, iter(range(batches))
 
     def stopping(*arguments: Any) -> None:
         if next(calls, None) is None:
             raise by
-        add_to_totals(*arguments)
+        add_to_rollups(*arguments)
 
-    monkeypatch.setattr(writer, "_add_to_totals", stopping)
+    monkeypatch.setattr(writer, "_add_to_rollups", stopping)
 
 
 @pytest.fixture
