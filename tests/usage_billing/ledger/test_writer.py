@@ -409,7 +409,7 @@ def begun(org: Organization, request_id: str, **fields: Any) -> Any:
 def answered(request_id: str, **fields: Any) -> Any:
     """1000 × 0.25 + 100 × 2 = 450 millionths of a dollar."""
     usage = {"input_tokens": 1000, "output_tokens": 100}
-    return response(request_id, **{"usage": usage, "settles": True, "at": NOON + timedelta(seconds=90), **fields})
+    return response(request_id, **{"usage": usage, "completes": True, "at": NOON + timedelta(seconds=90), **fields})
 
 
 @pytest.mark.parametrize("batches", [1, 2])
