@@ -11,7 +11,7 @@ CARRIED_DAYS = 10
 
 
 def rates_on(days: Iterable[date]) -> dict[date, Decimal | None]:
-    """Return RUB per USD for each day: its own rate or the latest of the `CARRIED_DAYS` before; None if there is none."""
+    """Return RUB per USD for each day: its rate, or the latest of the `CARRIED_DAYS` before; None if there is none."""
     wanted = set(days)
     if not wanted:
         return {}
