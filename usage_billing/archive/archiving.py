@@ -60,7 +60,7 @@ def kept_since(retention_months: int, now: datetime) -> date:
 
 
 def due(before: date, now: datetime) -> list[date]:
-    """Return the whole months before that day, over in every time zone, that have calls to archive or are unfinished."""
+    """Return the whole months before that day, over in every zone, that have calls to archive or are unfinished."""
     until = min(before.replace(day=1), first_open_day(now))
     found = set(ArchiveFile.objects.filter(state=State.REMOVING, month__lt=until).values_list("month", flat=True))
     since = date.min
