@@ -518,5 +518,5 @@ def test_restore_refuses_when_the_ledger_has_another_call_in_its_place() -> None
 def test_restore_of_what_is_not_archived() -> None:
     with pytest.raises(CommandError, match="2026-05 is not archived"):
         call_command("restore_usage", "--month", "2026-05")
-    with pytest.raises(CommandError, match="is no month"):
+    with pytest.raises(CommandError, match="is not a month"):
         call_command("restore_usage", "--month", "May")

@@ -225,7 +225,7 @@ def test_fetch_no_rates_for_longer_than_one_is_carried_is_a_bad_answer(fetched: 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--from", "18.11.2026"], "“18.11.2026” is no date. Write it as 2026-01-31."),
+        (["--from", "18.11.2026"], "“18.11.2026” is not a date. Write it as 2026-01-31."),
         (
             ["--from", "2026-11-18", "--to", "2026-11-17"],
             "There are no days from 2026-11-18 to 2026-11-17. Give an earlier --from, or a later --to.",
