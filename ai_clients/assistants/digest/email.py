@@ -6,7 +6,6 @@ import base64
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
-from email.mime.image import MIMEImage
 from email.utils import parseaddr
 from typing import Any
 
@@ -28,6 +27,7 @@ from usage_billing.templatetags.amounts import style_of, write_amount, write_num
 
 MOST_LINES = 6
 CHART_ID = "chart@weekly-digest"
+CHART_FILE = "chart.png"
 LONGEST_NAME = 100
 LONGEST_SUBJECT = 200
 
@@ -52,7 +52,18 @@ class Rendered:
 
 
 class DigestMessage(EmailMultiAlternatives):
-    mixed_subtype = "related"  # the picture belongs to the HTML, it is no attachment
+    """An e-mail whose one attachment is the picture in its HTML.
+
+    Django 5.2 builds legacy MIME parts and Django 6.0 modern ones; the methods used here are common to both.
+    """
+
+    def message(self, **options: Any) -> Any:
+        built = super().message(**options)
+        built.set_type("multipart/related")
+        picture: Any = built.get_payload()[-1]
+        picture.replace_header("Content-Disposition", f'inline; filename="{CHART_FILE}"')
+        picture["Content-ID"] = f"<{CHART_ID}>"
+        return built
 
 
 def render(digest: WeeklyDigest, summary: DigestSummary | None) -> Rendered:
@@ -82,10 +93,7 @@ def message_to(owner: User, rendered: Rendered, digest: WeeklyDigest) -> DigestM
         },
     )
     message.attach_alternative(rendered.html, "text/html")
-    picture = MIMEImage(rendered.chart, "png")
-    picture.add_header("Content-ID", f"<{CHART_ID}>")
-    picture.add_header("Content-Disposition", "inline", filename="chart.png")
-    message.attach(picture)
+    message.attach(CHART_FILE, rendered.chart, "image/png")
     return message
 
 
