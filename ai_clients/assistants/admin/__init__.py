@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
 from django.utils.translation import gettext_lazy as _
-from unfold.admin import ModelAdmin
 
 from ai_clients.assistants.admin import digests, people  # noqa: F401 - they register their models
 from ai_clients.assistants.admin.questions import ask_about
 from ai_clients.assistants.admin.runs import run_view
+from ai_clients.assistants.admin.theme import ModelAdmin
 from ai_clients.assistants.models import ContentPiece
 from usage_billing.admin.scoped import TenantAdmin
 
-if TYPE_CHECKING:
-    # The theme's classes have no types, and Django's take no parameter at run time.
-    ContentPieceBase = admin.ModelAdmin[ContentPiece]
-else:
-    ContentPieceBase = ModelAdmin
-
 
 @admin.register(ContentPiece)
-class ContentPieceAdmin(TenantAdmin, ContentPieceBase):
+class ContentPieceAdmin(TenantAdmin, ModelAdmin):
     """The id is shown: it is the `content_id` of the calls that worked on the piece."""
 
     list_display = ("title", "org", "platform", "content_type", "status", "updated_at")
@@ -41,7 +35,7 @@ class ContentPieceAdmin(TenantAdmin, ContentPieceBase):
         (_("Kind of work"), {"fields": ("platform", "content_type")}),
         (None, {"fields": ("id", "created_at", "updated_at")}),
     )
-    change_form_outer_before_template = "ai_assistants/content_agents.html"
+    change_form_template = "ai_assistants/content_change_form.html"
 
     def get_urls(self) -> list[Any]:
         def run(request: HttpRequest, piece_id: Any) -> HttpResponse:

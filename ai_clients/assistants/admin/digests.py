@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from csp.decorators import csp_replace, csp_update
 from django.contrib import admin, messages
@@ -16,10 +16,9 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.http import require_POST
-from unfold.admin import ModelAdmin
-from unfold.decorators import action
 
 from ai_clients.assistants.admin.problems import problems_shown
+from ai_clients.assistants.admin.theme import ModelAdmin
 from ai_clients.assistants.digest.delivery import owners
 from ai_clients.assistants.digest.email import Rendered, period
 from ai_clients.assistants.digest.email import render as render_email
@@ -33,21 +32,15 @@ from usage_billing.auth.run_throttling import count_run
 from usage_billing.models import Organization
 from usage_billing.tenancy.scope import Scope, of_organization, outside_scope, scoped, within
 
-if TYPE_CHECKING:
-    # The theme's classes have no types, and Django's take no parameter at run time.
-    DigestDeliveryBase = admin.ModelAdmin[DigestDelivery]
-else:
-    DigestDeliveryBase = ModelAdmin
-
 
 @admin.register(DigestDelivery)
-class DigestDeliveryAdmin(ToLookAt, ScopedAdmin, DigestDeliveryBase):
+class DigestDeliveryAdmin(ToLookAt, ScopedAdmin, ModelAdmin):
     """The log of what was sent, and a preview of last week's digest of any organisation."""
 
     list_display = ("week", "org", "state", "sent_at", "delivered_number", "error")
     list_filter = ("week", ("org", admin.RelatedOnlyFieldListFilter))
     list_select_related = ("org",)
-    actions_list = ("preview",)
+    change_list_template = "ai_assistants/digest_change_list.html"
     fields = ("org", "week", "state", "claimed_at", "sent_at", "delivered_number", "summary_text", "error")
     readonly_fields = ("state", "delivered_number", "summary_text")
 
@@ -77,6 +70,7 @@ class DigestDeliveryAdmin(ToLookAt, ScopedAdmin, DigestDeliveryBase):
     def get_urls(self) -> list[Any]:
         wrap = self.admin_site.admin_view
         return [
+            path("preview/", wrap(self.preview), name="ai_assistants_digestdelivery_preview"),
             path("<int:org_id>/email/", wrap(email_view), name="ai_assistants_digest_email"),
             path(
                 "<int:org_id>/summary/",
@@ -86,9 +80,10 @@ class DigestDeliveryAdmin(ToLookAt, ScopedAdmin, DigestDeliveryBase):
             *super().get_urls(),
         ]
 
-    @action(description=_("Preview"), url_path="preview", icon="preview", permissions=["view"])  # type: ignore[untyped-decorator]
     def preview(self, request: HttpRequest) -> HttpResponse:
         """Last week's digest of the organisation chosen, by default the first. Nothing is sent, nothing is spent."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
         orgs = list(_organizations(request))
         asked = request.GET.get("org", "")
         org = next((org for org in orgs if str(org.pk) == asked), None) if asked else next(iter(orgs), None)

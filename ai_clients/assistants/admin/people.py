@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
@@ -14,10 +14,10 @@ from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
-from unfold.admin import ModelAdmin
 
 from ai_clients.assistants.admin.problems import problems_shown
 from ai_clients.assistants.admin.questions import ask_about, ask_view
+from ai_clients.assistants.admin.theme import ModelAdmin
 from ai_clients.assistants.calls.model_choice import model_for
 from ai_clients.assistants.custom_analysis import analysis
 from ai_clients.assistants.models import Message, Participant
@@ -32,16 +32,9 @@ from usage_billing.admin.scoped import TenantAdmin
 from usage_billing.auth.run_throttling import count_run
 from usage_billing.tenancy.scope import outside_scope, scoped
 
-if TYPE_CHECKING:
-    # The theme's classes have no types, and Django's take no parameter at run time.
-    ParticipantBase = admin.ModelAdmin[Participant]
-    MessageBase = admin.ModelAdmin[Message]
-else:
-    ParticipantBase = MessageBase = ModelAdmin
-
 
 @admin.register(Participant)
-class ParticipantAdmin(TenantAdmin, ParticipantBase):
+class ParticipantAdmin(TenantAdmin, ModelAdmin):
     """The profile is the model's work: it is shown, and made by the button, not typed in."""
 
     list_display = ("name", "org", "role", "activity", "tone", "interests_text", "messages_count", "analysed_at")
@@ -57,7 +50,7 @@ class ParticipantAdmin(TenantAdmin, ParticipantBase):
         (None, {"fields": ("org", "name", "external_id")}),
         (_("Profile"), {"fields": ("role", "activity", "tone", "interests_text", "analysed_at")}),
     )
-    change_form_outer_before_template = "ai_assistants/participant_analysis.html"
+    change_form_template = "ai_assistants/participant_change_form.html"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Participant]:
         rows: QuerySet[Participant] = super().get_queryset(request)
@@ -123,7 +116,7 @@ class ParticipantAdmin(TenantAdmin, ParticipantBase):
 
 
 @admin.register(Message)
-class MessageAdmin(TenantAdmin, MessageBase):
+class MessageAdmin(TenantAdmin, ModelAdmin):
     """Messages, with an action that asks the model a question about some of them."""
 
     list_display = ("sent_at", "participant", "chat_id", "__str__", "org")

@@ -15,9 +15,9 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
-from unfold.widgets import UnfoldAdminTextareaWidget
 
 from ai_clients.assistants.admin.problems import problems_shown
+from ai_clients.assistants.admin.theme import Textarea
 from ai_clients.assistants.custom_analysis.analysis import (
     LONGEST_QUESTION,
     Analysis,
@@ -33,9 +33,7 @@ from usage_billing.tenancy.scope import scoped
 
 
 class QuestionForm(forms.Form):
-    question = forms.CharField(
-        label=_("Question"), max_length=LONGEST_QUESTION, widget=UnfoldAdminTextareaWidget(attrs={"rows": 3})
-    )
+    question = forms.CharField(label=_("Question"), max_length=LONGEST_QUESTION, widget=Textarea(attrs={"rows": 3}))
 
 
 @admin.action(description=_("Ask the AI about these texts"), permissions=["change"])

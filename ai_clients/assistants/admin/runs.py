@@ -14,8 +14,8 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
-from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
+from ai_clients.assistants.admin.theme import Select, Textarea
 from ai_clients.assistants.agents import agents
 from ai_clients.assistants.calls.provider_errors import provider_problem
 from ai_clients.assistants.runs import run as runs
@@ -31,12 +31,12 @@ def _agents_that_read_a_text() -> list[tuple[str, Any]]:
 
 
 class RunForm(forms.Form):
-    agent = forms.ChoiceField(label=_("Agent"), choices=_agents_that_read_a_text, widget=UnfoldAdminSelectWidget)
+    agent = forms.ChoiceField(label=_("Agent"), choices=_agents_that_read_a_text, widget=Select)
     input = BoundedJSONField(
         label=_("What else it is told"),
         initial=dict,
         required=False,
-        widget=UnfoldAdminTextareaWidget(attrs={"rows": 4}),
+        widget=Textarea(attrs={"rows": 4}),
         help_text=_('JSON, beside the text and the title, such as {"platform": "vk"}.'),
     )
 
