@@ -93,29 +93,18 @@ def read_stream(flavour: Flavour, events: Sequence[bytes]) -> Answer:
     return _with_searches(_read_chunks(events), b"".join(events))
 
 
-def read_outline(first: bytes, closing: bytes) -> Answer:
-    """The answer of a whole stream of chat completion chunks that cites nothing: see `BodyBuffer.outline`."""
-    return _with_searches(_closed(first, closing), closing)
-
-
-def _closed(first: bytes, closing: bytes) -> Answer:
-    """What a chunk with usage says; where it is silent, the first one."""
-    body = _decode_body(closing)
-    if not (body.id and body.model and body.service_tier):
-        opening = _decode_body(first)
-        body.id = body.id or opening.id
-        body.model = body.model or opening.model
-        body.service_tier = body.service_tier or opening.service_tier
-    return _answer(body)
-
-
 def _read_chunks(events: Sequence[bytes]) -> Answer:
     first = next((event for event in events if event.startswith(b"{")), b"{}")
     # Not always the last one: a chunk with `usage: null` may follow.
     final = next((event for event in reversed(events) if names_usage(event)), None)
+    opening = _decode_body(first)
     if final is not None:
-        return _closed(first, final)
-    answer = _answer(_decode_body(first))
+        body = _decode_body(final)
+        body.id = body.id or opening.id
+        body.model = body.model or opening.model
+        body.service_tier = body.service_tier or opening.service_tier
+        return _answer(body)
+    answer = _answer(opening)
     if b"[DONE]" in events:
         return answer
     return msgspec.structs.replace(answer, status="aborted", error_code=_stream_error(events))
