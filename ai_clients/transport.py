@@ -18,6 +18,7 @@ from ai_clients.call import Call
 from ai_clients.endpoints import endpoint_of
 from ai_clients.usage.answer import STREAM_BEGINNINGS
 from usage_billing.recording import lost
+from usage_billing.recording.recorder import check_configuration
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +29,11 @@ _refusing_origins: set[tuple[bytes, bytes, int | None]] = set()
 
 
 def record_calls(client: httpx2.Client | httpx2.AsyncClient) -> None:
-    """Let `client` record the AI calls that are sent through it. A second time changes nothing."""
+    """Let `client` record the AI calls that are sent through it. A second time changes nothing.
+
+    Raises ImproperlyConfigured if nothing says where to record them.
+    """
+    check_configuration()
     if not isinstance(client, httpx2.Client | httpx2.AsyncClient):
         # The OpenAI SDK still takes a client of the older `httpx`, whose transports are of another kind.
         logger.error(
