@@ -1,4 +1,4 @@
-"""The Django application of the callers."""
+"""The Django app of the assistants."""
 
 from django.apps import AppConfig
 from django.core.checks import register

@@ -1,4 +1,4 @@
-"""Keeps of an answer's bytes only those that its usage needs, in a bounded amount of memory.
+"""Keeps the bytes of an answer that its usage needs, in a bounded amount of memory.
 
 Each byte is looked at a fixed number of times, whatever the sizes of the network chunks.
 """

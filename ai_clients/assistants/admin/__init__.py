@@ -41,11 +41,11 @@ class ContentPieceAdmin(TenantAdmin, ModelAdmin):
         def run(request: HttpRequest, piece_id: Any) -> HttpResponse:
             return run_view(request, piece_id)
 
-        # It takes its scope itself, in parts: none is held while the provider works.
+        # It sets its scopes itself: none is held while the provider works.
         run.outside_scope = True  # type: ignore[attr-defined]
         address = path("<uuid:piece_id>/run/", self.admin_site.admin_view(run), name="ai_assistants_contentpiece_run")
         return [address, *super().get_urls()]
 
     def get_readonly_fields(self, request: HttpRequest, obj: ContentPiece | None = None) -> tuple[str, ...]:
-        """The calls that worked on it stay with the organisation that paid for them, so it stays there too."""
+        """A content piece stays in its organisation, which has paid for the calls that worked on it."""
         return ("id", "created_at", "updated_at") if obj is None else ("org", "id", "created_at", "updated_at")

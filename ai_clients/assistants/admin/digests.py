@@ -1,4 +1,4 @@
-"""The admin of the weekly digests: which went out, and what the next one looks like."""
+"""The admin of the weekly digests: the log of those sent, and a preview of the next."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class DigestDeliveryAdmin(ToLookAt, ScopedAdmin, ModelAdmin):
     readonly_fields = ("state", "delivered_number", "summary_text")
 
     def in_scope(self, rows: QuerySet[DigestDelivery], scope: Scope) -> QuerySet[DigestDelivery]:
-        """An owner's: members see their own calls, and not all of those that a digest adds up."""
+        """Only owners: a digest adds up calls that members may not see."""
         return rows.filter(org_id__in=scope.owned_org_ids)
 
     @admin.display(description=_("status"))
@@ -81,7 +81,7 @@ class DigestDeliveryAdmin(ToLookAt, ScopedAdmin, ModelAdmin):
         ]
 
     def preview(self, request: HttpRequest) -> HttpResponse:
-        """Last week's digest of the organisation chosen, by default the first. Nothing is sent, nothing is spent."""
+        """Show last week's digest of the chosen organisation, by default the first. It sends and spends nothing."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         orgs = list(_organizations(request))
@@ -108,7 +108,7 @@ class DigestDeliveryAdmin(ToLookAt, ScopedAdmin, ModelAdmin):
         return render(request, "ai_assistants/digest_preview.html", context)
 
     def _summary(self, request: HttpRequest, org_id: int) -> HttpResponse:
-        """Lets the model write the summary now. The e-mail will go out with this one, and pay for no second."""
+        """Let the model write the summary now. The e-mail will go out with it, and not pay for another."""
         if not self._may_summarize(request):
             raise PermissionDenied
         with scoped(request.user):
@@ -130,7 +130,7 @@ class DigestDeliveryAdmin(ToLookAt, ScopedAdmin, ModelAdmin):
 
 
 def _organizations(request: HttpRequest) -> QuerySet[Organization]:
-    """Whose digests this person may see: those that they own."""
+    """The open organisations that this person owns; all of them for a superadmin."""
     scope = request_scope(request)
     orgs = Organization.objects.filter(closed_at=None)
     return orgs if scope.everything else orgs.filter(pk__in=scope.owned_org_ids)
@@ -146,7 +146,7 @@ def _rendered(org: Organization, week: Week) -> Rendered:
 @csp_update({"style-src": ["'unsafe-inline'"], "img-src": ["data:"]})
 @csp_replace({"frame-ancestors": ["'self'"], "script-src": ["'none'"]})  # type: ignore[arg-type]  # its stubs know of no view with arguments
 def email_view(request: HttpRequest, org_id: int) -> HttpResponse:
-    """The e-mail as it would go out, for the preview. Its looks are in attributes, its chart in the page."""
+    """Show the e-mail for the preview, with its styles in attributes and its chart in the page."""
     if not request.user.has_perm("ai_assistants.view_digestdelivery"):
         raise PermissionDenied
     org = _organizations(request).filter(pk=org_id).first()

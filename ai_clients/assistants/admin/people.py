@@ -35,12 +35,12 @@ from usage_billing.tenancy.scope import outside_scope, scoped
 
 @admin.register(Participant)
 class ParticipantAdmin(TenantAdmin, ModelAdmin):
-    """The profile is the model's work: it is shown, and made by the button, not typed in."""
+    """Participants. The profile is read-only: the button has the model write it."""
 
     list_display = ("name", "org", "role", "activity", "tone", "interests_text", "messages_count", "analysed_at")
     list_filter = ("role", "activity", "tone", ("org", admin.RelatedOnlyFieldListFilter))
     list_select_related = ("org",)
-    # The model's own order does not outlive the count of messages, and suggestions come in pages.
+    # Counting messages drops the model's own order, and autocomplete pages need one.
     ordering = ("name", "pk")
     search_fields = ("name", "external_id")
     search_help_text = _("Part of a name or of an external id")
@@ -57,7 +57,7 @@ class ParticipantAdmin(TenantAdmin, ModelAdmin):
         return rows.annotate(number_of_messages=Count("messages"))
 
     def get_readonly_fields(self, request: HttpRequest, obj: Participant | None = None) -> tuple[str, ...]:
-        """The messages belong to the organisation as well, so one who has a page stays there."""
+        """A participant stays in their organisation, to which their messages belong too."""
         return self.readonly_fields if obj is None else ("org", *self.readonly_fields)
 
     @admin.display(description=_("interests"))
@@ -92,7 +92,7 @@ class ParticipantAdmin(TenantAdmin, ModelAdmin):
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), **more})
 
     def _enrich(self, request: HttpRequest, participant_id: int) -> HttpResponse:
-        """Analyses, and goes back to the participant's page."""
+        """Analyse the participant, and go back to their page."""
         with scoped(request.user):
             participant = self.get_queryset(request).filter(pk=participant_id, org__closed_at=None).first()
             if participant is None:
@@ -110,7 +110,7 @@ class ParticipantAdmin(TenantAdmin, ModelAdmin):
         return HttpResponseRedirect(reverse("admin:ai_assistants_participant_change", args=[participant_id]))
 
     def _number_read(self, request: HttpRequest, object_id: str) -> int:
-        """How many messages an analysis would read; 0 where there is no such participant."""
+        """The number of messages that an analysis would read; 0 if there is no such participant."""
         participant: Any = self.get_object(request, unquote(object_id))
         return min(participant.number_of_messages, EnrichmentOptions.max_messages) if participant else 0
 
@@ -130,7 +130,7 @@ class MessageAdmin(TenantAdmin, ModelAdmin):
     fields = ("org", "participant", "chat_id", "external_id", "answers", "text", "sent_at")
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
-        """By participant as well, to whom their page leads."""
+        """Allow the filter by participant too: their page links to it."""
         return lookup == "participant__id__exact" or super().lookup_allowed(lookup, value, request)  # type: ignore[arg-type]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Message | None = None) -> tuple[str, ...]:

@@ -37,7 +37,7 @@ LONGEST_SUBJECT = 200
 class Rendered:
     """One digest, ready for any number of owners; `html` has its chart under `cid:` `CHART_ID`.
 
-    Only `html` is HTML: `subject` and `text` are escaped by whoever shows them on a page.
+    Only `html` is HTML; a page has to escape `subject` and `text`.
     """
 
     subject: str
@@ -47,7 +47,7 @@ class Rendered:
 
     @property
     def html_with_chart(self) -> str:
-        """For a browser: the chart is within the page."""
+        """The HTML for a browser, with the chart inside."""
         encoded = base64.b64encode(self.chart).decode("ascii")
         return self.html.replace(f"cid:{CHART_ID}", f"data:image/png;base64,{encoded}")
 
@@ -81,7 +81,7 @@ def render(digest: WeeklyDigest, summary: DigestSummary | None) -> Rendered:
 
 
 def message_to(owner: User, rendered: Rendered, digest: WeeklyDigest) -> DigestMessage:
-    """The e-mail for one owner. Sent a second time it has the same Message-ID, by which it can be told for a copy."""
+    """The e-mail for one owner. Its Message-ID stays the same if it is sent again."""
     domain = parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2] or "localhost"
     message = DigestMessage(
         subject=rendered.subject,
@@ -99,7 +99,7 @@ def message_to(owner: User, rendered: Rendered, digest: WeeklyDigest) -> DigestM
 
 
 def _currency(digest: WeeklyDigest) -> Currency:
-    """Roubles for those who read Russian, unless some call has dollars only."""
+    """RUB for readers of Russian, unless a call has a cost in USD only."""
     missing = digest.now.unpriced_rub_count - digest.now.unpriced_usd_count
     missing += digest.before.unpriced_rub_count - digest.before.unpriced_usd_count
     return "rub" if (get_language() or "").startswith("ru") and not missing else "usd"
@@ -168,7 +168,7 @@ def _figure(label: str, now: int, before: int) -> dict[str, str]:
 
 
 def _unknown(digest: WeeklyDigest) -> str:
-    """Which calls no amount here includes; empty when all are known."""
+    """The sentence about calls that no amount includes; empty if all costs are known."""
     number = max(digest.now.unpriced_usd_count, digest.now.unpriced_rub_count)
     if not number:
         return ""
@@ -180,7 +180,7 @@ def _unknown(digest: WeeklyDigest) -> str:
 
 
 def _table(title: str, lines: Iterable[Line], unnamed: str, digest: WeeklyDigest, currency: Currency) -> dict[str, Any]:
-    """The dearest lines of this week, each with its share of the cost; `more` says how many there are besides."""
+    """The most expensive lines of this week, each with its share of the cost; `more` counts the others."""
     called = [line for line in lines if line.now.requests_count]
     total = digest.now.cost(currency)
     rows = [
@@ -202,12 +202,12 @@ def _table(title: str, lines: Iterable[Line], unnamed: str, digest: WeeklyDigest
 
 
 def _share(part: Decimal | None, whole: Decimal | None) -> int:
-    """Per cent, of a bar's width."""
+    """The width of a bar, in per cent."""
     return round(100 * part / whole) if part and whole else 0
 
 
 def _chart_text(digest: WeeklyDigest, currency: Currency) -> str:
-    """What the chart shows, for those who do not see it."""
+    """The chart's values as text, for readers who do not see it."""
     days = zip(digest.week.days, digest.by_day, strict=True)
     return ", ".join(f"{date_format(day, 'D')} {_amount(totals, currency)}" for day, totals in days)
 
@@ -218,13 +218,13 @@ def _amount(totals: Totals, currency: Currency) -> str:
 
 
 def _cost_change(now: Totals, before: Totals, currency: Currency) -> str:
-    """Empty where either amount is not known."""
+    """The change of the cost; empty if either amount is unknown."""
     cost, cost_before = now.cost(currency), before.cost(currency)
     return "" if cost is None or cost_before is None else _change(cost, cost_before)
 
 
 def _change(now: Decimal, before: Decimal) -> str:
-    """In per cent with its sign; a word where there was nothing before; empty where nothing changed."""
+    """The change in per cent with its sign; “new” if there was nothing before; empty if nothing changed."""
     if now == before:
         return ""
     if not before:

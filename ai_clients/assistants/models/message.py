@@ -1,4 +1,4 @@
-"""What participants write."""
+"""The messages of participants."""
 
 from django.core.exceptions import ValidationError
 from django.db import models
@@ -9,7 +9,7 @@ from ai_clients.assistants.models.participant import Participant
 
 
 class Message(models.Model):
-    """A message in one of an organisation's chats. `received_at` is the moment at which we got to know of it."""
+    """A message in one of an organisation's chats. `received_at` is the moment at which it was stored."""
 
     org = models.ForeignKey(
         "usage_billing.Organization",

@@ -1,4 +1,4 @@
-"""Whom the analysis is about."""
+"""The community participants whom the analysis describes."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
