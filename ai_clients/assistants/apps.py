@@ -30,7 +30,7 @@ class AssistantsConfig(AppConfig):
         demo_data.further.append(demo_people.create)
         for title, icon, model in (
             (_("Content"), "article", "ContentPiece"),
-            (_("Participants"), "groups_2", "Participant"),
+            (_("Community participants"), "groups_2", "Participant"),
             (_("Messages"), "forum", "Message"),
             (_("Weekly digests"), "mail", "DigestDelivery"),
         ):

@@ -1,4 +1,4 @@
-"""Responses in the background: pending when made, settled once by the fetch that brings their end."""
+"""Background responses: pending when made, completed once by the fetch that brings their end."""
 
 from __future__ import annotations
 

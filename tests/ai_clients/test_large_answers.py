@@ -126,7 +126,7 @@ def held_while_read(ask: Ask, body: bytes, content_type: str, encoding: str = "i
 
 
 def told(event: Event) -> dict[str, Any]:
-    """What the answer said."""
+    """The facts in the answer."""
     return {
         "usage": usage_of(event), "units": event.units, "context": event.context, "model": event.model,
         "status": event.status, "request_id": event.request_id[:3], "error_code": event.error_code,

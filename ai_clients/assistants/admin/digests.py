@@ -56,7 +56,7 @@ class DigestDeliveryAdmin(ToLookAt, ScopedAdmin, ModelAdmin):
             return gettext("being sent")
         return gettext("failed, to be sent again") if delivery.error else gettext("not sent")
 
-    @admin.display(description=_("owners who have it"))
+    @admin.display(description=_("owners reached"))
     def delivered_number(self, delivery: DigestDelivery) -> str:
         return str(len(delivery.delivered_to))
 

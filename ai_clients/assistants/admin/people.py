@@ -103,7 +103,7 @@ class ParticipantAdmin(TenantAdmin, ModelAdmin):
             with problems_shown(request):
                 count_run(user_id=request.user.pk, org_id=participant.org_id)
                 enrich_participant(participant.pk, participant.org_id, user_id=request.user.pk)
-                said = gettext("The profile of %(name)s is new; what the call cost is on the page of AI costs.")
+                said = gettext("The profile of %(name)s is up to date. The cost of the call is on the page “AI costs”.")
                 messages.success(request, said % {"name": participant.name})
         except EnrichmentError as error:
             messages.warning(request, str(error))

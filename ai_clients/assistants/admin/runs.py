@@ -33,7 +33,7 @@ def _agents_that_read_a_text() -> list[tuple[str, Any]]:
 class RunForm(forms.Form):
     agent = forms.ChoiceField(label=_("Agent"), choices=_agents_that_read_a_text, widget=Select)
     input = BoundedJSONField(
-        label=_("What else it is told"),
+        label=_("Further input"),
         initial=dict,
         required=False,
         widget=Textarea(attrs={"rows": 4}),

@@ -45,7 +45,7 @@ class CronSecret(BaseAuthentication):
         secret = conf.CRON_SECRET.encode()
         is_right = hmac.compare_digest(given, b"Bearer " + secret)
         if not (secret and is_right):
-            raise AuthenticationFailed(_("This address wants the header “Authorization: Bearer” with the CRON_SECRET."))
+            raise AuthenticationFailed(_("Send the header “Authorization: Bearer” with the CRON_SECRET."))
         return AnonymousUser(), CRON
 
     def authenticate_header(self, request: Request) -> str:

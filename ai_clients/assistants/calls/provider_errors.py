@@ -50,7 +50,7 @@ def _message(status: int | None, retryable: bool) -> str:
         return gettext("The provider takes no more requests for now. Try again later.")
     if retryable:
         return gettext("The provider did not answer as it should. Try again later.")
-    return gettext("The provider does not take our requests. Its key, the model or the account need attention.")
+    return gettext("The provider refuses our requests. Check the key, the model and the account.")
 
 
 def retry_after_s(headers: Mapping[str, str], now: datetime) -> float | None:

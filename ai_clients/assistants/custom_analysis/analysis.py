@@ -108,9 +108,7 @@ def select(scope: Scope, message_ids: Collection[int], content_ids: Collection[u
         )
     org_ids = {text.org_id for text in (*messages, *pieces)}
     if len(org_ids) > 1:
-        raise SelectionError(
-            gettext("These texts belong to several organisations; who would pay? Choose those of one.")
-        )
+        raise SelectionError(gettext("These texts belong to several organisations. Choose texts of one."))
     if sum(len(text.text) for text in (*messages, *pieces)) > MOST_LETTERS:
         raise SelectionError(gettext("These texts are too long together. Choose fewer."))
     return Selection(org_ids.pop(), messages, pieces)

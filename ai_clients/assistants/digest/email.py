@@ -143,10 +143,10 @@ def _context(digest: WeeklyDigest, summary: DigestSummary | None, currency: Curr
         "tables": [
             table
             for table in (
-                _table(gettext("By kind of request"), digest.by_request_type, gettext("no type"), digest, currency),
+                _table(gettext("By request type"), digest.by_request_type, gettext("no type"), digest, currency),
                 _table(gettext("By agent"), digest.by_agent, gettext("no agent"), digest, currency),
                 _table(gettext("By model"), digest.by_model, gettext("unknown"), digest, currency),
-                _table(gettext("By person"), digest.by_user, gettext("system"), digest, currency),
+                _table(gettext("By user"), digest.by_user, gettext("system"), digest, currency),
             )
             if table["rows"]
         ],

@@ -22,7 +22,7 @@ class Message(models.Model):
         Participant, on_delete=models.CASCADE, related_name="messages", verbose_name=_("participant")
     )
     chat_id = models.CharField(_("chat"), max_length=100)
-    external_id = models.CharField(_("external id"), max_length=100, help_text=_("Of the message, in its chat."))
+    external_id = models.CharField(_("external id"), max_length=100, help_text=_("The message’s id in its chat."))
     answers = models.ForeignKey(
         "self",
         on_delete=models.SET_NULL,

@@ -43,7 +43,7 @@ class NotDueError(EnrichmentError):
 
 @dataclass(frozen=True)
 class EnrichmentOptions:
-    """max_messages: how many of the newest are read, 1 to `MOST_MESSAGES`. only_if_due: raise NotDueError unless `due`."""
+    """max_messages: how many of the newest are read, 1 to `MOST_MESSAGES`. only_if_due: NotDueError unless `due`."""
 
     max_messages: int = 100
     only_if_due: bool = False

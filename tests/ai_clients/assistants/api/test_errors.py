@@ -1,4 +1,4 @@
-"""What a provider says about when to come back, and how the API passes it on."""
+"""The API passes on when a provider may be asked again."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_failure_of_the_provider(cause: Exception, told: tuple[Any, bool, Any]) 
     )
     assert getattr(error, "wait", None) == wait
     assert dict(error.detail["cost"]) == COST
-    # What a provider writes may quote a key or the prompt.
+    # A provider's words may quote a key or the prompt.
     assert "secret" not in json.dumps(error.detail)
 
 
