@@ -7,7 +7,6 @@ from usage_billing.monitoring.health import healthz
 from usage_billing.monitoring.metrics import metrics
 
 urlpatterns = [
-    path("api/", include("ai_clients.assistants.api.people_urls")),
     re_path(r"^healthz/?$", healthz, name="healthz"),
     re_path(r"^metrics/?$", metrics, name="metrics"),
     path("api/", include("ai_clients.assistants.api.urls")),

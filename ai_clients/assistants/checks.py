@@ -1,4 +1,4 @@
-"""What can be wrong with the settings, said before anything runs."""
+"""Checks the settings of the agents."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from usage_billing.conf import conf
 
 
 def agent_models(**_: Any) -> list[CheckMessage]:
-    """`AI_AGENT_MODELS` names agents that there are, and models of providers that these can work with."""
+    """Check that AGENT_MODELS names agents that exist, and models of providers that they can use."""
     unknown: list[CheckMessage] = [
         Error(f"AI_AGENT_MODELS: there is no agent {name}. There are {', '.join(agents())}.", id="ai_assistants.E001")
         for name in conf.AGENT_MODELS

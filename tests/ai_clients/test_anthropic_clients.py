@@ -276,7 +276,7 @@ CHANGES: dict[str, Change] = {
     "other headers": lambda client: client.copy(set_default_headers={"x-b": "2"}),
     "other credentials": lambda client: client.copy(credentials=_give),
     "with_middleware": lambda client: client.with_middleware(),
-    "credentials found anew": lambda client: client.copy(credentials=None),
+    "credentials found again": lambda client: client.copy(credentials=None),
     "credentials not given": lambda client: client.copy(credentials=anthropic.NOT_GIVEN),
 }
 

@@ -377,22 +377,21 @@ def _break_attribution(patch: pytest.MonkeyPatch) -> None:
 def _break_body_reader(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(openai_usage, "read_body", _raise)
     patch.setattr(openai_usage, "read_stream", _raise)
-    patch.setattr(openai_usage, "read_outline", _raise)
 
 
 def _break_event(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(call, "Event", _raise)
 
 
-def _break_flavour(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("ai_clients.transport.destination_of", _raise)
+def _break_endpoint(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr("ai_clients.transport.endpoint_of", _raise)
 
 
 def _break_asking(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("ai_clients.usage_chunk_filter._fields", _raise)
 
 
-BREAKS = [_break_outbox, _break_encode, _break_attribution, _break_body_reader, _break_event, _break_flavour]
+BREAKS = [_break_outbox, _break_encode, _break_attribution, _break_body_reader, _break_event, _break_endpoint]
 
 
 @pytest.mark.parametrize("how", BREAKS)
@@ -426,8 +425,7 @@ def test_broken_drain_leaves_the_event_in_the_outbox(recorded: Recorded, monkeyp
 
 
 def test_broken_body_buffer_does_not_touch_the_answer(recorded: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(BodyBuffer, "look", _raise)
-    monkeypatch.setattr("ai_clients.transport.LARGE_CHUNK", 1)
+    monkeypatch.setattr(BodyBuffer, "take", _raise)
     client = client_of(lambda request: streamed(*chat_events(asked=b"include_usage" in request.content)))
     assert len(list(client.chat.completions.create(**CHAT, stream=True))) == 4
     assert (recorded.all(), health().lost) == ([], 1)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import openai
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 from pytest_django import Settings
 
 from ai_clients import Anthropic, AsyncAnthropic, AsyncOpenAI, OpenAI
@@ -89,3 +91,10 @@ def test_destinations_follow_the_environment(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("OPENAI_API_KEY", "k")
     monkeypatch.setenv("ANTHROPIC_BASE_URL", "https://gateway.test")
     assert destinations() == {"OpenAI": "https://api.openai.com/v1", "Anthropic": "https://gateway.test"}
+
+
+@pytest.mark.parametrize("name", PROVIDERS)
+def test_missing_simulator_is_said_with_the_variable_to_set(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ai_clients.simulator.server", None)
+    with pytest.raises(ImproperlyConfigured, match=f"Set {PROVIDERS[name].variables[0]}"):
+        with_simulator(name, {})

@@ -37,7 +37,7 @@ class Mood(BaseModel):
 
 @dataclass(frozen=True)
 class Seen:
-    """What the caller saw of an answer; the model and the id are empty where the API tells neither."""
+    """The part of an answer that the caller saw; model and id are empty if the API gives neither."""
 
     flavour: str
     path: str

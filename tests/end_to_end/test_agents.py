@@ -299,7 +299,7 @@ def test_who_may_run_an_agent(org: Organization, run: Ask) -> None:
     unnamed = run(both, "legal_guard")
     assert (unnamed.status_code, list(unnamed.json()["error"]["details"])) == (400, ["org"])
     assert run(both, "legal_guard", org=other.slug).json()["data"]["org"] == other.slug
-    # What is worked on says who pays for it.
+    # The content piece decides who pays.
     assert run(both, "legal_guard", content_id=str(piece(other).pk)).json()["data"]["org"] == other.slug
     assert run(root, "legal_guard").status_code == 400
     assert run(root, "legal_guard", org=other.pk).json()["data"]["org"] == other.slug

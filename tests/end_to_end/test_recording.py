@@ -223,7 +223,7 @@ def run_caller(
 
 
 def manage(command: str, *, database_url: str, outbox: Path, fails: bool = False) -> str:
-    """What `manage.py command` printed."""
+    """The output of `manage.py command`."""
     process = subprocess.run(
         [sys.executable, "manage.py", command],
         env=environment(database_url=database_url, outbox=outbox),

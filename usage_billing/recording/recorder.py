@@ -11,7 +11,9 @@ import threading
 from collections import Counter
 from dataclasses import dataclass
 
-from usage_billing.conf import conf
+from django.core.exceptions import ImproperlyConfigured
+
+from usage_billing.conf import conf, given, has_django_settings
 from usage_billing.recording import drain_signal, gate, quarantine
 from usage_billing.recording.collecting import collecting
 from usage_billing.recording.event import Event, encode
@@ -53,6 +55,15 @@ def outbox() -> Outbox:
 def quota() -> OutboxQuota:
     """What the outbox of this process may take of the disk."""
     return OutboxQuota(conf.OUTBOX_MAX_MB * 2**20)
+
+
+def check_configuration() -> None:
+    """Raise ImproperlyConfigured if nothing says where this process keeps its outbox."""
+    if not has_django_settings() and not given().get("OUTBOX_PATH"):
+        raise ImproperlyConfigured(
+            "AI calls cannot be recorded: this process has no Django settings and no AI_COSTS_OUTBOX_PATH. Set"
+            " AI_COSTS_OUTBOX_PATH to the outbox that the service on this machine drains, or DJANGO_SETTINGS_MODULE."
+        )
 
 
 def record(*events: Event) -> None:

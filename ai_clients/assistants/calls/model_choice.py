@@ -1,4 +1,4 @@
-"""Which provider and model each kind of our own requests goes to."""
+"""Chooses provider and model of the assistants' own requests, by request type."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Choice:
 
 
 def model_for(request_type: str) -> Choice:
-    """The choice of `conf.MODELS`. Raises ImproperlyConfigured for one that is none."""
+    """The choice in `conf.MODELS`. Raises ImproperlyConfigured for one that cannot be read."""
     chosen: str = conf.MODELS[request_type]
     name, _, model = chosen.partition(":")
     for provider in get_args(Provider):
@@ -31,7 +31,7 @@ def model_for(request_type: str) -> Choice:
 
 
 def check_choices(**_options: Any) -> list[CheckMessage]:
-    """The settings of all of them, when Django looks over itself and not when the money is to be spent."""
+    """Check all choices at `manage.py check`, before any money is spent."""
     wrong: list[CheckMessage] = []
     for request_type in conf.MODELS:
         try:

@@ -22,7 +22,7 @@ class Migration(migrations.Migration):
                 (
                     "external_id",
                     models.CharField(
-                        help_text="Who it is where the chats are.", max_length=100, verbose_name="external id"
+                        help_text="The person’s id in the chats.", max_length=100, verbose_name="external id"
                     ),
                 ),
                 ("name", models.CharField(max_length=200, verbose_name="person’s name")),
@@ -86,8 +86,8 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "verbose_name": "participant",
-                "verbose_name_plural": "participants",
+                "verbose_name": "community participant",
+                "verbose_name_plural": "community participants",
                 "db_table": "ai_participant",
                 "ordering": ("name", "pk"),
             },
@@ -100,7 +100,7 @@ class Migration(migrations.Migration):
                 (
                     "external_id",
                     models.CharField(
-                        help_text="Of the message, in its chat.", max_length=100, verbose_name="external id"
+                        help_text="The message’s id in its chat.", max_length=100, verbose_name="external id"
                     ),
                 ),
                 ("text", models.TextField(verbose_name="text")),

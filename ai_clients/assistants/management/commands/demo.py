@@ -1,4 +1,4 @@
-"""`manage.py demo`: every agent works for every demo organisation, and a few SDK calls are made without one."""
+"""`manage.py demo`: runs every agent for every demo organisation, and makes a few SDK calls without an agent."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -63,7 +63,7 @@ INPUTS: dict[str, dict[str, Any]] = {
     "research_factcheck": {"sources": [{"title": "Опрос подписчиков", "text": "Зарядку делают 34 % опрошенных."}]},
     "trends_scout": {"posts": [{"text": comment} for comment in COMMENTS], "platform": "telegram"},
 }
-"""What each agent gets beside the text and title of the organisation's content piece."""
+"""The input of each agent beside the text and title of the organisation's content piece."""
 
 
 class Command(PrintableCommand):

@@ -1,4 +1,4 @@
-"""What owners read: both forms of the e-mail say the same, in the organisation's language."""
+"""Both forms of the e-mail say the same, in the organisation's language."""
 
 from __future__ import annotations
 

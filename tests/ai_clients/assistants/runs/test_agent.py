@@ -80,7 +80,7 @@ def test_each_agent_is_whole(one: Agent[Any, Any]) -> None:
     assert re.search("[а-я]{3}", one.instructions)
     assert one.request_type
     assert one.task_type
-    # What a fat-fingered key says must not be passed over, and no text may be without an end.
+    # A mistyped key must not be ignored, and every text has a limit.
     assert one.input.model_config.get("extra") == "forbid"
     assert set(unbounded(one.input.model_json_schema())) == set()
 
