@@ -247,13 +247,11 @@ PASSWORD_RESETS_PER_ADDRESS = 20
 
 # ── Recording ────────────────────────────────────────────────────────────────────────────────────────────────────
 # Its files are for their owner alone, unless its folder was made for a group (`recording/private_files.py`).
-USAGE_OUTBOX_PATH: str = env.str("USAGE_OUTBOX_PATH", default=str(VAR_DIR / "outbox.sqlite3"))
+USAGE_OUTBOX_PATH: str = env.str("USAGE_OUTBOX_PATH", default=str(VAR_DIR / "outbox"))
 # "thread": every process that records also drains. "off": `manage.py drain_usage --follow` does it.
 USAGE_DRAIN: str = env.str("USAGE_DRAIN", default="thread")
 # What waits in the outbox may take so much of the disk; then calls are made, counted as lost, and not kept.
 USAGE_OUTBOX_MAX_MB: int = env.int("USAGE_OUTBOX_MAX_MB", default=2048)
-# For how long, in seconds, `drain_usage --follow` goes on after SIGTERM.
-USAGE_DRAIN_STOP_S: float = env.float("USAGE_DRAIN_STOP_S", default=20.0)
 # Where `archive_usage` puts the calls of closed months, and `check_usage` and `restore_usage` find them.
 USAGE_ARCHIVE_DIR: str = env.str("USAGE_ARCHIVE_DIR", default=str(VAR_DIR / "archive"))
 # How many months before the running one `archive_usage` leaves in the ledger, if it is not told otherwise; empty: all.

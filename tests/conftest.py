@@ -46,7 +46,7 @@ def outbox(settings: Settings, tmp_path: Path) -> Iterator[Outbox]:
     recorder.quota.cache_clear()
     recorder._losses.clear()
     recorder._logged.clear()
-    recorder._wrong_now = ""
+    recorder._current_error = ""
     yield recorder.outbox()
     recorder.outbox().close()
     recorder.outbox.cache_clear()

@@ -21,6 +21,7 @@ from usage_billing.models import (
     ArchiveFile,
     DailyUsage,
     ExchangeRate,
+    Installation,
     Membership,
     Organization,
     PriceOverride,
@@ -78,6 +79,7 @@ OF_OUR_OWN: dict[str, Access] = {
     Membership._meta.db_table: Access(READ, WRITE, READ, OWN_MEMBERSHIPS),
     PriceOverride._meta.db_table: Access(READ, WRITE, READ, None, READ),
     ExchangeRate._meta.db_table: Access(READ, WRITE, WRITE, "true", READ),
+    Installation._meta.db_table: Access(frozenset(), frozenset(), READ | {"INSERT"}),
     "django_migrations": Access(READ, READ, READ),
     KEY_TABLE: Access(frozenset(), frozenset()),
 }
