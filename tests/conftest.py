@@ -35,7 +35,7 @@ def anyio_backend() -> str:
 @pytest.fixture(autouse=True)
 def outbox(settings: Settings, tmp_path: Path) -> Iterator[Outbox]:
     """The outbox that this test's calls go to, drained only when the test does it; and settings that suit tests."""
-    settings.USAGE_OUTBOX_PATH = str(tmp_path / "outbox" / "outbox.sqlite3")
+    settings.USAGE_OUTBOX_PATH = str(tmp_path / "outbox" / "outbox")
     settings.USAGE_DRAIN = "off"
     # Clients of tests speak plain HTTP, and log in without a request. The tests of these two turn them on.
     settings.SECURE_SSL_REDIRECT = settings.AXES_ENABLED = False

@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Backlog:
-    """What the outbox holds: events that wait, since when (epoch seconds; None: none wait), dead letters, known lost."""
+    """The state of the outbox: waiting events, since when (epoch seconds; None: none wait), dead letters, losses."""
 
     events: int
     oldest_at: float | None
@@ -188,9 +188,7 @@ class Outbox:
                 for index in range(taken, len(bodies)):
                     is_drained = False
                     after = Position(piece.end) if index + 1 == len(bodies) else Position(piece.start, index + 1)
-                    yield _Event(
-                        piece.entry.written_at, EventId(path.name, piece.start, index, after), bodies[index]
-                    )
+                    yield _Event(piece.entry.written_at, EventId(path.name, piece.start, index, after), bodies[index])
         except journal.NotAJournalError:
             quarantine.quarantine(self.path, path)
             return

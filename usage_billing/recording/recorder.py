@@ -12,6 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from django.conf import settings
+from django.core.signals import setting_changed
+from django.dispatch import receiver
 
 from usage_billing.recording import drain_signal, gate, quarantine
 from usage_billing.recording.collecting import collecting
@@ -56,6 +58,15 @@ def quota() -> OutboxQuota:
     return OutboxQuota(settings.USAGE_OUTBOX_MAX_MB * 2**20)
 
 
+@receiver(setting_changed)
+def _use_new_settings(*, setting: str, **_: object) -> None:
+    """Tests change settings: go on with the outbox that they name now."""
+    if setting.startswith("USAGE_OUTBOX"):
+        _close_outbox()
+        outbox.cache_clear()
+        quota.cache_clear()
+
+
 def record(*events: Event) -> None:
     """Keep the events until the ledger has them. An error is counted and logged, never raised."""
     try:
@@ -84,7 +95,7 @@ def lost(error: Exception, calls: int = 1) -> None:
         _logged.add(reason)
         _losses[reason] += calls
         _current_error = reason
-    # The loss is counted in memory. What fails from here on is the logging of the host: there is nowhere left to say so.
+    # The loss is counted in memory. If something fails below, it is the host's logging: nowhere is left to say so.
     with suppress(Exception):
         note_losses()
         if is_first:
@@ -154,8 +165,11 @@ atexit.register(_report_unnoted_losses)
 
 def _close_outbox() -> None:
     """Let a process that ends look once more whether its journal is still there."""
-    if outbox.cache_info().currsize:
-        outbox().close()
+    try:
+        if outbox.cache_info().currsize:
+            outbox().close()
+    except OSError as error:
+        logger.error("The outbox could not be closed; its last events may be lost: %s", error)
 
 
 atexit.register(_close_outbox)
