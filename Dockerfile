@@ -18,7 +18,7 @@ COPY deploy deploy
 RUN useradd --system --uid 10001 ai-costs && install --directory --owner=ai-costs --mode=700 /var/lib/ai-costs \
     && STATIC_ROOT=/srv/ai-costs/static python manage.py collectstatic --noinput --verbosity 0
 USER ai-costs
-ENV STATIC_ROOT=/srv/ai-costs/static USAGE_OUTBOX_PATH=/var/lib/ai-costs/outbox.sqlite3
+ENV STATIC_ROOT=/srv/ai-costs/static USAGE_OUTBOX_PATH=/var/lib/ai-costs/outbox
 
 EXPOSE 8000
 CMD ["gunicorn", "config.wsgi", "--config=deploy/gunicorn.conf.py", "--bind=0.0.0.0:8000"]

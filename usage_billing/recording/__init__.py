@@ -1,6 +1,6 @@
-"""The write path, one file a step: context → event → outbox → drain. All that the callers need is here.
+"""The caller's side, one file a step: context → event → outbox. Callers import from here.
 
-Nothing in it raises into the caller: what could not be written is counted, and its reason logged once.
+Nothing here raises into the caller. A call that cannot be recorded is counted, and the reason is logged once.
 """
 
 from usage_billing.recording.collecting import collected
