@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from django.conf import settings
+from usage_billing.conf import conf
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,6 @@ def destinations() -> Mapping[str, str]:
 
 def _is_simulated(name: str) -> bool:
     provider = PROVIDERS[name]
-    return settings.AI_SIMULATOR and not any(
+    return conf.SIMULATOR and not any(
         os.environ.get(variable) for variable in (*provider.variables, provider.base_url_variable)
     )

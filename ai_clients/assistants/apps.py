@@ -20,7 +20,9 @@ class AssistantsConfig(AppConfig):
         from usage_billing import pages
         from usage_billing.admin import navigation
         from usage_billing.management import demo_data
+        from usage_billing.tenancy import row_level_security
 
+        row_level_security.secured_apps.append(self.label)
         register(model_choice.check_choices)
         pages.destination_sources.append(destinations)
         pages.content_sources.append(titles.titles)

@@ -24,6 +24,7 @@ from ai_clients import Anthropic, AsyncOpenAI, OpenAI, call
 from ai_clients.body.buffer import BodyBuffer
 from ai_clients.transport import RecordingTransport
 from ai_clients.usage import openai_usage
+from tests.support.configure import configure
 from tests.support.recorded import Recorded, usage_of
 from tests.support.scripted import (
     CHAT,
@@ -446,7 +447,7 @@ def test_outbox_that_is_a_directory_does_not_touch_the_answer_and_loses_nothing(
 ) -> None:
     path = tmp_path / "box"
     path.mkdir()
-    settings.USAGE_OUTBOX_PATH = str(path)
+    configure(settings, OUTBOX_PATH=str(path))
     recorder.outbox.cache_clear()
     client = client_of(lambda _: plain(CHAT_ANSWER))
     for _ in range(3):

@@ -15,6 +15,7 @@ from django.core.management import get_commands
 
 from tests.deployment.test_compose import example
 from tests.support.reliability.world import ROOT
+from usage_billing.conf import conf
 
 UNITS = sorted(path for kind in ("service", "socket", "timer") for path in (ROOT / "deploy").glob(f"*.{kind}"))
 
@@ -110,11 +111,8 @@ def test_the_timers_and_cron_sh_do_the_same_jobs() -> None:
 
 
 def test_the_drain_has_more_time_to_stop_than_it_takes() -> None:
-    from django.conf import settings
 
-    assert int(parsed(ROOT / "deploy" / "ai-costs-drain.service")["Service"]["TimeoutStopSec"]) > (
-        settings.USAGE_DRAIN_STOP_S
-    )
+    assert int(parsed(ROOT / "deploy" / "ai-costs-drain.service")["Service"]["TimeoutStopSec"]) > (conf.DRAIN_STOP_S)
 
 
 CONFINED = """

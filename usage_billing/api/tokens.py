@@ -6,7 +6,6 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.contrib.auth.signals import user_logged_in
-from django.db import transaction
 from django.urls import re_path
 from django.utils.translation import gettext
 from django.views.decorators.cache import never_cache
@@ -20,6 +19,7 @@ from rest_framework_simplejwt.serializers import TokenObtainPairSerializer, Toke
 from rest_framework_simplejwt.views import TokenViewBase
 
 from usage_billing.auth.tokens import SessionToken, TokenAuthentication, begin_session, go_on
+from usage_billing.models.database import atomic
 
 NAME_LENGTH = User.username.field.max_length
 
@@ -65,7 +65,7 @@ class RefreshSerializer(TokenRefreshSerializer):
     def validate(self, attrs: dict[str, Any]) -> dict[str, str]:
         # The library's own check knows nothing of deleted users and of changed passwords.
         TokenAuthentication().get_user(SessionToken(attrs["refresh"]))
-        with transaction.atomic():
+        with atomic():
             tokens = super().validate(attrs)
             go_on(self.context["request"], _just_made(tokens))
         return tokens

@@ -28,6 +28,7 @@ from django.utils.cache import add_never_cache_headers
 from django.utils.translation import gettext
 
 from usage_billing.auth.limits import UNDER_WAY_S, Limit, begin, digest, fail, give_back
+from usage_billing.conf import conf
 from usage_billing.models import Session, ThrottleCount
 
 logger = logging.getLogger(__name__)
@@ -93,13 +94,13 @@ def _limits(request: Any, credentials: dict[str, Any] | None) -> list[Limit]:
     soon, day = settings.AXES_COOLOFF_TIME, timedelta(days=1)
     limits = [
         Limit(f"login-pair:{digest(name)}:{address}", settings.AXES_FAILURE_LIMIT, soon),
-        Limit(f"login-address:{address}", settings.LOGIN_FAILURES_PER_ADDRESS, soon),
+        Limit(f"login-address:{address}", conf.LOGIN_FAILURES_PER_ADDRESS, soon),
     ]
     if device := _device(request, name):
         # A stolen cookie buys no more guesses than none.
-        limits.append(Limit(f"login-device:{device}", settings.LOGIN_FAILURES_PER_ACCOUNT, day))
+        limits.append(Limit(f"login-device:{device}", conf.LOGIN_FAILURES_PER_ACCOUNT, day))
     elif not _has_session_at(address, name):
-        limits.append(Limit(f"login-account:{digest(name)}", settings.LOGIN_FAILURES_PER_ACCOUNT, day))
+        limits.append(Limit(f"login-account:{digest(name)}", conf.LOGIN_FAILURES_PER_ACCOUNT, day))
     return limits
 
 
@@ -163,7 +164,7 @@ def too_many_attempts(request: HttpRequest, text: str, seconds: int) -> HttpResp
         "text": text,
         "minutes": -(-seconds // 60),
         "again": request.get_full_path(),
-        "may_reset": bool(settings.PUBLIC_URL) and not request.user.is_authenticated,
+        "may_reset": bool(conf.PUBLIC_URL) and not request.user.is_authenticated,
     }
     response = render(request, "usage_billing/locked_out.html", context, status=429)
     response["Retry-After"] = str(seconds)

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.core.checks import CheckMessage, Tags, Warning, register
+
+from usage_billing.conf import conf
 
 
 @register(Tags.security, deploy=True)
 def web_leaves_draining_to_the_drain(**_kwargs: Any) -> list[CheckMessage]:
-    if settings.USAGE_DRAIN != "thread":
+    if conf.DRAIN != "thread":
         return []
     return [
         Warning(
@@ -39,7 +40,7 @@ def files_are_for_the_service_alone(**_kwargs: Any) -> list[CheckMessage]:
 
 def _open_to_all() -> Iterator[tuple[Path, int]]:
     """Folders that other users may enter, and files in them that they may read: one of each suffices to say so."""
-    for folder in {Path(settings.USAGE_OUTBOX_PATH).parent: None, Path(settings.USAGE_ARCHIVE_DIR): None}:
+    for folder in {Path(conf.OUTBOX_PATH).parent: None, Path(conf.ARCHIVE_DIR): None}:
         if not folder.is_dir():
             continue  # made when it is needed, for this user alone
         mode = _mode(folder)

@@ -8,6 +8,8 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Tags, Warning, register
 
+from usage_billing.conf import conf
+
 SECRET_LENGTH = 32
 """Letters of a secret that nobody guesses: 16 bytes in hexadecimal."""
 MAKE_ONE = "python3 -c 'import secrets; print(secrets.token_hex(32))'"
@@ -18,8 +20,8 @@ def _secrets() -> dict[str, str]:
     of_service = {
         "SECRET_KEY": str(settings.SECRET_KEY),
         "JWT_SIGNING_KEY": str(settings.SIMPLE_JWT["SIGNING_KEY"]),
-        "METRICS_TOKEN": settings.METRICS_TOKEN,
-        "CRON_SECRET": getattr(settings, "CRON_SECRET", ""),
+        "METRICS_TOKEN": conf.METRICS_TOKEN,
+        "CRON_SECRET": conf.CRON_SECRET,
     }
     return {name: secret for name, secret in of_service.items() if secret}
 
@@ -67,7 +69,7 @@ def no_secret_can_be_guessed(**_kwargs: Any) -> list[CheckMessage]:
 
 @register(Tags.security, deploy=True)
 def metrics_want_a_token(**_kwargs: Any) -> list[CheckMessage]:
-    if settings.METRICS_TOKEN:
+    if conf.METRICS_TOKEN:
         return []
     return [
         Warning(

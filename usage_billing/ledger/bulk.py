@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
 from django.db import connections, models
 from django.db.backends.base.base import BaseDatabaseWrapper
+
+from usage_billing.models import user_keys
+from usage_billing.models.database import alias
 
 Row = Sequence[Any]
 """The values of a row's columns, in the order in which the columns are named."""
@@ -39,7 +43,7 @@ def inserting(model: type[models.Model], columns: Sequence[str], rows: Iterable[
     PostgreSQL inserts while `rows` are worked out, if that is when they are asked for, and while the `with` lasts;
     nothing else may be asked of the database in both.
     """
-    connection = connections["default"]
+    connection = connections[alias()]
     connection.ensure_connection()
     with connection.wrap_database_errors:
         if connection.vendor == "postgresql":
@@ -51,7 +55,7 @@ def inserting(model: type[models.Model], columns: Sequence[str], rows: Iterable[
 
 def update(model: type[models.Model], columns: Sequence[str], key: Sequence[str], rows: Sequence[Row]) -> None:
     """Write these columns of the rows that have the values of the `key` columns, which come after them in each row."""
-    connection = connections["default"]
+    connection = connections[alias()]
     table, both = model._meta.db_table, [*columns, *key]
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
@@ -154,6 +158,8 @@ def _way(field: models.Field[Any, Any], connection: BaseDatabaseWrapper) -> Call
     match field:
         case models.DecimalField() | models.DateField() if not isinstance(field, models.DateTimeField):
             return str
+        case models.ForeignKey() if isinstance(user_keys.nobody(), uuid.UUID):
+            return lambda value: value.hex if isinstance(value, uuid.UUID) else value
         case models.DateTimeField():
             return connection.ops.adapt_datetimefield_value
         case models.JSONField():

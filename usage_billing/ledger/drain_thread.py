@@ -12,9 +12,9 @@ import threading
 import time
 from collections.abc import Callable
 
-from django.conf import settings
 from django.db import close_old_connections, connections
 
+from usage_billing.conf import conf
 from usage_billing.ledger import drain
 from usage_billing.recording.outbox import Outbox
 
@@ -53,7 +53,7 @@ def wake() -> None:
 
 @functools.cache
 def _is_wanted() -> bool:
-    return bool(settings.USAGE_DRAIN == "thread")
+    return bool(conf.DRAIN == "thread")
 
 
 def _start() -> None:
@@ -75,7 +75,7 @@ os.register_at_fork(after_in_child=_forget_thread)
 
 def _run() -> None:
     # A connection of its own: an append must not wait for the drain's reading and deleting.
-    outbox = Outbox(settings.USAGE_OUTBOX_PATH)
+    outbox = Outbox(conf.OUTBOX_PATH)
     pause = GATHER_S
     while True:
         is_last = _exiting.is_set()
@@ -135,7 +135,7 @@ def finish() -> None:
     _something_to_do.set()
     thread.join(EXIT_S)
     try:
-        left = Outbox(settings.USAGE_OUTBOX_PATH).backlog().events
+        left = Outbox(conf.OUTBOX_PATH).backlog().events
     except (sqlite3.Error, OSError) as error:
         logger.warning("Whether AI calls are left in the outbox cannot be told: %s", error)
         return

@@ -18,7 +18,6 @@ from functools import partial
 from operator import itemgetter
 from typing import Any
 
-from django.db import connection, transaction
 from django.db.models import QuerySet
 
 from usage_billing.costing import costs, pricing
@@ -26,6 +25,7 @@ from usage_billing.costing.costs import Row
 from usage_billing.costing.overrides import PriceOverrides
 from usage_billing.ledger import archived, bulk, rollup
 from usage_billing.models import DailyUsage, UsageRecord
+from usage_billing.models.database import connection, on_commit
 from usage_billing.models.fields import as_sqlite_keeps
 from usage_billing.recording import gate
 from usage_billing.recording.event import Event
@@ -156,7 +156,7 @@ def _insert_once(rows: Iterable[Row]) -> tuple[int, list[rollup.Row]]:
     if others := sorted(_other_calls(again), key=lambda row: row["request_id"]):
         first_of_each |= {(row["org_id"], row["request_id"]): row for row in others}
         added = bulk.insert(UsageRecord, COLUMNS, map(_values, others), _ONCE)
-        transaction.on_commit(partial(_count_kept_apart, [first_of_each[key] for key in added]))
+        on_commit(partial(_count_kept_apart, [first_of_each[key] for key in added]))
         inserted += added
     new = archived.without_known([first_of_each[key] for key in inserted])
     return len(new), gained if len(new) == len(first_of_each) and not others else rollup.roll_up(new)

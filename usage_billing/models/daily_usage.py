@@ -4,6 +4,7 @@ A small lattice of data cubes (Harinarayan, Rajaraman, Ullman 1996): the same ro
 leaves a dimension out the column holds "all" (0 or the empty string).
 """
 
+from django.conf import settings
 from django.db import models
 
 from usage_billing.models.fields import NamedIndex, money, money_total
@@ -57,9 +58,13 @@ class DailyUsage(models.Model):
     )
     grain = models.CharField(max_length=10)
     usage_date = models.DateField()
-    # 0 stands for "all" where the grain leaves the dimension out, and for "no user" where it keeps it.
+    # 0 (of a user: `user_keys.nobody()`) stands for "all" where the grain leaves the dimension out, and for "no user"
+    # where it keeps it.
     org_id = models.BigIntegerField()
-    user_id = models.BigIntegerField()
+    # Of the user model's own type, without a constraint: a rollup outlives the person.
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
+    )
     agent_id = models.CharField(max_length=100)
     request_type = models.CharField(max_length=100)
     ai_provider = models.CharField(max_length=50)
@@ -87,7 +92,7 @@ class DailyUsage(models.Model):
             NamedIndex(fields=("grain", "usage_date"), name="idx_token_usage_daily_grain_date"),
             # A member's own calls, and any filter by user: the key would lead through all of an organisation's.
             NamedIndex(
-                fields=("user_id", "org_id", "usage_date"),
+                fields=("user", "org_id", "usage_date"),
                 name="idx_token_usage_daily_user",
                 condition=models.Q(grain="cube"),
             ),

@@ -52,6 +52,7 @@ from usage_billing.pages.parameters import CURRENCIES, PERIODS, PageParameters, 
 from usage_billing.reports import Breakdown, FailureGroup, Later, ListedCall, Period, Series
 from usage_billing.reports.totals import NO_CALLS, OF_COSTS, Totals, known
 from usage_billing.tenancy.scope import Scope
+from usage_billing.tenancy.views import scoped_view
 
 SHOWN = (*OF_COSTS, "total_tokens", "failed_count")
 """The measures that tables show; of models all are wanted, for what the same tokens would have cost elsewhere."""
@@ -74,6 +75,7 @@ DAILY_UP_TO, WEEKLY_UP_TO = 100, 731
 
 @require_safe
 @never_cache
+@scoped_view
 def superadmin_costs(request: HttpRequest) -> HttpResponse:
     """The costs of every organisation, for superusers."""
     if not request.user.is_authenticated:
@@ -86,6 +88,7 @@ def superadmin_costs(request: HttpRequest) -> HttpResponse:
 @require_safe
 @never_cache
 @login_required
+@scoped_view
 def own_costs(request: HttpRequest) -> HttpResponse:
     """What an owner's organisations, or a member's own calls, cost."""
     if request.user.is_superuser:

@@ -14,11 +14,13 @@ from usage_billing.api.parameters import LARGEST_ID
 from usage_billing.pages import names, shell
 from usage_billing.pages.costs import record_links
 from usage_billing.tenancy.scope import Scope
+from usage_billing.tenancy.views import scoped_view
 
 
 @require_safe
 @never_cache
 @login_required
+@scoped_view
 def own_record(request: HttpRequest, id: int) -> HttpResponse:
     """Another tenant's call is not there, in no other way than one that never was."""
     scope: Scope = request.scope  # type: ignore[attr-defined]  # set by ScopeMiddleware

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from django.conf import settings
 from django.contrib.auth.views import LoginView
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -13,6 +12,7 @@ from django.utils.translation import gettext
 from django.views.decorators.http import require_safe
 
 from usage_billing.api.export_slots import RETRY_AFTER_S
+from usage_billing.conf import conf
 from usage_billing.tenancy.scope import Scope
 
 
@@ -28,7 +28,7 @@ class LogIn(LoginView):
     redirect_authenticated_user = True
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        return super().get_context_data(**kwargs) | {"title": gettext("Log in"), "may_reset": bool(settings.PUBLIC_URL)}
+        return super().get_context_data(**kwargs) | {"title": gettext("Log in"), "may_reset": bool(conf.PUBLIC_URL)}
 
 
 def no_access(request: HttpRequest) -> HttpResponse:

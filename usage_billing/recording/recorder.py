@@ -11,8 +11,7 @@ import threading
 from collections import Counter
 from dataclasses import dataclass
 
-from django.conf import settings
-
+from usage_billing.conf import conf
 from usage_billing.recording import drain_signal, gate, quarantine
 from usage_billing.recording.collecting import collecting
 from usage_billing.recording.event import Event, encode
@@ -46,14 +45,14 @@ class Health:
 
 @functools.cache
 def outbox() -> Outbox:
-    """The outbox of this process, at `settings.USAGE_OUTBOX_PATH`."""
-    return Outbox(settings.USAGE_OUTBOX_PATH)
+    """The outbox of this process, at `conf.OUTBOX_PATH`."""
+    return Outbox(conf.OUTBOX_PATH)
 
 
 @functools.cache
 def quota() -> OutboxQuota:
     """What the outbox of this process may take of the disk."""
-    return OutboxQuota(settings.USAGE_OUTBOX_MAX_MB * 2**20)
+    return OutboxQuota(conf.OUTBOX_MAX_MB * 2**20)
 
 
 def record(*events: Event) -> None:
@@ -90,7 +89,7 @@ def lost(error: Exception, calls: int = 1) -> None:
             "An AI call could not be recorded (%s); the call itself was not touched. Check the outbox %s and its disk."
             " Further losses of this kind are counted, not logged.",
             reason,
-            settings.USAGE_OUTBOX_PATH,
+            conf.OUTBOX_PATH,
             exc_info=error if not isinstance(error, sqlite3.Error | OSError) else None,
         )
 

@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from django.db import connection
-
 from usage_billing.models.daily_usage import GRAINS, MAX_COST
+from usage_billing.models.database import connection
 from usage_billing.reports.parameters import OF_CALLS_ONLY, Period
 from usage_billing.reports.sql.conditions import Sql, all_of, days, joined, narrowed, visible
 from usage_billing.reports.sql.first_calls import first_calls, first_of, ordered

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hmac
 
-from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.utils.translation import gettext_lazy as _
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
@@ -12,6 +11,8 @@ from rest_framework.authentication import BaseAuthentication, get_authorization_
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
+
+from usage_billing.conf import conf
 
 CRON = "cron"
 
@@ -41,7 +42,7 @@ class CronSecret(BaseAuthentication):
 
     def authenticate(self, request: Request) -> tuple[AnonymousUser, str]:
         given = get_authorization_header(request)
-        secret = settings.CRON_SECRET.encode()
+        secret = conf.CRON_SECRET.encode()
         is_right = hmac.compare_digest(given, b"Bearer " + secret)
         if not (secret and is_right):
             raise AuthenticationFailed(_("This address wants the header “Authorization: Bearer” with the CRON_SECRET."))

@@ -24,6 +24,7 @@ from ai_clients.assistants.digest import chart
 from ai_clients.assistants.digest.figures import Currency, Line, Totals, WeeklyDigest
 from ai_clients.assistants.digest.summary import DigestSummary
 from ai_clients.assistants.digest.week import Week
+from usage_billing.conf import conf
 from usage_billing.templatetags.amounts import style_of, write_amount, write_number
 
 MOST_LINES = 6
@@ -144,7 +145,7 @@ def _context(digest: WeeklyDigest, summary: DigestSummary | None, currency: Curr
         "chart_src": f"cid:{CHART_ID}",
         "chart_size": (chart.WIDTH, chart.HEIGHT),
         "chart_text": _chart_text(digest, currency),
-        "page": f"{settings.PUBLIC_URL}{reverse('usage')}" if settings.PUBLIC_URL else "",
+        "page": f"{conf.PUBLIC_URL}{reverse('usage')}" if conf.PUBLIC_URL else "",
     }
 
 

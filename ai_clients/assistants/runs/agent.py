@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, get_args
 
 import pydantic
-from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from pydantic_core import to_json
 
 from ai_clients.assistants.calls.structured import Provider, structured
 from usage_billing import usage_context
+from usage_billing.conf import conf
 
 Given = TypeVar("Given", bound=pydantic.BaseModel)
 Made = TypeVar("Made", bound=pydantic.BaseModel)
@@ -32,7 +32,7 @@ class Input(pydantic.BaseModel):
 class Agent(Generic[Given, Made]):
     """Who it is, what it runs on, what it is told, what it takes and what it makes.
 
-    model: `provider:model`, unless `settings.AI_AGENT_MODELS` names another for this id. max_tokens: of an answer.
+    model: `provider:model`, unless `conf.AGENT_MODELS` names another for this id. max_tokens: of an answer.
     work: from the input to what is made, by one call of the model (`one_call`) or by more. An agent knows nothing of
     organisations, people or money: whom its calls are charged to is settled around it, by `run`.
     """
@@ -52,7 +52,7 @@ class Agent(Generic[Given, Made]):
 
     def runs_on(self) -> tuple[Provider, str]:
         """Provider and model, as they are set now. Raises `ImproperlyConfigured` for a setting that cannot be."""
-        chosen = settings.AI_AGENT_MODELS.get(self.id) or self.model
+        chosen = conf.AGENT_MODELS.get(self.id) or self.model
         provider, _, model = chosen.partition(":")
         if provider not in self.providers or not model:
             allowed = " or ".join(f"{name}:<model>" for name in self.providers)

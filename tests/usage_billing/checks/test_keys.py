@@ -7,6 +7,7 @@ import pytest
 from django.core.checks import CheckMessage
 from pytest_django import Settings
 
+from tests.support.configure import configure
 from usage_billing.checks import keys
 
 LONG, OTHER = "a" * 32, "b" * 32
@@ -21,7 +22,7 @@ def production(settings: Settings) -> Settings:
     settings.SECRET_KEY_IS_SET = True
     settings.SECRET_KEY = "s" * 50
     settings.SIMPLE_JWT = {"SIGNING_KEY": "j" * 50}
-    settings.METRICS_TOKEN, settings.CRON_SECRET = LONG, OTHER
+    configure(settings, METRICS_TOKEN=LONG, CRON_SECRET=OTHER)
     return settings
 
 
@@ -45,13 +46,12 @@ def production(settings: Settings) -> Settings:
 def test_weak_secrets_are_named(
     settings: Settings, changed: dict[str, Any], check: Callable[..., list[CheckMessage]], found: list[str]
 ) -> None:
-    for name, value in changed.items():
-        setattr(settings, name, value)
+    configure(settings, **changed)
     assert ids(check) == found
 
 
 def test_no_message_has_a_secret_in_it(settings: Settings) -> None:
-    settings.METRICS_TOKEN = settings.CRON_SECRET = "hunter2"
+    configure(settings, METRICS_TOKEN="hunter2", CRON_SECRET="hunter2")
     said = [*keys.each_secret_opens_one_door(), *keys.no_secret_can_be_guessed()]
     assert len(said) == 3
     assert "hunter2" not in str(said)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from pytest_django import Settings
 
+from tests.support.configure import configure
 from tests.support.factories import event
 from usage_billing.recording import drain_signal, health, journal, lost, quota, record, recorder
 from usage_billing.recording.event import decode
@@ -88,7 +89,7 @@ def test_an_outbox_at_its_bound_keeps_what_it_has_and_takes_no_more(
     outbox: Outbox, settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(quota, "CHECK_S", 0)
-    settings.USAGE_OUTBOX_MAX_MB = 1
+    configure(settings, OUTBOX_MAX_MB=1)
     padding = {str(number): "x" * 2000 for number in range(5)}
     for _ in range(80):
         record(event(response=padding, attribution={"metadata": padding}))
@@ -166,7 +167,7 @@ def test_a_reason_is_logged_once_also_after_its_losses_are_written_down(
 
 def test_health_of_an_outbox_that_cannot_be_opened(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "in the way").write_text("a file")
-    settings.USAGE_OUTBOX_PATH = str(tmp_path / "in the way" / "outbox.sqlite3")
+    configure(settings, OUTBOX_PATH=str(tmp_path / "in the way" / "outbox.sqlite3"))
     recorder.outbox.cache_clear()
     record(event())
     state = health()

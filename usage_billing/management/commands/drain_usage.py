@@ -14,11 +14,11 @@ from types import FrameType
 from typing import Any
 
 import msgspec
-from django.conf import settings
 from django.core.management.base import CommandError
 from django.db import close_old_connections, connections
 from tqdm import tqdm
 
+from usage_billing.conf import conf
 from usage_billing.ledger import drain, drain_thread
 from usage_billing.management.printable_command import PrintableCommand
 from usage_billing.recording import quarantine
@@ -43,7 +43,7 @@ class Command(PrintableCommand):
         parser.add_argument(
             "--stop-within",
             type=float,
-            default=settings.USAGE_DRAIN_STOP_S,
+            default=conf.DRAIN_STOP_S,
             metavar="SECONDS",
             help="after SIGTERM, go on draining for so long at most (default: USAGE_DRAIN_STOP_S, %(default)s)",
         )
@@ -58,7 +58,7 @@ class Command(PrintableCommand):
         stop_within: float,
         **options: Any,
     ) -> None:
-        outbox = Outbox(settings.USAGE_OUTBOX_PATH)
+        outbox = Outbox(conf.OUTBOX_PATH)
         if list_rejected:
             self._list(outbox)
             return

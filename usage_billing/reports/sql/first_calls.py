@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from django.db import connection
-
+from usage_billing.models.database import connection
 from usage_billing.reports.parameters import Period
 from usage_billing.reports.sql.conditions import Sql, all_of, days, joined, narrowed, visible
 from usage_billing.tenancy.scope import Scope

@@ -10,7 +10,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from usage_billing.ledger import rollup
 from usage_billing.models import ArchiveFile
-from usage_billing.tenancy.roles import ANALYST, SUPERADMIN, WEB
+from usage_billing.tenancy.roles import WEB
 from usage_billing.tenancy.seal import MEMBER_ORG_IDS, OWNED_ORG_IDS, USER_ID
 
 VIEW = "openai_api_logs"
@@ -33,7 +33,6 @@ def create(connection: BaseDatabaseWrapper) -> None:
         if connection.vendor == "postgresql":
             # security_invoker: else the view would read with its owner's rights, and show every tenant's calls.
             cursor.execute(f"CREATE OR REPLACE VIEW {VIEW} WITH (security_invoker = true) AS {_CALLS_TO_OPENAI}")
-            cursor.execute(f"GRANT SELECT ON {VIEW} TO {WEB}, {SUPERADMIN}, {ANALYST}")
             for function in (_COST_SUMMARY, _OPENAI_COST_SUMMARY, _refresh()):
                 cursor.execute(function)
         elif connection.vendor == "sqlite":

@@ -14,9 +14,9 @@ from decimal import Decimal
 from typing import Any, Generic, ParamSpec, TypeVar
 
 from django.core.exceptions import EmptyResultSet
-from django.db import connection
 from django.db.models import QuerySet
 
+from usage_billing.models.database import connection
 from usage_billing.models.fields import as_sqlite_keeps
 
 P = ParamSpec("P")

@@ -10,10 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import connection
-
 from usage_billing.ledger import rollup
 from usage_billing.models.daily_usage import GRAINS
+from usage_billing.models.database import connection
 from usage_billing.reports.parameters import OF_CALLS_ONLY, Period
 from usage_billing.reports.sql.conditions import Sql, all_of, days, joined, narrowed, visible
 from usage_billing.reports.sql.pipelining import Later, send_for
