@@ -16,6 +16,7 @@ import httpx2
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection
+from pytest_django import Settings
 from pytest_django.live_server_helper import LiveServer
 
 from ai_clients.assistants.agents import agents

@@ -7,6 +7,7 @@ import pytest
 from django.core.checks import CheckMessage
 from pytest_django import Settings
 
+from tests.support.configure import configure
 from usage_billing.checks import web
 
 LOCAL = "django.core.cache.backends.locmem.LocMemCache"
