@@ -16,7 +16,6 @@ while true; do
         last_day=$today
         job check_usage
         job update_participant_roles
-        job flushexpiredtokens
         job clearsessions
     fi
     # In the background, so that SIGTERM ends the wait.
