@@ -50,10 +50,10 @@ INSTALLED_APPS = [
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
-    "rest_framework_simplejwt.token_blacklist",
     "axes",
     "usage_billing",
     "ai_clients.assistants",
+    "config.apps.ServiceConfig",
 ]
 
 MIDDLEWARE = [
@@ -165,32 +165,17 @@ def rate(variable: str, default: str) -> str:
     return asked
 
 
+# The API's views name everything else themselves (`usage_billing.api.base`).
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": [
-        "usage_billing.auth.tokens.TokenAuthentication",
-        "rest_framework.authentication.SessionAuthentication",
-    ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
-    "DEFAULT_THROTTLE_CLASSES": [
-        "usage_billing.auth.request_throttling.UserRate",
-        "usage_billing.auth.request_throttling.AnonymousRate",
-    ],
-    "DEFAULT_THROTTLE_RATES": {
-        "user": rate("API_RATE_USER", "600/min"),
-        "anonymous": rate("API_RATE_ANONYMOUS", "60/min"),
-    },
-    "DEFAULT_RENDERER_CLASSES": ["usage_billing.api.envelope.EnvelopeRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["usage_billing.api.parsers.BoundedJSONParser"],
-    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "usage_billing.api.negotiation.OneForm",
-    "EXCEPTION_HANDLER": "usage_billing.api.errors.exception_handler",
-    "COERCE_DECIMAL_TO_STRING": True,
-    # `format` is a parameter of the export's own.
-    "URL_FORMAT_OVERRIDE": None,
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
 }
+USAGE_API_RATES = {"user": rate("API_RATE_USER", "600/min"), "anonymous": rate("API_RATE_ANONYMOUS", "60/min")}
+# Signs the API's tokens.
+USAGE_TOKEN_KEY: str = env.str("JWT_SIGNING_KEY", default="") or SECRET_KEY
 SPECTACULAR_SETTINGS = {
-    "TITLE": "What AI calls cost",
-    "DESCRIPTION": "The calls and their costs, for those who may see them. Amounts are decimal strings; null: unknown.",
+    "TITLE": "AI Costs",
+    "DESCRIPTION": "AI calls and their costs. Amounts are decimal strings; null means unknown.",
     "VERSION": "1",
     "SCHEMA_PATH_PREFIX": "/api/",
     "SERVE_INCLUDE_SCHEMA": False,
@@ -207,15 +192,6 @@ SPECTACULAR_SETTINGS = {
         "usage_billing.api.schema.as_answered",
     ],
 }
-SIMPLE_JWT = {
-    "ACCESS_TOKEN_LIFETIME": timedelta(minutes=15),
-    "REFRESH_TOKEN_LIFETIME": timedelta(days=7),
-    "ROTATE_REFRESH_TOKENS": True,
-    "BLACKLIST_AFTER_ROTATION": True,
-    # A changed password ends the tokens that were issued for the old one.
-    "CHECK_REVOKE_TOKEN": True,
-    "SIGNING_KEY": env.str("JWT_SIGNING_KEY", default="") or SECRET_KEY,
-}
 
 # Counts the requests to the API. The default is each worker's own memory.
 CACHES = {"default": env.cache("CACHE_URL", default="locmemcache://?max_entries=10000")}
@@ -227,7 +203,7 @@ AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = timedelta(minutes=10)
 # The wait ends when it said that it would.
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
-AXES_HANDLER = "usage_billing.auth.login_throttling.LoginThrottling"
+AXES_HANDLER = "usage_billing.auth.axes_handler.LoginThrottling"
 AXES_LOCKOUT_CALLABLE = "usage_billing.auth.login_throttling.locked_out"
 AXES_CLIENT_IP_CALLABLE = "usage_billing.auth.client_address.client_address"
 AXES_ENABLE_ADMIN = False
@@ -341,5 +317,5 @@ UNFOLD = {
     "STYLES": [lambda _request: static("usage_billing/costs.css")],
     "SHOW_LANGUAGES": True,
     "SHOW_HISTORY": True,
-    "SIDEBAR": {"show_search": False, "navigation": "usage_billing.admin.navigation.sidebar"},
+    "SIDEBAR": {"show_search": False, "navigation": "config.navigation.sidebar"},
 }

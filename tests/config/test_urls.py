@@ -109,8 +109,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def client(settings: Settings) -> Client:
-    rates = {"user": None, "anonymous": None}
-    settings.REST_FRAMEWORK = {**settings.REST_FRAMEWORK, "DEFAULT_THROTTLE_RATES": rates}
+    settings.USAGE_API_RATES = {"user": None, "anonymous": None}
     World(timezone.now())
     factories.own_price()
     client = Client(raise_request_exception=False, headers={"accept-language": "en"})

@@ -10,7 +10,6 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import NotFound, PermissionDenied, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from ai_clients.assistants.agents import agents
 from ai_clients.assistants.api.answers import count_run
@@ -19,10 +18,11 @@ from ai_clients.assistants.api.serializers import AgentSerializer, RunOrderSeria
 from ai_clients.assistants.runs import run as runs
 from ai_clients.assistants.runs.agent import AnyAgent
 from ai_clients.assistants.runs.input_errors import by_field
+from usage_billing.api.base import ApiView
 from usage_billing.tenancy.scope import scoped
 
 
-class AgentListView(APIView):
+class AgentListView(ApiView):
     """The agents: what each is for, what it runs on, what it takes and gives."""
 
     @extend_schema(operation_id="agents_list", responses=AgentSerializer(many=True))
@@ -30,11 +30,8 @@ class AgentListView(APIView):
         return Response(AgentSerializer([_described(agent) for agent in agents().values()], many=True).data)
 
 
-class AgentRunView(APIView):
+class AgentRunView(ApiView):
     """Lets an agent work, charged to an organisation of the caller's, and says at once what it cost."""
-
-    # It takes its scope itself, in parts: none is held while the provider works.
-    outside_scope = True
 
     @extend_schema(operation_id="agents_run", request=RunOrderSerializer, responses={200: RunSerializer, **RESPONSES})
     def post(self, request: Request, agent_id: str) -> Response:

@@ -113,7 +113,6 @@ def test_the_ledger_and_its_commands_work_as_the_drain(as_drain: World, capsys: 
 
 def test_the_jobs_work_as_the_drain(as_drain: World) -> None:
     call_command("clearsessions")
-    call_command("flushexpiredtokens")
     call_command("send_weekly_digests")
     assert client_of(as_drain.owner).get(f"{API}/summary").json()["data"]["all_time"]["requests_count"] == 4
     with within(EVERYTHING):
@@ -233,7 +232,7 @@ def many_calls(world: World) -> None:
         cursor.execute(
             f"INSERT INTO token_usage (org_id, request_id, created_at, {', '.join(columns)})"
             f" SELECT o.id, 'many' || o.id || '-' || n, now() - n * interval '1 minute', {', '.join(columns)}"
-            " FROM (SELECT * FROM token_usage LIMIT 1) t, organization o, generate_series(1, 500) n"
+            " FROM (SELECT * FROM token_usage LIMIT 1) t, usage_organization o, generate_series(1, 500) n"
         )
         cursor.execute("ANALYZE token_usage")
 

@@ -5,15 +5,15 @@ from typing import Any
 import pytest
 from pytest_django import Settings
 
-from usage_billing.checks import cache_has_its_driver, signing_key_is_long_enough
+from config.checks.serving import cache_has_its_driver, signing_key_is_long_enough
 
 
 @pytest.mark.parametrize(
     ("key", "found"),
-    [("k" * 31, ["usage_billing.E001"]), ("k" * 32, []), ("ключ" * 4, []), ("", ["usage_billing.E001"])],
+    [("k" * 31, ["usage_billing.E001"]), ("k" * 32, []), ("ключ" * 4, []), ("k", ["usage_billing.E001"])],
 )
 def test_signing_key_has_32_bytes(settings: Settings, key: str, found: list[str]) -> None:
-    settings.SIMPLE_JWT = {"SIGNING_KEY": key}
+    settings.USAGE_TOKEN_KEY, settings.SECRET_KEY = "", key
     assert [message.id for message in signing_key_is_long_enough()] == found
 
 
@@ -22,7 +22,7 @@ def test_signing_key_has_32_bytes(settings: Settings, key: str, found: list[str]
     [
         ({"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}, []),
         ({"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "table"}, []),
-        ({"BACKEND": "tests.usage_billing.checks.test_settings.NoDriver"}, ["usage_billing.E002"]),
+        ({"BACKEND": "tests.config.checks.test_serving.NoDriver"}, ["usage_billing.E002"]),
     ],
 )
 def test_cache_has_its_driver(settings: Settings, cache: dict[str, Any], found: list[str]) -> None:

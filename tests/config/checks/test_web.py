@@ -7,8 +7,8 @@ import pytest
 from django.core.checks import CheckMessage
 from pytest_django import Settings
 
+from config.checks import web
 from tests.support.configure import configure
-from usage_billing.checks import web
 
 LOCAL = "django.core.cache.backends.locmem.LocMemCache"
 SHARED = "django.core.cache.backends.db.DatabaseCache"

@@ -8,20 +8,20 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Tags, Warning, register
 
-from usage_billing.conf import conf
+from usage_billing.auth.tokens import signing_key
 
 SECRET_LENGTH = 32
-"""Letters of a secret that nobody guesses: 16 bytes in hexadecimal."""
+"""Characters of a safe secret: 16 bytes in hexadecimal."""
 MAKE_ONE = "python3 -c 'import secrets; print(secrets.token_hex(32))'"
 
 
 def _secrets() -> dict[str, str]:
-    """The secrets that are set, by the name of their variable."""
+    """Return the secrets that are set, by variable."""
     of_service = {
         "SECRET_KEY": str(settings.SECRET_KEY),
-        "JWT_SIGNING_KEY": str(settings.SIMPLE_JWT["SIGNING_KEY"]),
-        "METRICS_TOKEN": conf.METRICS_TOKEN,
-        "CRON_SECRET": conf.CRON_SECRET,
+        "JWT_SIGNING_KEY": signing_key(),
+        "METRICS_TOKEN": settings.METRICS_TOKEN,
+        "CRON_SECRET": getattr(settings, "CRON_SECRET", ""),
     }
     return {name: secret for name, secret in of_service.items() if secret}
 
@@ -32,7 +32,7 @@ def secret_key_is_set(**_kwargs: Any) -> list[CheckMessage]:
         return []
     return [
         Warning(
-            "SECRET_KEY is not set: a server does not start, and each command makes up a key of its own.",
+            "SECRET_KEY is not set: servers do not start, and each command makes up a random key.",
             hint=f"Set it to the same long random text for all processes, and keep it: {MAKE_ONE}",
             id="usage_billing.W020",
         )
@@ -40,8 +40,8 @@ def secret_key_is_set(**_kwargs: Any) -> list[CheckMessage]:
 
 
 @register(Tags.security, deploy=True)
-def each_secret_opens_one_door(**_kwargs: Any) -> list[CheckMessage]:
-    """Who learns one of two equal secrets has both, and neither can be changed alone."""
+def each_secret_has_one_use(**_kwargs: Any) -> list[CheckMessage]:
+    """Warn of equal secrets: learning one gives both, and neither can be changed alone."""
     return [
         Warning(
             f"{one} and {other} are the same secret.",
@@ -55,11 +55,11 @@ def each_secret_opens_one_door(**_kwargs: Any) -> list[CheckMessage]:
 
 @register(Tags.security, deploy=True)
 def no_secret_can_be_guessed(**_kwargs: Any) -> list[CheckMessage]:
-    """Of SECRET_KEY Django says so itself (security.W009), of the key that signs tokens `usage_billing.E001`."""
+    """Warn of short secrets. SECRET_KEY is Django's check (security.W009), the signing key is `usage_billing.E001`."""
     return [
         Warning(
-            f"{name} has {len(secret)} letters; it can be guessed.",
-            hint=f"Set it to a random text of {SECRET_LENGTH} letters or more: {MAKE_ONE}",
+            f"{name} has {len(secret)} characters: it can be guessed.",
+            hint=f"Set it to a random text of {SECRET_LENGTH} characters or more: {MAKE_ONE}",
             id="usage_billing.W022",
         )
         for name, secret in _secrets().items()
@@ -68,13 +68,13 @@ def no_secret_can_be_guessed(**_kwargs: Any) -> list[CheckMessage]:
 
 
 @register(Tags.security, deploy=True)
-def metrics_want_a_token(**_kwargs: Any) -> list[CheckMessage]:
-    if conf.METRICS_TOKEN:
+def metrics_have_a_token(**_kwargs: Any) -> list[CheckMessage]:
+    if settings.METRICS_TOKEN:
         return []
     return [
         Warning(
-            "METRICS_TOKEN is not set: every program and every user of this machine may read /metrics.",
-            hint=f"Set it, and let Prometheus send it as a bearer token: {MAKE_ONE}",
+            "METRICS_TOKEN is not set: every program and user of this machine may read /metrics.",
+            hint=f"Set it, and configure Prometheus to send it as a bearer token: {MAKE_ONE}",
             id="usage_billing.W023",
         )
     ]

@@ -1,4 +1,4 @@
-"""Words of the admin's theme that neither it nor Django translates: named here, they are in our catalogue."""
+"""Words of the admin's theme without a Russian translation of its own: named here, they are in our catalogue."""
 
 from django.utils.translation import gettext_noop as _
 

@@ -1,6 +1,6 @@
-"""How a production server is reached; a part of `manage.py check --deploy`.
+"""Hosts, proxies, cache and links of a production server; a part of `manage.py check --deploy`.
 
-Plain HTTP, cookies, HSTS and DEBUG are Django's own checks: security.W004, W008, W012, W016, W018.
+Django itself checks plain HTTP, cookies, HSTS and DEBUG: security.W004, W008, W012, W016, W018.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from django.core.checks import CheckMessage, Tags, Warning, register
 from usage_billing.conf import conf
 
 MOST_PROXIES = 5
-"""A content network, a load balancer, an ingress and a proxy beside the server are four."""
-OF_ONE_PROCESS = ("django.core.cache.backends.locmem.LocMemCache", "django.core.cache.backends.dummy.DummyCache")
+"""Four are usual at most: a content network, a load balancer, an ingress and a proxy beside the server."""
+PROCESS_CACHES = ("django.core.cache.backends.locmem.LocMemCache", "django.core.cache.backends.dummy.DummyCache")
 
 
 @register(Tags.security, deploy=True)
@@ -23,8 +23,8 @@ def hosts_are_named(**_kwargs: Any) -> list[CheckMessage]:
         return []
     return [
         Warning(
-            "ALLOWED_HOSTS has “*”: links that the server makes lead wherever the sender of a request wants.",
-            hint="Name the hosts that people use: ALLOWED_HOSTS=costs.example.com,127.0.0.1",
+            "ALLOWED_HOSTS has “*”: the sender of a request chooses the host of the links in the answer.",
+            hint="Name your hosts: ALLOWED_HOSTS=costs.example.com,127.0.0.1",
             id="usage_billing.W024",
         )
     ]
@@ -34,15 +34,15 @@ def hosts_are_named(**_kwargs: Any) -> list[CheckMessage]:
 def proxies_are_counted(**_kwargs: Any) -> list[CheckMessage]:
     count, is_behind_proxy = conf.TRUSTED_PROXIES, getattr(settings, "BEHIND_TLS_PROXY", False)
     if is_behind_proxy and count == 0:
-        wrong = "TRUSTED_PROXIES is 0 behind a TLS proxy: all clients have the proxy's address, and share its limits."
+        wrong = "TRUSTED_PROXIES is 0 behind a TLS proxy: all clients have the proxy's address and share one limit."
     elif count > MOST_PROXIES:
-        wrong = f"TRUSTED_PROXIES is {count}: with fewer proxies than that, clients choose their address themselves."
+        wrong = f"TRUSTED_PROXIES is {count}: with fewer proxies than that, clients can forge their address."
     else:
         return []
     return [
         Warning(
             wrong,
-            hint="Set TRUSTED_PROXIES to the number of proxies that a request passes, each of which adds to "
+            hint="Set TRUSTED_PROXIES to the number of proxies that a request passes and that add to "
             "X-Forwarded-For; 1 with deploy/nginx.conf.example or deploy/Caddyfile.example.",
             id="usage_billing.W025",
         )
@@ -51,12 +51,12 @@ def proxies_are_counted(**_kwargs: Any) -> list[CheckMessage]:
 
 @register(Tags.security, deploy=True)
 def workers_count_requests_together(**_kwargs: Any) -> list[CheckMessage]:
-    if settings.CACHES["default"]["BACKEND"] not in OF_ONE_PROCESS:
+    if settings.CACHES["default"]["BACKEND"] not in PROCESS_CACHES:
         return []
     return [
         Warning(
-            "CACHE_URL names no cache that processes share: each worker counts the API's requests by itself, so all "
-            "of them let through a multiple of API_RATE_USER and API_RATE_ANONYMOUS.",
+            "CACHE_URL names no shared cache: each worker counts the API's requests by itself, so together they "
+            "allow a multiple of API_RATE_USER and API_RATE_ANONYMOUS.",
             hint="CACHE_URL=filecache:///var/lib/ai-costs/cache for one machine, redis://… for several.",
             id="usage_billing.W026",
         )
@@ -69,9 +69,9 @@ def links_in_mail_lead_to_https(**_kwargs: Any) -> list[CheckMessage]:
     if address.startswith("https://"):
         return []
     wrong = (
-        f"PUBLIC_URL is {address}: links in e-mails lead there, past TLS."
+        f"PUBLIC_URL is {address}: links in e-mails lead there without TLS."
         if address
-        else "PUBLIC_URL is not set: nobody who has to wait at the log-in gets in by a new password, sent by e-mail."
+        else "PUBLIC_URL is not set: people cannot reset their password by e-mail."
     )
     return [
         Warning(
@@ -88,7 +88,7 @@ def debug_is_not_allowed(**_kwargs: Any) -> list[CheckMessage]:
         return []
     return [
         Warning(
-            "ALLOW_DEBUG_SERVER is set: DEBUG=1, such as that of a `.env` left behind, would show settings and source.",
+            "ALLOW_DEBUG_SERVER is set: with DEBUG=1, error pages show settings and source.",
             hint="Remove it from the environment and from .env.",
             id="usage_billing.W028",
         )

@@ -4,7 +4,7 @@ import environ
 import pytest
 from pytest_django import Settings
 
-from usage_billing.checks.mail import mail_is_sent_and_encrypted
+from config.checks.mail import mail_is_sent_and_encrypted
 
 
 @pytest.mark.parametrize(

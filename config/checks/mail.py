@@ -1,4 +1,4 @@
-"""Where a production server's e-mail goes; a part of `manage.py check --deploy`."""
+"""E-mail of a production server; a part of `manage.py check --deploy`."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ NOT_SENT = tuple(
 def mail_is_sent_and_encrypted(**_kwargs: Any) -> list[CheckMessage]:
     if settings.EMAIL_BACKEND in NOT_SENT:
         kind = settings.EMAIL_BACKEND.split(".")[-2]
-        wrong = f"EMAIL_URL sends no e-mail (“{kind}”): what stands in it goes to logs or files, or nowhere."
-    elif settings.EMAIL_BACKEND != SMTP or _is_here(settings.EMAIL_HOST):
+        wrong = f"EMAIL_URL sends no e-mail (“{kind}”): messages go to a log, to files or nowhere."
+    elif settings.EMAIL_BACKEND != SMTP or _is_local(settings.EMAIL_HOST):
         return []
     elif not (settings.EMAIL_USE_TLS or settings.EMAIL_USE_SSL):
         wrong = f"EMAIL_URL sends e-mail, and its password, to {settings.EMAIL_HOST} in plain text."
@@ -34,8 +34,8 @@ def mail_is_sent_and_encrypted(**_kwargs: Any) -> list[CheckMessage]:
     ]
 
 
-def _is_here(host: str) -> bool:
-    """Whether it is this machine, where there is no wire to listen at."""
+def _is_local(host: str) -> bool:
+    """Tell whether the host is this machine: nobody can listen on the way there."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

@@ -7,8 +7,8 @@ import pytest
 from django.core.checks import CheckMessage
 from pytest_django import Settings
 
+from config.checks import keys
 from tests.support.configure import configure
-from usage_billing.checks import keys
 
 LONG, OTHER = "a" * 32, "b" * 32
 
@@ -21,7 +21,7 @@ def ids(check: Callable[..., list[CheckMessage]]) -> list[str | None]:
 def production(settings: Settings) -> Settings:
     settings.SECRET_KEY_IS_SET = True
     settings.SECRET_KEY = "s" * 50
-    settings.SIMPLE_JWT = {"SIGNING_KEY": "j" * 50}
+    settings.USAGE_TOKEN_KEY = "j" * 50
     configure(settings, METRICS_TOKEN=LONG, CRON_SECRET=OTHER)
     return settings
 
@@ -31,16 +31,16 @@ def production(settings: Settings) -> Settings:
     [
         ({}, keys.secret_key_is_set, []),
         ({"SECRET_KEY_IS_SET": False}, keys.secret_key_is_set, ["usage_billing.W020"]),
-        ({}, keys.each_secret_opens_one_door, []),
-        ({"SIMPLE_JWT": {"SIGNING_KEY": "s" * 50}}, keys.each_secret_opens_one_door, ["usage_billing.W021"]),
-        ({"CRON_SECRET": LONG}, keys.each_secret_opens_one_door, ["usage_billing.W021"]),
-        ({"CRON_SECRET": "", "METRICS_TOKEN": ""}, keys.each_secret_opens_one_door, []),
+        ({}, keys.each_secret_has_one_use, []),
+        ({"USAGE_TOKEN_KEY": "s" * 50}, keys.each_secret_has_one_use, ["usage_billing.W021"]),
+        ({"CRON_SECRET": LONG}, keys.each_secret_has_one_use, ["usage_billing.W021"]),
+        ({"CRON_SECRET": "", "METRICS_TOKEN": ""}, keys.each_secret_has_one_use, []),
         ({}, keys.no_secret_can_be_guessed, []),
         ({"CRON_SECRET": "c" * 31}, keys.no_secret_can_be_guessed, ["usage_billing.W022"]),
         ({"METRICS_TOKEN": "metrics"}, keys.no_secret_can_be_guessed, ["usage_billing.W022"]),
         ({"CRON_SECRET": ""}, keys.no_secret_can_be_guessed, []),
-        ({}, keys.metrics_want_a_token, []),
-        ({"METRICS_TOKEN": ""}, keys.metrics_want_a_token, ["usage_billing.W023"]),
+        ({}, keys.metrics_have_a_token, []),
+        ({"METRICS_TOKEN": ""}, keys.metrics_have_a_token, ["usage_billing.W023"]),
     ],
 )
 def test_weak_secrets_are_named(
@@ -52,6 +52,6 @@ def test_weak_secrets_are_named(
 
 def test_no_message_has_a_secret_in_it(settings: Settings) -> None:
     configure(settings, METRICS_TOKEN="hunter2", CRON_SECRET="hunter2")
-    said = [*keys.each_secret_opens_one_door(), *keys.no_secret_can_be_guessed()]
+    said = [*keys.each_secret_has_one_use(), *keys.no_secret_can_be_guessed()]
     assert len(said) == 3
     assert "hunter2" not in str(said)

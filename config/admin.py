@@ -1,4 +1,4 @@
-"""Users and groups, in the theme's look; for superadmins, as who changes a user may make themselves anything."""
+"""Users and groups in the service's admin, for superadmins alone: who changes a user can make themselves anything."""
 
 from typing import TYPE_CHECKING
 
@@ -6,14 +6,13 @@ from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
-from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
-from unfold.admin import ModelAdmin
+from django.utils.translation import pgettext_lazy
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from usage_billing.admin.scoped import SuperadminAdmin
+from usage_billing.admin.theme import ModelAdmin
 
 if TYPE_CHECKING:
-    # The theme's classes have no types, and Django's take no parameter at run time.
     UserBase = DjangoUserAdmin[User]
     GroupBase = DjangoGroupAdmin
 else:
@@ -27,13 +26,11 @@ else:
 
 admin.site.unregister(User)
 admin.site.unregister(Group)
-# Lists of ids, without a theme: who shall be out is deactivated, or gets a new password.
-admin.site.unregister(OutstandingToken)
-admin.site.unregister(BlacklistedToken)
 
 
 @admin.register(User)
 class UserAdmin(SuperadminAdmin, UserBase):
+    accusative = pgettext_lazy("accusative", "user")
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
@@ -41,4 +38,4 @@ class UserAdmin(SuperadminAdmin, UserBase):
 
 @admin.register(Group)
 class GroupAdmin(SuperadminAdmin, GroupBase):
-    pass
+    accusative = pgettext_lazy("accusative", "group")
