@@ -31,6 +31,7 @@ from usage_billing.pages.parameters import CURRENCIES, PageParameters, parse, wi
 from usage_billing.reports import Breakdown, Period, Series
 from usage_billing.reports.totals import COST_MEASURES, NO_CALLS, Totals, without_unknown_amounts
 from usage_billing.tenancy.scope import Scope
+from usage_billing.tenancy.views import scoped_view
 
 TABLE_MEASURES = (*COST_MEASURES, "total_tokens", "failed_count")
 """The measures that tables show. The breakdown by model has all measures, for the model comparison."""
@@ -54,6 +55,7 @@ DAILY_UP_TO, WEEKLY_UP_TO = 100, 731
 @require_safe
 @never_cache
 @login_required
+@scoped_view
 def superadmin_costs(request: HttpRequest) -> HttpResponse:
     """The costs of every organisation, for superusers."""
     if not request.user.is_superuser:
@@ -64,6 +66,7 @@ def superadmin_costs(request: HttpRequest) -> HttpResponse:
 @require_safe
 @never_cache
 @login_required
+@scoped_view
 def own_costs(request: HttpRequest) -> HttpResponse:
     """The costs of an owner's organisations, or of a member's own calls."""
     if request.user.is_superuser:

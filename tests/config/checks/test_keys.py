@@ -21,7 +21,7 @@ def ids(check: Callable[..., list[CheckMessage]]) -> list[str | None]:
 def production(settings: Settings) -> Settings:
     settings.SECRET_KEY_IS_SET = True
     settings.SECRET_KEY = "s" * 50
-    settings.USAGE_TOKEN_KEY = "j" * 50
+    configure(settings, TOKEN_KEY="j" * 50)
     configure(settings, METRICS_TOKEN=LONG, CRON_SECRET=OTHER)
     return settings
 
@@ -32,7 +32,7 @@ def production(settings: Settings) -> Settings:
         ({}, keys.secret_key_is_set, []),
         ({"SECRET_KEY_IS_SET": False}, keys.secret_key_is_set, ["usage_billing.W020"]),
         ({}, keys.each_secret_has_one_use, []),
-        ({"USAGE_TOKEN_KEY": "s" * 50}, keys.each_secret_has_one_use, ["usage_billing.W021"]),
+        ({"TOKEN_KEY": "s" * 50}, keys.each_secret_has_one_use, ["usage_billing.W021"]),
         ({"CRON_SECRET": LONG}, keys.each_secret_has_one_use, ["usage_billing.W021"]),
         ({"CRON_SECRET": "", "METRICS_TOKEN": ""}, keys.each_secret_has_one_use, []),
         ({}, keys.no_secret_can_be_guessed, []),
