@@ -2,6 +2,8 @@
 
 from django.urls import include, path
 
+app_name = "usage_billing"
+
 urlpatterns = [
     path("", include("usage_billing.pages.urls")),
     path("api/", include("usage_billing.api.urls")),

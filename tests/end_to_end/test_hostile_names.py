@@ -33,7 +33,6 @@ from ai_clients.assistants.digest.delivery import send_digest
 from tests.support import factories, people
 from tests.support.factories import event
 from tests.support.hostile import KINDS, MARK, ON_PAGES, Page, World
-from usage_billing.auth.tokens import session_row_key
 from usage_billing.models import DailyUsage, Organization, Session, UsageRecord
 from usage_billing.monitoring.printable import NBSP, OneLineFormatter
 from usage_billing.recording import state_files
@@ -108,8 +107,9 @@ def client_of(world: World, role: str) -> Client:
         person = getattr(world, role)
         client.force_login(person)
         for text in KINDS.values():  # what a stranger's program says of itself
-            made = factories.api_session(person)
-            Session.objects.filter(pk=session_row_key(made)).update(user_agent=text[:300], address=text[:45])
+            factories.api_session(person)
+            newest = Session.objects.filter(kind="api").latest("created_at")
+            Session.objects.filter(pk=newest.pk).update(user_agent=text[:300], address=text[:45])
     return client
 
 
@@ -159,7 +159,7 @@ def begun(world: World) -> Iterator[str]:
             yield from of_a_row(one)
         for call in UsageRecord.objects.filter(org=rows[0]):
             yield reverse("usage_billing:call", args=[call.pk])
-            yield reverse("usage-call", args=[call.pk])
+            yield reverse("usage_billing:api-call", args=[call.pk])
         yield reverse("admin:ai_assistants_digest_email", args=[rows[0].pk])
         yield f"{reverse('admin:ai_assistants_digestdelivery_preview')}?org={rows[0].pk}"
         yield reverse("admin:ai_assistants_contentpiece_run", args=[rows[2].pk])

@@ -4,8 +4,6 @@ from django.urls import path
 
 from usage_billing.pages import costs, record
 
-app_name = "usage_billing"
-
 urlpatterns = [
     path("superadmin/ai-costs", costs.superadmin_costs, name="ai-costs"),
     path("superadmin/ai-costs/", costs.superadmin_costs),
