@@ -342,7 +342,7 @@ def own_price(**fields: Any) -> PriceOverride:
 
 
 def history(client: Client, price_id: int) -> list[str]:
-    """What the history page of a price shows, oldest first."""
+    """Return the entries of a price's history page, oldest first."""
     response = client.get(reverse(f"{PRICES}_history", args=[price_id]))
     return [entry.get_change_message() for entry in response.context["action_list"]]
 
@@ -360,7 +360,7 @@ def test_pages_of_prices_and_runs_open(superadmin: Client, acme: Organization) -
     ]
     assert {address: superadmin.get(address).status_code for address in addresses} == dict.fromkeys(addresses, 200)
     text = superadmin.get(reverse(f"{PRICES}_change", args=[price.pk])).content.decode()
-    assert "Calls that are costed already stay as they are" in text
+    assert "Calls that have a price keep it" in text
     assert "manage.py reprice_usage" in text
     assert "&quot;input_mtok&quot;: &quot;2.5&quot;,\n" in text
 
@@ -531,7 +531,7 @@ def test_russian_titles_and_buttons_are_declined(
 
 
 def test_messages_name_the_model_in_the_nominative(superadmin: Client, acme: Organization) -> None:
-    address = reverse(f"{ORGANIZATIONS}_delete", args=[factories.organization("gone").pk])
+    address = reverse(f"{ORGANIZATIONS}_delete", args=[Organization.objects.create(name="Gone", slug="gone").pk])
     asked = superadmin.get(address, headers={"accept-language": "ru"})
     assert "организацию" in asked.content.decode()
     answer = superadmin.post(address, {"post": "yes"}, follow=True, headers={"accept-language": "ru"})
