@@ -141,7 +141,7 @@ def addresses(value: str = "1") -> list[str]:
 
 
 def failed(answers: dict[str, Any]) -> dict[str, int]:
-    """Those of the server's own fault."""
+    """Return the answers with a status of 500 and more."""
     return {asked[:200]: answer.status_code for asked, answer in answers.items() if answer.status_code >= 500}
 
 

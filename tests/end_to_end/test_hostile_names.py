@@ -75,7 +75,7 @@ PARAMETERS = (
     ("app_label", "model_name", "field_name", "term"),
     ("title", "name", "text", "org", "participant"),
 )
-"""What addresses can be asked with, by pages and by the admin, together; the last fill in a form to add something."""
+"""Query parameters of pages and of the admin; the last ones fill in a form for a new row."""
 OF_A_VIEW = 6
 """Addresses opened of those that a view's pages lead to, no two of which differ only in values."""
 
@@ -146,7 +146,7 @@ def named(resolver: URLResolver, space: str = "") -> Iterator[str]:
 
 
 def begun(world: World) -> Iterator[str]:
-    """Where the crawl begins: each address that needs no value, and the pages of each row."""
+    """Yield the start of the crawl: each address without arguments, and the pages of each row."""
     for name in sorted(set(named(get_resolver()))):
         try:
             yield reverse(name)
@@ -311,7 +311,7 @@ def texts_of(model: type[models.Model], text: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("role", ["superadmin", "staff"])
 def test_no_form_gives_back_more_than_text(few: World, role: str) -> None:
-    """What was typed stands in the form again, in its errors, and in the messages above the next page."""
+    """Typed text appears in the form again, in its errors, and in messages on the next page."""
     client, wrong, marks = client_of(few, role), {}, 0
     for kind, rows in few.rows.items():
         text = KINDS[kind]
@@ -455,7 +455,7 @@ def test_no_file_has_a_formula_or_a_line_of_its_own(world: World, role: str) -> 
 
 NOT_RUN = {
     "archive_usage": "prints months, numbers and its own file names",
-    "restore_usage": "likewise",
+    "restore_usage": "needs an archive",
     "fetch_exchange_rates": "prints dates and rates; what the bank answers is in its own tests",
     "seed_demo": "prints its own names",
     "demo": "prints its own names",

@@ -22,7 +22,7 @@ ERROR = {
             "additionalProperties": False,
             "properties": {
                 "code": {"type": "string", "description": "A stable code for programs.", "examples": ["invalid"]},
-                "message": {"type": "string", "description": "What people can read, in their language."},
+                "message": {"type": "string", "description": "A text for people, in their language."},
                 "details": {
                     "type": "object",
                     "description": "Problems by parameter or field.",

@@ -154,7 +154,7 @@ class CallsView(ReportView):
     answer = serializers.CallsSerializer
 
     def get(self, request: Request) -> Response:
-        asked, given = self.question, self.parameters.given
+        asked, given = self.parameters, self.parameters.given
         (total,) = reports.totals(self.scope, filters=asked.filters, period=asked.period)
         without_cost = total["unpriced_usd_count"] if given["ordering"].endswith("cost_usd") else 0
         page = reports.Page([], None)

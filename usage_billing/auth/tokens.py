@@ -93,7 +93,7 @@ def refresh_session(request: Any, refresh: str) -> Pair:
         raise InvalidTokenError(gettext("This refresh token has been used."))
     pair = _issue(claims["sid"])
     state |= {"refresh_id": pair.refresh_id, "previous_id": claims["jti"], "refreshed_at": now.timestamp()}
-    # Of two requests that use one token at the same moment, the second finds the row changed.
+    # If two requests use one token at the same moment, the second finds the row changed.
     unchanged = Session.objects.filter(pk=session.pk, session_data=session.session_data)
     if not unchanged.update(session_data=_encoded(state), expire_date=pair.expires_at):
         raise InvalidTokenError(gettext("This refresh token has been used."))

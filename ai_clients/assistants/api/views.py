@@ -10,7 +10,6 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import NotFound, PermissionDenied, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
-from usage_billing.api.base import ApiView
 
 from ai_clients.assistants.agents import agents
 from ai_clients.assistants.api.errors import RESPONSES, RunFailedError, count_run
@@ -18,6 +17,7 @@ from ai_clients.assistants.api.serializers import AgentSerializer, RunOrderSeria
 from ai_clients.assistants.runs import run as runs
 from ai_clients.assistants.runs.agent import AnyAgent
 from ai_clients.assistants.runs.input_errors import by_field
+from usage_billing.api.base import ApiView
 from usage_billing.tenancy.scope import scoped
 
 

@@ -1,4 +1,4 @@
-"""What `check --deploy` says of secrets."""
+"""`check --deploy` on secrets."""
 
 from collections.abc import Callable
 from typing import Any

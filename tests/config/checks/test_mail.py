@@ -1,4 +1,4 @@
-"""What `check --deploy` says of e-mail."""
+"""`check --deploy` on e-mail."""
 
 import environ
 import pytest

@@ -1,4 +1,4 @@
-"""What must be right before anything is served."""
+"""The checks that must pass before the service answers."""
 
 from typing import Any
 
@@ -38,7 +38,7 @@ class NoDriver:
         pass
 
     def close(self, **_signal: object) -> None:
-        """Asked after each request."""
+        """Called after each request."""
 
     @property
     def _cache(self) -> object:

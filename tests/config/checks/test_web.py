@@ -1,4 +1,4 @@
-"""What `check --deploy` says of how the server is reached."""
+"""`check --deploy` on hosts, proxies, cache and links."""
 
 from collections.abc import Callable
 from typing import Any

@@ -108,7 +108,7 @@ def cells(content: bytes) -> list[list[tuple[str | None, str]]]:
     """Row by row the type and the text of each cell; a reader of the format by its specification, without formulas."""
     space = {"s": "http://schemas.openxmlformats.org/spreadsheetml/2006/main"}
     with zipfile.ZipFile(io.BytesIO(content)) as book:
-        sheet = ElementTree.fromstring(book.read("xl/worksheets/sheet1.xml"))  # noqa: S314 - likewise
+        sheet = ElementTree.fromstring(book.read("xl/worksheets/sheet1.xml"))  # noqa: S314 - as above
     assert sheet.findall(".//s:f", space) == []
     return [
         [(cell.get("t"), "".join(cell.itertext())) for cell in row.findall("s:c", space)]
@@ -241,7 +241,7 @@ def test_as_many_exports_as_a_process_makes_leave_threads_for_everybody(reads: l
 
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many calls were read at a time, up to now."""
+    """The sizes of the batches read so far."""
     done: list[int] = []
     batches = export._batches
 

@@ -1,4 +1,4 @@
-"""How many statements each address takes: as many for nothing as for hundreds of calls, organisations and people."""
+"""The number of statements of each address does not grow with calls, organisations and people."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.django_db
 
 
 def summary(person: User) -> Any:
-    """What the API answers to a person who logged in for a token."""
+    """Return the summary for a person who has logged in for a token."""
     client = APIClient()
     granted = client.post("/api/token", {"username": person.username, "password": "secret"}, format="json").json()
     answer = client.get(URL, headers={"authorization": f"Bearer {granted['data']['access']}"})

@@ -148,7 +148,7 @@ def names(world: World, calls: Calls) -> set[str]:
 
 
 def secrets_beside(world: World, calls: Calls) -> set[str]:
-    """What all the other calls could be told by, and these could not."""
+    """Return values that occur in all other calls, but not in these."""
     seen = {call.pk for call in calls}
     return names(world, [call for call in UsageRecord.objects.all() if call.pk not in seen]) - names(world, calls)
 

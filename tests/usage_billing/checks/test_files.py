@@ -1,4 +1,4 @@
-"""What `check --deploy` says of who drains, and of who may read the files."""
+"""`check --deploy` on draining and on file permissions."""
 
 from pathlib import Path
 
