@@ -117,7 +117,7 @@ async def read_async(ask: Ask, answer: httpx2.Response) -> bytes:
 
 
 def unasked(body: bytes) -> bytes:
-    """The chat events that a server sends without being asked for usage, by an independent implementation of the rule."""
+    """The chat events of a server that is not asked for usage, by an independent implementation of the rule."""
     return b"".join(_unasked(body))
 
 

@@ -1,4 +1,4 @@
-"""The product in a host project of another kind (`host_project`): everything of the host's works as before."""
+"""The product in a host project of another kind (`foreign_host`): everything of the host's works as before."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.support import host_project, postgres
+from tests.support import foreign_host, postgres
 from tests.support.foreign_project import ForeignProject
 
 
@@ -35,7 +35,7 @@ def host(
         "POSTGRES_PORT": str(server.port),
     }
     project = ForeignProject(tmp_path_factory.mktemp("host"), foreign_python, environment)
-    project.write(host_project.FILES)
+    project.write(foreign_host.FILES)
     project.manage("makemigrations", "company")
     project.manage("migrate")
     project.manage("migrate", "--database=costs")

@@ -16,6 +16,7 @@ from typing import Any
 from uuid import uuid4
 
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
@@ -54,7 +55,9 @@ def normalized(name: str | None) -> str:
 def _has_session_at(address: str, name: str) -> bool:
     if not address or "\0" in name:
         return False
-    return Session.objects.filter(user__username=name, address=address, expire_date__gt=timezone.now()).exists()
+    users = get_user_model()
+    keys = list(users._default_manager.filter(**{users.USERNAME_FIELD: name}).values_list("pk", flat=True))
+    return Session.objects.filter(user_id__in=keys, address=address, expire_date__gt=timezone.now()).exists()
 
 
 # ── Devices ──────────────────────────────────────────────────────────────────────────────────────────────────────

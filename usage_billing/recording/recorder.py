@@ -11,10 +11,11 @@ from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
 
+from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.dispatch import receiver
 
-from usage_billing.conf import conf
+from usage_billing.conf import conf, given, has_django_settings
 from usage_billing.recording import drain_signal, gate, quarantine
 from usage_billing.recording.collecting import collecting
 from usage_billing.recording.event import Event, encode
@@ -61,10 +62,19 @@ def quota() -> OutboxQuota:
 @receiver(setting_changed)
 def _use_new_settings(*, setting: str, **_: object) -> None:
     """Tests change settings: go on with the outbox that they name now."""
-    if setting.startswith("USAGE_OUTBOX"):
+    if setting == "AI_COSTS":
         _close_outbox()
         outbox.cache_clear()
         quota.cache_clear()
+
+
+def check_configuration() -> None:
+    """Raise ImproperlyConfigured if nothing says where this process keeps its outbox."""
+    if not has_django_settings() and not given().get("OUTBOX_PATH"):
+        raise ImproperlyConfigured(
+            "AI calls cannot be recorded: this process has no Django settings and no AI_COSTS_OUTBOX_PATH. Set"
+            " AI_COSTS_OUTBOX_PATH to the outbox that the service on this machine drains, or DJANGO_SETTINGS_MODULE."
+        )
 
 
 def record(*events: Event) -> None:
