@@ -83,7 +83,7 @@ def _today() -> date:
 
 
 def _people() -> None:
-    """Create a superadmin, and an owner and members of each organisation: 103 people in the largest, 3 in the smallest."""
+    """Create a superadmin, and owner and members of each organisation: 103 people in the largest, 3 in the smallest."""
     from usage_billing.models import Membership, Organization
 
     users = get_user_model()._default_manager
