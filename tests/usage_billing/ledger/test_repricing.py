@@ -250,7 +250,7 @@ def test_record_whose_cost_stays_keeps_the_name_of_the_price_it_was_costed_with(
     ]
 
 
-# ── Roubles ──────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── RUB ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_rub_are_filled_in_once_there_is_a_rate() -> None:

@@ -168,8 +168,8 @@ def test_an_unknown_cost_is_null_with_its_reason(
 def test_a_call_to_this_machine_names_the_address_that_was_taken_for_the_provider() -> None:
     org = factories.organization()
     writer.add([event(org=org, url="http://127.0.0.1:4321/openai/v1/chat/completions"), event(org=org)])
-    told = UsageRecord.objects.order_by("endpoint").values_list("ai_provider", "response_metadata__host")
-    assert list(told) == [("openai", "127.0.0.1:4321"), ("openai", None)]
+    recorded = UsageRecord.objects.order_by("endpoint").values_list("ai_provider", "response_metadata__host")
+    assert list(recorded) == [("openai", "127.0.0.1:4321"), ("openai", None)]
 
 
 def test_tokens_that_are_known_are_kept_where_the_cost_is_not() -> None:
@@ -209,7 +209,7 @@ def test_the_rate_is_frozen_with_the_record() -> None:
         ("America/New_York", datetime(2026, 11, 18, 3, 0, tzinfo=UTC), date(2026, 11, 17)),
     ],
 )
-def test_the_day_is_the_organisations_business_day(zone: str, at: datetime, day: date) -> None:
+def test_the_day_is_the_organisations_billing_day(zone: str, at: datetime, day: date) -> None:
     writer.add([event(org=factories.organization(timezone=zone), at=at)])
     assert UsageRecord.objects.get().usage_date == day
 
