@@ -17,15 +17,16 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
-from django.db import IntegrityError, connection
+from django.db import IntegrityError
 from django.db.models import QuerySet
 
 from usage_billing.archive import parquet, storage
+from usage_billing.conf import conf
 from usage_billing.ledger import bulk, consistency
 from usage_billing.ledger.archived import ArchivedError, after
 from usage_billing.models import ArchiveFile, UsageRecord
 from usage_billing.models.archive_file import SUMS
+from usage_billing.models.database import connection
 from usage_billing.recording.private_files import make_folder, make_private
 from usage_billing.tenancy import roles
 
@@ -209,7 +210,7 @@ def _rename(draft: Path, directory: Path, name: str, digest: str) -> Path:
 
 def _listed(path: Path) -> str:
     """Return the path relative to USAGE_ARCHIVE_DIR, which may differ between machines; absolute outside of it."""
-    folder = Path(settings.USAGE_ARCHIVE_DIR).resolve()
+    folder = Path(conf.ARCHIVE_DIR).resolve()
     resolved = path.resolve()
     return str(resolved.relative_to(folder) if resolved.is_relative_to(folder) else resolved)
 

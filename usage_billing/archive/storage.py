@@ -6,15 +6,14 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from types import ModuleType
 
-from django.conf import settings
-
+from usage_billing.conf import conf
 from usage_billing.ledger.archived import UnreadableError
 from usage_billing.models import ArchiveFile
 
 
 def path_of(file: ArchiveFile) -> Path:
     """Return the file's path on this machine."""
-    return Path(settings.USAGE_ARCHIVE_DIR, file.path)
+    return Path(conf.ARCHIVE_DIR, file.path)
 
 
 def parquet() -> ModuleType:

@@ -9,9 +9,8 @@ from datetime import date
 from decimal import Decimal
 from typing import NamedTuple
 
-from django.db import transaction
-
 from usage_billing.models import ExchangeRate
+from usage_billing.models.database import atomic
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +41,7 @@ def save(rates: Mapping[date, Decimal], *, accept_jumps: bool = False) -> Saved:
     """
     if not rates:
         return Saved({}, 0)
-    with transaction.atomic():
+    with atomic():
         if not accept_jumps:
             _refuse_jumps(rates)
         days = ExchangeRate.objects.filter(date__gte=min(rates), date__lte=max(rates)).order_by("date")

@@ -12,10 +12,10 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import date, timedelta
 from typing import Any
 
-from django.db import connection
 from django.db.models import QuerySet
 
 from usage_billing.models import ArchiveFile
+from usage_billing.models.database import connection
 
 READ_AGAIN_FOR = timedelta(days=92)
 """How long after a call its answer may still be fetched again: three times as long as OpenAI keeps responses and batch

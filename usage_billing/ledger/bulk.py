@@ -8,12 +8,16 @@ which would rewrite thousands of placeholders in each statement: 22,000 records 
 from __future__ import annotations
 
 import itertools
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
 from django.db import connections, models
 from django.db.backends.base.base import BaseDatabaseWrapper
+
+from usage_billing.models import user_keys
+from usage_billing.models.database import alias
 
 Row = Sequence[Any]
 """Values of the columns, in the order of the column names."""
@@ -26,7 +30,7 @@ ROWS_A_STATEMENT = 1_000
 
 def insert(model: type[models.Model], columns: Sequence[str], rows: Iterable[Row], then: str) -> list[Any]:
     """Insert the rows; `then` ends each statement (`ON CONFLICT …`). Returns the rows that `RETURNING` gives."""
-    connection = connections["default"]
+    connection = connections[alias()]
     if connection.vendor == "postgresql":
         return _insert_arrays(model, columns, rows, then, connection)
     return _insert_values(model, columns, rows, then, connection)
@@ -34,7 +38,7 @@ def insert(model: type[models.Model], columns: Sequence[str], rows: Iterable[Row
 
 def update(model: type[models.Model], columns: Sequence[str], key: Sequence[str], rows: Sequence[Row]) -> None:
     """Update `columns` of the rows found by the `key` columns; each row holds the columns' values, then the key's."""
-    connection = connections["default"]
+    connection = connections[alias()]
     table, both = model._meta.db_table, [*columns, *key]
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
@@ -137,6 +141,8 @@ def _converter(field: models.Field[Any, Any], connection: BaseDatabaseWrapper) -
     match field:
         case models.DecimalField() | models.DateField() if not isinstance(field, models.DateTimeField):
             return str
+        case models.ForeignKey() if isinstance(user_keys.nobody(), uuid.UUID):
+            return lambda value: value.hex if isinstance(value, uuid.UUID) else value
         case models.DateTimeField():
             return connection.ops.adapt_datetimefield_value
         case models.JSONField():

@@ -6,12 +6,12 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from django.db import connection
 from django.db.models import Sum
 
 from usage_billing.ledger import rollup
 from usage_billing.models import DailyUsage, UsageRecord
 from usage_billing.models.daily_usage import MAX_COST, MEASURES
+from usage_billing.models.database import connection
 
 Sums = Mapping[tuple[Any, ...], Sequence[Any]]
 """Rollup rows: `KEY` → `MEASURES`."""

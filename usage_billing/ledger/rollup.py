@@ -6,7 +6,9 @@ from decimal import Decimal
 from operator import add, itemgetter
 from typing import Any
 
+from usage_billing.models import user_keys
 from usage_billing.models.daily_usage import DIMENSIONS, GRAINS, MAX_COST, MEASURES
+from usage_billing.models.database import connection
 
 KEY = ("grain", "org_id", "usage_date", "user_id", "agent_id", "request_type", "ai_provider", "ai_model", "status")
 """The primary key of `token_usage_daily`. Writers lock rows in its order, so that they cannot deadlock."""
@@ -20,7 +22,7 @@ IN_ORDER = {
 
 ALL: dict[str, Any] = {
     "org_id": 0,
-    "user_id": 0,
+    "user_id": None,  # depends on the user model: `user_keys.nobody()`
     "agent_id": "",
     "request_type": "",
     "ai_provider": "",
@@ -63,10 +65,11 @@ def roll_up(records: Iterable[Mapping[str, Any]]) -> list[Row]:
 
 def _cube(records: Iterable[Mapping[str, Any]]) -> Totals:
     cube: Totals = {}
+    nobody = user_keys.nobody()
     for record in records:
         usd, rub = record["cost_usd"], record["cost_rub"]
         counts = 1, int(record["status"] == "failed"), int(usd is None), int(rub is None)
-        key = record["usage_date"], record["org_id"], record["user_id"] or 0, *_words(record)
+        key = record["usage_date"], record["org_id"], record["user_id"] or nobody, *_words(record)
         _add(cube, key, (*counts, *_counted(record), usd or 0, rub or 0, usd or 0))
     return cube
 
@@ -88,7 +91,7 @@ def _rows(grain: str, totals: Totals) -> Iterator[Row]:
     """Return a grain's totals as rollup rows."""
     has = ("usage_date", *GRAINS[grain], *(left_out := [name for name in ALL if name not in GRAINS[grain]]), "grain")
     in_order = itemgetter(*(has.index(name) for name in KEY))
-    rest = *(ALL[name] for name in left_out), grain
+    rest = *(user_keys.nobody() if name == "user_id" else ALL[name] for name in left_out), grain
     return ((*in_order((*key, *rest)), *values) for key, values in totals.items())
 
 
@@ -131,12 +134,12 @@ def select_sql(grain: str, where: str, vendor: str = "postgresql") -> str:
         elif name == "usage_date":
             keys.append(name)
         elif name not in kept:
-            keys.append(_literal(ALL[name]))
+            keys.append(_literal(name))
         else:
-            keys.append("coalesce(user_id, 0)" if name == "user_id" else name)
+            keys.append(_key_sql(name))
     measures = [sql.format(sum=sum_sql(name, vendor)) for name, sql in _MEASURE_SQL.items()]
     columns = ", ".join(f"{sql} AS {name}" for sql, name in zip([*keys, *measures], COLUMNS, strict=True))
-    grouped = ", ".join(["usage_date", *("coalesce(user_id, 0)" if name == "user_id" else name for name in kept)])
+    grouped = ", ".join(["usage_date", *map(_key_sql, kept)])
     return f"SELECT {columns} FROM token_usage WHERE {where} GROUP BY {grouped}"  # noqa: S608 - our own names
 
 
@@ -184,10 +187,19 @@ def compared_sql(where: str, vendor: str) -> str:
 def coarser_sql(grain: str, vendor: str = "postgresql") -> str:
     """Return the `SELECT` of one grain's rollup rows from the cube's rows, which the statement names `calls`."""
     kept = ("usage_date", *GRAINS[grain])
-    keys = [f"'{grain}' AS grain", *(name if name in kept else f"{_literal(ALL[name])} AS {name}" for name in KEY[1:])]
+    keys = [f"'{grain}' AS grain", *(name if name in kept else f"{_literal(name)} AS {name}" for name in KEY[1:])]
     sums = [*(f"{sum_sql(name, vendor)} AS {name}" for name in MEASURES), f"max({MAX_COST}) AS {MAX_COST}"]
     return f"SELECT {', '.join([*keys, *sums])} FROM calls GROUP BY {', '.join(kept)}"  # noqa: S608 - our own names
 
 
-def _literal(value: str | int) -> str:
+def _key_sql(name: str) -> str:
+    """The dimension of a call as a rollup has it."""
+    return f"coalesce(user_id, {_literal(name)})" if name == "user_id" else name
+
+
+def _literal(dimension: str) -> str:
+    """The SQL of what the dimension's column holds where the grain leaves it out."""
+    if dimension == "user_id":
+        return user_keys.literal(connection)
+    value = ALL[dimension]
     return f"'{value}'" if isinstance(value, str) else str(value)

@@ -19,7 +19,6 @@ from functools import partial
 from operator import itemgetter
 from typing import Any
 
-from django.db import connection, transaction
 from django.db.models import QuerySet
 
 from usage_billing.costing import costs
@@ -27,6 +26,7 @@ from usage_billing.costing.costs import Row
 from usage_billing.costing.overrides import PriceOverrides
 from usage_billing.ledger import archived, bulk, rollup
 from usage_billing.models import DailyUsage, UsageRecord
+from usage_billing.models.database import connection, on_commit
 from usage_billing.models.fields import as_sqlite_keeps
 from usage_billing.recording import gate
 from usage_billing.recording.event import Event
@@ -147,7 +147,7 @@ def _insert_once(rows: Iterable[Row]) -> tuple[int, list[rollup.Row]]:
     if others := sorted(_other_calls(repeated), key=lambda row: row["request_id"]):
         by_key |= {(row["org_id"], row["request_id"]): row for row in others}
         under_new_ids = bulk.insert(UsageRecord, COLUMNS, map(_values, others), _ONCE)
-        transaction.on_commit(partial(_count_new_ids, [by_key[key] for key in under_new_ids]))
+        on_commit(partial(_count_new_ids, [by_key[key] for key in under_new_ids]))
         inserted += under_new_ids
     new = archived.without_known([by_key[key] for key in inserted])
     return len(new), rollup.roll_up(new)

@@ -3,6 +3,7 @@
 Every grain has the same columns. A dimension that a grain leaves out holds 0 or the empty string.
 """
 
+from django.conf import settings
 from django.db import models
 
 from usage_billing.models.fields import NamedIndex, money, money_total
@@ -58,9 +59,13 @@ class DailyUsage(models.Model):
     )
     grain = models.CharField(max_length=10)
     usage_date = models.DateField()
-    # 0 stands for "all" where the grain leaves the dimension out, and for "no user" where it keeps it.
+    # 0 (of a user: `user_keys.nobody()`) stands for "all" where the grain leaves the dimension out, and for "no user"
+    # where it keeps it.
     org_id = models.BigIntegerField()
-    user_id = models.BigIntegerField()
+    # Of the user model's own type, without a constraint: a rollup outlives the person.
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
+    )
     agent_id = models.CharField(max_length=100)
     request_type = models.CharField(max_length=100)
     ai_provider = models.CharField(max_length=50)
@@ -88,7 +93,7 @@ class DailyUsage(models.Model):
             NamedIndex(fields=("grain", "usage_date"), name="idx_token_usage_daily_grain_date"),
             # Filters by user: the primary key would read all rows of the organisation.
             NamedIndex(
-                fields=("user_id", "org_id", "usage_date"),
+                fields=("user", "org_id", "usage_date"),
                 name="idx_token_usage_daily_user",
                 condition=models.Q(grain="cube"),
             ),

@@ -28,7 +28,8 @@ class Session(AbstractBaseSession):
     session_key = models.CharField(_("session key"), max_length=64, primary_key=True)
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL,
-        on_delete=models.CASCADE,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
         null=True,
         related_name="+",
         verbose_name=_("user"),

@@ -15,7 +15,6 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.db.models import F
@@ -23,9 +22,11 @@ from pytest_django import Settings
 
 from tests.support import aged, factories
 from tests.support.aged import APRIL, CALLS, JUNE, MARCH, MAY
+from tests.support.configure import configure
 from tests.support.killed_archiving import ARCHIVING, RESTORING
 from tests.support.rows import enter, row
 from usage_billing.archive import archiving, parquet, storage
+from usage_billing.conf import conf
 from usage_billing.ledger import archived, writer
 from usage_billing.models import ArchiveFile, DailyUsage, UsageRecord
 
@@ -45,7 +46,7 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def archive(month: date = MAY) -> archiving.Outcome:
     return archiving.archive(
-        month, directory=Path(settings.USAGE_ARCHIVE_DIR), by="anna", at=factories.NOON, advance=lambda _: None
+        month, directory=Path(conf.ARCHIVE_DIR), by="anna", at=factories.NOON, advance=lambda _: None
     )
 
 
@@ -356,7 +357,7 @@ def test_it_goes_the_next_time_and_comes_back_as_it_became(
     aged.fill()
     archive()
     monkeypatch.undo()
-    settings.USAGE_ARCHIVE_DIR = str(directory)
+    configure(settings, ARCHIVE_DIR=str(directory))
     archive()
     assert not UsageRecord.objects.filter(usage_date__gte=MAY).exists()
     assert [file.calls for file in ArchiveFile.objects.all()] == [CALLS, 1]

@@ -19,6 +19,7 @@ from rest_framework.test import APIClient
 
 from tests.support import aged, factories
 from tests.support.aged import APRIL, CALLS, MAY
+from tests.support.configure import configure
 from tests.support.factories import event
 from usage_billing import reports
 from usage_billing.ledger import archived, drain, writer
@@ -265,10 +266,10 @@ def test_archive_usage_says_what_it_did(directory: Path, capsys: pytest.CaptureF
 
 def test_retention_is_off_until_it_is_set(settings: Settings) -> None:
     aged.fill()
-    settings.USAGE_RETENTION_MONTHS = None
+    configure(settings, RETENTION_MONTHS=None)
     with pytest.raises(CommandError, match="retention is off"):
         call_command("archive_usage")
-    settings.USAGE_RETENTION_MONTHS = 0
+    configure(settings, RETENTION_MONTHS=0)
     call_command("archive_usage")
     assert not UsageRecord.objects.exists()
     assert ArchiveFile.objects.count() == 3

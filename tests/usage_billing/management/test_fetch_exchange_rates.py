@@ -13,6 +13,7 @@ from pytest_django import Settings
 
 from tests.support import bank
 from tests.support.bank import Bank, body, rates, record
+from tests.support.configure import configure
 from tests.support.factories import NOON
 from usage_billing.exchange_rates.rates import rates_on
 from usage_billing.models import ExchangeRate
@@ -25,7 +26,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def the_bank(settings: Settings) -> Iterator[Bank]:
     with bank.running() as running:
-        settings.EXCHANGE_RATES_URL = running.url
+        configure(settings, EXCHANGE_RATES_URL=running.url)
         yield running
 
 
@@ -191,7 +192,7 @@ def test_fetch_changes_nothing_for_a_bad_answer(the_bank: Bank, answer: bank.Ans
 
 def test_fetch_of_a_bank_that_is_away(settings: Settings) -> None:
     with bank.running() as gone:
-        settings.EXCHANGE_RATES_URL = gone.url
+        configure(settings, EXCHANGE_RATES_URL=gone.url)
     with pytest.raises(CommandError) as refused:
         call_command("fetch_exchange_rates")
     assert str(refused.value) == f"The bank did not answer: “[Errno 111] Connection refused”. {NOTHING}"

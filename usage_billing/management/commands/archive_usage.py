@@ -5,13 +5,13 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import CommandError
 from django.db import DatabaseError
 from django.utils import timezone
 from tqdm import tqdm
 
 from usage_billing.archive import storage
+from usage_billing.conf import conf
 from usage_billing.ledger import archived
 from usage_billing.management.commands.rebuild_daily import day
 from usage_billing.management.ledger_command import INTERRUPTED, LedgerCommand, user
@@ -47,7 +47,7 @@ class Command(LedgerCommand):
             if dry_run:
                 self.stdout.write(f"{month:%Y-%m}: {archiving.calls_of(month):,} calls would be archived.")
             else:
-                self._archive(archiving, month, to or Path(settings.USAGE_ARCHIVE_DIR), by.strip() or user(), now)
+                self._archive(archiving, month, to or Path(conf.ARCHIVE_DIR), by.strip() or user(), now)
 
     def _archive(self, archiving: Any, month: date, directory: Path, by: str, now: datetime) -> None:
         total = 2 * archiving.calls_of(month)
@@ -73,7 +73,7 @@ AGAIN = "Nothing is lost or duplicated; run the same command again to continue."
 
 
 def _kept_since(archiving: Any, now: datetime) -> date:
-    if settings.USAGE_RETENTION_MONTHS is None:
+    if conf.RETENTION_MONTHS is None:
         raise CommandError("Give --before or set USAGE_RETENTION_MONTHS: retention is off.")
-    kept: date = archiving.kept_since(settings.USAGE_RETENTION_MONTHS, now)
+    kept: date = archiving.kept_since(conf.RETENTION_MONTHS, now)
     return kept

@@ -6,10 +6,10 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from django.conf import settings
 from django.core.management.base import CommandError
 from django.utils import timezone
 
+from usage_billing.conf import conf
 from usage_billing.exchange_rates import bank_of_russia, saving
 from usage_billing.exchange_rates.rates import CARRIED_DAYS
 from usage_billing.management.commands.rebuild_daily import day
@@ -50,7 +50,7 @@ class Command(LedgerCommand):
         last = last or tomorrow
         _check_range(first, last, tomorrow + timedelta(days=DAYS_AHEAD))
         try:
-            answer = bank_of_russia.fetch(settings.EXCHANGE_RATES_URL, first, last)
+            answer = bank_of_russia.fetch(conf.EXCHANGE_RATES_URL, first, last)
             rates = bank_of_russia.read(answer, first, last)
             _expect_rates(rates, first, min(last, today))
             saved = saving.save(rates, accept_jumps=accept_jumps)

@@ -5,7 +5,6 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import CommandError
-from django.db import transaction
 from django.utils import timezone
 from tqdm import tqdm
 
@@ -13,6 +12,7 @@ from usage_billing.ledger import writer
 from usage_billing.management import demo_data
 from usage_billing.management.printable_command import PrintableCommand
 from usage_billing.models import UsageRecord
+from usage_billing.models.database import atomic
 
 
 class Command(PrintableCommand):
@@ -22,7 +22,7 @@ class Command(PrintableCommand):
         if not settings.DEBUG:
             raise CommandError("seed_demo makes users with a known password: it runs only with DEBUG=1.")
         now = timezone.now()
-        with transaction.atomic():
+        with atomic():
             demo_data.create_people()
             demo_data.create_rates(timezone.localdate(now))
             slugs = [organization.slug for organization in demo_data.ORGANIZATIONS]
