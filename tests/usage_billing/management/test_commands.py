@@ -1,4 +1,4 @@
-"""The commands say what they did, and fail when they did not do it."""
+"""Commands print what they did, and exit non-zero when they did not do it."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_seed_demo_makes_a_believable_quarter_and_keeps_it(printed: Callable[...
     assert calls > 3000
     assert UsageRecord.objects.values("usage_date").distinct().count() > 85
     assert {record_.status for record_ in UsageRecord.objects.only("status")} == {"succeeded", "failed", "aborted"}
-    # Most is priced in both currencies; something is not, as in real life.
+    # Most calls are priced in both currencies, some are unpriced.
     unpriced = UsageRecord.objects.filter(cost_usd=None).count()
     assert 0 < unpriced < calls / 20
     assert not UsageRecord.objects.filter(cost_usd__isnull=False, cost_rub=None).exists()
