@@ -36,7 +36,7 @@ def anyio_backend() -> str:
 @pytest.fixture(autouse=True)
 def outbox(settings: Settings, tmp_path: Path) -> Iterator[Outbox]:
     """The outbox that this test's calls go to, drained only when the test does it; and settings that suit tests."""
-    configure(settings, OUTBOX_PATH=str(tmp_path / "outbox" / "outbox.sqlite3"))
+    configure(settings, OUTBOX_PATH=str(tmp_path / "outbox" / "outbox"))
     configure(settings, DRAIN="off")
     # Clients of tests speak plain HTTP, and log in without a request. The tests of these two turn them on.
     settings.SECURE_SSL_REDIRECT = settings.AXES_ENABLED = False
@@ -47,7 +47,7 @@ def outbox(settings: Settings, tmp_path: Path) -> Iterator[Outbox]:
     recorder.quota.cache_clear()
     recorder._losses.clear()
     recorder._logged.clear()
-    recorder._wrong_now = ""
+    recorder._current_error = ""
     yield recorder.outbox()
     recorder.outbox().close()
     recorder.outbox.cache_clear()

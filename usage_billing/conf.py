@@ -24,8 +24,6 @@ DEFAULTS: dict[str, Any] = {
     "DRAIN": "thread",
     # The most that may wait in the outbox, in MB. Beyond it calls are made, counted as lost, and not kept.
     "OUTBOX_MAX_MB": 2048,
-    # How long `drain_usage --follow` goes on after SIGTERM, in seconds.
-    "DRAIN_STOP_S": 20.0,
     # Dotted path of a function: an organisation object of the project's own → `OrganizationKey`.
     "ORGANIZATION_RESOLVER": "",
     # ── Database ──
@@ -52,6 +50,8 @@ DEFAULTS: dict[str, Any] = {
     "TRUSTED_PROXIES": 0,
     # Where people reach the pages, for links in e-mails. Without one there are no links.
     "PUBLIC_URL": "",
+    # Signs the API's tokens. None: SECRET_KEY.
+    "TOKEN_KEY": None,
     "API_RATE_USER": "600/min",
     "API_RATE_ANONYMOUS": "60/min",
     # Failed log-ins of all names from one address, and of one name in a day, before it has to wait.
@@ -121,9 +121,9 @@ def given() -> Mapping[str, Any]:
 
 
 def default_outbox_path() -> Path:
-    """`var/outbox.sqlite3` below the project's BASE_DIR; without one, in the user's state directory (XDG)."""
+    """`var/outbox` below the project's BASE_DIR; without one, in the user's state directory (XDG)."""
     base = getattr(settings, "BASE_DIR", None) if has_django_settings() else None
     if base:
-        return Path(base) / "var" / "outbox.sqlite3"
+        return Path(base) / "var" / "outbox"
     state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(state) / "ai-costs" / "outbox.sqlite3"
+    return Path(state) / "ai-costs" / "outbox"

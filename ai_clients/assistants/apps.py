@@ -18,7 +18,6 @@ class AssistantsConfig(AppConfig):
         from ai_clients.assistants.participants import demo_people
         from ai_clients.connection import destinations
         from usage_billing import pages
-        from usage_billing.admin import navigation
         from usage_billing.management import demo_data
         from usage_billing.tenancy import row_level_security
 
@@ -28,10 +27,3 @@ class AssistantsConfig(AppConfig):
         pages.content_sources.append(titles.titles)
         register(checks.agent_models)
         demo_data.further.append(demo_people.create)
-        for title, icon, model in (
-            (_("Content"), "article", "ContentPiece"),
-            (_("Community participants"), "groups_2", "Participant"),
-            (_("Messages"), "forum", "Message"),
-            (_("Weekly digests"), "mail", "DigestDelivery"),
-        ):
-            navigation.further.append(navigation.Entry(title, icon, f"ai_assistants.{model}"))

@@ -1,4 +1,4 @@
-"""For every answer and every cut, the caller gets the provider's bytes, and there is one event."""
+"""Whatever a provider sends, and wherever it is cut: the caller's bytes are the provider's, and there is one event."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ async def read_async(ask: Ask, answer: httpx2.Response) -> bytes:
 
 
 def unasked(body: bytes) -> bytes:
-    """The chat events that a server sends unless asked for usage, by an independent implementation of the rule."""
+    """The chat events of a server that is not asked for usage, by an independent implementation of the rule."""
     return b"".join(_unasked(body))
 
 

@@ -15,7 +15,6 @@ from django.core.management import get_commands
 
 from tests.deployment.test_compose import example
 from tests.support.reliability.world import ROOT
-from usage_billing.conf import conf
 
 UNITS = sorted(path for kind in ("service", "socket", "timer") for path in (ROOT / "deploy").glob(f"*.{kind}"))
 
@@ -108,11 +107,6 @@ def test_the_timers_and_cron_sh_do_the_same_jobs() -> None:
     timers = [unit.stem.removeprefix("ai-costs-") for unit in UNITS if unit.suffix == ".timer"]
     assert sorted(jobs) == sorted(timers)
     assert set(jobs) <= set(get_commands())
-
-
-def test_the_drain_has_more_time_to_stop_than_it_takes() -> None:
-
-    assert int(parsed(ROOT / "deploy" / "ai-costs-drain.service")["Service"]["TimeoutStopSec"]) > (conf.DRAIN_STOP_S)
 
 
 CONFINED = """

@@ -1,4 +1,4 @@
-"""The doors of a production server: gunicorn with two workers behind a proxy that speaks TLS, and real requests."""
+"""Logging in to a production server: gunicorn with two workers behind a TLS proxy, and real requests."""
 
 from __future__ import annotations
 
@@ -126,31 +126,33 @@ def token(ask: Ask, password: str = "secret", address: str = ALICE) -> Answer:
     return ask("POST", "/api/token", address, {"username": "alice", "password": password})
 
 
-def log_in(ask: Ask, door: str, password: str, address: str = ALICE, language: str = "en") -> Answer:
-    """As a browser does: fetch the form, send it back with its secret."""
-    form = ask("GET", door, address)
+def log_in(ask: Ask, login_address: str, password: str, address: str = ALICE, language: str = "en") -> Answer:
+    """Fetch the form and send it back with its CSRF token, as a browser does."""
+    form = ask("GET", login_address, address)
     secret = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', form.body)
     cookie = re.search(r"csrftoken=\w+", str(form.headers["Set-Cookie"]))
     assert secret is not None
     assert cookie is not None
     return ask(
         "POST",
-        door,
+        login_address,
         address,
         urlencode({"csrfmiddlewaretoken": secret[1], "username": "alice", "password": password, "next": "/"}),
         Content_Type="application/x-www-form-urlencoded",
         Cookie=cookie[0],
-        Referer=f"https://{HOST}{door}",
+        Referer=f"https://{HOST}{login_address}",
         Accept_Language=language,
     )
 
 
-def test_wrong_passwords_lock_one_address_out_of_every_door(ask: Ask, alice: User) -> None:
-    assert [log_in(ask, door, "wrong", STRANGER).status for door in ("/login/", "/superadmin/login/")] == [200, 200]
+def test_wrong_passwords_lock_one_address_out_of_every_log_in(ask: Ask, alice: User) -> None:
+    assert [
+        log_in(ask, login_address, "wrong", STRANGER).status for login_address in ("/login/", "/superadmin/login/")
+    ] == [200, 200]
     assert [token(ask, "wrong", STRANGER).status for _ in range(3)] == [401, 401, 429]
 
-    for door in ("/login/", "/superadmin/login/"):
-        page = log_in(ask, door, "secret", STRANGER)
+    for login_address in ("/login/", "/superadmin/login/"):
+        page = log_in(ask, login_address, "secret", STRANGER)
         assert page.status == 429
         assert 0 < int(page.headers["Retry-After"]) <= 600
         assert re.search(r"Try again in \d+ minutes?\.", page.body)
@@ -159,9 +161,9 @@ def test_wrong_passwords_lock_one_address_out_of_every_door(ask: Ask, alice: Use
     assert (locked.status, locked.json["error"]["code"]) == (429, "login_locked")
     assert locked.json["error"]["details"]["retry_after_s"] == int(locked.headers["Retry-After"])
 
-    # The one whose name was tried comes in, from her own address, by every door.
-    for door in ("/login/", "/superadmin/login/"):
-        inside = log_in(ask, door, "secret")
+    # The one whose name was tried comes in, from her own address, by every log-in.
+    for login_address in ("/login/", "/superadmin/login/"):
+        inside = log_in(ask, login_address, "secret")
         assert inside.status == 302
         session = next(cookie for cookie in inside.headers.get_all("Set-Cookie") or [] if "sessionid" in cookie)
         assert {"Secure", "HttpOnly", "SameSite=Lax"} <= set(session.split("; "))

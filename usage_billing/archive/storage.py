@@ -1,4 +1,4 @@
-"""Where the archive's files are, and the way to their reader, which is there only where pyarrow is installed."""
+"""Paths of archive files, and access to their reader, which needs pyarrow."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from usage_billing.models import ArchiveFile
 
 
 def path_of(file: ArchiveFile) -> Path:
-    """Path of the file on this machine."""
+    """Return the file's path on this machine."""
     return Path(conf.ARCHIVE_DIR, file.path)
 
 
 def parquet() -> ModuleType:
-    """The module that reads and writes files. Raises `UnreadableError` where pyarrow is not installed."""
+    """Return the module that reads and writes files. Raises `UnreadableError` if pyarrow is not installed."""
     try:
         from usage_billing.archive import parquet
     except ImportError as missing:
@@ -29,6 +29,6 @@ def parquet() -> ModuleType:
 
 
 def find(file: ArchiveFile, request_ids: Collection[str]) -> Iterator[tuple[int, str, str]]:
-    """Organisation, request id and provider of the calls in the file that have one of these request ids."""
+    """Yield organisation, request id and provider of the file's calls with one of these request ids."""
     found: Iterator[tuple[int, str, str]] = parquet().find(file, request_ids)
     return found

@@ -1,7 +1,6 @@
-"""The day's totals at every grain: what all pages and the API add up from.
+"""Daily rollups at every grain; all reports are sums over them.
 
-A small lattice of data cubes (Harinarayan, Rajaraman, Ullman 1996): the same row shape at each grain, where a grain
-leaves a dimension out the column holds "all" (0 or the empty string).
+Every grain has the same columns. A dimension that a grain leaves out holds 0 or the empty string.
 """
 
 from django.conf import settings
@@ -21,12 +20,12 @@ GRAINS: dict[str, tuple[str, ...]] = {
     "org_agent": ("org_id", "agent_id"),
     "org_type": ("org_id", "request_type"),
     "org_model": ("org_id", "ai_provider", "ai_model"),
-    # Any filter and any breakdown but those by user: of everything, and of an organisation.
+    # Every filter and breakdown except by user: over all organisations, and within one.
     "mix": ("agent_id", "request_type", "ai_provider", "ai_model", "status"),
     "org_mix": ("org_id", "agent_id", "request_type", "ai_provider", "ai_model", "status"),
     "cube": DIMENSIONS,
 }
-"""Grain → the dimensions that it keeps, beside the day. Adding one is one line here and a `rebuild_daily`."""
+"""Grain → the dimensions it keeps besides the day. A new grain is one line here and a run of `rebuild_daily`."""
 
 MEASURES = (
     "requests_count",
@@ -43,15 +42,17 @@ MEASURES = (
     "cost_usd",
     "cost_rub",
 )
-"""The columns that add up. Amounts are sums of the known ones; the `unpriced_…` counts say how many are not known."""
+"""Columns that are summed. Amounts are sums of the known ones; `unpriced_…_count` counts the unknown ones."""
 
 MAX_COST = "max_cost_usd"
-"""The column that no call of the row costs more than: it leads to the dearest calls. It follows what is added, at once;
-a call that is made cheaper or archived leaves it as it was."""
+"""Column with the highest cost of the row's calls, an upper bound: it does not fall when a call becomes cheaper or is
+archived. Reports use it to find the most expensive calls."""
 
 
 class DailyUsage(models.Model):
-    """One grain's totals of one day. Kept equal to `GROUP BY` over `token_usage` at every commit."""
+    """One day's sums for one key of one grain; equal to `GROUP BY` over `token_usage` at every commit (guarantee 5,
+    docs/guarantees.md).
+    """
 
     pk = models.CompositePrimaryKey(
         "grain", "org_id", "usage_date", "user_id", "agent_id", "request_type", "ai_provider", "ai_model", "status"
@@ -90,7 +91,7 @@ class DailyUsage(models.Model):
         db_table = "token_usage_daily"
         indexes = (
             NamedIndex(fields=("grain", "usage_date"), name="idx_token_usage_daily_grain_date"),
-            # A member's own calls, and any filter by user: the key would lead through all of an organisation's.
+            # Filters by user: the primary key would read all rows of the organisation.
             NamedIndex(
                 fields=("user", "org_id", "usage_date"),
                 name="idx_token_usage_daily_user",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from django.apps import apps
+from django.contrib.auth import get_user_model
 from django.db import connections, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
@@ -27,6 +28,11 @@ class _Connection:
 
 
 connection = cast(BaseDatabaseWrapper, _Connection())
+
+
+def has_users() -> bool:
+    """Whether the table of users is in the ledger's database too, so that statements may join it."""
+    return alias() == router.db_for_read(get_user_model())
 
 
 def atomic() -> transaction.Atomic:

@@ -1,4 +1,4 @@
-"""What is around the pages: the way in, the way to one's own page, and the words above it."""
+"""Home page, log-in, error pages, and the text above the page that names its scope."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from usage_billing.tenancy.scope import Scope
 def home(request: HttpRequest) -> HttpResponse:
     if not request.user.is_authenticated:
         return redirect("login")
-    return redirect("ai-costs" if request.user.is_superuser else "usage")
+    return redirect("usage_billing:ai-costs" if request.user.is_superuser else "usage_billing:usage")
 
 
 class LogIn(LoginView):
@@ -48,7 +48,7 @@ def too_many_exports(request: HttpRequest, text: str) -> HttpResponse:
 
 
 def scope_text(scope: Scope, names: Mapping[int, str]) -> str:
-    """Whose calls the page is about; `names` of the organisations by their ids."""
+    """Whose calls the page shows; `names` of the organisations by their ids."""
     if scope.everything:
         return gettext("All organisations")
 

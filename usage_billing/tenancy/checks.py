@@ -33,7 +33,7 @@ def _login(cursor: Any) -> list[CheckMessage]:
         [roles.LEDGER],
     )
     user, is_unbound, may_drain, may_create = cursor.fetchone()
-    serve = "Serve as the web's own user, who owns nothing: README, “Tenants and PostgreSQL”."
+    serve = "Serve as the web's own user, who owns nothing: docs/security.md, “Tenants and PostgreSQL”."
     if is_unbound:
         found = f"PostgreSQL's row-level security does not hold the user “{user}” that this connects as."
         return [Warning(found, hint=serve, id="usage_billing.W001")]

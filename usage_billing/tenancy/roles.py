@@ -13,9 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import psycopg
 from django.db import DataError, OperationalError, ProgrammingError
-from psycopg.pq import TransactionStatus
 
 from usage_billing.conf import conf
 from usage_billing.models.database import atomic, connection
@@ -151,11 +149,13 @@ def _in_one_round_trip(*statements: tuple[str, Sequence[Any]]) -> list[Any]:
     the statement and not in it, as they would with Django's cursors: all sessions of a role see each other's
     statements in pg_stat_activity, and another session's seal would be good for its scope.
     """
+    import psycopg  # here, because only projects on PostgreSQL have it
+
     connection.ensure_connection()
     driver: psycopg.Connection[Any] = connection.connection
     cursors = [psycopg.Cursor(driver) for _ in statements]
     with _explained(), connection.wrap_database_errors:
-        begins = driver.info.transaction_status == TransactionStatus.IDLE
+        begins = driver.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
         if begins:
             # Django ends the transaction as it would have; until then psycopg must not begin one itself.
             driver.autocommit = True

@@ -24,6 +24,7 @@ from usage_billing.models import (
     ArchiveFile,
     DailyUsage,
     ExchangeRate,
+    Installation,
     Membership,
     Organization,
     PriceOverride,
@@ -81,10 +82,10 @@ OF_OUR_OWN: dict[str, Access] = {
     Membership._meta.db_table: Access(READ, WRITE, READ, OWN_MEMBERSHIPS),
     PriceOverride._meta.db_table: Access(READ, WRITE, READ, None, READ),
     ExchangeRate._meta.db_table: Access(READ, WRITE, WRITE, "true", READ),
-    "django_migrations": Access(READ, READ, READ),
+    Installation._meta.db_table: Access(frozenset(), frozenset(), READ | {"INSERT"}),
     KEY_TABLE: Access(frozenset(), frozenset()),
 }
-"""The tables of this app, and Django's own log of migrations. Only the ledger's role writes calls and rollups."""
+"""The tables of this app that are not every role's to write. Only the ledger's role writes calls and rollups."""
 
 secured_apps = ["usage_billing"]
 """Labels of the apps whose tables are secured. An app that ships with the product adds its own when it is ready."""
@@ -103,6 +104,7 @@ def wanted(existing: Iterable[str]) -> dict[str, Access]:
     there = set(existing)
     tables = {name: access for name, access in OF_OUR_OWN.items() if name in there}
     if conf.GRANT_ALL_TABLES:
+        tables |= {name: Access(READ, READ, READ) for name in there & {"django_migrations"}}
         stores = [cache for cache in settings.CACHES.values() if cache["BACKEND"].endswith(".DatabaseCache")]
         tables |= {cache["LOCATION"]: Access(WRITE, ledger=WRITE) for cache in stores if cache["LOCATION"] in there}
     for model in apps.get_models(include_auto_created=True):

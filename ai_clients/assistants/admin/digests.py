@@ -26,7 +26,7 @@ from ai_clients.assistants.digest.figures import weekly_digest_data
 from ai_clients.assistants.digest.summary import DigestSummary, write_summary
 from ai_clients.assistants.digest.week import Week, last_full_week
 from ai_clients.assistants.models import DigestDelivery
-from usage_billing.admin.read_only import ToLookAt
+from usage_billing.admin.read_only import ReadOnlyAdmin
 from usage_billing.admin.scoped import ScopedAdmin, request_scope
 from usage_billing.auth.run_throttling import count_run
 from usage_billing.models import Organization
@@ -34,7 +34,7 @@ from usage_billing.tenancy.scope import Scope, of_organization, outside_scope, s
 
 
 @admin.register(DigestDelivery)
-class DigestDeliveryAdmin(ToLookAt, ScopedAdmin, ModelAdmin):
+class DigestDeliveryAdmin(ReadOnlyAdmin, ScopedAdmin, ModelAdmin):
     """The log of what was sent, and a preview of last week's digest of any organisation."""
 
     list_display = ("week", "org", "state", "sent_at", "delivered_number", "error")

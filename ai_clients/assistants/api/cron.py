@@ -15,11 +15,11 @@ from rest_framework import serializers
 from rest_framework.exceptions import Throttled
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from ai_clients.assistants.api.cron_secret import CronSecret, IsCron
 from ai_clients.assistants.digest.job import due_organizations, send_digests
 from ai_clients.assistants.participants.role_updates import due_participants, update_roles
+from usage_billing.api.base import ApiView
 from usage_billing.auth.limits import Limit, take
 
 RUNS_AN_HOUR = 12
@@ -57,7 +57,7 @@ class DigestsSerializer(serializers.Serializer[dict[str, Any]]):
     failures = DigestFailureSerializer(many=True)
 
 
-class CronView(APIView):
+class CronView(ApiView):
     authentication_classes = (CronSecret,)
     permission_classes = (IsCron,)
 

@@ -9,7 +9,6 @@ from rest_framework import serializers
 from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from ai_clients.assistants.api.errors import RESPONSES, answered, count_run
 from ai_clients.assistants.custom_analysis import analysis as custom_analysis
@@ -20,6 +19,7 @@ from ai_clients.assistants.custom_analysis.analysis import (
     TextNotFoundError,
 )
 from ai_clients.assistants.models import ContentPiece, Message
+from usage_billing.api.base import ApiView
 from usage_billing.api.parameters import LARGEST_ID
 from usage_billing.api.schema import refusal
 from usage_billing.tenancy.scope import scoped
@@ -51,7 +51,7 @@ class AnalysisSerializer(serializers.Serializer[custom_analysis.Analysis]):
     evidence = EvidenceSerializer(many=True)
 
 
-class CustomAnalysisView(APIView):
+class CustomAnalysisView(ApiView):
     """Asks the model a question about texts of the caller's organisation."""
 
     @extend_schema(

@@ -9,7 +9,6 @@ from rest_framework import serializers
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from ai_clients.assistants.api.errors import RESPONSES, ConflictError, answered, count_run
 from ai_clients.assistants.models import Participant
@@ -20,6 +19,7 @@ from ai_clients.assistants.participants.enrichment import (
     NoMessagesError,
     enrich_participant,
 )
+from usage_billing.api.base import ApiView
 from usage_billing.api.schema import refusal
 from usage_billing.tenancy.scope import Scope, scoped
 
@@ -38,7 +38,7 @@ class ParticipantSerializer(serializers.ModelSerializer[Participant]):
         fields = ("id", "org", "external_id", "name", "interests", "role", "activity", "tone", "analysed_at")
 
 
-class EnrichParticipantView(APIView):
+class EnrichParticipantView(ApiView):
     """Analyses the participant's messages; returns the new profile. For owners and members of the organisation."""
 
     @extend_schema(

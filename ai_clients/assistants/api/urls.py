@@ -6,25 +6,24 @@ from ai_clients.assistants.api.cron import SendWeeklyDigestsView, UpdateParticip
 from ai_clients.assistants.api.custom_analysis import CustomAnalysisView
 from ai_clients.assistants.api.participants import EnrichParticipantView
 from ai_clients.assistants.api.views import AgentListView, AgentRunView
-from usage_billing.tenancy.scope import outside_scope
 
 urlpatterns = [
     re_path(r"^agents/?$", AgentListView.as_view(), name="agents"),
     re_path(r"^agents/(?P<agent_id>[^/]+)/run/?$", AgentRunView.as_view(), name="agent-run"),
     re_path(
         r"^participants/(?P<participant_id>[0-9]{1,100})/enrich-ai/?$",
-        outside_scope(EnrichParticipantView.as_view()),
+        EnrichParticipantView.as_view(),
         name="enrich-participant",
     ),
-    re_path(r"^custom-analysis/?$", outside_scope(CustomAnalysisView.as_view()), name="custom-analysis"),
+    re_path(r"^custom-analysis/?$", CustomAnalysisView.as_view(), name="custom-analysis"),
     re_path(
         r"^cron/update-participant-roles/?$",
-        outside_scope(UpdateParticipantRolesView.as_view()),
+        UpdateParticipantRolesView.as_view(),
         name="cron-update-participant-roles",
     ),
     re_path(
         r"^cron/send-weekly-digests/?$",
-        outside_scope(SendWeeklyDigestsView.as_view()),
+        SendWeeklyDigestsView.as_view(),
         name="cron-send-weekly-digests",
     ),
 ]

@@ -10,7 +10,6 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import NotFound, PermissionDenied, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from ai_clients.assistants.agents import agents
 from ai_clients.assistants.api.errors import RESPONSES, RunFailedError, count_run
@@ -18,10 +17,11 @@ from ai_clients.assistants.api.serializers import AgentSerializer, RunOrderSeria
 from ai_clients.assistants.runs import run as runs
 from ai_clients.assistants.runs.agent import AnyAgent
 from ai_clients.assistants.runs.input_errors import by_field
+from usage_billing.api.base import ApiView
 from usage_billing.tenancy.scope import scoped
 
 
-class AgentListView(APIView):
+class AgentListView(ApiView):
     """Lists the agents: purpose, model, input and output of each."""
 
     @extend_schema(operation_id="agents_list", responses=AgentSerializer(many=True))
@@ -29,12 +29,10 @@ class AgentListView(APIView):
         return Response(AgentSerializer([_described(agent) for agent in agents().values()], many=True).data)
 
 
-class AgentRunView(APIView):
+class AgentRunView(ApiView):
     """Runs an agent, charged to an organisation of the caller's; returns its output and cost."""
 
     # It sets its scopes itself: none is held while the provider works.
-    outside_scope = True
-
     @extend_schema(operation_id="agents_run", request=RunOrderSerializer, responses={200: RunSerializer, **RESPONSES})
     def post(self, request: Request, agent_id: str) -> Response:
         agent = agents().get(agent_id)

@@ -10,8 +10,9 @@ import logging
 from datetime import datetime, timedelta
 from enum import Enum, auto
 from smtplib import SMTPException
+from typing import Any
 
-from django.contrib.auth.models import User
+from django.contrib.auth import get_user_model
 from django.core.mail import get_connection
 from django.db.models import Q
 from django.utils import timezone
@@ -72,12 +73,14 @@ def send_digest(org_id: int, now: datetime) -> Outcome:
     return Outcome.SENT
 
 
-def owners(org: Organization) -> list[User]:
+def owners(org: Organization) -> list[Any]:
     """The owners with an e-mail address, one for each address."""
-    memberships = Membership.objects.filter(org=org, role=Membership.Role.OWNER, user__is_active=True)
-    by_address: dict[str, User] = {}
-    for membership in memberships.select_related("user").order_by("pk"):
-        by_address.setdefault(membership.user.email.casefold(), membership.user)
+    memberships = Membership.objects.filter(org=org, role=Membership.Role.OWNER).order_by("pk")
+    user_ids = list(memberships.values_list("user_id", flat=True))
+    users = get_user_model()._default_manager.filter(is_active=True).in_bulk(user_ids)
+    by_address: dict[str, Any] = {}
+    for user in (users[user_id] for user_id in user_ids if user_id in users):
+        by_address.setdefault(user.email.casefold(), user)
     return [person for address, person in by_address.items() if address]
 
 

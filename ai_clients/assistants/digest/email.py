@@ -153,7 +153,7 @@ def _context(digest: WeeklyDigest, summary: DigestSummary | None, currency: Curr
         "chart_src": f"cid:{CHART_ID}",
         "chart_size": (chart.WIDTH, chart.HEIGHT),
         "chart_text": _chart_text(digest, currency),
-        "page": f"{conf.PUBLIC_URL}{reverse('usage')}" if conf.PUBLIC_URL else "",
+        "page": f"{conf.PUBLIC_URL}{reverse('usage_billing:usage')}" if conf.PUBLIC_URL else "",
     }
 
 

@@ -17,7 +17,7 @@ from ai_clients.assistants.calls.provider_errors import provider_problem
 from ai_clients.assistants.calls.structured import AnswerError, Provider
 from ai_clients.assistants.models import ContentPiece
 from ai_clients.assistants.runs.agent import AnyAgent
-from usage_billing.costing.estimates import Estimate, spent
+from usage_billing.costing.estimates import Estimate, estimate
 from usage_billing.models import Organization
 from usage_billing.recording import Event, collected
 from usage_billing.tenancy.scope import EVERYTHING, Scope, within
@@ -121,4 +121,4 @@ def run(agent: AnyAgent, given: BaseModel, account: Account, *, user_id: int | N
 def _spent(events: list[Event]) -> Estimate:
     # In the ledger's scope, which sees all prices; a tenant sees none, not even its own.
     with within(EVERYTHING):
-        return spent(events)
+        return estimate(events)

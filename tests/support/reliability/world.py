@@ -60,7 +60,7 @@ class Site:
 
     @property
     def outbox(self) -> Path:
-        return self.folder / "outbox" / "outbox.sqlite3"
+        return self.folder / "outbox" / "outbox"
 
     @property
     def account(self) -> Account:

@@ -1,4 +1,4 @@
-"""How many exports are made at a time, over threads and processes."""
+"""Limits on concurrent exports, over threads and processes."""
 
 from __future__ import annotations
 

@@ -40,8 +40,8 @@ def directory(settings: Settings, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parquet, "A_READ", 3)
-    monkeypatch.setattr(parquet, "A_GROUP", 7)
+    monkeypatch.setattr(parquet, "BATCH", 3)
+    monkeypatch.setattr(parquet, "ROW_GROUP", 7)
 
 
 def archive(month: date = MAY) -> archiving.Outcome:
@@ -296,7 +296,7 @@ def test_a_restoration_killed_and_run_again_is_exact(database_url: str, director
         "before the file is off the list": 20,
     }
     assert len(aged.calls()) == back[moment]
-    with pytest.raises(CommandError, match="is being brought back"):
+    with pytest.raises(CommandError, match="is being restored"):
         aged.archive(JUNE)
     call_command("restore_usage", "--month", "2026-05")
     assert (aged.calls(), aged.totals()) == (of_may, totals)
@@ -371,15 +371,15 @@ def test_it_goes_the_next_time_and_comes_back_as_it_became(
 
 def test_two_that_archive_the_same_month_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     aged.fill()
-    settle_down = archiving._settle_down
+    rename = archiving._rename
 
     def overtaken(*arguments: Any) -> Path:
-        monkeypatch.setattr(archiving, "_settle_down", settle_down)
+        monkeypatch.setattr(archiving, "_rename", rename)
         archive()
-        return settle_down(*arguments)
+        return rename(*arguments)
 
-    monkeypatch.setattr(archiving, "_settle_down", overtaken)
-    with pytest.raises(archived.ArchivedError, match="Another process has archived 2026-05"):
+    monkeypatch.setattr(archiving, "_rename", overtaken)
+    with pytest.raises(archived.ArchivedError, match="Another process archived 2026-05 first"):
         archive()
     assert ArchiveFile.objects.get().calls == CALLS
     assert len(aged.in_files()) == CALLS
@@ -395,7 +395,7 @@ def test_a_restoration_begins_while_calls_are_removed(monkeypatch: pytest.Monkey
         return compared(table)
 
     monkeypatch.setattr(archiving, "_compared", restored_by_somebody)
-    with pytest.raises(archived.ArchivedError, match="Another process is at work"):
+    with pytest.raises(archived.ArchivedError, match="Another process is working"):
         archive()
     monkeypatch.setattr(archiving, "_compared", compared)
     call_command("restore_usage", "--month", "2026-05")
@@ -405,7 +405,7 @@ def test_a_restoration_begins_while_calls_are_removed(monkeypatch: pytest.Monkey
 
 def test_a_file_whose_last_group_has_no_calls_can_be_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     """A group is written when it is full; that may have been the end."""
-    monkeypatch.setattr(parquet, "A_GROUP", CALLS)
+    monkeypatch.setattr(parquet, "ROW_GROUP", CALLS)
     aged.fill()
     aged.archive()
     call_command("check_usage")
@@ -519,5 +519,5 @@ def test_restore_refuses_when_the_ledger_has_another_call_in_its_place() -> None
 def test_restore_of_what_is_not_archived() -> None:
     with pytest.raises(CommandError, match="2026-05 is not archived"):
         call_command("restore_usage", "--month", "2026-05")
-    with pytest.raises(CommandError, match="is no month"):
+    with pytest.raises(CommandError, match="is not a month"):
         call_command("restore_usage", "--month", "May")

@@ -1,4 +1,4 @@
-"""Where a request comes from, and whose word is taken for it."""
+"""The client's address, and which headers are believed."""
 
 import pytest
 from django.test import RequestFactory

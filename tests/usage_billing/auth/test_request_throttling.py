@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -29,9 +28,7 @@ class Clock:
 
 @pytest.fixture(autouse=True)
 def clock(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Clock:
-    configured = deepcopy(settings.REST_FRAMEWORK)
-    configured["DEFAULT_THROTTLE_RATES"] = {"user": "3/min", "anonymous": "2/min"}
-    settings.REST_FRAMEWORK = configured
+    settings.USAGE_API_RATES = {"user": "3/min", "anonymous": "2/min"}
     clock = Clock()
     monkeypatch.setattr(Rate, "timer", clock)
     return clock
@@ -108,9 +105,7 @@ def test_users_do_not_use_up_what_the_anonymous_of_their_address_have() -> None:
 
 
 def test_no_rate_is_no_limit(settings: Settings) -> None:
-    configured = deepcopy(settings.REST_FRAMEWORK)
-    configured["DEFAULT_THROTTLE_RATES"] = {"user": None, "anonymous": None}
-    settings.REST_FRAMEWORK = configured
+    settings.USAGE_API_RATES = {"user": None, "anonymous": None}
     assert statuses(as_user(), 5) == [200] * 5
     assert statuses(APIClient(), 5) == [401] * 5
 

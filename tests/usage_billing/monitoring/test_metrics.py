@@ -52,7 +52,7 @@ def test_metrics_tell_backlog_losses_and_what_was_drained(client: Client, outbox
     record(event())
     lost(OSError("no space"), calls=4)
     metrics = read(client)
-    names = ("backlog_events", "set_aside_events", "lost_events_total", "drained_events_total", "drain_failing")
+    names = ("backlog_events", "rejected_events", "lost_events_total", "drained_events_total", "drain_failing")
     assert [metrics[f"usage_{name}"] for name in names] == [1, 1, 4, 2, 0]
     assert metrics["usage_drain_seen_timestamp_seconds"] >= metrics["usage_drained_timestamp_seconds"] - 1
 

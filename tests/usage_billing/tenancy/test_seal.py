@@ -225,7 +225,7 @@ def test_an_injected_statement_finds_and_changes_nothing_of_another_tenant(
     ids = {name: getattr(world, name).pk for name in ("org", "other", "owner", "stranger", "admin")}
     before = state(tables_owner)
     assert THEIRS in str(before["token_usage"])
-    assert "Theirs" in str(before["organization"])
+    assert "Theirs" in str(before["usage_organization"])
     roles = [f"SET ROLE {role}" for role in ("NONE", SUPERADMIN, LEDGER, DRAIN)]
     look = [f"SELECT * FROM {table}" for table in tenants(tables_owner)]
     with in_scope_of(who and getattr(world, who)):

@@ -1,4 +1,4 @@
-"""`manage.py seed_demo`: something to look at on the first day."""
+"""`manage.py seed_demo`: makes demo organisations with three months of usage."""
 
 from datetime import timedelta
 from typing import Any
@@ -16,7 +16,7 @@ from usage_billing.models.database import atomic
 
 
 class Command(PrintableCommand):
-    help = "Make demo organisations, their users and three months of usage; what is there already is kept."
+    help = "Make demo organisations, their users and three months of usage. Existing rows stay."
 
     def handle(self, *args: Any, **options: Any) -> None:
         if not settings.DEBUG:
