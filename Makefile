@@ -9,6 +9,8 @@ ARGS ?=
 MINUTES ?= 60
 # All of this is development; production sets its own environment (README).
 export DEBUG ?= 1
+# Without its cache each of the hundreds of processes that the tests start would compile what it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 # Twice quiet: errors only.
 PIP_INSTALL := $(BIN)/pip install -qq --disable-pip-version-check
