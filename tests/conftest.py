@@ -89,7 +89,12 @@ def database_url(transactional_db: None) -> str:
 
 MARKED_BY_PATH = {
     "browser": ("browser/",),
-    "conformance": ("usage_billing/api/test_conformance.py", "config/test_urls.py", "ai_clients/test_fuzz.py"),
+    "conformance": (
+        "usage_billing/api/test_conformance.py",
+        "config/test_urls.py",
+        "end_to_end/test_hostile_",
+        "ai_clients/test_fuzz.py",
+    ),
     "installation": ("installation/",),
     "reliability": ("reliability/", "deployment/test_slow_clients.py"),
 }
