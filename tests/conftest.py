@@ -19,8 +19,10 @@ from usage_billing.recording.outbox import Outbox
 
 
 @pytest.fixture(scope="session")
-def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """SQLite in a file: Django's own choice for tests, memory, is invisible to the processes that tests start."""
+def django_db_modify_db_settings(
+    django_db_modify_db_settings_parallel_suffix: None, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """A database for each worker; SQLite's in a file, because other processes cannot open one in memory."""
     config: dict[str, Any] = connections["default"].settings_dict
     if config["ENGINE"] == "django.db.backends.sqlite3":
         config["TEST"]["NAME"] = str(tmp_path_factory.mktemp("database") / "test.sqlite3")
