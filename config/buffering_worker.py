@@ -1,9 +1,9 @@
-"""The web server's worker: gunicorn starts, recycles and replaces it, waitress speaks HTTP in it.
+"""The web server's worker: gunicorn starts and replaces it, waitress speaks HTTP in it.
 
-gunicorn's own threads read a request and write its answer themselves, so that as many slow clients as there are threads
-hold up everybody. waitress reads whole requests, and sends answers, in one loop over all connections: a thread works on
-a request from when its last byte is here until its answer is made, and no longer. Only an answer larger than
-`ANSWER_IN_BUFFER` waits, in its thread, for a slow reader; exports alone are as large, and `exports` bounds them.
+gunicorn's own threads read requests and write answers themselves, so a few slow clients occupy all threads. waitress
+reads whole requests and sends answers in one loop over all connections: a thread works on a request only from its last
+byte until its answer is made. Only an answer larger than `ANSWER_IN_BUFFER` keeps its thread while a slow client reads.
+Only exports are as large, and `api.export_slots` limits them.
 """
 
 from __future__ import annotations
@@ -20,21 +20,20 @@ from waitress.server import BaseWSGIServer
 from waitress.task import ThreadedTaskDispatcher
 
 LARGEST_BODY = 3 * 1024 * 1024
-"""Bytes of a request's body; beyond it: 413. More than Django takes (`DATA_UPLOAD_MAX_MEMORY_SIZE`, 2.5 MB) needs no
-room here. Half a megabyte is kept in memory, more in a temporary file."""
+"""Bytes of a request's body; beyond it: 413. A little more than Django accepts (`DATA_UPLOAD_MAX_MEMORY_SIZE`, 2.5 MB).
+Half a megabyte is kept in memory, more in a temporary file."""
 ANSWER_IN_BUFFER = 2 * 1024 * 1024
-"""Bytes of an answer that wait for its reader without a thread: one megabyte in memory, more in a temporary file."""
+"""Bytes of an answer that are buffered, so that its thread is free: one megabyte in memory, more in a file."""
 IDLE_S = 130
-"""For how long a connection is kept on which nothing happens. Caddy closes its own after two minutes, so before us."""
+"""Seconds until an idle connection is closed. Caddy closes its own earlier, after two minutes."""
 LINGER_S = 2
-"""For how long a worker that stops serves the connections that it has, for a request may be on its way already."""
+"""Seconds that a stopping worker still serves its open connections, because a request may be on its way."""
 
 
 class Threads(ThreadedTaskDispatcher):  # type: ignore[misc]  # waitress has no types
-    """As many as were wanted at once so far, up to `most`.
+    """Starts threads as they are needed, up to `most`.
 
-    waitress starts all at once and takes them in turn: each has a connection to the database, whose caches are cold
-    when its turn comes, or which `CONN_MAX_AGE` has closed by then.
+    waitress starts all at once and uses them in turn, so that each thread's database connection is cold or closed.
     """
 
     def __init__(self, most: int) -> None:
@@ -49,10 +48,10 @@ class Threads(ThreadedTaskDispatcher):  # type: ignore[misc]  # waitress has no 
 
 
 def hang_up_on_silent(connections: Mapping[int, Any]) -> None:
-    """Close connections whose client has taken nothing of its answer for `IDLE_S`.
+    """Close connections whose client has read nothing of its answer for `IDLE_S`.
 
-    waitress closes an idle one when it can be written to, which is never if its client reads nothing, and none on which
-    a request is being answered: its thread would wait for ever with an answer that is larger than the buffer.
+    waitress closes an idle connection only when it is writable, and never while a request is being answered. With an
+    answer larger than the buffer, the thread would wait for ever.
     """
     cutoff = time.time() - IDLE_S
     for channel in [each for each in connections.values() if isinstance(each, HTTPChannel)]:
@@ -62,7 +61,7 @@ def hang_up_on_silent(connections: Mapping[int, Any]) -> None:
 
 
 class BufferingWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
-    """Stops like gunicorn's own: accepts no more, answers what it has, within `graceful_timeout`."""
+    """Stops as gunicorn's own workers do: accepts nothing more, and answers open requests within `graceful_timeout`."""
 
     _looked_at = 0.0
 
@@ -77,7 +76,7 @@ class BufferingWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
             max_request_body_size=LARGEST_BODY,
             outbuf_high_watermark=ANSWER_IN_BUFFER,
             channel_timeout=IDLE_S,
-            # Which of the proxies' headers to believe is for Django: BEHIND_TLS_PROXY, TRUSTED_PROXIES.
+            # Django decides which headers of proxies to believe: BEHIND_TLS_PROXY, TRUSTED_PROXIES.
             clear_untrusted_proxy_headers=False,
             ident=None,
             log_socket_errors=False,
@@ -101,7 +100,7 @@ class BufferingWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
         threads.shutdown(timeout=1)
 
     def _serve(self, connections: dict[int, Any]) -> None:
-        """Wait for something to happen on a connection, for a second at most, and tell gunicorn that this one lives."""
+        """Handle events of connections for a second at most, and tell gunicorn that the worker is alive."""
         self.notify()
         wasyncore.loop(timeout=1, use_poll=True, map=connections, count=1)
         if (now := time.monotonic()) - self._looked_at >= 1:
@@ -109,7 +108,7 @@ class BufferingWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
             hang_up_on_silent(connections)
 
     def _counted(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        """The application; after `max_requests` the worker ends, and gunicorn starts a new one."""
+        """Call the application. After `max_requests` the worker ends, and gunicorn starts a new one."""
         self.nr += 1
         if self.nr >= self.max_requests:
             self.alive = False

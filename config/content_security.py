@@ -1,4 +1,4 @@
-"""The Content-Security-Policy of each answer: strict, but for two parts that are not ours and cannot live with it."""
+"""The Content-Security-Policy: strict, except for the admin's theme and the API's page."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from django.http import HttpRequest, HttpResponseBase
 from django.urls import resolve
 from django.urls.exceptions import Resolver404
 
-OF_THE_ADMIN = {
+ADMIN_POLICY = {
     "default-src": [SELF],
-    # The theme's Alpine.js evaluates what stands in its own attributes (`x-data`), so markup that somebody smuggled in
-    # could still run code: names must never become markup. None of the theme's scripts is inline, so no nonce is needed
-    # for one: script elements with a text, handlers (`onclick`) and `javascript:` links are refused.
+    # The theme's Alpine.js evaluates its attributes (`x-data`), so injected markup could still run code: names must never
+    # become markup. The theme has no inline scripts, so script elements with text, handlers (`onclick`) and
+    # `javascript:` links are refused without a nonce.
     "script-src": [SELF, UNSAFE_EVAL],
     # The theme has styles inline.
     "style-src": [SELF, UNSAFE_INLINE],
@@ -22,7 +22,7 @@ OF_THE_ADMIN = {
     "form-action": [SELF],
     "frame-ancestors": [NONE],
 }
-OF_THE_API_PAGE = {
+API_PAGE_POLICY = {
     # Swagger UI sets styles inline, and its icons are data.
     "style-src": [SELF, UNSAFE_INLINE],
     "img-src": [SELF, "data:"],
@@ -30,7 +30,7 @@ OF_THE_API_PAGE = {
 
 
 class ContentSecurityPolicy(CSPMiddleware):
-    """What an answer says itself goes before what is said here."""
+    """A policy that the view sets itself takes precedence."""
 
     def get_policy_parts(
         self, request: HttpRequest, response: HttpResponseBase, report_only: bool = False
@@ -40,14 +40,14 @@ class ContentSecurityPolicy(CSPMiddleware):
             return parts
         match _place(request):
             case "admin":
-                parts.config = dict(OF_THE_ADMIN)
+                parts.config = dict(ADMIN_POLICY)
             case "docs":
-                parts.update = dict(OF_THE_API_PAGE)
+                parts.update = dict(API_PAGE_POLICY)
         return parts
 
 
 def _place(request: HttpRequest) -> str:
-    """`admin`, `docs`, or nothing that needs another policy."""
+    """Return `admin`, `docs`, or an empty text for the strict policy."""
     try:
         found = resolve(request.path_info)
     except Resolver404:

@@ -1,4 +1,4 @@
-"""What Django calls when an address leads nowhere, or a view fails: our own pages, and the API's own shape."""
+"""Handlers of 404 and 500: pages, and the API's own shape for errors under `/api/`."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from usage_billing.pages import shell
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001 - Django passes it by this name
-    """Of addresses outside the API, which answers for its own."""
+    """Answer for addresses outside the API, which has its own answer (`config.api`)."""
     return shell.not_found(request, gettext("There is no such page."))
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Asks nothing of the database: it may be what failed. Django has logged the error."""
+    """Answer without a query: the database may have failed. Django has logged the error."""
     text = gettext("Something went wrong on our side, and was written to the log. Try again in a moment.")
     if request.path.startswith("/api/"):
         error = {"code": "server_error", "message": text, "details": {}}

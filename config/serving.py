@@ -1,14 +1,14 @@
-"""What a server must have that a command need not."""
+"""Conditions for serving, which commands need not meet."""
 
 from django.conf import settings
 from django.core.checks import run_checks
 from django.core.exceptions import ImproperlyConfigured
 
-from usage_billing.checks import SERVING
+from config.checks.serving import SERVING
 
 
 def refuse_debug() -> None:
-    """A `.env` that development left behind must not show strangers the settings and the source, error by error."""
+    """Refuse to serve with DEBUG: a `.env` left from development would show settings and source in error pages."""
     if settings.DEBUG and not settings.ALLOW_DEBUG_SERVER:
         raise ImproperlyConfigured(
             "DEBUG is on: set DEBUG=0, in the environment or in the file .env. "
@@ -17,13 +17,13 @@ def refuse_debug() -> None:
 
 
 def require_secret_key() -> None:
-    """Refuse to serve with a key of this process alone: its sessions and tokens would be void in every other one."""
+    """Refuse to serve with a random key: sessions and tokens of this process would be invalid in every other."""
     if not settings.SECRET_KEY_IS_SET and not settings.DEBUG:
         raise ImproperlyConfigured("Set SECRET_KEY to a long random text, the same for all processes, and keep it.")
 
 
 def require_sound_settings() -> None:
-    """Refuse to serve where `manage.py check` would: servers start without it."""
+    """Refuse to serve when a check of this tag fails: servers start without `manage.py check`."""
     wrong = [message for message in run_checks(tags=[SERVING]) if message.is_serious()]
     if wrong:
         raise ImproperlyConfigured("\n".join(f"{message.msg} {message.hint}" for message in wrong))

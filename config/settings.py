@@ -16,6 +16,7 @@ from django.core.management.utils import get_random_secret_key
 from django.templatetags.static import static
 from django.utils.translation import gettext_lazy as _
 
+from usage_billing.conf import DEFAULTS
 from usage_billing.recording.private_files import create_private, make_folder, make_private
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -25,10 +26,10 @@ env = environ.Env()
 environ.Env.read_env(BASE_DIR / ".env")
 
 DEBUG: bool = env.bool("DEBUG", default=False)
-# A server but `runserver` refuses to serve with DEBUG on, unless this says that it is meant.
+# Servers other than `runserver` refuse to serve with DEBUG, unless this is set.
 ALLOW_DEBUG_SERVER: bool = env.bool("ALLOW_DEBUG_SERVER", default=False)
 
-# Without a key, commands work (they sign nothing that outlives them); `config.wsgi` and `config.asgi` refuse to serve.
+# Commands work without a key: they sign nothing that outlives them. `config.wsgi` and `config.asgi` refuse to serve.
 SECRET_KEY_IS_SET = bool(env.str("SECRET_KEY", default=""))
 SECRET_KEY: str = env.str("SECRET_KEY", default="") or (
     "development-only-key-that-signs-nothing-of-value" if DEBUG else get_random_secret_key()
@@ -49,10 +50,10 @@ INSTALLED_APPS = [
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
-    "rest_framework_simplejwt.token_blacklist",
     "axes",
     "usage_billing",
     "ai_clients.assistants",
+    "config.apps.ServiceConfig",
 ]
 
 MIDDLEWARE = [
@@ -97,19 +98,19 @@ def database() -> dict[str, Any]:
     config: dict[str, Any] = env.db_url("DATABASE_URL", default=f"sqlite:///{VAR_DIR / 'db.sqlite3'}")
     if config["ENGINE"] == "django.db.backends.sqlite3":
         config["OPTIONS"] = {
-            # A transaction that begins as a reader and then writes fails at once with "database is locked" when
-            # another writer was quicker; one that begins as a writer waits its turn (`timeout`, seconds).
+            # A transaction that begins with a read fails at its first write with "database is locked" if another
+            # writer was quicker. A transaction that begins as a writer waits (`timeout`, seconds).
             "transaction_mode": "IMMEDIATE",
             "timeout": 20,
-            # A batch of calls changes more pages than the 2 MB that SQLite keeps at hand by itself (here: 64).
+            # A batch of calls changes more pages than SQLite's default cache of 2 MB holds (here: 64 MB).
             "init_command": "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -64000;",
             **config.get("OPTIONS", {}),
         }
         name = str(config["NAME"])
         if not name.startswith((":memory:", "file:")):
             make_folder(Path(name).parent)
-            # SQLite takes the empty file for a new database, and gives the files beside it the same mode.
-            with contextlib.suppress(OSError):  # whoever uses the database is told why it cannot be opened
+            # SQLite opens the empty file as a new database, and gives the files beside it the same mode.
+            with contextlib.suppress(OSError):  # the first query reports why the database cannot be opened
                 create_private(Path(name))
                 for log in ("-wal", "-shm"):
                     make_private(Path(f"{name}{log}"))
@@ -117,7 +118,7 @@ def database() -> dict[str, Any]:
         config.setdefault("CONN_MAX_AGE", 60)
         config["CONN_HEALTH_CHECKS"] = True
         if config["ENGINE"] == "django.db.backends.postgresql":
-            # A server that is silent is noticed (seconds, milliseconds); left to itself, libpq waits for minutes.
+            # Time-outs for a silent server, in seconds and milliseconds: by default libpq waits for minutes.
             config["OPTIONS"] = {"connect_timeout": 5, "tcp_user_timeout": 30_000, **config.get("OPTIONS", {})}
     return config
 
@@ -154,42 +155,24 @@ STORAGES = {
 
 
 def rate(variable: str, default: str) -> str:
-    """So many requests a second, minute, hour or day, as DRF reads them."""
-    asked: str = env.str(variable, default=default)
-    if not re.fullmatch(r"[1-9]\d{0,5}/(s|sec|second|m|min|minute|h|hour|d|day)", asked):
+    """Read a rate in DRF's notation: requests per second, minute, hour or day."""
+    value: str = env.str(variable, default=default)
+    if not re.fullmatch(r"[1-9]\d{0,5}/(s|sec|second|m|min|minute|h|hour|d|day)", value):
         raise ImproperlyConfigured(
-            f"{variable}={asked!r} is no rate. Write a number from 1 to 999999, a slash, and sec, min, hour or day: "
+            f"{variable}={value!r} is not a rate. Write a number from 1 to 999999, a slash, and sec, min, hour or day: "
             f"{default}"
         )
-    return asked
+    return value
 
 
+# The API's views name everything else themselves (`usage_billing.api.base`).
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": [
-        "usage_billing.auth.tokens.TokenAuthentication",
-        "rest_framework.authentication.SessionAuthentication",
-    ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
-    "DEFAULT_THROTTLE_CLASSES": [
-        "usage_billing.auth.request_throttling.UserRate",
-        "usage_billing.auth.request_throttling.AnonymousRate",
-    ],
-    "DEFAULT_THROTTLE_RATES": {
-        "user": rate("API_RATE_USER", "600/min"),
-        "anonymous": rate("API_RATE_ANONYMOUS", "60/min"),
-    },
-    "DEFAULT_RENDERER_CLASSES": ["usage_billing.api.envelope.EnvelopeRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["usage_billing.api.parsers.BoundedJSONParser"],
-    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "usage_billing.api.negotiation.OneForm",
-    "EXCEPTION_HANDLER": "usage_billing.api.errors.exception_handler",
-    "COERCE_DECIMAL_TO_STRING": True,
-    # `format` is a parameter of the export's own.
-    "URL_FORMAT_OVERRIDE": None,
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
 }
 SPECTACULAR_SETTINGS = {
-    "TITLE": "What AI calls cost",
-    "DESCRIPTION": "The calls and their costs, for those who may see them. Amounts are decimal strings; null: unknown.",
+    "TITLE": "AI Costs",
+    "DESCRIPTION": "AI calls and their costs. Amounts are decimal strings; null means unknown.",
     "VERSION": "1",
     "SCHEMA_PATH_PREFIX": "/api/",
     "SERVE_INCLUDE_SCHEMA": False,
@@ -206,103 +189,69 @@ SPECTACULAR_SETTINGS = {
         "usage_billing.api.schema.as_answered",
     ],
 }
-SIMPLE_JWT = {
-    "ACCESS_TOKEN_LIFETIME": timedelta(minutes=15),
-    "REFRESH_TOKEN_LIFETIME": timedelta(days=7),
-    "ROTATE_REFRESH_TOKENS": True,
-    "BLACKLIST_AFTER_ROTATION": True,
-    # A changed password ends the tokens that were issued for the old one.
-    "CHECK_REVOKE_TOKEN": True,
-    "SIGNING_KEY": env.str("JWT_SIGNING_KEY", default="") or SECRET_KEY,
-}
 
 # Counts the requests to the API. The default is each worker's own memory.
 CACHES = {"default": env.cache("CACHE_URL", default="locmemcache://?max_entries=10000")}
 
 # ── Log-in ───────────────────────────────────────────────────────────────────────────────────────────────────────
 BEHIND_TLS_PROXY: bool = env.bool("BEHIND_TLS_PROXY", default=False)
-# How many proxies of ours a request passes. Without any, X-Forwarded-For is only what the client says.
-TRUSTED_PROXIES: int = env.int("TRUSTED_PROXIES", default=int(BEHIND_TLS_PROXY))
-if TRUSTED_PROXIES < 0:
-    raise ImproperlyConfigured("TRUSTED_PROXIES is the number of proxies before this server: 0 or more.")
-# Failures of one name from one address, and of all names from one address, after which it has to wait.
+# Failures of one name from one address, after which it has to wait.
 AXES_FAILURE_LIMIT = 5
-LOGIN_FAILURES_PER_ADDRESS = 50
-# Of one name from all addresses and new devices, in a day: NIST SP 800-63B, section 3.2.2, allows 100.
-LOGIN_FAILURES_PER_ACCOUNT = 100
 AXES_COOLOFF_TIME = timedelta(minutes=10)
-# The wait ends when it said that it would.
+# Further attempts do not prolong the wait.
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
-AXES_HANDLER = "usage_billing.auth.login_throttling.LoginThrottling"
+AXES_HANDLER = "usage_billing.auth.axes_handler.LoginThrottling"
 AXES_LOCKOUT_CALLABLE = "usage_billing.auth.login_throttling.locked_out"
 AXES_CLIENT_IP_CALLABLE = "usage_billing.auth.client_address.client_address"
 AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False
-# Sessions that know their person, so that each can list and end them; the keys are hashed in the database.
+# Sessions with their user, so that people can list and end them; the database holds hashes of the keys.
 SESSION_ENGINE = "usage_billing.auth.session_store"
-# A link to choose a new password is good for so many seconds. Each e-mail address gets few of them.
+# A link to choose a new password is good for so many seconds.
 PASSWORD_RESET_TIMEOUT = int(timedelta(hours=3).total_seconds())
-PASSWORD_RESETS_PER_ACCOUNT = 3
-PASSWORD_RESETS_PER_ADDRESS = 20
-
-# ── Recording ────────────────────────────────────────────────────────────────────────────────────────────────────
-# Its files are for their owner alone, unless its folder was made for a group (`recording/private_files.py`).
-USAGE_OUTBOX_PATH: str = env.str("USAGE_OUTBOX_PATH", default=str(VAR_DIR / "outbox.sqlite3"))
-# "thread": every process that records also drains. "off": `manage.py drain_usage --follow` does it.
-USAGE_DRAIN: str = env.str("USAGE_DRAIN", default="thread")
-# What waits in the outbox may take so much of the disk; then calls are made, counted as lost, and not kept.
-USAGE_OUTBOX_MAX_MB: int = env.int("USAGE_OUTBOX_MAX_MB", default=2048)
-# For how long, in seconds, `drain_usage --follow` goes on after SIGTERM.
-USAGE_DRAIN_STOP_S: float = env.float("USAGE_DRAIN_STOP_S", default=20.0)
-# Where `archive_usage` puts the calls of closed months, and `check_usage` and `restore_usage` find them.
-USAGE_ARCHIVE_DIR: str = env.str("USAGE_ARCHIVE_DIR", default=str(VAR_DIR / "archive"))
-# How many months before the running one `archive_usage` leaves in the ledger, if it is not told otherwise; empty: all.
+# ── AI Costs ─────────────────────────────────────────────────────────────────────────────────────────────────────
 _retention = env.str("USAGE_RETENTION_MONTHS", default="").strip()
 if not re.fullmatch(r"\d*", _retention):
     raise ImproperlyConfigured("USAGE_RETENTION_MONTHS is a number of months, or empty: nothing is archived by itself.")
-USAGE_RETENTION_MONTHS: int | None = int(_retention) if _retention else None
-# Who may read /metrics: with a token, those who send it; without one, programs on this machine.
-METRICS_TOKEN: str = env.str("METRICS_TOKEN", default="")
-# PostgreSQL's roles are named after it: usage_web, usage_superadmin and so on. Roles belong to a whole server.
-USAGE_ROLE_PREFIX: str = env.str("USAGE_ROLE_PREFIX", default="usage")
-# Seals the scopes that PostgreSQL shows rows to; `migrate` tells the database. Empty: only commands without a scope.
-USAGE_SCOPE_KEY: str = env.str("USAGE_SCOPE_KEY", default="") or (SECRET_KEY if SECRET_KEY_IS_SET or DEBUG else "")
-# Clients without a provider key talk to the simulator on loopback. Never in production: a missing key must be an error.
-AI_SIMULATOR: bool = env.bool("AI_SIMULATOR", default=DEBUG)
+if (_proxies := env.int("TRUSTED_PROXIES", default=int(BEHIND_TLS_PROXY))) < 0:
+    raise ImproperlyConfigured("TRUSTED_PROXIES is the number of proxies before this server: 0 or more.")
 
-# ── Agents ───────────────────────────────────────────────────────────────────────────────────────────────────────
-# What an agent runs on instead of its default: agent=provider:model, separated by commas.
-AI_AGENT_MODELS: dict[str, str] = env.dict("AI_AGENT_MODELS", default={})
-
-# How many runs a person, and an organisation, may start: agents, participants' analyses, questions, summaries.
-AI_RUNS_PER_USER: str = rate("AI_RUNS_PER_USER", "60/hour")
-AI_RUNS_PER_ORGANIZATION: str = rate("AI_RUNS_PER_ORGANIZATION", "1000/day")
-
-# ── Exchange rates ───────────────────────────────────────────────────────────────────────────────────────────────
-# The Bank of Russia, or a mirror of it.
-EXCHANGE_RATES_URL: str = env.str("EXCHANGE_RATES_URL", default="https://www.cbr.ru/scripts")
-
-# ── Participants, digests, analyses ──────────────────────────────────────────────────────────────────────────────
-# Request type → provider:model. `AI_MODELS=weekly_digest=anthropic:claude-opus-5-5,…` changes some of them.
-AI_MODELS: dict[str, str] = {
-    "participant_enrichment": "openai:gpt-6-luna",
-    "weekly_digest": "anthropic:claude-sonnet-5-5",
-    "custom_analysis": "openai:gpt-6.1-sol",
-    **env.dict("AI_MODELS", default={}),
+# Each key, and the others with their defaults: `usage_billing/conf.py` and docs/settings.md.
+AI_COSTS: dict[str, Any] = {
+    "OUTBOX_PATH": env.str("USAGE_OUTBOX_PATH", default=str(VAR_DIR / "outbox")),
+    "OUTBOX_MAX_MB": env.int("USAGE_OUTBOX_MAX_MB", default=2048),
+    "DRAIN": env.str("USAGE_DRAIN", default="thread"),
+    "ARCHIVE_DIR": env.str("USAGE_ARCHIVE_DIR", default=str(VAR_DIR / "archive")),
+    "RETENTION_MONTHS": int(_retention) if _retention else None,
+    "ROW_LEVEL_SECURITY": True,
+    # The web logs in to PostgreSQL as that role itself.
+    "GRANT_ALL_TABLES": True,
+    "ROLE_PREFIX": env.str("USAGE_ROLE_PREFIX", default="usage"),
+    "SCOPE_KEY": env.str("USAGE_SCOPE_KEY", default="") or (SECRET_KEY if SECRET_KEY_IS_SET or DEBUG else ""),
+    "METRICS_TOKEN": env.str("METRICS_TOKEN", default=""),
+    "TRUSTED_PROXIES": _proxies,
+    "API_RATE_USER": rate("API_RATE_USER", "600/min"),
+    "API_RATE_ANONYMOUS": rate("API_RATE_ANONYMOUS", "60/min"),
+    "TOKEN_KEY": env.str("JWT_SIGNING_KEY", default="") or SECRET_KEY,
+    "PUBLIC_URL": env.str("PUBLIC_URL", default="http://127.0.0.1:8000" if DEBUG else "").rstrip("/"),
+    "EXCHANGE_RATES_URL": env.str("EXCHANGE_RATES_URL", default=DEFAULTS["EXCHANGE_RATES_URL"]),
+    # Clients without a provider key talk to the simulator on loopback. In production a missing key must be an error.
+    "SIMULATOR": env.bool("AI_SIMULATOR", default=DEBUG),
+    "AGENT_MODELS": env.dict("AI_AGENT_MODELS", default={}),
+    "MODELS": {**DEFAULTS["MODELS"], **env.dict("AI_MODELS", default={})},
+    "RUNS_PER_USER": rate("AI_RUNS_PER_USER", "60/hour"),
+    "RUNS_PER_ORGANIZATION": rate("AI_RUNS_PER_ORGANIZATION", "1000/day"),
+    "CRON_SECRET": env.str("CRON_SECRET", default=""),
 }
-# What cron has to show at /api/cron/…; without one these addresses refuse.
-CRON_SECRET: str = env.str("CRON_SECRET", default="")
-# Where people reach the pages, for links in e-mails; without one there are no links.
-PUBLIC_URL: str = env.str("PUBLIC_URL", default="http://127.0.0.1:8000" if DEBUG else "").rstrip("/")
 
 # ── E-mail ───────────────────────────────────────────────────────────────────────────────────────────────────────
-# EMAIL_BACKEND, EMAIL_HOST and so on, out of one address: smtp+tls://user:password@host:587, consolemail://.
+# EMAIL_BACKEND, EMAIL_HOST and so on, from one URL: smtp+tls://user:password@host:587, consolemail://.
 globals().update(env.email_url("EMAIL_URL", default="consolemail://" if DEBUG else "smtp://localhost:25"))
 EMAIL_TIMEOUT = 30
 DEFAULT_FROM_EMAIL: str = env.str("DEFAULT_FROM_EMAIL", default="webmaster@localhost")
 
 # ── What a page may load and run ─────────────────────────────────────────────────────────────────────────────────
-# Nothing but this server's own files. The admin and the API's page need more: `config.content_security`.
+# Only this server's own files. The admin and the API's page need more: `config.content_security`.
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [SELF],
@@ -316,15 +265,14 @@ CONTENT_SECURITY_POLICY = {
 # ── Security of a production server ──────────────────────────────────────────────────────────────────────────────
 if not DEBUG:
     SECURE_SSL_REDIRECT: bool = env.bool("SECURE_SSL_REDIRECT", default=True)
-    # Load balancers and monitors ask over plain HTTP, from inside.
+    # Load balancers and monitors use plain HTTP from inside.
     SECURE_REDIRECT_EXEMPT = [r"^healthz/?$", r"^metrics/?$"]
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_TLS_PROXY else None
     SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env.bool("SECURE_COOKIES", default=SECURE_SSL_REDIRECT)
     SECURE_HSTS_SECONDS: int = env.int("SECURE_HSTS_SECONDS", default=365 * 24 * 3600 if SECURE_SSL_REDIRECT else 0)
     SECURE_HSTS_INCLUDE_SUBDOMAINS: bool = env.bool("SECURE_HSTS_INCLUDE_SUBDOMAINS", default=False)
     SECURE_HSTS_PRELOAD: bool = env.bool("SECURE_HSTS_PRELOAD", default=False)
-    # Whether other hosts of the domain serve HTTPS, and whether browsers shall carry that in their own list, which
-    # takes months to leave, only the owner of the domain can know: off is a choice and not an oversight.
+    # Subdomains and the preload list, which is hard to leave, are for the domain's owner to decide: off on purpose.
     SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 
 # The rest is as Django has it: HttpOnly and SameSite=Lax for the session, same-origin referrers and openers, no frames.
@@ -335,7 +283,7 @@ LOGGING = {
     "disable_existing_loggers": False,
     "formatters": {
         "plain": {
-            # Escapes what a record quotes of callers and providers.
+            # Escapes texts of callers and providers.
             "class": "usage_billing.monitoring.printable.OneLineFormatter",
             "format": "{asctime} {levelname} {name}: {message}",
             "style": "{",
@@ -346,7 +294,7 @@ LOGGING = {
     "loggers": {
         "usage_billing": {"level": "INFO"},
         "ai_clients": {"level": "INFO"},
-        # Says of each request that waits for a thread that it waits.
+        # Logs a warning for each request that waits for a thread.
         "waitress.queue": {"level": "ERROR"},
     },
 }
@@ -362,10 +310,10 @@ UNFOLD = {
             "href": lambda _request: static("usage_billing/favicon.svg"),
         }
     ],
-    # Every address of ours leads back to the page that the sidebar has already.
+    # The sidebar already links to the page.
     "SITE_URL": None,
     "STYLES": [lambda _request: static("usage_billing/costs.css")],
     "SHOW_LANGUAGES": True,
     "SHOW_HISTORY": True,
-    "SIDEBAR": {"show_search": False, "navigation": "usage_billing.admin.navigation.sidebar"},
+    "SIDEBAR": {"show_search": False, "navigation": "config.navigation.sidebar"},
 }

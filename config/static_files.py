@@ -1,13 +1,10 @@
-"""Where the pages' style sheets and scripts are found in production."""
+"""Storage of static files in production."""
 
 from whitenoise.storage import CompressedManifestStaticFilesStorage
 
 
 class StaticFiles(CompressedManifestStaticFilesStorage):  # type: ignore[misc]  # whitenoise has no types
-    """Collected files by the names with their hashes; before `collectstatic` has run, by their plain names.
-
-    A page without its looks tells more than an error on every page.
-    """
+    """Uses names with hashes, and plain names until `collectstatic` has run, so that pages work without styles."""
 
     def stored_name(self, name: str) -> str:
         return str(super().stored_name(name)) if self.hashed_files else name

@@ -1,4 +1,4 @@
-"""The Django application of the callers."""
+"""The Django app of the assistants."""
 
 from django.apps import AppConfig
 from django.core.checks import register
@@ -18,18 +18,12 @@ class AssistantsConfig(AppConfig):
         from ai_clients.assistants.participants import demo_people
         from ai_clients.connection import destinations
         from usage_billing import pages
-        from usage_billing.admin import navigation
         from usage_billing.management import demo_data
+        from usage_billing.tenancy import row_level_security
 
+        row_level_security.secured_apps.append(self.label)
         register(model_choice.check_choices)
         pages.destination_sources.append(destinations)
         pages.content_sources.append(titles.titles)
         register(checks.agent_models)
         demo_data.further.append(demo_people.create)
-        for title, icon, model in (
-            (_("Content"), "article", "ContentPiece"),
-            (_("Participants"), "groups_2", "Participant"),
-            (_("Messages"), "forum", "Message"),
-            (_("Weekly digests"), "mail", "DigestDelivery"),
-        ):
-            navigation.further.append(navigation.Entry(title, icon, f"ai_assistants.{model}"))

@@ -21,7 +21,7 @@ from usage_billing.auth.request_throttling import UserRate
 ROOT = Path(__file__).resolve().parent.parent.parent
 SECRET = "b5c0d8e3f7a1429684be57d2903cfa6e81d4079b2ce6f35a"
 FOLDER = tempfile.TemporaryDirectory()
-"""Of these processes: as root, they may make any folder."""
+"""Folder of these processes, which as root may make any folder."""
 # What the README says to set, on a database that is there.
 README = {
     "SECRET_KEY": f"{SECRET}-{SECRET}",
@@ -143,7 +143,7 @@ def test_rate_is_read_by_drf_as_it_is_written(monkeypatch: pytest.MonkeyPatch, r
 
 
 def answers(*requests: str, **variables: str) -> list[dict[str, Any]]:
-    """What a production server's Django answers to GET requests: status, headers, cookies."""
+    """Return the answers of a production server's Django to GET requests: status, headers, cookies."""
     program = (
         "import django, json; django.setup()\n"
         "from django.core.management import call_command; call_command('migrate', verbosity=0)\n"

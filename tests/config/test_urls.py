@@ -18,6 +18,7 @@ from pytest_django import Settings
 
 from tests.support import factories
 from tests.support.api_world import World
+from tests.support.configure import configure
 from usage_billing.pages.parameters import PageSerializer
 
 DIGITS = "9" * 4400
@@ -109,8 +110,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def client(settings: Settings) -> Client:
-    rates = {"user": None, "anonymous": None}
-    settings.REST_FRAMEWORK = {**settings.REST_FRAMEWORK, "DEFAULT_THROTTLE_RATES": rates}
+    configure(settings, API_RATE_USER=None, API_RATE_ANONYMOUS=None)
     World(timezone.now())
     factories.own_price()
     client = Client(raise_request_exception=False, headers={"accept-language": "en"})
@@ -141,7 +141,7 @@ def addresses(value: str = "1") -> list[str]:
 
 
 def failed(answers: dict[str, Any]) -> dict[str, int]:
-    """Those of the server's own fault."""
+    """Return the answers with a status of 500 and more."""
     return {asked[:200]: answer.status_code for asked, answer in answers.items() if answer.status_code >= 500}
 
 

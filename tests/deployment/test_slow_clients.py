@@ -54,7 +54,7 @@ for name in ("greedy", "other"):
     session.update({"_auth_user_id": str(person.pk), "_auth_user_backend": "django.contrib.auth.backends.ModelBackend",
                     "_auth_user_hash": person.get_session_auth_hash()})
     session.create()
-    token = str(factories.api_session(person).access_token)
+    token = factories.api_session(person).access
     made[name] = {"org": org.pk, "token": token, "session": session.session_key}
 print(json.dumps(made))
 """

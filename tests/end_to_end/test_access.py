@@ -1,4 +1,4 @@
-"""The doors of a production server: gunicorn with two workers behind a proxy that speaks TLS, and real requests."""
+"""Logging in to a production server: gunicorn with two workers behind a TLS proxy, and real requests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from django.conf import settings
 from django.contrib.auth.hashers import PBKDF2PasswordHasher
 from django.contrib.auth.models import User
 from django.core.management import call_command
@@ -25,6 +24,7 @@ from django.db import connection
 
 from tests.support import factories
 from tests.support.postgres import free_port
+from usage_billing.conf import conf
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SUMMARY = "/api/billing/usage/tokens/summary"
@@ -56,8 +56,8 @@ def ask(database_url: str, tmp_path: Path) -> Iterator[Ask]:
         "DEBUG": "0",
         "SECRET_KEY": "b5c0d8e3f7a1429684be57d2903cfa6e81d4079b2ce6f35a-1",
         "DATABASE_URL": database_url,
-        "USAGE_ROLE_PREFIX": settings.USAGE_ROLE_PREFIX,
-        "USAGE_SCOPE_KEY": settings.USAGE_SCOPE_KEY,
+        "USAGE_ROLE_PREFIX": conf.ROLE_PREFIX,
+        "USAGE_SCOPE_KEY": conf.SCOPE_KEY,
         "ALLOWED_HOSTS": HOST,
         "BEHIND_TLS_PROXY": "1",
         "USAGE_DRAIN": "off",
@@ -126,31 +126,33 @@ def token(ask: Ask, password: str = "secret", address: str = ALICE) -> Answer:
     return ask("POST", "/api/token", address, {"username": "alice", "password": password})
 
 
-def log_in(ask: Ask, door: str, password: str, address: str = ALICE, language: str = "en") -> Answer:
-    """As a browser does: fetch the form, send it back with its secret."""
-    form = ask("GET", door, address)
+def log_in(ask: Ask, login_address: str, password: str, address: str = ALICE, language: str = "en") -> Answer:
+    """Fetch the form and send it back with its CSRF token, as a browser does."""
+    form = ask("GET", login_address, address)
     secret = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', form.body)
     cookie = re.search(r"csrftoken=\w+", str(form.headers["Set-Cookie"]))
     assert secret is not None
     assert cookie is not None
     return ask(
         "POST",
-        door,
+        login_address,
         address,
         urlencode({"csrfmiddlewaretoken": secret[1], "username": "alice", "password": password, "next": "/"}),
         Content_Type="application/x-www-form-urlencoded",
         Cookie=cookie[0],
-        Referer=f"https://{HOST}{door}",
+        Referer=f"https://{HOST}{login_address}",
         Accept_Language=language,
     )
 
 
-def test_wrong_passwords_lock_one_address_out_of_every_door(ask: Ask, alice: User) -> None:
-    assert [log_in(ask, door, "wrong", STRANGER).status for door in ("/login/", "/superadmin/login/")] == [200, 200]
+def test_wrong_passwords_lock_one_address_out_of_every_log_in(ask: Ask, alice: User) -> None:
+    assert [
+        log_in(ask, login_address, "wrong", STRANGER).status for login_address in ("/login/", "/superadmin/login/")
+    ] == [200, 200]
     assert [token(ask, "wrong", STRANGER).status for _ in range(3)] == [401, 401, 429]
 
-    for door in ("/login/", "/superadmin/login/"):
-        page = log_in(ask, door, "secret", STRANGER)
+    for login_address in ("/login/", "/superadmin/login/"):
+        page = log_in(ask, login_address, "secret", STRANGER)
         assert page.status == 429
         assert 0 < int(page.headers["Retry-After"]) <= 600
         assert re.search(r"Try again in \d+ minutes?\.", page.body)
@@ -159,9 +161,9 @@ def test_wrong_passwords_lock_one_address_out_of_every_door(ask: Ask, alice: Use
     assert (locked.status, locked.json["error"]["code"]) == (429, "login_locked")
     assert locked.json["error"]["details"]["retry_after_s"] == int(locked.headers["Retry-After"])
 
-    # The one whose name was tried comes in, from her own address, by every door.
-    for door in ("/login/", "/superadmin/login/"):
-        inside = log_in(ask, door, "secret")
+    # The one whose name was tried comes in, from her own address, by every log-in.
+    for login_address in ("/login/", "/superadmin/login/"):
+        inside = log_in(ask, login_address, "secret")
         assert inside.status == 302
         session = next(cookie for cookie in inside.headers.get_all("Set-Cookie") or [] if "sessionid" in cookie)
         assert {"Secure", "HttpOnly", "SameSite=Lax"} <= set(session.split("; "))

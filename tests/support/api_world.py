@@ -25,7 +25,7 @@ BREAKDOWNS = {
 REPORTS = ("summary", "history", *BREAKDOWNS, "detailed", "export")
 
 _CALLS = 20
-"""Of each organisation."""
+"""Calls of each organisation."""
 
 
 class World:
@@ -93,7 +93,7 @@ class World:
         rows.enter(*made)
 
     def sees(self, person: str, call: UsageRecord) -> bool:
-        """Whether promise 7 lets the person see the call, told from the memberships one by one."""
+        """Tell from each membership whether the person may see the call (guarantee 9, docs/guarantees.md)."""
         user = User.objects.get(pk=self.people[person].pk)
         if not user.is_active:
             return False

@@ -11,7 +11,7 @@ import msgspec
 from django.contrib.auth.models import User
 from django.test import RequestFactory
 
-from usage_billing.auth.tokens import SessionToken, begin_session
+from usage_billing.auth.tokens import Pair, begin_session
 from usage_billing.models import ExchangeRate, Membership, Organization, PriceOverride
 from usage_billing.recording import Attribution, Event
 
@@ -54,11 +54,9 @@ def member(org: Organization, name: str = "") -> User:
     return person
 
 
-def api_session(person: User) -> SessionToken:
-    """The refresh token of a session at the API, as a log-in begins it."""
-    refresh: SessionToken = SessionToken.for_user(person)
-    begin_session(RequestFactory().get("/"), person, refresh)
-    return refresh
+def api_session(person: User) -> Pair:
+    """Log a person in at the API."""
+    return begin_session(RequestFactory().get("/"), person)
 
 
 TODAY = NOON.date()

@@ -55,7 +55,7 @@ KINDS = {
     "long": "zqx" + "W" * 197,
 }
 ON_PAGES = ("element", "attribute", "template", "script")
-"""Those that could be more than text on a page; each of the others looks like text to a browser."""
+"""The texts that a browser could take for markup or code."""
 if connection.vendor == "sqlite":
     KINDS["nul"] = "\x00zqx"  # PostgreSQL keeps none
 
@@ -157,7 +157,7 @@ CODE = re.compile(r"on.*|x-.*|@.*|:.*|hx-on.*|srcdoc|style|ping|hx-vals|hx-vars"
 
 
 class Page(HTMLParser):
-    """What of a page, or of an SVG, came from the hostile texts and is more than text; its links and its forms."""
+    """Collects links, forms, and every part of a page or SVG that a hostile text turned into more than text."""
 
     def __init__(self, html: str) -> None:
         super().__init__(convert_charrefs=True)

@@ -20,7 +20,7 @@ Key = str | tuple[str, int]
 
 
 def read(path: Path) -> tuple[dict[Key, str], list[str]]:
-    """Message → translation as `gettext` keys them, and the lines of comment. There are no messages with a context."""
+    """Return the translations by message, keyed as in `gettext`, and the lines of comment."""
     translations: dict[Key, str] = {}
     comments: list[str] = []
     for block in path.read_text(encoding="utf-8").split("\n\n"):
@@ -31,11 +31,12 @@ def read(path: Path) -> tuple[dict[Key, str], list[str]]:
             name: "".join(ast.literal_eval(part) for part in re.findall(r'"(?:[^"\\]|\\.)*"', text))
             for name, text in parts
         }
+        message = "\x04".join(texts[name] for name in ("msgctxt", "msgid") if name in texts)
         for name, text in texts.items():
             if name == "msgstr":
-                translations[texts["msgid"]] = text
+                translations[message] = text
             elif plural := re.fullmatch(r"msgstr\[(\d)\]", name):
-                translations[texts["msgid"], int(plural[1])] = text
+                translations[message, int(plural[1])] = text
     return translations, comments
 
 

@@ -1,5 +1,8 @@
-"""The admin: organisations, prices, exchange rates and users to edit, calls and re-costings to look at."""
+"""The admin: edits organisations, price overrides and exchange rates; shows calls and repricing runs.
 
-from usage_billing.admin import calls, organizations, people, prices
+It registers the app's own models on the project's default site, and changes nothing else there.
+"""
 
-__all__ = ["calls", "organizations", "people", "prices"]
+from usage_billing.admin import calls, organizations, prices
+
+__all__ = ["calls", "organizations", "prices"]

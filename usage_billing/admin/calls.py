@@ -1,38 +1,31 @@
-"""The calls, to look at."""
+"""The admin of calls, read-only."""
 
 from __future__ import annotations
 
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
+from typing import Any
 
 from django.contrib import admin
 from django.db.models import Max, Min, QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
-from unfold.admin import ModelAdmin
-from unfold.paginator import InfinitePaginator
 
 from usage_billing import reports
-from usage_billing.admin.read_only import ToLookAt
+from usage_billing.admin.links import costs_link
+from usage_billing.admin.read_only import ReadOnlyAdmin
 from usage_billing.admin.scoped import ScopedAdmin, ScopedRelatedFilter, request_scope
+from usage_billing.admin.theme import ModelAdmin, Paginator
 from usage_billing.models import UsageRecord
+from usage_billing.models.database import has_users
 from usage_billing.templatetags import amounts
-
-if TYPE_CHECKING:
-    # The theme's classes have no types, and Django's take no parameter at run time.
-    UsageRecordBase = admin.ModelAdmin[UsageRecord]
-else:
-    UsageRecordBase = ModelAdmin
 
 
 class QuickDates(QuerySet[UsageRecord]):
-    """For the date hierarchy: every month or day from the first call to the last, found at the ends of the index.
+    """Offers the date hierarchy every month or day from the first call to the last, from both ends of an index.
 
-    Django would go through all calls to leave out those without any.
+    Django scans all calls to leave out the days without any.
     """
 
     def dates(self, field_name: str, kind: str, order: str = "ASC") -> Any:
@@ -51,8 +44,8 @@ def _start(day: date, kind: str) -> date:
 
 
 @admin.register(UsageRecord)
-class UsageRecordAdmin(ToLookAt, ScopedAdmin, UsageRecordBase):
-    """To look at only: what is spent is spent. Quick on a large table: nothing here counts or scans it."""
+class UsageRecordAdmin(ReadOnlyAdmin, ScopedAdmin, ModelAdmin[UsageRecord]):
+    """Quick on a large table: nothing here counts or scans it."""
 
     list_display = ("created_at", "org", "kind", "model_used", "tokens", "usd", "rub", "who", "status_text")
     list_filter = ("status", "usage_date", ("org", ScopedRelatedFilter))
@@ -63,7 +56,7 @@ class UsageRecordAdmin(ToLookAt, ScopedAdmin, UsageRecordBase):
     sortable_by = ("created_at",)
     show_facets = admin.ShowFacets.NEVER
     show_full_result_count = False
-    paginator = InfinitePaginator
+    paginator = Paginator
     list_per_page = 50
     list_fullwidth = True
     list_after_template = "usage_billing/parts/archived.html"
@@ -82,7 +75,7 @@ class UsageRecordAdmin(ToLookAt, ScopedAdmin, UsageRecordBase):
                 )
             },
         ),
-        (_("Who and what for"), {"fields": ("org", "who", "agent_id", "request_type", "workflow_id", "content_id")}),
+        (_("Attribution"), {"fields": ("org", "who", "agent_id", "request_type", "workflow_id", "content_id")}),
         (_("Kind of work"), {"fields": ("platform", "content_type", "task_type")}),
         (_("Provider"), {"fields": ("ai_provider", "ai_model", "endpoint", "request_id")}),
         (
@@ -101,19 +94,18 @@ class UsageRecordAdmin(ToLookAt, ScopedAdmin, UsageRecordBase):
     readonly_fields = ("who", "exact_usd", "exact_rub", "costs")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[UsageRecord]:
-        """The calls that the reports show this person."""
+        """Return the calls that the reports show this person."""
         rows = QuickDates(UsageRecord, reports.calls(request_scope(request)).query)
-        # The user by an outer join, as the column may be NULL: a call whose user is gone is still there.
-        return rows.select_related("org", "user")
+        # `user` is joined by an outer join, because the column may be NULL.
+        return rows.select_related("org", "user") if has_users() else rows.select_related("org")
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        told = {"archived_before": reports.archived_before(), **(extra_context or {})}
-        response: HttpResponse = super().changelist_view(request, told)
-        return response
+        context = {"archived_before": reports.archived_before(), **(extra_context or {})}
+        return super().changelist_view(request, context)
 
     @admin.display(description=_("AI costs"))
     def costs(self, call: UsageRecord) -> str:
-        """Ways to the page of costs, narrowed to what the call is part of, in its month or on its day."""
+        """Link to the costs of the call's organisation, agent and model in its month, and of its day."""
         first = call.usage_date.replace(day=1)
         last = (first + timedelta(days=31)).replace(day=1) - timedelta(days=1)
         month = {"from": first.isoformat(), "to": last.isoformat()}
@@ -124,8 +116,7 @@ class UsageRecordAdmin(ToLookAt, ScopedAdmin, UsageRecordBase):
             (gettext("of this model"), {"ai_provider": call.ai_provider, "ai_model": call.ai_model, **month}),
             (gettext("of the organisation on this day"), {"org": call.org_id, **day}),
         )
-        links = ((reverse("ai-costs"), urlencode(query), text) for text, query in parts)
-        return format_html_join(" · ", '<a href="{}?{}">{}</a>', links)
+        return format_html_join(" · ", "{}", ((costs_link(text, **query),) for text, query in parts))
 
     @admin.display(description=_("request type"))
     def kind(self, call: UsageRecord) -> str:

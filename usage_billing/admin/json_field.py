@@ -1,4 +1,4 @@
-"""A form's field of JSON that no text makes fail."""
+"""A form field for JSON that refuses every malformed text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from usage_billing.api.parsers import decoded
 
 
 class BoundedJSONField(forms.JSONField):
-    """Django's own field fails with other errors than `ValidationError` at depth and at long numbers."""
+    """Django's own field raises other errors than `ValidationError` for deep nesting and long numbers."""
 
     def to_python(self, value: Any) -> Any:
         if isinstance(value, str) and value.strip():

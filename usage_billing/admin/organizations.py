@@ -3,33 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
-from django.urls import reverse
-from django.utils.html import format_html
-from django.utils.translation import gettext
+from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
-from unfold.admin import ModelAdmin, TabularInline
 
 from usage_billing import reports
+from usage_billing.admin.links import costs_link
 from usage_billing.admin.scoped import ScopedAdmin
+from usage_billing.admin.theme import ModelAdmin, TabularInline
 from usage_billing.models import Membership, Organization
 from usage_billing.models.organization import UNATTRIBUTED
 from usage_billing.tenancy.scope import Scope
 
-if TYPE_CHECKING:
-    # The theme's classes have no types, and Django's take no parameter at run time.
-    MembershipBase = admin.TabularInline[Membership, Organization]
-    OrganizationBase = admin.ModelAdmin[Organization]
-else:
-    MembershipBase, OrganizationBase = TabularInline, ModelAdmin
 
-
-class MembershipInline(ScopedAdmin, MembershipBase):
-    """One's own membership; an owner sees who else is in the organisation."""
+class MembershipInline(ScopedAdmin, TabularInline[Membership, Organization]):
+    """Shows a member their own membership, and an owner the memberships of the whole organisation."""
 
     model = Membership
     extra = 0
@@ -40,7 +32,8 @@ class MembershipInline(ScopedAdmin, MembershipBase):
 
 
 @admin.register(Organization)
-class OrganizationAdmin(ScopedAdmin, OrganizationBase):
+class OrganizationAdmin(ScopedAdmin, ModelAdmin[Organization]):
+    accusative = pgettext_lazy("accusative", "organisation")
     list_display = ("name", "slug", "timezone", "closed_at", "costs")
     search_fields = ("name", "slug")
     inlines = (MembershipInline,)
@@ -50,10 +43,10 @@ class OrganizationAdmin(ScopedAdmin, OrganizationBase):
 
     @admin.display(description=_("AI costs"))
     def costs(self, org: Organization) -> str:
-        return format_html('<a href="{}?org={}">{}</a>', reverse("ai-costs"), org.pk, gettext("AI costs"))
+        return costs_link(gettext("AI costs"), org=org.pk)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Organization | None = None) -> tuple[str, ...]:
-        """The zone has placed each call on its business day, and the reserved organisation is found by its slug."""
+        """The zone has placed each call on its billing day; code finds the reserved organisation by its slug."""
         if obj is None:
             return ()
         zone = ("timezone",) if _with_calls([obj]) else ()
@@ -69,23 +62,23 @@ class OrganizationAdmin(ScopedAdmin, OrganizationBase):
     def get_deleted_objects(
         self, objs: Any, request: HttpRequest
     ) -> tuple[list[Any], dict[Any, Any], set[Any], list[Any]]:
-        """What is in the way of a deletion, one line an organisation: Django would load and list every call."""
+        """Name what prevents a deletion, one line for each organisation: Django would load and list every call."""
         orgs = list(objs)
         reserved = [
             gettext("“%(org)s” is reserved for calls without an organisation.") % {"org": org}
             for org in orgs
             if org.slug == UNATTRIBUTED
         ]
-        charged = [
+        with_calls = [
             gettext("The AI calls of “%(org)s”. Close the organisation instead.") % {"org": org}
             for org in _with_calls(orgs)
         ]
-        if reserved or charged:
-            return [], {}, set(), reserved + charged
+        if reserved or with_calls:
+            return [], {}, set(), reserved + with_calls
         return super().get_deleted_objects(orgs, request)
 
 
 def _with_calls(orgs: Sequence[Organization]) -> list[Organization]:
-    """Those that have at least one call, in the ledger or in the archive."""
-    charged = reports.charged(org.pk for org in orgs)
-    return [org for org in orgs if org.pk in charged]
+    """Return the organisations with at least one call, in the ledger or in the archive."""
+    with_calls = reports.orgs_with_calls(org.pk for org in orgs)
+    return [org for org in orgs if org.pk in with_calls]

@@ -1,51 +1,42 @@
-"""What prices and roubles follow from, and the log of what was costed again."""
+"""The admin of price overrides, exchange rates and the log of repricing."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin.models import DELETION, LogEntry
-from django.contrib.auth.models import User
 from django.db.models import QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest
 from django.utils.html import format_html
-from django.utils.translation import gettext
+from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
-from unfold.admin import ModelAdmin
 
 from usage_billing.admin.json_field import BoundedJSONField
-from usage_billing.admin.read_only import ToLookAt
+from usage_billing.admin.read_only import ReadOnlyAdmin
 from usage_billing.admin.scoped import ScopedAdmin, SuperadminAdmin
+from usage_billing.admin.theme import ModelAdmin
 from usage_billing.models import ExchangeRate, Organization, PriceOverride, RepriceRun
 from usage_billing.templatetags import amounts
 from usage_billing.tenancy.scope import Scope
 
-if TYPE_CHECKING:
-    # The theme's classes have no types, and Django's take no parameter at run time.
-    ExchangeRateBase = admin.ModelAdmin[ExchangeRate]
-    PriceOverrideBase = admin.ModelAdmin[PriceOverride]
-    RepriceRunBase = admin.ModelAdmin[RepriceRun]
-else:
-    ExchangeRateBase = PriceOverrideBase = RepriceRunBase = ModelAdmin
-
 
 @admin.register(ExchangeRate)
-class ExchangeRateAdmin(ScopedAdmin, ExchangeRateBase):
-    """A rate counts for the calls that are entered after it. Each call keeps the rate that it was costed with."""
+class ExchangeRateAdmin(ScopedAdmin, ModelAdmin[ExchangeRate]):
+    """A rate applies to calls that are inserted after it. Each call keeps the rate that priced it."""
 
     list_display = ("date", "usd_rub", "source")
     ordering = ("-date",)
     readonly_fields = ("source",)
 
     def in_scope(self, rows: QuerySet[ExchangeRate], scope: Scope) -> QuerySet[ExchangeRate]:
-        """They are nobody's."""
+        """Rates belong to no organisation."""
         return rows
 
     def get_readonly_fields(self, request: HttpRequest, obj: ExchangeRate | None = None) -> tuple[str, ...]:
-        # The date is the key: saved under another one, the rate would be there twice.
+        # The date is the primary key: a changed date would make a second rate.
         return ("source",) if obj is None else ("date", "source")
 
     def save_model(self, request: HttpRequest, obj: ExchangeRate, form: ModelForm[ExchangeRate], change: bool) -> None:
@@ -61,8 +52,10 @@ class Indented(json.JSONEncoder):
 
 
 @admin.register(PriceOverride)
-class PriceOverrideAdmin(SuperadminAdmin, PriceOverrideBase):
-    """Each change is in the history with what was there before it."""
+class PriceOverrideAdmin(SuperadminAdmin, ModelAdmin[PriceOverride]):
+    """The history of a price shows its values before and after each change."""
+
+    accusative = pgettext_lazy("accusative", "price override")
 
     list_display = ("provider", "model_pattern", "for_whom", "valid_from", "prices_text", "note")
     list_display_links = ("provider", "model_pattern")
@@ -73,14 +66,14 @@ class PriceOverrideAdmin(SuperadminAdmin, PriceOverrideBase):
     autocomplete_fields = ("org",)
     readonly_fields = ("created_at", "created_by")
     fieldsets = (
-        (_("Which calls"), {"fields": ("provider", "model_pattern", "org", "valid_from")}),
+        (_("Applies to"), {"fields": ("provider", "model_pattern", "org", "valid_from")}),
         (
             _("Prices"),
             {
                 "fields": ("prices", "note"),
                 "description": _(
-                    "These prices count for the calls that are entered from now on, before those of the price list. "
-                    "Calls that are costed already stay as they are; to cost them again, run "
+                    "These prices apply to calls that are recorded from now on, and take precedence over the price "
+                    "list. Calls that have a price keep it. To reprice them, run "
                     "“manage.py reprice_usage --from DATE --to DATE --reason WHY”."
                 ),
             },
@@ -97,7 +90,7 @@ class PriceOverrideAdmin(SuperadminAdmin, PriceOverrideBase):
         return ", ".join(f"{key} {usd}" for key, usd in override.prices.items())
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
-        """A form to fill in; with the amounts left empty it is refused."""
+        """Show the usual keys without amounts: the form is refused until they are filled in."""
         return {"prices": {"input_mtok": "", "output_mtok": ""}, **super().get_changeform_initial_data(request)}
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
@@ -108,14 +101,14 @@ class PriceOverrideAdmin(SuperadminAdmin, PriceOverrideBase):
     def save_model(
         self, request: HttpRequest, obj: PriceOverride, form: ModelForm[PriceOverride], change: bool
     ) -> None:
-        if not change and isinstance(request.user, User):
-            obj.created_by = request.user
+        if not change:
+            obj.created_by = request.user  # type: ignore[misc]  # nobody anonymous gets here
         super().save_model(request, obj, form, change)
 
     def construct_change_message(  # type: ignore[override]  # a text, which Django takes as well
         self, request: HttpRequest, form: ModelForm[PriceOverride], formsets: Any, add: bool = False
     ) -> str:
-        """What was there → what is there now; of a new price all of it."""
+        """Write “before → after” for each changed field, or all values of a new price."""
         before = None if add else form.initial
         lines = [
             f"{form.fields[name].label}: "
@@ -126,7 +119,7 @@ class PriceOverrideAdmin(SuperadminAdmin, PriceOverrideBase):
         return "\n".join(lines) or gettext("No fields changed.")
 
     def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:
-        """The price itself is in the history when it is gone: records name it by its id."""
+        """Write the prices into the history: usage records name a deleted price by its id."""
         for override in queryset:
             LogEntry.objects.log_actions(
                 user_id=request.user.pk or 0,
@@ -138,19 +131,19 @@ class PriceOverrideAdmin(SuperadminAdmin, PriceOverrideBase):
 
 
 def _before(name: str, initial: Any) -> Any:
-    """What a field of the form held: the organisation, not its number."""
+    """Return the value that a field of the form had; for `org` the organisation, not its key."""
     return Organization.objects.filter(pk=initial).first() if name == "org" else initial
 
 
 def _shown(value: Any) -> str:
-    """A form's value in the history."""
+    """Format a form's value for the history."""
     if isinstance(value, dict):
         return json.dumps(value, ensure_ascii=False)
     return str(value) if value not in (None, "") else "—"
 
 
 @admin.register(RepriceRun)
-class RepriceRunAdmin(ToLookAt, SuperadminAdmin, RepriceRunBase):
+class RepriceRunAdmin(ReadOnlyAdmin, SuperadminAdmin, ModelAdmin[RepriceRun]):
     """The log of `reprice_usage`."""
 
     list_display = (

@@ -1,12 +1,12 @@
-"""What can be looked at in the admin and not touched."""
+"""Base of admins that only show rows."""
 
 from typing import Any
 
 from django.http import HttpRequest
 
 
-class ToLookAt:
-    """An admin in which nothing can be added, changed or deleted."""
+class ReadOnlyAdmin:
+    """Nothing can be added, changed or deleted."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

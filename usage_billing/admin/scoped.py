@@ -1,7 +1,7 @@
-"""Whose rows the admin shows and lets be changed: the scope of the person, on every database.
+"""Limits the admin to the rows in the person's scope, on every database.
 
-Django's permissions say what kind of thing a member of staff may do; the scope says with which rows. Each registered
-admin and each inline stands on one of these classes. PostgreSQL holds to the same by row-level security.
+Django's permissions say which actions a member of staff may take; the scope says on which rows. Each registered admin
+and each inline is based on one of these classes. On PostgreSQL, row-level security enforces the same rules.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ else:
 
 
 def request_scope(request: HttpRequest) -> Scope:
-    """The scope that `ScopeMiddleware` has set; in a view that takes its own, that of the user."""
+    """Return the scope that `ScopeMiddleware` has set, or the user's own scope in a view without it."""
     scope: Scope | None = getattr(request, "scope", None)
     return scope_of(request.user) if scope is None else scope
 
 
 class Autocomplete(AutocompleteSelect):
-    """Leaves out a value that is no key: Django would ask the database for it, and fail before the form refuses it."""
+    """Leaves out values that cannot be keys: Django queries them before the form refuses them, and the query fails."""
 
     def optgroups(self, name: str, value: Sequence[str], attr: dict[str, Any] | None = None) -> list[Any]:
         return super().optgroups(name, [each for each in value if self._is_key(each)], attr)
@@ -49,11 +49,11 @@ class ScopedAdmin(Base):
     """Staff look at the rows in their scope; superadmins look at all rows and change them."""
 
     def in_scope(self, rows: QuerySet[Any], scope: Scope) -> QuerySet[Any]:
-        """The rows that belong to a scope which is not everything."""
-        raise NotImplementedError(f"{type(self).__name__} has to say whose its rows are.")
+        """Return the rows in a scope that is not everything."""
+        raise NotImplementedError(f"{type(self).__name__} has to define in_scope().")
 
     def may_change(self, scope: Scope, row: Any = None) -> bool:
-        """Whether people of this scope may add rows, or change and delete this one, if they have the permission."""
+        """Tell whether people of this scope, who have the permission, may add rows, or change and delete this row."""
         return scope.everything
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
@@ -61,7 +61,7 @@ class ScopedAdmin(Base):
         return rows if scope.everything else self.in_scope(rows, scope)
 
     def get_field_queryset(self, db: str | None, db_field: Any, request: HttpRequest) -> QuerySet[Any] | None:
-        """The choices of a form: the rows of the other model that its own admin shows."""
+        """Return the choices of a form field: the rows that the other model's admin shows."""
         if request_scope(request).everything:
             return super().get_field_queryset(db, db_field, request)
         return self.admin_site.get_model_admin(db_field.remote_field.model).get_queryset(request)
@@ -82,7 +82,7 @@ class ScopedAdmin(Base):
 
 
 class TenantAdmin(ScopedAdmin):
-    """Rows of an organisation (`org`) that its people share: they look at them and change them."""
+    """Rows of an organisation (`org`), which its people may see and change."""
 
     def in_scope(self, rows: QuerySet[Any], scope: Scope) -> QuerySet[Any]:
         return rows.filter(org_id__in=scope.org_ids)
@@ -94,7 +94,7 @@ class TenantAdmin(ScopedAdmin):
 
 
 class SuperadminAdmin(ScopedAdmin):
-    """Rows that superadmins alone see."""
+    """Rows for superadmins alone."""
 
     def in_scope(self, rows: QuerySet[Any], scope: Scope) -> QuerySet[Any]:
         return rows.none()
@@ -104,7 +104,7 @@ class SuperadminAdmin(ScopedAdmin):
 
 
 class ScopedRelatedFilter(admin.RelatedFieldListFilter):
-    """A filter by what a row belongs to, which offers what is in scope without going through the rows."""
+    """A filter by a related row, which offers the rows in scope without scanning the list."""
 
     def field_choices(self, field: Any, request: HttpRequest, model_admin: Any) -> list[Any]:
         related = model_admin.admin_site.get_model_admin(field.remote_field.model)

@@ -1,4 +1,8 @@
-"""What the API's views share: the scope of the caller."""
+"""The base of the API's views.
+
+Each rule stands here and not in the settings: `REST_FRAMEWORK` of the project that the app is installed in is for the
+project's own API, and does not change this one.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +11,47 @@ from typing import Any
 
 from django.utils.decorators import method_decorator
 from django.views.decorators.cache import never_cache
+from drf_spectacular.openapi import AutoSchema
+from rest_framework.authentication import SessionAuthentication
+from rest_framework.metadata import SimpleMetadata
+from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from usage_billing.api.envelope import EnvelopeRenderer
+from usage_billing.api.errors import exception_handler
+from usage_billing.api.negotiation import OneForm
+from usage_billing.api.parsers import BoundedJSONParser
+from usage_billing.auth.request_throttling import AnonymousRate, UserRate
+from usage_billing.auth.tokens import TokenAuthentication
 from usage_billing.tenancy.scope import NOTHING, Scope, scoped
 
 
-class ScopedView(APIView):
-    """Answers within the scope of the caller, `self.scope`; it is taken once the caller is known and let in."""
+@method_decorator(never_cache, "dispatch")
+class ApiView(APIView):
+    """For people who are logged in, by token or by session; enveloped JSON in both directions."""
 
     outside_scope = True  # of the session's user, which `ScopeMiddleware` would take: a token may be another's
+
+    authentication_classes = (TokenAuthentication, SessionAuthentication)
+    permission_classes = (IsAuthenticated,)
+    throttle_classes = (UserRate, AnonymousRate)
+    renderer_classes = (EnvelopeRenderer,)
+    parser_classes = (BoundedJSONParser,)
+    content_negotiation_class = OneForm
+    metadata_class = SimpleMetadata
+    versioning_class = None
+    schema = AutoSchema()
+
+    def get_exception_handler(self) -> Any:
+        return exception_handler
+
+
+class ScopedView(ApiView):
+    """Answers within the scope of the caller, `self.scope`, which begins once the caller is known and let in."""
+
     scope: Scope = NOTHING
 
-    @method_decorator(never_cache)
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         with ExitStack() as self._until_answered:
             return super().dispatch(request, *args, **kwargs)
@@ -27,7 +59,3 @@ class ScopedView(APIView):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         self.scope = self._until_answered.enter_context(scoped(request.user))
-
-    def leave_scope(self) -> None:
-        """End it before the answer is made: the rest takes long."""
-        self._until_answered.close()

@@ -1,7 +1,4 @@
-"""One shape for every answer.
-
-`{"success": true, "data": …}` or `{"success": false, "error": {"code", "message", "details"}}`.
-"""
+"""The shape of every answer: `{"success": true, "data": …}`, or an error as `errors` makes it."""
 
 from __future__ import annotations
 
@@ -12,7 +9,10 @@ from rest_framework.renderers import JSONRenderer
 
 
 class EnvelopeRenderer(JSONRenderer):
-    """Puts what a view returned under `data`; errors come enveloped from `errors`."""
+    """Puts the data of a view under `data`."""
+
+    # JSON of RFC 8259 whatever REST_FRAMEWORK says.
+    compact, ensure_ascii, strict = True, False, True
 
     def render(
         self, data: Any, accepted_media_type: str | None = None, renderer_context: Mapping[str, Any] | None = None

@@ -1,4 +1,4 @@
-"""How the API says what is wrong: `{"success": false, "error": {"code", "message", "details"}}`."""
+"""Errors of the API: `{"success": false, "error": {"code", "message", "details"}}`."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from rest_framework.exceptions import ParseError, Throttled
 from rest_framework.response import Response
 from rest_framework.views import exception_handler as default_exception_handler
 
-from usage_billing.auth.request_throttling import instead_of
+from usage_billing.auth.request_throttling import count_refusal
 
 
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
-    """DRF's errors with a `code` that programs can go by, a `message` for people, and `details` by field."""
+    """Answer an error of DRF with a `code` for programs, a `message` for people, and `details` by field."""
     if isinstance(error, SuspiciousOperation):
-        # A thousand parameters, say: Django would answer with a page of its own.
+        # Such as a thousand parameters: Django would answer with a page of its own.
         error = ParseError()
-    error = instead_of(error, context)
+    error = count_refusal(error, context)
     response = default_exception_handler(error, context)
     if response is None:
         return None

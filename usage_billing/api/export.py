@@ -1,4 +1,4 @@
-"""The calls as a file of any size, sent as they are read."""
+"""Exports calls as a file of any size, sent while the calls are read."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from rest_framework.exceptions import Throttled, ValidationError
 from rest_framework.request import Request
 
 from usage_billing import reports
-from usage_billing.api import export_slots, parameters, sheets
-from usage_billing.api.parameters import Question
+from usage_billing.api import export_slots, sheets
+from usage_billing.api.parameters import ExportSerializer, ReportParameters
 from usage_billing.api.views import ReportView
 from usage_billing.auth import credentials
 from usage_billing.models import UsageRecord
@@ -25,7 +25,7 @@ from usage_billing.tenancy.scope import Scope, scoped
 
 logger = logging.getLogger(__name__)
 
-A_READ = 2000
+BATCH_SIZE = 2000
 """Calls read at a time."""
 NAME = "ai-calls"
 FORMATS: dict[str, tuple[str, Callable[[sheets.Batches], Iterator[bytes]]]] = {
@@ -36,11 +36,11 @@ FORMATS: dict[str, tuple[str, Callable[[sheets.Batches], Iterator[bytes]]]] = {
 
 
 class ExportStoppedError(Exception):
-    """Whoever asked for the export may not have the rest of it. The server hangs up: the file is not whole."""
+    """The caller has lost access. The server closes the connection: half a file must not pass for a whole one."""
 
 
 class ExportResponse(StreamingHttpResponse):
-    """Gives its slot back when it is closed, taken to its end or not."""
+    """Gives its slot back when it is closed, complete or not."""
 
     def __init__(self, *args: Any, slot: export_slots.Slot, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -54,31 +54,31 @@ class ExportResponse(StreamingHttpResponse):
 
 
 class ExportView(ReportView):
-    """All calls that match, the newest first, as a file.
+    """All matching calls, newest first, as a file.
 
-    Two at a time for a person; more are refused with 429. It breaks off if its token is revoked meanwhile.
+    A person may have two exports at a time; more are refused with 429. An export breaks off if its token is revoked.
     """
 
-    query = parameters.ExportSerializer
+    query = ExportSerializer
 
     @extend_schema(
         responses={
-            (200, sheets.CSV): OpenApiResponse(OpenApiTypes.STR, description="A header, then a line a call."),
-            (200, sheets.JSON_LINES): OpenApiResponse(OpenApiTypes.STR, description="An object a line."),
+            (200, sheets.CSV): OpenApiResponse(OpenApiTypes.STR, description="A header, then one line per call."),
+            (200, sheets.JSON_LINES): OpenApiResponse(OpenApiTypes.STR, description="One object per line."),
             (200, sheets.WORKBOOK): OpenApiResponse(OpenApiTypes.BINARY, description="One sheet."),
         },
     )
     def get(self, request: Request) -> StreamingHttpResponse:
-        asked = self.question
-        kind = asked.given["format"]
+        parameters = self.parameters
+        kind = parameters.given["format"]
         if kind == "xlsx":
-            self._check_size(asked)
+            self._check_size(parameters)
         try:
             slot = export_slots.take(request.user)
         except export_slots.TooManyExportsError as full:
             raise Throttled(export_slots.RETRY_AFTER_S, str(full), "too_many_exports") from None
         content_type, lines = FORMATS[kind]
-        chunks = lines(iter(()) if request.method == "HEAD" else _batches(request, self.scope, asked))
+        chunks = lines(iter(()) if request.method == "HEAD" else _batches(request, self.scope, parameters))
         is_async = isinstance(request._request, ASGIRequest)
         return ExportResponse(
             _without_blocking(chunks) if is_async else chunks,
@@ -87,8 +87,8 @@ class ExportView(ReportView):
             headers={"Content-Disposition": f'attachment; filename="{NAME}.{kind}"'},
         )
 
-    def _check_size(self, asked: Question) -> None:
-        (total,) = reports.totals(self.scope, filters=asked.filters, period=asked.period)
+    def _check_size(self, parameters: ReportParameters) -> None:
+        (total,) = reports.totals(self.scope, filters=parameters.filters, period=parameters.period)
         if total["requests_count"] > sheets.WORKBOOK_ROWS:
             raise ValidationError(
                 {
@@ -100,21 +100,22 @@ class ExportView(ReportView):
             )
 
 
-def _batches(request: Request, scope: Scope, asked: Question) -> Iterator[Sequence[UsageRecord]]:
-    """The calls, some at a time. No transaction stays open while somebody downloads slowly.
+def _batches(request: Request, scope: Scope, parameters: ReportParameters) -> Iterator[Sequence[UsageRecord]]:
+    """Read the calls in batches, so that no transaction stays open during a slow download.
 
-    Raises `ExportStoppedError` once the token, the session or the user is not let in any more, or may not see the same
-    as at the beginning: a file of two halves must not pass for a whole one.
+    Raises `ExportStoppedError` once the credentials no longer hold or the caller's scope has changed.
     """
     after: tuple[Any, int] | None = None
     while True:
         user = credentials.user_now(request)
         if user is None:
-            _stop(request, "they are not let in any more")
+            _stop(request, "their credentials no longer hold")
         with scoped(user) as scope_now:
             if scope_now != scope:
-                _stop(request, "what they may see has changed")
-            page = reports.page(scope, filters=asked.filters, period=asked.period, limit=A_READ, after=after)
+                _stop(request, "their scope has changed")
+            page = reports.page(
+                scope, filters=parameters.filters, period=parameters.period, limit=BATCH_SIZE, after=after
+            )
         yield page.calls
         if page.next is None:
             return
@@ -127,6 +128,6 @@ def _stop(request: Request, why: str) -> NoReturn:
 
 
 async def _without_blocking(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
-    """Under ASGI each chunk is made in Django's thread. A plain iterator would be read to its end before it is sent."""
+    """Make each chunk in Django's thread: ASGI would read a plain iterator to its end before sending."""
     while (chunk := await sync_to_async(lambda: next(chunks, None))()) is not None:
         yield chunk

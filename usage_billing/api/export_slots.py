@@ -1,8 +1,8 @@
-"""How many exports are made at a time: two for a person on this machine, four in a process.
+"""Limits exports: two at a time for a person on this machine, four in a process.
 
-An export keeps a thread of the server for as long as it is made. Counting rows of the database would leave a slot taken
-where a process dies; a lock on a byte of a file goes with the process that has it. The file lies beside the outbox,
-where all processes of the machine meet.
+An export occupies a thread of the server until it ends. A slot is a lock on a byte of a file, which the kernel releases
+when the process dies; a row in the database would stay. The file lies beside the outbox, the folder that all processes
+of the machine share.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.utils.translation import gettext
 
+from usage_billing.conf import conf
 from usage_billing.recording.private_files import make_folder, open_private
 
 EXPORTS_PER_USER, EXPORTS_PER_PROCESS = 2, 4
-"""Half of a worker's threads are left for everybody else (`deploy/gunicorn.conf.py`)."""
+"""Half of a worker's threads stay free for other requests (`deploy/gunicorn.conf.py`)."""
 RETRY_AFTER_S = 30
 
 
 class TooManyExportsError(Exception):
-    """As many exports are being made as may be at a time. Its text is for the person who asked for one more."""
+    """The limit is reached. The text is for the person who asked for one more export."""
 
 
 class Slot:
-    """The right to make an export. `close` gives it back; so does forgetting it, and the end of the process."""
+    """The right to make one export. It ends with `close`, with the last reference to it, or with the process."""
 
     def __init__(self, slots: _Slots, position: int) -> None:
         self.close = weakref.finalize(self, slots.give_back, position)
@@ -39,22 +39,22 @@ class Slot:
 
 
 def take(user: Any) -> Slot:
-    """A slot for an export of this user. Raises `TooManyExportsError`."""
+    """Take a slot for an export of this user. Raises `TooManyExportsError`."""
     with _opening:
-        slots = _slots(f"{settings.USAGE_OUTBOX_PATH}.exports")
+        slots = _slots(f"{conf.OUTBOX_PATH}.exports")
     return slots.take(user)
 
 
 class _Slots:
-    """Bytes of a file, `EXPORTS_PER_USER` of them for each user; a slot is a lock on one."""
+    """Locks on bytes of a file, `EXPORTS_PER_USER` bytes for each user."""
 
     def __init__(self, path: str) -> None:
         make_folder(Path(path).parent)
-        # Never closed: closing it anywhere in the process would give all of its locks back.
+        # Never closed: closing it anywhere in the process would release all its locks.
         self._file = open_private(path, os.O_RDWR | os.O_CREAT)
-        # A lock on a file holds other processes back, but not the threads of this one.
+        # A lock on a file excludes other processes, but not threads of this one.
         self._taken: set[int] = set()
-        # One that its thread may take again: the garbage collector can give a slot back in the middle of `take`.
+        # Reentrant, because the garbage collector can close a slot in the middle of `take`.
         self._changing = threading.RLock()
 
     def take(self, user: Any) -> Slot:
@@ -66,7 +66,7 @@ class _Slots:
                         self._taken.add(position)
                         return Slot(self, position)
         raise TooManyExportsError(
-            gettext("Your exports, or those of everybody, are as many as are made at a time. Wait until one is done.")
+            gettext("Too many exports are running, yours or everybody's. Wait until one is done.")
         )
 
     def give_back(self, position: int) -> None:

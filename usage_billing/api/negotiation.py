@@ -1,4 +1,4 @@
-"""Each address answers in one form, whatever a client says that it prefers."""
+"""Content negotiation: each address answers in one form."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rest_framework.request import Request
 
 
 class OneForm(DefaultContentNegotiation):
-    """Not 406: an `Accept` for the export's CSV must not refuse the errors, which are JSON (RFC 9110, 12.4.1)."""
+    """Ignores `Accept` (RFC 9110, 12.4.1): a client that accepts only CSV still receives errors as JSON."""
 
     def select_renderer(
         self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None

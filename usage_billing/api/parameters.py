@@ -1,4 +1,4 @@
-"""The query parameters, the same for every endpoint, and what they mean."""
+"""Report parameters: reads the query of a request, the same for every endpoint."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
+from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db.models import BigIntegerField
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
+from usage_billing.api.serializers import DayField
 from usage_billing.models import UsageRecord
 from usage_billing.reports import ORDERINGS, STEPS, Period
 from usage_billing.tenancy.scope import Scope
@@ -37,20 +39,19 @@ NARROWING = (
     "content_id",
     "status",
 )
-"""The parameters that are filters."""
 _COLUMNS = {"org": "org_id", "user": "user_id"}
-"""Parameter → column where they differ."""
+"""Columns of the filters with another name."""
 
 
 def _text(column: str, **options: Any) -> serializers.CharField:
-    """Any text that the column holds, as it is."""
+    """Accept any text that fits the column, unchanged."""
     fields = {field.name: field for field in UsageRecord._meta.concrete_fields}
     longest = fields[column].max_length
     return serializers.CharField(required=False, max_length=longest, trim_whitespace=False, **options)
 
 
 class WholeNumberField(serializers.IntegerField):
-    """Digits and nothing else: DRF's own field reads `1.0` and Arabic digits, too, and `int` of the text may fail."""
+    """Accepts digits only: DRF's own field also accepts `1.0` and Arabic digits, and `int` may fail on long texts."""
 
     def to_internal_value(self, data: Any) -> int:
         if isinstance(data, str) and not re.fullmatch(r"-?[0-9]{1,19}", data):
@@ -63,32 +64,32 @@ def _days(help_text: str) -> serializers.IntegerField:
 
 
 class FiltersSerializer(serializers.Serializer[dict[str, Any]]):
-    """What every endpoint can be narrowed by. Filters narrow what the caller may see, they never widen it.
+    """Filters and the period, for every endpoint. Filters narrow the caller's scope and never widen it.
 
-    The period is `from` to `to`, or a number of days up to `to`, up to today without it.
+    The period is `from` to `to`, or a number of days that ends with `to`, or with today.
     """
 
     default_days: int | None = None
-    """The period without a word about it; None: all time."""
+    """The period if the query names none; None: all time."""
 
     org = WholeNumberField(required=False, min_value=1, max_value=LARGEST_ID, help_text="Organisation's id.")
     user = WholeNumberField(required=False, min_value=1, max_value=LARGEST_ID, help_text="User's id.")
     agent_id = _text("agent_id", allow_blank=True, help_text="Empty: calls without an agent.")
-    ai_provider = _text("ai_provider", help_text="Such as `openai`.")
-    ai_model = _text("ai_model", help_text="Such as `gpt-4.1-mini`.")
+    ai_provider = _text("ai_provider", help_text="For example `openai`.")
+    ai_model = _text("ai_model", help_text="For example `gpt-4.1-mini`.")
     request_type = _text("request_type", allow_blank=True, help_text="Empty: calls without a type.")
     workflow_id = _text("workflow_id")
     content_id = _text("content_id")
     status = serializers.ChoiceField(required=False, choices=UsageRecord.Status.choices)
-    days = _days("How many days up to `to`, or up to today.")
+    days = _days("Number of days that end with `to`, or with today.")
     period_days = _days("The same as `days`.")
 
     def get_fields(self) -> dict[str, Any]:
-        # `from` is a word of Python's.
-        day = {"from": "First business day, as 2026-01-31.", "to": "Last business day, included."}
+        # `from` is a keyword of Python.
+        day = {"from": "First billing day, for example 2026-01-31.", "to": "Last billing day, included."}
         return {
             **super().get_fields(),
-            **{name: serializers.DateField(required=False, help_text=text) for name, text in day.items()},
+            **{name: DayField(required=False, help_text=text) for name, text in day.items()},
         }
 
     def to_internal_value(self, data: Mapping[str, Any]) -> dict[str, Any]:
@@ -131,7 +132,7 @@ class BreakdownSerializer(FiltersSerializer):
         default=200,
         min_value=1,
         max_value=LARGEST_PAGE,
-        help_text="The dearest so many; the rest is summed up in `other`.",
+        help_text="The number of items with the highest cost; `other` sums up the rest.",
     )
 
 
@@ -142,7 +143,7 @@ class HistorySerializer(FiltersSerializer):
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         attrs = super().validate(attrs)
-        # Each day of it is looked at, whether there were calls on it or not.
+        # The answer lists each day, also days without calls.
         if "from" in attrs and (attrs.get("to") or LAST_DAY) - attrs["from"] >= timedelta(days=LONGEST_DAYS):
             raise serializers.ValidationError(
                 {"from": _("At most %(days)d days at a time; give “to” as well.") % {"days": LONGEST_DAYS}}
@@ -154,16 +155,16 @@ class DetailedSerializer(FiltersSerializer):
     ordering = serializers.ChoiceField(
         default="-created_at",
         choices=[sign + name for name in ORDERINGS for sign in ("", "-")],
-        help_text="With a minus the largest first. Calls without a cost are not among those ordered by `cost_usd`.",
+        help_text="With a minus: largest first. Ordering by `cost_usd` leaves out unpriced calls.",
     )
     limit = WholeNumberField(default=100, min_value=1, max_value=LARGEST_PAGE)
     offset = WholeNumberField(
         default=0,
         min_value=0,
         max_value=DEEPEST_OFFSET,
-        help_text="To go deep, follow `next`: it is quick at any depth.",
+        help_text="For deep pages follow `next`, which is quick at any depth.",
     )
-    cursor = serializers.CharField(required=False, max_length=500, help_text="Out of the `next` of the page before.")
+    cursor = serializers.CharField(required=False, max_length=500, help_text="`next_cursor` of the previous page.")
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         attrs = super().validate(attrs)
@@ -181,24 +182,24 @@ class ExportSerializer(FiltersSerializer):
 
 
 @dataclass(frozen=True)
-class Question:
-    """What was asked for: filters by column, a period, and the endpoint's own parameters."""
+class ReportParameters:
+    """Filters by column, the period, and all parameters as given."""
 
     filters: dict[str, Any]
     period: Period
     given: dict[str, Any]
 
 
-def question(serializer: type[FiltersSerializer], query: Any, scope: Scope, now: datetime) -> Question:
-    """Raises DRF's `ValidationError`, with the name of each parameter that is wrong."""
+def report_parameters(serializer: type[FiltersSerializer], query: Any, scope: Scope, now: datetime) -> ReportParameters:
+    """Parse a query. Raises DRF's `ValidationError`, which names each wrong parameter."""
     repeated = [name for name in query if len(query.getlist(name)) > 1]
     if repeated:
         raise serializers.ValidationError({name: [_("Give this once.")] for name in repeated})
-    asked = serializer(data=query.dict())
-    asked.is_valid(raise_exception=True)
-    given = asked.validated_data
+    parsed = serializer(data=query.dict())
+    parsed.is_valid(raise_exception=True)
+    given = parsed.validated_data
     filters = {_COLUMNS.get(name, name): given[name] for name in NARROWING if name in given}
-    return Question(filters, _period(serializer, given, scope.today(now)), given)
+    return ReportParameters(filters, _period(serializer, given, scope.today(now)), given)
 
 
 def _period(serializer: type[FiltersSerializer], given: Mapping[str, Any], today: date) -> Period:
@@ -214,7 +215,7 @@ def _period(serializer: type[FiltersSerializer], given: Mapping[str, Any], today
 
 
 def cursor(ordering: str, position: tuple[Any, int]) -> str:
-    """Where the next page begins, in a form that nobody has to understand. It gives no access to anything."""
+    """Encode the position where the next page begins. A cursor is opaque, and grants no access."""
     value, id_ = position
     text = format(value, "f") if isinstance(value, Decimal) else str(value)
     return urlsafe_b64encode(msgspec.json.encode([ordering, text, id_])).decode().rstrip("=")
@@ -225,40 +226,12 @@ def _position(text: str, ordering: str) -> tuple[Any, int]:
         packed = urlsafe_b64decode(text + "=" * (-len(text) % 4))
         made_for, value, id_ = msgspec.json.decode(packed, type=tuple[str, str, int])
         if made_for == ordering and 0 <= id_ <= LARGEST_ID:
-            return _VALUES[ordering.removeprefix("-")](value), id_
-    except (ValueError, OverflowError, msgspec.DecodeError):
-        pass  # told below, as for a cursor of another ordering
+            column = UsageRecord._meta.get_field(ordering.removeprefix("-"))
+            position: Any = column.clean(value, None)  # type: ignore[union-attr]  # within the column's bounds
+            # Near the years 1 and 9999 a moment may have no UTC.
+            return (position.astimezone(UTC) if isinstance(position, datetime) else position), id_
+    except (ValueError, OverflowError, msgspec.DecodeError, DjangoValidationError):
+        pass  # refused below, like a cursor of another ordering
     raise serializers.ValidationError(
-        {"cursor": _("This is no cursor of this ordering. Take it from “next”, or begin without one.")}
+        {"cursor": _("This cursor does not belong to this ordering. Take one from “next_cursor”, or leave it out.")}
     )
-
-
-def _moment(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        raise ValueError(text)
-    # Of the year 1 or 9999 it may not have one.
-    return moment.astimezone(UTC)
-
-
-def _amount(text: str) -> Decimal:
-    """As the column holds it: PostgreSQL has no number of a million places to compare with."""
-    if not re.fullmatch(r"-?[0-9]{1,12}(\.[0-9]{1,12})?", text):
-        raise ValueError(text)
-    return Decimal(text)
-
-
-def _whole(text: str) -> int:
-    number = int(text)
-    if abs(number) > LARGEST_ID:
-        raise ValueError(text)
-    return number
-
-
-_VALUES: dict[str, Any] = {
-    "created_at": _moment,
-    "cost_usd": _amount,
-    "total_tokens": _whole,
-    "execution_time_ms": _whole,
-}
-"""Ordering → how its value is read out of a cursor."""

@@ -1,4 +1,4 @@
-"""JSON that a stranger sends, within bounds: on bytes, on depth, and on what JSON allows at all."""
+"""Parses untrusted JSON within bounds on size, depth and syntax."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class BodyTooLargeError(APIException):
 
 
 def decoded(text: bytes | str) -> Any:
-    """The value of a JSON text. Raises `ValueError`: not JSON (RFC 8259), not UTF-8, or nested too deep.
+    """Decode a JSON text. Raises `ValueError` if it is not JSON (RFC 8259), not UTF-8, or nested too deep.
 
-    Python's own decoder takes NaN and lone surrogates, and fails with other errors at depth and at long numbers.
+    Python's own decoder accepts NaN and lone surrogates, and raises other errors for deep nesting and long numbers.
     """
     try:
         value = msgspec.json.decode(text)
@@ -45,7 +45,7 @@ def _parts(value: Any) -> list[Any]:
 
 
 class BoundedJSONParser(BaseParser):
-    """The body of a request to the API; at most `DATA_UPLOAD_MAX_MEMORY_SIZE` bytes, as of a form."""
+    """Reads a body of at most `DATA_UPLOAD_MAX_MEMORY_SIZE` bytes, the limit of forms."""
 
     media_type = "application/json"
 

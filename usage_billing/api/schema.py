@@ -1,11 +1,13 @@
-"""The schema says what is sent: each answer in its envelope, each error that an endpoint gives, and where it leads."""
+"""Completes the OpenAPI schema: envelopes, errors of each endpoint, and links between answers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.plumbing import build_bearer_security_scheme_object
 from drf_spectacular.utils import OpenApiResponse
 
 ERROR = {
@@ -19,11 +21,11 @@ ERROR = {
             "required": ["code", "message", "details"],
             "additionalProperties": False,
             "properties": {
-                "code": {"type": "string", "description": "What programs can go by.", "examples": ["invalid"]},
-                "message": {"type": "string", "description": "What people can read, in their language."},
+                "code": {"type": "string", "description": "A stable code for programs.", "examples": ["invalid"]},
+                "message": {"type": "string", "description": "A text for people, in their language."},
                 "details": {
                     "type": "object",
-                    "description": "What is wrong, by the name of the parameter or field.",
+                    "description": "Problems by parameter or field.",
                     "examples": [{"days": ["A valid integer is required."]}],
                 },
             },
@@ -34,12 +36,22 @@ _ERROR_SCHEMA = {"$ref": "#/components/schemas/Error"}
 
 
 def refusal(description: str) -> OpenApiResponse:
-    """An error of one endpoint's own, for `extend_schema`."""
+    """Describe an error of one endpoint, for `extend_schema`."""
     return OpenApiResponse(_ERROR_SCHEMA, description=description)
 
 
+class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    """Describes `Authorization: Bearer`."""
+
+    target_class = "usage_billing.auth.tokens.TokenAuthentication"
+    name = "jwtAuth"
+
+    def get_security_definition(self, auto_schema: AutoSchema) -> Any:
+        return build_bearer_security_scheme_object("Authorization", "Bearer", "JWT")  # type: ignore[no-untyped-call]
+
+
 class ReportSchema(AutoSchema):
-    """Of a view that says by its `query` and `answer` what it takes and gives."""
+    """Describes a `ReportView` by its `query` and `answer`."""
 
     def get_operation_id(self) -> str:
         return "usage_" + self.path.strip("/").rsplit("/", 1)[-1].replace("-", "_")
@@ -54,12 +66,12 @@ class ReportSchema(AutoSchema):
 _JSON = "application/json"
 _ERRORS = {
     "400": "A parameter or field is not valid; `details` names it.",
-    "401": "No token, or one that is not valid any more.",
-    "403": "Not for this person.",
-    "404": "There is no such thing, or it is not theirs.",
-    "413": "The body is too long.",
+    "401": "No token, or an invalid one.",
+    "403": "The caller may not do this.",
+    "404": "It does not exist, or the caller may not see it.",
+    "413": "The body is too large.",
     "415": "The body is not JSON.",
-    "429": "Too many requests; `Retry-After` says when to come again.",
+    "429": "Too many requests; `Retry-After` gives the seconds to wait.",
 }
 _SEND = "post", "put", "patch"
 _METHODS = ("get", "delete", *_SEND)
@@ -68,7 +80,7 @@ Operation = dict[str, Any]
 
 
 def as_answered(result: dict[str, Any], **_options: Any) -> dict[str, Any]:
-    """A hook of drf-spectacular's: envelopes, errors, and where an answer leads."""
+    """Add envelopes, errors and links. A postprocessing hook of drf-spectacular."""
     result["paths"] = {path.rstrip("/"): operations for path, operations in result["paths"].items()}
     schemas = result.setdefault("components", {}).setdefault("schemas", {})
     for name, schema in schemas.items():
@@ -94,7 +106,7 @@ def _operations(result: dict[str, Any]) -> Iterator[tuple[str, Operation]]:
 
 
 def _say_exactly(schema: dict[str, Any]) -> None:
-    """An answer has each of its fields, always, and no other."""
+    """Mark all fields of an answer as required, and exclude others."""
     if "properties" in schema:
         schema["required"] = list(schema["properties"])
         schema["additionalProperties"] = False
@@ -103,7 +115,7 @@ def _say_exactly(schema: dict[str, Any]) -> None:
 
 
 def _errors_of(method: str, operation: Operation) -> list[str]:
-    """The errors that an operation can answer with. A session's writes are refused without their CSRF token."""
+    """List the errors of an operation. 403: a write by session without its CSRF token."""
     places = {parameter["in"] for parameter in operation.get("parameters", [])}
     secured = any(operation.get("security", []))
     return [
@@ -125,7 +137,7 @@ def _envelop(media: dict[str, Any]) -> None:
     }
 
 
-# ── Where an answer leads ────────────────────────────────────────────────────────────────────────────────────────
+# ── Links ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _to(operation: str, description: str, **parameters: str) -> dict[str, Any]:
@@ -156,4 +168,4 @@ LINKS: dict[str, dict[str, Any]] = {
     "usage_by_user": _of_the_first("user"),
     "usage_by_org": _of_the_first("org"),
 }
-"""Operation → its links, as OpenAPI has them."""
+"""Links of each operation (OpenAPI 3.1, “Link Object”)."""

@@ -1,4 +1,4 @@
-"""What the JSON says, field by field."""
+"""The fields of the API's answers."""
 
 from __future__ import annotations
 
@@ -19,9 +19,23 @@ DECIMAL = {"type": "string", "pattern": r"^-?\d+(\.\d+)?$"}
 RATIO_PLACES = 6
 
 
+class DayField(serializers.DateField):
+    """A date of ISO 8601, whatever date formats REST_FRAMEWORK has."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(format="iso-8601", input_formats=["iso-8601"], **kwargs)
+
+
+class MomentField(serializers.DateTimeField):
+    """A moment of ISO 8601 in UTC."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(format="iso-8601", default_timezone=UTC, **kwargs)
+
+
 @extend_schema_field(DECIMAL)
 class AmountField(serializers.DecimalField):
-    """A sum of money as a decimal string, exact, without trailing zeros; never a float. Null: not known."""
+    """An amount of money as an exact decimal string without trailing zeros. Null: unknown."""
 
     places = MONEY_PLACES
 
@@ -29,22 +43,22 @@ class AmountField(serializers.DecimalField):
         super().__init__(max_digits=None, decimal_places=None, **{"allow_null": True, **kwargs})
 
     def to_representation(self, value: Any) -> Any:
-        # + 0: a rounded-off negative would be "-0".
+        # + 0 turns "-0" into "0".
         return format(round(Decimal(value), self.places).normalize() + 0, "f")
 
 
 @extend_schema_field(DECIMAL)
 class RatioField(AmountField):
-    """A quotient as a decimal string; null where there is nothing to divide by."""
+    """A ratio as a decimal string. Null: the divisor is zero."""
 
     places = RATIO_PLACES
 
 
-_UNPRICED = "Calls without a known cost in USD, or without a rate for RUB. The amounts do not include them."
+_UNPRICED = "Calls without a cost in USD or in RUB. The amounts do not include them."
 
 
 class TotalsSerializer(serializers.Serializer[dict[str, Any]]):
-    """Sums over a period. An amount covers the calls whose amount is known; it is null if there are only others."""
+    """Totals of a period. An amount covers the priced calls; it is null if there are only unpriced ones."""
 
     total_tokens = serializers.IntegerField()
     cost_usd = AmountField()
@@ -60,40 +74,40 @@ class SummarySerializer(serializers.Serializer[dict[str, Any]]):
 
 
 class MeasuresSerializer(serializers.Serializer[dict[str, Any]]):
-    """All sums over a period."""
+    """All totals of a period."""
 
     requests_count = serializers.IntegerField()
     failed_count = serializers.IntegerField()
     unpriced_count = serializers.IntegerField(source="unpriced_rub_count", help_text=_UNPRICED)
-    prompt_tokens = serializers.IntegerField(help_text="Cached and cache-written ones included.")
-    completion_tokens = serializers.IntegerField(help_text="Reasoning included.")
+    prompt_tokens = serializers.IntegerField(help_text="Includes cached and cache-written tokens.")
+    completion_tokens = serializers.IntegerField(help_text="Includes reasoning tokens.")
     total_tokens = serializers.IntegerField()
     cached_tokens = serializers.IntegerField()
     cache_write_tokens = serializers.IntegerField()
     reasoning_tokens = serializers.IntegerField()
-    execution_time_ms = serializers.IntegerField(help_text="Of all calls together.")
+    execution_time_ms = serializers.IntegerField(help_text="Sum over all calls.")
     cost_usd = AmountField()
     cost_rub = AmountField()
 
 
 class PeriodSerializer(serializers.Serializer[dict[str, Any]]):
-    """Business days, both included; `to` is null where the period is open."""
+    """Billing days, both included; `to` is null if the period is open."""
 
     def get_fields(self) -> dict[str, Any]:
-        return {name: serializers.DateField(allow_null=True) for name in ("from", "to")}
+        return {name: DayField(allow_null=True) for name in ("from", "to")}
 
 
 class HistoryItemSerializer(MeasuresSerializer):
-    date = serializers.DateField(help_text="The first day of the day, week or month.")
+    date = DayField(help_text="The first day of the step.")
 
 
 class HistorySerializer(serializers.Serializer[dict[str, Any]]):
     period = PeriodSerializer()
-    items = HistoryItemSerializer(many=True, help_text="The oldest first, without gaps.")
+    items = HistoryItemSerializer(many=True, help_text="Oldest first, without gaps.")
 
 
-class ComparedSerializer(serializers.Serializer[dict[str, Any]]):
-    """The period before, of the same length."""
+class PreviousPeriodSerializer(serializers.Serializer[dict[str, Any]]):
+    """Totals of the period before, which has the same length."""
 
     requests_count = serializers.IntegerField()
     total_tokens = serializers.IntegerField()
@@ -102,7 +116,7 @@ class ComparedSerializer(serializers.Serializer[dict[str, Any]]):
 
 
 class ChangeSerializer(serializers.Serializer[dict[str, Any]]):
-    """How much more it is than in the period before: 0.25 for a quarter more; null where that was nothing."""
+    """Relative change over the period before: 0.25 is a quarter more. Null: the period before had none."""
 
     requests_count = RatioField()
     total_tokens = RatioField()
@@ -111,18 +125,18 @@ class ChangeSerializer(serializers.Serializer[dict[str, Any]]):
 
 
 class ItemSerializer(MeasuresSerializer):
-    """The sums of one agent, model, …, and what follows from them."""
+    """Totals of one agent, model, …, with shares, averages and changes."""
 
-    share = RatioField(help_text="Of the known USD of everything that the filters leave, 0 to 1.")
-    average_cost_usd = AmountField(help_text="Of the calls whose cost is known.")
-    average_cost_rub = AmountField(help_text="Of the calls whose cost is known.")
+    share = RatioField(help_text="Share of the known USD of all calls that match, 0 to 1.")
+    average_cost_usd = AmountField(help_text="Average of the priced calls.")
+    average_cost_rub = AmountField(help_text="Average of the priced calls.")
     average_time_ms = RatioField()
-    before = ComparedSerializer()
+    before = PreviousPeriodSerializer()
     change = ChangeSerializer()
 
 
 class AgentItemSerializer(ItemSerializer):
-    agent_id = serializers.CharField(help_text="Empty: without an agent.")
+    agent_id = serializers.CharField(help_text="Empty: no agent.")
 
 
 class ModelItemSerializer(ItemSerializer):
@@ -131,12 +145,12 @@ class ModelItemSerializer(ItemSerializer):
 
 
 class RequestTypeItemSerializer(ItemSerializer):
-    request_type = serializers.CharField(help_text="Empty: without a type.")
+    request_type = serializers.CharField(help_text="Empty: no request type.")
 
 
 class UserItemSerializer(ItemSerializer):
-    user = serializers.IntegerField(allow_null=True, help_text="Null: the system itself.")
-    username = serializers.CharField(allow_null=True, help_text="Null: nobody, or somebody who is gone.")
+    user = serializers.IntegerField(allow_null=True, help_text="Null: the system.")
+    username = serializers.CharField(allow_null=True, help_text="Null: no user, or a deleted one.")
 
 
 class OrgItemSerializer(ItemSerializer):
@@ -148,7 +162,7 @@ class BreakdownSerializer(serializers.Serializer[dict[str, Any]]):
     period = PeriodSerializer()
     previous_period = PeriodSerializer()
     total = ItemSerializer()
-    other = MeasuresSerializer(allow_null=True, help_text="What the items beyond `limit` add up to.")
+    other = MeasuresSerializer(allow_null=True, help_text="Totals of the items beyond `limit`.")
 
 
 class AgentsSerializer(BreakdownSerializer):
@@ -172,40 +186,41 @@ class OrgsSerializer(BreakdownSerializer):
 
 
 class CallSerializer(serializers.ModelSerializer[UsageRecord]):
-    """One call. Null: not known, or not given."""
+    """One call. Null: unknown, or not given."""
 
     org = serializers.IntegerField(source="org_id")
     user = serializers.IntegerField(source="user_id", allow_null=True)
     cost_usd = AmountField()
     cost_rub = AmountField()
-    usd_rub_rate = AmountField(help_text="RUB for a USD on the day of the call.")
-    created_at = serializers.DateTimeField(default_timezone=UTC, help_text="When the call was made.")
-    recorded_at = serializers.DateTimeField(default_timezone=UTC, help_text="When it was entered here.")
+    usd_rub_rate = AmountField(help_text="Exchange rate USD/RUB of the day of the call.")
+    created_at = MomentField(help_text="When the call was made.")
+    recorded_at = MomentField(help_text="When the call was inserted into the ledger.")
+    usage_date = DayField(help_text="The organisation's billing day.")
 
     class Meta:
         model = UsageRecord
         fields = [field.name for field in UsageRecord._meta.concrete_fields]
-        # A label is what it is called in forms, in the language of whoever reads the schema.
+        # Labels would stand in the schema in the reader's language.
         extra_kwargs = {
             name: {"label": "", "help_text": text, "read_only": True}
             for name, text in {
                 "id": "",
-                "content_id": "What it was made for, in the application's own terms.",
-                "workflow_id": "What it was a step of.",
-                "agent_id": "Empty: without an agent.",
-                "request_type": "Empty: without a type.",
-                "request_id": "The provider's, or one of ours where it gave none.",
+                "content_id": "The content that the call was made for, in the application's own ids.",
+                "workflow_id": "The workflow that the call is a step of.",
+                "agent_id": "Empty: no agent.",
+                "request_type": "Empty: no request type.",
+                "request_id": "The provider's id, or a generated one.",
                 "endpoint": "The path at the provider.",
-                "ai_provider": "Such as `openai`.",
-                "ai_model": "As the provider named it.",
-                "prompt_tokens": "Cached and cache-written ones included.",
-                "completion_tokens": "Reasoning included.",
+                "ai_provider": "For example `openai`.",
+                "ai_model": "The provider's name of the model.",
+                "prompt_tokens": "Includes cached and cache-written tokens.",
+                "completion_tokens": "Includes reasoning tokens.",
                 "total_tokens": "",
                 "cached_tokens": "",
                 "cache_write_tokens": "",
                 "reasoning_tokens": "",
-                "usage": "Every unit that the provider reported.",
-                "price_source": "Where the price came from; `unpriced:…` says why there is none.",
+                "usage": "All units that the provider reported.",
+                "price_source": "Source of the price; `unpriced:…` gives the reason for none.",
                 "platform": "",
                 "content_type": "",
                 "task_type": "",
@@ -214,12 +229,11 @@ class CallSerializer(serializers.ModelSerializer[UsageRecord]):
                 "error_code": "Empty: none.",
                 "request_metadata": "",
                 "response_metadata": "",
-                "usage_date": "The organisation's business day.",
             }.items()
         }
 
     def to_representation(self, instance: UsageRecord) -> dict[str, Any]:
-        """As REST framework does it, which finds out anew for each call what its fields are: a quarter of the time."""
+        """Use the fields that `columns_of_calls` found once: REST framework finds them again for each call."""
         names, values, shown = columns_of_calls()
         return {
             name: None if value is None else show(value)
@@ -229,19 +243,19 @@ class CallSerializer(serializers.ModelSerializer[UsageRecord]):
 
 @cache
 def columns_of_calls() -> tuple[list[str], Callable[[UsageRecord], tuple[Any, ...]], list[Callable[[Any], Any]]]:
-    """The fields' names, what takes their values of a call, and what shows each."""
+    """Return the fields' names, a getter of a call's values, and the formatter of each field."""
     fields = CallSerializer().fields
     sources = [str(field.source) for field in fields.values()]
     return [*fields], attrgetter(*sources), [field.to_representation for field in fields.values()]
 
 
 class CallsSerializer(serializers.Serializer[dict[str, Any]]):
-    count = serializers.IntegerField(help_text="Of all calls that match, on whichever page; archived ones too.")
-    next = serializers.URLField(allow_null=True, help_text="The next page's address; null on the last.")
+    count = serializers.IntegerField(help_text="Number of all calls that match, archived calls included.")
+    next = serializers.URLField(allow_null=True, help_text="Address of the next page; null on the last page.")
     next_cursor = serializers.CharField(
-        allow_null=True, help_text="What `next` has as its `cursor`; good for the same ordering."
+        allow_null=True, help_text="The `cursor` of the next page, for the same ordering."
     )
-    archived_before = serializers.DateField(
-        allow_null=True, help_text="Calls of the period before this day are archived and not listed; null: none are."
+    archived_before = DayField(
+        allow_null=True, help_text="Calls before this day are archived and not listed. Null: none are archived."
     )
     items = CallSerializer(many=True)

@@ -1,4 +1,4 @@
-"""Calls as lines of CSV and JSON, and as a workbook; in memory only as many as are given at a time."""
+"""Formats calls as CSV, JSON lines and a workbook, batch by batch."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from usage_billing.monitoring.printable import printable
 CSV, JSON_LINES = "text/csv", "application/jsonl"
 WORKBOOK = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 WORKBOOK_ROWS = 500_000
-"""Calls in a workbook. Excel's sheet holds twice as many, and takes minutes to open them."""
+"""The most calls in a workbook. A sheet holds twice as many, but Excel takes minutes to open them."""
 
 COLUMNS: tuple[str, ...] = tuple(CallSerializer.Meta.fields)
 
 FORMULA = re.compile(r"(?:\A|;)(?=\s*[=+\-@＝＋－＠])")
-"""Where a spreadsheet takes what follows for a formula (OWASP, CSV Injection).
+"""Places where a spreadsheet would read a formula (OWASP, CSV Injection).
 
-Also after a semicolon: with Russian settings, Excel splits this file there. Tabs and line breaks are written out.
+Also after a semicolon, where Excel with Russian settings splits the file. Tabs and line breaks are escaped elsewhere.
 """
 
 Batches = Iterable[Sequence[UsageRecord]]
 
 
 def csv_lines(batches: Batches) -> Iterator[bytes]:
-    """With a byte-order mark, by which Excel knows that the letters are UTF-8."""
+    """Write CSV with a byte-order mark, by which Excel recognizes UTF-8."""
     yield "\ufeff".encode()
     yield _csv([COLUMNS])
     for batch in batches:
@@ -43,7 +43,7 @@ def csv_lines(batches: Batches) -> Iterator[bytes]:
 
 
 def csv_file(rows: Iterable[Sequence[Any]]) -> bytes:
-    """Rows of any values, as a whole file."""
+    """Return a whole file of these rows."""
     return "\ufeff".encode() + _csv([[_cell(value) for value in row] for row in rows])
 
 
@@ -54,11 +54,11 @@ def json_lines(batches: Batches) -> Iterator[bytes]:
 
 def _json(call: UsageRecord) -> str:
     fields = {name: _plain(value) for name, value in zip(COLUMNS, _values(call), strict=True)}
-    return printable(msgspec.json.encode(fields).decode())  # which is JSON of the same values
+    return printable(msgspec.json.encode(fields).decode())  # its escapes are JSON's
 
 
 def workbook_chunks(batches: Batches) -> Iterator[bytes]:
-    """One sheet. Amounts are numbers there, to a spreadsheet's 15 digits."""
+    """Write one sheet. Amounts become numbers, with a spreadsheet's 15 digits."""
     return workbook.chunks(COLUMNS, ([map(_of_workbook, _values(call)) for call in batch] for batch in batches))
 
 
@@ -72,14 +72,14 @@ def _values(call: UsageRecord) -> tuple[Any, ...]:
 
 
 def _plain(value: Any) -> Any:
-    """As the API writes it."""
+    """Write decimals as the API does."""
     if isinstance(value, Decimal):
         return format(value.normalize(), "f")
     return value
 
 
 def _cell(value: Any) -> Any:
-    """A value of CSV. Text that would be run as a formula is made text for the spreadsheet too."""
+    """Return a cell of CSV. Text that a spreadsheet would run as a formula gets an apostrophe."""
     if isinstance(value, datetime | date):
         return value.isoformat()
     if value is None or isinstance(value, int | Decimal):
@@ -88,7 +88,7 @@ def _cell(value: Any) -> Any:
 
 
 def _text(value: Any) -> str:
-    """One line, whatever stands in a name: no terminal or editor takes a part of it for another row."""
+    """Return one line: no editor or terminal may take a part of a name for another row."""
     return printable(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
 
 

@@ -1,29 +1,24 @@
-"""The JSON API: parse, ask `reports` within the caller's scope, answer."""
+"""The reports as JSON: each view parses the query, calls one function of `reports`, and answers."""
 
 from __future__ import annotations
 
-import json
 from datetime import date, datetime, timedelta
 from typing import Any, ClassVar
 
 from django.contrib.auth import get_user_model
-from django.utils import timezone, translation
+from django.utils import timezone
 from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
-from drf_spectacular.renderers import OpenApiJsonRenderer
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from drf_spectacular.views import SpectacularAPIView
 from rest_framework.exceptions import NotFound, PermissionDenied
-from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
-from rest_framework.views import APIView
 
 from usage_billing import reports
 from usage_billing.api import parameters, serializers
 from usage_billing.api.base import ScopedView
-from usage_billing.api.parameters import FiltersSerializer, Question
+from usage_billing.api.parameters import FiltersSerializer, ReportParameters
 from usage_billing.api.schema import ReportSchema, refusal
 from usage_billing.models import Organization
 from usage_billing.reports import Period
@@ -31,7 +26,7 @@ from usage_billing.reports.totals import Totals
 
 
 class ReportView(ScopedView):
-    """Something that `reports` answers: `query` says what may be asked, `answer` what comes back."""
+    """A report: `query` parses its parameters, `answer` formats its result."""
 
     schema = ReportSchema()
     query: ClassVar[type[FiltersSerializer]]
@@ -42,8 +37,8 @@ class ReportView(ScopedView):
         return timezone.now()
 
     @cached_property
-    def question(self) -> Question:
-        return parameters.question(self.query, self.request.query_params, self.scope, self.now)
+    def parameters(self) -> ReportParameters:
+        return parameters.report_parameters(self.query, self.request.query_params, self.scope, self.now)
 
     @cached_property
     def today(self) -> date:
@@ -51,13 +46,13 @@ class ReportView(ScopedView):
 
 
 class SummaryView(ReportView):
-    """Totals of today, this month and all time."""
+    """Totals of today, of this month and of all time."""
 
     query = parameters.SummarySerializer
     answer = serializers.SummarySerializer
 
     def get(self, request: Request) -> Response:
-        answer = reports.summary(self.scope, self.today, self.question.filters, self.question.period)
+        answer = reports.summary(self.scope, self.today, self.parameters.filters, self.parameters.period)
         return Response(self.answer(answer).data)
 
 
@@ -68,26 +63,28 @@ class HistoryView(ReportView):
     answer = serializers.HistorySerializer
 
     def get(self, request: Request) -> Response:
-        asked = self.question
-        items = reports.history(self.scope, asked.period, self.today, step=asked.given["step"], filters=asked.filters)
-        answer = {"period": _shown(asked.period), "items": items}
+        given = self.parameters
+        items = reports.time_series(
+            self.scope, given.period, self.today, step=given.given["step"], filters=given.filters
+        )
+        answer = {"period": _shown(given.period), "items": items}
         return Response(self.answer(answer).data)
 
 
 class BreakdownView(ReportView):
-    """Where the money goes; the dearest first, each compared with the period before."""
+    """A breakdown, highest cost first, with each item's change over the period before."""
 
     query = parameters.BreakdownSerializer
     by: ClassVar[tuple[str, ...]]
 
     def get(self, request: Request) -> Response:
-        asked = self.question
+        given = self.parameters
         found = reports.breakdown(
-            self.scope, self.by, asked.period, self.today, filters=asked.filters, limit=asked.given["limit"]
+            self.scope, self.by, given.period, self.today, filters=given.filters, limit=given.given["limit"]
         )
         answer = {
-            "period": _shown(asked.period),
-            "previous_period": _shown(asked.period.before(self.today)),
+            "period": _shown(given.period),
+            "previous_period": _shown(given.period.before(self.today)),
             "total": found.total,
             "other": found.other,
             "items": self.named(found.items),
@@ -95,7 +92,7 @@ class BreakdownView(ReportView):
         return Response(self.answer(answer).data)
 
     def named(self, items: list[Totals]) -> list[Totals]:
-        """The items with what people call them."""
+        """Add the names that people know the items by."""
         return items
 
 
@@ -114,7 +111,7 @@ class ModelsView(BreakdownView):
 
 
 class RequestTypesView(BreakdownView):
-    """Totals by kind of request."""
+    """Totals by request type."""
 
     by = ("request_type",)
     answer = serializers.RequestTypesSerializer
@@ -151,17 +148,17 @@ class OrgsView(BreakdownView):
 
 
 class CallsView(ReportView):
-    """The single calls, the newest first or in another order."""
+    """Single calls, newest first or in another order."""
 
     query = parameters.DetailedSerializer
     answer = serializers.CallsSerializer
 
     def get(self, request: Request) -> Response:
-        asked, given = self.question, self.question.given
+        asked, given = self.parameters, self.parameters.given
         (total,) = reports.totals(self.scope, filters=asked.filters, period=asked.period)
         without_cost = total["unpriced_usd_count"] if given["ordering"].endswith("cost_usd") else 0
         page = reports.Page([], None)
-        if total["requests_count"]:  # what is not there is sought for long
+        if total["requests_count"]:  # a search without a match scans long
             page = reports.page(
                 self.scope,
                 filters=asked.filters,
@@ -189,7 +186,7 @@ class CallsView(ReportView):
 
 
 class CallView(ScopedView):
-    """One call. Another tenant's is not there, in no other way than one that never was."""
+    """One call. Another tenant's call answers 404, exactly as a call that does not exist."""
 
     @extend_schema(
         operation_id="usage_call",
@@ -198,7 +195,7 @@ class CallView(ScopedView):
                 "id",
                 {"type": "integer", "minimum": 1, "maximum": parameters.LARGEST_ID},
                 OpenApiParameter.PATH,
-                description="As `detailed` shows it.",
+                description="The `id` that `detailed` shows.",
             )
         ],
         responses=serializers.CallSerializer,
@@ -211,32 +208,8 @@ class CallView(ScopedView):
         return Response(serializers.CallSerializer(call).data)
 
 
-class SchemaView(SpectacularAPIView):
-    """OpenAPI, in English whoever asks: programs are written by it."""
-
-    renderer_classes = [OpenApiJsonRenderer]
-
-    @extend_schema(exclude=True)
-    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        with translation.override("en"):
-            response: Response = super().get(request, *args, **kwargs)  # type: ignore[no-untyped-call]
-            # The texts are lazy; they are written here and not when the answer is sent.
-            response.data = json.loads(OpenApiJsonRenderer().render(response.data))
-            return response
-
-
-class UnknownPathView(APIView):
-    """Answers an unknown address in the API's own shape."""
-
-    schema = None
-    permission_classes = (AllowAny,)
-
-    def initial(self, request: Request, *args: object, **kwargs: object) -> None:
-        raise NotFound(_("There is no such address in this API."))
-
-
 def _shown(period: Period | None) -> dict[str, date | None]:
-    """The period with its last day included."""
+    """Format a period with its last day included."""
     if period is None:
         return {"from": None, "to": None}
     return {"from": period.since, "to": period.until and period.until - timedelta(days=1)}

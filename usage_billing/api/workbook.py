@@ -1,7 +1,7 @@
-"""A workbook of one sheet (ECMA-376, Office Open XML), sent as its rows come.
+"""Streams a workbook of one sheet (ECMA-376, Office Open XML).
 
-XlsxWriter and openpyxl write a file when all of its rows are there: a hundred seconds without a byte for 158,000 calls.
-A workbook is a ZIP of a few small files, and of the sheet, which can be written row by row like any other text.
+XlsxWriter and openpyxl write the file after its last row: a hundred seconds without a byte for 158,000 calls. A
+workbook is a ZIP of a few small files and of the sheet, which can be written row by row.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 LONGEST_CELL = 32_767
-"""Letters of a cell in Excel."""
+"""Characters in a cell of Excel."""
 EPOCH = datetime(1899, 12, 30, tzinfo=UTC)
-"""Moment 0 of a spreadsheet, which counts days."""
+"""Day 0 of a spreadsheet."""
 
 _XML = '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n'
 _MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
@@ -27,7 +27,7 @@ _PACKAGE = "http://schemas.openxmlformats.org/package/2006"
 _DOCUMENT = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
 _TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml"
 _BOLD, _MOMENT, _DAY = 1, 2, 3
-"""Places in `cellXfs`."""
+"""Indexes in `cellXfs`."""
 _PARTS = {
     "[Content_Types].xml": f'<Types xmlns="{_PACKAGE}/content-types">'
     '<Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
@@ -63,13 +63,13 @@ _SHEET = (
 )
 
 _NOT_XML = re.compile(r"_(?=x[0-9A-Fa-f]{4}_)|[\x00-\x08\x0b-\x1f\ufffe\uffff]")
-"""Letters that XML does not have, and the underscore of what would be read as one of them (ECMA-376, ST_Xstring)."""
+"""Characters that XML excludes, and an underscore that would start their escape (ECMA-376, ST_Xstring)."""
 
 
 def chunks(header: Iterable[str], batches: Iterable[Iterable[Iterable[Any]]]) -> Iterator[bytes]:
-    """The file: the header, and then a chunk for each batch of rows. Texts stay texts, whatever they begin with.
+    """Yield the header, then a chunk for each batch of rows. Texts are never formulas.
 
-    Numbers are of a spreadsheet's 15 digits, moments in UTC.
+    Numbers have a spreadsheet's 15 digits; moments are in UTC.
     """
     sent = _Sent()
     with zipfile.ZipFile(sent, "w", zipfile.ZIP_DEFLATED) as book:
@@ -88,7 +88,7 @@ def chunks(header: Iterable[str], batches: Iterable[Iterable[Iterable[Any]]]) ->
 
 
 class _Sent(io.RawIOBase):
-    """What was written since it was last taken. It cannot seek, so the ZIP puts sizes behind what they are of."""
+    """Collects what is written until it is taken. It cannot seek, so the ZIP writes each file's size after the file."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,1 +1,1 @@
-"""Authentication: log-ins and how many of them fail, sessions, passwords."""
+"""Authentication: tokens, sessions and throttling."""

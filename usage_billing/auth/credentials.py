@@ -1,4 +1,4 @@
-"""Whether the credentials that a request came with still hold, for answers that take long."""
+"""Checks credentials again while a long answer is being sent."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from usage_billing.auth.tokens import TokenAuthentication
 
 
 def user_now(request: Any) -> Any:
-    """The user of the request as they are now; None if a request with the same credentials would be refused.
+    """Return the user of the request as they are now; None if the same credentials would be refused now.
 
-    `request`: DRF's. A token that merely expired meanwhile was good when the answer began, and is here.
+    `request`: DRF's. A token that has expired meanwhile still counts: it was valid when the answer began.
     """
     authenticator = request.successful_authenticator
     if isinstance(authenticator, TokenAuthentication):
@@ -24,7 +24,7 @@ def user_now(request: Any) -> Any:
         except APIException:  # deactivated, deleted, another password, the session ended
             return None
     if isinstance(authenticator, SessionAuthentication):
-        # Read anew: the request's own session is that of its beginning.
+        # `request.session` holds the session as it was when the request began.
         session = type(request.session)(request.session.session_key)
         user: Any = get_user(SimpleNamespace(session=session))  # type: ignore[arg-type]
         return user if user.is_authenticated and user.is_active else None

@@ -1,7 +1,7 @@
-"""Counts that hold over all workers: how often something may be tried within a time.
+"""Limits on attempts within a time, counted in the database and so over all workers.
 
-Kept in the database. An attempt is counted before it is made, so that many at once cannot pass together. One that can
-succeed, such as a log-in, is under way until `fail` or `give_back` says how it ended.
+An attempt is counted before it is made, so that many at once cannot pass together. An attempt that can succeed, such as
+a log-in, is under way until `fail` or `give_back` says how it ended.
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db import transaction
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
 from usage_billing.models import ThrottleCount
+from usage_billing.models.database import atomic
 
 LONGEST_ATTEMPT = timedelta(seconds=30)
-"""An attempt that is under way for longer has died with its process; it counts as failed."""
+"""An attempt that is under way for longer counts as failed: its process has died."""
 UNDER_WAY_S = 1
-"""Seconds to wait where only attempts that are under way fill a limit."""
+"""Seconds to wait when attempts that are under way fill a limit."""
 
 
 @dataclass(frozen=True)
 class Limit:
-    """At most `most` attempts within any `window`. `key` says of what; what people typed is in it as a `digest`."""
+    """At most `most` attempts within any `window`. `key` names the subject, with people's input as a `digest`."""
 
     key: str
     most: int
@@ -33,7 +33,7 @@ class Limit:
 
 
 def digest(text: str) -> str:
-    """People type passwords into the field for the name: the database keeps neither."""
+    """Hash a name: people type passwords into its field, so the database must not hold it."""
     cleaned = text.encode("utf-8", "surrogatepass")
     return salted_hmac("usage_billing.auth.limits", cleaned, algorithm="sha256").hexdigest()
 
@@ -41,19 +41,19 @@ def digest(text: str) -> str:
 def take(*limits: Limit) -> int:
     """Count one attempt towards each limit. If one of them is reached, count nothing and return the seconds to wait.
 
-    The rows are locked in the order of their keys, so attempts at the same moment are counted one after the other.
+    Rows are locked in the order of their keys, so attempts at the same moment are counted one by one.
     """
     return _take(limits, "moments")
 
 
 def begin(*limits: Limit) -> int:
-    """As `take`, for an attempt that may succeed: it is under way until `fail` or `give_back`."""
+    """Do as `take` for an attempt that may succeed: it is under way until `fail` or `give_back`."""
     return _take(limits, "under_way")
 
 
 def _take(limits: Sequence[Limit], column: str) -> int:
     now = timezone.now()
-    with transaction.atomic():
+    with atomic():
         counts = _locked(limits, now)
         seconds = max(_seconds(limit, counts[limit.key], now) for limit in limits)
         if not seconds:
@@ -64,9 +64,9 @@ def _take(limits: Sequence[Limit], column: str) -> int:
 
 
 def fail(*limits: Limit) -> int:
-    """One attempt that was under way has failed. Return the seconds to wait if failures have reached a limit."""
+    """Turn one attempt under way into a failure. Return the seconds to wait if failures have reached a limit."""
     now = timezone.now()
-    with transaction.atomic():
+    with atomic():
         counts = _locked(limits, now)
         for count in counts.values():
             if count.under_way:
@@ -77,9 +77,9 @@ def fail(*limits: Limit) -> int:
 
 
 def give_back(first: Limit, *others: Limit) -> None:
-    """One attempt has succeeded: forget it, all failures of the first limit, and those same failures in the others."""
+    """Forget one successful attempt, all failures of the first limit, and the same failures in the other limits."""
     limits = (first, *others)
-    with transaction.atomic():
+    with atomic():
         counts = _locked(limits, timezone.now())
         forgotten = set(counts[first.key].moments)
         for count in counts.values():
@@ -94,9 +94,9 @@ def _save(counts: Iterable[ThrottleCount]) -> None:
 
 
 def _locked(limits: Sequence[Limit], now: datetime) -> dict[str, ThrottleCount]:
-    """The limits' rows, locked until the transaction ends, with the moments that still count."""
+    """Lock the limits' rows until the transaction ends; return them with the moments that still count."""
     ordered = sorted(limits, key=lambda limit: limit.key)
-    # On a conflict the row is updated, not left alone: that is what locks it.
+    # The update on conflict locks the row.
     ThrottleCount.objects.bulk_create(
         [ThrottleCount(key=limit.key, expires_at=now + limit.window) for limit in ordered],
         update_conflicts=True,
@@ -115,7 +115,7 @@ def _locked(limits: Sequence[Limit], now: datetime) -> dict[str, ThrottleCount]:
 
 
 def _seconds(limit: Limit, count: ThrottleCount, now: datetime) -> int:
-    """How long to wait for this limit; 0: not at all."""
+    """Return the seconds to wait for this limit."""
     if seconds := _seconds_of_failures(limit, count, now):
         return seconds
     return UNDER_WAY_S if len(count.moments) + len(count.under_way) >= limit.most else 0

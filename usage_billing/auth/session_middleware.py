@@ -1,4 +1,4 @@
-"""Django's session middleware, which also notes who uses a session, from where and when."""
+"""Django's session middleware, which also records the address and the time of each session's last use."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from usage_billing.auth.session_store import SessionStore
 from usage_billing.auth.sessions import note_use
 
 NOTED_EVERY = timedelta(minutes=5)
-"""A session in use costs one statement more in so much time, and not in each request."""
+"""A session in use costs one more statement per interval, not per request."""
 
 
 class SessionMiddleware(DjangoSessionMiddleware):

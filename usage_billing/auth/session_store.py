@@ -1,6 +1,6 @@
-"""The session store of the browsers (`SESSION_ENGINE`): Django's own, over a table that knows the person.
+"""The store of browser sessions (`SESSION_ENGINE` of the service): Django's own, over a table with the user.
 
-The database has the SHA-256 of each key. A key has 165 random bits, so it needs no salt and no slow hash.
+The database holds the SHA-256 of each key. A key has 165 random bits, so it needs no salt and no slow hash.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from usage_billing.models import Session, ThrottleCount
 
 
 def hashed(kind: str, key: str) -> str:
-    """What the database has of a session's key. Neither kind's key opens a session of the other."""
+    """Hash a session's key for the database. A key of one kind opens no session of the other."""
     return sha256(f"{kind}:{key}".encode()).hexdigest()
 
 
 class SessionStore(DatabaseSessionStore):
-    """Each method takes the key of the cookie, and hashes it."""
+    """Takes keys as in the cookie, and hashes them."""
 
     row: Session | None = None
-    """As it was when the session was loaded."""
+    """The row as it was loaded."""
 
     @classmethod
     def get_model_class(cls) -> type[Session]:
@@ -42,7 +42,7 @@ class SessionStore(DatabaseSessionStore):
     def load(self) -> dict[str, Any]:
         self.row = Session.objects.filter(pk=self.row_key, expire_date__gt=timezone.now()).first()
         if self.row is None:
-            # A key that is not there is never taken over: somebody may have planted it.
+            # An unknown key is never adopted: somebody may have planted it.
             self._session_key = None
             return {}
         return self.decode(self.row.session_data)
@@ -60,11 +60,11 @@ class SessionStore(DatabaseSessionStore):
 
     @classmethod
     def clear_expired(cls) -> None:
-        """Also the counts of `auth.limits` whose time is over: `clearsessions` runs daily."""
+        """Delete the expired counts of `auth.limits` as well: `clearsessions` runs daily."""
         super().clear_expired()
         ThrottleCount.objects.filter(expires_at__lt=timezone.now()).delete()
 
-    # Django's database store has these once more for async, without calling the ones above.
+    # Django's database store implements the async methods without calling the ones above.
     aexists = SessionBase.aexists
     aload = SessionBase.aload
     asave = SessionBase.asave

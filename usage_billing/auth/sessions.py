@@ -1,4 +1,4 @@
-"""The sessions that a person has, in browsers and at the API: list them, end them."""
+"""Lists and ends a person's sessions, in browsers and at the API."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from usage_billing.models import Session
 from usage_billing.models.session import LONGEST_USER_AGENT
 
 MOST_LISTED = 200
-"""A program that logs in for each of its requests leaves many."""
+"""A program that logs in for each request leaves many sessions."""
 
 
 def note_use(request: Any, row_key: str, **changes: Any) -> int:
-    """Note that the session is in use now, and from where. Returns 0 if it has ended."""
+    """Record the time and address of a session's use. Returns 0 if the session has ended."""
     agent = str(request.META.get("HTTP_USER_AGENT", "")).replace("\0", "")[:LONGEST_USER_AGENT]
     return Session.objects.filter(pk=row_key).update(
         last_seen_at=timezone.now(), address=client_address(request) or "", user_agent=agent, **changes
@@ -26,7 +26,7 @@ def note_use(request: Any, row_key: str, **changes: Any) -> int:
 
 
 def live_sessions(user: User) -> list[Session]:
-    """The sessions that are open, the last used first. Those from before a change of password are not."""
+    """Return the open sessions, last used first, without the sessions from before a change of password."""
     rows = Session.objects.filter(user=user, expire_date__gt=timezone.now()).order_by("-last_seen_at")
     now = user.get_session_auth_hash()
     return [
@@ -35,14 +35,14 @@ def live_sessions(user: User) -> list[Session]:
 
 
 def end_session(user: User, row_key: str) -> bool:
-    """End one of the person's sessions. False: they have no such session."""
+    """End one of the person's sessions. Returns False if they have no such session."""
     if "\0" in row_key:
-        return False  # PostgreSQL takes it in no text
+        return False  # PostgreSQL has no NUL in texts
     ended, _by_model = Session.objects.filter(user=user, pk=row_key).delete()
     return bool(ended)
 
 
 def end_other_sessions(user: User, row_key: str | None) -> int:
-    """End all sessions of the person but this one. Returns how many there were."""
+    """End all sessions of the person except this one. Returns how many ended."""
     ended, _by_model = Session.objects.filter(user=user).exclude(pk=row_key).delete()
     return ended

@@ -9,10 +9,8 @@ from rest_framework import serializers
 from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
-from ai_clients.assistants.api.answers import answered, count_run
-from ai_clients.assistants.api.errors import RESPONSES
+from ai_clients.assistants.api.errors import RESPONSES, answered, count_run
 from ai_clients.assistants.custom_analysis import analysis as custom_analysis
 from ai_clients.assistants.custom_analysis.analysis import (
     LONGEST_QUESTION,
@@ -21,6 +19,7 @@ from ai_clients.assistants.custom_analysis.analysis import (
     TextNotFoundError,
 )
 from ai_clients.assistants.models import ContentPiece, Message
+from usage_billing.api.base import ApiView
 from usage_billing.api.parameters import LARGEST_ID
 from usage_billing.api.schema import refusal
 from usage_billing.tenancy.scope import scoped
@@ -52,8 +51,8 @@ class AnalysisSerializer(serializers.Serializer[custom_analysis.Analysis]):
     evidence = EvidenceSerializer(many=True)
 
 
-class CustomAnalysisView(APIView):
-    """Asks the model a question over texts of one's organisation."""
+class CustomAnalysisView(ApiView):
+    """Asks the model a question about texts of the caller's organisation."""
 
     @extend_schema(
         operation_id="custom_analysis",

@@ -1,4 +1,4 @@
-"""The agents over HTTP: parse, find out who is charged, let the agent work, answer."""
+"""The agents over HTTP: parse, find the organisation to charge, run the agent, answer."""
 
 from __future__ import annotations
 
@@ -10,32 +10,29 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import NotFound, PermissionDenied, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from ai_clients.assistants.agents import agents
-from ai_clients.assistants.api.answers import count_run
-from ai_clients.assistants.api.errors import RESPONSES, RunFailed
+from ai_clients.assistants.api.errors import RESPONSES, RunFailedError, count_run
 from ai_clients.assistants.api.serializers import AgentSerializer, RunOrderSerializer, RunSerializer
 from ai_clients.assistants.runs import run as runs
 from ai_clients.assistants.runs.agent import AnyAgent
 from ai_clients.assistants.runs.input_errors import by_field
+from usage_billing.api.base import ApiView
 from usage_billing.tenancy.scope import scoped
 
 
-class AgentListView(APIView):
-    """The agents: what each is for, what it runs on, what it takes and gives."""
+class AgentListView(ApiView):
+    """Lists the agents: purpose, model, input and output of each."""
 
     @extend_schema(operation_id="agents_list", responses=AgentSerializer(many=True))
     def get(self, request: Request) -> Response:
         return Response(AgentSerializer([_described(agent) for agent in agents().values()], many=True).data)
 
 
-class AgentRunView(APIView):
-    """Lets an agent work, charged to an organisation of the caller's, and says at once what it cost."""
+class AgentRunView(ApiView):
+    """Runs an agent, charged to an organisation of the caller's; returns its output and cost."""
 
-    # It takes its scope itself, in parts: none is held while the provider works.
-    outside_scope = True
-
+    # It sets its scopes itself: none is held while the provider works.
     @extend_schema(operation_id="agents_run", request=RunOrderSerializer, responses={200: RunSerializer, **RESPONSES})
     def post(self, request: Request, agent_id: str) -> Response:
         agent = agents().get(agent_id)
@@ -50,7 +47,7 @@ class AgentRunView(APIView):
         try:
             run = runs.run(agent, given, account, user_id=request.user.pk, workflow_id=asked.get("workflow_id", ""))
         except runs.UnfinishedRunError as unfinished:
-            raise RunFailed(unfinished) from unfinished
+            raise RunFailedError(unfinished) from unfinished
         answer = {
             "agent_id": agent.id,
             "org": account.org.slug,

@@ -157,7 +157,7 @@ def test_days_to_choose_lie_between_the_first_call_and_the_last(superadmin: Clie
 
 def test_organisation_and_call_lead_to_their_costs(superadmin: Client, acme: Organization) -> None:
     enter(row(acme, agent_id="a & b"))
-    page = reverse("ai-costs")
+    page = reverse("usage_billing:ai-costs")
     organisations = superadmin.get(reverse(f"{ORGANIZATIONS}_changelist")).content.decode()
     assert f'href="{page}?org={acme.pk}"' in organisations
     assert (
@@ -342,7 +342,7 @@ def own_price(**fields: Any) -> PriceOverride:
 
 
 def history(client: Client, price_id: int) -> list[str]:
-    """What the history page of a price shows, oldest first."""
+    """Return the entries of a price's history page, oldest first."""
     response = client.get(reverse(f"{PRICES}_history", args=[price_id]))
     return [entry.get_change_message() for entry in response.context["action_list"]]
 
@@ -360,7 +360,7 @@ def test_pages_of_prices_and_runs_open(superadmin: Client, acme: Organization) -
     ]
     assert {address: superadmin.get(address).status_code for address in addresses} == dict.fromkeys(addresses, 200)
     text = superadmin.get(reverse(f"{PRICES}_change", args=[price.pk])).content.decode()
-    assert "Calls that are costed already stay as they are" in text
+    assert "Calls that have a price keep it" in text
     assert "manage.py reprice_usage" in text
     assert "&quot;input_mtok&quot;: &quot;2.5&quot;,\n" in text
 
@@ -383,11 +383,11 @@ def test_price_can_be_added_and_says_who_did(superadmin: Client, acme: Organizat
 @pytest.mark.parametrize(
     ("field", "value", "error"),
     [
-        ("prices", '{"input_mtoks": "1"}', "“input_mtoks” is no price. The nearest that there are: input_mtok"),
+        ("prices", '{"input_mtoks": "1"}', "“input_mtoks” is not a price key. The nearest keys: input_mtok"),
         ("prices", '{"input_mtok": 2.5}', "“input_mtok”: write the USD in quotation marks"),
         ("prices", '{"input_mtok": "2.5"', "Enter a valid JSON."),
         ("prices", "{}", "This field is required."),
-        ("prices", '{"cache_read_mtok": "1"}', "“input_mtok” is needed as well"),
+        ("prices", '{"cache_read_mtok": "1"}', "“input_mtok” is needed too"),
         ("provider", " ", "This field is required."),
         ("valid_from", "yesterday", "Enter a valid date."),
     ],
@@ -412,7 +412,7 @@ def test_second_price_for_the_same_is_refused(superadmin: Client, acme: Organiza
     again = price_form(org=org.pk if org else "", model_pattern="GPT-99*")
     response = superadmin.post(reverse(f"{PRICES}_add"), again)
     (errors,) = response.context["adminform"].form.errors.values()
-    assert errors[0].startswith("There is a price for this model")
+    assert errors[0].startswith("A price for this model")
     assert PriceOverride.objects.count() == 1
 
 
@@ -476,7 +476,7 @@ def test_prices_are_for_superadmins(client: Client, is_superuser: bool, status: 
     client.force_login(person)
     for page in ("changelist", "add"):
         assert client.get(reverse(f"{PRICES}_{page}")).status_code == status
-    assert ("Own prices" in client.get(reverse("admin:index")).content.decode()) is is_superuser
+    assert ("Price overrides" in client.get(reverse("admin:index")).content.decode()) is is_superuser
 
 
 def test_owner_of_an_organisation_has_no_prices_to_see(client: Client, acme: Organization) -> None:
@@ -513,3 +513,26 @@ def test_a_new_price_begins_with_a_form_to_fill_in(superadmin: Client) -> None:
     answer = superadmin.get(reverse("admin:usage_billing_priceoverride_add"))
     assert answer.context["adminform"].form.initial["prices"] == {"input_mtok": "", "output_mtok": ""}
     assert "null</textarea>" not in answer.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("name", "declined"),
+    [("usage_billing_organization", "организацию"), ("auth_user", "пользователя"), ("auth_group", "группу")],
+)
+def test_russian_titles_and_buttons_are_declined(
+    superadmin: Client, acme: Organization, name: str, declined: str
+) -> None:
+    russian = {"accept-language": "ru"}
+    listed = superadmin.get(reverse(f"admin:{name}_changelist"), headers=russian)
+    assert f"Добавить {declined}" in listed.content.decode()
+    assert declined in listed.context["title"]
+    added = superadmin.get(reverse(f"admin:{name}_add"), headers=russian)
+    assert added.context["title"] == f"Добавить {declined}"
+
+
+def test_messages_name_the_model_in_the_nominative(superadmin: Client, acme: Organization) -> None:
+    address = reverse(f"{ORGANIZATIONS}_delete", args=[Organization.objects.create(name="Gone", slug="gone").pk])
+    asked = superadmin.get(address, headers={"accept-language": "ru"})
+    assert "организацию" in asked.content.decode()
+    answer = superadmin.post(address, {"post": "yes"}, follow=True, headers={"accept-language": "ru"})
+    assert [str(message).split()[0].lower() for message in answer.context["messages"]] == ["организация"]

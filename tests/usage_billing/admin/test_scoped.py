@@ -36,7 +36,7 @@ from usage_billing.tenancy import roles
 pytestmark = pytest.mark.django_db
 
 OURS, THEIRS = "our-0wn", "the1r-0wn"
-"""What stands in every name and text of one organisation, and in none of the other's."""
+"""A text in every name of one organisation, and in none of the other's."""
 
 Rows = dict[type[models.Model], models.Model]
 PEOPLE = ("owner", "member", "nobody")
@@ -45,16 +45,16 @@ LOOKED_AT: dict[str, set[Any]] = {
     "owner": {UsageRecord, Organization, ExchangeRate, ContentPiece, Participant, Message, DigestDelivery}
 }
 LOOKED_AT["member"] = LOOKED_AT["nobody"] = LOOKED_AT["owner"]
-"""Whose lists open to staff who are no superadmins; the rest is refused."""
+"""The models whose lists open to staff who are not superadmins."""
 OWN_ROWS: dict[str, set[Any]] = {
     "owner": LOOKED_AT["owner"],
     "member": LOOKED_AT["owner"] - {DigestDelivery},
     "nobody": {ExchangeRate},
 }
-"""Of which their organisation's row is among them; rates belong to nobody."""
+"""The models among them with a row of the organisation; rates belong to none."""
 CHANGED = {"owner": {ContentPiece, Participant, Message}, "nobody": set[Any]()}
 CHANGED["member"] = CHANGED["owner"]
-"""What they may add, change and delete within their organisation."""
+"""The models that they may add, change and delete within their organisation."""
 
 
 @dataclass

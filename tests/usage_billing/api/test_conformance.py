@@ -1,4 +1,4 @@
-"""Whatever is asked, the answer is one that the schema knows: some two thousand cases, the same each time.
+"""Every answer matches the schema: some two thousand cases, the same each time.
 
 `API_CASES=500` asks that many of each operation, and as many walks along the links, new ones each time.
 """
@@ -68,7 +68,7 @@ class Bearer:
 
 
 ANSWERS: Counter[tuple[str, int]] = Counter()
-"""How many there were of each operation and status."""
+"""Counts of answers by operation and status."""
 
 
 @api.hook
@@ -82,7 +82,7 @@ CONTRADICTORY = {"days", "period_days", "from", "to", "offset", "cursor"}
 
 @schemathesis.check
 def rejected_for_a_reason(ctx: CheckContext, response: Response, case: Case) -> None:
-    """What the schema allows is refused for a contradiction only."""
+    """Parameters that the schema allows are refused only for contradictions."""
     if (
         case.meta is not None
         and case.meta.generation.mode.is_positive
@@ -124,7 +124,7 @@ def test_every_answer_along_the_links_is_documented(asked_by_a_superadmin: None)
 
 
 def test_cases_were_answered_and_refused() -> None:
-    """Of the tests before this one: that they met more than 401."""
+    """Check that the tests before this one got other answers than 401."""
     operations = {name for name, _ in ANSWERS if name.startswith("GET /api/billing")}
     if len(operations) < len(REPORTS) + 1:
         pytest.skip("The tests before this one were not all run.")

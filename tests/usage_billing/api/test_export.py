@@ -25,7 +25,7 @@ from tests.support import factories, rows
 from tests.support.api_world import BILLING
 from usage_billing.api import export, sheets
 from usage_billing.api.export import ExportStoppedError
-from usage_billing.auth.tokens import SessionToken
+from usage_billing.auth.tokens import Pair, revoke_session
 from usage_billing.models import Session, UsageRecord
 
 URL = f"{BILLING}/export"
@@ -108,7 +108,7 @@ def cells(content: bytes) -> list[list[tuple[str | None, str]]]:
     """Row by row the type and the text of each cell; a reader of the format by its specification, without formulas."""
     space = {"s": "http://schemas.openxmlformats.org/spreadsheetml/2006/main"}
     with zipfile.ZipFile(io.BytesIO(content)) as book:
-        sheet = ElementTree.fromstring(book.read("xl/worksheets/sheet1.xml"))  # noqa: S314 - likewise
+        sheet = ElementTree.fromstring(book.read("xl/worksheets/sheet1.xml"))  # noqa: S314 - as above
     assert sheet.findall(".//s:f", space) == []
     return [
         [(cell.get("t"), "".join(cell.itertext())) for cell in row.findall("s:c", space)]
@@ -153,24 +153,24 @@ def test_more_calls_than_a_workbook_holds_are_400(monkeypatch: pytest.MonkeyPatc
 # ── Who may go on ──
 
 
-def token_revoked(person: User, refresh: SessionToken) -> None:
-    refresh.end_session()
+def token_revoked(person: User, tokens: Pair) -> None:
+    revoke_session(tokens.refresh)
 
 
-def password_changed(person: User, refresh: SessionToken) -> None:
+def password_changed(person: User, tokens: Pair) -> None:
     person.set_password("another")
     person.save()
 
 
-def deactivated(person: User, refresh: SessionToken) -> None:
+def deactivated(person: User, tokens: Pair) -> None:
     User.objects.filter(pk=person.pk).update(is_active=False)
 
 
-def deleted(person: User, refresh: SessionToken) -> None:
+def deleted(person: User, tokens: Pair) -> None:
     User.objects.filter(pk=person.pk).delete()
 
 
-def logged_out(person: User, refresh: SessionToken) -> None:
+def logged_out(person: User, tokens: Pair) -> None:
     Session.objects.all().delete()
 
 
@@ -179,9 +179,9 @@ def logged_out(person: User, refresh: SessionToken) -> None:
 def test_an_export_by_token_breaks_off_when_the_token_ends(
     reads: list[int], person: User, ended: Callable[..., None], kind: str
 ) -> None:
-    refresh = factories.api_session(person)
-    client = APIClient(headers={"authorization": f"Bearer {refresh.access_token}"})
-    expect_broken_off(client, reads, kind, lambda: ended(person, refresh))
+    tokens = factories.api_session(person)
+    client = APIClient(headers={"authorization": f"Bearer {tokens.access}"})
+    expect_broken_off(client, reads, kind, lambda: ended(person, tokens))
 
 
 @pytest.mark.parametrize("ended", [logged_out, password_changed, deactivated])
@@ -207,7 +207,7 @@ def expect_broken_off(client: APIClient, reads: list[int], kind: str, end: Calla
 def test_an_export_by_credentials_that_hold_is_whole(reads: list[int], person: User, by: str) -> None:
     client = APIClient()
     if by == "token":
-        client.credentials(HTTP_AUTHORIZATION=f"Bearer {factories.api_session(person).access_token}")
+        client.credentials(HTTP_AUTHORIZATION=f"Bearer {factories.api_session(person).access}")
     else:
         client.force_login(person)
     assert b"".join(client.get(URL, {"format": "jsonl"})).count(b"\n") == 35
@@ -241,7 +241,7 @@ def test_as_many_exports_as_a_process_makes_leave_threads_for_everybody(reads: l
 
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many calls were read at a time, up to now."""
+    """The sizes of the batches read so far."""
     done: list[int] = []
     batches = export._batches
 
@@ -250,7 +250,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
             done.append(len(batch))
             yield batch
 
-    monkeypatch.setattr(export, "A_READ", 10)
+    monkeypatch.setattr(export, "BATCH_SIZE", 10)
     monkeypatch.setattr(export, "_batches", counted)
     return done
 

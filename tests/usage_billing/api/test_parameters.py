@@ -36,8 +36,8 @@ SERIALIZERS = {
 }
 
 
-def asked(query: str, of: str = "detailed") -> parameters.Question:
-    return parameters.question(SERIALIZERS[of], QueryDict(query), Scope(zone="Europe/Moscow"), NOW)
+def asked(query: str, of: str = "detailed") -> parameters.ReportParameters:
+    return parameters.report_parameters(SERIALIZERS[of], QueryDict(query), Scope(zone="Europe/Moscow"), NOW)
 
 
 def wrong(query: str, of: str = "detailed") -> set[str]:

@@ -35,7 +35,7 @@ def operations(schema: Any) -> dict[str, Any]:
 
 
 def errors(schema: Any, operation: str, answer: Any) -> list[str]:
-    """Where an answer is not what the schema says of this operation and status."""
+    """List the deviations of an answer from the schema of its operation and status."""
     described = operations(schema)[operation]["responses"][str(answer.status_code)]
     content_type = answer.headers["Content-Type"]
     assert content_type in described["content"]

@@ -148,7 +148,7 @@ def names(world: World, calls: Calls) -> set[str]:
 
 
 def secrets_beside(world: World, calls: Calls) -> set[str]:
-    """What all the other calls could be told by, and these could not."""
+    """Return values that occur in all other calls, but not in these."""
     seen = {call.pk for call in calls}
     return names(world, [call for call in UsageRecord.objects.all() if call.pk not in seen]) - names(world, calls)
 
@@ -306,7 +306,7 @@ def test_an_owner_who_becomes_a_member_keeps_their_own_calls_only(world: World) 
 
 
 def test_an_export_ends_with_the_membership(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("usage_billing.api.export.A_READ", 5)
+    monkeypatch.setattr("usage_billing.api.export.BATCH_SIZE", 5)
     chunks = iter(world.client("owner").get(f"{BILLING}/export", {"format": "jsonl"}))
     assert len(next(chunks).splitlines()) == 5
     Membership.objects.filter(user=world.people["owner"]).delete()
@@ -315,7 +315,7 @@ def test_an_export_ends_with_the_membership(world: World, monkeypatch: pytest.Mo
 
 
 def test_an_export_ends_with_the_account(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("usage_billing.api.export.A_READ", 5)
+    monkeypatch.setattr("usage_billing.api.export.BATCH_SIZE", 5)
     chunks = iter(world.client("superadmin").get(f"{BILLING}/export", {"format": "jsonl"}))
     assert len(next(chunks).splitlines()) == 5
     type(world.people["superadmin"]).objects.filter(username="boss").update(is_active=False)

@@ -23,7 +23,7 @@ def sheet(content: bytes) -> ElementTree.Element:
         assert book.testzip() is None
         for name in book.namelist():
             ElementTree.fromstring(book.read(name))  # noqa: S314 - our own
-        return ElementTree.fromstring(book.read("xl/worksheets/sheet1.xml"))  # noqa: S314 - likewise
+        return ElementTree.fromstring(book.read("xl/worksheets/sheet1.xml"))  # noqa: S314 - our own file
 
 
 def cell(value: Any) -> tuple[str | None, str, str]:

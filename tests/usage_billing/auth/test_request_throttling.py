@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -12,6 +11,7 @@ from pytest_django import Settings
 from rest_framework.test import APIClient
 
 from tests.support import factories
+from tests.support.configure import configure
 from usage_billing.auth.request_throttling import Rate
 
 SUMMARY = "/api/billing/usage/tokens/summary"
@@ -28,9 +28,7 @@ class Clock:
 
 @pytest.fixture(autouse=True)
 def clock(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Clock:
-    configured = deepcopy(settings.REST_FRAMEWORK)
-    configured["DEFAULT_THROTTLE_RATES"] = {"user": "3/min", "anonymous": "2/min"}
-    settings.REST_FRAMEWORK = configured
+    settings.USAGE_API_RATES = {"user": "3/min", "anonymous": "2/min"}
     clock = Clock()
     monkeypatch.setattr(Rate, "timer", clock)
     return clock
@@ -86,7 +84,7 @@ def test_a_header_that_nobody_vouches_for_makes_no_other_client() -> None:
 
 
 def test_behind_a_proxy_each_client_is_one(settings: Settings) -> None:
-    settings.TRUSTED_PROXIES = 1
+    configure(settings, TRUSTED_PROXIES=1)
     client = APIClient()
     for number in range(3):
         assert statuses(client, 1, HTTP_X_FORWARDED_FOR=f"192.0.2.{number}") == [401]
@@ -107,9 +105,7 @@ def test_users_do_not_use_up_what_the_anonymous_of_their_address_have() -> None:
 
 
 def test_no_rate_is_no_limit(settings: Settings) -> None:
-    configured = deepcopy(settings.REST_FRAMEWORK)
-    configured["DEFAULT_THROTTLE_RATES"] = {"user": None, "anonymous": None}
-    settings.REST_FRAMEWORK = configured
+    settings.USAGE_API_RATES = {"user": None, "anonymous": None}
     assert statuses(as_user(), 5) == [200] * 5
     assert statuses(APIClient(), 5) == [401] * 5
 
