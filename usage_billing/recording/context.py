@@ -1,4 +1,4 @@
-"""To whom and to what the calls made now belong."""
+"""The attribution of the calls made now: organisation, user, agent and so on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 
 class Attribution(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a call is charged to, as ids and plain words; everything is optional."""
+    """The attribution of a call, as ids and plain words; everything is optional."""
 
     org_id: int | str | None = None
     user_id: int | str | None = None
@@ -35,10 +35,10 @@ _request_user: ContextVar[Callable[[], Any] | None] = ContextVar("usage_request_
 
 
 def current_attribution() -> Attribution:
-    """What a call made here and now would be charged to.
+    """Return the attribution of a call made here and now.
 
-    The user of the Django request, if there is one and no context names another, is looked up only now: a request that
-    makes no AI call never pays for it, and one that logs in while it runs (JWT) is charged to the right person.
+    If no context names a user, it is that of the Django request. The user is looked up only now: a request that makes
+    no AI call never pays for the look-up, and a request that logs in while it runs (JWT) gets the right user.
     """
     attribution = _current.get()
     if attribution.user_id is not None or (of_request := _request_user.get()) is None:
@@ -46,7 +46,7 @@ def current_attribution() -> Attribution:
     try:
         user_id = _id(of_request())
     except Exception:
-        logger.exception("The user of this request could not be told; the AI call is recorded without one.")
+        logger.exception("The user of this request could not be read; the AI call is recorded without one.")
         return attribution
     return attribution if user_id is None else msgspec.structs.replace(attribution, user_id=user_id)
 
@@ -65,11 +65,11 @@ def usage_context(
     task_type: str | None = None,
     metadata: Mapping[str, Any] | None = None,
 ) -> Iterator[Attribution]:
-    """Charge the AI calls made inside to this organisation, user, agent and so on.
+    """Attribute the AI calls made inside to this organisation, user, agent and so on: objects or their ids.
 
-    Objects or their ids. Contexts nest: an inner value wins, what it leaves out is inherited, `metadata` is merged key
-    by key; a function in it is called when a call is over, and its result recorded. A task started inside inherits it,
-    and so does a thread started with a copy of the context.
+    Contexts nest: an inner value wins, other values are inherited, and `metadata` is merged key by key. A function in
+    `metadata` is called when a call is over, and its result is recorded. Tasks started inside inherit the context, and
+    so do threads started with a copy of it.
     """
     given = {
         "org_id": _id(org),
@@ -95,7 +95,7 @@ def usage_context(
 
 @contextlib.contextmanager
 def request_user(look_up: Callable[[], Any]) -> Iterator[None]:
-    """Let `look_up` tell the user's id (or None) for the calls made inside that no `usage_context` gives a user."""
+    """Use `look_up` for the user's id (or None) of the calls made inside, unless a `usage_context` gives a user."""
     token = _request_user.set(look_up)
     try:
         yield
@@ -104,17 +104,17 @@ def request_user(look_up: Callable[[], Any]) -> Iterator[None]:
 
 
 MOST_DIGITS = 19
-"""Of a number that may be an id: no column holds a longer one."""
+"""The most digits of a number that may be an id: no column holds a longer one."""
 
 
 def _id(thing: Any) -> Any:
-    """An object's primary key; an id as it is, a number written out as text as the number."""
+    """Return an object's primary key, or the id itself. Digits become a number."""
     try:
         key = getattr(thing, "pk", thing)
         if isinstance(key, str) and len(key) <= MOST_DIGITS and key.isdecimal() and key.isascii():
             return int(key)
         if isinstance(key, bool):
-            return text(key)  # no id: it would be taken for 0 or 1
+            return text(key)  # not an id: True equals 1
         return key if key is None or isinstance(key, int) else text(key)
     except Exception:
         logger.exception("The id of a %s could not be read; AI calls are recorded without it.", type(thing).__name__)
@@ -122,7 +122,7 @@ def _id(thing: Any) -> Any:
 
 
 def _by_text(metadata: Mapping[Any, Any]) -> dict[str, Any]:
-    """The metadata with its keys as text; none, if it is no mapping or cannot be read."""
+    """Return the metadata with its keys as text; an empty dict if it is no mapping or cannot be read."""
     try:
         return {text(key): value for key, value in metadata.items()}
     except Exception:
@@ -137,9 +137,9 @@ def _text_or_none(value: Any) -> str | None:
 
 
 def text(value: Any) -> str:
-    """The value as text, never of a subclass of `str`; an object that cannot say what it is, by its class."""
+    """Return the value as a plain `str`. An object whose `__str__` fails is written as its class."""
     try:
-        # `isinstance` asks the object, too: one that is looked up late may fail here.
+        # `isinstance` calls the object too: a lazy one may fail here.
         return str.__str__(value if isinstance(value, str) else str(value))
     except Exception:  # noqa: BLE001 - the caller's object; neither the caller nor the call may suffer from it
         return f"<{type(value).__name__}>"
