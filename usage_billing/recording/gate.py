@@ -226,7 +226,7 @@ def _hash(given: str) -> str:
 # ── Addresses ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 _BEFORE = frozenset(("api", "openai", "anthropic", "inference", "compatible-mode", "chat", "deployments", "engines"))
-"""What providers and gateways write between the host and the path of the API."""
+"""Path segments of providers and gateways, between the host and the path of the API."""
 _SCHEMES = frozenset(("http", "https", "ws", "wss"))
 _VERSION = re.compile(r"v\d{1,2}([a-z]{2,8}\d{0,2})?")
 _ID = r"[\w.:-]{1,128}"

@@ -1,4 +1,4 @@
-"""Where events wait until the ledger has them: files beside each other, one a process (`journal`).
+"""The outbox: events wait here until the ledger has them, in files beside each other, one a process (`journal`).
 
 An `append` waits neither for the disk nor for another process. What it wrote survives the death of the process, not of
 the machine. Safe between threads, processes and across a fork.
@@ -132,7 +132,7 @@ class Outbox:
         return sum(events for events, _ in state_files.losses(self.path).read().values())
 
     def backlog(self) -> Backlog:
-        """What waits. It takes as long for many events as for few; it grows with the number of files."""
+        """Count the events that wait. The time depends on the number of files, not of events."""
         _prepare(self.path)
         parts = [journal.waiting(path) for path in journal.paths(self.path)]
         return Backlog(

@@ -192,7 +192,7 @@ def test_an_event_survives_the_kill_of_its_process(box: Outbox) -> None:
     assert bodies(box) == [b"%d" % number for number in range(100)]
 
 
-def test_a_forked_child_opens_the_file_anew_and_both_write_on(box: Outbox) -> None:
+def test_a_forked_child_opens_a_journal_of_its_own_and_both_write_on(box: Outbox) -> None:
     box.append(b"parent before")
     assert bodies(box) == [b"parent before"]
     child = os.fork()
@@ -259,7 +259,7 @@ def _delete(box: Outbox) -> None:
 
 
 def test_events_go_to_a_new_file_when_somebody_has_deleted_the_old_one(box: Outbox) -> None:
-    """What is written into a deleted file would be lost without an error."""
+    """An event written into a deleted file would be lost without an error."""
     box.append(b"before")
     time.sleep(LOOK_S)
     box.append(b"looked")
@@ -267,7 +267,7 @@ def test_events_go_to_a_new_file_when_somebody_has_deleted_the_old_one(box: Outb
     box.append(b"new")
     time.sleep(LOOK_S)
     box.append(b"newer")
-    # What went into the deleted file since the writer's last look is here again.
+    # Events written into the deleted file since the writer's last look are written again.
     assert bodies(Outbox(box.path)) == [b"looked", b"new", b"newer"]
 
 
@@ -279,7 +279,7 @@ def test_a_writer_that_ends_sees_that_its_file_was_deleted(box: Outbox) -> None:
     assert bodies(Outbox(box.path)) == [b"old", b"new"]
 
 
-def test_what_was_deleted_is_written_again_when_there_is_room(box: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_deleted_events_are_written_again_when_the_disk_has_room(box: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
     box.append(b"old")
     _delete(box)
 
