@@ -125,7 +125,7 @@ def test_a_changed_byte_costs_its_own_append_alone(tmp_path: Path, finished: boo
         assert bodies(found) == APPENDS[:hit] + APPENDS[hit + 1 :]
         if hit < last or finished:
             start, end = [0, *ends(content)][hit : hit + 2]
-            assert [damage[:3] for damage in damages(found)] == [(start, end, changed[start:end])]
+            assert [damage[:3] for damage in damages(found)] == [(start, end, bytes(changed[start:end]))]
             assert taken == len(content)
         else:  # it may still be under way
             assert (damages(found), taken) == ([], [0, *ends(content)][last])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import signal
 import subprocess
@@ -120,15 +121,15 @@ def test_a_dead_letter_that_comes_while_they_are_put_back_is_kept(box: Outbox, m
     box.append(b"first")
     box.append(b"second")
     box.reject(box.read(1)[0][0], "because")
-    flock = journal_module.fcntl.flock
+    flock = fcntl.flock
     renamed: list[int] = []
 
     def late(file: int, operation: int) -> None:
-        if operation == journal_module.fcntl.LOCK_EX and not renamed:
+        if operation == fcntl.LOCK_EX and not renamed:
             renamed.append(Outbox(box.path).put_back())
         flock(file, operation)
 
-    monkeypatch.setattr(journal_module.fcntl, "flock", late)
+    monkeypatch.setattr(fcntl, "flock", late)
     box.reject(next(id_ for id_, body in box.read(2) if body == b"second"), "because")
     assert renamed == [1]
     assert bodies(box) == [b"first"]
