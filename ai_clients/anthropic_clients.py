@@ -56,13 +56,13 @@ else:
         with_options = copy
 
 
-# The official class looks for the profile or federated identity of this machine, and hands one on to its copies, only
-# when its type is exactly its own. So a sub-class has to do both itself.
+# The official class looks for the profile or federated identity of this machine, and passes it on to its copies, only
+# if the instance is not of a subclass. So a subclass has to do both.
 
 
 def _found_credentials(options: dict[str, Any]) -> CredentialResult | None:
-    """What the official class would find where no option says who calls."""
-    # The official constructor finds a key or token of the environment in a sub-class too.
+    """The credentials that the official class would find if no option gives any."""
+    # The official constructor finds a key or token of the environment in a subclass too.
     if any(options.get(name) is not None for name in CREDENTIALS) or os.environ.get("ANTHROPIC_AUTH_TOKEN"):
         return None
     return default_credentials(base_url=str(_base_url(options) or "https://api.anthropic.com"))
@@ -75,7 +75,7 @@ def _with(found: CredentialResult | None, options: dict[str, Any]) -> dict[str, 
 
 
 def _note(found: CredentialResult | None, client: Any, options: dict[str, Any]) -> None:
-    """The headers and the address belong to the credentials: a copy with others leaves both behind."""
+    """Keep the headers and the base URL of the credentials: a copy with other credentials drops both."""
     if found is not None:
         client._credential_headers = found.extra_headers
         client._unchosen_base_url = None if _base_url(options) else client.base_url

@@ -1,4 +1,4 @@
-"""Which requests are calls to record: those that make an answer, and those that fetch one made before."""
+"""Tells which requests are calls to record: those that make an answer, and those that fetch one made before."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import msgspec
 
 from usage_billing.recording.event import Flavour, flavour_of
 
-Purpose = Literal["create", "settle", "batch"]
-"""`create` makes an answer; `complete` brings the answer of a response made in the background; `batch` brings many."""
+Purpose = Literal["create", "complete", "batch"]
+"""`create` makes an answer; `complete` fetches that of a background response; `batch` fetches a batch's results."""
 
 _RESPONSE = re.compile(r"/responses/[^/]+$")
 _CANCELLED_RESPONSE = re.compile(r"/responses/[^/]+/cancel$")
@@ -21,69 +21,54 @@ _REGIONAL = re.compile(rb"([a-z]{2})\.api\.openai\.com")
 _MESSAGE_BATCH_RESULTS = re.compile(r"/messages/batches/[^/]+/results$")
 
 
-class Route(msgspec.Struct, frozen=True):
-    """What a request is to us. The flavour of a batch is that of its provider until its lines tell."""
+class Endpoint(msgspec.Struct, frozen=True):
+    """The endpoint of a request, and why it is recorded.
+
+    flavour: of a batch, that of its provider until its lines tell. url: without query and credentials. region: whose
+    prices hold there; empty where there is one price for all.
+    """
 
     purpose: Purpose
     flavour: Flavour
-
-
-_CREATE: dict[Flavour, Route] = {}
-_SETTLE = Route("settle", "responses")
-_OPENAI_BATCH = Route("batch", "chat")
-_ANTHROPIC_BATCH = Route("batch", "messages")
-
-
-def route_of(method: str, raw_path: bytes) -> Route | None:
-    """What to record of a request to this path with its query; None for one that bills nothing or is not known."""
-    path = raw_path.partition(b"?")[0].rstrip(b"/").decode("ascii", "replace")
-    if method == "POST":
-        if flavour := flavour_of(path):
-            return _CREATE.setdefault(flavour, Route("create", flavour))
-        return _SETTLE if _CANCELLED_RESPONSE.search(path) else None
-    if method == "GET":
-        if _RESPONSE.search(path):
-            return _SETTLE
-        if _FILE_CONTENT.search(path):
-            return _OPENAI_BATCH
-        if _MESSAGE_BATCH_RESULTS.search(path):
-            return _ANTHROPIC_BATCH
-    return None
-
-
-class Address(msgspec.Struct, frozen=True):
-    """Where a request goes: its URL without query and credentials, and the region whose prices hold there."""
-
     url: str
-    region: str
+    region: str = ""
 
 
-def address_of(raw_scheme: bytes, raw_host: bytes, port: int | None, raw_path: bytes) -> Address:
-    """The address of a URL's raw parts."""
+@functools.lru_cache(maxsize=1024)
+def endpoint_of(method: str, raw_scheme: bytes, raw_host: bytes, port: int | None, raw_path: bytes) -> Endpoint | None:
+    """The endpoint of a request, from the raw parts of its URL; None for one that is not recorded."""
+    raw_path = raw_path.partition(b"?")[0]
+    kind = _kind_of(method, raw_path.rstrip(b"/").decode("ascii", "replace"))
+    if kind is None:
+        return None
     host = raw_host.decode("ascii")
     netloc = f"[{host}]" if ":" in host else host
     if port is not None:
         netloc += f":{port}"
-    path = urllib.parse.unquote(raw_path.partition(b"?")[0].decode("ascii"))
-    return Address(f"{raw_scheme.decode('ascii')}://{netloc}{path}", region_of(raw_host))
+    path = urllib.parse.unquote(raw_path.decode("ascii"))
+    return Endpoint(*kind, f"{raw_scheme.decode('ascii')}://{netloc}{path}", _region_of(raw_host))
 
 
-@functools.lru_cache(maxsize=1024)
-def destination_of(
-    method: str, raw_scheme: bytes, raw_host: bytes, port: int | None, raw_path: bytes
-) -> tuple[Route, Address] | None:
-    """Route and address of a request, found out once; None if there is nothing to record.
+def _kind_of(method: str, path: str) -> tuple[Purpose, Flavour] | None:
+    """Purpose and flavour of a request; None for one that bills nothing, or is unknown."""
+    if method == "POST":
+        if flavour := flavour_of(path):
+            return "create", flavour
+        return ("complete", "responses") if _CANCELLED_RESPONSE.search(path) else None
+    if method == "GET":
+        if _RESPONSE.search(path):
+            return "complete", "responses"
+        if _FILE_CONTENT.search(path):
+            return "batch", "chat"
+        if _MESSAGE_BATCH_RESULTS.search(path):
+            return "batch", "messages"
+    return None
 
-    By the raw parts of its URL: the transport below reads those too, so that they are ready.
-    """
-    route = route_of(method, raw_path)
-    return None if route is None else (route, address_of(raw_scheme, raw_host, port, raw_path))
 
+def _region_of(host: bytes) -> str:
+    """The region whose prices hold at this host (OpenAI, Data residency: `eu.api.openai.com`).
 
-def region_of(host: bytes) -> str:
-    """The region whose prices hold at this host (OpenAI, Data residency: `eu.api.openai.com`); none is empty.
-
-    Regions are countries, of two letters; `mtls.api.openai.com` is none.
+    Regions are countries, of two letters; `mtls.api.openai.com` is not one.
     """
     found = _REGIONAL.fullmatch(host)
     return found[1].decode("ascii") if found else ""

@@ -1,55 +1,54 @@
-"""The transport that records: it wraps the one that an SDK's HTTP client has, whatever that is.
+"""The transport that records: it wraps the one that an SDK's HTTP client has.
 
-It sees every attempt of every method, plain and streamed, retried or not, because the SDKs send all through it. The
-answer passes through as it is; `Call.finish` runs when its body has been read or closed, before the SDK returns.
+It sees every attempt of every method, plain and streamed, retried or not, because the SDKs send everything through it.
+The answer passes through unchanged; `Call.finish` runs when the body has been read or closed, before the SDK returns.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Iterator
-from types import TracebackType
 from typing import Any
 
 import httpx2
 
 from ai_clients import usage_chunk_filter
-from ai_clients.body.buffer import LARGE_CHUNK, encoded
+from ai_clients.body.buffer import encoded
 from ai_clients.call import Call
-from ai_clients.endpoints import destination_of
+from ai_clients.endpoints import endpoint_of
 from ai_clients.usage.answer import STREAM_BEGINNINGS
 from usage_billing.recording import lost
+from usage_billing.recording.recorder import check_configuration
 
 logger = logging.getLogger(__name__)
 
 REFUSALS = (400, 422)
 
 _refusing_origins: set[tuple[bytes, bytes, int | None]] = set()
-"""Hosts that do not know `stream_options`: they are asked no more."""
+"""Hosts that refuse `stream_options`; they are not asked again."""
 
 
 def record_calls(client: httpx2.Client | httpx2.AsyncClient) -> None:
-    """Let `client` record the AI calls that are sent through it. Doing it again changes nothing."""
+    """Let `client` record the AI calls that are sent through it. A second time changes nothing.
+
+    Raises ImproperlyConfigured if nothing says where to record them.
+    """
+    check_configuration()
     if not isinstance(client, httpx2.Client | httpx2.AsyncClient):
         # The OpenAI SDK still takes a client of the older `httpx`, whose transports are of another kind.
         logger.error(
-            "The calls of this client are not recorded: its http_client is a %s.%s; pass one of httpx2.",
+            "The calls of this client are not recorded: its http_client is a %s.%s. Pass one of httpx2.",
             type(client).__module__,
             type(client).__qualname__,
         )
         return
-    wrap: Any = _wrapped if isinstance(client, httpx2.Client) else _wrapped_async
-    client._transport = wrap(client._transport)
-    mounts: Any = client._mounts
-    client._mounts = {pattern: transport and wrap(transport) for pattern, transport in mounts.items()}
+    kind: Any = RecordingTransport if isinstance(client, httpx2.Client) else AsyncRecordingTransport
 
+    def wrapped(transport: Any) -> Any:
+        return transport if transport is None or isinstance(transport, kind) else kind(transport)
 
-def _wrapped(transport: httpx2.BaseTransport) -> httpx2.BaseTransport:
-    return transport if isinstance(transport, RecordingTransport) else RecordingTransport(transport)
-
-
-def _wrapped_async(transport: httpx2.AsyncBaseTransport) -> httpx2.AsyncBaseTransport:
-    return transport if isinstance(transport, AsyncRecordingTransport) else AsyncRecordingTransport(transport)
+    client._transport = wrapped(client._transport)
+    client._mounts = {pattern: wrapped(transport) for pattern, transport in client._mounts.items()}  # type: ignore[assignment]
 
 
 class RecordingTransport(httpx2.BaseTransport):
@@ -61,28 +60,21 @@ class RecordingTransport(httpx2.BaseTransport):
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         call, sent = _begin(request)
         response = self._inner.handle_request(sent)
-        if call is None:
-            return response
         if sent is not request and response.status_code in REFUSALS:
-            body = response.read()
-            if b"stream_options" in body:
+            response.read()
+            if _refuses_options(response):
                 sent, response = request, self._inner.handle_request(request)
                 _note_refusal(request, response)
             else:
-                response = _unread(response, body)
-        return _watched(response, call, hide=sent is not request, stream=ObservedStream)
+                response = _unread(response)
+        return _observed(response, call, hide=sent is not request, stream=ObservedStream)
 
     def __enter__(self) -> RecordingTransport:
         self._inner.__enter__()
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None = None,
-        exc_value: BaseException | None = None,
-        traceback: TracebackType | None = None,
-    ) -> None:
-        self._inner.__exit__(exc_type, exc_value, traceback)
+    def __exit__(self, *args: Any, **kwargs: Any) -> None:
+        self._inner.__exit__(*args, **kwargs)
 
     def close(self) -> None:
         self._inner.close()
@@ -97,28 +89,21 @@ class AsyncRecordingTransport(httpx2.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         call, sent = _begin(request)
         response = await self._inner.handle_async_request(sent)
-        if call is None:
-            return response
         if sent is not request and response.status_code in REFUSALS:
-            body = await response.aread()
-            if b"stream_options" in body:
+            await response.aread()
+            if _refuses_options(response):
                 sent, response = request, await self._inner.handle_async_request(request)
                 _note_refusal(request, response)
             else:
-                response = _unread(response, body)
-        return _watched(response, call, hide=sent is not request, stream=AsyncObservedStream)
+                response = _unread(response)
+        return _observed(response, call, hide=sent is not request, stream=AsyncObservedStream)
 
     async def __aenter__(self) -> AsyncRecordingTransport:
         await self._inner.__aenter__()
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None = None,
-        exc_value: BaseException | None = None,
-        traceback: TracebackType | None = None,
-    ) -> None:
-        await self._inner.__aexit__(exc_type, exc_value, traceback)
+    async def __aexit__(self, *args: Any, **kwargs: Any) -> None:
+        await self._inner.__aexit__(*args, **kwargs)
 
     async def aclose(self) -> None:
         await self._inner.aclose()
@@ -128,9 +113,9 @@ _Filter = usage_chunk_filter.UsageChunkFilter | usage_chunk_filter.UndeclaredStr
 
 
 class _Observed:
-    """What both kinds of stream share: the body, the call, and what to keep from the caller.
+    """The part that both kinds of stream share: the call takes each chunk, the filter hides parts from the caller.
 
-    `decoded` is a response over the body where that is compressed and must be read all the same, to hide a part of it.
+    `decoded`: a response over a compressed body that has to be decoded, because a part of it is hidden.
     """
 
     def __init__(
@@ -141,6 +126,13 @@ class _Observed:
         self._filter = usage_filter
         self._decoded = decoded
 
+    def _visible(self, chunk: bytes) -> bytes:
+        self._call.take(chunk)
+        return chunk if self._filter is None else self._filter.feed(chunk)
+
+    def _rest(self) -> bytes:
+        return b"" if self._filter is None else self._filter.flush()
+
     def __del__(self) -> None:
         # An answer that nobody read or closed was paid for all the same.
         self._call.finish()
@@ -150,24 +142,16 @@ class ObservedStream(_Observed, httpx2.SyncByteStream):
     """The answer's body, noted chunk by chunk on its way to the caller."""
 
     def __iter__(self) -> Iterator[bytes]:
-        body, usage_filter = self._call.body, self._filter
-        chunks = body.chunks
         try:
             for chunk in self._stream if self._decoded is None else self._decoded.iter_bytes():
-                # `body.take`, without the call: this runs for each chunk of every stream.
-                chunks.append(chunk)
-                if len(chunks) >= body.look_at or len(chunk) > LARGE_CHUNK:
-                    self._call.look()
-                if usage_filter is None:
-                    yield chunk
-                elif visible := usage_filter.feed(chunk):
+                if visible := self._visible(chunk):
                     yield visible
         except Exception:
-            # Cut by the network: the caller gets what came of the last event, as it does without us, then the error.
-            if usage_filter is not None and (rest := usage_filter.flush()):
+            # Cut by the network: the caller gets the part of the last event that came, as without us, then the error.
+            if rest := self._rest():
                 yield rest
             raise
-        if usage_filter is not None and (rest := usage_filter.flush()):
+        if rest := self._rest():
             yield rest
         self._call.ended = True
 
@@ -182,24 +166,16 @@ class AsyncObservedStream(_Observed, httpx2.AsyncByteStream):
     """The answer's body, noted chunk by chunk on its way to the caller."""
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        body, usage_filter = self._call.body, self._filter
-        chunks = body.chunks
         try:
             async for chunk in self._stream if self._decoded is None else self._decoded.aiter_bytes():
-                # `body.take`, without the call: this runs for each chunk of every stream.
-                chunks.append(chunk)
-                if len(chunks) >= body.look_at or len(chunk) > LARGE_CHUNK:
-                    self._call.look()
-                if usage_filter is None:
-                    yield chunk
-                elif visible := usage_filter.feed(chunk):
+                if visible := self._visible(chunk):
                     yield visible
         except Exception:
-            # Cut by the network: the caller gets what came of the last event, as it does without us, then the error.
-            if usage_filter is not None and (rest := usage_filter.flush()):
+            # Cut by the network: the caller gets the part of the last event that came, as without us, then the error.
+            if rest := self._rest():
                 yield rest
             raise
-        if usage_filter is not None and (rest := usage_filter.flush()):
+        if rest := self._rest():
             yield rest
         self._call.ended = True
 
@@ -211,56 +187,50 @@ class AsyncObservedStream(_Observed, httpx2.AsyncByteStream):
 
 
 def _begin(request: httpx2.Request) -> tuple[Call | None, httpx2.Request]:
-    """The call to record, if this is one, and the request to send: the caller's own, or the same asking for usage."""
+    """The call to record, if there is one, and the request to send: the caller's own, or a copy that asks for usage."""
     try:
         url = request.url
-        destination = destination_of(request.method, url.raw_scheme, url.raw_host, url.port, url.raw_path)
-        if destination is None:
+        endpoint = endpoint_of(request.method, url.raw_scheme, url.raw_host, url.port, url.raw_path)
+        if endpoint is None:
             return None, request
-        route, address = destination
         asking = None
-        if (
-            route.flavour == "chat"
-            and route.purpose == "create"
-            and (not _refusing_origins or _origin(request) not in _refusing_origins)
-        ):
+        if endpoint.flavour == "chat" and endpoint.purpose == "create" and _origin(request) not in _refusing_origins:
             asking = usage_chunk_filter.asking(request)
-        return Call(request, route, address), asking or request
-    except Exception as error:  # noqa: BLE001 - promise 1: the request goes out whatever the recorder makes of it
+        return Call(request, endpoint), asking or request
+    except Exception as error:  # noqa: BLE001 - guarantee 1, docs/guarantees.md: the request goes out in any case
         lost(error)
         return None, request
 
 
-def _watched(response: httpx2.Response, call: Call, *, hide: bool, stream: type[_Observed]) -> httpx2.Response:
-    """The response, its body noted on the way. Without what `hide` says came only because we asked."""
-    if 300 <= response.status_code < 400:
-        return response  # a redirect; the answer comes from where it leads
+def _observed(response: httpx2.Response, call: Call | None, *, hide: bool, stream: type[_Observed]) -> httpx2.Response:
+    """The response with its body observed. `hide`: without the parts that came only because we asked for usage."""
+    if call is None or 300 <= response.status_code < 400:
+        return response  # of a redirect, the answer comes from the place that it leads to
     if hasattr(response, "_content"):
-        return _read_already(response, call, hide=hide)
+        return _already_read(response, call, hide=hide)
     headers, body, decoded = response.headers, response.stream, None
     encoding, is_stream = headers.get("content-encoding"), _is_stream(response)
     usage_filter: _Filter | None = None
     if hide and is_stream:
         usage_filter = usage_chunk_filter.UsageChunkFilter()
         if encoding is not None:
-            # Asked for as it is; what a server compresses all the same is decoded here: there is a part to take out.
+            # We asked for a plain body. A server that compresses it all the same makes us decode it, to hide a part.
             decoded = encoded(encoding, stream=body)
             del headers["content-encoding"]
             encoding = None
         headers.pop("content-length", None)
-    elif hide and not _TOLD.intersection(headers):
+    elif hide and not _OF_COMPLETE_BODY.intersection(headers):
         usage_filter = usage_chunk_filter.UndeclaredStreamFilter()
     call.answered(response, encoding=encoding, is_stream=is_stream)
     response.stream = stream(body, call, usage_filter=usage_filter, decoded=decoded)  # type: ignore[assignment]
     return response
 
 
-def _read_already(response: httpx2.Response, call: Call, *, hide: bool) -> httpx2.Response:
-    """The response of a transport that has read its body: to log it, from a cache, in a test. Recorded at once."""
+def _already_read(response: httpx2.Response, call: Call, *, hide: bool) -> httpx2.Response:
+    """Record at once the response of a transport that has read the body: for its log, from a cache, in a test."""
     body = response.content
     call.answered(response, encoding=None, is_stream=_is_stream(response))
-    call.body.chunks.append(body)
-    call.look()
+    call.take(body)
     call.ended = True
     call.finish()
     if not hide or not (_is_stream(response) or body.startswith(STREAM_BEGINNINGS)):
@@ -268,30 +238,34 @@ def _read_already(response: httpx2.Response, call: Call, *, hide: bool) -> httpx
     usage_filter = usage_chunk_filter.UsageChunkFilter()
     visible = usage_filter.feed(body) + usage_filter.flush()
     return httpx2.Response(
-        response.status_code, headers=_of_plain_body(response), content=visible, extensions=response.extensions
+        response.status_code, headers=_plain_headers(response), content=visible, extensions=response.extensions
     )
 
 
-_TOLD = frozenset(("content-length", "content-encoding"))
-"""What a body has that was made before it was sent, and a stream has not."""
+_OF_COMPLETE_BODY = frozenset(("content-length", "content-encoding"))
+"""Headers of a body that was complete before it was sent, which a stream is not."""
 
 
 def _is_stream(response: httpx2.Response) -> bool:
     return response.headers.get("content-type", "").startswith("text/event-stream")
 
 
-def _unread(response: httpx2.Response, body: bytes) -> httpx2.Response:
+def _refuses_options(response: httpx2.Response) -> bool:
+    return b"stream_options" in response.content
+
+
+def _unread(response: httpx2.Response) -> httpx2.Response:
     """The response as it was before its body was read."""
     return httpx2.Response(
         response.status_code,
-        headers=_of_plain_body(response),
-        stream=httpx2.ByteStream(body),
+        headers=_plain_headers(response),
+        stream=httpx2.ByteStream(response.content),
         extensions=response.extensions,
     )
 
 
-def _of_plain_body(response: httpx2.Response) -> httpx2.Headers:
-    """The response's headers, for its body without the compression."""
+def _plain_headers(response: httpx2.Response) -> httpx2.Headers:
+    """The response's headers, for its decoded body."""
     headers = response.headers.copy()
     if headers.pop("content-encoding", None):
         headers.pop("content-length", None)
@@ -299,7 +273,7 @@ def _of_plain_body(response: httpx2.Response) -> httpx2.Headers:
 
 
 def _note_refusal(request: httpx2.Request, response: httpx2.Response) -> None:
-    """Ask this host no more if it takes the caller's own request. If it does not, it is that request which is wrong."""
+    """Remember a host that accepts the caller's own request. If it refuses that too, `stream_options` was not why."""
     if response.is_success:
         _refusing_origins.add(_origin(request))
 

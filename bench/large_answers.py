@@ -1,4 +1,4 @@
-"""What recording adds to a call whose answer has many megabytes: time and memory, each beside the official SDK's.
+"""Measures what recording adds to a call with an answer of many megabytes: time and memory, beside the official SDK's.
 
 Each call is made in a process of its own, so that its highest memory can be told; both kinds take turns.
 """

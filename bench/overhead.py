@@ -1,4 +1,4 @@
-"""What recording adds to an SDK call, for the one who makes it: time, CPU, throughput.
+"""Measures what recording adds to an SDK call for its caller: time, CPU, throughput.
 
 The same official SDK calls the same loopback provider with and without recording, in turn. Provider and drain are
 processes of their own, as in production; once the drain is a thread of the caller's.

@@ -81,7 +81,7 @@ class Questions:
 
         asked: dict[str, Ask] = {
             "summary": reports.summary,
-            "history": lambda scope, today: reports.history(scope, period(today), today),
+            "history": lambda scope, today: reports.time_series(scope, period(today), today),
             **{name: breakdown(*by) for name, by in BREAKDOWNS.items() if name != "by org" or role == "superadmin"},
             "by model, of one agent": breakdown("ai_provider", "ai_model", agent_id=CHEAP_AGENT),
             "by user, of one agent": breakdown("user_id", agent_id=CHEAP_AGENT),
@@ -170,7 +170,7 @@ class Questions:
         from django.template.loader import render_to_string
 
         from usage_billing.pages import costs
-        from usage_billing.pages.parameters import asked
+        from usage_billing.pages.parameters import parse
         from usage_billing.tenancy.scope import scoped
 
         beyond, rendering, work = [], [], []
@@ -178,7 +178,7 @@ class Questions:
             began, working = time.perf_counter(), time.process_time()
             with scoped(self.users[role]) as scope:
                 now = timezone.now()
-                context = costs._page(scope, asked(QueryDict("days=90"), scope.today(now)), now)
+                context = costs.page_context(scope, parse(QueryDict("days=90"), scope.today(now)), now)
             made = time.perf_counter()
             work.append(time.process_time() - working)
             render_to_string("usage_billing/costs.html", context)

@@ -31,7 +31,7 @@ def environment(database_url: str, directory: Path, *, drain: str = "off") -> di
         "DEBUG": "0",
         "SECRET_KEY": "of the benchmark, and long enough to sign with",
         "DATABASE_URL": database_url,
-        "USAGE_OUTBOX_PATH": str(directory / "outbox.sqlite3"),
+        "USAGE_OUTBOX_PATH": str(directory / "outbox"),
         "USAGE_DRAIN": drain,
     }
 

@@ -16,6 +16,7 @@ from django.core.management.utils import get_random_secret_key
 from django.templatetags.static import static
 from django.utils.translation import gettext_lazy as _
 
+from usage_billing.conf import DEFAULTS
 from usage_billing.recording.private_files import create_private, make_folder, make_private
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -169,9 +170,6 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
 }
-USAGE_API_RATES = {"user": rate("API_RATE_USER", "600/min"), "anonymous": rate("API_RATE_ANONYMOUS", "60/min")}
-# Signs the API's tokens.
-USAGE_TOKEN_KEY: str = env.str("JWT_SIGNING_KEY", default="") or SECRET_KEY
 SPECTACULAR_SETTINGS = {
     "TITLE": "AI Costs",
     "DESCRIPTION": "AI calls and their costs. Amounts are decimal strings; null means unknown.",
@@ -197,15 +195,8 @@ CACHES = {"default": env.cache("CACHE_URL", default="locmemcache://?max_entries=
 
 # ── Log-in ───────────────────────────────────────────────────────────────────────────────────────────────────────
 BEHIND_TLS_PROXY: bool = env.bool("BEHIND_TLS_PROXY", default=False)
-# The number of our own proxies that a request passes. Without one, X-Forwarded-For is not believed.
-TRUSTED_PROXIES: int = env.int("TRUSTED_PROXIES", default=int(BEHIND_TLS_PROXY))
-if TRUSTED_PROXIES < 0:
-    raise ImproperlyConfigured("TRUSTED_PROXIES is the number of proxies before this server: 0 or more.")
-# Failures of one name from one address, and of all names from one address, that lead to a wait.
+# Failures of one name from one address, after which it has to wait.
 AXES_FAILURE_LIMIT = 5
-LOGIN_FAILURES_PER_ADDRESS = 50
-# Failures of one name from all addresses and new devices in a day: NIST SP 800-63B, section 3.2.2, allows 100.
-LOGIN_FAILURES_PER_ACCOUNT = 100
 AXES_COOLOFF_TIME = timedelta(minutes=10)
 # Further attempts do not prolong the wait.
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
@@ -216,60 +207,42 @@ AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False
 # Sessions with their user, so that people can list and end them; the database holds hashes of the keys.
 SESSION_ENGINE = "usage_billing.auth.session_store"
-# Seconds for which a link to a new password is valid; and links per account and per client address in an hour.
+# A link to choose a new password is good for so many seconds.
 PASSWORD_RESET_TIMEOUT = int(timedelta(hours=3).total_seconds())
-PASSWORD_RESETS_PER_ACCOUNT = 3
-PASSWORD_RESETS_PER_ADDRESS = 20
-
-# ── Recording ────────────────────────────────────────────────────────────────────────────────────────────────────
-# Its files are for their owner alone, unless its folder was made for a group (`recording/private_files.py`).
-USAGE_OUTBOX_PATH: str = env.str("USAGE_OUTBOX_PATH", default=str(VAR_DIR / "outbox.sqlite3"))
-# "thread": every process that records also drains. "off": `manage.py drain_usage --follow` does it.
-USAGE_DRAIN: str = env.str("USAGE_DRAIN", default="thread")
-# The quota of the outbox on disk. Over it, calls are made but not recorded; they are counted as lost.
-USAGE_OUTBOX_MAX_MB: int = env.int("USAGE_OUTBOX_MAX_MB", default=2048)
-# Seconds that `drain_usage --follow` may go on after SIGTERM.
-USAGE_DRAIN_STOP_S: float = env.float("USAGE_DRAIN_STOP_S", default=20.0)
-# Folder of the archive of closed months.
-USAGE_ARCHIVE_DIR: str = env.str("USAGE_ARCHIVE_DIR", default=str(VAR_DIR / "archive"))
-# Months before the current one that `archive_usage` leaves in the ledger by default; empty: all.
+# ── AI Costs ─────────────────────────────────────────────────────────────────────────────────────────────────────
 _retention = env.str("USAGE_RETENTION_MONTHS", default="").strip()
 if not re.fullmatch(r"\d*", _retention):
     raise ImproperlyConfigured("USAGE_RETENTION_MONTHS is a number of months, or empty: nothing is archived by itself.")
-USAGE_RETENTION_MONTHS: int | None = int(_retention) if _retention else None
-# Required to read /metrics; without it, programs on this machine may.
-METRICS_TOKEN: str = env.str("METRICS_TOKEN", default="")
-# PostgreSQL's roles are named after it: usage_web, usage_superadmin and so on. Roles belong to a whole server.
-USAGE_ROLE_PREFIX: str = env.str("USAGE_ROLE_PREFIX", default="usage")
-# Seals the scopes on PostgreSQL; `migrate` tells the database. Empty: only commands without a scope work.
-USAGE_SCOPE_KEY: str = env.str("USAGE_SCOPE_KEY", default="") or (SECRET_KEY if SECRET_KEY_IS_SET or DEBUG else "")
-# Clients without a provider key talk to the simulator on loopback. Never in production: a missing key must be an error.
-AI_SIMULATOR: bool = env.bool("AI_SIMULATOR", default=DEBUG)
+if (_proxies := env.int("TRUSTED_PROXIES", default=int(BEHIND_TLS_PROXY))) < 0:
+    raise ImproperlyConfigured("TRUSTED_PROXIES is the number of proxies before this server: 0 or more.")
 
-# ── Agents ───────────────────────────────────────────────────────────────────────────────────────────────────────
-# Models of agents other than their defaults: agent=provider:model, separated by commas.
-AI_AGENT_MODELS: dict[str, str] = env.dict("AI_AGENT_MODELS", default={})
-
-# AI runs that a person, and an organisation, may start: agents, analyses of participants, questions, summaries.
-AI_RUNS_PER_USER: str = rate("AI_RUNS_PER_USER", "60/hour")
-AI_RUNS_PER_ORGANIZATION: str = rate("AI_RUNS_PER_ORGANIZATION", "1000/day")
-
-# ── Exchange rates ───────────────────────────────────────────────────────────────────────────────────────────────
-# The Bank of Russia, or a mirror of it.
-EXCHANGE_RATES_URL: str = env.str("EXCHANGE_RATES_URL", default="https://www.cbr.ru/scripts")
-
-# ── Participants, digests, analyses ──────────────────────────────────────────────────────────────────────────────
-# Request type → provider:model. `AI_MODELS=weekly_digest=anthropic:claude-opus-5-5,…` changes some of them.
-AI_MODELS: dict[str, str] = {
-    "participant_enrichment": "openai:gpt-6-luna",
-    "weekly_digest": "anthropic:claude-sonnet-5-5",
-    "custom_analysis": "openai:gpt-6.1-sol",
-    **env.dict("AI_MODELS", default={}),
+# Each key, and the others with their defaults: `usage_billing/conf.py` and docs/settings.md.
+AI_COSTS: dict[str, Any] = {
+    "OUTBOX_PATH": env.str("USAGE_OUTBOX_PATH", default=str(VAR_DIR / "outbox")),
+    "OUTBOX_MAX_MB": env.int("USAGE_OUTBOX_MAX_MB", default=2048),
+    "DRAIN": env.str("USAGE_DRAIN", default="thread"),
+    "ARCHIVE_DIR": env.str("USAGE_ARCHIVE_DIR", default=str(VAR_DIR / "archive")),
+    "RETENTION_MONTHS": int(_retention) if _retention else None,
+    "ROW_LEVEL_SECURITY": True,
+    # The web logs in to PostgreSQL as that role itself.
+    "GRANT_ALL_TABLES": True,
+    "ROLE_PREFIX": env.str("USAGE_ROLE_PREFIX", default="usage"),
+    "SCOPE_KEY": env.str("USAGE_SCOPE_KEY", default="") or (SECRET_KEY if SECRET_KEY_IS_SET or DEBUG else ""),
+    "METRICS_TOKEN": env.str("METRICS_TOKEN", default=""),
+    "TRUSTED_PROXIES": _proxies,
+    "API_RATE_USER": rate("API_RATE_USER", "600/min"),
+    "API_RATE_ANONYMOUS": rate("API_RATE_ANONYMOUS", "60/min"),
+    "TOKEN_KEY": env.str("JWT_SIGNING_KEY", default="") or SECRET_KEY,
+    "PUBLIC_URL": env.str("PUBLIC_URL", default="http://127.0.0.1:8000" if DEBUG else "").rstrip("/"),
+    "EXCHANGE_RATES_URL": env.str("EXCHANGE_RATES_URL", default=DEFAULTS["EXCHANGE_RATES_URL"]),
+    # Clients without a provider key talk to the simulator on loopback. In production a missing key must be an error.
+    "SIMULATOR": env.bool("AI_SIMULATOR", default=DEBUG),
+    "AGENT_MODELS": env.dict("AI_AGENT_MODELS", default={}),
+    "MODELS": {**DEFAULTS["MODELS"], **env.dict("AI_MODELS", default={})},
+    "RUNS_PER_USER": rate("AI_RUNS_PER_USER", "60/hour"),
+    "RUNS_PER_ORGANIZATION": rate("AI_RUNS_PER_ORGANIZATION", "1000/day"),
+    "CRON_SECRET": env.str("CRON_SECRET", default=""),
 }
-# Required at /api/cron/…; without it these addresses refuse every request.
-CRON_SECRET: str = env.str("CRON_SECRET", default="")
-# The address of the pages, for links in e-mails; without it there are no links.
-PUBLIC_URL: str = env.str("PUBLIC_URL", default="http://127.0.0.1:8000" if DEBUG else "").rstrip("/")
 
 # ── E-mail ───────────────────────────────────────────────────────────────────────────────────────────────────────
 # EMAIL_BACKEND, EMAIL_HOST and so on, from one URL: smtp+tls://user:password@host:587, consolemail://.

@@ -1,9 +1,9 @@
 #!/bin/sh
-# The jobs of a machine without cron, such as a container. A job that fails says why, and has its next turn.
+# Runs the jobs on a machine without cron, such as a container. A job that fails prints why and runs again next time.
 set -u
 
 job() {
-    python manage.py "$@" || echo "manage.py $* failed; its next turn comes." >&2
+    python manage.py "$@" || echo "manage.py $* failed; it runs again later." >&2
 }
 
 last_day=

@@ -1,6 +1,6 @@
 #!/bin/sh
-# manage.py as the systemd units run it, with their user and their environment. For root.
-# `check` is about what the web has; the other commands have the login of the jobs.
+# Runs manage.py as the systemd units do, with their user and their environment. Run it as root.
+# `check` looks at the web's settings; the other commands use the log-in of the jobs.
 environment=/etc/ai-costs.drain.env
 if [ "${1:-}" = check ]; then environment=/etc/ai-costs.env; fi
 exec systemd-run --quiet --collect --wait --pipe --pty \

@@ -1,8 +1,8 @@
 #!/bin/sh
-# What a new version needs of its database, run by its owner: tables, roles, policies; and log-ins for web and drain.
+# Prepares the database of a new version: tables, roles, policies, and log-ins of web and drain. Run as the tables' owner.
 set -eu
-: "${USAGE_WEB_PASSWORD:?must be the password that usage_web shall have}"
-: "${USAGE_DRAIN_PASSWORD:?must be the password that usage_drain shall have}"
+: "${USAGE_WEB_PASSWORD:?set it to the password of usage_web}"
+: "${USAGE_DRAIN_PASSWORD:?set it to the password of usage_drain}"
 python manage.py migrate --noinput
 python manage.py shell --no-imports --command '
 import os

@@ -13,6 +13,7 @@ from django.db import connection, connections
 from pytest_django import Settings
 
 from ai_clients.connection import with_simulator
+from tests.support.configure import configure
 from usage_billing.ledger import drain
 from usage_billing.recording import recorder
 from usage_billing.recording.outbox import Outbox
@@ -35,8 +36,8 @@ def anyio_backend() -> str:
 @pytest.fixture(autouse=True)
 def outbox(settings: Settings, tmp_path: Path) -> Iterator[Outbox]:
     """The outbox that this test's calls go to, drained only when the test does it; and settings that suit tests."""
-    settings.USAGE_OUTBOX_PATH = str(tmp_path / "outbox" / "outbox.sqlite3")
-    settings.USAGE_DRAIN = "off"
+    configure(settings, OUTBOX_PATH=str(tmp_path / "outbox" / "outbox"))
+    configure(settings, DRAIN="off")
     # Clients of tests speak plain HTTP, and log in without a request. The tests of these two turn them on.
     settings.SECURE_SSL_REDIRECT = settings.AXES_ENABLED = False
     cache.clear()
@@ -46,7 +47,7 @@ def outbox(settings: Settings, tmp_path: Path) -> Iterator[Outbox]:
     recorder.quota.cache_clear()
     recorder._losses.clear()
     recorder._logged.clear()
-    recorder._wrong_now = ""
+    recorder._current_error = ""
     yield recorder.outbox()
     recorder.outbox().close()
     recorder.outbox.cache_clear()
@@ -63,7 +64,7 @@ def drained(outbox: Outbox) -> Iterator[Any]:
 @pytest.fixture
 def simulated(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """Clients made without options call the simulator, each with these headers: its faults are asked for by them."""
-    settings.AI_SIMULATOR = True
+    configure(settings, SIMULATOR=True)
     for name in [name for name in os.environ if name.startswith(("OPENAI_", "ANTHROPIC_"))]:
         monkeypatch.delenv(name)
     headers: dict[str, str] = {}

@@ -1,13 +1,17 @@
 """The Django application of the ledger."""
 
+import logging
 from typing import Any
 
 from django.apps import AppConfig
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import CommandError
 from django.db import connections, transaction
-from django.db.models.signals import post_migrate, pre_migrate
+from django.db.models.signals import post_delete, post_migrate, pre_migrate
 from django.utils.translation import gettext_lazy as _
+
+logger = logging.getLogger(__name__)
 
 
 class UsageBillingConfig(AppConfig):
@@ -25,6 +29,9 @@ class UsageBillingConfig(AppConfig):
         drain_signal.callbacks.append(drain_thread.wake)
         drain_thread.chores.append(recorder.note_losses)
         archived.finders.append(storage.find)
+        from usage_billing import signals
+
+        post_delete.connect(signals.forget_user, sender=settings.AUTH_USER_MODEL)
         pre_migrate.connect(_before_migration, sender=self)
         post_migrate.connect(_after_migration, sender=self)
 
@@ -37,7 +44,11 @@ def _before_migration(*, using: str, plan: Any = (), **_options: Any) -> None:
 
 
 def _after_migration(*, using: str, **_options: Any) -> None:
-    """Roles, policies, functions and the view follow from the models as they are now."""
+    """Create the functions and the view; with `ROW_LEVEL_SECURITY`, bring roles and policies up to date.
+
+    Needs no more rights than the migrations themselves.
+    """
+    from usage_billing.conf import conf
     from usage_billing.models import DailyUsage, UsageRecord
     from usage_billing.reports.sql import functions
     from usage_billing.tenancy import row_level_security, seal
@@ -49,7 +60,13 @@ def _after_migration(*, using: str, **_options: Any) -> None:
         if connection.vendor == "postgresql":
             try:
                 seal.create(connection)
-                row_level_security.build(connection)
-            except (row_level_security.RolesMissingError, ImproperlyConfigured) as missing:
+            except ImproperlyConfigured as missing:
                 raise CommandError(str(missing)) from missing
         functions.create(connection)
+    if connection.vendor == "postgresql" and conf.ROW_LEVEL_SECURITY:
+        try:
+            with transaction.atomic(using=using):
+                row_level_security.secure(connection)
+        except row_level_security.RolesMissingError as missing:
+            # The tables are there; nobody but their owner sees a row until the roles are.
+            logger.warning("%s", missing)

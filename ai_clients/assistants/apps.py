@@ -1,4 +1,4 @@
-"""The Django application of the callers."""
+"""The Django app of the assistants."""
 
 from django.apps import AppConfig
 from django.core.checks import register
@@ -19,7 +19,9 @@ class AssistantsConfig(AppConfig):
         from ai_clients.connection import destinations
         from usage_billing import pages
         from usage_billing.management import demo_data
+        from usage_billing.tenancy import row_level_security
 
+        row_level_security.secured_apps.append(self.label)
         register(model_choice.check_choices)
         pages.destination_sources.append(destinations)
         pages.content_sources.append(titles.titles)

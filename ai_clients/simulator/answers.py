@@ -1,4 +1,4 @@
-"""What an endpoint hands to the HTTP layer: a whole body, a list of server-sent events, or a refusal."""
+"""The results that an endpoint gives to the HTTP layer: a whole body, a list of server-sent events, or a refusal."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

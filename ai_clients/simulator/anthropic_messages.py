@@ -28,7 +28,7 @@ _SIGNATURE = "EqQBCkYIBxgCKkAsimulatedsignature" + "A" * 64
 
 
 def answer(body: JsonObject) -> Answer:
-    """Answer one request; usage as `tokens.py` tells."""
+    """Answer one request; `tokens.py` has the rule of its usage."""
     model: str = anthropic_required(body, "model", str)
     limit: int = anthropic_required(body, "max_tokens", int)
     if limit < 1:
@@ -119,7 +119,7 @@ def _stop_reason(composition: Composition) -> Literal["end_turn", "max_tokens", 
 
 
 def _schema(body: JsonObject) -> JsonObject | None:
-    # `output_format` is where the beta endpoint takes what `output_config.format` holds today.
+    # The beta endpoint takes as `output_format` the value that `output_config.format` holds today.
     wanted = mapping(mapping(body, "output_config"), "format") or mapping(body, "output_format")
     return mapping(wanted, "schema") if wanted.get("type") == "json_schema" else None
 

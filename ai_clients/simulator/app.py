@@ -1,4 +1,4 @@
-"""The ASGI application: routes, keys, injected faults and error bodies around the endpoints."""
+"""The ASGI application: URLs, keys, injected faults and error bodies around the endpoints."""
 
 import asyncio
 import gzip
@@ -86,7 +86,7 @@ async def _serve(request: Request, endpoint: Endpoint) -> Response:
         return _answered(endpoint(asked), wanted, provider, request_id)
     except RequestRefusedError as refused:
         return _error(provider, request_id, refused.status, refused)
-    except Exception:  # noqa: BLE001 - a defect of ours is answered as a server error, and logged
+    except Exception:  # noqa: BLE001 - a defect of the simulator is answered as a server error, and logged
         _log.exception("The simulator failed on %s %s", request.method, request.url.path)
         return _error(provider, request_id, 500, None)
 

@@ -1,4 +1,4 @@
-"""Decides what is answered to a prompt: sentences, an instance of a schema, or a call of a tool."""
+"""Decides the answer to a prompt: sentences, an instance of a schema, or a call of a tool."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ ANY_OBJECT: JsonObject = {
     "properties": {"answer": {"type": "string"}},
     "required": ["answer"],
 }
-"""What OpenAI's mode `json_object`, which names no schema, is answered with."""
+"""The answer in OpenAI's mode `json_object`, which names no schema."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ def compose(
     schema: JsonObject | None = None,
     tool: Tool | None = None,
 ) -> Composition:
-    """The answer to a prompt within `limit` tokens; a tool call is never cut: half of one helps nobody."""
+    """The answer to a prompt within `limit` tokens. A tool call is never cut, because half of one is useless."""
     if tool is not None:
         arguments: Any = instance(tool.schema)
         call = ToolCall(tool.name, arguments if isinstance(arguments, dict) else {})

@@ -28,7 +28,7 @@ _RETRY_COUNT = "x-stainless-retry-count"
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """What shall go wrong with one attempt; `status` 200 and nothing else set means nothing."""
+    """The faults of one attempt; none if `status` is 200 and nothing else is set."""
 
     status: int = 200
     delay_ms: int = 0

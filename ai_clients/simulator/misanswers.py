@@ -1,4 +1,4 @@
-"""Answers that are not what was asked for: refused, cut off, or with another text. Their usage stays as it was."""
+"""Turns answers into wrong ones: refused, cut off, or with another text. Their usage stays the same."""
 
 import json
 from typing import Any

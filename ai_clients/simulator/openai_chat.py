@@ -38,7 +38,7 @@ _MOST_CHOICES = 128
 
 
 def answer(body: JsonObject) -> Answer:
-    """Answer one request; usage as `tokens.py` tells, over all `n` choices."""
+    """Answer one request; usage by the rule in `tokens.py`, over all `n` choices."""
     model: str = openai_required(body, "model", str)
     openai_required(body, "messages", list)
     prompt = read_openai_chat(body)

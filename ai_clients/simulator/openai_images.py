@@ -23,7 +23,7 @@ _MOST_PARTIAL_IMAGES = 3
 
 @dataclass(frozen=True, slots=True)
 class _Commission:
-    """What was asked for, with the provider's automatic choices made: 1024x1024, medium, opaque, png."""
+    """The request with the provider's automatic choices filled in: 1024x1024, medium, opaque, png."""
 
     prompt: str
     images: int

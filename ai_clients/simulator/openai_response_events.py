@@ -72,7 +72,7 @@ def _item(place: int, item: ResponseOutputItem) -> Iterator[_Unnumbered]:
             begun = item.model_copy(update={"status": "in_progress", "arguments": ""})
             body = _call(place, item)
         case ResponseReasoningItem():
-            pass  # hidden: it begins and ends, and nothing of it is told
+            pass  # hidden: it begins and ends without content
         case _:
             raise TypeError(f"The simulator never writes a {type(item).__name__}")
     yield _event(ResponseOutputItemAddedEvent, type="response.output_item.added", output_index=place, item=begun)

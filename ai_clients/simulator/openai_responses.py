@@ -40,7 +40,7 @@ class _WireResponse(Response):
 
 
 def answer(body: JsonObject) -> Answer:
-    """Answer one request; usage as `tokens.py` tells. `previous_response_id` adds nothing to the input."""
+    """Answer one request; `tokens.py` has the rule of its usage. `previous_response_id` adds nothing to the input."""
     model: str = openai_required(body, "model", str)
     if not any(body.get(name) for name in ("input", "previous_response_id", "prompt", "conversation")):
         openai_required(body, "input", (str, list))

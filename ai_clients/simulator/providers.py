@@ -1,4 +1,4 @@
-"""What sets the two providers apart on HTTP: their headers, their keys and their errors."""
+"""The differences between the two providers on HTTP: headers, keys and errors."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -55,7 +55,7 @@ ANTHROPIC = Provider(
 
 
 def of_request(path: str, headers: Mapping[str, str]) -> Provider:
-    """Whose request this is: by its prefix, and without one by the version header that Anthropic requires."""
+    """The provider of a request: by its prefix, and without one by the version header that Anthropic requires."""
     if path.startswith("/openai/"):
         return OPENAI
     if path.startswith(("/anthropic/", "/v1/messages")) or "anthropic-version" in headers:

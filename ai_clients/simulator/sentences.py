@@ -76,6 +76,6 @@ def slices(text: str) -> list[str]:
 
 
 def _topic(question: str) -> str:
-    # The end of a long prompt is enough: what is asked usually stands there, and it keeps the cost flat.
+    # The end of a long prompt is enough: the question usually stands there, and the time stays the same.
     words: list[str] = re.findall(r"[^\W\d_]{3,30}", question[-2000:])
     return max(words, key=len, default="").lower()

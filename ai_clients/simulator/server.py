@@ -116,7 +116,7 @@ _running: _Running | None = None
 
 
 def _forget_after_fork() -> None:
-    """A forked child has the parent's socket but not its thread: let go of it and start afresh."""
+    """In a forked child: close the parent's socket, whose thread is not here, so that the child starts a server."""
     global _lock, _running
     _lock = threading.Lock()
     if _running is not None:

@@ -1,4 +1,4 @@
-"""What an answer says about itself that the ledger wants, and how it is found in a body or in a stream of events."""
+"""The facts that the ledger needs of an answer, and the functions that find them in a body or in a stream of events."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from usage_billing.recording.event import Flavour, Part, Status
 NO_USAGE = msgspec.Raw(b"null")
 
 STREAM_BEGINNINGS = (b"data:", b"event:")
-"""How server-sent events begin, and JSON never does."""
+"""The first bytes of server-sent events; JSON never begins like this."""
 
 _USAGE_OBJECT = re.compile(rb'"usage"\s*:\s*\{')
 
@@ -26,8 +26,11 @@ class CutLine(bytes):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """`usage`: the provider's own block as it came. `units`, `parts`: what it leaves out (see `Event`). `context`: the
-    answer's words on its price. `completes`: it is the end of a response made in the background. No content."""
+    """The facts of one answer, without its content.
+
+    usage: the provider's own block, unchanged. units, parts: usage that the block leaves out (see `Event`). context:
+    facts that affect the price. completes: whether it ends a background response.
+    """
 
     id: str = ""
     model: str = ""
@@ -41,10 +44,10 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 CUSTOM_ID = re.compile(rb'"custom_id"\s*:\s*"([^"\\]+)"')
-"""How a line of a batch's results names the request that it answers."""
+"""The request that a line of a batch's results answers."""
 
 UNREADABLE = Answer(error_code="unreadable-answer", context={"processing": "batch"})
-"""The answer to a request of a batch that is there, and cannot be read."""
+"""The answer on a line of a batch's results that cannot be read."""
 
 
 class BatchLine(msgspec.Struct, frozen=True):
@@ -57,7 +60,7 @@ class BatchLine(msgspec.Struct, frozen=True):
 
 
 def decoder(type_: type[T]) -> Callable[[bytes], T]:
-    """A function that reads `type_` from JSON. It raises `msgspec.DecodeError` for all that can be wrong with that."""
+    """A function that reads `type_` from JSON. It raises `msgspec.DecodeError` for every kind of bad input."""
     decode = msgspec.json.Decoder(type_).decode
 
     def read(body: bytes) -> T:
@@ -74,7 +77,7 @@ def decoder(type_: type[T]) -> Callable[[bytes], T]:
 
 
 def _well_formed(body: bytes) -> bytes:
-    """The same JSON without what the SDKs, that is Python, can read and msgspec cannot: half an emoji (`\\ud83d`)."""
+    """The same JSON without half emoji (`\\ud83d`), which the SDKs (Python) can read and msgspec cannot."""
     try:
         return json.dumps(json.loads(bytes(body)), ensure_ascii=False).encode("utf-8", "replace")
     except (ValueError, RecursionError) as error:
@@ -82,29 +85,29 @@ def _well_formed(body: bytes) -> bytes:
 
 
 def text(value: Any) -> str:
-    """The value if it is text; providers that answer otherwise must not stop the record."""
+    """The value if it is text, else an empty text: an odd answer must not stop the record."""
     return value if isinstance(value, str) else ""
 
 
 def count(value: Any) -> int:
-    """The value if it is a number of things, else 0."""
+    """The value if it is a count above 0, else 0."""
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
 
 
 def seconds(value: Any) -> dict[str, int | float]:
-    """The units of so many seconds of audio; none if the value is no such number."""
+    """The units of a length of audio in seconds; none if the value is not a positive number."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
         return {}
     return {"audio_seconds": value, "input_audio_seconds": value}
 
 
 def has_usage(raw: msgspec.Raw) -> bool:
-    """Whether a block came at all (`null` is none)."""
+    """Whether there is a usage block (`null` is not one)."""
     return bytes(raw).lstrip().startswith(b"{")
 
 
 def usage_block(raw: msgspec.Raw) -> msgspec.Raw:
-    """The block if one came. Raises `msgspec.DecodeError` for one that the ledger could not read: nobody has, yet."""
+    """The block if there is one. Raises `msgspec.DecodeError` for one that the ledger could not read."""
     if not has_usage(raw):
         return NO_USAGE
     _decode_usage(raw)
@@ -116,7 +119,7 @@ _decode_raw = decoder(msgspec.Raw)
 
 
 def payloads(lines: Iterable[bytes]) -> list[bytes]:
-    """The `data:` of each server-sent event, in order, without one that the end of the stream cut in two.
+    """The `data:` of each server-sent event, in order, without a last one that was cut in two.
 
     Both providers write an event's data on one line.
     """

@@ -1,4 +1,4 @@
-"""The lines of Anthropic's batch results (API reference: Retrieve Message Batch results). Pure; no Django."""
+"""Reads the lines of Anthropic's batch results (API reference: Retrieve Message Batch results). Pure; no Django."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _decode_line = decoder(_Line)
 
 
 def read_lines(lines: Iterable[bytes]) -> Iterator[BatchLine | Exception]:
-    """The answer on each line; only one that succeeded bills. A line that cannot be read is given as its error."""
+    """Yield the answer on each line, or the error of an unreadable one. Only requests that succeeded are billed."""
     for line in lines:
         if isinstance(line, CutLine) and (named := CUSTOM_ID.search(line)):
             yield BatchLine(UNREADABLE, "messages", PATH, named[1].decode("utf-8", "replace"))

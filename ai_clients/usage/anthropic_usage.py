@@ -1,4 +1,4 @@
-"""What Anthropic's answers say about usage (API reference: Messages, Streaming messages). Pure; no Django."""
+"""Reads the usage in Anthropic's answers (API reference: Messages, Streaming messages). Pure; no Django."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def read_body(_flavour: Flavour, body: bytes) -> Answer:
 
 
 def read_stream(_flavour: Flavour, events: Sequence[bytes]) -> Answer:
-    """The answer of a stream from its events' data, complete or cut short; of any length, also none.
+    """The answer of a stream from its events' data; the stream may be cut short or empty.
 
-    `message_delta` is cumulative and is laid over `message_start`, which alone has the cache breakdown, the tier and
-    the geography. A stream cut before it still says what went in.
+    `message_delta` is cumulative and overrides `message_start`, which alone has the cache breakdown, the tier and the
+    geography. A stream that is cut before it still has the input tokens.
     """
     message, complete, error = _Message(), False, ""
     usage: dict[str, Any] = {}
@@ -69,6 +69,6 @@ def error_code(error: Any) -> str:
 
 
 def _known(raw: msgspec.Raw) -> dict[str, Any]:
-    """The fields of a usage block that say something."""
+    """The fields of a usage block that are not null."""
     fields = _decode_usage(raw) if has_usage(raw) else {}
     return {name: value for name, value in fields.items() if value is not None}

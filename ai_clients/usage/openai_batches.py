@@ -1,4 +1,4 @@
-"""The lines of OpenAI's batch output files (API reference: Batch, the request output object). Pure; no Django."""
+"""Reads the lines of OpenAI's batch output files (API reference: Batch, the request output object). Pure; no Django."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ai_clients.usage.answer import (
 from usage_billing.recording.event import flavour_of
 
 LOOK = 4096
-"""Bytes by which a batch's first line has named its `custom_id`: only a short id stands before it."""
+"""A batch's first line names its `custom_id` within this many bytes: only a short id stands before it."""
 
 PATHS = {
     "chat.completion": "/chat/completions",
@@ -30,7 +30,7 @@ PATHS = {
     "response": "/responses",
     "list": "/embeddings",
 }
-"""The `object` of an answer → the API that it came from. An answer with images has none."""
+"""The `object` of an answer → the path of its API. An answer with images has no `object`."""
 
 
 class _Line(msgspec.Struct):
@@ -57,7 +57,7 @@ _decode_body = decoder(_Body)
 
 
 def may_be_output(beginning: bytes) -> bool | None:
-    """Whether a file that begins like this is worth keeping until its end; None if more must be seen."""
+    """Whether a file with this beginning may be a batch's output; None if more bytes are needed."""
     if b'"custom_id"' in beginning[:LOOK]:
         return beginning.startswith(b"{")
     if not beginning.startswith(b"{"[: len(beginning)]) or b"\n" in beginning or len(beginning) >= LOOK:
@@ -101,16 +101,16 @@ def _failure(line: _Line, response: _Response, body: _Body) -> str:
 
 
 class OutputReader:
-    """Reads a batch's output as it comes, nothing of any other file; its first line decides."""
+    """Reads a batch's output as it comes. Any other file is ignored; the first line decides."""
 
     def __init__(self) -> None:
         self._is_output: bool | None = None
         self._latest: BatchLine | None = None
 
     def read_lines(self, lines: Iterable[bytes]) -> Iterator[BatchLine | Exception]:
-        """The answers on these lines, the next ones of the file.
+        """Yield the answers on the file's next lines, or the error of an unreadable one.
 
-        A line that cannot be read is given as its error. A failed line is of the API of the answers before it.
+        A failed line belongs to the same API as the answers before it.
         """
         for line in lines:
             if self._is_output is False:
@@ -134,7 +134,7 @@ class OutputReader:
 
 
 def _cut_line(line: bytes) -> BatchLine:
-    """The answer on a line that is too large to be kept: it was made, and its cost is not known."""
+    """The answer on a line that is too large to keep. Its cost is unknown."""
     named = CUSTOM_ID.search(line)
     if named is None or b'"response"' not in line:
         raise msgspec.DecodeError("not a line of a batch's output, or too large")

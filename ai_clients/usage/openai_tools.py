@@ -1,7 +1,7 @@
-"""What OpenAI's hosted tools did for an answer (API reference: Response object, `tool_usage` and `output`). Pure.
+"""Reads the work of OpenAI's hosted tools (API reference: Response object, `tool_usage` and `output`). Pure.
 
-A tool that was declared and did not run says nothing here. What ran and cannot be counted is never silent: a part
-without a model, or a word of `context` that no price knows, keep the call from looking cheaper than it was.
+A tool that was declared and did not run costs nothing. A tool that ran and cannot be counted makes the cost unknown:
+by a part without a model, or by a word of `context` that no price knows.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ DEFAULT_MEMORY = "1g"
 
 
 class ToolUse(msgspec.Struct, frozen=True):
-    """Units, parts and words on their price, as an `Event` has them."""
+    """The units, parts and context of an `Event` that tools add."""
 
     units: dict[str, int | float] = {}
     parts: list[Part] = []
@@ -81,14 +81,14 @@ _decode_fields = decoder(dict[str, Any])
 
 
 def ran(body: bytes) -> bool:
-    """Whether the body may hold a call of a tool that costs: a look for words, for it is asked of every answer."""
+    """Whether the body may hold a call of a tool that costs: a quick search for words, made for every answer."""
     return b'_call"' in body and any(call in body for call in CALLS)
 
 
 def tool_use(response: bytes | msgspec.Raw, tool_usage: msgspec.Raw, *, called: bool) -> ToolUse:
-    """What the tools of a response did. `called`: its output names calls; otherwise only `tool_usage` is looked at.
+    """The work of a response's tools. `called`: its output names calls; otherwise only `tool_usage` is read.
 
-    Raises `msgspec.DecodeError` for what is no object.
+    Raises `msgspec.DecodeError` for JSON that is not an object.
     """
     if not called and not has_usage(tool_usage):
         return NO_TOOLS
@@ -153,7 +153,7 @@ def _containers(use: ToolUse, items: list[_Item], tools: list[_Tool]) -> None:
 
 
 def _images(use: ToolUse, told: _ToolUsage, items: list[_Item], tools: list[_Tool]) -> None:
-    """Images are made by another model, whose tokens are told apart from the call's own, or not at all."""
+    """Images are made by another model, whose tokens are reported apart from the call's own, or not at all."""
     drawn = [item for item in items if item.type == "image_generation_call"]
     if _has_tokens(told.image_gen):
         models = {text(tool.model) for tool in tools if tool.type == "image_generation"}
@@ -170,7 +170,7 @@ def _completed(item: _Item) -> bool:
 
 
 def _is_search(item: _Item) -> bool:
-    """Answers from before actions were told had one search a call."""
+    """Older answers, without actions, had one search in each call."""
     return item.action is None or (isinstance(item.action, dict) and item.action.get("type") == "search")
 
 
@@ -182,6 +182,6 @@ def _has_tokens(raw: msgspec.Raw) -> bool:
 
 
 def _objects(raw: msgspec.Raw) -> Iterator[msgspec.Raw]:
-    """The objects of a list; nothing if it is none."""
+    """The objects of a JSON list; nothing for any other JSON."""
     if bytes(raw).lstrip().startswith(b"["):
         yield from (item for item in _decode_list(raw) if has_usage(item))

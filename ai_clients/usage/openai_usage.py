@@ -1,4 +1,4 @@
-"""What OpenAI's answers say about usage (API reference: Chat, Responses, Images, Audio and others). Pure; no Django."""
+"""Reads the usage in OpenAI's answers (API reference: Chat, Responses, Images, Audio and others). Pure; no Django."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _DONE_WORDS = {flavour: tuple(word.encode() for word in words) for flavour, word
 
 
 class _Body(msgspec.Struct):
-    """The few fields of an answer that are decoded; of any type, for other hosts answer in OpenAI's shape too."""
+    """The few fields of an answer that are decoded. They may have any type: other hosts imitate OpenAI's answers."""
 
     id: Any = None
     type: Any = None
@@ -85,7 +85,7 @@ def read_body(flavour: Flavour, body: bytes) -> Answer:
 
 
 def read_stream(flavour: Flavour, events: Sequence[bytes]) -> Answer:
-    """The answer of a stream from its events' data, complete or cut short; of any length, also none."""
+    """The answer of a stream from its events' data; the stream may be cut short or empty."""
     if flavour == "responses":
         return _read_response_events(events)
     if flavour in DONE:
@@ -93,36 +93,25 @@ def read_stream(flavour: Flavour, events: Sequence[bytes]) -> Answer:
     return _with_searches(_read_chunks(events), b"".join(events))
 
 
-def read_outline(first: bytes, closing: bytes) -> Answer:
-    """The answer of a whole stream of chat completion chunks that cites nothing: see `BodyBuffer.outline`."""
-    return _with_searches(_closed(first, closing), closing)
-
-
-def _closed(first: bytes, closing: bytes) -> Answer:
-    """What a chunk with usage says; where it is silent, the first one."""
-    body = _decode_body(closing)
-    if not (body.id and body.model and body.service_tier):
-        opening = _decode_body(first)
+def _read_chunks(events: Sequence[bytes]) -> Answer:
+    first = next((event for event in events if event.startswith(b"{")), b"{}")
+    # A chunk with `usage: null` may follow it.
+    final = next((event for event in reversed(events) if names_usage(event)), None)
+    opening = _decode_body(first)
+    if final is not None:
+        body = _decode_body(final)
         body.id = body.id or opening.id
         body.model = body.model or opening.model
         body.service_tier = body.service_tier or opening.service_tier
-    return _answer(body)
-
-
-def _read_chunks(events: Sequence[bytes]) -> Answer:
-    first = next((event for event in events if event.startswith(b"{")), b"{}")
-    # Not always the last one: a chunk with `usage: null` may follow.
-    final = next((event for event in reversed(events) if names_usage(event)), None)
-    if final is not None:
-        return _closed(first, final)
-    answer = _answer(_decode_body(first))
+        return _answer(body)
+    answer = _answer(opening)
     if b"[DONE]" in events:
         return answer
     return msgspec.structs.replace(answer, status="aborted", error_code=_stream_error(events))
 
 
 def _read_done_events(flavour: Flavour, events: Sequence[bytes]) -> Answer:
-    """Several images may end one after the other; what their usage blocks add up to is not documented."""
+    """Several images may end one after the other; OpenAI does not document how their usage blocks add up."""
     words = _DONE_WORDS[flavour]
     done = [_decode_body(event) for event in events if any(word in event for word in words)]
     done = [body for body in done if body.type in DONE[flavour]]
@@ -142,7 +131,7 @@ def _read_response_events(events: Sequence[bytes]) -> Answer:
                 return _response(body, decoded.response, called=ran(event))
     first = _decode_event(events[0]) if events else _Event()
     created = _decode_body(first.response) if has_usage(first.response) else _Body()
-    # A response in the background goes on without us: a later fetch brings its end.
+    # A background response goes on after the stream; a later fetch completes it.
     status: Status = "pending" if created.background is True else "aborted"
     answer = _answer(created)
     return msgspec.structs.replace(answer, status=status, error_code=_stream_error(events))
@@ -174,9 +163,10 @@ def _response(body: _Body, raw: bytes | msgspec.Raw, *, called: bool) -> Answer:
 
 
 def _with_searches(answer: Answer, body: bytes) -> Answer:
-    """A chat completion does not tell how often it searched; the search models always do (OpenAI guide: Web search).
+    """Mark an answer that searched the web: it does not say how often (OpenAI guide: Web search).
 
-    Others have if the body cites pages of the web. (Quotes inside JSON strings are escaped: text cannot say this.)
+    Search models always search; others have searched if the body cites web pages. (Quotes inside JSON strings are
+    escaped, so no text can look like a citation.)
     """
     if b'"url_citation"' in body or "-search-preview" in answer.model or "-search-api" in answer.model:
         return msgspec.structs.replace(answer, context=answer.context | {"search": "unknown-number"})
@@ -184,7 +174,7 @@ def _with_searches(answer: Answer, body: bytes) -> Answer:
 
 
 def error_code(error: Any) -> str:
-    """The short name in an error object, `{"error": {"code": …, "type": …}}`: OpenAI's `code`, else its `type`."""
+    """The short name of an error object, `{"error": {"code": …, "type": …}}`: its `code`, else its `type`."""
     if not isinstance(error, dict):
         return ""
     return text(error.get("code")) or text(error.get("type"))

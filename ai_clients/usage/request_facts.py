@@ -1,4 +1,4 @@
-"""What only the request tells of a call: its model, and what was asked for where the answer is silent about its usage.
+"""Reads facts that only the request has: the model, and the amounts asked for if the answer has no usage.
 
 A form is read from its fields, so that its files are neither consumed nor copied.
 """
@@ -17,7 +17,7 @@ from ai_clients.usage.wav import duration_of
 from usage_billing.recording.event import Flavour
 
 TEXT_FORMATS = ("text", "srt", "vtt")
-"""Transcripts in these formats are no JSON (API reference: Create transcription, `response_format`)."""
+"""Formats whose transcriptions are plain text (API reference: Create transcription, `response_format`)."""
 
 _NAME = re.compile(rb'; name="([^"]*)"')
 
@@ -33,7 +33,7 @@ _decode_request = decoder(_Request)
 
 
 def completed(answer: Answer, flavour: Flavour, request: httpx2.Request) -> Answer:
-    """The answer with the model and the units that it does not tell itself."""
+    """The answer with the model and the units that it lacks."""
     model = answer.model or model_of(request)
     units = answer.units
     if not units and not has_usage(answer.usage) and answer.status != "failed":
@@ -45,7 +45,7 @@ def completed(answer: Answer, flavour: Flavour, request: httpx2.Request) -> Answ
 
 
 def model_of(request: httpx2.Request) -> str:
-    """The model that was asked for; empty if the request names none, or was sent as it was produced."""
+    """The requested model; empty if the request names none, or was produced while it was sent."""
     return text(_json(request).model) or _form_value(request, "model")
 
 
@@ -56,18 +56,18 @@ def asks_for_stream(request: httpx2.Request) -> bool:
 
 
 def asks_for_text(request: httpx2.Request) -> bool:
-    """Whether the caller wanted a transcript that is no JSON."""
+    """Whether the caller asked for a plain text transcription."""
     return _form_value(request, "response_format") in TEXT_FORMATS
 
 
 def _characters(request: httpx2.Request) -> dict[str, int | float]:
-    """Speech is billed by the characters that go in, whatever comes out (OpenAI, Pricing: TTS)."""
+    """Speech is billed by its input characters (OpenAI, Pricing: TTS)."""
     spoken = text(_json(request).input)
     return {"input_characters": len(spoken)} if spoken else {}
 
 
 def _audio(request: httpx2.Request) -> dict[str, int | float]:
-    """The seconds of the file that was sent, if it is one whose length is written in it."""
+    """The length of the uploaded file, if its head says it."""
     files = [field.file for field in _fields(request) if hasattr(field, "file")]
     return seconds(duration_of(files[0])) if len(files) == 1 else {}
 

@@ -1,4 +1,4 @@
-"""How long a WAV file lasts, read from its head without moving it."""
+"""Reads the length of a WAV file from its head."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import wave
 from typing import Any
 
 _CANNOT = (AttributeError, TypeError, ValueError, OSError)
-"""What a file raises that is closed, that cannot be sought, or that is none."""
+"""Errors of an object that is closed, that cannot seek, or that is not a file."""
 
 
 def duration_of(file: Any) -> float | None:
-    """Seconds of audio in these bytes, or in a seekable binary file, which is left where it was.
+    """Seconds of audio in these bytes, or in a seekable binary file, whose position stays the same.
 
-    None for another format, a file that cannot be sought or is closed, and a head that says more than there is.
+    None for another format, for a file that is closed or cannot seek, and for a head that says more than there is.
     """
     if isinstance(file, bytes):
         return _duration(io.BytesIO(file), len(file))

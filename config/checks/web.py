@@ -10,6 +10,8 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Tags, Warning, register
 
+from usage_billing.conf import conf
+
 MOST_PROXIES = 5
 """Four are usual at most: a content network, a load balancer, an ingress and a proxy beside the server."""
 PROCESS_CACHES = ("django.core.cache.backends.locmem.LocMemCache", "django.core.cache.backends.dummy.DummyCache")
@@ -30,7 +32,7 @@ def hosts_are_named(**_kwargs: Any) -> list[CheckMessage]:
 
 @register(Tags.security, deploy=True)
 def proxies_are_counted(**_kwargs: Any) -> list[CheckMessage]:
-    count, is_behind_proxy = settings.TRUSTED_PROXIES, getattr(settings, "BEHIND_TLS_PROXY", False)
+    count, is_behind_proxy = conf.TRUSTED_PROXIES, getattr(settings, "BEHIND_TLS_PROXY", False)
     if is_behind_proxy and count == 0:
         wrong = "TRUSTED_PROXIES is 0 behind a TLS proxy: all clients have the proxy's address and share one limit."
     elif count > MOST_PROXIES:
@@ -63,7 +65,7 @@ def workers_count_requests_together(**_kwargs: Any) -> list[CheckMessage]:
 
 @register(Tags.security, deploy=True)
 def links_in_mail_lead_to_https(**_kwargs: Any) -> list[CheckMessage]:
-    address = getattr(settings, "PUBLIC_URL", "")
+    address = conf.PUBLIC_URL
     if address.startswith("https://"):
         return []
     wrong = (

@@ -11,6 +11,7 @@ from pytest_django import Settings
 
 from ai_clients import Anthropic, AsyncAnthropic, AsyncOpenAI, OpenAI, transport
 from ai_clients.simulator import Simulator, ensure_running
+from tests.support.configure import configure
 from tests.support.recorded import Recorded
 from usage_billing.recording import recorder
 
@@ -29,8 +30,8 @@ def simulator() -> Simulator:
 def recorded(tmp_path: Path, settings: Settings) -> Iterator[Recorded]:
     """A new outbox that nothing drains, a recorder that has lost nothing, and no host known to refuse."""
     path = tmp_path / "outbox.sqlite3"
-    settings.USAGE_DRAIN = "off"
-    settings.USAGE_OUTBOX_PATH = str(path)
+    configure(settings, DRAIN="off")
+    configure(settings, OUTBOX_PATH=str(path))
     recorder.outbox.cache_clear()
     recorder._losses.clear()
     transport._refusing_origins.clear()

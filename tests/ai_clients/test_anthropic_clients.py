@@ -17,6 +17,7 @@ from pytest_django import Settings
 
 from ai_clients import Anthropic, AsyncAnthropic
 from ai_clients.simulator import Simulator
+from tests.support.configure import configure
 from tests.support.recorded import Recorded, usage_of
 from tests.support.scripted import MESSAGE, Provider, plain
 from usage_billing.recording.event import Event
@@ -199,7 +200,7 @@ def test_constructor_is_the_official_one(ours: Any, official: Any) -> None:
 def test_constructor_misuse_raises_as_the_official_one(
     ours: Any, official: Any, arguments: tuple[Any, ...], options: dict[str, Any], settings: Settings
 ) -> None:
-    settings.AI_SIMULATOR = False
+    configure(settings, SIMULATOR=False)
     with pytest.raises((TypeError, ValueError)) as expected:
         official(*arguments, **options)
     with pytest.raises(expected.type) as raised:
@@ -208,7 +209,7 @@ def test_constructor_misuse_raises_as_the_official_one(
 
 
 def test_call_without_a_key_raises_as_the_official_one(settings: Settings, recorded: Recorded) -> None:
-    settings.AI_SIMULATOR = False
+    configure(settings, SIMULATOR=False)
     with pytest.raises(TypeError) as expected:
         anthropic.Anthropic().messages.create(**MESSAGE)
     with pytest.raises(TypeError) as raised:
@@ -250,7 +251,7 @@ def profile(directory: Path, name: str, **config: object) -> None:
 
 @pytest.fixture
 def config_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Settings) -> Path:
-    settings.AI_SIMULATOR = False
+    configure(settings, SIMULATOR=False)
     directory = tmp_path / "anthropic"
     monkeypatch.setenv("ANTHROPIC_CONFIG_DIR", str(directory))
     profile(directory, "default", base_url="https://default.test")
@@ -275,7 +276,7 @@ CHANGES: dict[str, Change] = {
     "other headers": lambda client: client.copy(set_default_headers={"x-b": "2"}),
     "other credentials": lambda client: client.copy(credentials=_give),
     "with_middleware": lambda client: client.with_middleware(),
-    "credentials found anew": lambda client: client.copy(credentials=None),
+    "credentials found again": lambda client: client.copy(credentials=None),
     "credentials not given": lambda client: client.copy(credentials=anthropic.NOT_GIVEN),
 }
 
@@ -352,7 +353,7 @@ def test_given_credentials_are_kept_as_by_the_official_class(
     ],
 )
 def test_copies_share_the_token_that_was_fetched_for_their_host(settings: Settings, change: str, fetches: int) -> None:
-    settings.AI_SIMULATOR = False
+    configure(settings, SIMULATOR=False)
     fetched: list[bool] = []
 
     def fetch(*, force_refresh: bool = False) -> anthropic.AccessToken:

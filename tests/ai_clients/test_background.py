@@ -1,4 +1,4 @@
-"""Responses in the background: pending when made, settled once by the fetch that brings their end."""
+"""Background responses: pending when made, completed once by the fetch that brings their end."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MADE = {
     "usage": TOKENS,
     "context": {"service_tier": "default"},
 }
-FETCHED = {**MADE, "url": f"{URL}/{RESPONSE_ID}", "settles": True}
+FETCHED = {**MADE, "url": f"{URL}/{RESPONSE_ID}", "completes": True}
 WITHOUT_USAGE = {name: value for name, value in MADE.items() if name != "usage"}
 SEARCH = {"type": "web_search_call", "id": "ws_1", "status": "completed", "action": {"type": "search", "query": "q"}}
 
@@ -56,7 +56,7 @@ def test_response_in_the_background_is_pending(recorded: Recorded, status: str) 
     assert one(recorded) == {**WITHOUT_USAGE, "status": "pending"}
 
 
-def test_response_in_the_background_that_ended_at_once_is_no_settlement(recorded: Recorded) -> None:
+def test_response_in_the_background_that_ended_at_once_completes_no_other_call(recorded: Recorded) -> None:
     openai_of(lambda _: plain(response(background=True))).responses.create(**ASK)
     assert one(recorded) == MADE
 
@@ -76,7 +76,7 @@ def test_background_stream_with_an_error_inside_waits_for_its_end(recorded: Reco
     assert one(recorded) == {**WITHOUT_USAGE, **expected}
 
 
-def test_background_stream_to_its_end_is_no_settlement(recorded: Recorded) -> None:
+def test_background_stream_to_its_end_completes_no_other_call(recorded: Recorded) -> None:
     events = sse(*response_events("completed", background=True), names=True)
     list(openai_of(lambda _: streamed(*events)).responses.create(**ASK, stream=True))
     assert one(recorded) == MADE
@@ -92,7 +92,9 @@ def test_background_stream_to_its_end_is_no_settlement(recorded: Recorded) -> No
     ],
 )
 @pytest.mark.parametrize("fetch", [retrieve, retrieve_included])
-def test_fetch_of_the_end_settles(recorded: Recorded, fetch: Fetch, status: str, expected: dict[str, Any]) -> None:
+def test_fetch_of_the_end_completes_the_call(
+    recorded: Recorded, fetch: Fetch, status: str, expected: dict[str, Any]
+) -> None:
     error = {"code": "server_error", "message": "secret"} if status == "failed" else None
     answer = response(status=status, background=True, error=error)
     fetch(openai_of(lambda _: plain(answer)))
@@ -138,13 +140,13 @@ def test_fetch_that_cannot_be_read_is_not_recorded(recorded: Recorded, odd: byte
 
 
 @pytest.mark.parametrize("last", ["completed", "incomplete", "failed"])
-def test_streamed_fetch_settles(recorded: Recorded, last: str) -> None:
+def test_streamed_fetch_completes_the_call(recorded: Recorded, last: str) -> None:
     events = sse(*response_events(last, background=True), names=True)
     list(openai_of(lambda _: streamed(*events)).responses.retrieve(RESPONSE_ID, stream=True))
     assert one(recorded) == {**FETCHED, "status": "failed" if last == "failed" else "succeeded"}
 
 
-def test_streamed_fetch_from_the_middle_settles(recorded: Recorded) -> None:
+def test_streamed_fetch_from_the_middle_completes_the_call(recorded: Recorded) -> None:
     events = sse(*response_events("completed", background=True)[2:], names=True)
     client = openai_of(lambda _: streamed(*events))
     list(client.responses.retrieve(RESPONSE_ID, stream=True, starting_after=1))
@@ -163,10 +165,10 @@ def test_streamed_fetch_of_a_stored_response_is_not_recorded(recorded: Recorded)
     assert recorded.all() == []
 
 
-def test_cancelling_settles(recorded: Recorded) -> None:
+def test_cancelling_completes_the_call(recorded: Recorded) -> None:
     cancel(openai_of(lambda _: plain(response(status="cancelled", background=True, usage=None))))
     url = f"{URL}/{RESPONSE_ID}/cancel"
-    assert one(recorded) == {**WITHOUT_USAGE, "url": url, "status": "aborted", "settles": True}
+    assert one(recorded) == {**WITHOUT_USAGE, "url": url, "status": "aborted", "completes": True}
 
 
 def test_cancelling_that_is_not_done_yet_is_not_recorded(recorded: Recorded) -> None:
@@ -175,6 +177,6 @@ def test_cancelling_that_is_not_done_yet_is_not_recorded(recorded: Recorded) -> 
 
 
 @pytest.mark.anyio
-async def test_fetch_of_the_end_settles_async(recorded: Recorded) -> None:
+async def test_fetch_of_the_end_completes_the_call_async(recorded: Recorded) -> None:
     await async_openai_of(lambda _: plain(response(background=True))).responses.retrieve(RESPONSE_ID)
     assert one(recorded) == FETCHED

@@ -24,6 +24,7 @@ from ai_clients import Anthropic, AsyncOpenAI, OpenAI, call
 from ai_clients.body.buffer import BodyBuffer
 from ai_clients.transport import RecordingTransport
 from ai_clients.usage import openai_usage
+from tests.support.configure import configure
 from tests.support.recorded import Recorded, usage_of
 from tests.support.scripted import (
     CHAT,
@@ -376,22 +377,21 @@ def _break_attribution(patch: pytest.MonkeyPatch) -> None:
 def _break_body_reader(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(openai_usage, "read_body", _raise)
     patch.setattr(openai_usage, "read_stream", _raise)
-    patch.setattr(openai_usage, "read_outline", _raise)
 
 
 def _break_event(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(call, "Event", _raise)
 
 
-def _break_flavour(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("ai_clients.transport.destination_of", _raise)
+def _break_endpoint(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr("ai_clients.transport.endpoint_of", _raise)
 
 
 def _break_asking(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("ai_clients.usage_chunk_filter._fields", _raise)
 
 
-BREAKS = [_break_outbox, _break_encode, _break_attribution, _break_body_reader, _break_event, _break_flavour]
+BREAKS = [_break_outbox, _break_encode, _break_attribution, _break_body_reader, _break_event, _break_endpoint]
 
 
 @pytest.mark.parametrize("how", BREAKS)
@@ -425,8 +425,7 @@ def test_broken_drain_leaves_the_event_in_the_outbox(recorded: Recorded, monkeyp
 
 
 def test_broken_body_buffer_does_not_touch_the_answer(recorded: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(BodyBuffer, "look", _raise)
-    monkeypatch.setattr("ai_clients.transport.LARGE_CHUNK", 1)
+    monkeypatch.setattr(BodyBuffer, "take", _raise)
     client = client_of(lambda request: streamed(*chat_events(asked=b"include_usage" in request.content)))
     assert len(list(client.chat.completions.create(**CHAT, stream=True))) == 4
     assert (recorded.all(), health().lost) == ([], 1)
@@ -446,7 +445,7 @@ def test_outbox_that_is_a_directory_does_not_touch_the_answer_and_loses_nothing(
 ) -> None:
     path = tmp_path / "box"
     path.mkdir()
-    settings.USAGE_OUTBOX_PATH = str(path)
+    configure(settings, OUTBOX_PATH=str(path))
     recorder.outbox.cache_clear()
     client = client_of(lambda _: plain(CHAT_ANSWER))
     for _ in range(3):

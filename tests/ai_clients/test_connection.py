@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import openai
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 from pytest_django import Settings
 
 from ai_clients import Anthropic, AsyncAnthropic, AsyncOpenAI, OpenAI
 from ai_clients.connection import PROVIDERS, destinations, with_simulator
 from ai_clients.simulator import Simulator
+from tests.support.configure import configure
 from tests.support.recorded import Recorded
 from tests.support.scripted import CHAT, MESSAGE
 
 
 @pytest.fixture(autouse=True)
 def _development(settings: Settings) -> None:
-    settings.AI_SIMULATOR = True
+    configure(settings, SIMULATOR=True)
 
 
 def test_client_without_options_calls_the_simulator(simulator: Simulator, recorded: Recorded) -> None:
@@ -68,7 +71,7 @@ def test_with_simulator_any_variable_that_says_who_calls_is_enough(name: str, mo
 
 
 def test_missing_key_in_production_is_the_official_error(settings: Settings) -> None:
-    settings.AI_SIMULATOR = False
+    configure(settings, SIMULATOR=False)
     with pytest.raises(openai.OpenAIError, match="Missing credentials"):
         OpenAI()
     with pytest.raises(openai.OpenAIError, match="Missing credentials"):
@@ -80,7 +83,7 @@ def test_destinations_name_the_simulator_where_nothing_is_configured() -> None:
 
 
 def test_destinations_are_the_providers_in_production(settings: Settings) -> None:
-    settings.AI_SIMULATOR = False
+    configure(settings, SIMULATOR=False)
     assert destinations() == {"OpenAI": "https://api.openai.com/v1", "Anthropic": "https://api.anthropic.com"}
 
 
@@ -88,3 +91,10 @@ def test_destinations_follow_the_environment(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("OPENAI_API_KEY", "k")
     monkeypatch.setenv("ANTHROPIC_BASE_URL", "https://gateway.test")
     assert destinations() == {"OpenAI": "https://api.openai.com/v1", "Anthropic": "https://gateway.test"}
+
+
+@pytest.mark.parametrize("name", PROVIDERS)
+def test_missing_simulator_is_said_with_the_variable_to_set(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ai_clients.simulator.server", None)
+    with pytest.raises(ImproperlyConfigured, match=f"Set {PROVIDERS[name].variables[0]}"):
+        with_simulator(name, {})

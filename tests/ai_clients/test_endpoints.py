@@ -1,11 +1,17 @@
-"""Which requests are recorded, and as what."""
+"""Which requests are recorded, as calls of which API."""
 
 from __future__ import annotations
 
 import httpx2
 import pytest
 
-from ai_clients.endpoints import Address, Route, address_of, destination_of, region_of, route_of
+from ai_clients.endpoints import Endpoint, Purpose, endpoint_of
+from usage_billing.recording.event import Flavour
+
+
+def kind_of(method: str, raw_path: bytes) -> tuple[Purpose, Flavour] | None:
+    found = endpoint_of(method, b"https", b"api.openai.com", None, raw_path)
+    return found and (found.purpose, found.flavour)
 
 
 @pytest.mark.parametrize(
@@ -27,24 +33,24 @@ from ai_clients.endpoints import Address, Route, address_of, destination_of, reg
         (b"/anthropic/v1/messages?beta=true", "messages"),
     ],
 )
-def test_route_of_a_post_that_makes_an_answer(path: bytes, flavour: str) -> None:
-    assert route_of("POST", path) == Route("create", flavour)  # type: ignore[arg-type]
-    assert route_of("DELETE", path) is None
+def test_endpoint_of_a_post_that_makes_an_answer(path: bytes, flavour: str) -> None:
+    assert kind_of("POST", path) == ("create", flavour)
+    assert kind_of("DELETE", path) is None
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "route"),
+    ("method", "path", "kind"),
     [
-        ("GET", b"/v1/responses/resp_1", Route("settle", "responses")),
-        ("GET", b"/v1/responses/resp_1?stream=true&starting_after=4", Route("settle", "responses")),
-        ("POST", b"/v1/responses/resp_1/cancel", Route("settle", "responses")),
-        ("GET", b"/v1/files/file-1/content", Route("batch", "chat")),
-        ("GET", b"/v1/messages/batches/msgbatch_1/results", Route("batch", "messages")),
-        ("GET", b"/v1/messages/batches/msgbatch_1/results?beta=true", Route("batch", "messages")),
+        ("GET", b"/v1/responses/resp_1", ("complete", "responses")),
+        ("GET", b"/v1/responses/resp_1?stream=true&starting_after=4", ("complete", "responses")),
+        ("POST", b"/v1/responses/resp_1/cancel", ("complete", "responses")),
+        ("GET", b"/v1/files/file-1/content", ("batch", "chat")),
+        ("GET", b"/v1/messages/batches/msgbatch_1/results", ("batch", "messages")),
+        ("GET", b"/v1/messages/batches/msgbatch_1/results?beta=true", ("batch", "messages")),
     ],
 )
-def test_route_of_a_fetch(method: str, path: bytes, route: Route) -> None:
-    assert route_of(method, path) == route
+def test_endpoint_of_a_fetch(method: str, path: bytes, kind: tuple[Purpose, Flavour]) -> None:
+    assert kind_of(method, path) == kind
 
 
 @pytest.mark.parametrize(
@@ -73,8 +79,8 @@ def test_route_of_a_fetch(method: str, path: bytes, route: Route) -> None:
         ("POST", b"/\xff"),
     ],
 )
-def test_route_of_what_bills_nothing_is_none(method: str, path: bytes) -> None:
-    assert route_of(method, path) is None
+def test_request_that_bills_nothing_has_no_endpoint(method: str, path: bytes) -> None:
+    assert kind_of(method, path) is None
 
 
 @pytest.mark.parametrize(
@@ -90,29 +96,31 @@ def test_route_of_what_bills_nothing_is_none(method: str, path: bytes) -> None:
         (b"localhost", ""),
     ],
 )
-def test_region_of_host(host: bytes, region: str) -> None:
-    assert region_of(host) == region
+def test_endpoint_has_the_region_of_its_host(host: bytes, region: str) -> None:
+    found = endpoint_of("POST", b"https", host, None, b"/v1/responses")
+    assert found is not None
+    assert found.region == region
 
 
 @pytest.mark.parametrize(
-    ("url", "address"),
+    ("url", "known"),
     [
-        ("https://api.openai.com/v1/responses", Address("https://api.openai.com/v1/responses", "")),
-        ("https://eu.api.openai.com/v1/images?x=1", Address("https://eu.api.openai.com/v1/images", "eu")),
-        ("https://user:secret@host:443/a?key=sk-x#part", Address("https://host/a", "")),
-        ("http://HOST:8080", Address("http://host:8080/", "")),
-        ("http://[::1]:8080/v1/a%20b/%D0%B9", Address("http://[::1]:8080/v1/a b/й", "")),
-        ("https://пример.рф/v1", Address("https://xn--e1afmkfd.xn--p1ai/v1", "")),
+        ("https://api.openai.com/v1/responses", "https://api.openai.com/v1/responses"),
+        ("https://eu.api.openai.com/v1/embeddings?x=1", "https://eu.api.openai.com/v1/embeddings"),
+        ("https://user:secret@host:443/responses?key=sk-x#part", "https://host/responses"),
+        ("http://HOST:8080/responses", "http://host:8080/responses"),
+        ("http://[::1]:8080/v1/a%20b/%D0%B9/responses", "http://[::1]:8080/v1/a b/й/responses"),
+        ("https://пример.рф/responses", "https://xn--e1afmkfd.xn--p1ai/responses"),
     ],
 )
-def test_address_of_a_url_is_without_query_and_credentials(url: str, address: Address) -> None:
+def test_url_of_an_endpoint_is_without_query_and_credentials(url: str, known: str) -> None:
     parsed = httpx2.URL(url)
-    assert address_of(parsed.raw_scheme, parsed.raw_host, parsed.port, parsed.raw_path) == address
-    assert address.url == f"{parsed.scheme}://{parsed.netloc.decode('ascii')}{parsed.path}"
+    found = endpoint_of("POST", parsed.raw_scheme, parsed.raw_host, parsed.port, parsed.raw_path)
+    assert found is not None
+    assert found.url == known == f"{parsed.scheme}://{parsed.netloc.decode('ascii')}{parsed.path}"
 
 
-def test_destination_of_a_call_is_its_route_and_address() -> None:
-    found = destination_of("POST", b"https", b"eu.api.openai.com", None, b"/v1/responses?x=1")
-    assert found == (Route("create", "responses"), Address("https://eu.api.openai.com/v1/responses", "eu"))
-    assert destination_of("POST", b"https", b"api.openai.com", None, b"/v1/responses?x=1") != found
-    assert destination_of("GET", b"https", b"eu.api.openai.com", None, b"/v1/models") is None
+def test_endpoint_of_a_call() -> None:
+    found = endpoint_of("POST", b"https", b"eu.api.openai.com", None, b"/v1/responses?x=1")
+    assert found == Endpoint("create", "responses", "https://eu.api.openai.com/v1/responses", "eu")
+    assert endpoint_of("POST", b"https", b"api.openai.com", None, b"/v1/responses?x=1") != found

@@ -67,7 +67,7 @@ FETCHED: dict[str, tuple[Ask, bytes]] = {
 
 
 class Notes:
-    """What the recorder made of a call: its events, and what it could not keep."""
+    """The events of a call, and those that the recorder lost."""
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.events: list[Event] = []
@@ -117,7 +117,7 @@ async def read_async(ask: Ask, answer: httpx2.Response) -> bytes:
 
 
 def unasked(body: bytes) -> bytes:
-    """What of these chat events a server sends that was not asked for usage; the same rule, read by other means."""
+    """The chat events of a server that is not asked for usage, by an independent implementation of the rule."""
     return b"".join(_unasked(body))
 
 

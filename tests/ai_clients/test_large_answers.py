@@ -126,7 +126,7 @@ def held_while_read(ask: Ask, body: bytes, content_type: str, encoding: str = "i
 
 
 def told(event: Event) -> dict[str, Any]:
-    """What the answer said."""
+    """The facts in the answer."""
     return {
         "usage": usage_of(event), "units": event.units, "context": event.context, "model": event.model,
         "status": event.status, "request_id": event.request_id[:3], "error_code": event.error_code,
@@ -258,7 +258,6 @@ def test_any_cut_gives_the_same_bytes_and_the_same_record(
         provider = Provider(lambda _: httpx2.Response(200, headers=headers, stream=Body(chunks)))
         with pytest.MonkeyPatch.context() as patch, httpx2.Client(transport=provider) as client:
             notes = Notes(patch)
-            patch.setattr(buffer, "CHUNKS_A_LOOK", 2)
             patch.setattr(buffer, "FOLD_AFTER_BYTES", 500)
             patch.setattr(buffer, "VERBATIM_BYTES", 1000)
             patch.setattr(shortening, "VERBATIM_BYTES", 1000)

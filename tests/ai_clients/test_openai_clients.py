@@ -18,6 +18,7 @@ from pytest_django import Settings
 
 from ai_clients import AsyncOpenAI, OpenAI
 from ai_clients.simulator import Simulator
+from tests.support.configure import configure
 from tests.support.recorded import Recorded, usage_of
 from tests.support.scripted import CHAT, CHAT_ANSWER, Provider, plain
 from usage_billing.recording.event import Event
@@ -36,7 +37,7 @@ class Mood(BaseModel):
 
 @dataclass(frozen=True)
 class Seen:
-    """What the caller saw of an answer; the model and the id are empty where the API tells neither."""
+    """The part of an answer that the caller saw; model and id are empty if the API gives neither."""
 
     flavour: str
     path: str
@@ -354,7 +355,7 @@ def test_constructor_is_the_official_one(ours: type, official: type) -> None:
 def test_constructor_misuse_raises_as_the_official_one(
     ours: type, official: type, arguments: tuple[Any, ...], options: dict[str, Any], settings: Settings
 ) -> None:
-    settings.AI_SIMULATOR = False
+    configure(settings, SIMULATOR=False)
     with pytest.raises((TypeError, openai.OpenAIError)) as expected:
         official(*arguments, **options)
     with pytest.raises(expected.type) as raised:

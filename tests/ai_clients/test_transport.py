@@ -408,7 +408,7 @@ def test_record_calls_of_another_library_leaves_the_client_alone(caplog: pytest.
     record_calls(client)
     assert client._transport == "its own"
     assert [line.levelno for line in caplog.records] == [logging.ERROR]
-    assert "pass one of httpx2" in caplog.text
+    assert "Pass one of httpx2" in caplog.text
 
 
 def test_threads_on_one_client_record_each_call(openai_recording: OpenAI, recorded: Recorded) -> None:

@@ -18,6 +18,7 @@ from pytest_django import Settings
 
 from tests.support import factories
 from tests.support.api_world import World
+from tests.support.configure import configure
 from usage_billing.pages.parameters import PageSerializer
 
 DIGITS = "9" * 4400
@@ -109,7 +110,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def client(settings: Settings) -> Client:
-    settings.USAGE_API_RATES = {"user": None, "anonymous": None}
+    configure(settings, API_RATE_USER=None, API_RATE_ANONYMOUS=None)
     World(timezone.now())
     factories.own_price()
     client = Client(raise_request_exception=False, headers={"accept-language": "en"})

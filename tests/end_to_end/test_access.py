@@ -17,7 +17,6 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from django.conf import settings
 from django.contrib.auth.hashers import PBKDF2PasswordHasher
 from django.contrib.auth.models import User
 from django.core.management import call_command
@@ -25,6 +24,7 @@ from django.db import connection
 
 from tests.support import factories
 from tests.support.postgres import free_port
+from usage_billing.conf import conf
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SUMMARY = "/api/billing/usage/tokens/summary"
@@ -56,8 +56,8 @@ def ask(database_url: str, tmp_path: Path) -> Iterator[Ask]:
         "DEBUG": "0",
         "SECRET_KEY": "b5c0d8e3f7a1429684be57d2903cfa6e81d4079b2ce6f35a-1",
         "DATABASE_URL": database_url,
-        "USAGE_ROLE_PREFIX": settings.USAGE_ROLE_PREFIX,
-        "USAGE_SCOPE_KEY": settings.USAGE_SCOPE_KEY,
+        "USAGE_ROLE_PREFIX": conf.ROLE_PREFIX,
+        "USAGE_SCOPE_KEY": conf.SCOPE_KEY,
         "ALLOWED_HOSTS": HOST,
         "BEHIND_TLS_PROXY": "1",
         "USAGE_DRAIN": "off",

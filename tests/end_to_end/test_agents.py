@@ -14,15 +14,17 @@ from urllib.parse import quote
 
 import httpx2
 import pytest
-from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connection
+from pytest_django import Settings
 from pytest_django.live_server_helper import LiveServer
 
 from ai_clients.assistants.agents import agents
 from ai_clients.assistants.models import ContentPiece
 from tests.support import factories
+from tests.support.configure import configure
 from usage_billing import reports
+from usage_billing.conf import conf
 from usage_billing.models import ExchangeRate, Organization, UsageRecord
 from usage_billing.tenancy import scope as access
 
@@ -234,10 +236,8 @@ def test_error_of_the_provider_is_502_and_recorded(
     assert error["details"]["cost"]["requests_count"] == attempts
 
 
-def test_unknown_cost_is_null(
-    org: Organization, run: Ask, drained: Callable[[], int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(settings, "AI_AGENT_MODELS", {"legal_guard": "anthropic:claude-of-tomorrow"})
+def test_unknown_cost_is_null(org: Organization, run: Ask, drained: Callable[[], int], settings: Settings) -> None:
+    configure(settings, AGENT_MODELS={"legal_guard": "anthropic:claude-of-tomorrow"})
     cost = run(factories.owner(org), "legal_guard").json()["data"]["cost"]
     assert (cost["cost_usd"], cost["cost_rub"], cost["unpriced_count"]) == (None, None, 1)
     assert cost["total_tokens"] > 0
@@ -299,7 +299,7 @@ def test_who_may_run_an_agent(org: Organization, run: Ask) -> None:
     unnamed = run(both, "legal_guard")
     assert (unnamed.status_code, list(unnamed.json()["error"]["details"])) == (400, ["org"])
     assert run(both, "legal_guard", org=other.slug).json()["data"]["org"] == other.slug
-    # What is worked on says who pays for it.
+    # The content piece decides who pays.
     assert run(both, "legal_guard", content_id=str(piece(other).pk)).json()["data"]["org"] == other.slug
     assert run(root, "legal_guard").status_code == 400
     assert run(root, "legal_guard", org=other.pk).json()["data"]["org"] == other.slug
@@ -413,7 +413,7 @@ def test_nothing_is_held_open_while_the_provider_works(
 
 def everything_stored() -> str:
     """All that this project keeps of calls, as text: the ledger's rows and every byte of the outbox's files."""
-    files = Path(settings.USAGE_OUTBOX_PATH).parent.iterdir()
+    files = Path(conf.OUTBOX_PATH).parent.iterdir()
     outbox = b"".join(file.read_bytes() for file in files).decode("utf-8", "replace")
     assert "request_id" in outbox  # a deleted row's bytes are there still, so the search is one
     return outbox + json.dumps(list(UsageRecord.objects.values()), default=str, ensure_ascii=False)

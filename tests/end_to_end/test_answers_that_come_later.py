@@ -1,4 +1,4 @@
-"""Batches and background responses: recorded when their answers are fetched, once, at their own price."""
+"""Batches and background responses: recorded once, when their answers are fetched, at the price of their kind."""
 
 from __future__ import annotations
 

@@ -158,13 +158,13 @@ def begun(world: World) -> Iterator[str]:
         for one in rows:
             yield from of_a_row(one)
         for call in UsageRecord.objects.filter(org=rows[0]):
-            yield reverse("usage-record", args=[call.pk])
+            yield reverse("usage_billing:call", args=[call.pk])
             yield reverse("usage_billing:api-call", args=[call.pk])
         yield reverse("admin:ai_assistants_digest_email", args=[rows[0].pk])
         yield f"{reverse('admin:ai_assistants_digestdelivery_preview')}?org={rows[0].pk}"
         yield reverse("admin:ai_assistants_contentpiece_run", args=[rows[2].pk])
-        yield f"{reverse('ai-costs')}?org={rows[0].pk}&rows=all&work=all"
-        yield f"{reverse('usage')}?org={rows[0].pk}&rows=all&work=all&currency=rub"
+        yield f"{reverse('usage_billing:ai-costs')}?org={rows[0].pk}&rows=all&workflows=all"
+        yield f"{reverse('usage_billing:usage')}?org={rows[0].pk}&rows=all&workflows=all&currency=rub"
     for model, name in (("message", "participant"), ("message", "answers"), ("contentpiece", "org")):
         query = {"app_label": "ai_assistants", "model_name": model, "field_name": name}
         yield f"{reverse('admin:autocomplete')}?{urlencode(query)}"
@@ -437,7 +437,8 @@ def test_no_file_has_a_formula_or_a_line_of_its_own(world: World, role: str) -> 
     models = {json.loads(line)["ai_model"] for line in lines}
     assert models == set(KINDS.values())  # the very names
     page = client.get(
-        reverse("usage") if role != "superadmin" else reverse("ai-costs"), {"format": "csv", "rows": "all"}
+        reverse("usage_billing:usage") if role != "superadmin" else reverse("usage_billing:ai-costs"),
+        {"format": "csv", "rows": "all"},
     )
     text = page.content.decode("utf-8-sig")
     assert (formulas(text), [line for line in text.split("\r\n") if not is_printable(line)]) == ([], [])

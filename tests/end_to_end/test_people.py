@@ -20,6 +20,7 @@ from pytest_django import Settings
 from pytest_django.live_server_helper import LiveServer
 
 from tests.support import factories, mail_server, people
+from tests.support.configure import configure
 from tests.support.factories import event
 from tests.support.mail_server import MailServer
 from usage_billing.ledger import writer
@@ -138,7 +139,7 @@ def test_crons_update_of_all_roles(
     drained: Callable[[], int],
     settings: Settings,
 ) -> None:
-    settings.CRON_SECRET = "cron"
+    configure(settings, CRON_SECRET="cron")
     other, closed = factories.organization(), factories.organization()
     closed.closed_at = timezone.now()
     closed.save()
@@ -166,7 +167,7 @@ def test_crons_weekly_digests(
     settings: Settings,
     mail: MailServer,
 ) -> None:
-    settings.CRON_SECRET = "cron"
+    configure(settings, CRON_SECRET="cron")
     owner = factories.owner(org)
     owner.email = "olga@example.com"
     owner.save()

@@ -18,6 +18,7 @@ from django.db.models import Sum
 from pytest_django import Settings
 
 from tests.support import factories, postgres, sdk_calls
+from tests.support.configure import configure
 from usage_billing import usage_context
 from usage_billing.ledger import drain, drain_thread
 from usage_billing.models import Organization, UsageRecord
@@ -34,7 +35,7 @@ PRICES = {
 @pytest.fixture(autouse=True)
 def simulated(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """No key, no address: the clients find the simulator themselves."""
-    settings.AI_SIMULATOR = True
+    configure(settings, SIMULATOR=True)
     for variable in os.environ:
         if variable.startswith(("OPENAI_", "ANTHROPIC_")):
             monkeypatch.delenv(variable)
@@ -222,7 +223,7 @@ def run_caller(
 
 
 def manage(command: str, *, database_url: str, outbox: Path, fails: bool = False) -> str:
-    """What `manage.py command` printed."""
+    """The output of `manage.py command`."""
     process = subprocess.run(
         [sys.executable, "manage.py", command],
         env=environment(database_url=database_url, outbox=outbox),

@@ -30,7 +30,7 @@ PROMPT: Any = [{"role": "user", "content": "Hello"}]
 
 @dataclass(frozen=True)
 class Case:
-    """What the provider answers to a call, and what the record must say.
+    """An answer of a provider, and the record that it must lead to.
 
     millionths: the cost in millionths of a dollar; or, as text, the reason why it is not known.
     tokens: prompt, completion, cached, cache-written, reasoning.
@@ -107,7 +107,7 @@ BOTH_WAYS = {
     # Flex: 1000 × 0.125 + 100 × 1
     "chat flex": Case("chat", wire_cases.chat("gpt-5-mini", chat_usage(1000, 100), service_tier="flex"), 225, (1000, 100, 0, 0, 0)),
     "chat default tier": Case("chat", wire_cases.chat("gpt-4.1-mini", chat_usage(1000, 100), service_tier="default"), 560, (1000, 100, 0, 0, 0)),
-    # Above 272,000 tokens everything is dearer: 300,000 × 5 + 1000 × 22.50
+    # Above 272,000 tokens all tokens cost more: 300,000 × 5 + 1000 × 22.50
     "chat long context": Case("chat", wire_cases.chat("gpt-5.4", chat_usage(300_000, 1000)), 1_522_500, (300_000, 1000, 0, 0, 0)),
     # 272,000 exactly is not above: 272,000 × 2.50 + 1000 × 15
     "chat at the threshold": Case("chat", wire_cases.chat("gpt-5.4", chat_usage(272_000, 1000)), 695_000, (272_000, 1000, 0, 0, 0)),
@@ -147,7 +147,7 @@ BOTH_WAYS = {
     # The preview tool costs the same on a model that reasons: 450 + 10,000; on others it does not
     "response searched, preview": Case("responses", wire_cases.response("gpt-5-mini", response_usage(1000, 100), [wire_cases.search_call(1)], tools=[{"type": "web_search_preview"}]), 10_450, (1000, 100, 0, 0, 0)),
     "response searched, preview, no reasoning": Case("responses", wire_cases.response("gpt-4.1", response_usage(1000, 100), [wire_cases.search_call(1)], tools=[{"type": "web_search_preview"}]), "unknown-context:search=preview", (1000, 100, 0, 0, 0)),
-    # What a search found is charged to these models by the block, which the answer does not tell
+    # These models are charged for search results by the block, which the answer does not report
     "response searched, billed by the block": Case("responses", wire_cases.response("gpt-4.1-mini", response_usage(1000, 100), tool_usage=wire_cases.tool_usage(searches=1)), "no-price-for:web_search_content", (1000, 100, 0, 0, 0)),
     # A container with more memory has another price; one that was there before may be paid
     "response code interpreter, larger": Case("responses", wire_cases.response("gpt-5-mini", response_usage(1000, 100), [wire_cases.code_call(1, "c1")], tools=[{"type": "code_interpreter", "container": {"type": "auto", "memory_limit": "4g"}}]), "unknown-context:container=4g", (1000, 100, 0, 0, 0)),
@@ -173,7 +173,7 @@ BOTH_WAYS = {
     "message cache read": Case("messages", wire_cases.message(HAIKU, message_usage(1000, 100, cache_read_input_tokens=2000)), 1700, (3000, 100, 2000, 0, 0)),
     # 5-minute write: 1000 × 1 + 400 × 1.25 + 100 × 5
     "message 5-minute write": Case("messages", wire_cases.message(HAIKU, message_usage(1000, 100, **written(five_minutes=400))), 2000, (1400, 100, 0, 400, 0)),
-    # One-hour write at its own price: 1000 × 1 + 400 × 2 + 100 × 5
+    # A one-hour write has a price of its own: 1000 × 1 + 400 × 2 + 100 × 5
     "message one-hour write": Case("messages", wire_cases.message(HAIKU, message_usage(1000, 100, **written(one_hour=400))), 2300, (1400, 100, 0, 400, 0)),
     # 1000 × 1 + 2000 × 0.10 + 300 × 1.25 + 100 × 2 + 100 × 5
     "message all sorts of cache": Case("messages", wire_cases.message(HAIKU, message_usage(1000, 100, cache_read_input_tokens=2000, **written(300, 100))), 2275, (3400, 100, 2000, 400, 0)),
@@ -187,7 +187,7 @@ BOTH_WAYS = {
     # US-only inference: 1.1 × (1000 × 3 + 100 × 15)
     "message US only": Case("messages", wire_cases.message(SONNET, message_usage(1000, 100, inference_geo="us")), 4950, (1000, 100, 0, 0, 0)),
     "message somewhere unknown": Case("messages", wire_cases.message(SONNET, message_usage(1000, 100, inference_geo="moon")), "unknown-context:inference_geo=moon", (1000, 100, 0, 0, 0)),
-    # US-only fast mode, and the search is not dearer: 1.1 × (1000 × 10 + 100 × 50) + 10,000
+    # US-only fast mode, and the search costs the same: 1.1 × (1000 × 10 + 100 × 50) + 10,000
     "message US only, fast, searched": Case("messages", wire_cases.message(OPUS, message_usage(1000, 100, inference_geo="us", speed="fast", server_tool_use={"web_search_requests": 1, "web_fetch_requests": 3})), 26_500, (1000, 100, 0, 0, 0)),
     # Searches at 10 USD a thousand; fetching is free: 1500 + 2 × 10,000
     "message searched": Case("messages", wire_cases.message(HAIKU, message_usage(1000, 100, server_tool_use={"web_search_requests": 2, "web_fetch_requests": 5})), 21_500, (1000, 100, 0, 0, 0)),

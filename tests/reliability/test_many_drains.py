@@ -75,7 +75,7 @@ def test_eight_drains_with_a_rebuild_and_a_reprice_in_the_middle(site: Site, rec
     )
     orgs = [site.org, *(org for (org,) in others)]
     share = EVENTS // DRAINS
-    paths = [site.folder / f"machine-{number}" / "outbox.sqlite3" for number in range(DRAINS)]
+    paths = [site.folder / f"machine-{number}" / "outbox" for number in range(DRAINS)]
     filling = [site.fork(fill, path, orgs, index * share, share) for index, path in enumerate(paths)]
     for process in filling:
         process.join()

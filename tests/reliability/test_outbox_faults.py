@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.reliability.caller import make_calls
 from tests.support.reliability.world import Figures, Site, follow, times, wait_until
-from usage_billing.recording import quarantine, state_files
+from usage_billing.recording import journal, quarantine, state_files
 from usage_billing.recording.outbox import Outbox
 
 pytestmark = pytest.mark.postgres
@@ -82,47 +82,53 @@ def test_a_disk_that_turns_read_only(site: Site, small_disk: Path, record_proper
     record_property("figures", site.expect_every_call_once(counted_lost=CALLS))
 
 
-def test_a_damaged_outbox_is_put_aside_and_what_can_be_read_of_it_comes_back(
-    site: Site, record_property: Figures
-) -> None:
+def test_damage_inside_a_journal_costs_what_it_hit_and_no_more(site: Site, record_property: Figures) -> None:
     site.caller(CALLS, threads=2).join()
-    whole = Outbox(site.outbox)
-    whole.read(1)  # what callers left beside the file goes into it
-    waiting = whole.backlog().events
-    whole.checkpoint()
-    whole.close()
-    with site.outbox.open("r+b") as file:
-        file.seek(site.outbox.stat().st_size // 2)
+    waiting = Outbox(site.outbox).backlog().events
+    (path,) = journal.paths(site.outbox)
+    with path.open("r+b") as file:
+        file.seek(path.stat().st_size // 2)
         file.write(os.urandom(6000))
-    Path(f"{site.outbox}-wal").unlink(missing_ok=True)
 
     site.drain()
     site.caller(CALLS, threads=2).join()
-    wait_until(lambda: quarantine.kept(site.outbox))
-    (kept,) = quarantine.kept(site.outbox)
-    assert len(site.account.answers()) == 4 * CALLS
     wait_until(lambda: Outbox(site.outbox).backlog().events == 0)
-    printed = site.manage(
-        "drain_usage", "--recover", str(kept), fails=True
-    )  # another one drains; they are in its outbox
-    assert "Brought back" in printed
-    brought = int(printed.split("Brought back ")[1].split()[0])
-    assert waiting / 2 < brought <= waiting
+    assert len(site.account.answers()) == 4 * CALLS
     site.complete()
     missing = 4 * CALLS - len(site.rows())
-    assert missing <= waiting - brought
-    record_property(
-        "figures", f"of {waiting} in it brought back {brought}; " + site.expect_every_call_once(counted_lost=missing)
-    )
+    assert 0 < missing < waiting / 2
+    rejected = Outbox(site.outbox).list_rejected(10)
+    assert sum(len(letter.body) for letter in rejected) >= 6000
+    assert quarantine.quarantined(site.outbox) == []
+    record_property("figures", f"of {waiting}: " + site.expect_every_call_once(counted_lost=missing))
+
+
+def test_a_journal_that_cannot_be_read_is_quarantined_and_recovered(site: Site, record_property: Figures) -> None:
+    site.caller(CALLS, threads=2).join()
+    (path,) = journal.paths(site.outbox)
+    with path.open("r+b") as file:
+        file.write(os.urandom(journal.HEADER_BYTES))
+
+    site.drain()
+    site.caller(CALLS, threads=2).join()
+    wait_until(lambda: quarantine.quarantined(site.outbox))
+    (kept,) = quarantine.quarantined(site.outbox)
+    assert len(site.account.answers()) == 4 * CALLS
+    wait_until(lambda: Outbox(site.outbox).backlog().events == 0)
+    assert len(site.rows()) == 2 * CALLS
+    # The command fails, for another process drains; the events are in its outbox.
+    printed = site.manage("drain_usage", "--recover", str(kept), fails=True)
+    assert f"Recovered {2 * CALLS} events" in printed
+    record_property("figures", site.expect_every_call_once())
 
 
 def test_a_file_that_is_no_outbox(site: Site, record_property: Figures) -> None:
     site.outbox.parent.mkdir()
-    site.outbox.write_bytes(b"This is no database. " * 1000)
+    site.outbox.write_bytes(b"This is no outbox. " * 1000)
     site.caller(CALLS, threads=2).join()
     site.complete()
-    (kept,) = quarantine.kept(site.outbox)
-    assert kept.read_bytes().startswith(b"This is no database.")
+    (kept,) = quarantine.quarantined(site.outbox)
+    assert kept.read_bytes().startswith(b"This is no outbox.")
     record_property("figures", site.expect_every_call_once())
 
 

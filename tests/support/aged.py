@@ -11,8 +11,10 @@ from django.core.management import call_command
 from pytest_django import Settings
 
 from tests.support import factories
+from tests.support.configure import configure
 from tests.support.rows import enter, row
 from usage_billing.archive import parquet, storage
+from usage_billing.conf import conf
 from usage_billing.models import ArchiveFile, DailyUsage, Organization, UsageRecord
 
 MARCH, APRIL, MAY, JUNE = (date(2026, month, 1) for month in (3, 4, 5, 6))
@@ -76,5 +78,5 @@ def archive(before: date = JUNE) -> None:
 
 def use(settings: Settings, tmp_path: Path) -> Path:
     """The archive's directory of this test."""
-    settings.USAGE_ARCHIVE_DIR = str(tmp_path / "archive")
-    return Path(settings.USAGE_ARCHIVE_DIR)
+    configure(settings, ARCHIVE_DIR=str(tmp_path / "archive"))
+    return Path(conf.ARCHIVE_DIR)

@@ -55,20 +55,20 @@ def main(moment: str) -> None:
     from usage_billing.archive import archiving, parquet
 
     put = patch.object
-    put(parquet, "A_READ", 3).start()
-    put(parquet, "A_GROUP", 7).start()
+    put(parquet, "BATCH", 3).start()
+    put(parquet, "ROW_GROUP", 7).start()
     batches = After(archiving._held, 2)
     match ARCHIVING.get(moment):
         case "write":
             put(parquet, "table_of", After(parquet.table_of, 2)).start()
         case "name":
-            put(archiving, "_settle_down", killed).start()
+            put(archiving, "_rename", killed).start()
         case "list":
             put(archiving, "_listed", killed).start()
         case "remove":
             put(archiving, "_remove", killed).start()
         case "delete":
-            put(archiving, "_taken_out", After(archiving._taken_out, 1, late=True)).start()
+            put(archiving, "_remove_batch", After(archiving._remove_batch, 1, late=True)).start()
         case "batch":
             put(archiving, "_held", batches).start()
         case "finish":
@@ -77,7 +77,7 @@ def main(moment: str) -> None:
         call_command("archive_usage", "--before", "2026-06-01", "--by", "anna")
     match RESTORING[moment]:
         case "bring":
-            put(archiving, "_bring_back", After(archiving._bring_back, 1, late=True)).start()
+            put(archiving, "_restore_batch", After(archiving._restore_batch, 1, late=True)).start()
         case "batch":
             put(archiving, "_held", After(archiving._held, 3)).start()
         case "finish":

@@ -24,7 +24,7 @@ def main(moment: str) -> None:
     from usage_billing.ledger import repricing, writer
     from usage_billing.models import RepriceRun
 
-    add_to_totals, add, save = writer._add_to_totals, repricing.Tally.add, RepriceRun.save
+    add_to_rollups, add, save = writer._add_to_rollups, repricing.Tally.add, RepriceRun.save
     batches = 0
 
     def counted(*arguments: Any) -> None:
@@ -32,7 +32,7 @@ def main(moment: str) -> None:
         batches += 1
         if batches == 4 and moment == "before the totals":
             killed()
-        add_to_totals(*arguments)
+        add_to_rollups(*arguments)
 
     def shown(*arguments: Any) -> None:
         if batches == 4 and moment == "after the batch":
@@ -46,7 +46,7 @@ def main(moment: str) -> None:
 
     put = patch.object
     put(repricing, "BATCH", 3).start()
-    put(writer, "_add_to_totals", counted).start()
+    put(writer, "_add_to_rollups", counted).start()
     put(repricing.Tally, "add", shown).start()
     put(RepriceRun, "save", saved).start()
     if moment == "before the end":

@@ -1,4 +1,4 @@
-"""What reached the outbox, as the tests ask for it."""
+"""The events that reached the outbox, as tests read them."""
 
 from __future__ import annotations
 

@@ -53,4 +53,4 @@ def row(org: Organization, **columns: Any) -> dict[str, Any]:
 
 
 def enter(*rows: dict[str, Any]) -> None:
-    assert writer.enter(rows) == len(rows)
+    assert writer.insert(rows) == len(rows)

@@ -18,6 +18,7 @@ from usage_billing.admin.read_only import ReadOnlyAdmin
 from usage_billing.admin.scoped import ScopedAdmin, ScopedRelatedFilter, request_scope
 from usage_billing.admin.theme import ModelAdmin, Paginator
 from usage_billing.models import UsageRecord
+from usage_billing.models.database import has_users
 from usage_billing.templatetags import amounts
 
 
@@ -96,7 +97,7 @@ class UsageRecordAdmin(ReadOnlyAdmin, ScopedAdmin, ModelAdmin[UsageRecord]):
         """Return the calls that the reports show this person."""
         rows = QuickDates(UsageRecord, reports.calls(request_scope(request)).query)
         # `user` is joined by an outer join, because the column may be NULL.
-        return rows.select_related("org", "user")
+        return rows.select_related("org", "user") if has_users() else rows.select_related("org")
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         context = {"archived_before": reports.archived_before(), **(extra_context or {})}

@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html
 
-COSTS_PAGE = "ai-costs"
+COSTS_PAGE = "usage_billing:ai-costs"
 
 
 def costs_link(text: str, **query: object) -> str:

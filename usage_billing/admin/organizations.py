@@ -69,16 +69,16 @@ class OrganizationAdmin(ScopedAdmin, ModelAdmin[Organization]):
             for org in orgs
             if org.slug == UNATTRIBUTED
         ]
-        charged = [
+        with_calls = [
             gettext("The AI calls of “%(org)s”. Close the organisation instead.") % {"org": org}
             for org in _with_calls(orgs)
         ]
-        if reserved or charged:
-            return [], {}, set(), reserved + charged
+        if reserved or with_calls:
+            return [], {}, set(), reserved + with_calls
         return super().get_deleted_objects(orgs, request)
 
 
 def _with_calls(orgs: Sequence[Organization]) -> list[Organization]:
     """Return the organisations with at least one call, in the ledger or in the archive."""
-    charged = reports.charged(org.pk for org in orgs)
-    return [org for org in orgs if org.pk in charged]
+    with_calls = reports.orgs_with_calls(org.pk for org in orgs)
+    return [org for org in orgs if org.pk in with_calls]

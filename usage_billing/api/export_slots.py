@@ -16,9 +16,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.utils.translation import gettext
 
+from usage_billing.conf import conf
 from usage_billing.recording.private_files import make_folder, open_private
 
 EXPORTS_PER_USER, EXPORTS_PER_PROCESS = 2, 4
@@ -41,7 +41,7 @@ class Slot:
 def take(user: Any) -> Slot:
     """Take a slot for an export of this user. Raises `TooManyExportsError`."""
     with _opening:
-        slots = _slots(f"{settings.USAGE_OUTBOX_PATH}.exports")
+        slots = _slots(f"{conf.OUTBOX_PATH}.exports")
     return slots.take(user)
 
 

@@ -64,7 +64,9 @@ class HistoryView(ReportView):
 
     def get(self, request: Request) -> Response:
         given = self.parameters
-        items = reports.history(self.scope, given.period, self.today, step=given.given["step"], filters=given.filters)
+        items = reports.time_series(
+            self.scope, given.period, self.today, step=given.given["step"], filters=given.filters
+        )
         answer = {"period": _shown(given.period), "items": items}
         return Response(self.answer(answer).data)
 

@@ -1,7 +1,7 @@
-"""Closed months out of the ledger into Parquet files and back: nothing lost, nothing double, wherever it is stopped.
+"""Moves the calls of closed months from the ledger to Parquet files and back, exactly, wherever it is interrupted.
 
-A file is written under another name, read again, renamed and listed (`ArchiveFile`) before the first of its calls is
-removed; a call is removed only while it is what the file says of it. Totals are not touched.
+A file is written under a temporary name, read back, renamed and listed (`ArchiveFile`) before its first call is
+removed. A call is removed only while it equals its row in the file. Rollups stay as they are.
 """
 
 from __future__ import annotations
@@ -17,44 +17,43 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
-from django.db import IntegrityError, connection
+from django.db import IntegrityError
 from django.db.models import QuerySet
 
 from usage_billing.archive import parquet, storage
+from usage_billing.conf import conf
 from usage_billing.ledger import bulk, consistency
 from usage_billing.ledger.archived import ArchivedError, after
 from usage_billing.models import ArchiveFile, UsageRecord
 from usage_billing.models.archive_file import SUMS
+from usage_billing.models.database import connection
 from usage_billing.recording.private_files import make_folder, make_private
 from usage_billing.tenancy import roles
 
 State = ArchiveFile.State
 Advance = Callable[[int], object]
-"""Is told of each so many calls that are done."""
+"""Callback that gets the number of calls just done, for a progress bar."""
 EARLIEST_ZONE = timedelta(hours=-12)
-"""Where a month ends last."""
-
-
+"""UTC offset of the zone where a month ends last."""
 UNFINISHED = ".unfinished"
-"""What a file is called besides, until it is whole."""
+"""Suffix of a file until it is complete."""
 A_DAY = 24 * 3600
 
 
 class InexactArchiveError(Exception):
-    """What was written, what the totals say and what the ledger has are not the same; nothing was removed."""
+    """Raised when file, rollups and ledger do not agree; nothing was removed."""
 
 
-# ── What there is to archive ─────────────────────────────────────────────────────────────────────────────────────
+# ── Months to archive ────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def first_open_day(now: datetime) -> date:
-    """The first day of the month that still runs somewhere."""
+    """Return the first day of the month that has not ended in every time zone."""
     return (now.astimezone(UTC) + EARLIEST_ZONE).date().replace(day=1)
 
 
 def kept_since(retention_months: int, now: datetime) -> date:
-    """The first day that stays: the running month does, and so many before it."""
+    """Return the first day to keep: the current month and `retention_months` before it stay."""
     day = first_open_day(now)
     for _ in range(retention_months):
         day = (day - timedelta(days=1)).replace(day=1)
@@ -62,7 +61,7 @@ def kept_since(retention_months: int, now: datetime) -> date:
 
 
 def due(before: date, now: datetime) -> list[date]:
-    """The whole months before that day which are over everywhere and have calls to archive, or were not finished."""
+    """Return the whole months before that day, over in every zone, that have calls to archive or are unfinished."""
     until = min(before.replace(day=1), first_open_day(now))
     found = set(ArchiveFile.objects.filter(state=State.REMOVING, month__lt=until).values_list("month", flat=True))
     since = date.min
@@ -73,12 +72,12 @@ def due(before: date, now: datetime) -> list[date]:
 
 
 def calls_of(month: date) -> int:
-    """How many of the month's calls can be archived now."""
+    """Return how many of the month's calls can be archived."""
     return _finished(month, after(month)).count()
 
 
 def waiting_of(month: date) -> int:
-    """How many of the month's calls stay because their answers are still to come."""
+    """Return how many of the month's calls stay because they are pending."""
     return UsageRecord.objects.filter(
         usage_date__gte=month, usage_date__lt=after(month), status=UsageRecord.Status.PENDING
     ).count()
@@ -89,12 +88,12 @@ def _finished(since: date, until: date) -> QuerySet[UsageRecord]:
     return calls.exclude(status=UsageRecord.Status.PENDING)
 
 
-# ── Out of the ledger ────────────────────────────────────────────────────────────────────────────────────────────
+# ── Archiving ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a month: its file, how many of its calls were removed now, and how many changed meanwhile."""
+    """The result for one month: its file, how many calls were removed now, and how many stayed because they changed."""
 
     file: ArchiveFile
     removed: int
@@ -102,13 +101,14 @@ class Outcome:
 
 
 def archive(month: date, *, directory: Path, by: str, at: datetime, advance: Advance) -> Outcome:
-    """Move the month's calls into a file in that directory, or finish what was begun. `advance` hears of each twice.
+    """Move the month's calls into a file in that directory, or finish an interrupted move. Counts each call twice.
 
-    Raises `ArchivedError` if somebody else is at the same month, `Inexact` or `UnreadableError` if it is not safe.
+    Raises `ArchivedError` if another process works on the month, `InexactArchiveError` or `UnreadableError` if removing
+    calls is not safe.
     """
     files = list(ArchiveFile.objects.filter(month=month))
     if any(file.state == State.RESTORING for file in files):
-        raise ArchivedError(f"{month:%Y-%m} is being brought back: finish that with `manage.py restore_usage` first.")
+        raise ArchivedError(f"{month:%Y-%m} is being restored: finish that with `manage.py restore_usage` first.")
     unfinished = [file for file in files if file.state == State.REMOVING]
     for file in files:
         parquet.verify(file)
@@ -130,7 +130,7 @@ def _write(
         if parquet.sums_by_day_and_org(draft) != {key: tuple(sums) for key, sums in written.items()}:
             raise InexactArchiveError(f"The file of {month:%Y-%m} does not read back as it was written.")
         digest, size = parquet.sha256(draft), draft.stat().st_size
-        path = _settle_down(draft, directory, f"token_usage-{month:%Y-%m}" + (f".{part}" if part > 1 else ""), digest)
+        path = _rename(draft, directory, f"token_usage-{month:%Y-%m}" + (f".{part}" if part > 1 else ""), digest)
     sums = dict(zip(SUMS, map(sum, zip(*written.values(), strict=True)), strict=True))
     try:
         with roles.applied(roles.AS_LEDGER):
@@ -138,20 +138,18 @@ def _write(
                 month=month, part=part, path=_listed(path), size=size, sha256=digest, archived_at=at, by=by, **sums
             )
     except IntegrityError as taken:
-        raise ArchivedError(f"Another process has archived {month:%Y-%m} meanwhile; {path} is not needed.") from taken
+        raise ArchivedError(f"Another process archived {month:%Y-%m} first; {path} is not needed.") from taken
 
 
 def _batches(month: date, earlier: Sequence[ArchiveFile]) -> Iterator[list[tuple[Any, ...]]]:
-    """The month's calls day by day, each day in the order of the ids; a day whose totals are wrong ends it."""
+    """Yield the month's calls by day and id. Raises `InexactArchiveError` at a day with wrong rollups."""
     day = month
     while day < after(month):
         if wrong := consistency.differences(day, parquet.daily_rows(earlier, day)):
-            raise InexactArchiveError(
-                f"The totals of {day} are not what the ledger adds up to ({wrong[0]}). See check_usage."
-            )
+            raise InexactArchiveError(f"The rollups of {day} differ from the ledger ({wrong[0]}). See check_usage.")
         calls = parquet.rows_of(_finished(day, day + timedelta(days=1)).order_by("id"))
-        rows = iter(calls.iterator(chunk_size=parquet.A_READ))
-        while batch := list(islice(rows, parquet.A_READ)):
+        rows = iter(calls.iterator(chunk_size=parquet.BATCH))
+        while batch := list(islice(rows, parquet.BATCH)):
             yield batch
         day += timedelta(days=1)
 
@@ -159,7 +157,7 @@ def _batches(month: date, earlier: Sequence[ArchiveFile]) -> Iterator[list[tuple
 def _counted(
     batches: Iterator[list[tuple[Any, ...]]], sums: dict[parquet.Key, list[Any]], advance: Advance
 ) -> Iterator[list[tuple[Any, ...]]]:
-    """The batches as they are; what they add up to, by day and organisation, is left in `sums`."""
+    """Yield the batches, adding them to `sums` by day and organisation."""
     key_at = [parquet.COLUMNS.index(name) for name in ("usage_date", "org_id")]
     at = [parquet.COLUMNS.index(name) for name in SUMS[1:]]
     for batch in batches:
@@ -174,10 +172,10 @@ def _counted(
 
 @contextmanager
 def _draft(directory: Path, name: str) -> Iterator[Path]:
-    """Where to write what may still come to nothing."""
+    """Give the path of a temporary file, deleted at the end unless it was renamed."""
     make_folder(directory)
     for file in directory.glob("token_usage-*.parquet"):
-        make_private(file)  # an earlier version left them to the umask
+        make_private(file)  # earlier versions used the umask
     _sweep(directory)
     draft = directory / f"{name}.{uuid.uuid4().hex}{UNFINISHED}"
     try:
@@ -188,15 +186,15 @@ def _draft(directory: Path, name: str) -> Iterator[Path]:
 
 
 def _sweep(directory: Path) -> None:
-    """Away with what killed runs have left; one that is still at work has touched its draft today."""
+    """Delete drafts of killed runs: a running one has written to its draft within a day."""
     for draft in directory.glob(f"token_usage-*{UNFINISHED}"):
         with suppress(FileNotFoundError):
             if draft.stat().st_mtime < time.time() - A_DAY:
                 draft.unlink()
 
 
-def _settle_down(draft: Path, directory: Path, name: str, digest: str) -> Path:
-    """Give it its name, for good. A file that is there is not replaced, unless it is the same."""
+def _rename(draft: Path, directory: Path, name: str, digest: str) -> Path:
+    """Rename the draft durably. An existing file with other content is not replaced."""
     number, path = 1, directory / f"{name}.parquet"
     while path.exists() and parquet.sha256(path) != digest:
         number += 1
@@ -211,19 +209,19 @@ def _settle_down(draft: Path, directory: Path, name: str, digest: str) -> Path:
 
 
 def _listed(path: Path) -> str:
-    """As the list has it: where the directory is another one on another machine, the file is found all the same."""
-    folder = Path(settings.USAGE_ARCHIVE_DIR).resolve()
+    """Return the path relative to USAGE_ARCHIVE_DIR, which may differ between machines; absolute outside of it."""
+    folder = Path(conf.ARCHIVE_DIR).resolve()
     resolved = path.resolve()
     return str(resolved.relative_to(folder) if resolved.is_relative_to(folder) else resolved)
 
 
 def _remove(file: ArchiveFile, advance: Advance) -> Outcome:
-    """Take the file's calls out of the ledger, some at a time; one that is not as the file says stays."""
+    """Remove the file's calls from the ledger in batches; a call that has changed stays."""
     removed = 0
     for table in parquet.read(storage.path_of(file)):
         with roles.applied(roles.AS_LEDGER):
             file = _held(file, State.REMOVING)
-            removed += _taken_out(table, file)
+            removed += _remove_batch(table, file)
         advance(len(table))
     with roles.applied(roles.AS_LEDGER):
         file = _held(file, State.REMOVING)
@@ -232,8 +230,8 @@ def _remove(file: ArchiveFile, advance: Advance) -> Outcome:
     return Outcome(file, removed, len(file.changed_ids))
 
 
-def _taken_out(table: Any, file: ArchiveFile) -> int:
-    """Remove these calls, but for those that are not as the table has them: of these the list takes note."""
+def _remove_batch(table: Any, file: ArchiveFile) -> int:
+    """Remove the calls that equal the table's rows; note the ids of the others in `changed_ids`."""
     same, changed = _compared(table)
     removed, _ = UsageRecord.objects.filter(pk__in=same).delete()
     if more := set(changed) - set(file.changed_ids):
@@ -243,15 +241,15 @@ def _taken_out(table: Any, file: ArchiveFile) -> int:
 
 
 def _held(file: ArchiveFile, state: str) -> ArchiveFile:
-    """The file's row, locked until the transaction ends. Raises `ArchivedError` if it is not in that state."""
+    """Lock the file's row until the transaction ends. Raises `ArchivedError` if it is not in that state."""
     held = ArchiveFile.objects.select_for_update().filter(pk=file.pk).first()
     if held is None or held.state != state:
-        raise ArchivedError(f"Another process is at work on {file.path}.")
+        raise ArchivedError(f"Another process is working on {file.path}.")
     return held
 
 
 def _compared(table: Any) -> tuple[list[int], list[int]]:
-    """The ids of those of the calls that are in the ledger: as they are in the table, and otherwise. They are held."""
+    """Return the ids of the ledger's calls that equal the table's rows, and of those that differ. Locks them."""
     ids = table["id"].to_pylist()
     calls = _in_the_ledger(ids)
     held = calls.select_for_update() if connection.features.has_select_for_update else calls
@@ -265,7 +263,7 @@ def _compared(table: Any) -> tuple[list[int], list[int]]:
 
 
 def _in_the_ledger(ids: Sequence[int]) -> QuerySet[UsageRecord]:
-    """Those of the calls that are there, in a file's order."""
+    """Return the calls with these ids in the order of a file."""
     return UsageRecord.objects.filter(pk__in=ids).order_by("usage_date", "id")
 
 
@@ -273,11 +271,11 @@ def _table_of(calls: QuerySet[UsageRecord]) -> Any:
     return parquet.table_of(list(parquet.rows_of(calls)))
 
 
-# ── Back into the ledger ─────────────────────────────────────────────────────────────────────────────────────────
+# ── Restoring ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def files_of(month: date) -> list[ArchiveFile]:
-    """The files of an archived month, verified. Raises `ArchivedError` and `UnreadableError`."""
+    """Return the verified files of an archived month. Raises `ArchivedError` and `UnreadableError`."""
     files = list(ArchiveFile.objects.filter(month=month))
     if not files:
         raise ArchivedError(f"{month:%Y-%m} is not archived.")
@@ -291,30 +289,30 @@ def files_of(month: date) -> list[ArchiveFile]:
 
 
 def restore(file: ArchiveFile, advance: Advance) -> int:
-    """Bring the calls of a file back and take it off the list; the file stays. Returns how many came now.
+    """Restore the calls of a file and unlist it; the file itself stays. Returns how many calls were inserted now.
 
-    Raises `ArchivedError` if somebody else is at it, `Inexact` if what is in the ledger is not what the file says.
+    Raises `ArchivedError` if another process works on it, `InexactArchiveError` if the ledger differs from the file.
     """
     with roles.applied(roles.AS_LEDGER):
         file = _held(file, file.state)
         file.state = State.RESTORING
         file.save(update_fields=["state"])
-    came = 0
+    restored = 0
     for table in parquet.read(storage.path_of(file)):
         with roles.applied(roles.AS_LEDGER):
-            came += _bring_back(parquet.unchanged(table, _held(file, State.RESTORING)))
+            restored += _restore_batch(parquet.unchanged(table, _held(file, State.RESTORING)))
         advance(len(table))
     with roles.applied(roles.AS_LEDGER):
         _held(file, State.RESTORING).delete()
-    return came
+    return restored
 
 
-def _bring_back(table: Any) -> int:
-    """Insert those of the calls that are not here yet; returns how many that were."""
+def _restore_batch(table: Any) -> int:
+    """Insert the calls that are missing in the ledger. Returns their number."""
     rows = parquet.ledger_rows(table)
-    came = bulk.insert(UsageRecord, parquet.COLUMNS, rows, "ON CONFLICT DO NOTHING RETURNING id")
+    inserted = bulk.insert(UsageRecord, parquet.COLUMNS, rows, "ON CONFLICT DO NOTHING RETURNING id")
     if not _table_of(_in_the_ledger(table["id"].to_pylist())).equals(table):
         raise InexactArchiveError(
-            "The ledger has other calls under the ids or request ids of archived ones. Nothing more came."
+            "The ledger has other calls under the ids or request ids of archived ones. Nothing more was restored."
         )
-    return len(came)
+    return len(inserted)

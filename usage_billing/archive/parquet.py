@@ -1,4 +1,4 @@
-"""Calls in Parquet files: every column as the ledger has it. The one module that needs pyarrow."""
+"""Reads and writes calls in Parquet files, every column exact. The only module that imports pyarrow."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from usage_billing.models import ArchiveFile, UsageRecord
 from usage_billing.models.daily_usage import GRAINS, MEASURES
 from usage_billing.recording.private_files import open_private
 
-A_GROUP = 50_000
-"""Calls a row group, about."""
-A_READ = 2_000
-"""Calls read at once, and a transaction, where they are compared with the ledger."""
+ROW_GROUP = 50_000
+"""Calls per row group, about."""
+BATCH = 2_000
+"""Calls per read, and per transaction that compares them with the ledger."""
 
 FIELDS = UsageRecord._meta.concrete_fields
 COLUMNS = tuple(field.attname for field in FIELDS)
@@ -54,21 +54,21 @@ SCHEMA = pa.schema([pa.field(field.attname, _type(field), nullable=field.null) f
 
 
 def rows_of(calls: QuerySet[UsageRecord]) -> QuerySet[UsageRecord, tuple[Any, ...]]:
-    """The calls as tuples of `COLUMNS`, JSON as text: nothing is lost by reading it as something else."""
+    """Return the calls as tuples of `COLUMNS`; JSON stays text, so that nothing is lost by parsing it."""
     columns = [Cast(f.attname, TextField()) if isinstance(f, models.JSONField) else f.attname for f in FIELDS]
     rows: QuerySet[UsageRecord, tuple[Any, ...]] = calls.values_list(*columns)
     return rows
 
 
 def table_of(rows: Sequence[tuple[Any, ...]]) -> pa.Table:
-    """Raises if a value does not fit its column to the last digit."""
+    """Build a table of `SCHEMA`. Raises `pa.ArrowException` if a value does not fit its column exactly."""
     columns = zip(*rows, strict=True) if rows else [()] * len(COLUMNS)
     arrays = [pa.array(values, field.type) for values, field in zip(columns, SCHEMA, strict=True)]
     return pa.Table.from_arrays(arrays, schema=SCHEMA)
 
 
 def ledger_rows(table: pa.Table) -> Iterator[tuple[Any, ...]]:
-    """The calls as they were, the values of `COLUMNS` of each, to be inserted."""
+    """Return the calls as tuples of `COLUMNS` to insert."""
     columns = [
         list(map(json.loads, values)) if isinstance(field, models.JSONField) else values
         for field, values in zip(FIELDS, (table[name].to_pylist() for name in COLUMNS), strict=True)
@@ -80,13 +80,13 @@ def ledger_rows(table: pa.Table) -> Iterator[tuple[Any, ...]]:
 
 
 def write(path: Path, batches: Iterable[Sequence[tuple[Any, ...]]]) -> None:
-    """A file of these calls that has reached the disk; a row group of them is in memory at once."""
+    """Write a file of these calls and sync it to disk; one row group is in memory at a time."""
     with open(path, "wb", opener=open_private) as file:
         with pq.ParquetWriter(file, SCHEMA, compression="zstd") as writer:
             waiting: list[pa.Table] = []
             for rows in batches:
-                waiting.append(table_of(rows))  # a tenth of what the rows themselves take
-                if sum(map(len, waiting)) >= A_GROUP:
+                waiting.append(table_of(rows))  # a tenth of the rows' memory
+                if sum(map(len, waiting)) >= ROW_GROUP:
                     writer.write_table(pa.concat_tables(waiting))
                     waiting = []
             writer.write_table(pa.concat_tables([*waiting, SCHEMA.empty_table()]))
@@ -95,8 +95,8 @@ def write(path: Path, batches: Iterable[Sequence[tuple[Any, ...]]]) -> None:
 
 
 def read(path: Path) -> Iterator[pa.Table]:
-    """The calls of a file, `A_READ` at a time, in its order. Raises `archived.UnreadableError`."""
-    for batch in _open(path).iter_batches(A_READ):
+    """Yield the calls of a file, `BATCH` at a time, in its order. Raises `archived.UnreadableError`."""
+    for batch in _open(path).iter_batches(BATCH):
         yield pa.Table.from_batches([batch], SCHEMA)
 
 
@@ -106,7 +106,7 @@ def sha256(path: Path) -> str:
 
 
 def verify(file: ArchiveFile) -> None:
-    """Raises `archived.UnreadableError` if the file is not here, or not byte for byte what was archived."""
+    """Raise `archived.UnreadableError` if the file is missing here or its bytes have changed."""
     path = storage.path_of(file)
     try:
         found = sha256(path)
@@ -117,9 +117,9 @@ def verify(file: ArchiveFile) -> None:
 
 
 def find(file: ArchiveFile, request_ids: Collection[str]) -> Iterator[tuple[int, str, str]]:
-    """Organisation, request id and provider of the calls in it that have one of these request ids."""
+    """Yield organisation, request id and provider of the file's calls with one of these request ids."""
     path, wanted = storage.path_of(file), pa.array(list(request_ids), pa.string())
-    for batch in _open(path).iter_batches(A_GROUP, columns=["id", *_IDENTITY]):
+    for batch in _open(path).iter_batches(ROW_GROUP, columns=["id", *_IDENTITY]):
         found = unchanged(batch.filter(pc.is_in(batch["request_id"], wanted)), file)
         yield from zip(*(found[name].to_pylist() for name in _IDENTITY), strict=True)
 
@@ -135,21 +135,21 @@ def _open(path: Path) -> pq.ParquetFile:
 
 
 def unchanged(table: Any, file: ArchiveFile) -> Any:
-    """The calls of the table without the calls that stayed in the ledger."""
+    """Return the table without the calls that stayed in the ledger."""
     return table.filter(pc.invert(pc.is_in(table["id"], pa.array(file.changed_ids, pa.int64()))))
 
 
 # ── Sums ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 Key = tuple[date, int]
-"""A business day of an organisation."""
+"""A billing day and an organisation id."""
 
 
 def sums_by_day_and_org(path: Path) -> dict[Key, tuple[Any, ...]]:
-    """Day and organisation → what `models.archive_file.SUMS` names."""
+    """Return day and organisation → the sums that `models.archive_file.SUMS` names."""
     summed = ("prompt_tokens", "completion_tokens", "total_tokens", "cost_usd", "cost_rub")
     sums: dict[Key, tuple[Any, ...]] = {}
-    for batch in _open(path).iter_batches(A_GROUP, columns=["usage_date", "org_id", *summed]):
+    for batch in _open(path).iter_batches(ROW_GROUP, columns=["usage_date", "org_id", *summed]):
         groups = _grouped(pa.Table.from_batches([batch]), ["usage_date", "org_id"], summed, counted=True)
         for row in groups.to_pylist():
             key = (row["usage_date"], row["org_id"])
@@ -159,13 +159,13 @@ def sums_by_day_and_org(path: Path) -> dict[Key, tuple[Any, ...]]:
 
 
 def days(file: ArchiveFile) -> list[date]:
-    """The business days that it has calls of."""
+    """Return the billing days of the file's calls."""
     dates = _open(storage.path_of(file)).read(columns=["usage_date"])["usage_date"]
     return sorted(dates.unique().to_pylist())
 
 
 def daily_rows(files: Iterable[ArchiveFile], day: date) -> dict[tuple[Any, ...], tuple[Any, ...]]:
-    """What the calls of that day in these files add to `token_usage_daily`: `rollup.KEY` → `MEASURES`."""
+    """Return what these files' calls of that day add to `token_usage_daily`: `rollup.KEY` → `MEASURES`."""
     sums: dict[tuple[Any, ...], tuple[Any, ...]] = {}
     for file in files:
         calls = _of_day(file, day)
@@ -179,19 +179,19 @@ def daily_rows(files: Iterable[ArchiveFile], day: date) -> dict[tuple[Any, ...],
 
 
 def _of_day(file: ArchiveFile, day: date) -> pa.Table:
-    """The calls of that day: of the row groups that can have some."""
+    """Return the calls of that day, reading only the row groups whose range contains it."""
     opened = _open(storage.path_of(file))
     columns = ["id", "usage_date", "user_id", *(n for n in rollup.SUMMED), "org_id", *rollup.KEY[4:]]
     at = SCHEMA.get_field_index("usage_date")
     bounds = [opened.metadata.row_group(n).column(at).statistics for n in range(opened.num_row_groups)]
-    # A group of no calls, the last one of a file may be such, has no bounds.
+    # An empty group, such as the last one of a file, has no bounds.
     groups = [number for number, each in enumerate(bounds) if each is not None and each.min <= day <= each.max]
     table = opened.read_row_groups(groups, columns=columns)
     return unchanged(table.filter(pc.equal(table["usage_date"], pa.scalar(day))), file)
 
 
 def _cube(calls: pa.Table) -> Iterator[tuple[str, pa.Table]]:
-    """Each grain's rows."""
+    """Yield each grain with its sums."""
     one = pa.array([1] * len(calls), pa.int64())
     counts = {
         "requests_count": one,
@@ -207,7 +207,7 @@ def _cube(calls: pa.Table) -> Iterator[tuple[str, pa.Table]]:
 
 
 def _grouped(table: pa.Table, keys: list[str], summed: Sequence[str], *, counted: bool = False) -> pa.Table:
-    """Exact: a sum of decimals is a wider decimal."""
+    """Sum by the keys. Exact: Arrow widens decimals in sums."""
     wanted: list[Any] = [(name, "sum") for name in summed] + ([([], "count_all")] if counted else [])
     groups = table.group_by(keys).aggregate(wanted)
     names = {f"{name}_sum": name for name in summed} | {"count_all": "calls"}

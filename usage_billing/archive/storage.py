@@ -1,4 +1,4 @@
-"""Where the archive's files are, and the way to their reader, which is there only where pyarrow is installed."""
+"""Paths of archive files, and access to their reader, which needs pyarrow."""
 
 from __future__ import annotations
 
@@ -6,19 +6,18 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from types import ModuleType
 
-from django.conf import settings
-
+from usage_billing.conf import conf
 from usage_billing.ledger.archived import UnreadableError
 from usage_billing.models import ArchiveFile
 
 
 def path_of(file: ArchiveFile) -> Path:
-    """Path of the file on this machine."""
-    return Path(settings.USAGE_ARCHIVE_DIR, file.path)
+    """Return the file's path on this machine."""
+    return Path(conf.ARCHIVE_DIR, file.path)
 
 
 def parquet() -> ModuleType:
-    """The module that reads and writes files. Raises `UnreadableError` where pyarrow is not installed."""
+    """Return the module that reads and writes files. Raises `UnreadableError` if pyarrow is not installed."""
     try:
         from usage_billing.archive import parquet
     except ImportError as missing:
@@ -30,6 +29,6 @@ def parquet() -> ModuleType:
 
 
 def find(file: ArchiveFile, request_ids: Collection[str]) -> Iterator[tuple[int, str, str]]:
-    """Organisation, request id and provider of the calls in the file that have one of these request ids."""
+    """Yield organisation, request id and provider of the file's calls with one of these request ids."""
     found: Iterator[tuple[int, str, str]] = parquet().find(file, request_ids)
     return found

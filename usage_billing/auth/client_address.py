@@ -5,18 +5,18 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
-from django.conf import settings
+from usage_billing.conf import conf
 
 
 def client_address(request: Any) -> str | None:
     """Return the client's IPv4 address or IPv6 network; None where there is none, as on a Unix socket.
 
-    `request`: Django's or DRF's. Only the last `settings.TRUSTED_PROXIES` entries of X-Forwarded-For are believed: our
+    `request`: Django's or DRF's. Only the last `conf.TRUSTED_PROXIES` entries of X-Forwarded-For are believed: our
     own proxies wrote them. An IPv6 subscriber has a whole /64, so the network counts and not the address.
     """
     sender = request.META.get("REMOTE_ADDR", "")
     forwarded = [part.strip() for part in request.META.get("HTTP_X_FORWARDED_FOR", "").split(",") if part.strip()]
-    proxies: int = getattr(settings, "TRUSTED_PROXIES", 0)
+    proxies: int = conf.TRUSTED_PROXIES
     if proxies and forwarded:
         sender = forwarded[-min(proxies, len(forwarded))]
     address = _parsed(sender)

@@ -11,11 +11,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db import transaction
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
 from usage_billing.models import ThrottleCount
+from usage_billing.models.database import atomic
 
 LONGEST_ATTEMPT = timedelta(seconds=30)
 """An attempt that is under way for longer counts as failed: its process has died."""
@@ -53,7 +53,7 @@ def begin(*limits: Limit) -> int:
 
 def _take(limits: Sequence[Limit], column: str) -> int:
     now = timezone.now()
-    with transaction.atomic():
+    with atomic():
         counts = _locked(limits, now)
         seconds = max(_seconds(limit, counts[limit.key], now) for limit in limits)
         if not seconds:
@@ -66,7 +66,7 @@ def _take(limits: Sequence[Limit], column: str) -> int:
 def fail(*limits: Limit) -> int:
     """Turn one attempt under way into a failure. Return the seconds to wait if failures have reached a limit."""
     now = timezone.now()
-    with transaction.atomic():
+    with atomic():
         counts = _locked(limits, now)
         for count in counts.values():
             if count.under_way:
@@ -79,7 +79,7 @@ def fail(*limits: Limit) -> int:
 def give_back(first: Limit, *others: Limit) -> None:
     """Forget one successful attempt, all failures of the first limit, and the same failures in the other limits."""
     limits = (first, *others)
-    with transaction.atomic():
+    with atomic():
         counts = _locked(limits, timezone.now())
         forgotten = set(counts[first.key].moments)
         for count in counts.values():

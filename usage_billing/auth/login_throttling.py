@@ -16,6 +16,7 @@ from typing import Any
 from uuid import uuid4
 
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
@@ -23,6 +24,7 @@ from django.utils.cache import add_never_cache_headers
 from django.utils.translation import gettext
 
 from usage_billing.auth.limits import Limit, digest
+from usage_billing.conf import conf
 from usage_billing.models import Session
 
 DEVICE_COOKIE_AGE = timedelta(days=365)
@@ -35,13 +37,13 @@ def limits_of_attempt(request: Any, name: str | None, address: str) -> list[Limi
     soon, day = settings.AXES_COOLOFF_TIME, timedelta(days=1)
     limits = [
         Limit(f"login-pair:{digest(name)}:{address}", settings.AXES_FAILURE_LIMIT, soon),
-        Limit(f"login-address:{address}", settings.LOGIN_FAILURES_PER_ADDRESS, soon),
+        Limit(f"login-address:{address}", conf.LOGIN_FAILURES_PER_ADDRESS, soon),
     ]
     if device := _device(request, name):
         # A stolen cookie allows no more guesses than no cookie.
-        limits.append(Limit(f"login-device:{device}", settings.LOGIN_FAILURES_PER_ACCOUNT, day))
+        limits.append(Limit(f"login-device:{device}", conf.LOGIN_FAILURES_PER_ACCOUNT, day))
     elif not _has_session_at(address, name):
-        limits.append(Limit(f"login-account:{digest(name)}", settings.LOGIN_FAILURES_PER_ACCOUNT, day))
+        limits.append(Limit(f"login-account:{digest(name)}", conf.LOGIN_FAILURES_PER_ACCOUNT, day))
     return limits
 
 
@@ -53,7 +55,9 @@ def normalized(name: str | None) -> str:
 def _has_session_at(address: str, name: str) -> bool:
     if not address or "\0" in name:
         return False
-    return Session.objects.filter(user__username=name, address=address, expire_date__gt=timezone.now()).exists()
+    users = get_user_model()
+    keys = list(users._default_manager.filter(**{users.USERNAME_FIELD: name}).values_list("pk", flat=True))
+    return Session.objects.filter(user_id__in=keys, address=address, expire_date__gt=timezone.now()).exists()
 
 
 # ── Devices ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -105,7 +109,7 @@ def too_many_attempts(request: HttpRequest, text: str, seconds: int) -> HttpResp
         "text": text,
         "minutes": -(-seconds // 60),
         "again": request.get_full_path(),
-        "may_reset": bool(settings.PUBLIC_URL) and not request.user.is_authenticated,
+        "may_reset": bool(conf.PUBLIC_URL) and not request.user.is_authenticated,
     }
     response = render(request, "usage_billing/locked_out.html", context, status=429)
     response["Retry-After"] = str(seconds)

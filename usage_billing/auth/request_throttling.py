@@ -8,28 +8,26 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from django.conf import settings
 from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated, Throttled
 from rest_framework.request import Request
 from rest_framework.throttling import SimpleRateThrottle
 
 from usage_billing.auth.client_address import client_address
+from usage_billing.conf import conf
 
 if TYPE_CHECKING:
     from rest_framework.views import APIView
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_RATES = {"user": "600/min", "anonymous": "60/min"}
-
 
 class Rate(SimpleRateThrottle):
-    """A rate of `USAGE_API_RATES`; None: no limit. While the cache fails, requests are let in, with a warning."""
+    """A rate of the settings; None: no limit. While the cache fails, requests are let in, with a warning."""
 
     def get_rate(self) -> str | None:
         # Read for each request, so that a changed setting counts.
-        rates: dict[str, str | None] = {**DEFAULT_RATES, **getattr(settings, "USAGE_API_RATES", {})}
-        return rates[self.scope or ""]
+        rate: str | None = conf.API_RATE_USER if self.scope == "user" else conf.API_RATE_ANONYMOUS
+        return rate
 
     def allow_request(self, request: Request, view: APIView) -> bool:
         try:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from django.conf import settings
 from django.utils.translation import gettext
 
 from usage_billing.auth.limits import Limit, take
+from usage_billing.conf import conf
 
 _PERIODS = {"s": timedelta(seconds=1), "m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
 
@@ -25,9 +25,9 @@ class TooManyRunsError(Exception):
 
 def count_run(*, user_id: int | None, org_id: int) -> None:
     """Count a person's run for an organisation. Raises `TooManyRunsError`. Call it outside any scope."""
-    limits = [_limit(f"run-org:{org_id}", settings.AI_RUNS_PER_ORGANIZATION)]
+    limits = [_limit(f"run-org:{org_id}", conf.RUNS_PER_ORGANIZATION)]
     if user_id is not None:
-        limits.append(_limit(f"run-user:{user_id}", settings.AI_RUNS_PER_USER))
+        limits.append(_limit(f"run-user:{user_id}", conf.RUNS_PER_USER))
     if seconds := take(*limits):
         raise TooManyRunsError(seconds)
 

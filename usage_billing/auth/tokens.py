@@ -26,6 +26,7 @@ from rest_framework.request import Request
 
 from usage_billing.auth.session_store import SessionStore, hashed
 from usage_billing.auth.sessions import note_use
+from usage_billing.conf import conf
 from usage_billing.models import Session
 
 ACCESS, REFRESH = "access", "refresh"
@@ -54,8 +55,8 @@ class Pair:
 
 
 def signing_key() -> str:
-    """`USAGE_TOKEN_KEY`, or the project's SECRET_KEY."""
-    return str(getattr(settings, "USAGE_TOKEN_KEY", "") or settings.SECRET_KEY)
+    """Return the setting `TOKEN_KEY`; without one, the project's SECRET_KEY."""
+    return str(conf.TOKEN_KEY or settings.SECRET_KEY)
 
 
 # ── The life of a session ────────────────────────────────────────────────────────────────────────────────────────
@@ -143,7 +144,7 @@ def _signed(kind: str, session_id: str, token_id: str, now: datetime) -> str:
 
 
 def _session(claims: dict[str, Any]) -> Session | None:
-    rows = Session.objects.select_related("user").filter(expire_date__gt=timezone.now(), user__isnull=False)
+    rows = Session.objects.filter(expire_date__gt=timezone.now(), user__isnull=False)
     return rows.filter(pk=hashed(Session.Kind.API, claims["sid"])).first()
 
 

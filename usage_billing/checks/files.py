@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.core.checks import CheckMessage, Tags, Warning, register
+
+from usage_billing.conf import conf
 
 
 @register(Tags.security, deploy=True)
 def drain_runs_apart_from_web_workers(**_kwargs: Any) -> list[CheckMessage]:
-    if settings.USAGE_DRAIN != "thread":
+    if conf.DRAIN != "thread":
         return []
     return [
         Warning(
@@ -40,7 +41,7 @@ def files_are_private(**_kwargs: Any) -> list[CheckMessage]:
 
 def _open_to_all() -> Iterator[tuple[Path, int]]:
     """Yield the folders that other users may enter, each with the first file there that they may read."""
-    for folder in {Path(settings.USAGE_OUTBOX_PATH).parent: None, Path(settings.USAGE_ARCHIVE_DIR): None}:
+    for folder in {Path(conf.OUTBOX_PATH).parent: None, Path(conf.ARCHIVE_DIR): None}:
         if not folder.is_dir():
             continue  # made on first use, for this user alone
         mode = _mode(folder)

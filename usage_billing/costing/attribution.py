@@ -1,46 +1,51 @@
-"""From the ids that came with the calls to the organisations that are charged for them."""
+"""Finds the organisations that calls are charged to, by what came with the calls."""
 
-import math
+from __future__ import annotations
+
+import hashlib
+import zoneinfo
 from collections.abc import Iterable
-from typing import Any, TypeGuard
+from typing import Any
 
-from django.contrib.auth import get_user_model
-from django.db import connection, models
+from django.utils.text import slugify
 
-from usage_billing.models import Membership, Organization
+from usage_billing.models import Membership, Organization, user_keys
 from usage_billing.models.organization import UNATTRIBUTED
 from usage_billing.recording.context import Attribution
 
+LARGEST_ID = 2**63 - 1
+
 
 class OrganizationLookup:
-    """The organisations of one batch of calls, read in two queries."""
+    """The organisations of one batch of calls, read in at most three queries."""
 
     def __init__(self, attributions: Iterable[Attribution]) -> None:
         batch = list(attributions)
-        self._highest_user_id = _highest(get_user_model())
-        highest_org_id = _highest(Organization)
-        self._orgs = Organization.objects.in_bulk(
-            {given.org_id for given in batch if _is_id(given.org_id, highest_org_id)}
-        )
+        self._orgs = Organization.objects.in_bulk({given.org_id for given in batch if _is_id(given.org_id)})
+        keys = {given.org_key for given in batch if given.org_key}
+        self._by_key = {org.external_key: org for org in _with_keys(keys)} if keys else {}
         self._sole_org = _sole_organizations(
-            {id_ for given in batch if given.org_id is None and (id_ := self.user_id(given)) is not None}
+            {key for given in batch if _names_none(given) and (key := self.user_id(given)) is not None}
         )
         self._unattributed: Organization | None = None
 
     def org(self, given: Attribution) -> Organization:
         """The organisation named; without one, the only one the user belongs to; else the reserved `unattributed`.
 
-        With several to choose from none is chosen: charging the wrong one would show one tenant the work of another.
+        An organisation of the project's own is created at its first call. If a user belongs to several, none is chosen:
+        charging the wrong one would show one tenant the work of another.
         """
-        if given.org_id is None:
-            found = self._sole_org.get(given.user_id)
+        if given.org_key:
+            return self._by_key.get(given.org_key) or self._created(given)
+        if _names_none(given):
+            found = self._sole_org.get(self.user_id(given))
         else:
             found = self._orgs.get(given.org_id) if isinstance(given.org_id, int) else None
         return found or self._reserved()
 
-    def user_id(self, given: Attribution) -> int | None:
-        """The user's id as far as it can be one; whether that user exists is not asked, a record outlives them."""
-        return given.user_id if _is_id(given.user_id, self._highest_user_id) else None
+    def user_id(self, given: Attribution) -> Any:
+        """The user's key, if it can be one. Whether that user exists is not asked: a record outlives them."""
+        return user_keys.parse(given.user_id)
 
     def not_found(self, given: Attribution) -> dict[str, Any]:
         """The ids that lead nowhere, to be kept in the record's metadata."""
@@ -51,6 +56,14 @@ class OrganizationLookup:
             lost["user_id"] = given.user_id
         return lost
 
+    def _created(self, given: Attribution) -> Organization:
+        defaults = {"name": given.org_name or given.org_key, "slug": _free_slug(given)}
+        if given.org_timezone in zoneinfo.available_timezones():
+            defaults["timezone"] = given.org_timezone
+        org, _ = Organization.objects.get_or_create(external_key=given.org_key, defaults=defaults)
+        self._by_key[given.org_key] = org
+        return org
+
     def _reserved(self) -> Organization:
         if self._unattributed is None:
             self._unattributed, _ = Organization.objects.get_or_create(
@@ -59,8 +72,24 @@ class OrganizationLookup:
         return self._unattributed
 
 
-def _sole_organizations(user_ids: set[int]) -> dict[Any, Organization]:
-    sole: dict[int, Organization | None] = {}
+def _names_none(given: Attribution) -> bool:
+    return given.org_id is None and not given.org_key
+
+
+def _with_keys(keys: set[str]) -> Iterable[Organization]:
+    return Organization.objects.filter(external_key__in=keys)
+
+
+def _free_slug(given: Attribution) -> str:
+    """A slug of the name; with a part of the key's hash where that is taken or empty."""
+    slug = slugify(given.org_name)[:80]
+    if slug and slug != UNATTRIBUTED and not Organization.objects.filter(slug=slug).exists():
+        return slug
+    return f"{slug or 'org'}-{hashlib.sha256(given.org_key.encode()).hexdigest()[:12]}"
+
+
+def _sole_organizations(user_ids: set[Any]) -> dict[Any, Organization]:
+    sole: dict[Any, Organization | None] = {}
     if user_ids:
         memberships = Membership.objects.filter(user_id__in=user_ids, org__closed_at=None).select_related("org")
         for membership in memberships:
@@ -68,12 +97,5 @@ def _sole_organizations(user_ids: set[int]) -> dict[Any, Organization]:
     return {user_id: org for user_id, org in sole.items() if org is not None}
 
 
-def _is_id(value: object, highest: float) -> TypeGuard[int]:
-    """Whether it can be an id of a column that holds numbers up to `highest`."""
-    return isinstance(value, int) and 0 < value <= highest
-
-
-def _highest(model: type[models.Model]) -> float:
-    """The highest id that the column can hold."""
-    highest: int | None = connection.ops.integer_field_range(model._meta.pk.get_internal_type())[1]
-    return math.inf if highest is None else highest
+def _is_id(value: object) -> bool:
+    return isinstance(value, int) and 0 < value <= LARGEST_ID

@@ -1,4 +1,4 @@
-"""From a call's event to the ledger's row: placed, metered, priced, converted. Reads what it needs, writes nothing."""
+"""Turns events into rows of `token_usage`: attributed, metered, priced, converted to RUB. Reads only."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from usage_billing.costing import metering, pricing
 from usage_billing.costing.attribution import OrganizationLookup
+from usage_billing.costing.overrides import PriceOverrides
 from usage_billing.exchange_rates import rates as exchange
 from usage_billing.models.fields import MONEY_PLACES
 from usage_billing.recording import gate
@@ -20,30 +21,30 @@ from usage_billing.recording.event import Event, Flavour, flavour_of
 Row = dict[str, Any]
 
 
-def rows(events: Sequence[Event], own: pricing.Own) -> Iterator[Row]:
-    """The ledger's rows for these calls, costed and converted, in their order. The database is read at once."""
-    accounts = OrganizationLookup(event.attribution for event in events)
+def rows(events: Sequence[Event], overrides: PriceOverrides) -> Iterator[Row]:
+    """Return the costed rows of these events, in their order. Organisations and rates are read before the first."""
+    organizations = OrganizationLookup(event.attribution for event in events)
     recorded_at = timezone.now()
-    placed = [_placed(event, accounts, recorded_at) for event in events]
-    rates = exchange.rates_on({row["usage_date"] for row in placed})
-    return (cost(row | {"usd_rub_rate": rates[row["usage_date"]]}, own) for row in placed)
+    attributed = [_attributed(event, organizations, recorded_at) for event in events]
+    rates = exchange.rates_on({row["usage_date"] for row in attributed})
+    return (cost(row | {"usd_rub_rate": rates[row["usage_date"]]}, overrides) for row in attributed)
 
 
-def completed(before: Row, answer: Event, own: pricing.Own) -> Row:
-    """The row of a call that waited, with its answer; whose it is and when it was made stay."""
-    lasted = max(0, round((answer.started_at - before["created_at"].timestamp()) * 1000) + answer.duration_ms)
-    return cost({**before, **_answer(answer), "recorded_at": timezone.now(), "execution_time_ms": lasted}, own)
+def completed(pending: Row, answer: Event, overrides: PriceOverrides) -> Row:
+    """Return the row of a pending call with its answer; its attribution and the moment of the call stay."""
+    lasted = max(0, round((answer.started_at - pending["created_at"].timestamp()) * 1000) + answer.duration_ms)
+    return cost({**pending, **_answer(answer), "recorded_at": timezone.now(), "execution_time_ms": lasted}, overrides)
 
 
-def _placed(event: Event, accounts: OrganizationLookup, recorded_at: datetime) -> Row:
-    """One call as a row, but for its cost."""
+def _attributed(event: Event, organizations: OrganizationLookup, recorded_at: datetime) -> Row:
+    """Return the row of one call, without its cost."""
     given = event.attribution
-    org = accounts.org(given)
+    org = organizations.org(given)
     created_at = datetime.fromtimestamp(event.started_at, tz=UTC)
-    address = _addressed(event.url, event.flavour)
+    address = _address(event.url, event.flavour)
     return {
         "org_id": org.pk,
-        "user_id": accounts.user_id(given),
+        "user_id": organizations.user_id(given),
         "content_id": given.content_id or None,
         "workflow_id": given.workflow_id or None,
         "agent_id": given.agent_id,
@@ -56,7 +57,7 @@ def _placed(event: Event, accounts: OrganizationLookup, recorded_at: datetime) -
         "ai_provider": address.provider,
         **_answer(event),
         "execution_time_ms": max(0, event.duration_ms),
-        "request_metadata": {**given.metadata, **accounts.not_found(given)},
+        "request_metadata": {**given.metadata, **organizations.not_found(given)},
         "created_at": created_at,
         "recorded_at": recorded_at,
         "usage_date": created_at.astimezone(org.zone).date(),
@@ -64,7 +65,7 @@ def _placed(event: Event, accounts: OrganizationLookup, recorded_at: datetime) -
 
 
 class _Address(NamedTuple):
-    """What the address of a call says. `host`: with its port."""
+    """Parts of a call's URL. `host` includes the port."""
 
     endpoint: str
     provider: str
@@ -73,7 +74,7 @@ class _Address(NamedTuple):
 
 
 @functools.lru_cache(maxsize=1024)
-def _addressed(url: str, flavour: Flavour) -> _Address:
+def _address(url: str, flavour: Flavour) -> _Address:
     parts = urlsplit(url)
     provider = pricing.provider_of(f"{parts.scheme}://{parts.netloc}", flavour)
     return _Address(
@@ -85,41 +86,41 @@ def _addressed(url: str, flavour: Flavour) -> _Address:
 
 
 def may_complete(row: Row, answer: Event) -> bool:
-    """Whether the answer comes from where the call of the row went: another host may use the same ids.
+    """Return whether the answer comes from the host that the row's call went to: another host may use the same ids.
 
-    A row from before this was asked does not name its host; there the provider alone decides.
+    Rows of earlier versions lack the host; for them the provider alone decides.
     """
-    address = _addressed(answer.url, answer.flavour)
+    address = _address(answer.url, answer.flavour)
     host = row["response_metadata"].get("host", address.host)
     return bool(row["ai_provider"] == address.provider and host == address.host)
 
 
 def _answer(event: Event) -> Row:
-    """What the answer itself says, whoever called and whenever."""
+    """Return the columns that the answer alone decides."""
     return {
         "ai_model": event.model,
         "usage": _usage(event),
         "status": event.status,
         "error_code": event.error_code,
-        "response_metadata": _told(event),
+        "response_metadata": _response_metadata(event),
     }
 
 
-def _told(event: Event) -> dict[str, Any]:
-    """What else is kept of the answer. The host too, of a call that waits for its answer, and of one to this machine:
-    that was taken for the provider whose API it speaks.
+def _response_metadata(event: Event) -> dict[str, Any]:
+    """Return facts about the answer. The host is among them for a pending call, whose answer must come from it, and for
+    a call to this machine, whose provider is only guessed from the API.
     """
-    told = dict(event.response)
+    metadata = dict(event.response)
     if event.context:
-        told["context"] = event.context
-    address = _addressed(event.url, event.flavour)
+        metadata["context"] = event.context
+    address = _address(event.url, event.flavour)
     if address.is_this_machine or event.status == "pending":
-        told["host"] = address.host
-    return told
+        metadata["host"] = address.host
+    return metadata
 
 
 def _usage(event: Event) -> dict[str, Any]:
-    """Everything that the answer tells of its usage, in one object: the provider's block, and what stands beside."""
+    """Return all usage of the answer in one object: the provider's block, and `units` and `parts` beside it."""
     block = metering.decode_usage(event.usage)
     usage: dict[str, Any] = block if isinstance(block, dict) else {}
     if event.units:
@@ -131,15 +132,15 @@ def _usage(event: Event) -> dict[str, Any]:
     return dict(metering.compact(usage))
 
 
-def cost(row: Row, own: pricing.Own) -> Row:
-    """The row with its tokens, price and roubles, worked out of what it says of its usage; `usd_rub_rate` is given.
+def cost(row: Row, overrides: PriceOverrides) -> Row:
+    """Return the row with tokens, USD and RUB, worked out from its `usage`, `status`, model and `usd_rub_rate`.
 
-    The one way to a cost, for new calls and for `reprice_usage`.
+    New calls and `reprice_usage` both get their cost here.
     """
     flavour = flavour_of(row["endpoint"])
     usage = row["usage"]
     metered = metering.meter(flavour, usage) if flavour else metering.Metered(problem="unknown-endpoint")
-    price, cost_rub = _amounts(_price(row, metered, own), row["usd_rub_rate"])
+    price, cost_rub = _amounts(_price(row, metered, overrides), row["usd_rub_rate"])
     tokens = metered.tokens
     response = {key: value for key, value in row["response_metadata"].items() if key != "cost_parts"}
     if len(price.parts) > 1:
@@ -158,7 +159,7 @@ def cost(row: Row, own: pricing.Own) -> Row:
     }
 
 
-def _price(row: Row, metered: metering.Metered, own: pricing.Own) -> pricing.Price:
+def _price(row: Row, metered: metering.Metered, overrides: PriceOverrides) -> pricing.Price:
     match row["status"]:
         case "failed" if not row["usage"]:
             return pricing.NOT_CHARGED
@@ -175,12 +176,12 @@ def _price(row: Row, metered: metering.Metered, own: pricing.Own) -> pricing.Pri
                 context,
                 org_id=row["org_id"],
                 at=row["created_at"],
-                own=own,
+                overrides=overrides,
             )
 
 
 def _amounts(price: pricing.Price, rate: Any) -> tuple[pricing.Price, Any]:
-    """The price with its roubles; unpriced, if either is beyond what a call can cost."""
+    """Return the price and its RUB; unpriced if either exceeds what a call can cost."""
     usd = price.usd
     if usd is not None and abs(usd) * max(1, rate or 0) >= gate.LARGEST_NUMBER:
         return pricing.unpriced(pricing.OUT_OF_BOUNDS), None
@@ -188,7 +189,7 @@ def _amounts(price: pricing.Price, rate: Any) -> tuple[pricing.Price, Any]:
 
 
 def to_rub(usd: Any, rate: Any) -> Any:
-    """Roubles of an amount of USD, both as they are known."""
+    """Convert USD to RUB; None if the amount or the rate is unknown."""
     if usd is None or usd == 0:
-        return usd  # what is free is free at any rate
+        return usd  # a free call is free at any rate
     return None if rate is None else round(usd * rate, MONEY_PLACES)

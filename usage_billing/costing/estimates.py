@@ -1,4 +1,4 @@
-"""What a few calls cost, told at once from their events: as the ledger will enter them, without waiting for it."""
+"""Estimates the cost of a few calls from their events, before the ledger has them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from usage_billing.recording.event import Event
 
 @dataclass(frozen=True)
 class Estimate:
-    """Tokens and amounts of some calls, failed attempts among them. An amount is None if that of any call is unknown.
+    """Tokens and amounts (USD, RUB) of some calls, failed ones included. An amount is None if one call's is unknown.
 
-    unpriced_count: calls without a known cost in USD, or without a rate for RUB.
+    unpriced_count: calls whose USD are unknown, or whose day has no exchange rate.
     """
 
     requests_count: int
@@ -27,8 +27,8 @@ class Estimate:
     unpriced_count: int
 
 
-def spent(events: Sequence[Event]) -> Estimate:
-    """What these calls cost, at the prices and the rate of now. Reads; call it where all prices can be seen."""
+def estimate(events: Sequence[Event]) -> Estimate:
+    """Estimate these calls at today's prices and rates. The database role must see all price overrides."""
     rows = list(costs.rows(events, PriceOverrides.load()))
     return Estimate(
         requests_count=len(rows),
@@ -42,7 +42,7 @@ def spent(events: Sequence[Event]) -> Estimate:
 
 
 def _sum(amounts: Iterable[Decimal | None]) -> Decimal | None:
-    """The sum; None as soon as one of them is not known, for the rest would be too little."""
+    """Return the sum; None if one amount is unknown, for the rest would be too little."""
     total = Decimal(0)
     for amount in amounts:
         if amount is None:

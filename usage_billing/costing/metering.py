@@ -1,6 +1,7 @@
-"""What an answer's usage amounts to: units of the price list, by model. The first half of a price; it knows no money.
+"""Turns a provider's usage block into units of the price list, by model; `pricing` turns those into money.
 
-Ordinary usage blocks are read by genai-prices' own extractors. What they leave out is here, each with its source.
+genai-prices' own extractors read ordinary usage blocks. This module adds the cases they do not cover, each with its
+source.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ EXTRACTORS: dict[Flavour, tuple[str, str]] = {
 
 
 class Tokens(msgspec.Struct, frozen=True):
-    """Token counts as the ledger keeps them: `prompt` includes cached and cache-written, `completion` reasoning."""
+    """Token counts of a record: `prompt` includes cached and cache-written tokens, `completion` includes reasoning."""
 
     prompt: int = 0
     completion: int = 0
@@ -43,7 +44,7 @@ class Tokens(msgspec.Struct, frozen=True):
         return Tokens(*map(add, msgspec.structs.astuple(self), msgspec.structs.astuple(other)))
 
     def within(self) -> Tokens:
-        """The counts with no part larger than its whole, for sums over them; the block itself is kept as it came."""
+        """Return the counts with each part cut to its whole, so that sums stay consistent."""
         cached = min(self.cached, self.prompt)
         return replace(
             self,
@@ -54,7 +55,7 @@ class Tokens(msgspec.Struct, frozen=True):
 
 
 class Line(msgspec.Struct, frozen=True):
-    """Units used on one model; an empty `model` is the call's own. `code_sessions`: of a hosted code interpreter."""
+    """Units used on one model (empty: the call's own). `code_sessions`: sessions of a hosted code interpreter."""
 
     usage: Usage
     model: str = ""
@@ -62,7 +63,7 @@ class Line(msgspec.Struct, frozen=True):
 
 
 class Metered(msgspec.Struct, frozen=True):
-    """What is to be paid for, line by line; or, in `problem`, why that cannot be told. `tokens` are what is known."""
+    """The units of a call, line by line, or in `problem` why they are unknown. `tokens`: the counts that are known."""
 
     lines: tuple[Line, ...] = ()
     tokens: Tokens = Tokens()
@@ -70,13 +71,13 @@ class Metered(msgspec.Struct, frozen=True):
 
 
 class NoPriceError(Exception):
-    """A unit for which nobody publishes a price; the message is its name."""
+    """Raised for a unit that has no published price; the message is its name."""
 
 
 def meter(flavour: Flavour, usage: Mapping[str, Any]) -> Metered:
-    """Meter a call. `usage` is the provider's block with, beside it, what else the answer or the request tells:
+    """Meter a call. `usage` is the provider's block, with two keys of our own beside it:
 
-    `units`: units of the price list that the block does not have (`web_searches`, `input_characters`, …);
+    `units`: units of the price list that the block does not report (`web_searches`, `input_characters`, …);
     `parts`: usage on other models, each `{"model", "api", "usage"}` (an image made by a tool).
     """
     block = {name: value for name, value in usage.items() if name not in ("units", "parts")}
@@ -93,7 +94,7 @@ def meter(flavour: Flavour, usage: Mapping[str, Any]) -> Metered:
 
 
 def decode_usage(raw: msgspec.Raw) -> Any:
-    """The provider's usage block of an event; None if there is none, or none that is JSON."""
+    """Decode the provider's usage block of an event; None if it is not JSON."""
     try:
         return msgspec.json.decode(raw)
     except msgspec.DecodeError:
@@ -101,7 +102,7 @@ def decode_usage(raw: msgspec.Raw) -> Any:
 
 
 def compact(block: Any) -> Any:
-    """The usage block without the units that were not used: zeros, nulls and what is left empty by that."""
+    """Return the usage block without zeros and nulls, and without objects that this leaves empty."""
     if isinstance(block, list):
         return [compact(item) for item in block]
     if not isinstance(block, dict):
@@ -126,10 +127,10 @@ def _block(flavour: Flavour, block: Mapping[str, Any]) -> Metered:
 
 
 def _iterations(block: Mapping[str, Any], iterations: list[Mapping[str, Any]]) -> Metered:
-    """Compaction, advisor and fallback turns each at their own model.
+    """Meter compaction, advisor and fallback turns, each on its own model.
 
-    (Anthropic, Compaction: the top-level counts leave out the compaction turns; what is billed is the sum over all
-    `usage.iterations`.) Searches are told only at the top.
+    Anthropic, Compaction: the top-level counts leave out the compaction turns; the bill is the sum over all
+    `usage.iterations`. Only the top level reports searches.
     """
     metered = Metered()
     for iteration in iterations:
@@ -152,7 +153,7 @@ def _part(part: Mapping[str, Any]) -> Metered:
 
 
 def _units(units: Any) -> Metered:
-    """Units beside the block. The price list has no unit for code interpreter sessions, which OpenAI charges for."""
+    """Meter units beside the block. The price list has no unit for OpenAI's code interpreter sessions."""
     rest = dict(_mapping(units))
     sessions = _count(rest.pop("code_interpreter_sessions", 0))
     if not rest.keys() <= _get_registry().units.keys():
@@ -171,12 +172,12 @@ def _together(one: Metered, other: Metered) -> Metered:
 
 
 TOKEN_COUNTS = {"chat": ("prompt_tokens", "completion_tokens")}
-"""The two counts that a block has; every API but chat calls them by the newer names."""
+"""Names of a block's two counts; every API but chat uses the newer names."""
 NEWER_COUNTS = ("input_tokens", "output_tokens")
 
 
 def _counted(flavour: Flavour, block: Mapping[str, Any]) -> dict[str, Any]:
-    """The block with its counts written out: zeros are not stored. Raises `ValueError` where it has none of them."""
+    """Return the block with both counts: records omit zeros. Raises `ValueError` if it has neither."""
     counts = TOKEN_COUNTS.get(flavour, NEWER_COUNTS)
     if block.keys().isdisjoint(counts):
         raise ValueError(f"neither of {counts}")
@@ -184,55 +185,12 @@ def _counted(flavour: Flavour, block: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _extracted(flavour: Flavour, block: Mapping[str, Any]) -> Usage:
-    counted = _counted(flavour, block)
-    if (usage := _plainly_extracted(flavour, counted)) is not None:
-        return usage
     provider, extractor = EXTRACTORS[flavour]
-    return _provider(provider).extract_usage({"usage": counted}, api_flavor=extractor)[1]
-
-
-def _plainly_extracted(flavour: Flavour, block: Mapping[str, Any]) -> Usage | None:
-    """What genai-prices would extract by the same mappings, of a block that is as usual: objects and whole numbers.
-
-    None for any other, and for an extractor that asks for more: what is odd is the library's to judge.
-    """
-    values: dict[str, int] = {}
-    for path, destination, is_required in _paths(flavour) or ():
-        value: Any = block
-        for step in path:
-            value = value.get(step)
-            if value is None:
-                break
-            if not isinstance(value, dict) and (type(value) is not int or value < 0 or step is not path[-1]):
-                return None
-        if isinstance(value, dict) or (value is None and is_required):
-            return None
-        if value is not None:
-            values[destination] = values.get(destination, 0) + value
-    if not values:
-        return None
-    usage = Usage()
-    vars(usage).update(values)
-    return usage
-
-
-@functools.cache
-def _paths(flavour: Flavour) -> list[tuple[tuple[str, ...], str, bool]] | None:
-    """Where the extractor of a flavour finds what, and whether it must; None if it is not all plain names."""
-    provider, name = EXTRACTORS[flavour]
-    extractor = next(each for each in _provider(provider).extractors or () if each.api_flavor == name)
-    # What the price list has no unit for, the extractor itself leaves out.
-    mappings = [mapping for mapping in extractor.mappings if mapping.dest in _get_registry().units]
-    paths = [mapping.path if isinstance(mapping.path, list) else [mapping.path] for mapping in mappings]
-    if extractor.root != "usage" or not all(isinstance(step, str) for path in paths for step in path):
-        return None
-    return [
-        (tuple(map(str, path)), mapping.dest, mapping.required) for path, mapping in zip(paths, mappings, strict=True)
-    ]
+    return _provider(provider).extract_usage({"usage": _counted(flavour, block)}, api_flavor=extractor)[1]
 
 
 def _responses(flavour: Flavour, block: Mapping[str, Any]) -> Usage:
-    """(OpenAI, Response object: writes are kept for 30 minutes or, at another price, for 12 hours.)"""
+    """Meter a response. OpenAI, Response object: cache writes last 30 minutes or, at another price, 12 hours."""
     writes = _mapping(_mapping(block.get("input_tokens_details")).get("cache_write_tokens_details"))
     if writes.get("ttl_12h_tokens"):
         raise NoPriceError("cache_write_12h_tokens")
@@ -240,7 +198,7 @@ def _responses(flavour: Flavour, block: Mapping[str, Any]) -> Usage:
 
 
 def _messages(flavour: Flavour, block: Mapping[str, Any]) -> Usage:
-    """(Anthropic, Streaming: `message_delta` counts on, while the breakdown of cache writes is that of the start.)"""
+    """Meter a message. Anthropic, Streaming: `message_delta` raises the sum of cache writes, not their breakdown."""
     usage = _extracted(flavour, block)
     told = vars(usage)
     used = [name for name in WRITES_BY_TIME if told.get(name)]
@@ -250,11 +208,11 @@ def _messages(flavour: Flavour, block: Mapping[str, Any]) -> Usage:
 
 
 WRITES_BY_TIME = ("cache_write_5m_tokens", "cache_write_1h_tokens")
-"""Cache writes by how long they last."""
+"""Units of cache writes, by lifetime."""
 
 
 def _images(flavour: Flavour, block: Mapping[str, Any]) -> Usage:
-    """(OpenAI, Images: what an image endpoint puts out are image tokens, unless it tells text apart.)"""
+    """Meter an image. OpenAI, Images: output tokens are image tokens unless the block reports text tokens apart."""
     if "input_tokens_details" in block or not block.get("input_tokens"):
         details = {"text_tokens": 0, "image_tokens": 0} | dict(_mapping(block.get("input_tokens_details")))
         block = {**block, "input_tokens_details": details}
@@ -269,7 +227,7 @@ def _embeddings(_flavour: Flavour, block: Mapping[str, Any]) -> Usage:
 
 
 def _transcription(flavour: Flavour, block: Mapping[str, Any]) -> Usage:
-    """Seconds or tokens, as the model is billed (OpenAI, Transcription object: `usage.type`)."""
+    """Meter seconds or tokens, whichever the model is billed by (OpenAI, Transcription object: `usage.type`)."""
     if "seconds" in block:
         return _usage(audio_seconds=block["seconds"], input_audio_seconds=block["seconds"])
     counted = _counted(flavour, block)
@@ -283,7 +241,7 @@ def _transcription(flavour: Flavour, block: Mapping[str, Any]) -> Usage:
 
 
 def _speech(flavour: Flavour, block: Mapping[str, Any]) -> Usage:
-    """Text goes in, audio comes out, at the model's only output price (OpenAI, Speech: `speech.audio.done`)."""
+    """Meter speech: audio output at the model's only output price (OpenAI, Speech: `speech.audio.done`)."""
     counted = _counted(flavour, block)
     return _usage(input_tokens=counted["input_tokens"], output_tokens=counted["output_tokens"])
 
@@ -299,7 +257,7 @@ _READERS = {
 
 
 def _contradiction(usage: Usage, tokens: Tokens) -> str:
-    """Parts that are larger than their whole: somebody counted wrong, and we cannot know who."""
+    """Return the problem of a block whose parts exceed their whole: it does not say which count is wrong."""
     by_time = sum(int(vars(usage).get(name, 0)) for name in WRITES_BY_TIME)
     is_wrong = (
         tokens.cached + max(tokens.cache_write, by_time) > tokens.prompt
@@ -321,7 +279,7 @@ def _tokens(usage: Usage) -> Tokens:
 
 
 def _plain_tokens(block: Mapping[str, Any]) -> Tokens:
-    """What a block that cannot be read still says plainly."""
+    """Return the token counts of a block that the extractors refuse."""
     return Tokens(
         prompt=_count(block.get("prompt_tokens", block.get("input_tokens"))),
         completion=_count(block.get("completion_tokens", block.get("output_tokens"))),

@@ -1,4 +1,4 @@
-"""Prices of our own as `pricing` asks for them: which of the rows holds for a model, an organisation and a moment."""
+"""Finds the price override that applies to a model, an organisation and a moment."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from usage_billing.models import PriceOverride
 
 
 @dataclass(frozen=True)
-class _Own:
-    """One row, ready to be asked."""
+class _Override:
+    """One row, compiled for matching."""
 
     name: str
     pattern: re.Pattern[str]
@@ -28,40 +28,40 @@ class _Own:
 
 
 class PriceOverrides:
-    """All prices of our own at one moment; implements `pricing.Own`.
+    """All price overrides, as they were when `load` read them.
 
-    An organisation's own goes before that of all; then an exact name before a pattern and a longer pattern before a
-    shorter one; then the latest that was valid at the moment of the call.
+    Precedence: the organisation's override before one for all; an exact name before a pattern, a longer pattern before
+    a shorter one; then the latest that was valid at the moment of the call.
     """
 
     def __init__(self, rows: Iterable[PriceOverride]) -> None:
-        self._of_provider: dict[str, list[_Own]] = defaultdict(list)
+        self._of_provider: dict[str, list[_Override]] = defaultdict(list)
         for row in sorted(rows, key=_rank):
-            self._of_provider[row.provider.lower()].append(_own(row))
-        self._found: dict[tuple[str, str, int], list[_Own]] = {}
+            self._of_provider[row.provider.lower()].append(_compiled_row(row))
+        self._found: dict[tuple[str, str, int], list[_Override]] = {}
 
     @classmethod
     def load(cls) -> PriceOverrides:
-        """Read them, in one query: once a batch."""
+        """Read all overrides in one query; call it once per batch."""
         return cls(PriceOverride.objects.order_by())
 
     def find(self, provider: str, model: str, org_id: int, at: datetime) -> tuple[ModelPrice, str] | None:
-        """The price in the price list's words, and its name: `override:<id>`."""
+        """Return the price with the price list's keys, and its name `override:<id>`; None if no override applies."""
         if not self._of_provider:
             return None
         key = (provider.lower(), model.lower(), org_id)
         if (candidates := self._found.get(key)) is None:
             candidates = self._found[key] = [
-                own
-                for own in self._of_provider.get(key[0], ())
-                if own.org_id in (None, org_id) and own.pattern.match(key[1])
+                override
+                for override in self._of_provider.get(key[0], ())
+                if override.org_id in (None, org_id) and override.pattern.match(key[1])
             ]
         day = at.astimezone(UTC).date()
-        return next(((own.prices, own.name) for own in candidates if own.valid_from <= day), None)
+        return next(((each.prices, each.name) for each in candidates if each.valid_from <= day), None)
 
 
 def _rank(row: PriceOverride) -> tuple[bool, bool, int, int, int]:
-    """The smaller the sooner it is taken."""
+    """Sort key of precedence: the smallest applies first."""
     literal = row.model_pattern.replace("*", "")
     return (
         row.org_id is None,
@@ -72,14 +72,16 @@ def _rank(row: PriceOverride) -> tuple[bool, bool, int, int, int]:
     )
 
 
-def _own(row: PriceOverride) -> _Own:
-    # A key that a newer price list no longer has cannot be applied: what it was for is then not priced.
+def _compiled_row(row: PriceOverride) -> _Override:
+    # A newer price list may have dropped a key: its units are unpriced then.
     known = _get_registry()._all_price_keys
     prices = {key: Decimal(usd) for key, usd in row.prices.items() if key in known}
-    return _Own(f"override:{row.pk}", _compiled(row.model_pattern), row.org_id, row.valid_from, ModelPrice(**prices))
+    return _Override(
+        f"override:{row.pk}", _compiled(row.model_pattern), row.org_id, row.valid_from, ModelPrice(**prices)
+    )
 
 
 def _compiled(pattern: str) -> re.Pattern[str]:
-    """`*` stands for anything; the other signs of shell patterns for themselves."""
+    """Compile a pattern: `*` matches anything, every other character itself."""
     literal = re.sub(r"[?\[]", r"[\g<0>]", pattern.lower())
     return re.compile(fnmatch.translate(literal))

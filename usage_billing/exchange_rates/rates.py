@@ -1,4 +1,4 @@
-"""US dollars to roubles on a business day."""
+"""Reads the USD/RUB exchange rates that apply on billing days."""
 
 from collections.abc import Iterable
 from datetime import date, timedelta
@@ -7,11 +7,11 @@ from decimal import Decimal
 from usage_billing.models import ExchangeRate
 
 CARRIED_DAYS = 10
-"""How many days a rate is carried on: the Bank of Russia's longest pause, the New Year holidays."""
+"""How many days a rate stays valid: the Bank of Russia's longest pause, the New Year holidays."""
 
 
 def rates_on(days: Iterable[date]) -> dict[date, Decimal | None]:
-    """RUB for a USD on each day: that day's rate or the last one in the ten days before it; None if there is none."""
+    """Return RUB per USD for each day: its rate, or the latest of the `CARRIED_DAYS` before; None if there is none."""
     wanted = set(days)
     if not wanted:
         return {}

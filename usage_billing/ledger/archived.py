@@ -1,7 +1,7 @@
-"""What the rest of the house must know of the archive: calls whose month is in files and not in the ledger any more.
+"""Tells which months are archived, so that the ledger neither counts an archived call twice nor misses it in a sum.
 
-Who changes the ledger looks here last, in the same transaction: a file is on the list before its first call is
-removed, so a change that found a call missing finds the file listed too, and no lock is needed between the two.
+Writers check this last in their transaction. A file is listed before its first call is removed, so a writer that finds
+a call missing also finds its file listed, without a lock.
 """
 
 from __future__ import annotations
@@ -12,31 +12,31 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import date, timedelta
 from typing import Any
 
-from django.db import connection
 from django.db.models import QuerySet
 
 from usage_billing.models import ArchiveFile
+from usage_billing.models.database import connection
 
 READ_AGAIN_FOR = timedelta(days=92)
-"""How long after a call its answer may be fetched once more, as if new: three times as long as OpenAI keeps responses
-and the output of batches (30 days) and Anthropic a batch's results (29)."""
+"""How long after a call its answer may still be fetched again: three times as long as OpenAI keeps responses and batch
+output (30 days) and Anthropic batch results (29 days)."""
 
 
 class ArchivedError(Exception):
-    """What is asked for needs calls that are archived."""
+    """Raised for an operation that needs archived calls, or an archive that another process is changing."""
 
 
 class UnreadableError(Exception):
-    """A file of the archive cannot be read here, or is not what it was."""
+    """Raised for an archive file that is unreadable here or has changed."""
 
 
 def months(since: date | None = None, until: date | None = None) -> list[date]:
-    """The first days of the months of which calls are archived, as far as they reach into `since <= day < until`."""
+    """Return the first days of archived months that overlap `since <= day < until`."""
     return [month for (month,) in listed_months(since, until)]
 
 
 def listed_months(since: date | None, until: date | None) -> QuerySet[ArchiveFile, tuple[date]]:
-    """Their query, one column."""
+    """Return the query of `months`, with one column."""
     files = ArchiveFile.objects.order_by("month").values_list("month").distinct()
     if since is not None:
         files = files.filter(month__gte=since.replace(day=1))
@@ -44,34 +44,31 @@ def listed_months(since: date | None, until: date | None) -> QuerySet[ArchiveFil
 
 
 def after(month: date) -> date:
-    """The first day of the next month."""
+    """Return the first day of the next month."""
     return (month + timedelta(days=31)).replace(day=1)
 
 
 def expect_none(first: date, last: date) -> None:
-    """Raises `ArchivedError` if calls of these days, `last` included, are archived."""
+    """Raise `ArchivedError` if calls of these days, `last` included, are archived."""
     if found := months(first, last + timedelta(days=1)):
         raise ArchivedError(
-            f"Calls of {found[0]:%Y-%m} are archived, so their totals cannot be made from the ledger. "
-            f"`manage.py restore_usage --month {found[0]:%Y-%m}` brings them back."
+            f"Calls of {found[0]:%Y-%m} are archived, so their rollups cannot be rebuilt from the ledger. "
+            f"Restore them first: `manage.py restore_usage --month {found[0]:%Y-%m}`."
         )
 
 
 Finder = Callable[[ArchiveFile, Collection[str]], Iterable[tuple[int, str, str]]]
-"""Organisation, request id and provider of the calls in a file that have one of these request ids."""
+"""(file, request ids) → organisation, request id and provider of the file's calls with one of these ids."""
 
 finders: list[Finder] = []
-"""`usage_billing.archive` registers its own here, so that the ledger does not import it."""
-
-
-# ── None is counted twice ────────────────────────────────────────────────────────────────────────────────────────
+"""`usage_billing.archive` registers its finder here, because the ledger must not import it."""
 
 
 def without_known(inserted: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows of `token_usage` just inserted, but for those that are archived: these are taken out again.
+    """Delete those of the inserted rows whose call is archived. Returns the other rows.
 
-    Looks into files only for calls of an archived month, and for answers that were fetched again; files of any other
-    month cannot have them. Raises `UnreadableError`: then nothing may be entered, and the drain sets the call aside.
+    Only the files of a row's month are read, and of earlier months for an answer that may be fetched again. Raises
+    `UnreadableError`: then the row cannot be inserted, and the drain rejects its event.
     """
     listed = months() if inserted else []
     known: set[tuple[int, str]] = set()
@@ -86,8 +83,8 @@ def without_known(inserted: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _is_read_again(row: dict[str, Any]) -> bool:
-    """Whether the same answer can come with another date: a line of a batch's output, which takes no time of its own,
-    or a response that was begun by somebody else and fetched by its address."""
+    """Return whether the same answer can come with another date: a line of a batch's output, which has no duration, or
+    a response fetched by its URL."""
     return bool(row["execution_time_ms"] == 0 or _is_fetched(row))
 
 
@@ -102,10 +99,10 @@ def _may_be_of(month: date, row: dict[str, Any]) -> bool:
 
 
 def _known(month: date, rows: Iterable[dict[str, Any]]) -> set[tuple[int, str]]:
-    """Organisation and request id of those of the rows that the month's files have.
+    """Return organisation and request id of the rows that the month's files contain.
 
-    Who fetches a response may be another organisation than the one that began it, and was charged; another provider
-    may use the same ids.
+    An organisation may fetch a response that another one created and was charged for; another provider may use the
+    same ids.
     """
     by_id: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in rows:

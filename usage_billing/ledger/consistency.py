@@ -1,4 +1,4 @@
-"""Proves that the day's totals are what the ledger's rows add up to, and that each row agrees with itself."""
+"""Checks that a day's rollups equal the sums of its records, and that the columns of each record agree."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,22 +6,22 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from django.db import connection
 from django.db.models import Sum
 
 from usage_billing.ledger import rollup
 from usage_billing.models import DailyUsage
 from usage_billing.models.daily_usage import MAX_COST, MEASURES
+from usage_billing.models.database import connection
 
 Sums = Mapping[tuple[Any, ...], Sequence[Any]]
-"""Daily rows: `KEY` → `MEASURES`."""
+"""Rollup rows: `KEY` → `MEASURES`."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A daily row that is not what the ledger adds up to: its key, and by measure the ledger's sum minus the row's.
+    """A wrong rollup row: its key, and for each wrong measure the records' sum minus the row's.
 
-    Likewise what its dearest call cost, where the row says less.
+    For `max_cost_usd`: by how much the row is below the highest cost of its calls.
     """
 
     key: dict[str, Any]
@@ -33,12 +33,12 @@ class Difference:
 
 
 def days() -> list[date]:
-    """The business days that have calls, totals or both."""
+    """Return the billing days that have calls, rollups or both."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT DISTINCT usage_date FROM token_usage_daily")
         found = {_day(value) for (value,) in cursor.fetchall()}
         day: Any = date.min
-        # From one day to the next by the index: there may be a million calls between them.
+        # One index look-up per day: `DISTINCT` would read every call.
         while True:
             cursor.execute("SELECT min(usage_date) FROM token_usage WHERE usage_date > %s", [day])
             (next_day,) = cursor.fetchone()
@@ -49,30 +49,30 @@ def days() -> list[date]:
 
 
 def differences(day: date, archived: Sums | None = None) -> list[Difference]:
-    """Every daily row of that day that is wrong, missing or superfluous, with regard to what was `archived` of it.
+    """Return every rollup row of the day that is wrong, missing or superfluous. `archived`: sums of its archived calls.
 
-    One statement, so that both sides are of the same moment while calls keep coming in.
+    One statement reads both sides at the same moment, while calls keep coming in.
     """
     tolerance = rollup.SQLITE_TOLERANCE if connection.vendor == "sqlite" else Decimal(0)
     with connection.cursor() as cursor:
         cursor.execute(rollup.compared_sql("usage_date = %s", connection.vendor), [day, day])
-        lacking = {(*row[:2], day, *row[3 : len(rollup.KEY)]): row[len(rollup.KEY) :] for row in cursor.fetchall()}
-    elsewhere = archived or {}
+        differing = {(*row[:2], day, *row[3 : len(rollup.KEY)]): row[len(rollup.KEY) :] for row in cursor.fetchall()}
+    from_archive = archived or {}
     found = []
-    for key in sorted(lacking.keys() | elsewhere.keys()):
-        *sums, _, too_low = lacking.get(key, (*_NOTHING, 0, 0))
-        pairs = zip(MEASURES, sums, elsewhere.get(key, _NOTHING), strict=True)
+    for key in sorted(differing.keys() | from_archive.keys()):
+        *sums, _, too_low = differing.get(key, (*_NOTHING, 0, 0))
+        pairs = zip(MEASURES, sums, from_archive.get(key, _NOTHING), strict=True)
         measures = {name: value + _number(more, value) for name, value, more in pairs}
         wrong = {name: value for name, value in measures.items() if abs(value) > tolerance}
         if too_low > tolerance:
             wrong[MAX_COST] = too_low
-        if wrong or key not in elsewhere:
+        if wrong or key not in from_archive:
             found.append(Difference(dict(zip(rollup.KEY, key, strict=True)), wrong))
     return found
 
 
 def calls_on(days: Collection[date]) -> int:
-    """How many calls the totals of these days have."""
+    """Return the number of calls of these days, by the rollups."""
     totals = DailyUsage.objects.filter(grain="total", usage_date__in=days)
     return int(totals.aggregate(calls=Sum("requests_count", default=0))["calls"])
 
@@ -81,29 +81,29 @@ _NOTHING = (0,) * len(MEASURES)
 
 
 def _number(value: Any, like: Any) -> Any:
-    """SQLite sums up in floats, which do not add to decimals."""
+    """Convert to float where SQLite has summed in floats."""
     return float(value) if isinstance(like, float) else value
 
 
 def _day(value: Any) -> date:
-    """SQLite answers dates of plain SQL as text."""
+    """Parse a date: SQLite returns text for raw SQL."""
     return value if isinstance(value, date) else date.fromisoformat(value)
 
 
 INCONSISTENT = {
-    "roubles that are not dollars × rate": "abs(cost_rub - cost_usd * usd_rub_rate) > 0.000001",
-    "dollars without roubles although there is a rate": (
+    "RUB not equal to USD × rate": "abs(cost_rub - cost_usd * usd_rub_rate) > 0.000001",
+    "USD without RUB although there is a rate": (
         "cost_usd IS NOT NULL AND usd_rub_rate IS NOT NULL AND cost_rub IS NULL"
     ),
     "unknown cost without a reason": "cost_usd IS NULL AND price_source NOT LIKE 'unpriced:%%'",
-    "a cost that calls itself unknown": "cost_usd IS NOT NULL AND price_source LIKE 'unpriced:%%'",
+    "known cost marked as unknown": "cost_usd IS NOT NULL AND price_source LIKE 'unpriced:%%'",
 }
 
 
 def inconsistent_records(day: date) -> dict[str, int]:
-    """What is wrong with single calls of that day → how many have it; empty when all is well."""
+    """Return problem → number of calls of that day that have it; empty if there is none."""
     counts = ", ".join(f"coalesce(sum(CASE WHEN {wrong} THEN 1 ELSE 0 END), 0)" for wrong in INCONSISTENT.values())
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT {counts} FROM token_usage WHERE usage_date = %s", [day])  # noqa: S608 - built of our own conditions
+        cursor.execute(f"SELECT {counts} FROM token_usage WHERE usage_date = %s", [day])  # noqa: S608 - our own conditions
         row = cursor.fetchone()
     return {what: int(count) for what, count in zip(INCONSISTENT, row, strict=True) if count}

@@ -1,4 +1,4 @@
-"""From the outbox to the ledger: in batches, by one process at a time, for as long as it takes."""
+"""Moves events from the outbox to the ledger: in batches, by one process at a time, for as long as it takes."""
 
 from __future__ import annotations
 
@@ -6,22 +6,21 @@ import fcntl
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import msgspec
 from django.db import DataError, Error, IntegrityError
 
 from usage_billing.recording import state_files
 from usage_billing.recording.event import Event, decode
-from usage_billing.recording.outbox import Outbox
+from usage_billing.recording.outbox import EventId, Outbox
 from usage_billing.recording.private_files import make_folder, open_private
 
 logger = logging.getLogger(__name__)
 
 BATCH = 10_000
-"""Events a transaction: the more of them fall on the same totals, the fewer writes of those."""
+"""Events in a transaction. The more of them fall on the same rollup rows, the fewer writes these need."""
 
 
 class DrainBusyError(Exception):
@@ -32,8 +31,8 @@ class DrainBusyError(Exception):
 def exclusively(path: Path) -> Iterator[None]:
     """Be the only drain of the outbox at `path` on this machine. Raises `DrainBusyError` if another process is.
 
-    A POSIX record lock: it ends with its process however that dies, and a forked child does not inherit it. Two drains
-    would do no harm (each event counts once); they would do the work twice.
+    A POSIX record lock: it ends with its process, however that dies, and a forked child does not inherit it. Two drains
+    would do no harm (each event counts once), but they would do the work twice.
     """
     make_folder(path.parent)
     with open(f"{path}.drain", "w", opener=open_private) as lock:
@@ -45,62 +44,58 @@ def exclusively(path: Path) -> Iterator[None]:
 
 
 class DatabaseAwayError(Exception):
-    """The database takes no event at all now: it is down, not migrated, or too busy; or this machine is at its end."""
+    """The database takes no event at all now. It is down, not migrated or too busy, or this machine has no memory left.
+
+    All events stay in the outbox.
+    """
+
+
+class OtherLedgerError(DatabaseAwayError):
+    """The outbox belongs to another ledger than that of this database."""
 
 
 def drain_once(outbox: Outbox) -> int:
-    """Hand one batch of the oldest events to the ledger and forget them. Returns how many left the outbox.
+    """Hand one batch of the oldest events to the ledger. Returns how many left the outbox.
 
-    An event that the ledger refuses becomes a dead letter. Raises `DatabaseAwayError` when the database takes none;
-    all stay then.
+    An event that the ledger refuses becomes a dead letter. Raises `DatabaseAwayError`, and `OSError` where the outbox
+    cannot be read.
     """
-    rows = outbox.read(BATCH)
-    if not rows:
-        return 0
-    events: list[tuple[int, Event]] = []
-    for id_, body in rows:
-        try:
-            events.append((id_, decode(body)))
-        except msgspec.DecodeError as error:
-            _rejected(outbox, id_, error)
-    if events:
-        _drain(outbox, events)
-    return len(rows)
+    batch = outbox.read(BATCH)
+    if batch:
+        _check_ledger(outbox)
+        _drain(outbox, batch)
+    return len(batch)
 
 
-def _drain(outbox: Outbox, events: list[tuple[int, Event]]) -> None:
-    """All of them in one transaction; where one is refused, each half by itself, until it stands alone."""
+def _drain(outbox: Outbox, batch: Sequence[tuple[EventId, bytes]]) -> None:
+    """Drain all of them in one transaction. If one is refused, drain each half by itself, until it stands alone."""
     try:
-        _to_ledger([event for _, event in events])
+        _to_ledger([decode(body) for _, body in batch])
     except DatabaseAwayError:
         raise
     except Exception as error:  # noqa: BLE001 - one event that the ledger refuses must not hold up the others
-        if len(events) == 1:
-            _rejected(outbox, events[0][0], error)
+        if len(batch) == 1:
+            _reject(outbox, batch[0][0], error)
         else:
-            middle = len(events) // 2
-            _drain(outbox, events[:middle])
-            _drain(outbox, events[middle:])
+            middle = len(batch) // 2
+            _drain(outbox, batch[:middle])
+            _drain(outbox, batch[middle:])
     else:
-        outbox.delete([id_ for id_, _ in events])
+        outbox.delete([id_ for id_, _ in batch])
 
 
 def drain_all(outbox: Outbox, go_on: Callable[[int], bool] = lambda _total: True) -> int:
-    """Drain what waits, batch by batch, until `go_on` says no. Returns how many events left the outbox.
+    """Drain the backlog, batch by batch, until `go_on` says no. Returns how many events left the outbox.
 
-    What is written meanwhile is for the next time, so that it comes in batches too. `go_on` is asked before each batch,
-    with how many have left so far. Raises `DatabaseAwayError`. What was done is noted beside the outbox, for all
-    processes.
+    Events that are written meanwhile are left for the next cycle, so that they come in batches too. `go_on` is asked
+    before each batch, with how many events have left so far. The result is noted beside the outbox, for all processes.
+    Raises `DatabaseAwayError`, and `OSError` where the outbox cannot be read.
     """
     total, drained = 0, BATCH
     kept_apart = _ids_kept_apart()
     try:
         while drained == BATCH and go_on(total):
-            try:
-                drained = drain_once(outbox)
-            finally:
-                # Also while the database is away: else the log would grow with the outage.
-                outbox.checkpoint()
+            drained = drain_once(outbox)
             total += drained
     except Exception:
         _note(outbox, drained=total, kept_apart=_ids_kept_apart() - kept_apart, failing=True)
@@ -109,26 +104,68 @@ def drain_all(outbox: Outbox, go_on: Callable[[int], bool] = lambda _total: True
     return total
 
 
+def adopt(outbox: Outbox) -> str:
+    """Let the outbox belong to the ledger of this database. Returns the ledger's id. Raises `DatabaseAwayError`."""
+    outbox.ledger_id = ledger_id = _ledger_id()
+    return ledger_id
+
+
+def _check_ledger(outbox: Outbox) -> None:
+    """Refuse to drain real calls into, say, the database of a test run, which is destroyed at its end.
+
+    One query a batch: a process may be connected to another database than at its last batch. A new outbox belongs to
+    the first ledger that it is drained to.
+    """
+    of_outbox = outbox.ledger_id
+    of_database = _ledger_id()
+    if not of_outbox:
+        outbox.ledger_id = of_database
+    elif of_outbox != of_database:
+        raise OtherLedgerError(
+            f"The outbox {outbox.path} belongs to ledger {of_outbox}, and this database is ledger {of_database}: no"
+            " event was moved. Correct DATABASE_URL or USAGE_OUTBOX_PATH; or, if this database replaces that ledger,"
+            " run `manage.py drain_usage --adopt`."
+        )
+
+
+def _ledger_id() -> str:
+    # Here, not above, as in `_to_ledger`.
+    from usage_billing.models import Installation
+    from usage_billing.tenancy import roles
+
+    with _away(), roles.applied(roles.AS_LEDGER):
+        # Two drains may make the row at once: the first one wins.
+        if (installation := Installation.objects.first()) is None:
+            Installation.objects.bulk_create([Installation()], ignore_conflicts=True)
+            installation = Installation.objects.get()
+        return str(installation.ledger_id)
+
+
 def _to_ledger(events: list[Event]) -> None:
     # Here, not above: clients may be imported before Django has loaded its models.
     from usage_billing.ledger import writer
 
-    try:
+    with _away():
         writer.add(events)
-    except Error as error:
-        if _is_refusal(error):
+
+
+@contextmanager
+def _away() -> Iterator[None]:
+    """Turn errors that no event is to blame for into `DatabaseAwayError`."""
+    try:
+        yield
+    except (Error, OSError, MemoryError, ImportError) as error:
+        if isinstance(error, Error) and _is_refusal(error):
             raise
         raise DatabaseAwayError(f"{type(error).__name__}: {error}".strip()) from error
-    except (OSError, MemoryError, ImportError) as error:
-        raise DatabaseAwayError(f"{type(error).__name__}: {error}".strip()) from error  # no event is to blame
 
 
 TOO_COMPLEX = "54"
-"""SQLSTATE's class for what exceeds the server's limits, such as a row that is too large."""
+"""SQLSTATE's class for a statement that exceeds the server's limits, such as a row that is too large."""
 
 
 def _is_refusal(error: Error) -> bool:
-    """Whether the database refuses what it was given, and would do so again; otherwise it is its own state."""
+    """Whether the database refuses the event itself, and would do so again."""
     if isinstance(error, DataError | IntegrityError):
         return True
     return (getattr(error.__cause__, "sqlstate", None) or "").startswith(TOO_COMPLEX)
@@ -160,10 +197,10 @@ def _note(outbox: Outbox, *, drained: int, kept_apart: int, failing: bool) -> No
         else:
             os.utime(state.path)
     except OSError as error:
-        logger.debug("What the drain did could not be noted beside the outbox: %s", error)
+        logger.debug("The drain's state could not be noted beside the outbox: %s", error)
 
 
-def _rejected(outbox: Outbox, id_: int, error: Exception) -> None:
+def _reject(outbox: Outbox, id_: EventId, error: Exception) -> None:
     reason = f"{type(error).__name__}: {error}"[:500]
     outbox.reject(id_, reason)
-    logger.error("Event %d was set aside: %s. It is kept; `manage.py drain_usage --retry` tries it again.", id_, reason)
+    logger.error("Event %s was rejected: %s. It is kept; `manage.py drain_usage --retry` tries it again.", id_, reason)

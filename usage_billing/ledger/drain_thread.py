@@ -1,4 +1,4 @@
-"""The thread that drains this process's outbox: started by the first event, and anew in each forked child."""
+"""The thread that drains this process's outbox: started by the first event, and again in each forked child."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import functools
 import logging
 import math
 import os
-import sqlite3
 import threading
 import time
 from collections.abc import Callable
 
-from django.conf import settings
+from django.core import mail
 from django.db import close_old_connections, connections
 
+from usage_billing.conf import conf
 from usage_billing.ledger import drain
 from usage_billing.recording.outbox import Outbox
 
@@ -23,15 +23,15 @@ logger = logging.getLogger(__name__)
 GATHER_S = 0.5
 """How long the thread lets events gather before it drains: one transaction for many calls."""
 IDLE_S = 5.0
-"""How often the thread looks for what others left behind (a process that was killed)."""
+"""How often the thread looks for events that other processes left behind, because they were killed."""
 LONGEST_PAUSE_S = 30.0
-"""The longest wait between two tries while the database is away."""
+"""The longest wait between two attempts while the database is away."""
 
 EXIT_S = 3.0
-"""For how long a process that ends may still drain."""
+"""How long a process that ends may still drain."""
 
 chores: list[Callable[[], None]] = []
-"""What else is to be done in each round, by whoever has something to do."""
+"""Callbacks that run once per drain cycle."""
 
 _something_to_do = threading.Event()
 _exiting = threading.Event()
@@ -41,19 +41,24 @@ _thread: threading.Thread | None = None
 
 
 def wake() -> None:
-    """Let this process's drain thread know of an event; start it at the first one. Does nothing if USAGE_DRAIN=off."""
+    """Tell this process's drain thread of an event; start it at the first one. Does nothing if USAGE_DRAIN=off."""
     if _thread is None:
-        if not _is_wanted():
+        if not _is_wanted() or _is_test_run():
             return
         _start()
-    # Callers wait for this: only the first event of a round pays for the lock inside `set`.
+    # Callers wait for this: only the first event of a cycle pays for the lock inside `set`.
     if not _something_to_do.is_set():
         _something_to_do.set()
 
 
 @functools.cache
 def _is_wanted() -> bool:
-    return bool(settings.USAGE_DRAIN == "thread")
+    return bool(conf.DRAIN == "thread")
+
+
+def _is_test_run() -> bool:
+    """Whether Django's test environment is set up: it adds `mail.outbox`. A test's database is destroyed afterwards."""
+    return hasattr(mail, "outbox")
 
 
 def _start() -> None:
@@ -74,8 +79,7 @@ os.register_at_fork(after_in_child=_forget_thread)
 
 
 def _run() -> None:
-    # A connection of its own: an append must not wait for the drain's reading and deleting.
-    outbox = Outbox(settings.USAGE_OUTBOX_PATH)
+    outbox = Outbox(conf.OUTBOX_PATH)
     pause = GATHER_S
     while True:
         is_last = _exiting.is_set()
@@ -87,14 +91,14 @@ def _run() -> None:
         _something_to_do.clear()
         for chore in chores:
             chore()
-        pause = _round(outbox, pause)
+        pause = _drain(outbox, pause)
         if is_last:
             connections.close_all()
             return
 
 
-def _round(outbox: Outbox, pause: float) -> float:
-    """Drain what there is; the pause before the next round."""
+def _drain(outbox: Outbox, pause: float) -> float:
+    """Drain the backlog. Returns the pause before the next cycle."""
     drained = 0
 
     def go_on(so_far: int) -> bool:
@@ -106,7 +110,7 @@ def _round(outbox: Outbox, pause: float) -> float:
     try:
         with drain.exclusively(outbox.path):
             if drain.drain_all(outbox, go_on):
-                _something_to_do.set()  # what came meanwhile
+                _something_to_do.set()  # more may have come meanwhile
     except drain.DrainBusyError:
         _something_to_do.set()
         return IDLE_S
@@ -125,7 +129,7 @@ def _round(outbox: Outbox, pause: float) -> float:
 
 
 def finish() -> None:
-    """As the interpreter exits: one more round, for `EXIT_S` at most. What is left is safe, and for the next drain."""
+    """Drain once more as the interpreter exits, for `EXIT_S` at most. The rest is safe, and for the next drain."""
     global _deadline
     thread = _thread
     if thread is None or not thread.is_alive():
@@ -135,9 +139,9 @@ def finish() -> None:
     _something_to_do.set()
     thread.join(EXIT_S)
     try:
-        left = Outbox(settings.USAGE_OUTBOX_PATH).backlog().events
-    except (sqlite3.Error, OSError) as error:
-        logger.warning("Whether AI calls are left in the outbox cannot be told: %s", error)
+        left = Outbox(conf.OUTBOX_PATH).backlog().events
+    except OSError as error:
+        logger.warning("The outbox cannot be read; AI calls may be left in it: %s", error)
         return
     if left:
         logger.info("%d AI calls are left in the outbox, for the next process that drains it.", left)

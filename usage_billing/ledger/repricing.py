@@ -1,6 +1,7 @@
-"""Costing what is recorded again, at the prices and rates of now: explicit, logged, and exact after an interruption.
+"""Reprices recorded calls at the current prices and rates: explicit, logged, exact after an interruption (guarantee 7,
+docs/guarantees.md).
 
-Day by day and in the order of the ids, a batch a transaction: the records, their totals and the log's row change
+Works day by day in the order of the ids, one batch per transaction: the records, their rollups and the log row change
 together or not at all.
 """
 
@@ -15,8 +16,9 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from usage_billing.costing import costs, pricing
+from usage_billing.costing import costs
 from usage_billing.costing.costs import Row
+from usage_billing.costing.overrides import PriceOverrides
 from usage_billing.exchange_rates import rates
 from usage_billing.ledger import writer
 from usage_billing.ledger.writer import RecordChange
@@ -25,19 +27,19 @@ from usage_billing.models.reprice_run import MEASURES
 from usage_billing.tenancy import roles
 
 BATCH = 1000
-"""Records a transaction: it holds the totals that they change, and writers of the same ones wait for it."""
+"""Records per transaction, which locks their rollup rows: writers of the same rows wait for it."""
 IDS_AT_ONCE = 100_000
 
 
 class RunInProgressError(Exception):
-    """Another process is at work on the same run."""
+    """Raised when another process continues the same run."""
 
 
 @dataclass(frozen=True)
 class Scope:
-    """Which records: business days from `first` to `last`, both included; of a model, of an organisation, or of all.
+    """The records to reprice: billing days `first` to `last`, both included; one model or all, one organisation or all.
 
-    `with_rates`: the exchange rate is read again too; otherwise only by records that have none.
+    `with_rates`: take the current exchange rate of the day too. Records without a rate always take it.
     """
 
     first: date
@@ -53,7 +55,7 @@ class Scope:
         return records if self.org is None else records.filter(org=self.org)
 
     def unfinished_run(self) -> RepriceRun | None:
-        """The newest run over just these records that did not come to its end."""
+        """Return the newest unfinished run with the same scope."""
         return (
             RepriceRun.objects.filter(
                 date_from=self.first,
@@ -82,13 +84,13 @@ class Scope:
 
 @dataclass(frozen=True)
 class Batch:
-    """What became of one batch: how many records it had, and those that changed."""
+    """One repriced batch: how many records it had, and which changed."""
 
     seen: int
     changes: Sequence[RecordChange]
 
     def measures(self) -> dict[str, Any]:
-        """What it adds to each of `MEASURES`."""
+        """Return what the batch adds to each of `MEASURES`."""
         before, after = [each.before for each in self.changes], [each.after for each in self.changes]
         return {
             "records_seen": self.seen,
@@ -104,11 +106,11 @@ class Batch:
 
 @dataclass
 class Tally:
-    """The sums over batches, in all and by model."""
+    """Sums over batches, in total and by model."""
 
     measures: dict[str, Any] = field(default_factory=lambda: Batch(0, ()).measures())
     usd_of_model: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(lambda: [0, Decimal(0), Decimal(0)]))
-    """Model → how many of its records changed, their USD before, their USD after."""
+    """Model → number of changed records, their USD before, their USD after."""
 
     def add(self, batch: Batch) -> None:
         for name, value in batch.measures().items():
@@ -120,20 +122,20 @@ class Tally:
             of_model[2] += change.after["cost_usd"] or 0
 
     def largest_changes(self, number: int) -> list[tuple[str, int, Decimal, Decimal]]:
-        """Model, number of records changed, USD before, USD after; of the models whose costs changed most."""
+        """Return model, number of changed records, USD before and USD after, of the models that changed most."""
         models = [(model, *sums) for model, sums in self.usd_of_model.items()]
         return sorted(models, key=lambda each: (-abs(each[3] - each[2]), each[0]))[:number]
 
 
-def reprice(scope: Scope, run: RepriceRun, own: pricing.Own) -> Iterator[Batch]:
-    """Cost the records that the run has not seen yet again; each batch comes when it is committed, with `run` as it is.
+def reprice(scope: Scope, run: RepriceRun, overrides: PriceOverrides) -> Iterator[Batch]:
+    """Reprice the records that the run has not seen yet. Yields each batch after its commit; `run` is updated with it.
 
-    Raises `RunInProgressError`. The run is not marked as finished: `finish` does that.
+    Raises `RunInProgressError`. Call `finish` after the last batch.
     """
     for day, ids in _batches(scope, run.last_date, run.last_id):
         with roles.applied(roles.AS_LEDGER):
             _expect_ours(run)
-            batch = Batch(len(ids), writer.apply_changes(ids, _change(scope, day, own)))
+            batch = Batch(len(ids), writer.apply_changes(ids, _change(scope, day, overrides)))
             for name, value in batch.measures().items():
                 setattr(run, name, getattr(run, name) + value)
             run.last_date, run.last_id = day, ids[-1]
@@ -141,10 +143,10 @@ def reprice(scope: Scope, run: RepriceRun, own: pricing.Own) -> Iterator[Batch]:
         yield batch
 
 
-def rehearse(scope: Scope, own: pricing.Own) -> Iterator[Batch]:
-    """What `reprice` would do now, batch by batch; nothing is written or locked."""
+def rehearse(scope: Scope, overrides: PriceOverrides) -> Iterator[Batch]:
+    """Yield what `reprice` would do; nothing is written or locked."""
     for day, ids in _batches(scope, None, 0):
-        yield Batch(len(ids), writer.would_amend(ids, _change(scope, day, own)))
+        yield Batch(len(ids), writer.preview_changes(ids, _change(scope, day, overrides)))
 
 
 def finish(run: RepriceRun, *, at: datetime) -> None:
@@ -153,12 +155,12 @@ def finish(run: RepriceRun, *, at: datetime) -> None:
 
 
 def _batches(scope: Scope, day: date | None, last_id: int) -> Iterator[tuple[date, list[int]]]:
-    """The ids of the records after that one, each batch of one day."""
+    """Yield day and ids of each batch, after the record `last_id` of `day`."""
     records = scope.records()
     if day is None:
         day = _first_day(records)
     while day is not None:
-        # Many ids at once: to find those of one batch takes a look at the whole day.
+        # Ids of many batches at once: the index has the day's ids in another order, so each query reads the whole day.
         while ids := list(
             records.filter(usage_date=day, id__gt=last_id).order_by("id").values_list("id", flat=True)[:IDS_AT_ONCE]
         ):
@@ -173,31 +175,31 @@ def _first_day(records: QuerySet[UsageRecord]) -> date | None:
 
 
 def _expect_ours(run: RepriceRun) -> None:
-    """Hold the run's row, and raise `RunInProgressError` if somebody else has brought it further."""
+    """Lock the run's row; raise `RunInProgressError` if another process has continued the run."""
     stored = RepriceRun.objects.select_for_update().values_list("last_date", "last_id", "finished_at").get(pk=run.pk)
     if stored != (run.last_date, run.last_id, None):
         raise RunInProgressError(f"Another process is at work on run {run.pk}.")
 
 
-def _change(scope: Scope, day: date, own: pricing.Own) -> Callable[[Row], Row]:
-    """What becomes of a record of that day."""
+def _change(scope: Scope, day: date, overrides: PriceOverrides) -> Callable[[Row], Row]:
+    """Return the function that reprices a record of that day."""
     rate_now = rates.rates_on([day])[day]
 
-    def recosted(row: Row) -> Row:
+    def repriced(row: Row) -> Row:
         rate = row["usd_rub_rate"]
         if rate is None or (scope.with_rates and rate_now is not None):
             rate = rate_now
         given = row | {"usd_rub_rate": rate}
         if not row["usage"]:
-            # Nothing to work a price out of: a cost that the record came with stays.
+            # There is nothing to price: a cost that the record was inserted with stays.
             return given | {"cost_rub": costs.to_rub(row["cost_usd"], rate)}
-        return _keep_source(row, costs.cost(given, own))
+        return _keep_source(row, costs.cost(given, overrides))
 
-    return recosted
+    return repriced
 
 
 def _keep_source(before: Row, after: Row) -> Row:
-    """A record whose cost stays keeps the name of the price that it was costed with, too."""
+    """Keep the price source of a record whose cost stays."""
     same = writer.as_stored(after | {"price_source": before["price_source"]}) == before
     return before if same and before["cost_usd"] is not None else after
 

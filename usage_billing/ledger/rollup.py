@@ -1,4 +1,4 @@
-"""How rows of `token_usage_daily` follow from rows of `token_usage`: once for rows in hand, once in SQL."""
+"""Sums usage records into rows of `token_usage_daily`: in Python for new records, in SQL for stored ones."""
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -6,28 +6,30 @@ from decimal import Decimal
 from operator import add, itemgetter
 from typing import Any
 
+from usage_billing.models import user_keys
 from usage_billing.models.daily_usage import DIMENSIONS, GRAINS, MAX_COST, MEASURES
+from usage_billing.models.database import connection
 
 KEY = ("grain", "org_id", "usage_date", "user_id", "agent_id", "request_type", "ai_provider", "ai_model", "status")
-"""The daily table's primary key, in its order. Writers take rows in this order, so that they cannot deadlock."""
+"""The primary key of `token_usage_daily`. Writers lock rows in its order, so that they cannot deadlock."""
 
 IN_ORDER = {
     "sqlite": KEY,
-    # By code points, as Python sorts, whatever the database's own language has for an order.
+    # By code points, as Python sorts, whatever the database's collation.
     "postgresql": [name if name in ("org_id", "usage_date", "user_id") else f'{name} COLLATE "C"' for name in KEY],
 }
-"""By database: what to order daily rows by in SQL, to have them as Python sorts their keys."""
+"""Database vendor → the `ORDER BY` that sorts rollup rows as Python sorts their keys."""
 
 ALL: dict[str, Any] = {
     "org_id": 0,
-    "user_id": 0,
+    "user_id": None,  # depends on the user model: `user_keys.nobody()`
     "agent_id": "",
     "request_type": "",
     "ai_provider": "",
     "ai_model": "",
     "status": "",
 }
-"""What a dimension's column holds where the grain leaves it out."""
+"""Dimension → the value of its column in grains that leave it out."""
 
 SUMMED = tuple(name for name in MEASURES if not name.endswith("_count"))
 
@@ -44,33 +46,30 @@ _MEASURE_SQL = {
 COLUMNS = (*KEY, *MEASURES, MAX_COST)
 
 Row = tuple[Any, ...]
-"""A daily row: the values of `COLUMNS`."""
+"""A rollup row: the values of `COLUMNS`."""
 Totals = dict[tuple[Any, ...], Sequence[Any]]
-"""A key → the sums of `MEASURES`, and what the dearest call cost.
-
-Within a grain, the key is the day and a value of each dimension that it keeps.
-"""
+"""A key → the sums of `MEASURES`, then the highest cost of a call. Within a grain, the key is the day and the values of
+the dimensions that the grain keeps."""
 
 
 def roll_up(records: Iterable[Mapping[str, Any]]) -> list[Row]:
-    """The daily rows, at every grain, that these rows of `token_usage` add; sorted by `KEY`."""
+    """Return the rollup rows, at every grain, that these rows of `token_usage` add; sorted by `KEY`."""
     totals: dict[str, Totals] = {"cube": _cube(records)}
     for grain in sorted(GRAINS, key=lambda each: -len(GRAINS[each])):
         if grain not in totals:
             finer = [each for each in totals if {*GRAINS[grain]} <= {*GRAINS[each]}]
             parent = min(finer, key=lambda each: len(totals[each]))
             totals[grain] = _coarser(totals[parent], GRAINS[parent], GRAINS[grain])
-    return sorted(  # never by the sums: no key comes twice
-        row for grain, found in totals.items() for row in _rows(grain, found)
-    )
+    return sorted(row for grain, found in totals.items() for row in _rows(grain, found))
 
 
 def _cube(records: Iterable[Mapping[str, Any]]) -> Totals:
     cube: Totals = {}
+    nobody = user_keys.nobody()
     for record in records:
         usd, rub = record["cost_usd"], record["cost_rub"]
         counts = 1, int(record["status"] == "failed"), int(usd is None), int(rub is None)
-        key = record["usage_date"], record["org_id"], record["user_id"] or 0, *_words(record)
+        key = record["usage_date"], record["org_id"], record["user_id"] or nobody, *_words(record)
         _add(cube, key, (*counts, *_counted(record), usd or 0, rub or 0, usd or 0))
     return cube
 
@@ -80,7 +79,7 @@ _counted = itemgetter(*(name for name in SUMMED if name not in ("cost_usd", "cos
 
 
 def _coarser(finer: Totals, has: Sequence[str], keeps: Sequence[str]) -> Totals:
-    """The totals of a grain that keeps fewer dimensions, out of one that has them all."""
+    """Sum a finer grain's totals to a grain that keeps some of its dimensions."""
     kept = [0, *(1 + has.index(name) for name in keeps)]
     coarse: Totals = {}
     for key, values in finer.items():
@@ -89,26 +88,23 @@ def _coarser(finer: Totals, has: Sequence[str], keeps: Sequence[str]) -> Totals:
 
 
 def _rows(grain: str, totals: Totals) -> Iterator[Row]:
-    """A grain's totals as daily rows."""
+    """Return a grain's totals as rollup rows."""
     has = ("usage_date", *GRAINS[grain], *(left_out := [name for name in ALL if name not in GRAINS[grain]]), "grain")
     in_order = itemgetter(*(has.index(name) for name in KEY))
-    rest = *(ALL[name] for name in left_out), grain
+    rest = *(user_keys.nobody() if name == "user_id" else ALL[name] for name in left_out), grain
     return ((*in_order((*key, *rest)), *values) for key, values in totals.items())
 
 
-def together(*parts: list[Row]) -> list[Row]:
-    """The sums of several lists of daily rows, without those of nothing; sorted by `KEY`."""
-    filled = [part for part in parts if part]
-    if len(filled) == 1:
-        return filled[0]
+def merged(*parts: list[Row]) -> list[Row]:
+    """Return the sums of several lists of rollup rows, without rows of zeros; sorted by `KEY`."""
     totals: Totals = {}
-    for row in itertools.chain.from_iterable(filled):
+    for row in itertools.chain(*parts):
         _add(totals, row[: len(KEY)], row[len(KEY) :])
     return sorted((*key, *values) for key, values in totals.items() if any(values))
 
 
-def negative(rows: Iterable[Row]) -> list[Row]:
-    """What takes these daily rows away; not from what the dearest call cost, which they may not have had alone."""
+def negated(rows: Iterable[Row]) -> list[Row]:
+    """Return rows that subtract these ones. `max_cost_usd` stays: another call may have cost as much."""
     return [(*row[: len(KEY)], *(-value for value in row[len(KEY) : -1]), 0) for row in rows]
 
 
@@ -118,10 +114,10 @@ def _add(totals: Totals, key: tuple[Any, ...], values: Sequence[Any]) -> None:
 
 
 def sum_sql(name: str, vendor: str) -> str:
-    """The sum of a column.
+    """Return the SQL sum of a column.
 
-    SQLite's `sum` of whole numbers raises beyond 64 bits, and calls of earlier versions may reach that. `total` is a
-    float, and exact up to 2⁵³.
+    SQLite's `sum` of integers raises beyond 64 bits, which calls of earlier versions may reach. `total` is a float,
+    exact up to 2⁵³.
     """
     if vendor == "sqlite" and not name.startswith("cost_"):
         return f"CASE WHEN count({name}) > 0 THEN CAST(total({name}) AS INTEGER) END"
@@ -129,7 +125,7 @@ def sum_sql(name: str, vendor: str) -> str:
 
 
 def select_sql(grain: str, where: str, vendor: str = "postgresql") -> str:
-    """`SELECT` of one grain's daily rows out of the `token_usage` rows that match; the columns are `COLUMNS`."""
+    """Return the `SELECT` of one grain's rollup rows (`COLUMNS`) from the matching rows of `token_usage`."""
     kept = GRAINS[grain]
     keys = []
     for name in KEY:
@@ -138,32 +134,32 @@ def select_sql(grain: str, where: str, vendor: str = "postgresql") -> str:
         elif name == "usage_date":
             keys.append(name)
         elif name not in kept:
-            keys.append(_literal(ALL[name]))
+            keys.append(_literal(name))
         else:
-            keys.append("coalesce(user_id, 0)" if name == "user_id" else name)
+            keys.append(_key_sql(name))
     measures = [sql.format(sum=sum_sql(name, vendor)) for name, sql in _MEASURE_SQL.items()]
     columns = ", ".join(f"{sql} AS {name}" for sql, name in zip([*keys, *measures], COLUMNS, strict=True))
-    grouped = ", ".join(["usage_date", *("coalesce(user_id, 0)" if name == "user_id" else name for name in kept)])
-    return f"SELECT {columns} FROM token_usage WHERE {where} GROUP BY {grouped}"  # noqa: S608 - built of our own names
+    grouped = ", ".join(["usage_date", *map(_key_sql, kept)])
+    return f"SELECT {columns} FROM token_usage WHERE {where} GROUP BY {grouped}"  # noqa: S608 - our own names
 
 
 def added_sql(row: str) -> str:
-    """`SET` of an upsert: adds the daily row that came, `excluded`, to the one that is there."""
+    """Return the `SET` of an upsert that adds the new rollup row, `excluded`, to the existing one."""
     sums = [f"{name} = {row}.{name} + excluded.{name}" for name in MEASURES]
-    dearer = f"CASE WHEN excluded.{MAX_COST} > {row}.{MAX_COST} THEN excluded.{MAX_COST} ELSE {row}.{MAX_COST} END"
-    return ", ".join([*sums, f"{MAX_COST} = {dearer}"])
+    max_cost = f"CASE WHEN excluded.{MAX_COST} > {row}.{MAX_COST} THEN excluded.{MAX_COST} ELSE {row}.{MAX_COST} END"
+    return ", ".join([*sums, f"{MAX_COST} = {max_cost}"])
 
 
 SQLITE_TOLERANCE = Decimal("1e-6")
-"""SQLite adds amounts as 8-byte floats: a sum may be off in its fifteenth digit. PostgreSQL is exact."""
+"""SQLite sums amounts as 8-byte floats, which may differ in the fifteenth digit. PostgreSQL is exact."""
 
 
 def compared_sql(where: str, vendor: str) -> str:
-    """`SELECT` of each daily row, at every grain, that is wrong, missing or superfluous: its `KEY`, then what it lacks.
+    """Return the `SELECT` of each rollup row, at every grain, that is wrong, missing or superfluous.
 
-    That is the ledger's sums minus the row's; what the dearest call cost; and by how much the row says less than that:
-    more it may say. `where` holds for rows of either table, and is put twice. The ledger's rows are read once, the
-    coarser grains follow from the cube; one statement, so that both sides are of one moment.
+    Columns: `KEY`; the records' sums minus the row's; the highest cost of a call; and by how much the row's
+    `max_cost_usd` is below that (it may be above). `where` applies to both tables, so its parameters come twice. The
+    records are read once, coarser grains are summed from the cube. One statement reads both sides at one moment.
     """
     keys = ", ".join(KEY)
     tolerance = SQLITE_TOLERANCE if vendor == "sqlite" else 0
@@ -185,16 +181,25 @@ def compared_sql(where: str, vendor: str) -> str:
             UNION ALL SELECT {keys}, {negated}, -{MAX_COST} FROM token_usage_daily WHERE {where} AND grain IN ({grains})
         ) SELECT {keys}, {sums}, max({MAX_COST}) AS {MAX_COST}, sum({MAX_COST}) AS too_low
         FROM both_sides GROUP BY {keys} HAVING {differs}
-    """  # noqa: S608 - built of our own names
+    """  # noqa: S608 - our own names
 
 
 def coarser_sql(grain: str, vendor: str = "postgresql") -> str:
-    """`SELECT` of one grain's daily rows out of those of the cube, which are called `calls`."""
+    """Return the `SELECT` of one grain's rollup rows from the cube's rows, which the statement names `calls`."""
     kept = ("usage_date", *GRAINS[grain])
-    keys = [f"'{grain}' AS grain", *(name if name in kept else f"{_literal(ALL[name])} AS {name}" for name in KEY[1:])]
+    keys = [f"'{grain}' AS grain", *(name if name in kept else f"{_literal(name)} AS {name}" for name in KEY[1:])]
     sums = [*(f"{sum_sql(name, vendor)} AS {name}" for name in MEASURES), f"max({MAX_COST}) AS {MAX_COST}"]
-    return f"SELECT {', '.join([*keys, *sums])} FROM calls GROUP BY {', '.join(kept)}"  # noqa: S608 - built of our own names
+    return f"SELECT {', '.join([*keys, *sums])} FROM calls GROUP BY {', '.join(kept)}"  # noqa: S608 - our own names
 
 
-def _literal(value: str | int) -> str:
+def _key_sql(name: str) -> str:
+    """The dimension of a call as a rollup has it."""
+    return f"coalesce(user_id, {_literal(name)})" if name == "user_id" else name
+
+
+def _literal(dimension: str) -> str:
+    """The SQL of what the dimension's column holds where the grain leaves it out."""
+    if dimension == "user_id":
+        return user_keys.literal(connection)
+    value = ALL[dimension]
     return f"'{value}'" if isinstance(value, str) else str(value)

@@ -1,7 +1,7 @@
-"""A few organisations with three months of believable usage, for a first look.
+"""Demo organisations with three months of plausible usage.
 
-The calls are made up, but go through the real ledger: priced, converted and added up as any other. The same on each
-machine and day: the dice are seeded with the organisation and the day.
+The calls are invented but go through the real ledger. They are the same on every machine: the random numbers are seeded
+with organisation and day.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from usage_billing.recording import Attribution, Event
 from usage_billing.recording.event import Flavour, Status
 
 further: list[Callable[[datetime], str]] = []
-"""What other apps add to the demo organisations; called with the moment of now, each says what it made."""
+"""Functions of other apps that add to the demo organisations: current time → a sentence about what they made."""
 
 DAYS = 92
 PASSWORD = "demo-password"  # noqa: S105 - printed, and made only where DEBUG is on
@@ -32,7 +32,7 @@ SUPERADMIN = "admin"
 
 @dataclass(frozen=True)
 class DemoOrganization:
-    """An organisation, its people (owner first) and how much they call: calls on a working day when it began."""
+    """An organisation and its people, owner first. `growth`: factor on `calls_a_day` over the three months."""
 
     slug: str
     name: str
@@ -51,7 +51,7 @@ ORGANIZATIONS = (
 
 @dataclass(frozen=True)
 class Habit:
-    """A kind of call: who makes it, on what, and how many tokens go in and come out on average."""
+    """A kind of call: agent, model and average tokens."""
 
     weight: int
     agent_id: str
@@ -89,8 +89,8 @@ URLS: dict[Flavour, str] = {
 
 
 def create_people() -> None:
-    """The organisations, their users and a superadmin, as far as they are not there yet."""
-    password = functools.cache(lambda: make_password(PASSWORD))  # one hash for all: it takes a third of a second
+    """Create the missing organisations, users and superadmin."""
+    password = functools.cache(lambda: make_password(PASSWORD))  # one hash for all: each takes a third of a second
     for organization in ORGANIZATIONS:
         org, _ = Organization.objects.get_or_create(
             slug=organization.slug, defaults={"name": organization.name, "timezone": organization.timezone}
@@ -108,7 +108,7 @@ def _users() -> Any:
 
 
 def create_rates(today: date) -> None:
-    """Made-up rates on working days, as the Bank of Russia publishes them, from before the first call on."""
+    """Create invented exchange rates on working days, from before the first call."""
     dice, rate = random.Random("rates"), Decimal("81.2500")  # noqa: S311 - dice of a demonstration
     rates = []
     for number in range(DAYS + 12, -1, -1):
@@ -120,13 +120,13 @@ def create_rates(today: date) -> None:
 
 
 def calls_of(day: date, now: datetime) -> Iterator[Event]:
-    """What the organisations called on one of their business days, up to `now`."""
+    """Yield the calls of one billing day, up to `now`."""
     for organization in ORGANIZATIONS:
         yield from _calls_of(organization, day, now)
 
 
 def _calls_of(organization: DemoOrganization, day: date, now: datetime) -> Iterator[Event]:
-    org, people = _account(organization)
+    org, people = _org_and_people(organization)
     dice = random.Random(f"{organization.slug} {day}")  # noqa: S311 - dice of a demonstration
     progress = 1 - min(DAYS, max(0, (now.date() - day).days)) / DAYS
     calls = organization.calls_a_day * (1 + (organization.growth - 1) * progress) * dice.uniform(0.7, 1.3)
@@ -139,7 +139,7 @@ def _calls_of(organization: DemoOrganization, day: date, now: datetime) -> Itera
             yield event
 
 
-def _account(organization: DemoOrganization) -> tuple[Organization, list[int]]:
+def _org_and_people(organization: DemoOrganization) -> tuple[Organization, list[int]]:
     org = Organization.objects.get(slug=organization.slug)
     ids = dict(_users().filter(username__in=organization.people).values_list("username", "pk"))
     return org, [ids[name] for name in organization.people]
@@ -172,7 +172,7 @@ def _call(org_id: int, people: list[int], dice: random.Random, at: datetime, req
 
 
 def _usage(habit: Habit, spread: float, *, cut_short: bool) -> dict[str, Any] | None:
-    """A usage block as the provider of this API writes it."""
+    """Return a usage block in the provider's format."""
     tokens_in, tokens_out = round(habit.tokens_in * spread) + 8, round(habit.tokens_out * spread)
     cached = round(tokens_in * habit.cached)
     match habit.flavour:
@@ -184,7 +184,7 @@ def _usage(habit: Habit, spread: float, *, cut_short: bool) -> dict[str, Any] | 
                 "service_tier": "standard",
             }
         case _ if cut_short:
-            return None  # OpenAI tells the usage of a stream in its last event
+            return None  # OpenAI reports the usage of a stream in its last event
         case "chat":
             return {
                 "prompt_tokens": tokens_in,

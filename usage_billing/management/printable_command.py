@@ -1,4 +1,4 @@
-"""What all commands share: their output is lines that a terminal only shows."""
+"""Base class of all commands: escapes control characters in their output."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from usage_billing.monitoring.printable import printable
 
 
 class PrintableOutput(OutputWrapper):
-    """Makes one line of each text that is written. Django gives a style to what it has laid out itself, its checks."""
+    """Writes each text as one line. Text with a style is Django's own layout (its checks) and passes unchanged."""
 
     def write(  # type: ignore[override]  # as Django's own has it, which calls itself a stream of text
         self, msg: str = "", style_func: Callable[[str], str] | None = None, ending: str | None = None
@@ -21,7 +21,7 @@ class PrintableOutput(OutputWrapper):
 
 
 class PrintableCommand(BaseCommand):
-    """A command that prints what callers, providers and people have named. Its errors are escaped as well."""
+    """A command whose output and errors contain names given by callers, providers and people."""
 
     def __init__(
         self,

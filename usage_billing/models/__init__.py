@@ -3,6 +3,7 @@
 from usage_billing.models.archive_file import ArchiveFile
 from usage_billing.models.daily_usage import DailyUsage
 from usage_billing.models.exchange_rate import ExchangeRate
+from usage_billing.models.installation import Installation
 from usage_billing.models.organization import Membership, Organization
 from usage_billing.models.price_override import PriceOverride
 from usage_billing.models.reprice_run import RepriceRun
@@ -14,6 +15,7 @@ __all__ = [
     "ArchiveFile",
     "DailyUsage",
     "ExchangeRate",
+    "Installation",
     "Membership",
     "Organization",
     "PriceOverride",

@@ -1,4 +1,4 @@
-"""The log of what was archived: which months' calls are in which file, and not in the ledger any more."""
+"""Lists the archive's files: the calls of which month are in which file instead of the ledger."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -6,21 +6,21 @@ from django.utils.translation import gettext_lazy as _
 from usage_billing.models.fields import money
 
 SUMS = ("calls", "prompt_tokens", "completion_tokens", "total_tokens", "cost_usd", "cost_rub")
-"""What is known of a file without opening it."""
+"""Columns that sum up a file's calls."""
 
 
 class ArchiveFile(models.Model):
-    """A Parquet file of calls of one month. Calls that came after it are in another part of the month.
+    """A Parquet file of one month's calls. Calls that arrive after archiving go to another part of the month.
 
-    There is one of these as long as calls of the file may be missing in the ledger: it is made before the first is
-    removed, and goes when the last is back. `changed_ids` are calls that changed after they were written to the file:
-    they stayed in the ledger, and what the file says of them is void. `path` is relative to `USAGE_ARCHIVE_DIR`.
+    The row exists as long as calls of the file may be missing in the ledger: it is inserted before the first call is
+    removed, and deleted when the last is restored. `changed_ids`: calls that changed after they were written to the
+    file; they stayed in the ledger, and their rows in the file are void. `path` is relative to `USAGE_ARCHIVE_DIR`.
     """
 
     class State(models.TextChoices):
         REMOVING = "removing", _("being archived")
         ARCHIVED = "archived", _("archived")
-        RESTORING = "restoring", _("being brought back")
+        RESTORING = "restoring", _("being restored")
 
     month = models.DateField(_("month"), help_text=_("Its first day."))
     part = models.PositiveSmallIntegerField(_("part"))
@@ -43,7 +43,7 @@ class ArchiveFile(models.Model):
         ordering = ("month", "part")
         verbose_name = _("archive file")
         verbose_name_plural = _("archive files")
-        # Of two that archive the same month at once, one comes too late.
+        # Two processes that archive the same month at once: the second fails.
         constraints = (models.UniqueConstraint(fields=("month", "part"), name="usage_archive_file_part"),)
 
     def __str__(self) -> str:

@@ -1,9 +1,9 @@
-"""The day's totals at every grain: what all pages and the API add up from.
+"""Daily rollups at every grain; all reports are sums over them.
 
-A small lattice of data cubes (Harinarayan, Rajaraman, Ullman 1996): the same row shape at each grain, where a grain
-leaves a dimension out the column holds "all" (0 or the empty string).
+Every grain has the same columns. A dimension that a grain leaves out holds 0 or the empty string.
 """
 
+from django.conf import settings
 from django.db import models
 
 from usage_billing.models.fields import NamedIndex, money, money_total
@@ -20,12 +20,12 @@ GRAINS: dict[str, tuple[str, ...]] = {
     "org_agent": ("org_id", "agent_id"),
     "org_type": ("org_id", "request_type"),
     "org_model": ("org_id", "ai_provider", "ai_model"),
-    # Any filter and any breakdown but those by user: of everything, and of an organisation.
+    # Every filter and breakdown except by user: over all organisations, and within one.
     "mix": ("agent_id", "request_type", "ai_provider", "ai_model", "status"),
     "org_mix": ("org_id", "agent_id", "request_type", "ai_provider", "ai_model", "status"),
     "cube": DIMENSIONS,
 }
-"""Grain → the dimensions that it keeps, beside the day. Adding one is one line here and a `rebuild_daily`."""
+"""Grain → the dimensions it keeps besides the day. A new grain is one line here and a run of `rebuild_daily`."""
 
 MEASURES = (
     "requests_count",
@@ -42,24 +42,30 @@ MEASURES = (
     "cost_usd",
     "cost_rub",
 )
-"""The columns that add up. Amounts are sums of the known ones; the `unpriced_…` counts say how many are not known."""
+"""Columns that are summed. Amounts are sums of the known ones; `unpriced_…_count` counts the unknown ones."""
 
 MAX_COST = "max_cost_usd"
-"""The column that no call of the row costs more than: it leads to the dearest calls. It follows what is added, at once;
-a call that is made cheaper or archived leaves it as it was."""
+"""Column with the highest cost of the row's calls, an upper bound: it does not fall when a call becomes cheaper or is
+archived. Reports use it to find the most expensive calls."""
 
 
 class DailyUsage(models.Model):
-    """One grain's totals of one day. Kept equal to `GROUP BY` over `token_usage` at every commit."""
+    """One day's sums for one key of one grain; equal to `GROUP BY` over `token_usage` at every commit (guarantee 5,
+    docs/guarantees.md).
+    """
 
     pk = models.CompositePrimaryKey(
         "grain", "org_id", "usage_date", "user_id", "agent_id", "request_type", "ai_provider", "ai_model", "status"
     )
     grain = models.CharField(max_length=10)
     usage_date = models.DateField()
-    # 0 stands for "all" where the grain leaves the dimension out, and for "no user" where it keeps it.
+    # 0 (of a user: `user_keys.nobody()`) stands for "all" where the grain leaves the dimension out, and for "no user"
+    # where it keeps it.
     org_id = models.BigIntegerField()
-    user_id = models.BigIntegerField()
+    # Of the user model's own type, without a constraint: a rollup outlives the person.
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
+    )
     agent_id = models.CharField(max_length=100)
     request_type = models.CharField(max_length=100)
     ai_provider = models.CharField(max_length=50)
@@ -85,9 +91,9 @@ class DailyUsage(models.Model):
         db_table = "token_usage_daily"
         indexes = (
             NamedIndex(fields=("grain", "usage_date"), name="idx_token_usage_daily_grain_date"),
-            # A member's own calls, and any filter by user: the key would lead through all of an organisation's.
+            # Filters by user: the primary key would read all rows of the organisation.
             NamedIndex(
-                fields=("user_id", "org_id", "usage_date"),
+                fields=("user", "org_id", "usage_date"),
                 name="idx_token_usage_daily_user",
                 condition=models.Q(grain="cube"),
             ),

@@ -1,4 +1,4 @@
-"""What a US dollar cost in roubles, day by day."""
+"""USD/RUB exchange rates, day by day."""
 
 from decimal import Decimal
 
@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class ExchangeRate(models.Model):
-    """The rate of one day. A day without a row (a weekend) carries the last one before it."""
+    """The rate of one day, RUB per USD. A day without a row (a weekend) has the latest rate before it."""
 
     class Source(models.TextChoices):
         CBR = "cbr", _("Bank of Russia")
@@ -15,14 +15,14 @@ class ExchangeRate(models.Model):
         DEMO = "demo", _("demonstration")
 
     date = models.DateField(_("date"), primary_key=True)
-    usd_rub = models.DecimalField(_("RUB for a USD"), max_digits=18, decimal_places=8)
+    usd_rub = models.DecimalField(_("RUB per USD"), max_digits=18, decimal_places=8)
     source = models.CharField(_("source"), max_length=10, choices=Source.choices, default=Source.MANUAL)
 
     class Meta:
         db_table = "usage_exchange_rate"
         ordering = ("-date",)
-        verbose_name = _("exchange rate")
-        verbose_name_plural = _("exchange rates")
+        verbose_name = _("USD/RUB exchange rate")
+        verbose_name_plural = _("USD/RUB exchange rates")
         constraints = (
             models.CheckConstraint(condition=models.Q(usd_rub__gt=Decimal(0)), name="exchange_rate_positive"),
         )

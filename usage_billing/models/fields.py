@@ -1,4 +1,4 @@
-"""Column types that several tables share."""
+"""Column types shared by several tables."""
 
 from decimal import Context
 from typing import Any
@@ -18,7 +18,7 @@ def money(verbose_name: Any = None, *, digits: int = 24, **options: Any) -> "mod
 
 
 def money_total(verbose_name: Any = None, **options: Any) -> "models.DecimalField[Any, Any]":
-    """A column for a sum of amounts: it holds a trillion of the largest."""
+    """A column for a sum of amounts: room for a trillion of the largest ones."""
     return money(verbose_name, digits=36, **options)
 
 
@@ -27,6 +27,6 @@ as_sqlite_keeps = Context(prec=15).create_decimal_from_float
 
 
 class NamedIndex(models.Index):
-    """An index whose name may be as long as PostgreSQL allows: the contract's names exceed Django's 30 letters."""
+    """An index with a name of up to 63 characters, PostgreSQL's limit; Django's is 30, which contract names exceed."""
 
     max_name_length = 63

@@ -1,4 +1,4 @@
-"""Whose account a call is charged to, and who belongs to it."""
+"""Organisations that calls are attributed to, and their members."""
 
 import zoneinfo
 from typing import Any
@@ -9,7 +9,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 UNATTRIBUTED = "unattributed"
-"""Slug of the reserved organisation that keeps the calls nobody could be charged for."""
+"""Slug of the reserved organisation for calls without an organisation."""
 
 
 def default_timezone() -> str:
@@ -30,10 +30,19 @@ def validate_timezone(name: str) -> None:
 
 
 class Organization(models.Model):
-    """A tenant. Its time zone decides on which business day a call falls."""
+    """A tenant. Its time zone decides the billing day of a call."""
 
     name = models.CharField(_("name"), max_length=200)
     slug = models.SlugField(_("slug"), max_length=100, unique=True)
+    external_key = models.CharField(
+        _("key in the project"),
+        max_length=100,
+        unique=True,
+        null=True,
+        blank=True,
+        editable=False,
+        help_text=_("Of the project's own organisation, whose calls are charged to this one."),
+    )
     timezone = models.CharField(_("time zone"), max_length=64, default=default_timezone, validators=[validate_timezone])
     language = models.CharField(
         _("language"),
@@ -62,7 +71,7 @@ class Organization(models.Model):
 
 
 class Membership(models.Model):
-    """A user's place in an organisation: an owner sees all of its numbers, a member their own."""
+    """A user's role in an organisation: an owner sees all of its calls, a member their own."""
 
     class Role(models.TextChoices):
         OWNER = "owner", _("owner")
@@ -72,7 +81,11 @@ class Membership(models.Model):
         Organization, on_delete=models.CASCADE, related_name="memberships", verbose_name=_("organisation")
     )
     user = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="usage_memberships", verbose_name=_("user")
+        settings.AUTH_USER_MODEL,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        related_name="usage_memberships",
+        verbose_name=_("user"),
     )
     role = models.CharField(_("role"), max_length=10, choices=Role.choices, default=Role.MEMBER)
 

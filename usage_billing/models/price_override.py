@@ -1,4 +1,4 @@
-"""What a model costs by our own word: asked before the price list."""
+"""Price overrides: the customer's own prices, which take precedence over the price list."""
 
 import difflib
 import itertools
@@ -16,19 +16,18 @@ from genai_prices.units import UnitRegistry, _get_registry
 from usage_billing.models.organization import Organization
 
 AMOUNT = r"[0-9]{1,6}(\.[0-9]{1,12})?"
-"""A price in USD: below a million, so that no call's cost outgrows its column."""
+"""A price in USD, below a million, so that a call's cost fits its column."""
 EXAMPLE = '{"input_mtok": "2.5", "output_mtok": "10", "cache_read_mtok": "0.25"}'
 NEAREST = 3
 COMMON = ("input_mtok", "output_mtok", "cache_read_mtok")
 
 
 def validate_prices(prices: object) -> None:
-    """Raises `ValidationError` unless these are prices by which a call can be costed: price key → USD, as a string."""
+    """Raise `ValidationError` unless `prices` maps price keys to USD as strings, and can price a call."""
     if not isinstance(prices, dict) or not prices:
         raise ValidationError(_("Write at least one price, such as %(example)s."), params={"example": EXAMPLE})
     problems = list(_problems(prices)) or [
-        gettext("“%(missing)s” is needed as well: without it there are calls that these prices do not cover.")
-        % {"missing": key}
+        gettext("“%(missing)s” is needed too: without it, these prices do not cover every call.") % {"missing": key}
         for key in missing(prices)
     ]
     if problems:
@@ -40,7 +39,7 @@ def _problems(prices: dict[str, object]) -> Iterator[str]:
     for key, value in prices.items():
         if key not in known:
             nearest = difflib.get_close_matches(key, sorted(known), NEAREST) or COMMON
-            yield gettext("“%(key)s” is no price. The nearest that there are: %(nearest)s.") % {
+            yield gettext("“%(key)s” is not a price key. The nearest keys: %(nearest)s.") % {
                 "key": key,
                 "nearest": ", ".join(nearest),
             }
@@ -51,9 +50,9 @@ def _problems(prices: dict[str, object]) -> Iterator[str]:
 
 
 def missing(keys: Iterable[str]) -> list[str]:
-    """The prices without which these are not whole, in the price list's sense.
+    """Return the price keys that genai-prices requires beside these.
 
-    The more general unit of each (`input_mtok` for `cache_read_mtok`), and what two of them have in common
+    They are the containing unit of each (`input_mtok` for `cache_read_mtok`), and the common part of two
     (`cache_audio_read_mtok` for `cache_read_mtok` and `input_audio_mtok`).
     """
     registry = _registry()
@@ -70,21 +69,20 @@ def _registry() -> UnitRegistry:
 
 
 class PriceOverride(models.Model):
-    """The price of a model at a provider, for one organisation or for all, from a day on.
+    """The price of a provider's model, for one organisation or all, from a day on.
 
-    A call keeps what it was costed with: changed prices count for later calls, and for earlier ones after an explicit
-    `reprice_usage`.
+    Recorded calls keep their cost. A changed price applies to later calls, and to earlier ones after `reprice_usage`.
     """
 
     provider = models.CharField(
         _("provider"),
         max_length=50,
-        help_text=_("As the calls show it: openai, anthropic; or the host, such as llm.example.com."),
+        help_text=_("As in the list of calls: openai, anthropic; or the host, such as llm.example.com."),
     )
     model_pattern = models.CharField(
         _("model"),
         max_length=200,
-        help_text=_("Its name, or a pattern in which * stands for anything: gpt-4.1*. In capitals or not is the same."),
+        help_text=_("The model's name, or a pattern in which * matches anything: gpt-4.1*. Case does not matter."),
     )
     org = models.ForeignKey(
         Organization,
@@ -93,25 +91,26 @@ class PriceOverride(models.Model):
         blank=True,
         related_name="price_overrides",
         verbose_name=_("organisation"),
-        help_text=_("None: all of them. The price of one organisation goes before that of all."),
+        help_text=_("Empty: all organisations. A price for one organisation takes precedence."),
     )
     valid_from = models.DateField(
-        _("valid from"), help_text=_("For calls from the beginning of this day on, in UTC; until a later price.")
+        _("valid from"), help_text=_("Applies to calls from the start of this day (UTC) until a later price.")
     )
     prices = models.JSONField(
         _("prices, USD"),
         validators=[validate_prices],
         help_text=_(
-            "For a million tokens (…_mtok), a thousand searches or requests (…_kcount), an hour (…_hours): "
+            "Per million tokens (…_mtok), thousand searches or requests (…_kcount), hour (…_hours): "
             '{"input_mtok": "2.5", "output_mtok": "10", "cache_read_mtok": "0.25"}. '
-            "“0” is free. What a call uses beyond what is named here leaves its cost unknown."
+            "“0” means free. If a call uses a unit without a price here, its cost is unknown."
         ),
     )
     note = models.TextField(_("note"), blank=True, help_text=_("Where the price comes from: a contract, a page."))
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
-        on_delete=models.SET_NULL,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
         null=True,
         blank=True,
         editable=False,
@@ -122,8 +121,8 @@ class PriceOverride(models.Model):
     class Meta:
         db_table = "usage_price_override"
         ordering = ("provider", "model_pattern", "org", "-valid_from")
-        verbose_name = _("price of our own")
-        verbose_name_plural = _("prices of our own")
+        verbose_name = _("price override")
+        verbose_name_plural = _("price overrides")
         constraints = (
             models.UniqueConstraint(
                 Lower("provider"),
@@ -132,7 +131,7 @@ class PriceOverride(models.Model):
                 "valid_from",
                 condition=models.Q(org__isnull=False),
                 name="price_override_of_an_org",
-                violation_error_message=_("There is a price for this model, organisation and day already."),
+                violation_error_message=_("A price for this model, organisation and day already exists."),
             ),
             models.UniqueConstraint(
                 Lower("provider"),
@@ -140,7 +139,7 @@ class PriceOverride(models.Model):
                 "valid_from",
                 condition=models.Q(org__isnull=True),
                 name="price_override_of_all",
-                violation_error_message=_("There is a price for this model and day already."),
+                violation_error_message=_("A price for this model and day already exists."),
             ),
             models.CheckConstraint(
                 name="price_override_named", condition=~models.Q(provider="") & ~models.Q(model_pattern="")
@@ -151,6 +150,6 @@ class PriceOverride(models.Model):
         return f"{self.provider} / {self.model_pattern}, {self.valid_from}"
 
     def clean(self) -> None:
-        """Hosts and the list's ids are in small letters."""
+        """Normalise the provider: hosts and the price list's ids are lower case."""
         self.provider = self.provider.strip().lower()
         self.model_pattern = self.model_pattern.strip()

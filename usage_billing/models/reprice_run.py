@@ -1,4 +1,4 @@
-"""The log of re-costings: who changed totals of the past, when, why, and by how much."""
+"""Log of repricings: who changed past costs, when, why and by how much."""
 
 from decimal import Decimal
 
@@ -20,14 +20,14 @@ MEASURES = (
     "unpriced_rub_before",
     "unpriced_rub_after",
 )
-"""What adds up over the batches of a run. All but the first are of the records that it changed."""
+"""Columns summed over a run's batches. All but the first count only changed records."""
 
 
 class RepriceRun(models.Model):
-    """One run of `reprice_usage`, kept with each of its batches: exact even after a kill.
+    """One run of `reprice_usage`, updated in the transaction of each batch: exact even after a kill.
 
-    Amounts are sums of the known ones; `unpriced_…` count those that are not. `last_date` and `last_id` are the last
-    record that it has seen: where it can be resumed while `finished_at` is NULL.
+    Amounts are sums of the known ones; `unpriced_…` counts the unknown ones. `last_date` and `last_id` name the last
+    record seen, where `--resume` continues while `finished_at` is NULL.
     """
 
     by = models.CharField(_("by"), max_length=150)
@@ -58,14 +58,14 @@ class RepriceRun(models.Model):
     unpriced_rub_before = models.BigIntegerField(_("without RUB before"), default=0)
     unpriced_rub_after = models.BigIntegerField(_("without RUB after"), default=0)
 
-    last_date = models.DateField(_("last business day done"), null=True, blank=True)
+    last_date = models.DateField(_("last billing day done"), null=True, blank=True)
     last_id = models.BigIntegerField(_("last call done"), default=0)
 
     class Meta:
         db_table = "usage_reprice_run"
         ordering = ("-started_at", "-id")
-        verbose_name = _("re-costing")
-        verbose_name_plural = _("re-costings")
+        verbose_name = _("repricing")
+        verbose_name_plural = _("repricings")
         constraints = (
             models.CheckConstraint(name="reprice_run_said_why", condition=~models.Q(reason="") & ~models.Q(by="")),
             models.CheckConstraint(name="reprice_run_days", condition=models.Q(date_from__lte=models.F("date_to"))),

@@ -1,4 +1,4 @@
-"""Sessions of people: of browsers, and of programs at the API."""
+"""Sessions of people in browsers and of programs at the API."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ LONGEST_USER_AGENT = 300
 
 
 class Session(AbstractBaseSession):
-    """One row a session; deleting it ends the session.
+    """One session; deleting the row ends it.
 
-    `session_key` is the SHA-256 of the key that the browser or the token holds: whoever reads this table, or a backup
-    of it, cannot use a session. `address` is that of `client_address`.
+    `session_key` is the SHA-256 of the key in the browser or token, so that a copy of this table opens no session.
+    `address` comes from `client_address`.
     """
 
     class Kind(models.TextChoices):
@@ -28,7 +28,8 @@ class Session(AbstractBaseSession):
     session_key = models.CharField(_("session key"), max_length=64, primary_key=True)
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL,
-        on_delete=models.CASCADE,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
         null=True,
         related_name="+",
         verbose_name=_("user"),
@@ -44,7 +45,7 @@ class Session(AbstractBaseSession):
         constraints = (models.CheckConstraint(name="session_kind", condition=models.Q(kind__in=("browser", "api"))),)
 
     def save(self, **options: Any) -> None:
-        """A session that is saved again keeps what `auth.sessions` has noted of it."""
+        """Save. An update leaves the columns that `auth.sessions` maintains."""
         if options.get("force_update"):
             options["update_fields"] = ("session_data", "expire_date", "user")
         super().save(**options)

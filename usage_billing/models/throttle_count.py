@@ -1,11 +1,11 @@
-"""How often something was tried of late: log-ins, password resets, runs of agents."""
+"""Recent attempts that count towards a limit: log-ins, password resets, runs of agents."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 
 class ThrottleCount(models.Model):
-    """The moments (seconds since 1970) that count towards one limit: attempts, and those that are still under way.
+    """The moments (seconds since 1970) of one limit's attempts, finished and under way.
 
     `auth.limits` is the only reader and writer.
     """

@@ -1,4 +1,4 @@
-"""One row a call: the ledger's journal. Written by `ledger` alone, never edited."""
+"""Usage records, one per call. Only `ledger` writes them."""
 
 from django.conf import settings
 from django.db import models
@@ -10,11 +10,11 @@ from usage_billing.models.organization import Organization
 
 
 class UsageRecord(models.Model):
-    """What one call used and what it cost.
+    """The usage and cost of one call.
 
-    `prompt_tokens` includes cached and cache-written tokens, `completion_tokens` includes reasoning. An amount that is
-    not known is NULL, never zero; `price_source` then says why (`unpriced:…`). The user is referenced without a
-    database constraint: a record outlives the person, and a rolled-back sign-up must not cost it.
+    `prompt_tokens` includes cached and cache-written tokens, `completion_tokens` includes reasoning. An unknown amount
+    is NULL, never zero, and `price_source` says why (`unpriced:…`). `user` has no database constraint: a record
+    outlives the user, and survives the rollback of the transaction that created the user.
     """
 
     class Status(models.TextChoices):
@@ -53,7 +53,7 @@ class UsageRecord(models.Model):
 
     cost_usd = money(_("cost, USD"), null=True)
     cost_rub = money(_("cost, RUB"), null=True)
-    usd_rub_rate = models.DecimalField(_("RUB for a USD"), max_digits=18, decimal_places=8, null=True)
+    usd_rub_rate = models.DecimalField(_("USD/RUB exchange rate"), max_digits=18, decimal_places=8, null=True)
     price_source = models.CharField(_("price source"), max_length=200)
 
     platform = models.CharField(_("platform"), max_length=50, default="")
@@ -67,14 +67,14 @@ class UsageRecord(models.Model):
 
     created_at = models.DateTimeField(_("called at"), default=timezone.now)
     recorded_at = models.DateTimeField(_("recorded at"), default=timezone.now)
-    usage_date = models.DateField(_("business day"))
+    usage_date = models.DateField(_("billing day"))
 
     class Meta:
         db_table = "token_usage"
-        verbose_name = _("AI call")
-        verbose_name_plural = _("AI calls")
+        verbose_name = _("call")
+        verbose_name_plural = _("calls")
         constraints = (
-            # The request id first: who fetches a background response may not be the organisation that began it.
+            # The request id comes first: an answer is searched in all organisations, for another may fetch it.
             models.UniqueConstraint(fields=("request_id", "org"), name="idx_token_usage_request_id"),
             models.CheckConstraint(
                 name="token_usage_tokens",
@@ -87,7 +87,7 @@ class UsageRecord(models.Model):
                     total_tokens=models.F("prompt_tokens") + models.F("completion_tokens"),
                 ),
             ),
-            # Roubles without dollars, or without the rate they were worked out by, could not be explained.
+            # RUB without USD could not be explained.
             models.CheckConstraint(
                 name="token_usage_rub_has_usd",
                 condition=models.Q(cost_rub__isnull=True) | models.Q(cost_usd__isnull=False),
@@ -102,19 +102,18 @@ class UsageRecord(models.Model):
                 name="idx_token_usage_workflow",
                 condition=models.Q(workflow_id__isnull=False),
             ),
-            # What did this post cost us?
             NamedIndex(
                 fields=("content_id",), name="idx_token_usage_content", condition=models.Q(content_id__isnull=False)
             ),
-            # Lists show the newest first, and read these backwards: what grows at its end stays dense, on disk too.
+            # Lists read these backwards, newest first: an index that grows at its end stays dense on disk.
             NamedIndex(fields=("user", "created_at", "id"), name="idx_token_usage_detailed"),
             NamedIndex(fields=("created_at", "id"), name="idx_token_usage_created_at"),
             NamedIndex(fields=("org", "created_at", "id"), name="idx_token_usage_org_created_at"),
-            # The dearest calls of a day, of everything and of an organisation; the first also for `check_usage`,
-            # `rebuild_daily` and `reprice_usage`, which go through the ledger by business day.
+            # The most expensive calls of a day, over all organisations and in one. The first index also serves
+            # `check_usage`, `rebuild_daily` and `reprice_usage`, which read the ledger by billing day.
             NamedIndex(fields=("usage_date", "-cost_usd", "-id"), name="idx_token_usage_day_cost"),
             NamedIndex(fields=("org", "usage_date", "-cost_usd", "-id"), name="idx_token_usage_org_day_cost"),
-            # What the page asks to be looked at: few, and wanted newest first.
+            # Failed and unpriced calls, newest first, for the insights.
             NamedIndex(
                 fields=("-created_at", "-id"),
                 name="idx_token_usage_failed_unpriced",

@@ -1,17 +1,5 @@
-"""The pages: what AI calls cost, one call's record, and the way in."""
+"""Pages: AI costs, one call, log-in and account. The two lists are extension points (`hooks`)."""
 
-from usage_billing.pages.costs import own_costs, superadmin_costs
-from usage_billing.pages.hooks import SIMULATOR, content_sources, destination_sources
-from usage_billing.pages.record import own_record
-from usage_billing.pages.shell import LogIn, home
+from usage_billing.pages.hooks import content_sources, destination_sources
 
-__all__ = [
-    "SIMULATOR",
-    "LogIn",
-    "content_sources",
-    "destination_sources",
-    "home",
-    "own_costs",
-    "own_record",
-    "superadmin_costs",
-]
+__all__ = ["content_sources", "destination_sources"]

@@ -28,6 +28,7 @@ from usage_billing.auth.client_address import client_address
 from usage_billing.auth.limits import Limit, digest, give_back, take
 from usage_billing.auth.login_throttling import too_many_attempts
 from usage_billing.auth.session_store import SessionStore
+from usage_billing.conf import conf
 from usage_billing.pages import shell
 
 logger = logging.getLogger(__name__)
@@ -136,7 +137,7 @@ class PasswordReset(PasswordResetView):
     }
 
     def dispatch(self, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if not settings.PUBLIC_URL:
+        if not conf.PUBLIC_URL:
             text = gettext("Passwords cannot be reset by e-mail here. Ask your administrator for a new one.")
             return shell.not_found(self.request, text)
         return super().dispatch(*args, **kwargs)
@@ -144,13 +145,13 @@ class PasswordReset(PasswordResetView):
     def form_valid(self, form: Any) -> HttpResponse:
         hour = timedelta(hours=1)
         address = client_address(self.request) or ""
-        of_address = Limit(f"reset-address:{address}", settings.PASSWORD_RESETS_PER_ADDRESS, hour)
+        of_address = Limit(f"reset-address:{address}", conf.PASSWORD_RESETS_PER_ADDRESS, hour)
         if seconds := take(of_address):
             return too_many_attempts(self.request, gettext("Too many links were asked for from your address."), seconds)
         email = form.cleaned_data["email"].casefold()
         # Over the limit nothing is sent, and nothing else is said: there are links in the mailbox already.
-        if not take(Limit(f"reset-account:{digest(email)}", settings.PASSWORD_RESETS_PER_ACCOUNT, hour)):
-            public = urlsplit(settings.PUBLIC_URL)
+        if not take(Limit(f"reset-account:{digest(email)}", conf.PASSWORD_RESETS_PER_ACCOUNT, hour)):
+            public = urlsplit(conf.PUBLIC_URL)
             form.save(
                 domain_override=public.netloc,
                 use_https=public.scheme == "https",

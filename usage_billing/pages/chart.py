@@ -1,6 +1,6 @@
-"""The drawings: cost by day in stacked bars, and the cards' small curves. Positions across are per cent, down pixels.
+"""The charts: cost by day in stacked bars, and the sparklines of the cards. x is in per cent, y in pixels.
 
-A drawing has no view box, so that its letters and patterns keep their size on a phone.
+The chart has no view box, so that its text and patterns keep their size on a phone.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from usage_billing.templatetags.amounts import Style, style_of, write_amount, wr
 HEIGHT = 240
 TOP, BOTTOM = 12, 28
 LEFT = Decimal(7)
-"""Per cent of the width for the amounts, which stand on their lines."""
+"""Per cent of the width that the amounts on the axis take."""
 PLOT = HEIGHT - TOP - BOTTOM
 LAYERS = 6
-"""Series with a pattern of their own; the rest is drawn as one."""
+"""Series with a pattern of their own; all others are drawn as one."""
 CROWDED_FROM = 45
-"""More bars than this have no room for lines between their parts."""
+"""With more bars than this there is no room for lines between their parts."""
 LABELS = 6
 LINES = 4
 SPARK_WIDTH, SPARK_HEIGHT = 100, 28
@@ -47,7 +47,7 @@ class Label:
 
 @dataclass(frozen=True)
 class Chart:
-    """`bars`: one a step, as markup; hundreds of parts, over which a template would take longer than over the page."""
+    """`bars`: one a step, as markup."""
 
     bars: SafeString
     lines: list[Line]
@@ -57,12 +57,12 @@ class Chart:
 
 
 def layer(series: Series, number: int) -> str:
-    """The name of the pattern that a series is drawn with."""
+    """The name of a series' pattern."""
     return "rest" if series.key is None else str(number)
 
 
 def draw(series: Sequence[Series], names: Sequence[str], totals: Sequence[dict[str, Any]], currency: str) -> Chart:
-    """`names` of the series in their order, `totals` of the steps: rows with `date` and the amounts."""
+    """Draw the series. `names`: theirs, in the same order; `totals`: one row a step, with `date` and the amounts."""
     layers = [layer(each, number) for number, each in enumerate(series)]
     column = f"cost_{currency}"
     top, step = _scale(max((row[column] or Decimal(0) for row in totals), default=Decimal(0)))
@@ -88,7 +88,7 @@ def draw(series: Sequence[Series], names: Sequence[str], totals: Sequence[dict[s
 
 
 def sparkline(values: Sequence[Decimal | int | None]) -> str:
-    """The points of a curve within `SPARK_WIDTH` × `SPARK_HEIGHT`; empty if there is nothing to see."""
+    """The points of a curve within `SPARK_WIDTH` × `SPARK_HEIGHT`; empty if all values are zero."""
     numbers = [Decimal(value or 0) for value in values]
     top = max(numbers, default=Decimal(0))
     if len(numbers) < 2 or not top:
@@ -101,7 +101,7 @@ def sparkline(values: Sequence[Decimal | int | None]) -> str:
 
 
 def _title(day: date, total: Decimal | None, parts: Sequence[tuple[str, Decimal]], currency: str, style: Style) -> str:
-    """The dearest part first; a total of None is not known."""
+    """The most expensive part first; a total of None is unknown."""
     amount = gettext("unknown") if total is None else write_amount(total, currency, style)
     lines = [f"{written_day(day)}: {amount}"]
     return "\n".join([*lines, *(f"{name}: {write_amount(amount, currency, style)}" for name, amount in parts)])
@@ -123,7 +123,7 @@ def _y(amount: Decimal, top: Decimal) -> Decimal:
 
 
 def _scale(largest: Decimal) -> tuple[Decimal, Decimal]:
-    """The axis' end and the step between its lines: 1, 2, 2.5 or 5 times a power of ten."""
+    """The end of the axis and the step between its lines: 1, 2, 2.5 or 5 times a power of ten."""
     if largest <= 0:
         return Decimal(0), Decimal(1)
     rough = largest / LINES
@@ -133,7 +133,7 @@ def _scale(largest: Decimal) -> tuple[Decimal, Decimal]:
 
 
 def _labels(days: Sequence[date], slot: Decimal) -> list[Label]:
-    """Evenly spread, the last step always among them."""
+    """Evenly spread labels; the last step always has one."""
     # Translators: a day on the chart's axis, short, in Django's date format
     day_format = gettext("M j")
     every = max(1, -(-len(days) // LABELS))

@@ -1,4 +1,4 @@
-"""What is on the screen as a CSV file: the same tables, in the same order, with every digit of each amount."""
+"""The page as a CSV file: the same tables in the same order, with every digit of each amount."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _rows(context: Mapping[str, Any]) -> Iterator[Cells]:
     yield from _totals(context)
     yield []
     yield from _days(context)
-    for panel in (*context["panels"], *context["work"]):
+    for panel in (*context["panels"], *context["workflows"]):
         yield []
         yield from _panel(panel)
     yield []
@@ -40,26 +40,26 @@ def _rows(context: Mapping[str, Any]) -> Iterator[Cells]:
 def _totals(context: Mapping[str, Any]) -> Iterator[Cells]:
     total = context["total"]
     before = total["before"] or {}
-    yield [gettext("Total"), *_amount_heads(), gettext("Failed"), gettext("Unknown cost")]
+    yield [gettext("Total"), *_amount_heads(), gettext("Failed"), gettext("Unpriced")]
     yield [gettext("This period"), *_amounts(total), total["failed_count"], total["unpriced_rub_count"]]
     if before:
-        yield [gettext("The period before"), *_amounts(before)]
+        yield [gettext("Previous period"), *_amounts(before)]
     expected = context["forecast"].expected
     if expected is not None:
         yield [gettext("This month, expected"), "", "", expected["usd"], expected["rub"]]
 
 
 def _days(context: Mapping[str, Any]) -> Iterator[Cells]:
-    currency = context["asked"].currency.upper()
+    currency = context["parameters"].currency.upper()
     names = [f"{entry['name']}, {currency}" for entry in context["legend"]]
-    yield [gettext("Day"), *_amount_heads(), gettext("Unknown cost"), *names]
+    yield [gettext("Day"), *_amount_heads(), gettext("Unpriced"), *names]
     for row in context["days"]:
         sums = row["sums"]
         yield [sums["date"], *_amounts(sums), sums["unpriced_rub_count"], *row["amounts"]]
 
 
 def _panel(panel: Any) -> Iterator[Cells]:
-    heads = [str(panel.dimension.one), *_amount_heads(), gettext("Failed"), gettext("Unknown cost")]
+    heads = [str(panel.dimension.one), *_amount_heads(), gettext("Failed"), gettext("Unpriced")]
     yield [*heads, gettext("Share of cost"), gettext("Trend")]
     for row in panel.rows:
         sums = row.sums

@@ -1,4 +1,4 @@
-"""What costs are broken down by: the columns, the words for them, and the part of the address that narrows to a row."""
+"""The dimensions of breakdowns: their columns, labels, and URL parameters."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Word = Promise | str
 
 @dataclass(frozen=True, eq=False)
 class Dimension:
-    """`name`: the value of `by=`. `columns` of reports → `parameters` of the address, in the same order."""
+    """`name`: the value of `by=`. `columns` of reports → URL `parameters`, in the same order."""
 
     name: str
     columns: tuple[str, ...]
@@ -29,7 +29,7 @@ class Dimension:
         return tuple(row[column] for column in self.columns)
 
     def narrowing(self, key: tuple[Any, ...]) -> dict[str, str]:
-        """The parameters that narrow a page to that row."""
+        """The URL parameters that narrow the page to that row."""
         return {name: str(value) for name, value in zip(self.parameters, key, strict=True)}
 
     def is_narrowed(self, filters: Mapping[str, Any]) -> bool:
@@ -47,12 +47,12 @@ WORKFLOW = Dimension("workflow_id", ("workflow_id",), ("workflow_id",), _("Workf
 CONTENT = Dimension("content_id", ("content_id",), ("content_id",), _("Content"), _("Content"))
 
 EVERY = (TYPE, MODEL, AGENT, ORG, USER)
-OF_WORK = (WORKFLOW, CONTENT)
+WORKFLOWS = (WORKFLOW, CONTENT)
 BY_NAME = {each.name: each for each in EVERY}
 
 
 def shown(scope: Scope, filters: Mapping[str, Any]) -> tuple[Dimension, ...]:
-    """Those that say something here: organisations where there are several, users where it is about a few of them."""
+    """The dimensions to show: organisations if there are several, users to owners and within one organisation."""
     several = scope.everything or len(scope.org_ids) > 1
     narrowed_to_org = "org_id" in filters
     users = bool(scope.owned_org_ids) or (scope.everything and narrowed_to_org)

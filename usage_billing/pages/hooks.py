@@ -1,4 +1,4 @@
-"""What other applications tell the pages; each adds a function of its own when it is ready."""
+"""Extension points: other apps add functions that give the pages names and addresses."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from usage_billing.tenancy.scope import Scope
 SIMULATOR = "simulator"
 
 destination_sources: list[Callable[[], Mapping[str, str]]] = []
-"""Each says where calls go now: provider → `SIMULATOR` or its address. The app that makes the calls adds its own."""
+"""Functions that return where calls go now: provider → `SIMULATOR` or an address."""
 
 content_sources: list[Callable[[Scope, Collection[str]], Mapping[str, str]]] = []
-"""Each names pieces of content that a person may see: their scope, `content_id`s → titles of those that it knows."""
+"""Functions of a scope and `content_id`s that return content id → title, for content the person may see."""
 
 
 def destinations() -> dict[str, str]:
-    """Provider → `SIMULATOR` or the host, without what an address can carry besides: a password, a key."""
+    """Provider → `SIMULATOR` or the host; a password or key in the address is removed."""
     addresses = {provider: address for source in destination_sources for provider, address in source().items()}
     return {
         provider: address if address == SIMULATOR else urlsplit(address).netloc.rpartition("@")[2]
@@ -26,7 +26,7 @@ def destinations() -> dict[str, str]:
 
 
 def content_titles(scope: Scope, ids: Collection[str]) -> dict[str, str]:
-    """Content id → title, as far as anybody knows one."""
+    """Content id → title, where a source knows one."""
     if not ids:
         return {}
     return {id_: title for source in content_sources for id_, title in source(scope, ids).items()}

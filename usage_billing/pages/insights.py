@@ -1,4 +1,4 @@
-"""What a person should look at: why calls failed or have no cost and what to do, the cache, and other models."""
+"""Insights: why calls failed or are unpriced and what to do about it, the cache, and the model comparison."""
 
 from __future__ import annotations
 
@@ -13,20 +13,17 @@ from django.utils.translation import gettext
 from usage_billing.reports import FailureGroup, model_comparison
 
 NAMED = 4
-"""Models that a reason lists by name."""
+"""Models that a reason names."""
 SUGGESTED = 4
-"""Of the models used here, the most used ones are what the rest is compared with."""
+"""How many of the most expensive models used here are compared."""
 
 
 # ── Reasons, and what to do about them ───────────────────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True)
-class Told:
-    """So many calls with one reason, and what to do; `models`: provider and model of some that it happened at.
-
-    `more`: how many models there are beside.
-    """
+class FailureReason:
+    """Calls with one reason, and advice. `models`: (provider, model) of up to `NAMED`; `more`: how many others."""
 
     count: int
     models: list[tuple[str, str]]
@@ -36,16 +33,18 @@ class Told:
     advice: str
 
 
-def told(failures: Sequence[FailureGroup], *, for_superadmin: bool) -> list[Told]:
-    """By reason, the most frequent first."""
+def failure_reasons(failures: Sequence[FailureGroup], *, for_superadmin: bool) -> list[FailureReason]:
+    """The failures by reason, the most frequent first."""
     alike: dict[tuple[str, str, str], list[FailureGroup]] = {}
     for failure in failures:
         reason, advice = _words(failure, for_superadmin=for_superadmin)
         alike.setdefault((reason, failure.error_code, advice), []).append(failure)
     found = [
-        Told(sum(each.count for each in those), models[:NAMED], max(0, len(models) - NAMED), reason, code, advice)
-        for (reason, code, advice), those in alike.items()
-        for models in [_models(those)]
+        FailureReason(
+            sum(each.count for each in group), models[:NAMED], max(0, len(models) - NAMED), reason, code, advice
+        )
+        for (reason, code, advice), group in alike.items()
+        for models in [_models(group)]
     ]
     return sorted(found, key=lambda each: -each.count)
 
@@ -55,32 +54,32 @@ def _models(failures: Sequence[FailureGroup]) -> list[tuple[str, str]]:
 
 
 def _words(failure: FailureGroup, *, for_superadmin: bool) -> tuple[str, str]:
-    """Why, and what to do."""
+    """The reason and the advice."""
     if not failure.reason:
         return gettext("The call failed; the provider charges nothing for it."), _advice_on_error(failure.error_code)
-    ask = gettext("Ask a superadmin to enter a price.")
+    ask = gettext("Ask a superadmin to add a price override.")
     kind, _, detail = failure.reason.partition(":")
     match kind:
         case "unknown-model" | "no-model":
-            advice = gettext("Update the package genai-prices or enter a price of your own, then run reprice_usage.")
+            advice = gettext("Update the package genai-prices or add a price override, then run reprice_usage.")
             return gettext("No price is known for this model."), advice if for_superadmin else ask
         case "no-price-for" | "unknown-context":
             reason = gettext("The price list has no price for %(what)s.") % {"what": detail.replace(",", ", ")}
-            advice = gettext("Enter a price of your own that names it, then run reprice_usage.")
+            advice = gettext("Add a price override that names it, then run reprice_usage.")
             return reason, advice if for_superadmin else ask
         case "cut-short":
             return (
-                gettext("The stream was left before its end, where the provider says what was used."),
-                gettext("Read streams to their end, or close them only when the usage has come."),
+                gettext("The stream was closed before its end, where the provider reports the usage."),
+                gettext("Read streams to their end, or close them only after the usage has arrived."),
             )
         case "pending":
             return (
                 gettext("The answer has not been fetched yet."),
-                gettext("Fetch it: with it come its tokens and its cost."),
+                gettext("Fetch it: its tokens and its cost come with it."),
             )
         case _:
             return (
-                gettext("The provider's answer does not say what was used, or contradicts itself (%(reason)s).")
+                gettext("The provider's answer has no usage, or contradicts itself (%(reason)s).")
                 % {"reason": failure.reason},
                 gettext("Open one of the calls: its usage is kept as the provider reported it."),
             )
@@ -94,12 +93,12 @@ def _advice_on_error(code: str) -> str:
     if status in ("401", "403") or "auth" in code or "permission" in code:
         return gettext("The key was refused: check it, and what it may do.")
     if status.startswith("5") or "overloaded" in code:
-        return gettext("The provider had trouble. The clients retry by themselves; if it goes on, use another model.")
+        return gettext("The provider failed. The clients retry by themselves; if it goes on, use another model.")
     if "imeout" in code or "onnection" in code:
         return gettext("The provider was not reached in time: check the network and the client's timeout.")
     if status.startswith("4"):
         return gettext("The provider refused the request: the error names what is wrong with it.")
-    return gettext("Open one of the calls to see what is known of it.")
+    return gettext("Open one of the calls to see its details.")
 
 
 # ── The cache ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -107,9 +106,9 @@ def _advice_on_error(code: str) -> str:
 
 @dataclass(frozen=True)
 class CacheUse:
-    """`share` of prompt tokens that came from the cache; USD that this saved, and at most could have been saved beside.
+    """`share` of input tokens that came from the cache; USD saved by it, and the most USD that could still be saved.
 
-    `models`: (name, share, USD missed) of those that missed the most.
+    `models`: (name, share, USD missed) of the models that missed the most.
     """
 
     share: Decimal | None
@@ -119,7 +118,7 @@ class CacheUse:
 
 
 def cache_use(models: Sequence[dict[str, Any]], today: date, most: int = 3) -> CacheUse:
-    """By rows of totals by provider and model; those without a price for text are left out."""
+    """Cache use of the totals by provider and model; models without a list price for text are left out."""
     saved = missed = Decimal(0)
     prompt = cached = 0
     found = []
@@ -140,8 +139,8 @@ def cache_use(models: Sequence[dict[str, Any]], today: date, most: int = 3) -> C
 
 
 @dataclass(frozen=True)
-class Instead:
-    """The same tokens on one model: USD, and how much more that is than what was paid, 0.25 for a quarter more."""
+class ComparedModel:
+    """The same tokens on one model: USD, and how much more that is than was paid, 0.25 for a quarter more."""
 
     provider: str
     model: str
@@ -152,7 +151,7 @@ class Instead:
 
 @dataclass(frozen=True)
 class Comparison:
-    """`paid_usd`: for the tokens that are compared, of `calls` calls. `left_out`: calls without text or price.
+    """`paid_usd`: for the compared tokens, of `calls` calls. `left_out`: calls without text or price.
 
     `choices`: provider → value and text of the models to compare with.
     """
@@ -160,12 +159,12 @@ class Comparison:
     paid_usd: Decimal
     calls: int
     left_out: int
-    rows: list[Instead]
+    rows: list[ComparedModel]
     choices: dict[str, list[tuple[str, str]]]
 
 
 def comparison(models: Sequence[dict[str, Any]], chosen: str, today: date) -> Comparison:
-    """What the text tokens of these rows would have cost on the models most used, and on `chosen`: `provider/model`."""
+    """Cost of the rows' text tokens on the most expensive models used here, and on `chosen`: `provider/model`."""
     rows = [
         row
         for row in models
@@ -182,7 +181,7 @@ def comparison(models: Sequence[dict[str, Any]], chosen: str, today: date) -> Co
         prices = model_comparison.token_prices(*candidate, today)
         if prices is not None:
             usd = sum((prices.cost(row) for row in rows), Decimal(0))
-            found.append(Instead(*candidate, usd, usd / paid - 1 if paid else None, candidate == wanted))
+            found.append(ComparedModel(*candidate, usd, usd / paid - 1 if paid else None, candidate == wanted))
     choices: dict[str, list[tuple[str, str]]] = {}
     for provider, name in model_comparison.choices(today):
         choices.setdefault(provider, []).append((f"{provider}/{name}", name))

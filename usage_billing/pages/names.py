@@ -1,4 +1,4 @@
-"""What people call the things that calls name by a number: organisations, users, pieces of content."""
+"""Names of organisations, users and pieces of content, by their ids."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ from django.utils.translation import gettext
 from usage_billing.models import Organization
 from usage_billing.pages import hooks
 from usage_billing.pages.dimensions import CONTENT, MODEL, ORG, USER, Dimension
-from usage_billing.reports import Later, send_queryset
 from usage_billing.tenancy.scope import Scope
 
 
 @dataclass
 class Names:
-    """Ids → names, of what the person may see; anything else is shown by its number."""
+    """Ids → names the person may see; anything else is shown by its number."""
 
     orgs: Mapping[int, str] = field(default_factory=dict)
     users: Mapping[int, str] = field(default_factory=dict)
@@ -28,7 +27,7 @@ class Names:
         return self.orgs.get(id_, f"#{id_}")
 
     def user(self, id_: int | None) -> str:
-        """A record outlives its user: one that is gone is shown by number."""
+        """A deleted user is shown by number, because records outlive users."""
         return self.users.get(id_, f"#{id_}") if id_ else gettext("system")
 
     def of(self, dimension: Dimension, key: tuple[Any, ...]) -> str:
@@ -44,21 +43,19 @@ class Names:
         return str(value or dimension.nothing)
 
 
-def of_organizations(scope: Scope) -> Later[dict[int, str]]:
-    """All that are in scope, by name. One query."""
+def of_organizations(scope: Scope) -> dict[int, str]:
+    """All organisations in scope, in the order of their names. One query."""
     rows = Organization.objects.order_by("name")
     if not scope.everything:
         rows = rows.filter(pk__in=scope.org_ids)
-    found = send_queryset(rows.values_list("pk", "name"))
-    return lambda: dict(found())
+    return dict(rows.values_list("pk", "name"))
 
 
-def of_users(ids: Iterable[int | None]) -> Later[dict[int, str]]:
-    """Of users whose calls are in scope. One query."""
+def of_users(ids: Iterable[int | None]) -> dict[int, str]:
+    """Names of users whose calls are in scope. One query."""
     users = get_user_model()
     wanted = {id_ for id_ in ids if id_}
-    found = send_queryset(users._default_manager.filter(pk__in=wanted).values_list("pk", users.USERNAME_FIELD))
-    return lambda: dict(found())
+    return dict(users._default_manager.filter(pk__in=wanted).values_list("pk", users.USERNAME_FIELD))
 
 
 def of_contents(scope: Scope, ids: Collection[str]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The page's address: what it asks for, and the addresses of its links. The API's parameters, and a few more."""
+"""URL parameters of the AI costs page: those of the API and a few more; and the links that change them."""
 
 from __future__ import annotations
 
@@ -24,28 +24,28 @@ from usage_billing.pages.dimensions import BY_NAME, MODEL
 from usage_billing.reports import Period
 
 PERIODS = (7, 30, 90)
-"""Days of the periods that the page offers, today included."""
+"""Lengths of the offered periods in days, today included."""
 NAMED_PERIODS = ("this-month", "last-month")
 CURRENCIES = ("usd", "rub")
-OF_THE_PERIOD = ("days", "period_days", "period", "from", "to")
+PERIOD_PARAMETERS = ("days", "period_days", "period", "from", "to")
 ANY = "*"
-"""What a form sends for “all”: an empty text is a value, that of calls without an agent."""
+"""The form's value for “all”. An empty text is a value of its own: calls without an agent."""
 
 _COLUMNS = {"org": "org_id", "user": "user_id"}
 
 
 class PageSerializer(FiltersSerializer):
-    """The API's parameters, and how the page shows what they ask for."""
+    """The API's parameters, and those that choose how the page shows the report."""
 
     default_days = DEFAULT_DAYS
 
-    user = WholeNumberField(required=False, min_value=0, max_value=LARGEST_ID)  # 0: nobody, the system
+    user = WholeNumberField(required=False, min_value=0, max_value=LARGEST_ID)  # 0: calls without a user
     period = serializers.ChoiceField(required=False, choices=NAMED_PERIODS)
     by = serializers.ChoiceField(default=MODEL.name, choices=list(BY_NAME))
     currency = serializers.ChoiceField(default="usd", choices=CURRENCIES)
-    instead = serializers.CharField(required=False, max_length=300)
+    compare_model = serializers.CharField(required=False, max_length=300)
     rows = serializers.ChoiceField(required=False, choices=["all"])
-    work = serializers.ChoiceField(required=False, choices=["all"])
+    workflows = serializers.ChoiceField(required=False, choices=["all"])
 
     def get_fields(self) -> dict[str, Any]:
         fields = super().get_fields()
@@ -54,7 +54,7 @@ class PageSerializer(FiltersSerializer):
         return fields
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        if "period" in attrs and (others := [name for name in OF_THE_PERIOD if name in attrs and name != "period"]):
+        if "period" in attrs and (others := [name for name in PERIOD_PARAMETERS if name in attrs and name != "period"]):
             raise serializers.ValidationError(
                 {"period": gettext("Give either this or “%(other)s”, not both.") % {"other": others[0]}}
             )
@@ -62,33 +62,33 @@ class PageSerializer(FiltersSerializer):
 
 
 _quoted = functools.lru_cache(maxsize=1024)(quote_plus)
-"""A page has hundreds of links, of the same few words."""
+"""A page has hundreds of links made of the same few words."""
 
 
 @dataclass(frozen=True)
 class PageParameters:
-    """What the page shows. `given`: the parameters that were understood, as texts; `hints`: what was not, and why."""
+    """The parsed URL parameters. `given`: the valid ones as texts; `hints`: messages about the invalid ones."""
 
     given: dict[str, str]
     filters: dict[str, Any]
     period: Period
     by: str
     currency: str
-    instead: str = ""
+    compare_model: str = ""
     all_rows: bool = False
-    all_work: bool = False
+    all_workflows: bool = False
     hints: list[str] = field(default_factory=list)
 
     def link(self, changes: Mapping[str, str | None] | None = None, **more: str | None) -> str:
-        """The address of this view with some parameters changed; None takes one away."""
+        """The address of this view with some parameters changed; None removes one."""
         query = {**self.given, **(changes or {}), **more}
         return "?" + "&".join(f"{_quoted(name)}={_quoted(value)}" for name, value in query.items() if value is not None)
 
     def without_period(self) -> dict[str, str | None]:
-        return dict.fromkeys(OF_THE_PERIOD)
+        return dict.fromkeys(PERIOD_PARAMETERS)
 
     def hidden(self, left_out: Sequence[str]) -> list[tuple[str, str]]:
-        """What a form has to carry on, besides its own fields."""
+        """Parameters that a form has to keep, besides its own fields."""
         return [(name, value) for name, value in self.given.items() if name not in left_out]
 
 
@@ -97,19 +97,19 @@ def _parameters() -> frozenset[str]:
     return frozenset(PageSerializer().fields)
 
 
-def tidied(query: QueryDict) -> str | None:
-    """The query without what a form sends for nothing chosen; None if there is nothing to tidy."""
+def without_empty(query: QueryDict) -> str | None:
+    """The query without the fields that a form sends empty; None if there are none."""
     given = query.dict()
     empty = {
-        name for name, value in given.items() if value == ANY or (name in OF_THE_PERIOD and not str(value).strip())
+        name for name, value in given.items() if value == ANY or (name in PERIOD_PARAMETERS and not str(value).strip())
     }
     if not empty:
         return None
     return urlencode([(name, value) for name in query if name not in empty for value in query.getlist(name)])
 
 
-def asked(query: QueryDict, today: date) -> PageParameters:
-    """What the address asks for; what of it cannot be understood is left out, with a hint."""
+def parse(query: QueryDict, today: date) -> PageParameters:
+    """Parse the URL parameters; an invalid one is left out, and a hint says why."""
     given = {name: str(value) for name, value in query.dict().items() if name in _parameters()}
     hints: list[str] = []
     while True:
@@ -133,9 +133,9 @@ def asked(query: QueryDict, today: date) -> PageParameters:
         period=_period(values, today),
         by=values["by"],
         currency=values["currency"],
-        instead=values.get("instead", ""),
+        compare_model=values.get("compare_model", ""),
         all_rows="rows" in values,
-        all_work="work" in values,
+        all_workflows="workflows" in values,
         hints=hints,
     )
 

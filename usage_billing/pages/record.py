@@ -1,4 +1,4 @@
-"""One call's record, for those whom the admin is not for."""
+"""The page of one call, for people who do not use the admin."""
 
 from __future__ import annotations
 
@@ -14,25 +14,27 @@ from usage_billing.api.parameters import LARGEST_ID
 from usage_billing.pages import names, shell
 from usage_billing.pages.costs import record_links
 from usage_billing.tenancy.scope import Scope
+from usage_billing.tenancy.views import scoped_view
 
 
 @require_safe
 @never_cache
 @login_required
+@scoped_view
 def own_record(request: HttpRequest, id: int) -> HttpResponse:
-    """Another tenant's call is not there, in no other way than one that never was."""
+    """Answer 404 for another tenant's call, exactly as for one that does not exist."""
     scope: Scope = request.scope  # type: ignore[attr-defined]  # set by ScopeMiddleware
     found = reports.calls(scope, filters={"id": id}).select_related("org") if id <= LARGEST_ID else []
     call = next(iter(found), None)
     if call is None:
         return shell.not_found(request, gettext("There is no such call, or it is not yours to see."))
-    if scope.everything:
-        return redirect(record_links(for_superadmin=True)(call.pk))
+    if scope.everything and (address := record_links(for_superadmin=True)(call.pk)) != request.path.rstrip("/"):
+        return redirect(address)
     content = names.of_contents(scope, {call.content_id} if call.content_id else set())
     context = {
-        "title": gettext("AI call"),
+        "title": gettext("Call"),
         "call": call,
-        "who": names.Names(users=names.of_users([call.user_id])()).user(call.user_id),
+        "who": names.Names(users=names.of_users([call.user_id])).user(call.user_id),
         "content": content.get(call.content_id or "", call.content_id),
         "zone": call.org.timezone,
         "parts": call.response_metadata.get("cost_parts", {}),

@@ -1,4 +1,4 @@
-"""Whether calls are recorded, priced and converted as they should be: what superadmins see at the foot of the page."""
+"""The state of recording, pricing and conversion, which superadmins see at the foot of the page."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from usage_billing.costing import pricing
 from usage_billing.exchange_rates.rates import CARRIED_DAYS
 from usage_billing.models import ExchangeRate
 from usage_billing.recording.outbox import Backlog
-from usage_billing.reports import FailureGroup, Later, send_queryset
+from usage_billing.reports import FailureGroup
 
 RATE_IS_LATE_AFTER_DAYS = 5
-"""The Bank of Russia publishes on working days; five days without a rate is longer than any weekend."""
+"""The Bank of Russia publishes on working days; no weekend lasts five days."""
 LATE_AFTER_MINUTES = 10
-"""An event that waits longer says that nobody drains the outbox."""
+"""An event that waits longer means that nothing drains the outbox."""
 
 
 @dataclass(frozen=True)
 class RecorderHealth:
-    """`waiting_since`: the moment of the oldest event that waits. `rate_date`: the newest exchange rate's day.
+    """`waiting_since`: when the oldest event in the outbox was recorded. `rate_date`: the newest exchange rate's day.
 
-    `unknown_models`: those that the price list does not know, by name.
+    `unknown_models`: names of models that the price list does not have.
     """
 
     backlog: Backlog | None
@@ -55,16 +55,9 @@ class RecorderHealth:
         )
 
 
-def newest_rate() -> Later[date | None]:
-    """The day of the newest exchange rate. One query."""
-    found = send_queryset(ExchangeRate.objects.order_by("-date").values_list("date")[:1])
-    return lambda: found()[0][0] if found() else None
-
-
-def recorder_health(
-    now: datetime, today: date, newest_rate: date | None, failures: Sequence[FailureGroup]
-) -> RecorderHealth:
-    """`failures` of the period that is looked at tell which models have no price."""
+def recorder_health(now: datetime, today: date, failures: Sequence[FailureGroup]) -> RecorderHealth:
+    """The present state; `failures` of the page's period tell which models have no price. One query."""
+    newest_rate = ExchangeRate.objects.order_by("-date").values_list("date", flat=True).first()
     health = recording.health()
     oldest_at = health.backlog.oldest_at if health.backlog else None
     age = None if newest_rate is None else (today - newest_rate).days

@@ -1,11 +1,10 @@
-"""What is around the pages: the way in, the way to one's own page, and the words above it."""
+"""Home page, log-in, error pages, and the text above the page that names its scope."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from django.conf import settings
 from django.contrib.auth.views import LoginView
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -13,6 +12,7 @@ from django.utils.translation import gettext
 from django.views.decorators.http import require_safe
 
 from usage_billing.api.export_slots import RETRY_AFTER_S
+from usage_billing.conf import conf
 from usage_billing.tenancy.scope import Scope
 
 
@@ -20,7 +20,7 @@ from usage_billing.tenancy.scope import Scope
 def home(request: HttpRequest) -> HttpResponse:
     if not request.user.is_authenticated:
         return redirect("login")
-    return redirect("ai-costs" if request.user.is_superuser else "usage")
+    return redirect("usage_billing:ai-costs" if request.user.is_superuser else "usage_billing:usage")
 
 
 class LogIn(LoginView):
@@ -28,7 +28,7 @@ class LogIn(LoginView):
     redirect_authenticated_user = True
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        return super().get_context_data(**kwargs) | {"title": gettext("Log in"), "may_reset": bool(settings.PUBLIC_URL)}
+        return super().get_context_data(**kwargs) | {"title": gettext("Log in"), "may_reset": bool(conf.PUBLIC_URL)}
 
 
 def no_access(request: HttpRequest) -> HttpResponse:
@@ -48,7 +48,7 @@ def too_many_exports(request: HttpRequest, text: str) -> HttpResponse:
 
 
 def scope_text(scope: Scope, names: Mapping[int, str]) -> str:
-    """Whose calls the page is about; `names` of the organisations by their ids."""
+    """Whose calls the page shows; `names` of the organisations by their ids."""
     if scope.everything:
         return gettext("All organisations")
 

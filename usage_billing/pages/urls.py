@@ -1,36 +1,14 @@
-"""Addresses of the pages."""
+"""Addresses of the app's own pages."""
 
-from django.contrib.auth.views import LogoutView
-from django.urls import include, path
-from django.views.generic import RedirectView
+from django.urls import path
 
-from usage_billing import pages
-from usage_billing.pages import account
-from usage_billing.tenancy.scope import outside_scope
+from usage_billing.pages import costs, record
 
 urlpatterns = [
-    path("", pages.home, name="home"),
-    path("superadmin/ai-costs", pages.superadmin_costs, name="ai-costs"),
-    path("superadmin/ai-costs/", pages.superadmin_costs),
-    path("usage/", pages.own_costs, name="usage"),
-    path("usage", pages.own_costs),
-    path("usage/calls/<int:id>", pages.own_record, name="usage-record"),
-    path("usage/calls/<int:id>/", pages.own_record),
-    path("login/", outside_scope(pages.LogIn.as_view()), name="login"),
-    path("logout/", LogoutView.as_view(), name="logout"),
-    path("account/", outside_scope(account.account), name="account"),
-    path("account/sessions/end/", outside_scope(account.end_sessions), name="end-sessions"),
-    path("account/password/", outside_scope(account.PasswordChange.as_view()), name="password-change"),
-    path("account/password/reset/", outside_scope(account.PasswordReset.as_view()), name="password-reset"),
-    path(
-        "account/password/reset/<uidb64>/<token>/",
-        outside_scope(account.PasswordResetConfirm.as_view()),
-        name="password_reset_confirm",
-    ),
-    # The admin's own page of it has no limit on guesses of the old password; its log-in looks for the other by name.
-    path("superadmin/password_change/", RedirectView.as_view(pattern_name="password-change")),
-    path(
-        "superadmin/password_reset/", RedirectView.as_view(pattern_name="password-reset"), name="admin_password_reset"
-    ),
-    path("i18n/", include("django.conf.urls.i18n")),
+    path("superadmin/ai-costs", costs.superadmin_costs, name="ai-costs"),
+    path("superadmin/ai-costs/", costs.superadmin_costs),
+    path("usage/", costs.own_costs, name="usage"),
+    path("usage", costs.own_costs),
+    path("usage/calls/<int:id>", record.own_record, name="call"),
+    path("usage/calls/<int:id>/", record.own_record),
 ]

@@ -1,4 +1,4 @@
-"""The events of the calls made here and now, for whoever wants to say at once what they cost."""
+"""Collects the events of the calls made in a block, for code that shows at once what they cost."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ collecting: ContextVar[list[Event] | None] = ContextVar("usage_collecting", defa
 
 @contextlib.contextmanager
 def collected() -> Iterator[list[Event]]:
-    """A list that gets each event recorded inside, also by tasks and by threads started with a copied context.
+    """Yield a list that gets each event recorded inside, also by tasks and by threads started with a copied context.
 
-    Of those inside a nested one, the outer list gets them when that one ends. They go to the outbox all the same.
+    Events of a nested block reach the outer list when the nested block ends. All of them go to the outbox as well.
     """
     outer, events = collecting.get(), list[Event]()
     token = collecting.set(events)

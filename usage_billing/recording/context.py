@@ -10,6 +10,8 @@ from typing import Any
 
 import msgspec
 
+from usage_billing.recording import identity
+
 logger = logging.getLogger(__name__)
 
 
@@ -17,6 +19,10 @@ class Attribution(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a call is charged to, as ids and plain words; everything is optional."""
 
     org_id: int | str | None = None
+    # An organisation of the project's own, which the ledger knows by its key (`identity.OrganizationKey`).
+    org_key: str = ""
+    org_name: str = ""
+    org_timezone: str = ""
     user_id: int | str | None = None
     agent_id: str = ""
     request_type: str = ""
@@ -44,7 +50,7 @@ def current_attribution() -> Attribution:
     if attribution.user_id is not None or (of_request := _request_user.get()) is None:
         return attribution
     try:
-        user_id = _id(of_request())
+        user_id = identity.user(of_request())
     except Exception:
         logger.exception("The user of this request could not be told; the AI call is recorded without one.")
         return attribution
@@ -67,23 +73,27 @@ def usage_context(
 ) -> Iterator[Attribution]:
     """Charge the AI calls made inside to this organisation, user, agent and so on.
 
-    Objects or their ids. Contexts nest: an inner value wins, what it leaves out is inherited, `metadata` is merged key
+    Objects or their ids; an organisation of the project's own by `AI_COSTS["ORGANIZATION_RESOLVER"]`.
+    Contexts nest: an inner value wins, what it leaves out is inherited, `metadata` is merged key
     by key; a function in it is called when a call is over, and its result recorded. A task started inside inherits it,
     and so does a thread started with a copy of the context.
     """
     given = {
-        "org_id": _id(org),
-        "user_id": _id(user),
+        "user_id": _safely(identity.user, user, None),
         "agent_id": _text_or_none(agent_id),
         "request_type": _text_or_none(request_type),
-        "workflow_id": _text_or_none(_id(workflow_id)),
-        "content_id": _text_or_none(_id(content_id)),
+        "workflow_id": _text_or_none(_safely(_id, workflow_id, None)),
+        "content_id": _text_or_none(_safely(_id, content_id, None)),
         "platform": _text_or_none(platform),
         "content_type": _text_or_none(content_type),
         "task_type": _text_or_none(task_type),
     }
     outer = _current.get()
-    inner = msgspec.structs.replace(outer, **{name: value for name, value in given.items() if value is not None})
+    inner = msgspec.structs.replace(
+        outer,
+        **{name: value for name, value in given.items() if value is not None},
+        **_safely(identity.organization, org, {}),
+    )
     if metadata is not None:
         inner = msgspec.structs.replace(inner, metadata=outer.metadata | _by_text(metadata))
     token = _current.set(inner)
@@ -103,22 +113,20 @@ def request_user(look_up: Callable[[], Any]) -> Iterator[None]:
         _request_user.reset(token)
 
 
-MOST_DIGITS = 19
-"""Of a number that may be an id: no column holds a longer one."""
-
-
 def _id(thing: Any) -> Any:
-    """An object's primary key; an id as it is, a number written out as text as the number."""
+    """The key of a workflow or a content piece: an object's primary key, or the value itself."""
+    return identity.key(getattr(thing, "pk", thing))
+
+
+def _safely(read: Callable[[Any], Any], thing: Any, otherwise: Any) -> Any:
+    """What `read` makes of an object of the caller's; `otherwise`, with a line in the log, if that raises."""
+    if thing is None:
+        return otherwise
     try:
-        key = getattr(thing, "pk", thing)
-        if isinstance(key, str) and len(key) <= MOST_DIGITS and key.isdecimal() and key.isascii():
-            return int(key)
-        if isinstance(key, bool):
-            return text(key)  # no id: it would be taken for 0 or 1
-        return key if key is None or isinstance(key, int) else text(key)
+        return read(thing)
     except Exception:
         logger.exception("The id of a %s could not be read; AI calls are recorded without it.", type(thing).__name__)
-        return None
+        return otherwise
 
 
 def _by_text(metadata: Mapping[Any, Any]) -> dict[str, Any]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 callbacks: list[Callable[[], None]] = []
-"""Called after each event that was recorded, in the caller's thread: they must be quick."""
+"""Functions to call after each recorded event, in the caller's thread: they must be quick."""
 
 
 def wake() -> None:
-    """Call the callbacks. An error of one is raised."""
+    """Call the callbacks, and let their errors through."""
     for callback in callbacks:
         callback()

@@ -35,6 +35,9 @@ LENGTHS = {
     "ai_model": 200,
     "agent_id": 100,
     "request_type": 100,
+    "org_key": 100,
+    "org_name": 200,
+    "org_timezone": 64,
     "workflow_id": 100,
     "content_id": 100,
     "platform": 50,
@@ -92,7 +95,7 @@ def _is_plain(event: Event) -> bool:
     given, usage = event.attribution, bytes(event.usage)
     names = (
         event.request_id, event.model, given.agent_id, given.request_type, given.workflow_id or "",
-        given.content_id or "", given.platform, given.content_type, given.task_type,
+        given.content_id or "", given.platform, given.content_type, given.task_type, given.org_key, given.org_name,
     )  # fmt: skip
     return (
         "".join(names).isprintable()
@@ -103,6 +106,7 @@ def _is_plain(event: Event) -> bool:
         and b"\x7f" not in usage
         and not (event.units or event.parts or event.error_code or given.metadata)
         and _is_number_or_none(given.org_id)
+        and not given.org_timezone
         and _is_number_or_none(given.user_id)
         and all(_is_word(word) for word in event.context.values())
         and (not event.response or event.response.keys() == _HTTP_STATUS)
@@ -117,7 +121,7 @@ _LONGEST = tuple(
     LENGTHS[name]
     for name in (
         "request_id", "ai_model", "agent_id", "request_type", "workflow_id", "content_id", "platform", "content_type",
-        "task_type",
+        "task_type", "org_key", "org_name",
     )
 )  # fmt: skip
 _HTTP_STATUS = {"http_status"}
@@ -152,6 +156,9 @@ def _attribution(given: Attribution) -> Attribution:
     return replace(
         given,
         org_id=_id(given.org_id),
+        org_key=given.org_key and identifier(given.org_key, "org_key"),
+        org_name=name(given.org_name, "org_name"),
+        org_timezone=name(given.org_timezone, "org_timezone"),
         user_id=_id(given.user_id),
         agent_id=name(given.agent_id, "agent_id"),
         request_type=name(given.request_type, "request_type"),

@@ -1,13 +1,13 @@
-"""The files that callers append to, beside the outbox; whoever reads the outbox collects them into it.
+"""The files of the outbox: each process appends to a journal of its own, and the drain notes in it how far it has come.
 
-Each process writes one of its own, so an append is one `write`: no lock but a thread's, no page of a database to look
-up. What it has written is the kernel's and survives the death of the process. The file lock that a writer holds ends
-with it, however it dies: that is how a reader knows that nothing more will come.
+An append is one `write`. It takes no lock but a thread's, and what is written survives the death of the process. The
+writer holds a file lock that ends with it, however it dies: a reader that gets the lock knows that nothing more comes.
 
-A journal is a row of frames: a mark, the CRC-32 and the length of what follows, and that: an `Entry` as MessagePack.
-One append is one frame, so its bodies are kept together or not at all. A frame that is not whole hides none of the
-others: the next one is found by its mark. Each frame carries its writer's running count of events, so the first and the
-last frame of a part tell how many events are in it, whatever its size.
+A journal is a header and a row of frames. The header holds the drain's position; it is overwritten in place, so
+draining needs no room on the disk. A frame is a mark, the CRC-32 and the length of its payload, and the payload: an
+`Entry` as MessagePack. One append is one frame, so its events are kept together or not at all. A damaged frame hides no
+other: the next one is found by its mark. Each frame carries its writer's running count of events, so the first and the
+last frame tell how many events wait, whatever the size of the file.
 """
 
 from __future__ import annotations
@@ -21,52 +21,103 @@ import struct
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
 from usage_billing.recording.private_files import make_folder, open_private
 
-SUFFIX = ".journal2"
-SUFFIXES = (SUFFIX, ".journal")
-"""Earlier versions, whose frames have no count, use the second one. If one of them still drains, it must not find the
-new frames: it would take them for damage."""
+SUFFIX = ".journal"
+SUFFIXES = (SUFFIX, ".journal2")
+"""The second one is that of earlier versions. Those files have no header, so they are quarantined."""
 LARGEST_BYTES = 4 * 1024 * 1024
-"""A writer begins a new file when its own has grown to this; the old one goes once it is collected."""
+"""A writer begins a new file when its own has grown to this size; the old one is removed once it is drained."""
 LOOK_S = 0.05
-"""How often a writer that is busy looks whether its file is still there: callers wait for it."""
+"""How often a busy writer looks whether its file is still there: callers wait for it."""
 
 _MARK = b"\xf5use"  # a byte that no UTF-8 text has: an event's JSON cannot hold a mark
-_HEAD = struct.Struct("<4sII")
+_FRAME_HEAD = struct.Struct("<4sII")
+_MAGIC = b"\xf5outbox3"
+_NUMBERS = struct.Struct("<QQQ")
+_CHECKSUM = struct.Struct("<I")
+HEADER_BYTES = len(_MAGIC) + _NUMBERS.size + _CHECKSUM.size
+
 _END_BYTES = 4096
 """How much of a journal's end is read first to find its last frame: several frames of a usual size."""
+_FIRST_BYTES = 4096
+"""How much is read first: of most journals, when many wait, only the moment of their first event is needed."""
+_BLOCK_BYTES = 256 * 1024
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True):
-    """The bodies that one append wrote, and when (epoch seconds).
+    """The events that one append wrote, and when (epoch seconds).
 
-    `count`: how many events its writer has written, up to and including these; None in a frame of an earlier version.
+    `count`: how many events its writer has written, up to and including these. Of a dead letter, `reason` says why the
+    ledger refused it, and `source` where it was before.
     """
 
     written_at: float
     bodies: list[bytes]
-    count: int | None = None
+    count: int
+    reason: str = ""
+    source: str = ""
 
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Entry).decode
 
 
-class Damage(msgspec.Struct, frozen=True):
-    """Bytes of a journal that are no frame: the file was changed by another hand, or by the disk.
+class Frame(NamedTuple):
+    """An entry, and where it begins and ends in its file."""
 
-    `is_cut_short`: they are the beginning of one, at the end; the writer was killed in that append, before its caller
-    had the answer.
+    start: int
+    end: int
+    entry: Entry
+
+
+class Damage(NamedTuple):
+    """Bytes of a journal that are no frame: another program, or the disk, changed the file.
+
+    `is_cut_short`: they are the beginning of a frame, at the end of the file. The writer was killed in that append,
+    before its caller had the answer.
     """
 
+    start: int
+    end: int
     content: bytes
     is_cut_short: bool = False
+
+
+class Position(NamedTuple):
+    """How far a journal is drained: to the frame at `offset`, of which `taken` events are drained already."""
+
+    offset: int = HEADER_BYTES
+    taken: int = 0
+
+
+class Header(NamedTuple):
+    """`examined`: damage before this offset has been reported."""
+
+    position: Position = Position()
+    examined: int = 0
+
+    def encode(self) -> bytes:
+        numbers = _NUMBERS.pack(*self.position, self.examined)
+        return _MAGIC + numbers + _CHECKSUM.pack(zlib.crc32(numbers))
+
+
+class NotAJournalError(OSError):
+    """The file does not begin as a journal does."""
+
+
+def encode_frame(entry: tuple[float, tuple[bytes, ...], int] | Entry) -> bytes:
+    payload = _encode(entry)
+    return _FRAME_HEAD.pack(_MARK, zlib.crc32(payload), len(payload)) + payload
+
+
+# ── Writing ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 class Writer:
@@ -80,11 +131,11 @@ class Writer:
         self._file: int | None = None
         self._path = ""
         self._size = 0
-        # Events, in all files together: frames that are written once more, into another file, keep their counts.
+        # Events in all files together. Frames that are written again, into another file, keep their counts.
         self._count = 0
         self._looked_at = 0.0
-        # What was written since: it is written once more if the file turns out to be gone.
-        self._doubtful: list[bytes] = []
+        # Frames written since the last look: they are written again if the file turns out to be gone.
+        self._unconfirmed: list[bytes] = []
 
     def append(self, bodies: tuple[bytes, ...]) -> None:
         """Keep all of them safe from the death of this process, or none. Raises `OSError`."""
@@ -92,8 +143,7 @@ class Writer:
         with self._lock:
             events = len(bodies)
             # Before the file is chosen: the garbage collector may bring an append here, which begins another file.
-            payload = _encode((now, bodies, self._count + events))
-            frame = _HEAD.pack(_MARK, zlib.crc32(payload), len(payload)) + payload
+            frame = encode_frame((now, bodies, self._count + events))
             file = self._file
             # The clock may have been set back.
             if file is None or not 0 <= now - self._looked_at < LOOK_S or self._size >= LARGEST_BYTES:
@@ -102,41 +152,41 @@ class Writer:
             # Added, not set: an append that the garbage collector brought meanwhile has added its own. This frame's
             # count lacks those; the next one's is right.
             self._count += events
-            self._doubtful.append(frame)
+            self._unconfirmed.append(frame)
 
     def _look(self, now: float) -> int:
-        """The file to write to: there, and with all in it that was written since the last look if that is gone."""
+        """Return a file that is in place. If the old one is gone, it holds what was written since the last look."""
         is_in_place = self._path != "" and _is_in_place(self._path)
         if is_in_place:
-            self._doubtful.clear()
+            self._unconfirmed.clear()
         if self._file is None or not is_in_place or self._size >= LARGEST_BYTES:
-            gone = b"".join(self._doubtful)
+            gone = b"".join(self._unconfirmed)
             file, path = self._open()
             self._close()
             self._file, self._path, self._size = file, "", 0
-            self._write(file, gone)
-            self._path = path  # only now: what could not be written stays in doubt
+            self._write(file, Header().encode() + gone)
+            self._path = path  # only now: what could not be written stays unconfirmed
         self._looked_at = now
         return self._file
 
-    def _write(self, file: int, frames: bytes) -> None:
-        written = os.write(file, frames)
+    def _write(self, file: int, content: bytes) -> None:
+        written = os.write(file, content)
         self._size += written
-        if written != len(frames):
-            self._close()  # half a frame, for the disk is full; a reader knows it by its being the last
+        if written != len(content):
+            self._close()  # the disk is full; a reader knows the half frame by its being the last
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self._path)
 
     def close(self) -> None:
-        """Let go of the file: whoever reads it next removes it."""
+        """Let go of the file: it is removed once it is drained."""
         with self._lock:
-            if self._doubtful:
+            if self._unconfirmed:
                 self._look(time.time())
             self._close()
 
     def forget_file(self) -> None:
         """In a forked child: the file is the parent's, and its lock on it stays; another thread may have held ours."""
         self._lock = threading.RLock()
-        self._doubtful.clear()
+        self._unconfirmed.clear()
         self._close()
 
     def _close(self) -> None:
@@ -145,14 +195,19 @@ class Writer:
             self._file = None
 
     def _open(self) -> tuple[int, str]:
-        self._before_opening()
         make_folder(self._outbox.parent)
+        self._before_opening()
         while True:
-            path = f"{self._outbox}.{os.getpid()}-{secrets.token_hex(4)}{SUFFIX}"
+            path = new_path(self._outbox)
             file = open_private(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL)
             if _is_ours(file, path):
                 return file, path
             os.close(file)
+
+
+def new_path(outbox: Path) -> str:
+    """A name that no journal has had before."""
+    return f"{outbox}.{os.getpid()}-{secrets.token_hex(4)}{SUFFIX}"
 
 
 def _is_ours(file: int, path: str) -> bool:
@@ -168,143 +223,213 @@ def _is_ours(file: int, path: str) -> bool:
 
 
 def _is_in_place(path: str) -> bool:
-    """Whether the file that was made here is still here: what goes into a deleted one is lost without an error.
+    """Whether the file that was made here is still here: what is written to a deleted one is lost without an error.
 
-    Names are never given twice, so what is here is that file. (`os.stat` would take twice as long to say it.)
+    Names are never used twice, so a file of this name is that file. (`os.stat` takes twice as long.)
     """
     return os.access(path, os.F_OK)
 
 
-class Reading:
-    """A journal that is being read. `finished`: its writer is dead or has begun another, so nothing more will come."""
-
-    def __init__(self, name: str, file: int, *, finished: bool) -> None:
-        self.name = name
-        self.finished = finished
-        self._file = file
-
-    def size(self) -> int:
-        return os.fstat(self._file).st_size
-
-    def is_removed(self) -> bool:
-        return os.fstat(self._file).st_nlink == 0
-
-    def waiting(self, position: int) -> tuple[int, float | None]:
-        """How many events were written after `position`, and when the first of them was.
-
-        An event that was damaged since counts as well, until it is collected.
-        """
-        size = self.size()
-        if size <= position:
-            return 0, None
-        first, last = self._first_entry(position, size), self._last_entry(position, size)
-        if first is None or last is None or first.count is None or last.count is None:
-            found = entries(self.after(position)[0])
-            events = sum(len(entry.bodies) for entry in found)
-            return events, min((entry.written_at for entry in found), default=None)
-        return last.count - first.count + len(first.bodies), first.written_at
-
-    def _first_entry(self, start: int, end: int) -> Entry | None:
-        """The entry of the frame that begins at `start`; None if none does, or it is not whole."""
-        head = os.pread(self._file, _HEAD.size, start)
-        if len(head) < _HEAD.size:
-            return None
-        _, _, length = _HEAD.unpack(head)
-        frame = _frame_at(head + os.pread(self._file, min(length, end - start), start + _HEAD.size), 0)
-        return frame and frame[0]
-
-    def _last_entry(self, start: int, end: int) -> Entry | None:
-        """The entry of the last whole frame between `start` and `end`, looked for from the end, ever further back."""
-        length = 0
-        while length < end - start:
-            length = min(max(_END_BYTES, 16 * length), end - start)
-            content = os.pread(self._file, length, end - length)
-            position = len(content)
-            while (position := content.rfind(_MARK, 0, position)) >= 0:
-                if frame := _frame_at(content, position):
-                    return frame[0]
-        return None
-
-    def after(self, position: int) -> tuple[list[Entry | Damage], int]:
-        """What was written after `position`, and the position after that. What is still being written is left."""
-        content = os.pread(self._file, max(0, self.size() - position), position)
-        found, taken = parse(content, finished=self.finished)
-        return found, position + taken
-
-
-def entries(found: Sequence[Entry | Damage]) -> list[Entry]:
-    return [piece for piece in found if isinstance(piece, Entry)]
-
-
-def damages(found: Sequence[Entry | Damage]) -> list[Damage]:
-    return [piece for piece in found if isinstance(piece, Damage)]
+# ── Reading ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def paths(outbox: Path) -> list[Path]:
-    """The journals of this outbox."""
+    """The journals of this outbox. Symbolic links are none."""
     prefix = f"{outbox.name}."
     try:
-        names = os.listdir(outbox.parent)
+        with os.scandir(outbox.parent) as entries:
+            names = [
+                entry.name
+                for entry in entries
+                if entry.name.startswith(prefix)
+                and entry.name.endswith(SUFFIXES)
+                and entry.is_file(follow_symlinks=False)
+            ]
     except FileNotFoundError:
         return []
-    return [outbox.with_name(name) for name in sorted(names) if name.startswith(prefix) and name.endswith(SUFFIXES)]
+    return [outbox.with_name(name) for name in sorted(names)]
 
 
-def waiting(path: Path, position: int) -> tuple[int, float | None]:
-    """How many events the journal at `path` holds after `position`, and when the first was written (epoch seconds).
+class Reading:
+    """What waits in the journal at `path`: iterate over its frames and its damage, from the drain's position on.
 
-    It takes no lock, so it holds up neither a writer nor a reader. Raises `FileNotFoundError` when it was removed.
+    The file is open only while a block of it is read, for there may be hundreds. Raises `NotAJournalError`.
+    `is_finished`, afterwards: the writer is dead or has begun another file, so nothing more comes.
     """
-    file = os.open(path, os.O_RDONLY)
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.header = Header()
+        self.is_finished = False
+
+    def __iter__(self) -> Iterator[Frame | Damage]:
+        start, length = 0, _FIRST_BYTES
+        while True:
+            try:
+                file = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW)
+            except FileNotFoundError:
+                return  # another drain has removed it
+            try:
+                self.is_finished = _lock(file)
+                size = os.fstat(file).st_size
+                if not start:
+                    if size < HEADER_BYTES and self._is_unmade(file, size):
+                        return
+                    self.header = read_header(file)
+                    start = self.header.position.offset
+                content = os.pread(file, length, start)
+            finally:
+                os.close(file)
+            is_end = start + len(content) >= size
+            found, taken = parse(content, start, finished=self.is_finished and is_end)
+            yield from found
+            if is_end:
+                return
+            start += taken
+            length = _BLOCK_BYTES if taken else 16 * length
+
+    def _is_unmade(self, file: int, size: int) -> bool:
+        """Whether the header is not written yet. Remove the file if its writer died before; we hold its lock then."""
+        if not _MAGIC.startswith(os.pread(file, size, 0)[: len(_MAGIC)]):
+            return False
+        if self.is_finished:
+            self.path.unlink(missing_ok=True)
+        return True
+
+
+def _lock(file: int) -> bool:
     try:
-        return Reading(path.name, file, finished=False).waiting(position)
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def read_header(file: int) -> Header:
+    """The header; that of a new file if its numbers are damaged: to drain an event again counts it once all the same.
+
+    Raises `NotAJournalError`.
+    """
+    content = os.pread(file, HEADER_BYTES, 0)
+    if not content.startswith(_MAGIC):
+        raise NotAJournalError("a file of the outbox does not begin as a journal does")
+    numbers = content[len(_MAGIC) : -_CHECKSUM.size]
+    if len(content) < HEADER_BYTES or content[-_CHECKSUM.size :] != _CHECKSUM.pack(zlib.crc32(numbers)):
+        return Header()
+    offset, taken, examined = _NUMBERS.unpack(numbers)
+    return Header(Position(offset, taken), examined)
+
+
+def change_header(path: Path, change: Callable[[Header], Header]) -> None:
+    """Write a new header in place. Raises `FileNotFoundError` when the journal was removed, or `NotAJournalError`."""
+    file = open_private(str(path), os.O_RDWR)
+    try:
+        os.pwrite(file, change(read_header(file)).encode(), 0)
     finally:
         os.close(file)
 
 
-@contextlib.contextmanager
-def reading(path: Path) -> Iterator[Reading]:
-    """Read the journal at `path`. Raises `FileNotFoundError` when somebody else has finished it."""
-    file = os.open(path, os.O_RDONLY)
+def entry_at(path: Path, offset: int) -> Entry | None:
+    """The entry of the frame at `offset`; None if there is no whole one. Raises `FileNotFoundError`."""
+    file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
     try:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            finished = True
-        except BlockingIOError:
-            finished = False
-        yield Reading(path.name, file, finished=finished)
+        return _first_entry(file, offset, os.fstat(file).st_size)
     finally:
         os.close(file)
 
 
-def parse(content: bytes, *, finished: bool) -> tuple[list[Entry | Damage], int]:
-    """The entries in `content`, and how many of its bytes they take, from the first on.
+class Waiting(NamedTuple):
+    """What waits in one journal: events, since when (epoch seconds; None: nothing), bytes."""
 
-    What is no frame is damage if there is one after it, or the journal is `finished`; else it is still being written.
+    events: int = 0
+    oldest_at: float | None = None
+    bytes: int = 0
+
+
+def waiting(path: Path) -> Waiting:
+    """What waits in the journal at `path`; nothing if it is not there, or no journal. It takes no lock.
+
+    An event that was damaged after it was written counts as well, until the drain comes to it.
     """
-    found: list[Entry | Damage] = []
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return Waiting()
+    try:
+        position = read_header(file).position
+        size = os.fstat(file).st_size
+        if size <= position.offset:
+            return Waiting()
+        first, last = _first_entry(file, position.offset, size), last_entry(file, position.offset, size)
+        if first is None or last is None:  # damaged here
+            content = os.pread(file, size - position.offset, position.offset)
+            found = [piece.entry for piece in parse(content, finished=False)[0] if isinstance(piece, Frame)]
+            events = sum(len(entry.bodies) for entry in found)
+            oldest_at = min((entry.written_at for entry in found), default=None)
+        else:
+            events = last.count - first.count + len(first.bodies) - position.taken
+            oldest_at = first.written_at
+        return Waiting(events, oldest_at, size - position.offset)
+    except NotAJournalError:
+        return Waiting()
+    finally:
+        os.close(file)
+
+
+def _first_entry(file: int, start: int, end: int) -> Entry | None:
+    """The entry of the frame that begins at `start`; None if there is no whole one."""
+    head = os.pread(file, _FRAME_HEAD.size, start)
+    if len(head) < _FRAME_HEAD.size:
+        return None
+    _, _, length = _FRAME_HEAD.unpack(head)
+    frame = _frame_at(head + os.pread(file, min(length, end - start), start + _FRAME_HEAD.size), 0)
+    return frame and frame[0]
+
+
+def last_entry(file: int, start: int, end: int) -> Entry | None:
+    """The entry of the last whole frame between `start` and `end`, searched from the end in ever larger blocks."""
+    length = 0
+    while length < end - start:
+        length = min(max(_END_BYTES, 16 * length), end - start)
+        content = os.pread(file, length, end - length)
+        position = len(content)
+        while (position := content.rfind(_MARK, 0, position)) >= 0:
+            if frame := _frame_at(content, position):
+                return frame[0]
+    return None
+
+
+def parse(content: bytes, offset: int = 0, *, finished: bool) -> tuple[list[Frame | Damage], int]:
+    """The frames in `content`, which begins at `offset` of its file, and how many of its bytes they take.
+
+    Bytes that are no frame are damage if a frame comes after them, or if the journal is `finished`. Otherwise they are
+    still being written.
+    """
+    found: list[Frame | Damage] = []
     position = 0
     while position < len(content):
-        if (frame := _frame_at(content, position)) is None:
-            start, position = position, _next_frame(content, position + 1)
-            if position < len(content):
-                found.append(Damage(content[start:position]))
-                continue
+        start = position
+        if frame := _frame_at(content, position):
+            entry, position = frame
+            found.append(Frame(offset + start, offset + position, entry))
+            continue
+        position = _next_frame(content, position + 1)
+        if position == len(content):
             if not finished:
                 return found, start
-            found.append(Damage(content[start:], is_cut_short=_is_cut_short(content, start)))
-            break
-        entry, position = frame
-        found.append(entry)
+            is_cut_short = _is_cut_short(content, start)
+            found.append(Damage(offset + start, offset + position, content[start:], is_cut_short))
+        else:
+            found.append(Damage(offset + start, offset + position, content[start:position]))
     return found, len(content)
 
 
 def _frame_at(content: bytes, position: int) -> tuple[Entry, int] | None:
-    """The entry of the frame that begins here, and where that ends; None if there is no whole one."""
-    start = position + _HEAD.size
+    """The entry of the frame that begins here, and where the frame ends; None if there is no whole one."""
+    start = position + _FRAME_HEAD.size
     if start > len(content):
         return None
-    mark, checksum, length = _HEAD.unpack_from(content, position)
+    mark, checksum, length = _FRAME_HEAD.unpack_from(content, position)
     payload = content[start : start + length]
     if mark != _MARK or len(payload) != length or zlib.crc32(payload) != checksum:
         return None
@@ -315,7 +440,7 @@ def _frame_at(content: bytes, position: int) -> tuple[Entry, int] | None:
 
 
 def _next_frame(content: bytes, position: int) -> int:
-    """Where the next whole frame begins; the end if none does."""
+    """Where the next whole frame begins; the end if there is none."""
     while (position := content.find(_MARK, position)) >= 0:
         if _frame_at(content, position):
             return position
@@ -326,7 +451,44 @@ def _next_frame(content: bytes, position: int) -> int:
 def _is_cut_short(content: bytes, position: int) -> bool:
     """Whether a frame begins here that the end of the content cuts in two."""
     rest = len(content) - position
-    if rest < _HEAD.size:
+    if rest < _FRAME_HEAD.size:
         return content[position : position + 4] == _MARK[:rest]
-    mark, _, length = _HEAD.unpack_from(content, position)
-    return bool(mark == _MARK) and length > rest - _HEAD.size
+    mark, _, length = _FRAME_HEAD.unpack_from(content, position)
+    return bool(mark == _MARK) and length > rest - _FRAME_HEAD.size
+
+
+# ── Dead letters ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def append_rejected(path: Path, body: bytes, written_at: float, reason: str, source: str) -> None:
+    """Append a dead letter to the file at `path`, once for each `source`. Raises `OSError`.
+
+    Only drains do this, so it may wait for another one. The file has a journal's form: renamed, it is one.
+    """
+    with _locked_in_place(path) as file:
+        size = os.fstat(file).st_size
+        if not size:
+            size = os.write(file, Header().encode())
+        last = last_entry(file, HEADER_BYTES, size)
+        if last is not None and last.source == source:
+            return  # a drain was killed after it had written this, and before it moved on
+        count = 1 + (last.count if last else 0)
+        frame = encode_frame(Entry(written_at, [body], count, reason, source))
+        if os.write(file, frame) != len(frame):
+            os.ftruncate(file, size)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+
+@contextlib.contextmanager
+def _locked_in_place(path: Path) -> Iterator[int]:
+    """Open the file at `path` and lock it. Open it again if it was renamed before the lock was there."""
+    while True:
+        file = open_private(str(path), os.O_RDWR | os.O_APPEND | os.O_CREAT)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            with contextlib.suppress(FileNotFoundError):
+                if os.stat(path).st_ino == os.fstat(file).st_ino:
+                    yield file
+                    return
+        finally:
+            os.close(file)

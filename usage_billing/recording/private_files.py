@@ -1,10 +1,10 @@
 """Files and folders for their owner alone, whatever the umask: they tell who called which model, when and for whom.
 
-A folder that exists already stays as it is. One with the set-group-ID bit (2770, say) is shared with its group on
-purpose: a file in it gives the group what the folder gives it, to read and to write. Any other file is 0600.
+A folder that exists stays as it is. A folder with the set-group-ID bit (2770, say) is shared with its group on purpose:
+a file in it gives the group the rights that the folder gives it, to read and to write. Any other file is 0600.
 
-A symbolic link in a file's place is not followed: whoever may write in a shared folder would have us truncate, or open
-to the group, any file of ours.
+A symbolic link in a file's place is not followed. Otherwise a user who may write in a shared folder could make us
+truncate any file of ours, or open it to the group.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ OF_GROUP = stat.S_IRGRP | stat.S_IWGRP
 
 
 def make_folder(folder: Path) -> None:
-    """Make the folder and those above it that are not there, each 0700. Raises `OSError`."""
+    """Make the folder and its missing parents, each 0700. Raises `OSError`."""
     if folder.is_dir():
         return
     for missing in reversed([each for each in (folder, *folder.parents) if not each.exists()]):
@@ -29,9 +29,9 @@ def make_folder(folder: Path) -> None:
 
 
 def open_private(path: str, flags: int) -> int:
-    """Open a file, and give it the mode of its folder's files if it is ours; also as `open(…, opener=open_private)`.
+    """Open a file, and set its mode if it is ours; also as `open(…, opener=open_private)`. Raises `OSError`.
 
-    Raises `OSError`. Not for a file that SQLite has open: to close it would take SQLite's locks away.
+    Never for a file that SQLite has open: closing it takes SQLite's locks away.
     """
     file = os.open(path, flags | os.O_NOFOLLOW, 0o600)
     try:
@@ -43,15 +43,15 @@ def open_private(path: str, flags: int) -> int:
 
 
 def make_private(path: Path) -> None:
-    """Give a file that is ours the mode of its folder's files. One that is gone, or somebody else's, is left alone."""
+    """Set the mode of a file that is ours. A missing file, and another user's, is left alone."""
     try:
         _set_mode(path, mode_in(path.parent))
     except FileNotFoundError as gone:
-        logger.debug("Nothing to close to others: %s", gone)
+        logger.debug("No mode to set: %s", gone)
 
 
 def create_private(path: Path) -> None:
-    """Make the file, empty, if there is none. Raises `OSError`."""
+    """Make an empty file if there is none. Raises `OSError`."""
     try:
         os.close(open_private(str(path), os.O_WRONLY | os.O_CREAT | os.O_EXCL))
     except FileExistsError:
@@ -59,7 +59,7 @@ def create_private(path: Path) -> None:
 
 
 def mode_in(folder: Path) -> int:
-    """The mode of files in this folder. Raises `OSError`."""
+    """Return the mode of files in this folder. Raises `OSError`."""
     of_folder = os.stat(folder).st_mode
     return 0o600 | (of_folder & OF_GROUP if of_folder & stat.S_ISGID else 0)
 

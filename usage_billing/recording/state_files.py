@@ -1,7 +1,7 @@
-"""Small files beside the outbox with what all processes of the machine share: losses, and what the drain does.
+"""Small files that all processes of the machine share: the outbox's own, its losses, and the state of its drain.
 
-A file is a JSON object of a fixed size, changed in place. So it can be written when the disk is full, it outlives the
-process that wrote it, and whoever reads it finds the numbers of all.
+Each is a JSON object of a fixed size that is changed in place. So it can be written when the disk is full, and it
+outlives the process that wrote it.
 """
 
 from __future__ import annotations
@@ -28,19 +28,17 @@ Values = dict[str, Any]
 
 
 class StateFile:
-    """The file `{outbox}.{name}`."""
-
-    def __init__(self, outbox: str | os.PathLike[str], name: str) -> None:
-        self.path = Path(f"{outbox}.{name}")
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
 
     def prepare(self) -> None:
-        """Take the file's room on the disk while there is some. Raises `OSError`."""
+        """Take the file's bytes on the disk while there are some. Raises `OSError`."""
         with self._locked(os.O_RDWR | os.O_CREAT) as file:
             if os.fstat(file).st_size < SIZE:
                 _write(file, _read(file))
 
     def read(self) -> Values:
-        """What it holds; nothing if it is not there, or unreadable. Raises `OSError` if it may not be read."""
+        """The values; none if there is no file, or another kind of file. Raises `OSError` if it may not be read."""
         try:
             file = os.open(self.path, os.O_RDONLY)
         except (FileNotFoundError, NotADirectoryError):
@@ -51,7 +49,7 @@ class StateFile:
             os.close(file)
 
     def change(self, change: Callable[[Values], Values]) -> None:
-        """Replace what it holds, while no other process does. Raises `OSError`."""
+        """Replace the values, while no other process does. Raises `OSError`."""
         with self._locked(os.O_RDWR | os.O_CREAT) as file:
             _write(file, change(_read(file)))
 
@@ -67,7 +65,7 @@ class StateFile:
 
 
 def _lock(file: int) -> None:
-    """Others hold it for microseconds; a process that was stopped while it did must not stop us."""
+    """Lock the file. Others hold it for microseconds; a process that was stopped while it did must not stop us."""
     for _ in range(LOCK_TRIES - 1):
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -89,13 +87,18 @@ def _read(file: int) -> Values:
 def _write(file: int, values: Values) -> None:
     content = json.dumps(values, ensure_ascii=False).encode()
     if len(content) >= SIZE:
-        raise OSError(f"{len(content)} bytes do not fit into a companion of the outbox")
+        raise OSError(f"{len(content)} bytes do not fit into a state file of the outbox")
     os.pwrite(file, content.ljust(SIZE - 1) + b"\n", 0)
+
+
+def outbox_state(outbox: str | os.PathLike[str]) -> StateFile:
+    """The outbox's own file: `outbox`, the version of its format; `ledger`, the id of the ledger it is drained to."""
+    return StateFile(outbox)
 
 
 def losses(outbox: str | os.PathLike[str]) -> StateFile:
     """Calls that could not be kept: reason → [how many, when the last one was (epoch seconds)]."""
-    return StateFile(outbox, "losses")
+    return StateFile(f"{outbox}.losses")
 
 
 def add_losses(outbox: str | os.PathLike[str], by_reason: Mapping[str, int]) -> None:
@@ -114,4 +117,4 @@ def add_losses(outbox: str | os.PathLike[str], by_reason: Mapping[str, int]) -> 
 
 def drain_state(outbox: str | os.PathLike[str]) -> StateFile:
     """The drain's state: `pid`; `drained` and `ids_kept_apart`, events ever; `drained_at`, epoch seconds; `failing`."""
-    return StateFile(outbox, "drain-state")
+    return StateFile(f"{outbox}.drain-state")

@@ -11,7 +11,7 @@ from decimal import Decimal
 from usage_billing.reports.totals import Totals
 
 LEAST_DAYS = 7
-"""Fewer days do not say what is usual."""
+"""With fewer days there is no usual cost."""
 TIMES_USUAL = 2
 DEVIATIONS = 3
 SCALE = Decimal("1.4826")
@@ -20,7 +20,7 @@ SCALE = Decimal("1.4826")
 
 @dataclass(frozen=True)
 class Anomaly:
-    """A day, its known USD, the median day's, and how many times that it is."""
+    """A day, its known USD, the median day's USD, and the ratio of the two."""
 
     day: date
     cost_usd: Decimal
@@ -29,9 +29,10 @@ class Anomaly:
 
 
 def anomalies(days: Sequence[Totals], most: int = 3) -> list[Anomaly]:
-    """Of a history by day, those that cost twice the median day and are three deviations above, the dearest first.
+    """The days of a time series by day that cost at least twice the median and lie three deviations above it.
 
-    The deviation is the median one, which a single dear day does not move. Days without a cost do not count.
+    The most expensive first. The deviation is the median absolute deviation, which a single expensive day does not
+    move. Days without a cost do not count.
     """
     costs = [row["cost_usd"] for row in days if row["cost_usd"]]
     if len(costs) < LEAST_DAYS:

@@ -1,4 +1,4 @@
-"""Where the money goes: a period's totals by agent, model, kind of request, user or organisation."""
+"""A period's totals by agent, model, request type, user or organisation, compared with the previous period."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from itertools import zip_longest
 from typing import Any
 
 from usage_billing.models.daily_usage import MEASURES
 from usage_billing.reports.parameters import Period
-from usage_billing.reports.sql.pipelining import Later, Report
-from usage_billing.reports.totals import Totals, compared, known, ranked
+from usage_billing.reports.totals import Totals, period_over_period, previous_totals, totals, without_unknown_amounts
 from usage_billing.tenancy.scope import Scope
 
 COMPARED = ("requests_count", "total_tokens", "cost_usd", "cost_rub")
-"""The measures that are set against the period before."""
+"""The measures that are compared with the previous period."""
 
 
 @dataclass(frozen=True)
 class Breakdown:
-    """`items`: the dearest first, each with its key columns, the measures and what `_with_ratios` works out of them.
+    """`items`: the most expensive first, each with its key columns, the measures and the ratios of `with_ratios`.
 
-    `other`: the totals of those beyond the limit, None if there are none. `total`, `before`: of everything.
+    `other`: the totals of the rows beyond the limit, None if there are none. `total`, `before`: of everything.
     """
 
     items: list[Totals]
@@ -31,7 +31,6 @@ class Breakdown:
     before: Totals | None
 
 
-@Report
 def breakdown(
     scope: Scope,
     by: Sequence[str],
@@ -40,41 +39,32 @@ def breakdown(
     *,
     filters: Mapping[str, Any] | None = None,
     limit: int = 200,
-    whole: Later[tuple[Totals, Totals | None]] | None = None,
+    whole: tuple[Totals, Totals | None] | None = None,
     measures: Sequence[str] = MEASURES,
     compare: int | None = None,
-) -> Later[Breakdown]:
-    """The totals by the `by` columns, compared with the same period before: all of them, or the first `compare`.
+) -> Breakdown:
+    """The totals by the `by` columns: `limit` rows, of which the first `compare` (default: all) have a `before`.
 
-    Those that are not compared have no ratios. Two queries, whatever there is; with `compare` three. `whole`: what
-    `compared` answers to the same question, where it has been asked already; then one less.
-    `measures`: of the items and the rest; `COMPARED` and the counts of unknown costs at least.
+    Four queries. `whole` saves two: the `period_over_period` of the same parameters, if the caller has it.
+    `measures` of the items and of `other`: at least `COMPARED` and the counts of unpriced calls.
     """
     previous = period.before(today)
-    whole = whole or compared.ask(scope, period, previous, filters=filters)
-    ranks = ranked.ask(scope, by, period, previous, filters=filters, limit=limit, measures=measures, compare=compare)
-
-    def read() -> Breakdown:
-        (total, total_before), rows = whole(), ranks()
-        compared_ones = rows[:compare]
-        return Breakdown(
-            items=[
-                *(with_ratios(row, total, before) for row, before in compared_ones),
-                *(row for row, _ in rows[len(compared_ones) :]),
-            ],
-            other=_rest(total, [row for row, _ in rows], measures) if len(rows) == limit else None,
-            total=with_ratios(total, total, total_before),
-            before=total_before,
-        )
-
-    return read
+    total, total_before = whole or period_over_period(scope, period, previous, filters=filters)
+    rows = totals(scope, by=by, filters=filters, period=period, limit=limit, measures=measures)
+    before = previous_totals(scope, by, rows[:compare], previous, filters or {}) if previous else []
+    return Breakdown(
+        items=[with_ratios(row, total, earlier) for row, earlier in zip_longest(rows, before)],
+        other=_other(total, rows, measures) if len(rows) == limit else None,
+        total=with_ratios(total, total, total_before),
+        before=total_before,
+    )
 
 
 def with_ratios(row: Totals, total: Totals, before: Totals | None) -> Totals:
-    """The row, and what follows from it; a ratio that cannot be worked out is None.
+    """The row with its ratios; a ratio that cannot be computed is None.
 
-    `share`: of the total's known USD, 0 to 1. `average_cost_usd`, `average_cost_rub`: of the calls whose amount is
-    known. `average_time_ms`. `before`: the `COMPARED` measures of the period before, `change`: how much more it is now,
+    `share`: of the total's known USD, 0 to 1. `average_cost_usd`, `average_cost_rub`: of the calls with a known amount.
+    `average_time_ms`. `before`: the `COMPARED` measures of the previous period, `change`: how much more it is now,
     0.25 for a quarter more.
     """
     calls = row["requests_count"]
@@ -96,11 +86,11 @@ def _ratio(part: Any, whole: Any) -> Decimal | None:
 
 
 def _change(now: Any, before: Any) -> Decimal | None:
-    return None if now is None else _ratio(now - before if before is not None else None, before)
+    return None if now is None or before is None else _ratio(now - before, before)
 
 
-def _rest(total: Totals, listed: Sequence[Totals], measures: Sequence[str]) -> Totals | None:
-    """What the total has beyond the rows that are listed."""
-    # SQLite's amounts are floats: where nothing is left, less than nothing may be.
-    rest = {name: max((total[name] or 0) - sum(row[name] or 0 for row in listed), 0) for name in measures}
-    return known(rest) if rest["requests_count"] else None
+def _other(total: Totals, rows: Sequence[Totals], measures: Sequence[str]) -> Totals | None:
+    """The total minus the rows."""
+    # SQLite's amounts are floats: where nothing is left, the difference may be slightly below zero.
+    rest = {name: max((total[name] or 0) - sum(row[name] or 0 for row in rows), 0) for name in measures}
+    return without_unknown_amounts(rest) if rest["requests_count"] else None

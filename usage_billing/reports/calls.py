@@ -1,4 +1,4 @@
-"""The single calls, as Django has them: newest first or in another order."""
+"""Single calls as querysets: newest first, or in another order."""
 
 from __future__ import annotations
 
@@ -11,18 +11,17 @@ from django.db.models import Q, QuerySet
 from usage_billing.ledger import archived
 from usage_billing.models import UsageRecord
 from usage_billing.reports.parameters import ALL_TIME, Period
-from usage_billing.reports.sql.pipelining import Later, Report, send_queryset
 from usage_billing.tenancy.scope import Scope
 
 ORDERINGS = ("created_at", "cost_usd", "total_tokens", "execution_time_ms")
-"""What calls can be ordered by; each also with a minus, for the largest first."""
+"""Columns to order calls by; with a minus before it, largest first."""
 NEWEST_FIRST = "-created_at"
 
 
 def calls(
     scope: Scope, *, filters: Mapping[str, Any] | None = None, period: Period = ALL_TIME, ordering: str = NEWEST_FIRST
 ) -> QuerySet[UsageRecord]:
-    """The calls in scope that match. Calls without a cost are not among those ordered by it."""
+    """The calls in scope that match. Ordered by cost, it leaves unpriced calls out."""
     rows = UsageRecord.objects.filter(_visible(scope), _within(period), _matching(filters or {}))
     column = ordering.removeprefix("-")
     if column == "cost_usd":
@@ -30,19 +29,18 @@ def calls(
     return rows.order_by(ordering, "-id" if ordering.startswith("-") else "id")
 
 
-@Report
-def archived_before(period: Period = ALL_TIME) -> Later[date | None]:
-    """The day before which calls of the period are archived, so not among `calls`; None if none are.
+def archived_before(period: Period = ALL_TIME) -> date | None:
+    """The day before which calls of the period are archived, so not among `calls`; None if none are. One query.
 
-    Totals have them all the same. Of the months between, some may be there: those that were brought back.
+    Totals include archived calls. Months before that day may have been restored.
     """
-    found = send_queryset(archived.listed_months(period.since, period.until))
-    return lambda: archived.after(found()[-1][0]) if found() else None
+    months = archived.months(period.since, period.until)
+    return archived.after(months[-1]) if months else None
 
 
 def _within(period: Period) -> Q:
-    """By business day; the moments beside it lead into the indexes by time, which know nothing of business days."""
-    days, (since, until) = Q(), period.moments()
+    """By billing day, and by moment: the indexes that lists are read from know moments only."""
+    days, (since, until) = Q(), period.created_at_bounds()
     if since is not None:
         days &= Q(usage_date__gte=period.since, created_at__gte=since)
     if until is not None:
@@ -51,7 +49,6 @@ def _within(period: Period) -> Q:
 
 
 def _visible(scope: Scope) -> Q:
-    """Of rows that have an organisation and a user: those in scope."""
     if scope.everything:
         return Q()
     in_scope = Q(pk__in=[])
@@ -63,7 +60,7 @@ def _visible(scope: Scope) -> Q:
 
 
 def _matching(filters: Mapping[str, Any]) -> Q:
-    """Rows with that value in each column, or one of the values if it is a set. No user is 0, as in the totals."""
+    """Rows with that value in each column, or one of the values of a set. User 0 means no user, as in the totals."""
     matches = Q()
     for name, value in filters.items():
         is_one = Q(**{f"{name}__in": value}) if isinstance(value, set) else Q(**{name: value})

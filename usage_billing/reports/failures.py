@@ -1,25 +1,28 @@
-"""Calls that failed, and calls of unknown cost, by their reason."""
+"""Failed and unpriced calls by their reason."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
+from django.db.models import Q
+
+from usage_billing.reports.calls import calls
 from usage_billing.reports.parameters import Period
-from usage_billing.reports.sql.conditions import Sql
-from usage_billing.reports.sql.first_calls import NEWEST_FIRST, first_calls
-from usage_billing.reports.sql.pipelining import Later, Report, send_for
 from usage_billing.tenancy.scope import Scope
 
-LOOKED_AT = 1000
-"""So many of the newest such calls are looked at, however many there are."""
+NEWEST = 1000
+"""How many of the newest failed and unpriced calls are grouped."""
+
+FAILED_OR_UNPRICED = Q(cost_usd__isnull=True) | Q(status="failed")
+"""The condition of `idx_token_usage_failed_unpriced`."""
 
 
 @dataclass(frozen=True)
 class FailureGroup:
-    """So many calls of one status, at one model, for one reason; `last_at` is the newest one's moment."""
+    """How many calls have one status, one model and one reason."""
 
     status: str
     ai_provider: str
@@ -27,7 +30,6 @@ class FailureGroup:
     price_source: str
     error_code: str
     count: int
-    last_at: datetime
 
     @property
     def reason(self) -> str:
@@ -35,30 +37,12 @@ class FailureGroup:
         return self.price_source.removeprefix("unpriced:") if self.price_source.startswith("unpriced:") else ""
 
 
-TROUBLED = Sql("(cost_usd IS NULL OR status = 'failed')")
-"""As the condition of `idx_token_usage_failed_unpriced`."""
-GROUPS = ("status", "ai_provider", "ai_model", "price_source", "error_code")
-
-
-@Report
 def failures(
-    scope: Scope,
-    period: Period,
-    *,
-    filters: Mapping[str, Any] | None = None,
-    recent: Period | None = None,
-    limit: int = 100,
-) -> Later[list[FailureGroup]]:
-    """The most frequent reasons among the newest `LOOKED_AT` troubled calls of the period. One query.
-
-    `recent`: the part of the period that they are known to lie in (`newest_days`).
-    """
-    columns = (*GROUPS, "created_at", "id")
-    newest = first_calls(columns, scope, filters or {}, period, [TROUBLED], NEWEST_FIRST, LOOKED_AT, recent)
-    groups = ", ".join(GROUPS)
-    statement = (
-        f"SELECT {groups}, count(*), max(created_at) FROM ({newest.text}) AS newest GROUP BY {groups}"  # noqa: S608 - our own
-        f" ORDER BY count(*) DESC, max(created_at) DESC, {groups} LIMIT %s"
-    )
-    found = send_for((*GROUPS, "count", "last_at"), statement, [*newest.values, limit])
-    return lambda: [FailureGroup(**row) for row in found()]
+    scope: Scope, period: Period, *, filters: Mapping[str, Any] | None = None, limit: int = 100
+) -> list[FailureGroup]:
+    """The most frequent reasons among the `NEWEST` failed and unpriced calls of the period. One query."""
+    newest = calls(scope, filters=filters, period=period).filter(FAILED_OR_UNPRICED)
+    columns = ("status", "ai_provider", "ai_model", "price_source", "error_code")
+    groups = Counter(newest.values_list(*columns)[:NEWEST])
+    most_frequent = sorted(groups.items(), key=lambda group: (-group[1], group[0]))[:limit]
+    return [FailureGroup(*key, count) for key, count in most_frequent]

@@ -1,4 +1,4 @@
-"""What this month will have cost when it ends."""
+"""The expected cost of this month."""
 
 from __future__ import annotations
 
@@ -10,19 +10,18 @@ from decimal import Decimal
 from typing import Any
 
 from usage_billing.reports.parameters import Period
-from usage_billing.reports.sql.pipelining import Later, Report
-from usage_billing.reports.totals import OF_COSTS, Totals, totals
+from usage_billing.reports.totals import COST_MEASURES, Totals, totals
 from usage_billing.tenancy.scope import Scope
 
 LEARNED_DAYS = 28
-"""Four of each weekday: offices sleep at weekends, and a month's beginning says nothing of its end."""
+"""Four of each weekday: weekends cost less than working days."""
 
 CURRENCIES = ("usd", "rub")
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """Amounts by currency (`usd`, `rub`), of the known costs. `learned_days` is 0 where there is nothing to go by."""
+    """Known costs by currency (`usd`, `rub`). `expected` is None, `learned_days` 0 without a whole day of history."""
 
     so_far: dict[str, Decimal]
     expected: dict[str, Decimal] | None
@@ -31,43 +30,33 @@ class Forecast:
     unpriced_count: int
 
 
-@Report
-def forecast(scope: Scope, today: date, *, filters: Mapping[str, Any] | None = None) -> Later[Forecast]:
-    """The month so far, and for each day that is left the average of its weekday in the 28 days before today.
+def forecast(scope: Scope, today: date, *, filters: Mapping[str, Any] | None = None) -> Forecast:
+    """The month so far, plus the average of its weekday in the 28 days before today for each day left. One query.
 
-    Of today, what is missing to that average is left. With less than 28 days of history a day is expected to cost the
-    average of the days since the first call; with less than a day nothing is expected. One query.
+    Today counts what it lacks to that average. With less than 28 days of history each day counts the average of the
+    days since the first call.
     """
     first = today.replace(day=1)
     month_before = (first - timedelta(days=1)).replace(day=1)
-    found = totals.ask(
-        scope,
-        by=["usage_date"],
-        filters=filters,
-        period=Period(min(month_before, today - timedelta(days=LEARNED_DAYS))),
-        measures=OF_COSTS,
+    period = Period(min(month_before, today - timedelta(days=LEARNED_DAYS)))
+    found = totals(scope, by=["usage_date"], filters=filters, period=period, measures=COST_MEASURES)
+    rows = {row["usage_date"]: row for row in found}
+    learned = _learned_days(rows, today)
+    left = [today + timedelta(days=n) for n in range(_days_of(first) - today.day + 1)]
+    so_far = {each: _sum(rows, each, first, None) for each in CURRENCIES}
+    return Forecast(
+        so_far=so_far,
+        expected={each: so_far[each] + _to_come(rows, each, today, left, learned) for each in CURRENCIES}
+        if learned
+        else None,
+        month_before={each: _sum(rows, each, month_before, first) for each in CURRENCIES},
+        learned_days=learned,
+        unpriced_count=sum(row["unpriced_usd_count"] for day, row in rows.items() if day >= first),
     )
-
-    def read() -> Forecast:
-        rows = {row["usage_date"]: row for row in found()}
-        learned = _learned_days(rows, today)
-        left = [today + timedelta(days=n) for n in range(_days_of(first) - today.day + 1)]
-        so_far = {each: _sum(rows, each, first, None) for each in CURRENCIES}
-        return Forecast(
-            so_far=so_far,
-            expected={each: so_far[each] + _to_come(rows, each, today, left, learned) for each in CURRENCIES}
-            if learned
-            else None,
-            month_before={each: _sum(rows, each, month_before, first) for each in CURRENCIES},
-            learned_days=learned,
-            unpriced_count=sum(row["unpriced_usd_count"] for day, row in rows.items() if day >= first),
-        )
-
-    return read
 
 
 def _learned_days(rows: Mapping[date, Totals], today: date) -> int:
-    """How many whole days before today are known, from the first with a call on; at most `LEARNED_DAYS`."""
+    """How many whole days before today have passed since the first call; at most `LEARNED_DAYS`."""
     earlier = [day for day in rows if day < today]
     return min(LEARNED_DAYS, (today - min(earlier)).days) if earlier else 0
 

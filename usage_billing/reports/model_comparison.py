@@ -1,4 +1,4 @@
-"""What tokens that are used already would have cost on another model, or out of the cache: by the price list."""
+"""Cost of tokens already used, had they gone to another model or come from the cache, by the price list."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from usage_billing.costing.metering import Line, Metered
 
 PROVIDERS = ("anthropic", "openai")
 SAMPLE = 1000
-"""Tokens that a price is asked for: below every threshold from which long prompts cost more."""
+"""Tokens to price: fewer than any threshold above which long prompts cost more."""
 GENERAL = frozenset({"input_mtok", "output_mtok", "cache_read_mtok"})
-"""What the price list has for each model that takes part in a comparison: text in, text out, a cache."""
+"""Prices that a model needs to take part in a comparison: text in, text out, a cache."""
 NOT_OF_TEXT = ("audio", "image", "video")
 
 
 @dataclass(frozen=True)
 class TokenPrices:
-    """USD a token. `prompt` is for tokens that are neither read from the cache nor written to it."""
+    """USD per token. `prompt` is for tokens neither read from the cache nor written to it."""
 
     prompt: Decimal
     cached: Decimal
@@ -34,7 +34,7 @@ class TokenPrices:
     completion: Decimal
 
     def cost(self, row: Mapping[str, Any]) -> Decimal:
-        """Of the tokens in a row of totals, whose `prompt_tokens` include the cached and the written ones."""
+        """USD for the tokens of a row of totals, whose `prompt_tokens` include cached and cache-written tokens."""
         return (
             uncached_tokens(row) * self.prompt
             + int(row["cached_tokens"]) * self.cached
@@ -46,7 +46,7 @@ class TokenPrices:
         return int(row["cached_tokens"]) * (self.prompt - self.cached)
 
     def missed_by_cache(self, row: Mapping[str, Any]) -> Decimal:
-        """What would not have been paid at most, had every plain prompt token been a repeat out of the cache."""
+        """The most that could have been saved: as if every uncached prompt token had come from the cache."""
         return uncached_tokens(row) * (self.prompt - self.cached)
 
 
@@ -56,7 +56,7 @@ def uncached_tokens(row: Mapping[str, Any]) -> int:
 
 @functools.lru_cache(maxsize=1024)
 def token_prices(provider: str, model: str, day: date) -> TokenPrices | None:
-    """The price list's on that day, without surcharges for long prompts; None of what is not text both ways."""
+    """List prices on that day, without surcharges for long prompts; None for models that are not text to text."""
     if not _is_of_text(provider, model, day):
         return None
     prompt = _usd(provider, model, day, input_tokens=SAMPLE)
@@ -82,7 +82,7 @@ def _is_of_text(provider: str, model: str, day: date) -> bool:
 
 
 def _keys(model: ModelInfo, day: date) -> set[str]:
-    """The prices that the list has for a model."""
+    """Names of the prices that the list has for a model."""
     prices = model.get_prices(datetime.combine(day, time(), UTC), {})
     return {key for key, value in vars(prices).items() if value is not None}
 
@@ -95,7 +95,7 @@ def _usd(provider: str, model: str, day: date, **tokens: int) -> Decimal | None:
 
 @functools.lru_cache(maxsize=8)
 def choices(day: date) -> tuple[tuple[str, str], ...]:
-    """(provider, model) of those that a comparison can be made with; by provider, the newer names first."""
+    """(provider, model) of the models to compare with; by provider, newer models first."""
     found = [
         (provider.id, model.id)
         for provider in get_snapshot().providers
@@ -107,7 +107,7 @@ def choices(day: date) -> tuple[tuple[str, str], ...]:
 
 
 def _by_age(name: str) -> tuple[int, str]:
-    """Names with larger numbers are of newer models: `gpt-6.1` before `gpt-5`, which come before `o3`."""
+    """Sort key: larger numbers are newer models, so `gpt-6.1` comes before `gpt-5`, and both before `o3`."""
     digits = "".join(char if char.isdigit() else " " for char in name).split()
     number = int(digits[0]) * 100 + (int(digits[1]) if len(digits) > 1 and len(digits[1]) < 3 else 0) if digits else 0
     return (-number, name)

@@ -1,4 +1,4 @@
-"""What can be asked: a period of business days, and filters."""
+"""Report parameters: a period of billing days, and filters."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from datetime import UTC, date, datetime, time, timedelta
 from usage_billing.models.daily_usage import DIMENSIONS
 
 OF_CALLS_ONLY = ("workflow_id", "content_id")
-"""What only single calls know: asked for by these, totals are added up from the calls, found by index."""
+"""Columns that rollups leave out: totals by these are added up from the calls, which an index finds."""
 
 FILTERS = (*DIMENSIONS, *OF_CALLS_ONLY)
-"""The columns that an answer can be narrowed by. Filters narrow the scope, they never widen it."""
+"""The columns that a report can be narrowed by. Filters narrow the scope, they never widen it."""
 
 
 @dataclass(frozen=True)
 class Period:
-    """The business days `since <= day < until`; None is without a bound.
+    """The billing days `since <= day < until`; None is without a bound.
 
-    An organisation east of the reader may be a day ahead already: a period up to today has no `until`.
+    In an organisation east of the reader it may be tomorrow already: a period up to today has no `until`.
     """
 
     since: date | None = None
@@ -26,31 +26,30 @@ class Period:
 
     @classmethod
     def of_days(cls, days: int, today: date) -> Period:
-        """The last so many days, today included."""
+        """The last `days` days, today included."""
         return cls(since=today - timedelta(days=days - 1))
 
     def before(self, today: date) -> Period | None:
-        """The period of the same length that ended where this one begins; None if this one has no beginning.
+        """The previous period: as long as this one, and ending where it begins. None without a beginning.
 
-        One without an end is as long as it is today, and at least a day.
+        A period without an end is as long as it is today, and at least a day.
         """
         if self.since is None:
             return None
         length = max((self.until or today + timedelta(days=1)) - self.since, timedelta(days=1))
         return Period(self.since - length, self.since)
 
-    def moments(self) -> tuple[datetime | None, datetime | None]:
-        """Its days lie between these, whichever the zone; they lead into the indexes by time."""
+    def created_at_bounds(self) -> tuple[datetime | None, datetime | None]:
+        """Moments that enclose its days in every time zone, for indexes by time."""
         since = None if self.since is None else datetime.combine(self.since, time(), UTC) - LARGEST_ZONE
         until = None if self.until is None else datetime.combine(self.until, time(), UTC) + LARGEST_ZONE
         return since, until
 
-    def last(self, today: date) -> date:
-        """The last day of it."""
+    def last_day(self, today: date) -> date:
         return today if self.until is None else self.until - timedelta(days=1)
 
 
 ALL_TIME = Period()
 
 LARGEST_ZONE = timedelta(hours=14)
-"""How far a business day's midnight can be from UTC's."""
+"""How far a billing day's midnight can be from UTC's."""

@@ -108,6 +108,9 @@ def _trimmed(value: Decimal) -> Decimal:
     return value.quantize(Decimal(1).scaleb(-places))
 
 
+register.filter("day", written_day)
+
+
 @register.filter
 def grouped(value: int) -> str:
     """A count: 12 345 in Russian, 12,345 in English."""

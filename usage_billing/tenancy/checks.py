@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, connections
 
+from usage_billing.conf import conf
 from usage_billing.tenancy import roles
 
 
@@ -33,7 +33,7 @@ def _login(cursor: Any) -> list[CheckMessage]:
         [roles.LEDGER],
     )
     user, is_unbound, may_drain, may_create = cursor.fetchone()
-    serve = "Serve as the web's own user, who owns nothing: README, “Tenants and PostgreSQL”."
+    serve = "Serve as the web's own user, who owns nothing: docs/security.md, “Tenants and PostgreSQL”."
     if is_unbound:
         found = f"PostgreSQL's row-level security does not hold the user “{user}” that this connects as."
         return [Warning(found, hint=serve, id="usage_billing.W001")]
@@ -47,7 +47,7 @@ def _login(cursor: Any) -> list[CheckMessage]:
                 id="usage_billing.W011",
             )
         )
-    elif settings.USAGE_DRAIN == "thread":
+    elif conf.DRAIN == "thread":
         messages.append(
             Warning(
                 f"The user “{user}” that this connects as cannot write the ledger, and its process is to drain.",

@@ -13,22 +13,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import psycopg
-from django.conf import settings
-from django.db import DataError, OperationalError, ProgrammingError, connection, transaction
-from psycopg.pq import TransactionStatus
+from django.db import DataError, OperationalError, ProgrammingError
 
+from usage_billing.conf import conf
+from usage_billing.models.database import atomic, connection
 from usage_billing.tenancy import seal
 
-WEB = f"{settings.USAGE_ROLE_PREFIX}_web"
+WEB = f"{conf.ROLE_PREFIX}_web"
 """The role that the web connects as: owns nothing, bypasses nothing, sees nothing without a scope."""
-SUPERADMIN = f"{settings.USAGE_ROLE_PREFIX}_superadmin"
+SUPERADMIN = f"{conf.ROLE_PREFIX}_superadmin"
 """All rows of all tenants, while the scope is of everything; the ledger's tables to read only."""
-LEDGER = f"{settings.USAGE_ROLE_PREFIX}_ledger"
+LEDGER = f"{conf.ROLE_PREFIX}_ledger"
 """Writes the ledger's tables, and reads what it needs to cost and to charge a call. The web cannot take it."""
-DRAIN = f"{settings.USAGE_ROLE_PREFIX}_drain"
+DRAIN = f"{conf.ROLE_PREFIX}_drain"
 """The role that the drain and the jobs connect as: may take each of the three before."""
-ANALYST = f"{settings.USAGE_ROLE_PREFIX}_analyst"
+ANALYST = f"{conf.ROLE_PREFIX}_analyst"
 """The role of people who work in SQL: reads the ledger's tables, all organisations, and writes nothing."""
 
 
@@ -37,7 +36,7 @@ class Setting:
     """A role, and the scope of its policies; `none` is the role that the connection was opened with."""
 
     role: str = "none"
-    user_id: int | None = None
+    user_id: Any = None
     owned_org_ids: Iterable[int] = ()
     member_org_ids: Iterable[int] = ()
 
@@ -58,14 +57,14 @@ AS_LEDGER = Setting(LEDGER)
 
 
 def is_enforced() -> bool:
-    """Whether the database has row-level security."""
-    return connection.vendor == "postgresql"
+    """Whether the database enforces who sees what."""
+    return bool(conf.ROW_LEVEL_SECURITY) and connection.vendor == "postgresql"
 
 
 @contextmanager
 def applied(setting: Setting) -> Iterator[None]:
     """A transaction in that role and scope; within another one, that one's come back afterwards."""
-    with transaction.atomic():
+    with atomic():
         if not is_enforced():
             yield
             return
@@ -75,13 +74,13 @@ def applied(setting: Setting) -> Iterator[None]:
 
 
 @contextmanager
-def entered(user_id: int) -> Iterator[list[tuple[int, str, str]]]:
+def entered(user_id: Any) -> Iterator[list[tuple[int, str, str]]]:
     """A transaction in the web's role, in the scope of that user's memberships: organisation's id, role, zone of each.
 
     Beginning it, reading them and setting the scope take one round trip.
     """
     until = seal.until(time.time())
-    with transaction.atomic():
+    with atomic():
         memberships: list[tuple[int, str, str]] = _in_one_round_trip(
             ("SELECT set_config('role', %s, true)", [WEB]),
             (
@@ -150,11 +149,13 @@ def _in_one_round_trip(*statements: tuple[str, Sequence[Any]]) -> list[Any]:
     the statement and not in it, as they would with Django's cursors: all sessions of a role see each other's
     statements in pg_stat_activity, and another session's seal would be good for its scope.
     """
+    import psycopg  # here, because only projects on PostgreSQL have it
+
     connection.ensure_connection()
     driver: psycopg.Connection[Any] = connection.connection
     cursors = [psycopg.Cursor(driver) for _ in statements]
     with _explained(), connection.wrap_database_errors:
-        begins = driver.info.transaction_status == TransactionStatus.IDLE
+        begins = driver.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
         if begins:
             # Django ends the transaction as it would have; until then psycopg must not begin one itself.
             driver.autocommit = True

@@ -1,9 +1,10 @@
 """PostgreSQL: roles, grants and row-level security, derived from the models.
 
-A table carries tenant rows if it has an `org_id`, or is the organisations' own. Each of them is walled: a role that no
-policy names sees no row. A table that superadmins alone write is walled too: their role does nothing without its scope.
-Policies are plain comparisons with the sealed scope (`seal`). Applied after each `migrate`; only what differs is
-changed, so that a server at work is not held up.
+Only tables of this app are secured, and those of the apps in `secured_apps` and `AI_COSTS["SECURED_APPS"]`. A table
+carries tenant rows if it has an `org_id`, or is the organisations' own: a role that no policy names sees none of them.
+A table that superadmins alone write is secured too: their role does nothing without its scope. Policies are plain
+comparisons with the sealed scope (`seal`). `secure_database` and each later `migrate` change only what differs, so that
+a server at work is not held up.
 """
 
 from __future__ import annotations
@@ -14,13 +15,16 @@ from typing import Any
 
 from django.apps import apps
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.db import ProgrammingError, models
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from usage_billing.conf import conf
 from usage_billing.models import (
     ArchiveFile,
     DailyUsage,
     ExchangeRate,
+    Installation,
     Membership,
     Organization,
     PriceOverride,
@@ -78,10 +82,16 @@ OF_OUR_OWN: dict[str, Access] = {
     Membership._meta.db_table: Access(READ, WRITE, READ, OWN_MEMBERSHIPS),
     PriceOverride._meta.db_table: Access(READ, WRITE, READ, None, READ),
     ExchangeRate._meta.db_table: Access(READ, WRITE, WRITE, "true", READ),
-    "django_migrations": Access(READ, READ, READ),
+    Installation._meta.db_table: Access(frozenset(), frozenset(), READ | {"INSERT"}),
     KEY_TABLE: Access(frozenset(), frozenset()),
 }
-"""The tables of this app, and Django's own log of migrations. Only the ledger's role writes calls and totals."""
+"""The tables of this app that are not every role's to write. Only the ledger's role writes calls and rollups."""
+
+secured_apps = ["usage_billing"]
+"""Labels of the apps whose tables are secured. An app that ships with the product adds its own when it is ready."""
+
+READ_BY_VIEWS = ("auth.Group", "auth.Permission", "contenttypes.ContentType", "sessions.Session")
+"""Models that Django reads within a view to know its user and what they may do; beside the user model itself."""
 
 
 def is_tenants(model: type[models.Model]) -> bool:
@@ -90,21 +100,43 @@ def is_tenants(model: type[models.Model]) -> bool:
 
 
 def wanted(existing: Iterable[str]) -> dict[str, Access]:
-    """Table → access, of every model's table that is there. Tables of other apps with an `org_id` are walled alike."""
+    """Table → access, of each table that is there and that a role of ours needs."""
     there = set(existing)
     tables = {name: access for name, access in OF_OUR_OWN.items() if name in there}
-    caches = {cache["LOCATION"] for cache in settings.CACHES.values() if cache["BACKEND"].endswith(".DatabaseCache")}
-    tables |= {name: Access(WRITE, ledger=WRITE) for name in caches & there}
+    if conf.GRANT_ALL_TABLES:
+        tables |= {name: Access(READ, READ, READ) for name in there & {"django_migrations"}}
+        stores = [cache for cache in settings.CACHES.values() if cache["BACKEND"].endswith(".DatabaseCache")]
+        tables |= {cache["LOCATION"]: Access(WRITE, ledger=WRITE) for cache in stores if cache["LOCATION"] in there}
     for model in apps.get_models(include_auto_created=True):
         name = model._meta.db_table
-        if name in there and model._meta.managed and name not in tables:
+        if name not in there or not model._meta.managed or name in tables:
+            continue
+        if is_secured(model):
             tables[name] = Access(WRITE, web_rows=OF_OWN_ORGANIZATIONS if is_tenants(model) else None)
+        elif conf.GRANT_ALL_TABLES:
+            tables[name] = Access(WRITE)
+        elif _is_read_by_views(model):
+            tables[name] = Access(READ, READ)
     return tables
+
+
+def is_secured(model: type[models.Model]) -> bool:
+    """Whether the model's app is one whose tables are secured."""
+    return model._meta.app_label in (*secured_apps, *conf.SECURED_APPS)
+
+
+def _is_read_by_views(model: type[models.Model]) -> bool:
+    user = get_user_model()
+    owner = next((each for each in (user, *READ_BY_VIEWS) if each is model or each == model._meta.label), None)
+    through: Any = model._meta.auto_created
+    of_user = through and through._meta.label in (user._meta.label, "auth.Group")
+    return owner is not None or bool(of_user)
 
 
 def secured(tables: Mapping[str, Access]) -> set[str]:
     """Those of the tables that carry tenant rows, or that the superadmin's role writes and the web's does not."""
-    tenants = {model._meta.db_table for model in apps.get_models(include_auto_created=True) if is_tenants(model)}
+    models_ = apps.get_models(include_auto_created=True)
+    tenants = {model._meta.db_table for model in models_ if is_tenants(model) and is_secured(model)}
     return {name for name, access in tables.items() if name in tenants or access.superadmin - access.web}
 
 
@@ -115,6 +147,25 @@ class RolesMissingError(Exception):
     """The roles are not there, and this user may not create them."""
 
 
+def secure(connection: BaseDatabaseWrapper) -> list[str]:
+    """Make roles, grants and policies what they should be, the view's too. Returns the statements that it took.
+
+    Raises `RolesMissingError`, which says what an administrator of the server has to run.
+    """
+    done = build(connection)
+    with connection.cursor() as cursor:
+        for role in (WEB, SUPERADMIN, ANALYST):
+            cursor.execute("SELECT has_table_privilege(%s, %s, 'SELECT')", [role, VIEW])
+            if not cursor.fetchone()[0]:
+                done.append(f"GRANT SELECT ON {VIEW} TO {role}")
+                cursor.execute(done[-1])
+    return done
+
+
+VIEW = "openai_api_logs"
+"""The contract's view (`reports.sql.functions`). It reads with its caller's rights."""
+
+
 def build(connection: BaseDatabaseWrapper) -> list[str]:
     """Make roles, grants and policies what they should be. Returns the statements that it took; none if all was well.
 
@@ -123,7 +174,7 @@ def build(connection: BaseDatabaseWrapper) -> list[str]:
     done: list[str] = []
     with connection.cursor() as cursor:
         # Two migrations at once would alter the same rows of the catalogue.
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('usage_billing.walls'))")
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('usage_billing.row_level_security'))")
         roles = list(_roles(cursor))
         for number, statement in enumerate(roles):
             _administer(cursor, statement, roles[number:])
@@ -192,7 +243,7 @@ def _administer(cursor: Any, statement: str, remaining: Sequence[str]) -> None:
         raise RolesMissingError(
             "The database needs roles that this user may not create. Have an administrator run, once:\n"
             + "".join(f"    {each};\n" for each in remaining)
-            + "and then migrate again."
+            + "and then run `manage.py secure_database` again."
         ) from error
 
 

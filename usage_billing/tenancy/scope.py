@@ -25,7 +25,7 @@ class Scope:
     everything: bool = False
     owned_org_ids: frozenset[int] = frozenset()
     member_org_ids: frozenset[int] = frozenset()
-    user_id: int | None = None
+    user_id: Any = None
     zone: str = ""
 
     @property
@@ -106,7 +106,7 @@ def _without_memberships(user: Any) -> Scope:
     return Scope(everything=True, user_id=user.pk) if is_superadmin else NOTHING
 
 
-def _by_membership(user_id: int, memberships: Iterable[tuple[int, str, str]]) -> Scope:
+def _by_membership(user_id: Any, memberships: Iterable[tuple[int, str, str]]) -> Scope:
     """From the organisation's id, the role and the zone of each membership."""
     known = list(memberships)
     zones = {zone for _, _, zone in known}

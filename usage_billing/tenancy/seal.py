@@ -19,6 +19,9 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils.crypto import salted_hmac
 
+from usage_billing.conf import conf
+from usage_billing.models import user_keys
+
 SCOPE = "app.scope"
 """The setting. One alone, so that no part of it can be changed without the others."""
 VALID_S = 600
@@ -43,16 +46,18 @@ def until(now: float) -> int:
 
 
 def sealed(
-    *, user_id: int | None, owned_org_ids: Iterable[int], member_org_ids: Iterable[int], everything: bool, until: int
+    *, user_id: Any, owned_org_ids: Iterable[int], member_org_ids: Iterable[int], everything: bool, until: int
 ) -> str:
     """The scope as PostgreSQL takes it. `until`: epoch seconds. `usage_enter_scope` makes the same text."""
     user = "" if user_id is None else str(user_id)
+    if "|" in user:
+        raise ValueError("A user whose key has a “|” in it cannot have a scope.")
     parts = [user, _array(owned_org_ids), _array(member_org_ids), "t" if everything else "f", str(until)]
     text = "|".join(parts)
     return f"{text}|{_seal(text)}"
 
 
-def proof(user_id: int, until: int) -> str:
+def proof(user_id: Any, until: int) -> str:
     """What `usage_enter_scope` wants to see. No text that is sealed as a scope begins with a word."""
     return _seal(f"enter|{user_id}|{until}")
 
@@ -66,8 +71,7 @@ def _seal(text: str) -> str:
 
 
 def _key() -> bytes:
-    # A project of somebody else's has Django's own setting alone.
-    secret = getattr(settings, "USAGE_SCOPE_KEY", settings.SECRET_KEY)
+    secret = settings.SECRET_KEY if conf.SCOPE_KEY is None else conf.SCOPE_KEY
     if not secret:
         raise ImproperlyConfigured(
             "PostgreSQL shows rows only to a scope with a seal, and there is no key for one. Set SECRET_KEY, or "
@@ -88,9 +92,8 @@ def create(connection: BaseDatabaseWrapper) -> None:
         (schema,) = cursor.fetchone()
         cursor.execute(_KEY_TABLE)
         _store_key(cursor)
-        # Of the versions before: it took anybody's word for who they are.
-        cursor.execute("DROP FUNCTION IF EXISTS usage_enter_scope(bigint)")
-        for function in (_scope(f"{schema}.{KEY_TABLE}"), _set_scope(schema), _enter_scope(schema)):
+        user = user_keys.sql_type(connection)
+        for function in (_scope(f"{schema}.{KEY_TABLE}", user), _set_scope(schema), _enter_scope(schema, user)):
             cursor.execute(function)
 
 
@@ -130,11 +133,11 @@ def _hmac(text: str, key: str) -> str:
     return f"encode(sha256({key}.outer_pad || sha256({key}.inner_pad || convert_to({text}, 'UTF8'))), 'hex')"
 
 
-def _scope(key_table: str) -> str:
+def _scope(key_table: str, user: str) -> str:
     """The parts of the scope that is set; all NULL where there is none, or where the application has not sealed it."""
     return f"""
 CREATE OR REPLACE FUNCTION usage_scope(
-    OUT user_id bigint, OUT owned_org_ids bigint[], OUT member_org_ids bigint[], OUT everything boolean
+    OUT user_id {user}, OUT owned_org_ids bigint[], OUT member_org_ids bigint[], OUT everything boolean
 ) LANGUAGE plpgsql STABLE PARALLEL SAFE {_AS_OWNER} AS $$
 DECLARE
     -- Read once: what is checked is what is given out.
@@ -145,7 +148,7 @@ BEGIN
         AND EXISTS (SELECT FROM {key_table} k WHERE k.valid_until > now() AND {_hmac("body", "k")} = right(scope, 64))
         AND split_part(body, '|', 5)::bigint > extract(epoch FROM now())  -- when the transaction began
     THEN
-        user_id := nullif(split_part(body, '|', 1), '')::bigint;
+        user_id := nullif(split_part(body, '|', 1), '')::{user};
         owned_org_ids := split_part(body, '|', 2)::bigint[];
         member_org_ids := split_part(body, '|', 3)::bigint[];
         everything := split_part(body, '|', 4)::boolean;
@@ -167,10 +170,10 @@ END $$
 """
 
 
-def _enter_scope(schema: str) -> str:
+def _enter_scope(schema: str, user: str) -> str:
     """Set the scope of a user's memberships, and return them. `proof` shows that the application asks for it."""
     return f"""
-CREATE OR REPLACE FUNCTION usage_enter_scope(who bigint, until bigint, proof text)
+CREATE OR REPLACE FUNCTION usage_enter_scope(who {user}, until bigint, proof text)
 RETURNS TABLE (org_id bigint, role text, timezone text) LANGUAGE plpgsql {_AS_OWNER} AS $$
 DECLARE
     key {schema}.{KEY_TABLE};
@@ -178,16 +181,16 @@ DECLARE
 BEGIN
     SELECT k.* INTO key FROM {schema}.{KEY_TABLE} k
         WHERE k.valid_until > now() AND {_hmac("format('enter|%s|%s', who, until)", "k")} = proof;
-    IF NOT FOUND OR until <= extract(epoch FROM now()) THEN
+    IF NOT FOUND OR position('|' IN who::text) > 0 OR until <= extract(epoch FROM now()) THEN
         {_refuse("The proof of this user")};
     END IF;
     SELECT format('%s|%s|%s|f|%s', who,
             coalesce(array_agg(m.org_id ORDER BY m.org_id) FILTER (WHERE m.role = 'owner'), '{{}}'),
             coalesce(array_agg(m.org_id ORDER BY m.org_id) FILTER (WHERE m.role = 'member'), '{{}}'), until)
-        INTO scope FROM {schema}.membership m WHERE m.user_id = who;
+        INTO scope FROM {schema}.usage_membership m WHERE m.user_id = who;
     {_set_local(f"scope || '|' || {_hmac('scope', 'key')}")};
     RETURN QUERY SELECT m.org_id, m.role::text, o.timezone::text
-        FROM {schema}.membership m JOIN {schema}.organization o ON o.id = m.org_id
+        FROM {schema}.usage_membership m JOIN {schema}.usage_organization o ON o.id = m.org_id
         WHERE m.user_id = who ORDER BY m.org_id;
 END $$
 """

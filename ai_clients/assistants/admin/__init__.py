@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
 from django.utils.translation import gettext_lazy as _
-from unfold.admin import ModelAdmin
 
 from ai_clients.assistants.admin import digests, people  # noqa: F401 - they register their models
 from ai_clients.assistants.admin.questions import ask_about
 from ai_clients.assistants.admin.runs import run_view
+from ai_clients.assistants.admin.theme import ModelAdmin
 from ai_clients.assistants.models import ContentPiece
 from usage_billing.admin.scoped import TenantAdmin
 
-if TYPE_CHECKING:
-    # The theme's classes have no types, and Django's take no parameter at run time.
-    ContentPieceBase = admin.ModelAdmin[ContentPiece]
-else:
-    ContentPieceBase = ModelAdmin
-
 
 @admin.register(ContentPiece)
-class ContentPieceAdmin(TenantAdmin, ContentPieceBase):
+class ContentPieceAdmin(TenantAdmin, ModelAdmin):
     """The id is shown: it is the `content_id` of the calls that worked on the piece."""
 
     list_display = ("title", "org", "platform", "content_type", "status", "updated_at")
@@ -41,17 +35,17 @@ class ContentPieceAdmin(TenantAdmin, ContentPieceBase):
         (_("Kind of work"), {"fields": ("platform", "content_type")}),
         (None, {"fields": ("id", "created_at", "updated_at")}),
     )
-    change_form_outer_before_template = "ai_assistants/content_agents.html"
+    change_form_template = "ai_assistants/content_change_form.html"
 
     def get_urls(self) -> list[Any]:
         def run(request: HttpRequest, piece_id: Any) -> HttpResponse:
             return run_view(request, piece_id)
 
-        # It takes its scope itself, in parts: none is held while the provider works.
+        # It sets its scopes itself: none is held while the provider works.
         run.outside_scope = True  # type: ignore[attr-defined]
         address = path("<uuid:piece_id>/run/", self.admin_site.admin_view(run), name="ai_assistants_contentpiece_run")
         return [address, *super().get_urls()]
 
     def get_readonly_fields(self, request: HttpRequest, obj: ContentPiece | None = None) -> tuple[str, ...]:
-        """The calls that worked on it stay with the organisation that paid for them, so it stays there too."""
+        """A content piece stays in its organisation, which has paid for the calls that worked on it."""
         return ("id", "created_at", "updated_at") if obj is None else ("org", "id", "created_at", "updated_at")

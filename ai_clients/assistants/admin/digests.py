@@ -1,8 +1,8 @@
-"""The admin of the weekly digests: which went out, and what the next one looks like."""
+"""The admin of the weekly digests: the log of those sent, and a preview of the next."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from csp.decorators import csp_replace, csp_update
 from django.contrib import admin, messages
@@ -16,10 +16,9 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.http import require_POST
-from unfold.admin import ModelAdmin
-from unfold.decorators import action
 
 from ai_clients.assistants.admin.problems import problems_shown
+from ai_clients.assistants.admin.theme import ModelAdmin
 from ai_clients.assistants.digest.delivery import owners
 from ai_clients.assistants.digest.email import Rendered, period
 from ai_clients.assistants.digest.email import render as render_email
@@ -33,26 +32,20 @@ from usage_billing.auth.run_throttling import count_run
 from usage_billing.models import Organization
 from usage_billing.tenancy.scope import Scope, of_organization, outside_scope, scoped, within
 
-if TYPE_CHECKING:
-    # The theme's classes have no types, and Django's take no parameter at run time.
-    DigestDeliveryBase = admin.ModelAdmin[DigestDelivery]
-else:
-    DigestDeliveryBase = ModelAdmin
-
 
 @admin.register(DigestDelivery)
-class DigestDeliveryAdmin(ReadOnlyAdmin, ScopedAdmin, DigestDeliveryBase):
+class DigestDeliveryAdmin(ReadOnlyAdmin, ScopedAdmin, ModelAdmin):
     """The log of what was sent, and a preview of last week's digest of any organisation."""
 
     list_display = ("week", "org", "state", "sent_at", "delivered_number", "error")
     list_filter = ("week", ("org", admin.RelatedOnlyFieldListFilter))
     list_select_related = ("org",)
-    actions_list = ("preview",)
+    change_list_template = "ai_assistants/digest_change_list.html"
     fields = ("org", "week", "state", "claimed_at", "sent_at", "delivered_number", "summary_text", "error")
     readonly_fields = ("state", "delivered_number", "summary_text")
 
     def in_scope(self, rows: QuerySet[DigestDelivery], scope: Scope) -> QuerySet[DigestDelivery]:
-        """An owner's: members see their own calls, and not all of those that a digest adds up."""
+        """Only owners: a digest adds up calls that members may not see."""
         return rows.filter(org_id__in=scope.owned_org_ids)
 
     @admin.display(description=_("status"))
@@ -63,7 +56,7 @@ class DigestDeliveryAdmin(ReadOnlyAdmin, ScopedAdmin, DigestDeliveryBase):
             return gettext("being sent")
         return gettext("failed, to be sent again") if delivery.error else gettext("not sent")
 
-    @admin.display(description=_("owners who have it"))
+    @admin.display(description=_("owners reached"))
     def delivered_number(self, delivery: DigestDelivery) -> str:
         return str(len(delivery.delivered_to))
 
@@ -77,6 +70,7 @@ class DigestDeliveryAdmin(ReadOnlyAdmin, ScopedAdmin, DigestDeliveryBase):
     def get_urls(self) -> list[Any]:
         wrap = self.admin_site.admin_view
         return [
+            path("preview/", wrap(self.preview), name="ai_assistants_digestdelivery_preview"),
             path("<int:org_id>/email/", wrap(email_view), name="ai_assistants_digest_email"),
             path(
                 "<int:org_id>/summary/",
@@ -86,9 +80,10 @@ class DigestDeliveryAdmin(ReadOnlyAdmin, ScopedAdmin, DigestDeliveryBase):
             *super().get_urls(),
         ]
 
-    @action(description=_("Preview"), url_path="preview", icon="preview", permissions=["view"])  # type: ignore[untyped-decorator]
     def preview(self, request: HttpRequest) -> HttpResponse:
-        """Last week's digest of the organisation chosen, by default the first. Nothing is sent, nothing is spent."""
+        """Show last week's digest of the chosen organisation, by default the first. It sends and spends nothing."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
         orgs = list(_organizations(request))
         asked = request.GET.get("org", "")
         org = next((org for org in orgs if str(org.pk) == asked), None) if asked else next(iter(orgs), None)
@@ -113,7 +108,7 @@ class DigestDeliveryAdmin(ReadOnlyAdmin, ScopedAdmin, DigestDeliveryBase):
         return render(request, "ai_assistants/digest_preview.html", context)
 
     def _summary(self, request: HttpRequest, org_id: int) -> HttpResponse:
-        """Lets the model write the summary now. The e-mail will go out with this one, and pay for no second."""
+        """Let the model write the summary now. The e-mail will go out with it, and not pay for another."""
         if not self._may_summarize(request):
             raise PermissionDenied
         with scoped(request.user):
@@ -135,7 +130,7 @@ class DigestDeliveryAdmin(ReadOnlyAdmin, ScopedAdmin, DigestDeliveryBase):
 
 
 def _organizations(request: HttpRequest) -> QuerySet[Organization]:
-    """Whose digests this person may see: those that they own."""
+    """The open organisations that this person owns; all of them for a superadmin."""
     scope = request_scope(request)
     orgs = Organization.objects.filter(closed_at=None)
     return orgs if scope.everything else orgs.filter(pk__in=scope.owned_org_ids)
@@ -151,7 +146,7 @@ def _rendered(org: Organization, week: Week) -> Rendered:
 @csp_update({"style-src": ["'unsafe-inline'"], "img-src": ["data:"]})
 @csp_replace({"frame-ancestors": ["'self'"], "script-src": ["'none'"]})  # type: ignore[arg-type]  # its stubs know of no view with arguments
 def email_view(request: HttpRequest, org_id: int) -> HttpResponse:
-    """The e-mail as it would go out, for the preview. Its looks are in attributes, its chart in the page."""
+    """Show the e-mail for the preview, with its styles in attributes and its chart in the page."""
     if not request.user.has_perm("ai_assistants.view_digestdelivery"):
         raise PermissionDenied
     org = _organizations(request).filter(pk=org_id).first()

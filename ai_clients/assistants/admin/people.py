@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
@@ -14,10 +14,10 @@ from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
-from unfold.admin import ModelAdmin
 
 from ai_clients.assistants.admin.problems import problems_shown
 from ai_clients.assistants.admin.questions import ask_about, ask_view
+from ai_clients.assistants.admin.theme import ModelAdmin
 from ai_clients.assistants.calls.model_choice import model_for
 from ai_clients.assistants.custom_analysis import analysis
 from ai_clients.assistants.models import Message, Participant
@@ -32,22 +32,15 @@ from usage_billing.admin.scoped import TenantAdmin
 from usage_billing.auth.run_throttling import count_run
 from usage_billing.tenancy.scope import outside_scope, scoped
 
-if TYPE_CHECKING:
-    # The theme's classes have no types, and Django's take no parameter at run time.
-    ParticipantBase = admin.ModelAdmin[Participant]
-    MessageBase = admin.ModelAdmin[Message]
-else:
-    ParticipantBase = MessageBase = ModelAdmin
-
 
 @admin.register(Participant)
-class ParticipantAdmin(TenantAdmin, ParticipantBase):
-    """The profile is the model's work: it is shown, and made by the button, not typed in."""
+class ParticipantAdmin(TenantAdmin, ModelAdmin):
+    """Participants. The profile is read-only: the button has the model write it."""
 
     list_display = ("name", "org", "role", "activity", "tone", "interests_text", "messages_count", "analysed_at")
     list_filter = ("role", "activity", "tone", ("org", admin.RelatedOnlyFieldListFilter))
     list_select_related = ("org",)
-    # The model's own order does not outlive the count of messages, and suggestions come in pages.
+    # Counting messages drops the model's own order, and autocomplete pages need one.
     ordering = ("name", "pk")
     search_fields = ("name", "external_id")
     search_help_text = _("Part of a name or of an external id")
@@ -57,14 +50,14 @@ class ParticipantAdmin(TenantAdmin, ParticipantBase):
         (None, {"fields": ("org", "name", "external_id")}),
         (_("Profile"), {"fields": ("role", "activity", "tone", "interests_text", "analysed_at")}),
     )
-    change_form_outer_before_template = "ai_assistants/participant_analysis.html"
+    change_form_template = "ai_assistants/participant_change_form.html"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Participant]:
         rows: QuerySet[Participant] = super().get_queryset(request)
         return rows.annotate(number_of_messages=Count("messages"))
 
     def get_readonly_fields(self, request: HttpRequest, obj: Participant | None = None) -> tuple[str, ...]:
-        """The messages belong to the organisation as well, so one who has a page stays there."""
+        """A participant stays in their organisation, to which their messages belong too."""
         return self.readonly_fields if obj is None else ("org", *self.readonly_fields)
 
     @admin.display(description=_("interests"))
@@ -99,7 +92,7 @@ class ParticipantAdmin(TenantAdmin, ParticipantBase):
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), **more})
 
     def _enrich(self, request: HttpRequest, participant_id: int) -> HttpResponse:
-        """Analyses, and goes back to the participant's page."""
+        """Analyse the participant, and go back to their page."""
         with scoped(request.user):
             participant = self.get_queryset(request).filter(pk=participant_id, org__closed_at=None).first()
             if participant is None:
@@ -110,20 +103,20 @@ class ParticipantAdmin(TenantAdmin, ParticipantBase):
             with problems_shown(request):
                 count_run(user_id=request.user.pk, org_id=participant.org_id)
                 enrich_participant(participant.pk, participant.org_id, user_id=request.user.pk)
-                said = gettext("The profile of %(name)s is new; what the call cost is on the page of AI costs.")
+                said = gettext("The profile of %(name)s is up to date. The cost of the call is on the page “AI costs”.")
                 messages.success(request, said % {"name": participant.name})
         except EnrichmentError as error:
             messages.warning(request, str(error))
         return HttpResponseRedirect(reverse("admin:ai_assistants_participant_change", args=[participant_id]))
 
     def _number_read(self, request: HttpRequest, object_id: str) -> int:
-        """How many messages an analysis would read; 0 where there is no such participant."""
+        """The number of messages that an analysis would read; 0 if there is no such participant."""
         participant: Any = self.get_object(request, unquote(object_id))
         return min(participant.number_of_messages, EnrichmentOptions.max_messages) if participant else 0
 
 
 @admin.register(Message)
-class MessageAdmin(TenantAdmin, MessageBase):
+class MessageAdmin(TenantAdmin, ModelAdmin):
     """Messages, with an action that asks the model a question about some of them."""
 
     list_display = ("sent_at", "participant", "chat_id", "__str__", "org")
@@ -137,7 +130,7 @@ class MessageAdmin(TenantAdmin, MessageBase):
     fields = ("org", "participant", "chat_id", "external_id", "answers", "text", "sent_at")
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
-        """By participant as well, to whom their page leads."""
+        """Allow the filter by participant too: their page links to it."""
         return lookup == "participant__id__exact" or super().lookup_allowed(lookup, value, request)  # type: ignore[arg-type]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Message | None = None) -> tuple[str, ...]:

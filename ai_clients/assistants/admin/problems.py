@@ -1,4 +1,4 @@
-"""Calls made by a button of the admin: what goes wrong is said to the person, in a message."""
+"""Shows the errors of a call that a button of the admin made as messages."""
 
 from __future__ import annotations
 
@@ -18,10 +18,7 @@ logger = logging.getLogger(__name__)
 
 @contextmanager
 def problems_shown(request: HttpRequest) -> Iterator[None]:
-    """Ends quietly, with a message, when a limit of runs is reached, the provider fails or its answer is of no use.
-
-    Other errors stay errors.
-    """
+    """Turn a reached limit of runs, a provider's failure and a useless answer into a message; raise other errors."""
     try:
         yield
     except (AnswerError, TooManyRunsError) as error:

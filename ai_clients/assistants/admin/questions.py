@@ -1,4 +1,4 @@
-"""The admin's page of a question about messages or content: chosen in a list, asked and answered here."""
+"""The admin's page that asks a question about messages or content chosen in a list."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
-from unfold.widgets import UnfoldAdminTextareaWidget
 
 from ai_clients.assistants.admin.problems import problems_shown
+from ai_clients.assistants.admin.theme import Textarea
 from ai_clients.assistants.custom_analysis.analysis import (
     LONGEST_QUESTION,
     Analysis,
@@ -33,14 +33,12 @@ from usage_billing.tenancy.scope import scoped
 
 
 class QuestionForm(forms.Form):
-    question = forms.CharField(
-        label=_("Question"), max_length=LONGEST_QUESTION, widget=UnfoldAdminTextareaWidget(attrs={"rows": 3})
-    )
+    question = forms.CharField(label=_("Question"), max_length=LONGEST_QUESTION, widget=Textarea(attrs={"rows": 3}))
 
 
 @admin.action(description=_("Ask the AI about these texts"), permissions=["change"])
 def ask_about(model_admin: Any, request: HttpRequest, chosen: QuerySet[Any]) -> HttpResponse | None:
-    """The page with the question to fill in, for the texts chosen."""
+    """Show the form of a question about the chosen texts."""
     ids = list(chosen.values_list("pk", flat=True))
     try:
         selection = select(request_scope(request), *((ids, ()) if model_admin.model is Message else ((), ids)))
@@ -51,7 +49,7 @@ def ask_about(model_admin: Any, request: HttpRequest, chosen: QuerySet[Any]) -> 
 
 
 def ask_view(request: HttpRequest) -> HttpResponse:
-    """Asks the question, and shows the answer above the form, for the next one."""
+    """Ask the question, and show the answer above the form of the next one."""
     message_ids, content_ids = _ids(request)
     for ids, model in ((message_ids, "message"), (content_ids, "contentpiece")):
         if ids and not request.user.has_perm(f"ai_assistants.change_{model}"):

@@ -1,4 +1,4 @@
-"""The admin's page that lets an agent work on a content piece and shows what it made and what that cost."""
+"""The admin's page that runs an agent on a content piece and shows its output and cost."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
-from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
+from ai_clients.assistants.admin.theme import Select, Textarea
 from ai_clients.assistants.agents import agents
 from ai_clients.assistants.calls.provider_errors import provider_problem
 from ai_clients.assistants.runs import run as runs
@@ -31,12 +31,12 @@ def _agents_that_read_a_text() -> list[tuple[str, Any]]:
 
 
 class RunForm(forms.Form):
-    agent = forms.ChoiceField(label=_("Agent"), choices=_agents_that_read_a_text, widget=UnfoldAdminSelectWidget)
+    agent = forms.ChoiceField(label=_("Agent"), choices=_agents_that_read_a_text, widget=Select)
     input = BoundedJSONField(
-        label=_("What else it is told"),
+        label=_("Further input"),
         initial=dict,
         required=False,
-        widget=UnfoldAdminTextareaWidget(attrs={"rows": 4}),
+        widget=Textarea(attrs={"rows": 4}),
         help_text=_('JSON, beside the text and the title, such as {"platform": "vk"}.'),
     )
 
@@ -48,7 +48,7 @@ class RunForm(forms.Form):
 
 
 def run_view(request: HttpRequest, piece_id: uuid.UUID) -> HttpResponse:
-    """The form; after it was sent, what the agent made above it. What is wrong is said in the form or in a message."""
+    """Show the form and, once it is sent, the agent's output above it. Errors appear in the form or as a message."""
     if not request.user.has_perm("ai_assistants.change_contentpiece"):
         raise PermissionDenied
     with scoped(request.user) as scope:
@@ -84,7 +84,7 @@ def _input(form: RunForm, agent: AnyAgent, given: dict[str, Any]) -> pydantic.Ba
 
 
 def _run(request: HttpRequest, agent: AnyAgent, given: pydantic.BaseModel, account: runs.Account) -> dict[str, Any]:
-    """What the page shows of a run."""
+    """Run the agent; return the page's variables about the run."""
     try:
         count_run(user_id=request.user.pk, org_id=account.org.pk)
     except TooManyRunsError as reached:

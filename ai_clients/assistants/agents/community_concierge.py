@@ -1,4 +1,4 @@
-"""Answers comments in the voice of the brand, and knows when a person has to."""
+"""Answers comments in the voice of the brand, and says when a person should answer."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ INSTRUCTIONS = """\
 
 def check(agent: Agent[TextToCheck, LegalReview], given: TextToCheck) -> LegalReview:
     review = one_call(agent, given)
-    # A text with a blocker must not pass because a model forgot to say so twice.
+    # A text with a blocker must not pass because the model's verdict forgot it.
     if review.verdict == "publish" and any(finding.severity == "blocker" for finding in review.findings):
         return review.model_copy(update={"verdict": "fix_first"})
     return review

@@ -1,4 +1,4 @@
-"""Makes a picture. It goes back to whoever asked, and is kept nowhere."""
+"""Makes a picture. It is returned to the caller and not stored."""
 
 from __future__ import annotations
 

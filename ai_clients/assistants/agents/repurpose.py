@@ -1,4 +1,4 @@
-"""Rewrites a piece for another platform, and holds the result to that platform's limit."""
+"""Rewrites a piece for another platform, within that platform's limit."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from ai_clients.assistants.runs.agent import Agent, Input, material
 
 
 def in_utf16(text: str) -> int:
-    """Telegram's way to count: a letter is one, most emoji are two."""
+    """The length as Telegram counts it: a letter is one, most emoji are two."""
     return len(text.encode("utf-16-le")) // 2
 
 
 def in_bytes(text: str) -> int:
-    """YouTube's way: a Latin letter is one, a Russian one two."""
+    """The length as YouTube counts it: a Latin letter is one, a Russian one two."""
     return len(text.encode())
 
 
 @dataclass(frozen=True)
 class Form:
-    """What a platform takes: at most `limit`, as `length` counts; what it is called, and how one writes there."""
+    """A kind of post: its name, its limit as `length` counts, and the manner of writing for it."""
 
     name: Any
     limit: int

@@ -14,7 +14,7 @@ from ai_clients.assistants.calls.structured import InvalidAnswerError
 from ai_clients.assistants.runs.agent import Agent, Input, material
 
 AT_ONCE = 4
-"""Calls under way at the same time: a text of ten claims takes as long as three, and no provider's limit is near."""
+"""Parallel calls: ten claims take as long as three, and stay far below the providers' limits."""
 
 
 class Source(Input):

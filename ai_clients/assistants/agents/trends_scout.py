@@ -1,4 +1,4 @@
-"""Reads a set of posts and tells what is growing in them, each trend with the posts that show it."""
+"""Finds growing trends in a set of posts, each with the posts that show it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""`POST /api/cron/…`: the jobs, for a cron that can do no more than an HTTP request.
+"""`POST /api/cron/…`: the jobs, for a cron that can only send HTTP requests.
 
-The answer comes when the job is done. With many organisations the commands are the better way: they show their
-progress, and no server's time limit cuts them short.
+The answer comes when the job is done. With many organisations use the commands: they show progress, and no server's
+time limit stops them.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class RoleFailureSerializer(serializers.Serializer[dict[str, Any]]):
 
 
 class RoleUpdatesSerializer(serializers.Serializer[dict[str, Any]]):
-    """How many participants were analysed, skipped (somebody else was quicker), failed; of how many organisations."""
+    """The number of participants analysed, skipped (another run was quicker) and failed, and of their organisations."""
 
     organizations = serializers.IntegerField()
     analysed = serializers.IntegerField()
@@ -47,7 +47,7 @@ class DigestFailureSerializer(serializers.Serializer[dict[str, Any]]):
 
 
 class DigestsSerializer(serializers.Serializer[dict[str, Any]]):
-    """Organisations by what became of their digest."""
+    """The number of organisations by the outcome of their digest."""
 
     sent = serializers.IntegerField()
     already = serializers.IntegerField(help_text="Sent by another run in the meantime.")
@@ -62,14 +62,14 @@ class CronView(ApiView):
     permission_classes = (IsCron,)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Who has the secret cannot run up a bill either: a job is started `RUNS_AN_HOUR` times at most."""
+        """Start a job at most `RUNS_AN_HOUR` times an hour: a stolen secret cannot run up a bill."""
         super().initial(request, *args, **kwargs)
         if seconds := take(Limit(f"cron:{type(self).__name__}", RUNS_AN_HOUR, timedelta(hours=1))):
             raise Throttled(seconds)
 
 
 class UpdateParticipantRolesView(CronView):
-    """Analyses all participants who wrote something new; answers with how many, and what went wrong."""
+    """Analyse all participants who wrote something new; answer with their numbers and the failures."""
 
     @extend_schema(operation_id="cron_update_participant_roles", request=None, responses=RoleUpdatesSerializer)
     def post(self, request: Request) -> Response:
@@ -79,7 +79,7 @@ class UpdateParticipantRolesView(CronView):
 
 
 class SendWeeklyDigestsView(CronView):
-    """Sends the digests of last week that have not gone out yet; answers with how many, and what went wrong."""
+    """Send last week's digests that have not gone out yet; answer with their numbers and the failures."""
 
     @extend_schema(operation_id="cron_send_weekly_digests", request=None, responses=DigestsSerializer)
     def post(self, request: Request) -> Response:

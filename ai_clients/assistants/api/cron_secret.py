@@ -1,10 +1,9 @@
-"""Who may start the jobs: whoever shows `CRON_SECRET`."""
+"""Lets the holder of `CRON_SECRET` start the jobs."""
 
 from __future__ import annotations
 
 import hmac
 
-from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.utils.translation import gettext_lazy as _
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
@@ -13,18 +12,20 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
+from usage_billing.conf import conf
+
 CRON = "cron"
 
 
 class IsCron(BasePermission):
-    """For whoever came in by `CronSecret`."""
+    """Allows requests that `CronSecret` has authenticated."""
 
     def has_permission(self, request: Request, view: object) -> bool:
         return bool(request.auth == CRON)
 
 
 class CronSecretScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
-    """How the schema names it."""
+    """The name of `CronSecret` in the schema."""
 
     target_class = "ai_clients.assistants.api.cron_secret.CronSecret"
     name = "cronSecret"
@@ -34,17 +35,17 @@ class CronSecretScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyp
 
 
 class CronSecret(BaseAuthentication):
-    """`Authorization: Bearer $CRON_SECRET`, and nothing else: no token, no session.
+    """Takes `Authorization: Bearer $CRON_SECRET` alone: no token, no session.
 
-    The request is nobody's then, so that its AI calls are charged to no user, whoever's cookies came with it.
+    The request has no user, so that its AI calls are charged to none, even if it carries somebody's cookies.
     """
 
     def authenticate(self, request: Request) -> tuple[AnonymousUser, str]:
         given = get_authorization_header(request)
-        secret = settings.CRON_SECRET.encode()
+        secret = conf.CRON_SECRET.encode()
         is_right = hmac.compare_digest(given, b"Bearer " + secret)
         if not (secret and is_right):
-            raise AuthenticationFailed(_("This address wants the header “Authorization: Bearer” with the CRON_SECRET."))
+            raise AuthenticationFailed(_("Send the header “Authorization: Bearer” with the CRON_SECRET."))
         return AnonymousUser(), CRON
 
     def authenticate_header(self, request: Request) -> str:

@@ -10,8 +10,7 @@ from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from ai_clients.assistants.api.answers import answered, count_run
-from ai_clients.assistants.api.errors import RESPONSES
+from ai_clients.assistants.api.errors import RESPONSES, answered, count_run
 from ai_clients.assistants.custom_analysis import analysis as custom_analysis
 from ai_clients.assistants.custom_analysis.analysis import (
     LONGEST_QUESTION,
@@ -53,7 +52,7 @@ class AnalysisSerializer(serializers.Serializer[custom_analysis.Analysis]):
 
 
 class CustomAnalysisView(ApiView):
-    """Asks the model a question over texts of one's organisation."""
+    """Asks the model a question about texts of the caller's organisation."""
 
     @extend_schema(
         operation_id="custom_analysis",

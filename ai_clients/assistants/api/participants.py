@@ -10,8 +10,7 @@ from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from ai_clients.assistants.api.answers import Conflict, answered, count_run
-from ai_clients.assistants.api.errors import RESPONSES
+from ai_clients.assistants.api.errors import RESPONSES, ConflictError, answered, count_run
 from ai_clients.assistants.models import Participant
 from ai_clients.assistants.participants.enrichment import (
     MOST_MESSAGES,
@@ -40,7 +39,7 @@ class ParticipantSerializer(serializers.ModelSerializer[Participant]):
 
 
 class EnrichParticipantView(ApiView):
-    """Analyses the participant's messages; answers with the new profile. For owners and members of the organisation."""
+    """Analyses the participant's messages; returns the new profile. For owners and members of the organisation."""
 
     @extend_schema(
         operation_id="participants_enrich",
@@ -66,11 +65,13 @@ class EnrichParticipantView(ApiView):
                     found.pk, found.org_id, EnrichmentOptions(**options.validated_data), request.user.pk
                 )
         except EnrichmentError as error:
-            raise Conflict(str(error), "no_messages" if isinstance(error, NoMessagesError) else "under_way") from error
+            raise ConflictError(
+                str(error), "no_messages" if isinstance(error, NoMessagesError) else "under_way"
+            ) from error
         return Response(ParticipantSerializer(participant).data)
 
 
 def participants(scope: Scope) -> QuerySet[Participant]:
-    """Those whom a person may have analysed: of their organisations, as long as these are not closed."""
+    """The participants whom a person may have analysed: those of their open organisations."""
     open_ones = Participant.objects.filter(org__closed_at=None)
     return open_ones if scope.everything else open_ones.filter(org_id__in=scope.owned_org_ids | scope.member_org_ids)

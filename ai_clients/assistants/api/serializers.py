@@ -1,4 +1,4 @@
-"""What the agents' JSON says, field by field."""
+"""The JSON of the agents, field by field."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class OrganizationField(serializers.Field[Any, Any, Any, Any]):
 
 
 class RunOrderSerializer(serializers.Serializer[dict[str, Any]]):
-    """What a run of an agent takes."""
+    """The body of a request to run an agent."""
 
     input = serializers.DictField(help_text="As the agent's `input_schema` says.")
     org = OrganizationField(
@@ -54,7 +54,7 @@ class RunOrderSerializer(serializers.Serializer[dict[str, Any]]):
 
 
 class EstimateSerializer(serializers.Serializer[Any]):
-    """What the run's calls cost. An amount is null if that of any call is not known."""
+    """The cost of the run's calls. An amount is null if that of any call is unknown."""
 
     requests_count = serializers.IntegerField()
     prompt_tokens = serializers.IntegerField()

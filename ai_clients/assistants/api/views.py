@@ -1,4 +1,4 @@
-"""The agents over HTTP: parse, find out who is charged, let the agent work, answer."""
+"""The agents over HTTP: parse, find the organisation to charge, run the agent, answer."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from ai_clients.assistants.agents import agents
-from ai_clients.assistants.api.answers import count_run
-from ai_clients.assistants.api.errors import RESPONSES, RunFailed
+from ai_clients.assistants.api.errors import RESPONSES, RunFailedError, count_run
 from ai_clients.assistants.api.serializers import AgentSerializer, RunOrderSerializer, RunSerializer
 from ai_clients.assistants.runs import run as runs
 from ai_clients.assistants.runs.agent import AnyAgent
@@ -23,7 +22,7 @@ from usage_billing.tenancy.scope import scoped
 
 
 class AgentListView(ApiView):
-    """The agents: what each is for, what it runs on, what it takes and gives."""
+    """Lists the agents: purpose, model, input and output of each."""
 
     @extend_schema(operation_id="agents_list", responses=AgentSerializer(many=True))
     def get(self, request: Request) -> Response:
@@ -31,8 +30,9 @@ class AgentListView(ApiView):
 
 
 class AgentRunView(ApiView):
-    """Lets an agent work, charged to an organisation of the caller's, and says at once what it cost."""
+    """Runs an agent, charged to an organisation of the caller's; returns its output and cost."""
 
+    # It sets its scopes itself: none is held while the provider works.
     @extend_schema(operation_id="agents_run", request=RunOrderSerializer, responses={200: RunSerializer, **RESPONSES})
     def post(self, request: Request, agent_id: str) -> Response:
         agent = agents().get(agent_id)
@@ -47,7 +47,7 @@ class AgentRunView(ApiView):
         try:
             run = runs.run(agent, given, account, user_id=request.user.pk, workflow_id=asked.get("workflow_id", ""))
         except runs.UnfinishedRunError as unfinished:
-            raise RunFailed(unfinished) from unfinished
+            raise RunFailedError(unfinished) from unfinished
         answer = {
             "agent_id": agent.id,
             "org": account.org.slug,

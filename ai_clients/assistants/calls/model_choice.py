@@ -1,15 +1,15 @@
-"""Which provider and model each kind of our own requests goes to."""
+"""Chooses provider and model of the assistants' own requests, by request type."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from django.conf import settings
 from django.core.checks import CheckMessage, Error
 from django.core.exceptions import ImproperlyConfigured
 
 from ai_clients.assistants.calls.structured import Provider
+from usage_billing.conf import conf
 
 FORM = "provider:model, such as openai:gpt-6-luna"
 
@@ -21,8 +21,8 @@ class Choice:
 
 
 def model_for(request_type: str) -> Choice:
-    """The choice of `settings.AI_MODELS`. Raises ImproperlyConfigured for one that is none."""
-    chosen: str = settings.AI_MODELS[request_type]
+    """The choice in `conf.MODELS`. Raises ImproperlyConfigured for one that cannot be read."""
+    chosen: str = conf.MODELS[request_type]
     name, _, model = chosen.partition(":")
     for provider in get_args(Provider):
         if name == provider and model:
@@ -31,9 +31,9 @@ def model_for(request_type: str) -> Choice:
 
 
 def check_choices(**_options: Any) -> list[CheckMessage]:
-    """The settings of all of them, when Django looks over itself and not when the money is to be spent."""
+    """Check all choices at `manage.py check`, before any money is spent."""
     wrong: list[CheckMessage] = []
-    for request_type in settings.AI_MODELS:
+    for request_type in conf.MODELS:
         try:
             model_for(request_type)
         except ImproperlyConfigured as error:

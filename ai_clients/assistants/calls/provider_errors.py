@@ -1,4 +1,4 @@
-"""What the SDKs' errors mean for whoever asked. Never in the provider's words: they may quote a key or the prompt."""
+"""Explains the SDKs' errors to people. Never in the provider's words, which may quote a key or the prompt."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from email.utils import parsedate_to_datetime
 from django.utils.translation import gettext
 
 RETRYABLE = (408, 409, 429)
-"""Statuses below 500 that a later attempt may not meet."""
+"""Statuses below 500 after which a later attempt may succeed."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class ProviderProblem:
 
 
 def provider_problem(error: BaseException) -> ProviderProblem | None:
-    """What to say of an error of OpenAI's or Anthropic's SDK; None for any other error."""
-    # Here, not above: an SDK takes most of a second to import.
+    """The problem behind an error of OpenAI's or Anthropic's SDK; None for any other error."""
+    # Imported here: an SDK takes most of a second to import.
     import anthropic
     import openai
 
@@ -40,7 +40,7 @@ def provider_problem(error: BaseException) -> ProviderProblem | None:
     if isinstance(error, openai.APIError | anthropic.APIError):
         return ProviderProblem(_message(None, retryable=True), None, retryable=True)
     if isinstance(error, openai.OpenAIError | anthropic.AnthropicError):
-        # Not even asked: there was no key to ask with.
+        # No request was sent: there is no key.
         return ProviderProblem(_message(None, retryable=False), None, retryable=False)
     return None
 
@@ -50,7 +50,7 @@ def _message(status: int | None, retryable: bool) -> str:
         return gettext("The provider takes no more requests for now. Try again later.")
     if retryable:
         return gettext("The provider did not answer as it should. Try again later.")
-    return gettext("The provider does not take our requests. Its key, the model or the account need attention.")
+    return gettext("The provider refuses our requests. Check the key, the model and the account.")
 
 
 def retry_after_s(headers: Mapping[str, str], now: datetime) -> float | None:

@@ -1,4 +1,4 @@
-"""What content pieces are called, for the page of costs."""
+"""Gives the titles of content pieces to the pages of costs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def titles(scope: Scope, ids: Collection[str]) -> dict[str, str]:
 
 
 def _uuid(text: str) -> uuid.UUID | None:
-    """A content id may be anything that a caller gives; ours are these."""
+    """A caller may give any content id; those of content pieces are UUIDs."""
     try:
         return uuid.UUID(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""A model's or a person's words, made fit for a field, a header, a line, a plain text."""
+"""Makes words of a model or a person fit for a field, a header, a line, a plain text."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def one_line(text: str, longest: int) -> str:
 def plain_text(template: str, context: Mapping[str, Any]) -> str:
     """Render a template that does not escape, into text that every page has to escape.
 
-    Django marks whatever a template renders as safe HTML, plain text too.
+    Django marks every rendered template as safe HTML, plain text too.
     """
     # `str` of a SafeString is the SafeString itself; a copy of its letters is not.
     return str.__str__(render_to_string(template, dict(context)))

@@ -1,4 +1,4 @@
-"""A question of somebody's own over messages and content of one organisation."""
+"""Answers a person's own question about messages and content of one organisation."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ REQUEST_TYPE = "custom_analysis"
 
 MOST_TEXTS = 200
 MOST_LETTERS = 100_000
-"""Of all texts together: some 30,000 tokens, well within any model's window."""
+"""The most letters of all texts together: about 30,000 tokens, well within any model's window."""
 LONGEST_QUESTION = 2000
 LONGEST_ANSWER = 8000
 ANSWER_TOKENS = 4000
@@ -52,7 +52,7 @@ class SelectionError(Exception):
 
 
 class TextNotFoundError(SelectionError):
-    """One of them is not there, or is not this person's: which of the two is nobody's business."""
+    """A text does not exist, or is not visible to this person; the error does not say which."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Selection:
 
 @dataclass(frozen=True)
 class Analysis:
-    """evidence: the texts of the selection that the answer rests on. is_answered: whether they held one."""
+    """evidence: the texts of the selection that support the answer. is_answered: whether the texts held an answer."""
 
     answer: str
     is_answered: bool
@@ -78,7 +78,7 @@ class Analysis:
 
 
 def _answer(text: str) -> str:
-    """Without the control characters that a page or a database would stumble over."""
+    """The text without control characters, which some databases refuse."""
     lines = ("".join(filter(str.isprintable, line)) for line in text.splitlines())
     return "\n".join(lines).strip()[:LONGEST_ANSWER]
 
@@ -108,9 +108,7 @@ def select(scope: Scope, message_ids: Collection[int], content_ids: Collection[u
         )
     org_ids = {text.org_id for text in (*messages, *pieces)}
     if len(org_ids) > 1:
-        raise SelectionError(
-            gettext("These texts belong to several organisations; who would pay? Choose those of one.")
-        )
+        raise SelectionError(gettext("These texts belong to several organisations. Choose texts of one."))
     if sum(len(text.text) for text in (*messages, *pieces)) > MOST_LETTERS:
         raise SelectionError(gettext("These texts are too long together. Choose fewer."))
     return Selection(org_ids.pop(), messages, pieces)
@@ -141,14 +139,14 @@ def analyze(question: str, selection: Selection, *, user_id: int | None) -> Anal
             output=Answer,
             max_tokens=ANSWER_TOKENS,
         )
-    # Its numbers count the texts from one; any other says nothing.
+    # Its numbers count the texts from one; ignore others.
     known = dict(enumerate(selection.texts, start=1))
     evidence = [known[number] for number in dict.fromkeys(answer.evidence) if number in known]
     return Analysis(answer.answer, answer.is_answered, evidence)
 
 
 def _visible(texts: QuerySet[Any], scope: Scope) -> QuerySet[Any]:
-    """Those of the person's organisations, as long as these are not closed: nothing more is charged to one that is."""
+    """The texts of the person's open organisations: a closed one is charged no more."""
     texts = texts.filter(org__closed_at=None)
     return texts if scope.everything else texts.filter(org_id__in=scope.owned_org_ids | scope.member_org_ids)
 

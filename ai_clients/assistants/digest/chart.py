@@ -1,4 +1,4 @@
-"""The digest's chart: what each day cost, this week beside the week before, as a PNG."""
+"""The digest's chart: the cost of each day, this week beside the week before, as a PNG."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 WIDTH = 560
 HEIGHT = 220
-"""As the e-mail shows it, pixels; the picture has twice as many for sharp screens."""
+"""Size in the e-mail, in pixels; the picture has twice as many for sharp screens."""
 DPI = 192
 FONT = "DejaVu Sans"  # comes with matplotlib, and has Cyrillic
 NOW_COLOUR, BEFORE_COLOUR, TEXT_COLOUR = "#7c3aed", "#cbd5e1", "#64748b"
@@ -27,7 +27,7 @@ BAR = 0.38
 
 def draw(now: Sequence[Totals], before: Sequence[Totals], currency: Currency) -> bytes:
     """A PNG of seven pairs of bars, Monday first, with its words in the active language."""
-    # Here, not above: it takes half a second to import. Figures of their own, not pyplot, which is one for all threads.
+    # Imported here: it takes half a second. Figures of their own, not pyplot, which is one for all threads.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -1,8 +1,7 @@
-"""One organisation's digest of one week, to each of its owners once.
+"""Sends one organisation's digest of one week to each of its owners once.
 
-At least once, and as good as exactly once: an owner is noted as soon as the mail server has taken their e-mail. If the
-process dies in between, that one e-mail, and no other, goes out again when the claim has run out, with the Message-ID
-that it had. The alternative, noting before sending, would lose it without a trace.
+An owner is noted as soon as the mail server has taken their e-mail. If the process dies in between, that one e-mail
+goes out again when the claim has expired, with the same Message-ID. Noting the owner before sending could lose it.
 """
 
 from __future__ import annotations
@@ -11,8 +10,9 @@ import logging
 from datetime import datetime, timedelta
 from enum import Enum, auto
 from smtplib import SMTPException
+from typing import Any
 
-from django.contrib.auth.models import User
+from django.contrib.auth import get_user_model
 from django.core.mail import get_connection
 from django.db.models import Q
 from django.utils import timezone
@@ -29,7 +29,7 @@ from usage_billing.tenancy.scope import of_organization, within
 logger = logging.getLogger(__name__)
 
 CLAIM_FOR = timedelta(minutes=30)
-"""After that long a run that claimed a digest and did not finish has died. The AI call and the e-mails take less."""
+"""A claim expires after this time: its run has died. The AI call and the e-mails take less."""
 
 
 class Outcome(Enum):
@@ -47,7 +47,7 @@ class DeliveryError(Exception):
 
 
 def send_digest(org_id: int, now: datetime) -> Outcome:
-    """Send the last full week's digest to those owners who do not have it. Raises DeliveryFailed."""
+    """Send the last full week's digest to the owners who do not have it. Raises DeliveryError."""
     with within(of_organization(org_id)):
         org = Organization.objects.get(pk=org_id)
         week = last_full_week(org, now)
@@ -73,17 +73,19 @@ def send_digest(org_id: int, now: datetime) -> Outcome:
     return Outcome.SENT
 
 
-def owners(org: Organization) -> list[User]:
-    """Those with an e-mail address; one for each address, that two of them share."""
-    memberships = Membership.objects.filter(org=org, role=Membership.Role.OWNER, user__is_active=True)
-    by_address: dict[str, User] = {}
-    for membership in memberships.select_related("user").order_by("pk"):
-        by_address.setdefault(membership.user.email.casefold(), membership.user)
+def owners(org: Organization) -> list[Any]:
+    """The owners with an e-mail address, one for each address."""
+    memberships = Membership.objects.filter(org=org, role=Membership.Role.OWNER).order_by("pk")
+    user_ids = list(memberships.values_list("user_id", flat=True))
+    users = get_user_model()._default_manager.filter(is_active=True).in_bulk(user_ids)
+    by_address: dict[str, Any] = {}
+    for user in (users[user_id] for user_id in user_ids if user_id in users):
+        by_address.setdefault(user.email.casefold(), user)
     return [person for address, person in by_address.items() if address]
 
 
 def claim(org: Organization, week: Week) -> DigestDelivery | None:
-    """The delivery, for this run alone; None if another run has it, or has done it."""
+    """The delivery, claimed for this run; None if another run has claimed or finished it."""
     now = timezone.now()
     with within(of_organization(org.pk)):
         delivery, _ = DigestDelivery.objects.get_or_create(org=org, week=week.monday)
@@ -95,7 +97,7 @@ def claim(org: Organization, week: Week) -> DigestDelivery | None:
 
 
 def _summary(delivery: DigestDelivery, digest: WeeklyDigest) -> DigestSummary | None:
-    """The model's words, asked for once; without them the numbers go out alone."""
+    """The model's summary, paid for once; None if there is none, and the numbers go out alone."""
     if delivery.summary is not None:
         return DigestSummary.model_validate(delivery.summary)
     if not digest.now.requests_count:
@@ -111,7 +113,7 @@ def _summary(delivery: DigestDelivery, digest: WeeklyDigest) -> DigestSummary | 
 
 
 def _send(delivery: DigestDelivery, digest: WeeklyDigest, rendered: Rendered) -> list[str]:
-    """Send to those who do not have it yet, over one connection; what went wrong, by address."""
+    """Send to the owners who do not have it yet, over one connection; return the failures, with their addresses."""
     with within(of_organization(delivery.org_id)):
         recipients = owners(digest.org)
     failures = []
@@ -123,7 +125,7 @@ def _send(delivery: DigestDelivery, digest: WeeklyDigest, rendered: Rendered) ->
             message.connection = connection
             try:
                 message.send()
-            except (SMTPException, OSError, ValueError) as error:  # ValueError: the address is none, or has two lines
+            except (SMTPException, OSError, ValueError) as error:  # ValueError: not an address, or one of two lines
                 logger.warning("The digest of %s did not go to %s: %s", digest.org.slug, owner.email, error)
                 failures.append(f"{owner.email}: {type(error).__name__}")
                 connection.close()  # the next one gets a connection of its own
@@ -134,7 +136,7 @@ def _send(delivery: DigestDelivery, digest: WeeklyDigest, rendered: Rendered) ->
 
 
 def _close(delivery: DigestDelivery, *, error: str) -> None:
-    """Give the claim back; without an error the digest is sent."""
+    """Give the claim back; without an error the digest counts as sent."""
     delivery.claimed_at = None
     delivery.error = one_line(error, 300)
     delivery.sent_at = None if error else timezone.now()

@@ -6,7 +6,6 @@ import base64
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
-from email.mime.image import MIMEImage
 from email.utils import parseaddr
 from typing import Any
 
@@ -24,10 +23,12 @@ from ai_clients.assistants.digest import chart
 from ai_clients.assistants.digest.figures import Currency, Line, Totals, WeeklyDigest
 from ai_clients.assistants.digest.summary import DigestSummary
 from ai_clients.assistants.digest.week import Week
+from usage_billing.conf import conf
 from usage_billing.templatetags.amounts import style_of, write_amount, write_number
 
 MOST_LINES = 6
 CHART_ID = "chart@weekly-digest"
+CHART_FILE = "chart.png"
 LONGEST_NAME = 100
 LONGEST_SUBJECT = 200
 
@@ -36,7 +37,7 @@ LONGEST_SUBJECT = 200
 class Rendered:
     """One digest, ready for any number of owners; `html` has its chart under `cid:` `CHART_ID`.
 
-    Only `html` is HTML: `subject` and `text` are escaped by whoever shows them on a page.
+    Only `html` is HTML; a page has to escape `subject` and `text`.
     """
 
     subject: str
@@ -46,13 +47,24 @@ class Rendered:
 
     @property
     def html_with_chart(self) -> str:
-        """For a browser: the chart is within the page."""
+        """The HTML for a browser, with the chart inside."""
         encoded = base64.b64encode(self.chart).decode("ascii")
         return self.html.replace(f"cid:{CHART_ID}", f"data:image/png;base64,{encoded}")
 
 
 class DigestMessage(EmailMultiAlternatives):
-    mixed_subtype = "related"  # the picture belongs to the HTML, it is no attachment
+    """An e-mail whose one attachment is the picture in its HTML.
+
+    Django 5.2 builds legacy MIME parts and Django 6.0 modern ones; the methods used here are common to both.
+    """
+
+    def message(self, **options: Any) -> Any:
+        built = super().message(**options)
+        built.set_type("multipart/related")
+        picture: Any = built.get_payload()[-1]
+        picture.replace_header("Content-Disposition", f'inline; filename="{CHART_FILE}"')
+        picture["Content-ID"] = f"<{CHART_ID}>"
+        return built
 
 
 def render(digest: WeeklyDigest, summary: DigestSummary | None) -> Rendered:
@@ -69,7 +81,7 @@ def render(digest: WeeklyDigest, summary: DigestSummary | None) -> Rendered:
 
 
 def message_to(owner: User, rendered: Rendered, digest: WeeklyDigest) -> DigestMessage:
-    """The e-mail for one owner. Sent a second time it has the same Message-ID, by which it can be told for a copy."""
+    """The e-mail for one owner. Its Message-ID stays the same if it is sent again."""
     domain = parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2] or "localhost"
     message = DigestMessage(
         subject=rendered.subject,
@@ -82,15 +94,12 @@ def message_to(owner: User, rendered: Rendered, digest: WeeklyDigest) -> DigestM
         },
     )
     message.attach_alternative(rendered.html, "text/html")
-    picture = MIMEImage(rendered.chart, "png")
-    picture.add_header("Content-ID", f"<{CHART_ID}>")
-    picture.add_header("Content-Disposition", "inline", filename="chart.png")
-    message.attach(picture)
+    message.attach(CHART_FILE, rendered.chart, "image/png")
     return message
 
 
 def _currency(digest: WeeklyDigest) -> Currency:
-    """Roubles for those who read Russian, unless some call has dollars only."""
+    """RUB for readers of Russian, unless a call has a cost in USD only."""
     missing = digest.now.unpriced_rub_count - digest.now.unpriced_usd_count
     missing += digest.before.unpriced_rub_count - digest.before.unpriced_usd_count
     return "rub" if (get_language() or "").startswith("ru") and not missing else "usd"
@@ -134,17 +143,17 @@ def _context(digest: WeeklyDigest, summary: DigestSummary | None, currency: Curr
         "tables": [
             table
             for table in (
-                _table(gettext("By kind of request"), digest.by_request_type, gettext("no type"), digest, currency),
+                _table(gettext("By request type"), digest.by_request_type, gettext("no type"), digest, currency),
                 _table(gettext("By agent"), digest.by_agent, gettext("no agent"), digest, currency),
                 _table(gettext("By model"), digest.by_model, gettext("unknown"), digest, currency),
-                _table(gettext("By person"), digest.by_user, gettext("system"), digest, currency),
+                _table(gettext("By user"), digest.by_user, gettext("system"), digest, currency),
             )
             if table["rows"]
         ],
         "chart_src": f"cid:{CHART_ID}",
         "chart_size": (chart.WIDTH, chart.HEIGHT),
         "chart_text": _chart_text(digest, currency),
-        "page": f"{settings.PUBLIC_URL}{reverse('usage')}" if settings.PUBLIC_URL else "",
+        "page": f"{conf.PUBLIC_URL}{reverse('usage_billing:usage')}" if conf.PUBLIC_URL else "",
     }
 
 
@@ -159,7 +168,7 @@ def _figure(label: str, now: int, before: int) -> dict[str, str]:
 
 
 def _unknown(digest: WeeklyDigest) -> str:
-    """Which calls no amount here includes; empty when all are known."""
+    """The sentence about calls that no amount includes; empty if all costs are known."""
     number = max(digest.now.unpriced_usd_count, digest.now.unpriced_rub_count)
     if not number:
         return ""
@@ -171,7 +180,7 @@ def _unknown(digest: WeeklyDigest) -> str:
 
 
 def _table(title: str, lines: Iterable[Line], unnamed: str, digest: WeeklyDigest, currency: Currency) -> dict[str, Any]:
-    """The dearest lines of this week, each with its share of the cost; `more` says how many there are besides."""
+    """The most expensive lines of this week, each with its share of the cost; `more` counts the others."""
     called = [line for line in lines if line.now.requests_count]
     total = digest.now.cost(currency)
     rows = [
@@ -193,12 +202,12 @@ def _table(title: str, lines: Iterable[Line], unnamed: str, digest: WeeklyDigest
 
 
 def _share(part: Decimal | None, whole: Decimal | None) -> int:
-    """Per cent, of a bar's width."""
+    """The width of a bar, in per cent."""
     return round(100 * part / whole) if part and whole else 0
 
 
 def _chart_text(digest: WeeklyDigest, currency: Currency) -> str:
-    """What the chart shows, for those who do not see it."""
+    """The chart's values as text, for readers who do not see it."""
     days = zip(digest.week.days, digest.by_day, strict=True)
     return ", ".join(f"{date_format(day, 'D')} {_amount(totals, currency)}" for day, totals in days)
 
@@ -209,13 +218,13 @@ def _amount(totals: Totals, currency: Currency) -> str:
 
 
 def _cost_change(now: Totals, before: Totals, currency: Currency) -> str:
-    """Empty where either amount is not known."""
+    """The change of the cost; empty if either amount is unknown."""
     cost, cost_before = now.cost(currency), before.cost(currency)
     return "" if cost is None or cost_before is None else _change(cost, cost_before)
 
 
 def _change(now: Decimal, before: Decimal) -> str:
-    """In per cent with its sign; a word where there was nothing before; empty where nothing changed."""
+    """The change in per cent with its sign; “new” if there was nothing before; empty if nothing changed."""
     if now == before:
         return ""
     if not before:

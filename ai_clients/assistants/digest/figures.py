@@ -1,4 +1,4 @@
-"""What an organisation's week cost and what was done in it, beside the week before. Added up by `reports` alone."""
+"""The figures of an organisation's week beside the week before. `reports` alone adds them up."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from usage_billing.reports import Period
 from usage_billing.tenancy.scope import Scope, of_organization, within
 
 REQUEST_TYPE = "weekly_digest"
-"""Of the calls that the digest itself makes."""
+"""The request type of the digest's own calls."""
 
 Currency = Literal["usd", "rub"]
 
 
 @dataclass(frozen=True)
 class Totals:
-    """Sums over some calls. Amounts leave the `unpriced_…` calls out; one of which nothing is known is None."""
+    """Sums over some calls. Amounts leave out the `unpriced_…` calls; None if no cost is known."""
 
     requests_count: int = 0
     failed_count: int = 0
@@ -40,7 +40,7 @@ class Totals:
 
 @dataclass(frozen=True)
 class Line:
-    """The calls of one kind in both weeks; an empty `name` means that the calls have none."""
+    """The calls of one kind in both weeks; `name` is empty for calls without one."""
 
     name: str
     now: Totals
@@ -49,7 +49,7 @@ class Line:
 
 @dataclass(frozen=True)
 class WeeklyDigest:
-    """An organisation's week: its totals, and the same by day (Monday first) and by kind, the dearest kind first."""
+    """An organisation's week: totals, by day (Monday first) and by kind (most expensive first)."""
 
     org: Organization
     week: Week
@@ -64,7 +64,7 @@ class WeeklyDigest:
 
     @property
     def is_quiet(self) -> bool:
-        """Whether there is nothing to tell: no calls in either week but those of the digests themselves."""
+        """Whether neither week has calls, apart from those of the digests themselves."""
         return not any(
             line.now.requests_count or line.before.requests_count
             for line in self.by_request_type
@@ -115,7 +115,7 @@ def _lines(scope: Scope, week: Week, dimension: str) -> list[Line]:
 
 
 def _by_user(scope: Scope, week: Week) -> list[Line]:
-    """A person who is gone is named by number; calls that nobody made, those of jobs, have no name."""
+    """The name of a user; a deleted one is named by id, and calls of jobs have no name."""
     users = get_user_model()
     lines = _lines(scope, week, "user_id")
     ids = [int(line.name) for line in lines]

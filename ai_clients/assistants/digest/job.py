@@ -1,4 +1,4 @@
-"""The job that sends all digests: as often as one likes, each goes out once."""
+"""The job that sends all digests. It may run often; each digest goes out once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class Summary:
-    """Organisations by what became of their digest, and the reasons of those that failed."""
+    """The number of organisations by the outcome of their digest, and the reasons of failures."""
 
     sent: int = 0
     already: int = 0
@@ -38,7 +38,7 @@ def due_organizations(now: datetime) -> list[int]:
 
 
 def send_digests(org_ids: Iterable[int], now: datetime) -> Summary:
-    """Send them one by one; a failure is noted, and the rest goes on."""
+    """Send the digests one by one; a failure is noted and does not stop the others."""
     summary = Summary()
     for org_id in org_ids:
         try:

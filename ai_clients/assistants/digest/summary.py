@@ -1,4 +1,4 @@
-"""The few sentences on top of a digest, by a model. Numbers are ours alone: its text may not hold any."""
+"""The few sentences on top of a digest, by a model. They may hold no numbers: those come from the reports alone."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MOST_OBSERVATIONS = 4
 LONGEST_HEADLINE = 140
 LONGEST_OBSERVATION = 300
 MOST_LINES = 12
-"""Of each kind that the model gets to see, the dearest."""
+"""How many lines of each kind the model sees, the most expensive first."""
 ANSWER_TOKENS = 2000
 
 LANGUAGES = {"ru": "по-русски", "en": "по-английски"}
@@ -68,7 +68,7 @@ class DigestSummary(pydantic.BaseModel):
 
 
 def write_summary(digest: WeeklyDigest) -> DigestSummary:
-    """What the model says of the week, in the organisation's language. One call, charged to the organisation.
+    """The model's summary of the week, in the organisation's language. One call, charged to the organisation.
 
     Raises `structured.AnswerError`, among them one for a text with a number in it, and the SDK's own errors.
     """
@@ -92,7 +92,7 @@ def write_summary(digest: WeeklyDigest) -> DigestSummary:
 
 
 def has_number(text: str, names: Iterable[str]) -> bool:
-    """Whether there is a digit in the text elsewhere than in these names. One of digits alone excuses nothing."""
+    """Whether the text has a digit outside these names. A name of digits alone does not count."""
     for name in sorted(names, key=len, reverse=True):
         if any(map(str.isalpha, name)):
             text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", "", text)

@@ -1,4 +1,4 @@
-"""The week that a digest is about."""
+"""The week of a digest."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from usage_billing.models import Organization
 
 @dataclass(frozen=True, order=True)
 class Week:
-    """Business days of an organisation, Monday to Sunday: `monday <= day < until`."""
+    """Billing days of an organisation, Monday to Sunday: `monday <= day < until`."""
 
     monday: date
 

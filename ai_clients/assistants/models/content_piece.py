@@ -1,4 +1,4 @@
-"""What the agents work on, and what their calls are attributed to."""
+"""The texts that the agents work on, and that their calls are attributed to."""
 
 import uuid
 

@@ -1,4 +1,4 @@
-"""Which weekly digests went out."""
+"""The log of weekly digests."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -7,8 +7,8 @@ from django.utils.translation import gettext_lazy as _
 class DigestDelivery(models.Model):
     """One week's digest of one organisation: the row is claimed before anything is sent, so that one run sends it.
 
-    `week` is its Monday. `delivered_to` are the ids of the users who have it; `summary` is what the model wrote, kept
-    so that a second attempt pays for no second one. A claim without `sent_at` runs out, and another run takes it over.
+    `week` is its Monday. `delivered_to` has the ids of the users who got it. `summary` is the model's, kept so that a
+    second attempt does not pay for another. A claim without `sent_at` expires, and another run takes over.
     """
 
     org = models.ForeignKey(

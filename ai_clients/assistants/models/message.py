@@ -1,4 +1,4 @@
-"""What participants write."""
+"""The messages of participants."""
 
 from django.core.exceptions import ValidationError
 from django.db import models
@@ -9,7 +9,7 @@ from ai_clients.assistants.models.participant import Participant
 
 
 class Message(models.Model):
-    """A message in one of an organisation's chats. `received_at` is the moment at which we got to know of it."""
+    """A message in one of an organisation's chats. `received_at` is the moment at which it was stored."""
 
     org = models.ForeignKey(
         "usage_billing.Organization",
@@ -22,7 +22,7 @@ class Message(models.Model):
         Participant, on_delete=models.CASCADE, related_name="messages", verbose_name=_("participant")
     )
     chat_id = models.CharField(_("chat"), max_length=100)
-    external_id = models.CharField(_("external id"), max_length=100, help_text=_("Of the message, in its chat."))
+    external_id = models.CharField(_("external id"), max_length=100, help_text=_("The message’s id in its chat."))
     answers = models.ForeignKey(
         "self",
         on_delete=models.SET_NULL,

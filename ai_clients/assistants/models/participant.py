@@ -1,4 +1,4 @@
-"""Whom the analysis is about."""
+"""The community participants whom the analysis describes."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -40,7 +40,7 @@ class Participant(models.Model):
         related_name="participants",
         verbose_name=_("organisation"),
     )
-    external_id = models.CharField(_("external id"), max_length=100, help_text=_("Who it is where the chats are."))
+    external_id = models.CharField(_("external id"), max_length=100, help_text=_("The person’s id in the chats."))
     name = models.CharField(_("person’s name"), max_length=200)
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
 
@@ -54,8 +54,8 @@ class Participant(models.Model):
     class Meta:
         db_table = "ai_participant"
         ordering = ("name", "pk")
-        verbose_name = _("participant")
-        verbose_name_plural = _("participants")
+        verbose_name = _("community participant")
+        verbose_name_plural = _("community participants")
         constraints = (
             models.UniqueConstraint(fields=("org", "external_id"), name="participant_org_external_id"),
             models.CheckConstraint(

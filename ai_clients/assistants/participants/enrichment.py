@@ -1,4 +1,4 @@
-"""A participant's profile from beginning to end: read the messages, ask the model, write down what it said."""
+"""Makes a participant's profile: reads the messages, asks the model, saves its answer."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from usage_billing.tenancy.scope import of_organization, within
 
 MOST_MESSAGES = 500
 CLAIM_FOR = timedelta(minutes=15)
-"""How long an analysis may be under way; the SDK gives up sooner. Of one that is older, its process has died."""
+"""How long an analysis may take; the SDK gives up sooner. The process of an older one has died."""
 AGAIN_AFTER = timedelta(hours=12)
-"""How often the job analyses a participant at most, however often it runs and however much they write."""
+"""The least time between two analyses of a participant by the job, however often it runs."""
 
 
 class EnrichmentError(Exception):
-    """Nothing was asked of the model, and nothing was spent. `str()` is for people."""
+    """No call was made, and nothing was spent. `str()` is for people."""
 
 
 class NoMessagesError(EnrichmentError):
@@ -43,7 +43,7 @@ class NotDueError(EnrichmentError):
 
 @dataclass(frozen=True)
 class EnrichmentOptions:
-    """max_messages: the newest that are read, 1 to `MOST_MESSAGES`. only_if_due: `NotDueError` unless `due` holds."""
+    """max_messages: how many of the newest are read, 1 to `MOST_MESSAGES`. only_if_due: NotDueError unless `due`."""
 
     max_messages: int = 100
     only_if_due: bool = False
@@ -78,7 +78,7 @@ def newest_messages(participant: Participant, number: int) -> list[Message]:
 
 
 def due(participants: QuerySet[Participant], now: datetime) -> QuerySet[Participant]:
-    """Those of them who wrote something since their last analysis, unless that was a short while ago."""
+    """The participants who wrote something since their last analysis, unless that was recent."""
     messages = Message.objects.filter(org=OuterRef("org"), participant=OuterRef("pk"))
     new_messages = messages.filter(received_at__gt=OuterRef("analysed_at"))
     return participants.filter(
@@ -87,7 +87,7 @@ def due(participants: QuerySet[Participant], now: datetime) -> QuerySet[Particip
 
 
 def _claim(participant: Participant, now: datetime, *, only_if_due: bool) -> None:
-    """One statement decides between two who want to pay for the same analysis at once."""
+    """Claim the analysis in one statement, so that two runs do not pay for the same one."""
     own = Participant.objects.filter(pk=participant.pk, org_id=participant.org_id)
     if only_if_due and not due(own, now).exists():
         raise NotDueError

@@ -1,4 +1,4 @@
-"""What a participant's messages say about them: one call, which changes nothing here."""
+"""Asks a model for the profile in a participant's messages. It saves nothing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ REQUEST_TYPE = "participant_enrichment"
 MOST_INTERESTS = 8
 LONGEST_INTEREST = 60
 LONGEST_TEXT = 1500
-"""Letters of one message that are read: what is longer is pasted, not written."""
+"""How many letters of one message are read: longer ones are pasted, not written."""
 ANSWER_TOKENS = 1500
 
 INSTRUCTIONS = """\
@@ -57,7 +57,7 @@ INSTRUCTIONS = """\
 
 
 def _interests(given: list[str]) -> list[str]:
-    """Whatever came, as few and as short as the profile holds, each once."""
+    """The interests without duplicates, as few and as short as the profile holds."""
     interests: dict[str, str] = {}
     for interest in given:
         line = one_line(interest, LONGEST_INTEREST)
@@ -108,7 +108,7 @@ def analyze_participant(
 
 
 def _material(messages: Sequence[Message], participant: Participant) -> str:
-    """As JSON, in which no message can pass for another one, or for a fact."""
+    """The messages as JSON, so that no text can pass for another message or for a fact."""
     return json.dumps(
         {
             "participant": participant.name,
@@ -136,7 +136,7 @@ def _facts(messages: Sequence[Message]) -> dict[str, Any]:
 
 def _shown(message: Message) -> dict[str, str]:
     shown = {"sent_at": message.sent_at.isoformat(timespec="minutes"), "chat": message.chat_id}
-    # Of another organisation is none of this one's messages, whatever the row says.
+    # A message never answers one of another organisation, whatever the row says.
     if message.answers is not None and message.answers.org_id == message.org_id:
         shown["in_reply_to"] = message.answers.text[:LONGEST_TEXT]
     return {**shown, "text": message.text[:LONGEST_TEXT]}

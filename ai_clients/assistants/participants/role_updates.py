@@ -1,6 +1,6 @@
 """The job that keeps all participants' profiles up to date.
 
-Its place is kept by the participants themselves: whom a run that was broken off has analysed, the next one skips.
+The participants' rows keep its place: the next run skips those whom an interrupted one has analysed.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Key(NamedTuple):
 
 @dataclass
 class Summary:
-    """How many were analysed, skipped (somebody else was quicker, they are gone), failed; the failures' reasons."""
+    """The number of participants analysed, skipped (another run was quicker, or they are gone) and failed."""
 
     organizations: int = 0
     analysed: int = 0
@@ -42,7 +42,7 @@ class Summary:
 
 
 def due_participants(now: datetime) -> list[Key]:
-    """Whom to analyse, organisation by organisation, those who waited longest first; none of closed organisations."""
+    """The participants to analyse, by organisation, the longest waiting first; none of closed organisations."""
     with within(EVERYTHING):
         participants = due(Participant.objects.filter(org__closed_at=None), now)
         rows = participants.order_by("org_id", F("analysed_at").asc(nulls_first=True), "pk").values_list("org_id", "pk")
@@ -50,7 +50,7 @@ def due_participants(now: datetime) -> list[Key]:
 
 
 def update_roles(keys: Iterable[Key], options: EnrichmentOptions | None = None) -> Summary:
-    """Analyse them one by one, for nobody in particular; a failure is noted, and the rest goes on."""
+    """Analyse the participants one by one, without a user; a failure is noted and does not stop the others."""
     options = options or EnrichmentOptions(only_if_due=True)
     summary = Summary()
     org_ids = set()

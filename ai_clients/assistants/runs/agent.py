@@ -1,4 +1,4 @@
-"""The one shape of all agents. Each is a file of `ai_clients.assistants.agents`."""
+"""The type of all agents. Each agent is a file of `ai_clients.assistants.agents`."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, get_args
 
 import pydantic
-from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from pydantic_core import to_json
 
 from ai_clients.assistants.calls.structured import Provider, structured
 from usage_billing import usage_context
+from usage_billing.conf import conf
 
 Given = TypeVar("Given", bound=pydantic.BaseModel)
 Made = TypeVar("Made", bound=pydantic.BaseModel)
@@ -23,18 +23,18 @@ PROVIDERS: tuple[Provider, ...] = get_args(Provider)
 
 
 class Input(pydantic.BaseModel):
-    """What an agent takes. A word that it does not know is an error, not a wish that is passed over in silence."""
+    """The input of an agent. An unknown field is an error."""
 
     model_config = pydantic.ConfigDict(extra="forbid", str_strip_whitespace=True)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Agent(Generic[Given, Made]):
-    """Who it is, what it runs on, what it is told, what it takes and what it makes.
+    """An agent: its name, model, instructions, input and output.
 
-    model: `provider:model`, unless `settings.AI_AGENT_MODELS` names another for this id. max_tokens: of an answer.
-    work: from the input to what is made, by one call of the model (`one_call`) or by more. An agent knows nothing of
-    organisations, people or money: whom its calls are charged to is settled around it, by `run`.
+    model: `provider:model`, unless `conf.AGENT_MODELS` names another for this id. max_tokens: of an answer.
+    work: makes the output from the input, by one call of the model (`one_call`) or by more. An agent does not know
+    organisations, users or money: `run` sets the attribution of its calls.
     """
 
     id: str
@@ -51,8 +51,8 @@ class Agent(Generic[Given, Made]):
     max_tokens: int = 8000
 
     def runs_on(self) -> tuple[Provider, str]:
-        """Provider and model, as they are set now. Raises `ImproperlyConfigured` for a setting that cannot be."""
-        chosen = settings.AI_AGENT_MODELS.get(self.id) or self.model
+        """Provider and model by the present settings. Raises `ImproperlyConfigured` for an impossible setting."""
+        chosen = conf.AGENT_MODELS.get(self.id) or self.model
         provider, _, model = chosen.partition(":")
         if provider not in self.providers or not model:
             allowed = " or ".join(f"{name}:<model>" for name in self.providers)
@@ -84,7 +84,7 @@ class Agent(Generic[Given, Made]):
     ) -> Made:
         """Work for `org`: all calls of it carry this attribution, and one `workflow_id`, a new one if none is given.
 
-        An input that names a platform goes before `platform`. Raises what `work` raises; the calls are recorded.
+        The input's platform overrides `platform`. Raises what `work` raises; the calls are recorded.
         """
         with (
             usage_context(
@@ -107,10 +107,10 @@ AnyAgent = Agent[Any, Any]
 
 
 def material(given: pydantic.BaseModel | Mapping[str, Any]) -> str:
-    """What a model is to work on, as it reads it: JSON, so that no text can pass for another field or another text."""
+    """The model's material as JSON, so that no text can pass for another field or another text."""
     return to_json(given, exclude_none=True, indent=1).decode()
 
 
 def one_call(agent: Agent[Given, Made], given: Given) -> Made:
-    """The work of an agent that needs one call: its input in, its output out."""
+    """The `work` of an agent that needs one call."""
     return agent.ask(material(given), agent.output)

@@ -1,4 +1,4 @@
-"""What is wrong with an input, field by field, in the reader's language."""
+"""The errors of an input, field by field, in the reader's language."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""A run of an agent for somebody: to whom it is charged, what it works on, what it makes and what it cost.
+"""Runs an agent: finds the organisation to charge, lets the agent work, and reads the cost.
 
-Between the reading before it and the reading after it nothing is held open: a provider may take minutes.
+No transaction is open while the agent works: a provider may take minutes.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from ai_clients.assistants.calls.provider_errors import provider_problem
 from ai_clients.assistants.calls.structured import AnswerError, Provider
 from ai_clients.assistants.models import ContentPiece
 from ai_clients.assistants.runs.agent import AnyAgent
-from usage_billing.costing.estimates import Estimate, spent
+from usage_billing.costing.estimates import Estimate, estimate
 from usage_billing.models import Organization
 from usage_billing.recording import Event, collected
 from usage_billing.tenancy.scope import EVERYTHING, Scope, within
 
 
 class OrganizationNotFoundError(Exception):
-    """It is not there, is closed, or is not this person's: which of these is nobody's business."""
+    """The organisation does not exist, is closed, or is not visible to this person; the error does not say which."""
 
 
 class ContentNotFoundError(Exception):
-    """It is not there, or it is another organisation's."""
+    """The content piece does not exist, or belongs to another organisation."""
 
 
 class OrganizationRequiredError(Exception):
-    """This person has several to choose from, or none."""
+    """The person has several organisations to choose from, or none."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Account:
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run: what the agent made, the workflow that its calls are recorded under, what they cost."""
+    """A finished run: the agent's output, the workflow of its calls, their cost."""
 
     made: BaseModel
     workflow_id: str
@@ -53,7 +53,7 @@ class Run:
 
 
 class UnfinishedRunError(Exception):
-    """The provider failed, or its answer is of no use: `__cause__` says which. `spent` was spent all the same."""
+    """The provider failed, or its answer is useless: `__cause__` says which. `spent` was spent all the same."""
 
     def __init__(self, provider: Provider, workflow_id: str, spent: Estimate) -> None:
         super().__init__(workflow_id)
@@ -63,9 +63,9 @@ class UnfinishedRunError(Exception):
 
 
 def account(scope: Scope, *, org: int | str | None = None, content_id: uuid.UUID | None = None) -> Account:
-    """To whom a run is charged: the organisation named (id or slug), the content's, or the only one there is.
+    """The account of a run: the named organisation (id or slug), the content's, or the person's only one.
 
-    Call it within `scope`. Raises `OrganizationNotFoundError`, `NoSuchContent`, `OrganizationRequiredError`.
+    Call it within `scope`. Raises `OrganizationNotFoundError`, `ContentNotFoundError`, `OrganizationRequiredError`.
     """
     orgs = Organization.objects.filter(closed_at=None)
     if not scope.everything:
@@ -88,7 +88,7 @@ def account(scope: Scope, *, org: int | str | None = None, content_id: uuid.UUID
 
 
 def filled_in(agent: AnyAgent, given: Mapping[str, Any], piece: ContentPiece | None) -> dict[str, Any]:
-    """The input with what the content piece says already: its text, title and platform, where the agent takes them."""
+    """The input completed from the content piece: its text, title and platform, if the agent takes them."""
     if piece is None:
         return dict(given)
     known = {"text": piece.text, "title": piece.title}
@@ -96,7 +96,7 @@ def filled_in(agent: AnyAgent, given: Mapping[str, Any], piece: ContentPiece | N
 
 
 def run(agent: AnyAgent, given: BaseModel, account: Account, *, user_id: int | None, workflow_id: str = "") -> Run:
-    """Let the agent work and tell at once what it cost. Raises `UnfinishedRunError`. Call it within no scope at all."""
+    """Let the agent work; return its output and cost. Raises `UnfinishedRunError`. Call it outside every scope."""
     provider, _ = agent.runs_on()
     workflow_id = workflow_id or uuid.uuid4().hex
     piece = account.piece
@@ -119,6 +119,6 @@ def run(agent: AnyAgent, given: BaseModel, account: Account, *, user_id: int | N
 
 
 def _spent(events: list[Event]) -> Estimate:
-    # As the ledger, which sees all prices; a tenant sees none, not even those that are made for it.
+    # In the ledger's scope, which sees all prices; a tenant sees none, not even its own.
     with within(EVERYTHING):
-        return spent(events)
+        return estimate(events)

@@ -1,4 +1,4 @@
-"""What is kept of a body that goes by, in how many bytes, and what of a long stream is dropped."""
+"""The bytes that are kept of a body, how many, and the lines of a long stream that are dropped."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ from usage_billing.recording.event import Flavour
 def taken(chunks: Iterable[bytes], *, streamed: bool = True, encoding: str | None = None) -> BodyBuffer:
     buffer = BodyBuffer(streamed=streamed, encoding=encoding)
     for chunk in chunks:
-        buffer.take(chunk)
+        if buffer.take(chunk):
+            buffer.fold()
     return buffer
 
 
@@ -66,7 +67,6 @@ def test_body_that_is_not_compressed_as_it_says_is_kept_as_it_came(encoding: str
 
 
 def test_body_whose_compression_breaks_is_unreadable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(buffer_module, "CHUNKS_A_LOOK", 1)
     monkeypatch.setattr(buffer_module, "FOLD_AFTER_BYTES", 1)
     compressor = zlib.compressobj()
     sound = compressor.compress(b'{"a": 1, ') + compressor.flush(zlib.Z_SYNC_FLUSH)
@@ -223,7 +223,7 @@ def test_long_stream_keeps_its_citations() -> None:
     assert answer(chunks).context == {"search": "unknown-number"}
 
 
-# ── The outline of a whole stream ────────────────────────────────────────────────────────────────────────────────
+# ── Folding ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 odd_chunks = st.sampled_from(
     [
@@ -248,38 +248,9 @@ odd_chunks = st.sampled_from(
     st.sampled_from(["\n", "\r\n", "\r"]),
     st.integers(0, 12),
 )
-def test_outline_says_what_all_lines_say(chunks: list[object], closing: list[object], end: str, cut: int) -> None:
-    body = b"".join(sse(*chunks, *closing, end=end))
-    buffer = taken([body[: len(body) - cut]])
-    if outline := buffer.outline():
-        assert openai_usage.read_outline(*outline) == answer([body[: len(body) - cut]])
-
-
-def test_outline_of_a_stream_that_told_its_usage_is_short() -> None:
-    chunks = sse(*[chat_chunk("word", usage=None)] * 50, chat_chunk(None, usage=USAGE), "[DONE]")
-    outline = taken(chunks).outline()
-    assert outline == (chunks[0].strip()[6:], chunks[-2].strip()[6:])
-    read = openai_usage.read_outline(*outline)
-    assert read == answer(chunks)
-    assert json.loads(bytes(read.usage)) == USAGE
-
-
-@pytest.mark.parametrize(
-    "chunks",
-    [
-        sse(chat_chunk("no usage"), "[DONE]"),
-        sse(chat_chunk("cut short"), chat_chunk(None, usage=USAGE)),
-        sse(chat_chunk("CRLF"), chat_chunk(None, usage=USAGE), "[DONE]", end="\r\n"),
-        sse(chat_chunk("x", annotations=[{"type": "url_citation"}]), chat_chunk(None, usage=USAGE), "[DONE]"),
-        [b": a comment\n\n", *sse(chat_chunk("word"), chat_chunk(None, usage=USAGE), "[DONE]")],
-        [],
-    ],
-)
-def test_there_is_no_outline_where_it_might_not_say_all(chunks: list[bytes]) -> None:
-    assert taken(chunks).outline() is None
-
-
-def test_there_is_no_outline_of_a_folded_stream() -> None:
-    chunks = [*sse(*[chat_chunk("word")] * FOLD_AFTER_CHUNKS), *sse(chat_chunk(None, usage=USAGE), "[DONE]")]
-    assert taken(chunks).outline() is None
-    assert taken(chunks[3:]).outline() is not None
+def test_folded_stream_says_the_same(chunks: list[object], closing: list[object], end: str, cut: int) -> None:
+    body = b"".join(sse(chat_chunk("first"), *chunks, *closing, end=end))
+    body = body[: len(body) - cut]
+    folded = taken([body])
+    folded.fold()
+    assert openai_usage.read_stream("chat", payloads(folded.lines())) == answer([body])

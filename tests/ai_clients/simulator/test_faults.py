@@ -25,7 +25,7 @@ ANTHROPIC_CALL: dict[str, Any] = {
 
 
 def read_until_error(stream: Iterable[Any]) -> tuple[list[Any], Exception]:
-    """What the stream gave before it failed, and how it failed."""
+    """The events before the stream failed, and its error."""
     given = []
     try:
         for item in stream:

@@ -27,7 +27,7 @@ def is_serving(simulator: Simulator) -> bool:
 
 
 def cut_a_stream(simulator: Simulator) -> None:
-    """What uvicorn reports as an error: a body that never ends."""
+    """A body that never ends, which uvicorn reports as an error."""
     with pytest.raises(httpx2.RemoteProtocolError):
         httpx2.post(
             simulator.openai_base_url + "/responses",

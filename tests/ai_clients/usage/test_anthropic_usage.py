@@ -1,4 +1,4 @@
-"""What Anthropic's answers say about usage, read from bodies and from streams' events."""
+"""The usage in Anthropic's answers, read from bodies and from streams' events."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What OpenAI's hosted tools did: plain and streamed, through the recording client."""
+"""The work of OpenAI's hosted tools: plain and streamed, through the recording client."""
 
 from __future__ import annotations
 

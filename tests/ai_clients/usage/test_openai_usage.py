@@ -1,4 +1,4 @@
-"""What OpenAI's answers say about usage, read from bodies and from streams' events."""
+"""The usage in OpenAI's answers, read from bodies and from streams' events."""
 
 from __future__ import annotations
 

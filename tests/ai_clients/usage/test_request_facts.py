@@ -1,4 +1,4 @@
-"""What only the request tells: from JSON, from forms, from forms that somebody has read."""
+"""Facts that only the request has: from JSON, from forms, from forms that somebody has read."""
 
 from __future__ import annotations
 

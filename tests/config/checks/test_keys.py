@@ -8,6 +8,7 @@ from django.core.checks import CheckMessage
 from pytest_django import Settings
 
 from config.checks import keys
+from tests.support.configure import configure
 
 LONG, OTHER = "a" * 32, "b" * 32
 
@@ -20,8 +21,8 @@ def ids(check: Callable[..., list[CheckMessage]]) -> list[str | None]:
 def production(settings: Settings) -> Settings:
     settings.SECRET_KEY_IS_SET = True
     settings.SECRET_KEY = "s" * 50
-    settings.USAGE_TOKEN_KEY = "j" * 50
-    settings.METRICS_TOKEN, settings.CRON_SECRET = LONG, OTHER
+    configure(settings, TOKEN_KEY="j" * 50)
+    configure(settings, METRICS_TOKEN=LONG, CRON_SECRET=OTHER)
     return settings
 
 
@@ -31,7 +32,7 @@ def production(settings: Settings) -> Settings:
         ({}, keys.secret_key_is_set, []),
         ({"SECRET_KEY_IS_SET": False}, keys.secret_key_is_set, ["usage_billing.W020"]),
         ({}, keys.each_secret_has_one_use, []),
-        ({"USAGE_TOKEN_KEY": "s" * 50}, keys.each_secret_has_one_use, ["usage_billing.W021"]),
+        ({"TOKEN_KEY": "s" * 50}, keys.each_secret_has_one_use, ["usage_billing.W021"]),
         ({"CRON_SECRET": LONG}, keys.each_secret_has_one_use, ["usage_billing.W021"]),
         ({"CRON_SECRET": "", "METRICS_TOKEN": ""}, keys.each_secret_has_one_use, []),
         ({}, keys.no_secret_can_be_guessed, []),
@@ -45,13 +46,12 @@ def production(settings: Settings) -> Settings:
 def test_weak_secrets_are_named(
     settings: Settings, changed: dict[str, Any], check: Callable[..., list[CheckMessage]], found: list[str]
 ) -> None:
-    for name, value in changed.items():
-        setattr(settings, name, value)
+    configure(settings, **changed)
     assert ids(check) == found
 
 
 def test_no_message_has_a_secret_in_it(settings: Settings) -> None:
-    settings.METRICS_TOKEN = settings.CRON_SECRET = "hunter2"
+    configure(settings, METRICS_TOKEN="hunter2", CRON_SECRET="hunter2")
     said = [*keys.each_secret_has_one_use(), *keys.no_secret_can_be_guessed()]
     assert len(said) == 3
     assert "hunter2" not in str(said)

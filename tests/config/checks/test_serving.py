@@ -6,6 +6,7 @@ import pytest
 from pytest_django import Settings
 
 from config.checks.serving import cache_has_its_driver, signing_key_is_long_enough
+from tests.support.configure import configure
 
 
 @pytest.mark.parametrize(
@@ -13,7 +14,7 @@ from config.checks.serving import cache_has_its_driver, signing_key_is_long_enou
     [("k" * 31, ["usage_billing.E001"]), ("k" * 32, []), ("ключ" * 4, []), ("k", ["usage_billing.E001"])],
 )
 def test_signing_key_has_32_bytes(settings: Settings, key: str, found: list[str]) -> None:
-    settings.USAGE_TOKEN_KEY, settings.SECRET_KEY = "", key
+    configure(settings, TOKEN_KEY="", SECRET_KEY=key)
     assert [message.id for message in signing_key_is_long_enough()] == found
 
 

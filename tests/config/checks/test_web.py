@@ -8,6 +8,7 @@ from django.core.checks import CheckMessage
 from pytest_django import Settings
 
 from config.checks import web
+from tests.support.configure import configure
 
 LOCAL = "django.core.cache.backends.locmem.LocMemCache"
 SHARED = "django.core.cache.backends.db.DatabaseCache"
@@ -34,8 +35,7 @@ SHARED = "django.core.cache.backends.db.DatabaseCache"
 def test_weak_settings_are_named(
     settings: Settings, set_to: dict[str, Any], check: Callable[..., list[CheckMessage]], found: list[str]
 ) -> None:
-    for name, value in set_to.items():
-        setattr(settings, name, value)
+    configure(settings, **set_to)
     said = check()
     assert [message.id for message in said] == found
     assert all(message.hint for message in said)

@@ -25,6 +25,7 @@ import psutil
 import psycopg
 
 from tests.support import postgres
+from tests.support.configure import configure
 from tests.support.reliability.caller import Account, Answer, make_calls
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -59,7 +60,7 @@ class Site:
 
     @property
     def outbox(self) -> Path:
-        return self.folder / "outbox" / "outbox.sqlite3"
+        return self.folder / "outbox" / "outbox"
 
     @property
     def account(self) -> Account:
@@ -192,9 +193,9 @@ def _enter(environment: dict[str, str], function: Callable[..., None], *argument
     from django.db import connections
 
     os.environ.update(environment)
-    for name in [name for name in environment if name.startswith("USAGE_") and hasattr(settings, name)]:
-        setattr(settings, name, type(getattr(settings, name))(environment[name]))
-    settings.AI_SIMULATOR = False
+    given = {name.removeprefix("USAGE_"): value for name, value in environment.items() if name.startswith("USAGE_")}
+    given = {name: type(settings.AI_COSTS[name])(value) for name, value in given.items() if name in settings.AI_COSTS}
+    configure(settings, **given, SIMULATOR=False)
     url = urlsplit(environment["DATABASE_URL"])
     connections["default"].settings_dict.update(
         HOST=url.hostname, PORT=url.port, USER=url.username, PASSWORD=url.password, NAME=url.path[1:]

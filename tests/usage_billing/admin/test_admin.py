@@ -157,7 +157,7 @@ def test_days_to_choose_lie_between_the_first_call_and_the_last(superadmin: Clie
 
 def test_organisation_and_call_lead_to_their_costs(superadmin: Client, acme: Organization) -> None:
     enter(row(acme, agent_id="a & b"))
-    page = reverse("ai-costs")
+    page = reverse("usage_billing:ai-costs")
     organisations = superadmin.get(reverse(f"{ORGANIZATIONS}_changelist")).content.decode()
     assert f'href="{page}?org={acme.pk}"' in organisations
     assert (
@@ -383,11 +383,11 @@ def test_price_can_be_added_and_says_who_did(superadmin: Client, acme: Organizat
 @pytest.mark.parametrize(
     ("field", "value", "error"),
     [
-        ("prices", '{"input_mtoks": "1"}', "“input_mtoks” is no price. The nearest that there are: input_mtok"),
+        ("prices", '{"input_mtoks": "1"}', "“input_mtoks” is not a price key. The nearest keys: input_mtok"),
         ("prices", '{"input_mtok": 2.5}', "“input_mtok”: write the USD in quotation marks"),
         ("prices", '{"input_mtok": "2.5"', "Enter a valid JSON."),
         ("prices", "{}", "This field is required."),
-        ("prices", '{"cache_read_mtok": "1"}', "“input_mtok” is needed as well"),
+        ("prices", '{"cache_read_mtok": "1"}', "“input_mtok” is needed too"),
         ("provider", " ", "This field is required."),
         ("valid_from", "yesterday", "Enter a valid date."),
     ],
@@ -412,7 +412,7 @@ def test_second_price_for_the_same_is_refused(superadmin: Client, acme: Organiza
     again = price_form(org=org.pk if org else "", model_pattern="GPT-99*")
     response = superadmin.post(reverse(f"{PRICES}_add"), again)
     (errors,) = response.context["adminform"].form.errors.values()
-    assert errors[0].startswith("There is a price for this model")
+    assert errors[0].startswith("A price for this model")
     assert PriceOverride.objects.count() == 1
 
 

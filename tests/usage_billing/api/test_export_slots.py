@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
-from django.conf import settings
 
 from usage_billing.api.export_slots import (
     EXPORTS_PER_PROCESS,
@@ -18,6 +17,7 @@ from usage_billing.api.export_slots import (
     TooManyExportsError,
     take,
 )
+from usage_billing.conf import conf
 
 ALICE, BOB = SimpleNamespace(pk=1), SimpleNamespace(pk=2)
 
@@ -64,7 +64,7 @@ def test_a_process_has_no_more_than_its_own_bound() -> None:
 def test_another_process_counts_and_its_death_gives_its_slots_back() -> None:
     environment = os.environ | {
         "DJANGO_SETTINGS_MODULE": "config.settings",
-        "USAGE_OUTBOX_PATH": settings.USAGE_OUTBOX_PATH,
+        "USAGE_OUTBOX_PATH": conf.OUTBOX_PATH,
     }
     with subprocess.Popen(
         [sys.executable, "-c", HOLDER], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -81,4 +81,4 @@ def test_another_process_counts_and_its_death_gives_its_slots_back() -> None:
 
 def test_the_file_is_for_this_user_alone() -> None:
     take(ALICE)
-    assert os.stat(f"{settings.USAGE_OUTBOX_PATH}.exports").st_mode & 0o777 == 0o600
+    assert os.stat(f"{conf.OUTBOX_PATH}.exports").st_mode & 0o777 == 0o600

@@ -15,7 +15,6 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.db.models import F
@@ -23,9 +22,11 @@ from pytest_django import Settings
 
 from tests.support import aged, factories
 from tests.support.aged import APRIL, CALLS, JUNE, MARCH, MAY
+from tests.support.configure import configure
 from tests.support.killed_archiving import ARCHIVING, RESTORING
 from tests.support.rows import enter, row
 from usage_billing.archive import archiving, parquet, storage
+from usage_billing.conf import conf
 from usage_billing.ledger import archived, writer
 from usage_billing.models import ArchiveFile, DailyUsage, UsageRecord
 
@@ -39,13 +40,13 @@ def directory(settings: Settings, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parquet, "A_READ", 3)
-    monkeypatch.setattr(parquet, "A_GROUP", 7)
+    monkeypatch.setattr(parquet, "BATCH", 3)
+    monkeypatch.setattr(parquet, "ROW_GROUP", 7)
 
 
 def archive(month: date = MAY) -> archiving.Outcome:
     return archiving.archive(
-        month, directory=Path(settings.USAGE_ARCHIVE_DIR), by="anna", at=factories.NOON, advance=lambda _: None
+        month, directory=Path(conf.ARCHIVE_DIR), by="anna", at=factories.NOON, advance=lambda _: None
     )
 
 
@@ -295,7 +296,7 @@ def test_a_restoration_killed_and_run_again_is_exact(database_url: str, director
         "before the file is off the list": 20,
     }
     assert len(aged.calls()) == back[moment]
-    with pytest.raises(CommandError, match="is being brought back"):
+    with pytest.raises(CommandError, match="is being restored"):
         aged.archive(JUNE)
     call_command("restore_usage", "--month", "2026-05")
     assert (aged.calls(), aged.totals()) == (of_may, totals)
@@ -356,7 +357,7 @@ def test_it_goes_the_next_time_and_comes_back_as_it_became(
     aged.fill()
     archive()
     monkeypatch.undo()
-    settings.USAGE_ARCHIVE_DIR = str(directory)
+    configure(settings, ARCHIVE_DIR=str(directory))
     archive()
     assert not UsageRecord.objects.filter(usage_date__gte=MAY).exists()
     assert [file.calls for file in ArchiveFile.objects.all()] == [CALLS, 1]
@@ -370,15 +371,15 @@ def test_it_goes_the_next_time_and_comes_back_as_it_became(
 
 def test_two_that_archive_the_same_month_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     aged.fill()
-    settle_down = archiving._settle_down
+    rename = archiving._rename
 
     def overtaken(*arguments: Any) -> Path:
-        monkeypatch.setattr(archiving, "_settle_down", settle_down)
+        monkeypatch.setattr(archiving, "_rename", rename)
         archive()
-        return settle_down(*arguments)
+        return rename(*arguments)
 
-    monkeypatch.setattr(archiving, "_settle_down", overtaken)
-    with pytest.raises(archived.ArchivedError, match="Another process has archived 2026-05"):
+    monkeypatch.setattr(archiving, "_rename", overtaken)
+    with pytest.raises(archived.ArchivedError, match="Another process archived 2026-05 first"):
         archive()
     assert ArchiveFile.objects.get().calls == CALLS
     assert len(aged.in_files()) == CALLS
@@ -394,7 +395,7 @@ def test_a_restoration_begins_while_calls_are_removed(monkeypatch: pytest.Monkey
         return compared(table)
 
     monkeypatch.setattr(archiving, "_compared", restored_by_somebody)
-    with pytest.raises(archived.ArchivedError, match="Another process is at work"):
+    with pytest.raises(archived.ArchivedError, match="Another process is working"):
         archive()
     monkeypatch.setattr(archiving, "_compared", compared)
     call_command("restore_usage", "--month", "2026-05")
@@ -404,7 +405,7 @@ def test_a_restoration_begins_while_calls_are_removed(monkeypatch: pytest.Monkey
 
 def test_a_file_whose_last_group_has_no_calls_can_be_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     """A group is written when it is full; that may have been the end."""
-    monkeypatch.setattr(parquet, "A_GROUP", CALLS)
+    monkeypatch.setattr(parquet, "ROW_GROUP", CALLS)
     aged.fill()
     aged.archive()
     call_command("check_usage")
@@ -518,5 +519,5 @@ def test_restore_refuses_when_the_ledger_has_another_call_in_its_place() -> None
 def test_restore_of_what_is_not_archived() -> None:
     with pytest.raises(CommandError, match="2026-05 is not archived"):
         call_command("restore_usage", "--month", "2026-05")
-    with pytest.raises(CommandError, match="is no month"):
+    with pytest.raises(CommandError, match="is not a month"):
         call_command("restore_usage", "--month", "May")

@@ -4,6 +4,7 @@ import pytest
 from django.test import RequestFactory
 from pytest_django import Settings
 
+from tests.support.configure import configure
 from usage_billing.auth.client_address import client_address
 
 SPOOFED = "198.51.100.1, 203.0.113.7"
@@ -38,6 +39,6 @@ SPOOFED = "198.51.100.1, 203.0.113.7"
 def test_client_address(
     settings: Settings, proxies: int, sender: str, forwarded: str | None, expected: str | None
 ) -> None:
-    settings.TRUSTED_PROXIES = proxies
+    configure(settings, TRUSTED_PROXIES=proxies)
     headers = {} if forwarded is None else {"x-forwarded-for": forwarded}
     assert client_address(RequestFactory().get("/", headers=headers, REMOTE_ADDR=sender)) == expected

@@ -22,6 +22,7 @@ from django.test import AsyncClient, Client
 from pytest_django import Settings
 
 from tests.support import factories
+from tests.support.configure import configure
 from usage_billing.models import Session, ThrottleCount
 
 HERE, ELSEWHERE = "192.0.2.1", "192.0.2.2"
@@ -310,7 +311,7 @@ def test_people_with_the_right_password_do_not_hold_each_other_up(monkeypatch: p
 @pytest.fixture
 def few(settings: Settings) -> None:
     """Six failures of an account in a day, over all addresses."""
-    settings.LOGIN_FAILURES_PER_ACCOUNT = 6
+    configure(settings, LOGIN_FAILURES_PER_ACCOUNT=6)
 
 
 def guess_from_everywhere(name: str = "alice", times: int = 6) -> Any:

@@ -11,6 +11,7 @@ from pytest_django import Settings
 from rest_framework.test import APIClient
 
 from tests.support import factories
+from tests.support.configure import configure
 from usage_billing.auth.request_throttling import Rate
 
 SUMMARY = "/api/billing/usage/tokens/summary"
@@ -83,7 +84,7 @@ def test_a_header_that_nobody_vouches_for_makes_no_other_client() -> None:
 
 
 def test_behind_a_proxy_each_client_is_one(settings: Settings) -> None:
-    settings.TRUSTED_PROXIES = 1
+    configure(settings, TRUSTED_PROXIES=1)
     client = APIClient()
     for number in range(3):
         assert statuses(client, 1, HTTP_X_FORWARDED_FOR=f"192.0.2.{number}") == [401]

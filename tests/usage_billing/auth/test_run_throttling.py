@@ -8,6 +8,7 @@ import pytest
 from django.db import connections
 from pytest_django import Settings
 
+from tests.support.configure import configure
 from usage_billing.auth.run_throttling import TooManyRunsError, count_run
 
 
@@ -22,7 +23,7 @@ def wait(user_id: int | None, org_id: int) -> int:
 
 @pytest.fixture(autouse=True)
 def few(settings: Settings) -> None:
-    settings.AI_RUNS_PER_USER, settings.AI_RUNS_PER_ORGANIZATION = "2/hour", "3/day"
+    configure(settings, RUNS_PER_USER="2/hour", RUNS_PER_ORGANIZATION="3/day")
 
 
 @pytest.mark.django_db

@@ -18,6 +18,7 @@ from pytest_django import Settings
 from rest_framework.test import APIClient
 
 from tests.support import factories
+from tests.support.configure import configure
 from usage_billing.auth import tokens as auth_tokens
 from usage_billing.auth.session_store import hashed
 from usage_billing.models import Session
@@ -231,12 +232,12 @@ def test_of_two_who_spend_a_token_at_once_one_is_refused(alice: User, monkeypatc
 
 def test_signing_key_is_the_secret_unless_there_is_one_of_its_own(settings: Settings) -> None:
     assert auth_tokens.signing_key() == settings.SECRET_KEY
-    settings.USAGE_TOKEN_KEY = "a key of its own"
+    configure(settings, TOKEN_KEY="a key of its own")
     assert auth_tokens.signing_key() == "a key of its own"
 
 
 def test_a_new_secret_key_ends_no_session_while_the_old_one_is_a_fallback(alice: User, settings: Settings) -> None:
-    settings.USAGE_TOKEN_KEY = "k" * 50
+    configure(settings, TOKEN_KEY="k" * 50)
     tokens = log_in()
     old, settings.SECRET_KEY = settings.SECRET_KEY, "another secret key"
     assert result(ask(tokens["access"]))[0] == 401

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from pytest_django import Settings
 
+from tests.support.configure import configure
 from usage_billing.checks.files import (
     drain_runs_apart_from_web_workers,
     files_are_private,
@@ -13,7 +14,7 @@ from usage_billing.checks.files import (
 
 @pytest.mark.parametrize(("drain", "found"), [("thread", ["usage_billing.W030"]), ("off", [])])
 def test_a_drain_in_the_web_is_named(settings: Settings, drain: str, found: list[str]) -> None:
-    settings.USAGE_DRAIN = drain
+    configure(settings, DRAIN=drain)
     assert [message.id for message in drain_runs_apart_from_web_workers()] == found
 
 
@@ -37,14 +38,14 @@ def test_files_for_everybody_are_named(
     outbox.touch()
     outbox.chmod(file)
     outbox.parent.chmod(folder)
-    settings.USAGE_OUTBOX_PATH, settings.USAGE_ARCHIVE_DIR = str(outbox), str(tmp_path / "none")
+    configure(settings, OUTBOX_PATH=str(outbox), ARCHIVE_DIR=str(tmp_path / "none"))
     said = files_are_private()
     assert [message.id for message in said] == ["usage_billing.W031"] * len(found)
     assert [message.msg.split(" (mode")[0].rpartition("/")[2] for message in said] == found
 
 
 def test_the_archive_is_looked_at_too(settings: Settings, tmp_path: Path) -> None:
-    settings.USAGE_OUTBOX_PATH, settings.USAGE_ARCHIVE_DIR = str(tmp_path / "a" / "outbox"), str(tmp_path / "archive")
+    configure(settings, OUTBOX_PATH=str(tmp_path / "a" / "outbox"), ARCHIVE_DIR=str(tmp_path / "archive"))
     assert files_are_private() == []
     (tmp_path / "archive").mkdir()
     (tmp_path / "archive").chmod(0o755)

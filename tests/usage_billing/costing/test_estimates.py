@@ -1,4 +1,4 @@
-"""What a few calls cost, told before the ledger has them: to the last digit what it will say."""
+"""Estimates before the ledger has the calls: equal to the last digit to what it inserts."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from django.db.models import Sum
 
 from tests.support import factories
 from tests.support.factories import event
-from usage_billing.costing.estimates import Estimate, spent
+from usage_billing.costing.estimates import Estimate, estimate
 from usage_billing.ledger import writer
 from usage_billing.models import UsageRecord
 
 pytestmark = pytest.mark.django_db
 
 
-def test_spent_is_what_the_ledger_enters() -> None:
+def test_estimate_equals_what_the_ledger_inserts() -> None:
     org = factories.organization()
     factories.rate(usd_rub="80.5")
     factories.own_price("gpt-4.1", org=org)
     events = [event(org=org), event(org=org, model="gpt-4.1"), event(org=org, status="failed", usage={})]
-    told = spent(events)
+    told = estimate(events)
     assert UsageRecord.objects.count() == 0
     assert writer.add(events) == 3
-    entered: Any = UsageRecord.objects.aggregate(
+    inserted: Any = UsageRecord.objects.aggregate(
         *(Sum(name) for name in ("prompt_tokens", "completion_tokens", "total_tokens"))
     )
     # 0.00056 at the list's price, 0.0012 at the organisation's own, nothing for the failed one; × 80.5
     assert told == Estimate(
         requests_count=3,
-        prompt_tokens=entered["prompt_tokens__sum"],
-        completion_tokens=entered["completion_tokens__sum"],
-        total_tokens=entered["total_tokens__sum"],
+        prompt_tokens=inserted["prompt_tokens__sum"],
+        completion_tokens=inserted["completion_tokens__sum"],
+        total_tokens=inserted["total_tokens__sum"],
         cost_usd=Decimal("0.00176"),
         cost_rub=Decimal("0.14168"),
         unpriced_count=0,
@@ -44,15 +44,15 @@ def test_spent_is_what_the_ledger_enters() -> None:
 def test_amount_with_an_unknown_part_is_unknown() -> None:
     org = factories.organization()
     factories.rate()
-    told = spent([event(org=org), event(org=org, model="gpt-99")])
+    told = estimate([event(org=org), event(org=org, model="gpt-99")])
     assert (told.cost_usd, told.cost_rub, told.unpriced_count, told.requests_count) == (None, None, 1, 2)
     assert told.total_tokens == 2200
 
 
-def test_roubles_without_a_rate_are_unknown_and_dollars_are_not() -> None:
-    told = spent([event(org=factories.organization())])
+def test_rub_without_a_rate_are_unknown_and_usd_are_not() -> None:
+    told = estimate([event(org=factories.organization())])
     assert (told.cost_usd, told.cost_rub, told.unpriced_count) == (Decimal("0.00056"), None, 1)
 
 
 def test_no_calls_cost_nothing() -> None:
-    assert spent([]) == Estimate(0, 0, 0, 0, Decimal(0), Decimal(0), 0)
+    assert estimate([]) == Estimate(0, 0, 0, 0, Decimal(0), Decimal(0), 0)

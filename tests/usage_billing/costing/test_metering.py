@@ -1,4 +1,4 @@
-"""What an answer's usage amounts to, in units of the price list."""
+"""Usage blocks become units of the price list."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.factories import chat_usage
-from usage_billing.costing import metering, pricing
-from usage_billing.costing.metering import EXTRACTORS, Tokens, compact, meter
+from usage_billing.costing import pricing
+from usage_billing.costing.metering import Tokens, compact, meter
 from usage_billing.recording.event import FLAVOURS, Flavour
 
 
@@ -179,32 +179,3 @@ def test_no_block_breaks_metering_or_pricing(flavour: Flavour, usage: dict[str, 
     else:
         assert price.usd >= 0
         assert sum(price.parts.values(), Decimal(0)) == pytest.approx(price.usd, abs=Decimal("1e-10"))
-
-
-# ── The short way and the library's ──────────────────────────────────────────────────────────────────────────────
-
-ODD = st.one_of(st.integers(-3, 10), st.none(), st.booleans(), st.floats(allow_nan=False), st.just("7"), st.just([]))
-COUNTS = st.one_of(st.integers(0, 10**6), ODD)
-NAMES = sorted({step for flavour in EXTRACTORS for path, *_ in metering._paths(flavour) or () for step in path})
-
-
-@given(
-    flavour=st.sampled_from(sorted(EXTRACTORS)),
-    block=st.dictionaries(
-        st.sampled_from(NAMES), st.one_of(COUNTS, st.dictionaries(st.sampled_from(NAMES), COUNTS)), max_size=8
-    ),
-)
-@settings(max_examples=300)
-def test_plain_blocks_are_extracted_as_the_library_extracts_them(flavour: Flavour, block: dict[str, Any]) -> None:
-    short = metering._plainly_extracted(flavour, block)
-    if short is not None:
-        provider, extractor = EXTRACTORS[flavour]
-        assert vars(short) == vars(
-            metering._provider(provider).extract_usage({"usage": block}, api_flavor=extractor)[1]
-        )
-
-
-def test_usual_blocks_take_the_short_way() -> None:
-    assert metering._plainly_extracted("chat", chat_usage(10, 5, cached=4)) is not None
-    assert metering._plainly_extracted("messages", {"input_tokens": 7, "output_tokens": 9}) is not None
-    assert metering._plainly_extracted("responses", {"input_tokens": 7, "output_tokens": 9}) is not None

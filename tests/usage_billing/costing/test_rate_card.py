@@ -1,4 +1,4 @@
-"""What units cost at one price: just what genai-prices makes of them, call by call."""
+"""`amounts` adds up to what genai-prices itself calculates."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from genai_prices.types import ModelInfo, ModelPrice
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from usage_billing.costing.rate_card import ContradictionError, rate_card
+from usage_billing.costing.rate_card import ContradictionError, amounts, prices_of
 
 AT = datetime(2026, 11, 18, 12, tzinfo=UTC)
 MODELS = [model for name in ("openai", "anthropic") for model in get_snapshot().find_provider(None, name, None).models]
@@ -33,7 +33,7 @@ NUMBERS = st.one_of(st.integers(0, 400_000), st.integers(0, 5), st.floats(0, 100
 
 
 def of_the_library(price: ModelPrice, usage: Usage) -> Decimal | None:
-    """The sum; None where it refuses the usage."""
+    """Return the sum; None if the library refuses the usage."""
     try:
         return price.calc_price(usage)["total_price"]
     except ValueError:
@@ -42,7 +42,7 @@ def of_the_library(price: ModelPrice, usage: Usage) -> Decimal | None:
 
 def ours(price: ModelPrice, usage: Usage) -> Decimal | None:
     try:
-        return sum(rate_card(price, usage).amounts(usage, Decimal(1)).values(), Decimal(0))
+        return sum(amounts(prices_of(price), usage, Decimal(1)).values(), Decimal(0))
     except ContradictionError:
         return None
 

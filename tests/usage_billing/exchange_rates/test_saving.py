@@ -1,4 +1,4 @@
-"""What the bank's rates change in the table, and what they may not."""
+"""Saving the bank's rates: new ones, replaced ones, refused jumps."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_save_refuses_a_jump_and_all_that_came_with_it(rate: str) -> None:
     factories.rate(YESTERDAY, "80")
     with pytest.raises(RateJumpError) as jump:
         save({TODAY: Decimal("81"), TOMORROW: Decimal(rate)})
-    assert str(jump.value) == (f"{rate} RUB for a USD on 2026-11-19 is more than 50% away from 80 on 2026-11-17.")
+    assert str(jump.value) == (f"{rate} RUB per USD on 2026-11-19 is more than 50% away from 80 on 2026-11-17.")
     assert table() == {YESTERDAY: (Decimal("80"), "manual")}
 
 
@@ -143,7 +143,7 @@ def test_save_refuses_jumps_within_an_answer() -> None:
     """Each is within half of the last one known, but not of the day before."""
     factories.rate(YESTERDAY, "80")
     with pytest.raises(
-        RateJumpError, match="119 RUB for a USD on 2026-11-19 is more than 50% away from 41 on 2026-11-18"
+        RateJumpError, match="119 RUB per USD on 2026-11-19 is more than 50% away from 41 on 2026-11-18"
     ):
         save({TODAY: Decimal("41"), TOMORROW: Decimal("119")})
 
@@ -152,7 +152,7 @@ def test_save_refuses_to_be_led_away_step_by_step() -> None:
     factories.rate(YESTERDAY, "80")
     steps = {TODAY + timedelta(days=number): Decimal(80 + 20 * number) for number in range(4)}
     with pytest.raises(
-        RateJumpError, match="140 RUB for a USD on 2026-11-21 is more than 50% away from 80 on 2026-11-17"
+        RateJumpError, match="140 RUB per USD on 2026-11-21 is more than 50% away from 80 on 2026-11-17"
     ):
         save(steps)
 
@@ -161,7 +161,7 @@ def test_save_compares_with_the_first_rate_known_where_there_is_none_before() ->
     factories.rate(TODAY, "80")
     factories.rate(TOMORROW, "30")
     with pytest.raises(
-        RateJumpError, match="130 RUB for a USD on 2026-11-17 is more than 50% away from 80 on 2026-11-18"
+        RateJumpError, match="130 RUB per USD on 2026-11-17 is more than 50% away from 80 on 2026-11-18"
     ):
         save({YESTERDAY: Decimal("130")})
 
@@ -173,7 +173,7 @@ def test_save_compares_with_nothing_made_up() -> None:
 
 @pytest.mark.parametrize("rate", ["0.9999", "10000.01"])
 def test_save_refuses_an_absurd_first_rate(rate: str) -> None:
-    with pytest.raises(RateJumpError, match=f"{rate} RUB for a USD on 2026-11-18 is not between 1 and 10000"):
+    with pytest.raises(RateJumpError, match=f"{rate} RUB per USD on 2026-11-18 is not between 1 and 10000"):
         save({TODAY: Decimal(rate)})
     assert table() == {}
 

@@ -19,6 +19,7 @@ from rest_framework.test import APIClient
 
 from tests.support import aged, factories
 from tests.support.aged import APRIL, CALLS, MAY
+from tests.support.configure import configure
 from tests.support.factories import event
 from usage_billing import reports
 from usage_billing.ledger import archived, drain, writer
@@ -165,7 +166,7 @@ def test_check_usage_finds_what_is_wrong_with_an_archived_day(
     org: Organization, capsys: pytest.CaptureFixture[str]
 ) -> None:
     call_command("check_usage")
-    assert capsys.readouterr().out.endswith("The daily totals equal the ledger and its archive: 2 calls, 12 grains.\n")
+    assert capsys.readouterr().out.endswith("The rollups equal the ledger and its archive: 2 calls, 12 grains.\n")
     DailyUsage.objects.filter(grain="org").update(prompt_tokens=F("prompt_tokens") + 7)
     DailyUsage.objects.filter(grain="agent").delete()
     with pytest.raises(CommandError, match=r"^2 differences"):
@@ -185,7 +186,7 @@ def test_check_usage_says_what_it_could_not_check(
     call_command("check_usage")
     said = capsys.readouterr()
     assert said.err == f"2026-05 was not checked: it is archived, and {path}: No such file or directory.\n"
-    assert said.out == "The daily totals equal the ledger: 1 calls, 12 grains.\n"
+    assert said.out == "The rollups equal the ledger: 1 calls, 12 grains.\n"
 
 
 def test_reprice_leaves_archived_calls_out_and_says_so(org: Organization, capsys: pytest.CaptureFixture[str]) -> None:
@@ -193,7 +194,7 @@ def test_reprice_leaves_archived_calls_out_and_says_so(org: Organization, capsys
     call_command("reprice_usage", *days, "--reason", "a test")
     said = capsys.readouterr().out
     assert "0 records seen" in said
-    assert "Archived calls keep their costs: those of 2026-05 are left out." in said
+    assert "Archived calls keep their costs: 2026-05 left out." in said
     call_command("check_usage")
 
 
@@ -262,15 +263,15 @@ def test_archive_usage_says_what_it_did(directory: Path, capsys: pytest.CaptureF
     said = capsys.readouterr().out
     assert said.startswith(f"2026-03: 20 calls, $0.000000538102, are in {directory}/token_usage-2026-03.parquet (0.")
     aged.archive(APRIL)
-    assert capsys.readouterr().out == "There is nothing to archive before 2026-04-01: no call of a closed month.\n"
+    assert capsys.readouterr().out == "Archived nothing: there is no call of a closed month before 2026-04-01.\n"
 
 
 def test_retention_is_off_until_it_is_set(settings: Settings) -> None:
     aged.fill()
-    settings.USAGE_RETENTION_MONTHS = None
+    configure(settings, RETENTION_MONTHS=None)
     with pytest.raises(CommandError, match="retention is off"):
         call_command("archive_usage")
-    settings.USAGE_RETENTION_MONTHS = 0
+    configure(settings, RETENTION_MONTHS=0)
     call_command("archive_usage")
     assert not UsageRecord.objects.exists()
     assert ArchiveFile.objects.count() == 3

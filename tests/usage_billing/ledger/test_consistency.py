@@ -67,10 +67,10 @@ def test_check_usage_finds_a_missing_row_and_a_superfluous_one() -> None:
 @pytest.mark.parametrize(
     ("damage", "named"),
     [
-        ({"cost_rub": Decimal(1)}, "roubles that are not dollars × rate"),
-        ({"cost_rub": None}, "dollars without roubles although there is a rate"),
+        ({"cost_rub": Decimal(1)}, "RUB not equal to USD × rate"),
+        ({"cost_rub": None}, "USD without RUB although there is a rate"),
         ({"cost_usd": None, "cost_rub": None}, "unknown cost without a reason"),
-        ({"price_source": "unpriced:unknown-model"}, "a cost that calls itself unknown"),
+        ({"price_source": "unpriced:unknown-model"}, "known cost marked as unknown"),
     ],
 )
 def test_check_usage_finds_a_record_that_contradicts_itself(damage: dict[str, Any], named: str) -> None:
@@ -84,7 +84,7 @@ def test_check_usage_finds_a_record_that_contradicts_itself(damage: dict[str, An
 
 def test_check_usage_says_that_all_is_well(capsys: pytest.CaptureFixture[str]) -> None:
     call_command("check_usage")
-    assert capsys.readouterr().out == "The daily totals equal the ledger: 2 calls, 12 grains.\n"
+    assert capsys.readouterr().out == "The rollups equal the ledger: 2 calls, 12 grains.\n"
 
 
 def test_check_usage_of_an_empty_ledger_is_clean(capsys: pytest.CaptureFixture[str]) -> None:
@@ -92,4 +92,4 @@ def test_check_usage_of_an_empty_ledger_is_clean(capsys: pytest.CaptureFixture[s
         cursor.execute("DELETE FROM token_usage")
         cursor.execute("DELETE FROM token_usage_daily")
     call_command("check_usage")
-    assert capsys.readouterr().out == "The daily totals equal the ledger: 0 calls, 12 grains.\n"
+    assert capsys.readouterr().out == "The rollups equal the ledger: 0 calls, 12 grains.\n"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +16,7 @@ from django.db import DataError, IntegrityError, OperationalError, ProgrammingEr
 from tests.support import factories
 from tests.support.factories import event
 from usage_billing.ledger import drain, writer
-from usage_billing.models import UsageRecord
+from usage_billing.models import Installation, UsageRecord
 from usage_billing.recording import Event, record
 from usage_billing.recording.outbox import Outbox
 
@@ -79,7 +81,7 @@ def test_an_event_that_is_replayed_counts_once(outbox: Outbox, monkeypatch: pyte
 
 
 @pytest.mark.parametrize("refusal", [DataError("too long"), IntegrityError("no such row"), ValueError("a bug")])
-def test_an_event_that_the_ledger_refuses_is_set_aside_and_holds_up_no_other(
+def test_an_event_that_the_ledger_refuses_is_rejected_and_holds_up_no_other(
     outbox: Outbox,
     drained: Callable[[], int],
     monkeypatch: pytest.MonkeyPatch,
@@ -107,11 +109,71 @@ def test_an_event_that_the_ledger_refuses_is_set_aside_and_holds_up_no_other(
     assert UsageRecord.objects.filter(ai_model="refused").count() == 1
 
 
-def test_what_is_no_event_is_set_aside(outbox: Outbox, drained: Callable[[], int]) -> None:
-    outbox.append(b"not an event")
+def test_bytes_that_are_no_event_are_rejected_wherever_they_stand(outbox: Outbox, drained: Callable[[], int]) -> None:
+    for number in range(7):
+        record(event())
+        if number % 3 == 0:
+            outbox.append(b"not an event")
+    assert drained() == 10
+    assert (UsageRecord.objects.count(), outbox.backlog().rejected, outbox.backlog().events) == (7, 3, 0)
+
+
+def test_a_drain_that_dies_among_refused_events_loses_none(
+    outbox: Outbox, drained: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The batch is halved; the database goes away between two halves."""
+    for number in range(8):
+        record(event(request_id=f"event {number}", model="refused" if number == 2 else "gpt-4.1"))
+    add = writer.add
+    for calls in range(1, 12):
+        left = calls
+
+        def dying(events: list[Event]) -> int:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise OperationalError("gone")
+            if any(one.model == "refused" for one in events):
+                raise DataError("refused")
+            return add(events)
+
+        monkeypatch.setattr(writer, "add", dying)
+        with contextlib.suppress(drain.DatabaseAwayError):
+            drained()
+        there = UsageRecord.objects.count()
+        assert there + outbox.backlog().rejected + outbox.backlog().events == 8
+    assert (there, outbox.backlog().rejected) == (7, 1)
+
+
+# ── Whose outbox it is ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_new_outbox_belongs_to_the_first_ledger_that_it_is_drained_to(
+    outbox: Outbox, drained: Callable[[], int]
+) -> None:
     record(event())
+    assert outbox.ledger_id == ""
+    drained()
+    assert outbox.ledger_id == str(Installation.objects.get().ledger_id)
+    record(event())
+    assert drained() == 1
+    assert Installation.objects.count() == 1
+
+
+def test_a_drain_that_is_connected_to_another_database_moves_nothing(
+    outbox: Outbox, drained: Callable[[], int]
+) -> None:
+    """Django's test runner makes a new database; so does whoever sets up a second service with the same outbox."""
+    record(event())
+    drained()
+    Installation.objects.update(ledger_id=uuid.uuid4())
+    record(event())
+    outbox.append(b"not an event")
+    with pytest.raises(drain.OtherLedgerError, match="--adopt"):
+        drained()
+    assert (outbox.backlog().events, outbox.backlog().rejected, UsageRecord.objects.count()) == (2, 0, 1)
+    drain.adopt(outbox)
     assert drained() == 2
-    assert (UsageRecord.objects.count(), outbox.backlog().rejected) == (1, 1)
 
 
 @pytest.mark.parametrize("outage", [OperationalError("connection refused"), ProgrammingError("no such table")])

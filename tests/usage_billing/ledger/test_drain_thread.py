@@ -9,6 +9,8 @@ import threading
 import time
 from collections.abc import Callable
 
+import pytest
+from django.core import mail
 from pytest_django import Settings
 
 from tests.support.factories import event
@@ -50,6 +52,20 @@ def test_wake_starts_no_thread_when_the_drain_is_a_process_of_its_own(settings: 
     drain_thread._forget_thread()
     drain_thread.wake()
     assert drain_thread._thread is None
+
+
+def test_wake_starts_no_thread_in_a_test_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test's database is destroyed, and the events of a real outbox with it."""
+    assert hasattr(mail, "outbox")
+    started: list[bool] = []
+    monkeypatch.setattr(drain_thread, "_start", lambda: started.append(True))
+    monkeypatch.setattr(drain_thread, "_is_wanted", lambda: True)
+    drain_thread._forget_thread()
+    drain_thread.wake()
+    assert started == []
+    monkeypatch.delattr(mail, "outbox")
+    drain_thread.wake()
+    assert started == [True]
 
 
 def test_a_forked_child_starts_a_thread_of_its_own(settings: Settings) -> None:

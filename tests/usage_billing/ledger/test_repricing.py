@@ -396,7 +396,7 @@ def test_failure_within_a_batch_leaves_neither_records_nor_log_of_it(monkeypatch
         raise RuntimeError("between the records and the totals")
 
     with monkeypatch.context() as patched:
-        patched.setattr(writer, "_add_to_totals", broken)
+        patched.setattr(writer, "_add_to_rollups", broken)
         with pytest.raises(RuntimeError):
             next(batches)
     assert tables() == before

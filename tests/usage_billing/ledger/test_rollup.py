@@ -60,7 +60,7 @@ def finished(drawn: dict[str, Any], org_id: int, number: int) -> dict[str, Any]:
 def test_roll_up_equals_group_by(drawn: list[dict[str, Any]]) -> None:
     org = factories.organization()
     rows = [finished(one, org.pk, number) for number, one in enumerate(drawn)]
-    writer.enter(rows)
+    writer.insert(rows)
     in_hand = rollup.roll_up(rows)
     assert sorted(in_hand) == in_hand
     in_sql: list[tuple[Any, ...]] = []
@@ -92,11 +92,11 @@ def test_parts_together_are_the_whole() -> None:
     calls = [finished(call(agent_id=agent), 1, number) for number, agent in enumerate(["a", "b", "a", "c"])]
     whole = rollup.roll_up(calls)
     first, second = rollup.roll_up(calls[:3]), rollup.roll_up(calls[3:])
-    assert rollup.together(first, second) == whole
-    assert sums(rollup.together(whole, rollup.negative(second))) == sums(first)
-    assert sums(rollup.together(whole, rollup.negative(whole))) == []
-    assert rollup.together([], whole) == whole
-    assert rollup.together() == []
+    assert rollup.merged(first, second) == whole
+    assert sums(rollup.merged(whole, rollup.negated(second))) == sums(first)
+    assert sums(rollup.merged(whole, rollup.negated(whole))) == []
+    assert rollup.merged([], whole) == whole
+    assert rollup.merged() == []
 
 
 def sums(rows: list[rollup.Row]) -> list[rollup.Row]:
@@ -107,7 +107,7 @@ def sums(rows: list[rollup.Row]) -> list[rollup.Row]:
 def test_calls_that_change_their_costs_for_each_others_leave_the_sum_and_make_one_dearer() -> None:
     before = [finished(call(agent_id="a", cost_usd=Decimal(usd)), 1, number) for number, usd in enumerate([5, 3])]
     after = [row | {"cost_usd": Decimal(usd), "cost_rub": None} for row, usd in zip(before, [1, 7], strict=True)]
-    rows = rollup.together(rollup.roll_up(after), rollup.negative(rollup.roll_up(before)))
+    rows = rollup.merged(rollup.roll_up(after), rollup.negated(rollup.roll_up(before)))
     assert {row[-1] for row in rows} == {Decimal(7)}
     assert {row[0] for row in rows} == {*GRAINS}
 

@@ -337,7 +337,7 @@ def test_rebuild_day_restores_what_was_damaged() -> None:
 
 def enter_costs(org: Organization, *costs: str | None, **values: Any) -> None:
     """A call of each cost in USD, None if it is not known; without roubles."""
-    writer.enter(
+    writer.insert(
         [
             rows.row(
                 org,
@@ -409,7 +409,7 @@ def begun(org: Organization, request_id: str, **fields: Any) -> Any:
 def answered(request_id: str, **fields: Any) -> Any:
     """1000 × 0.25 + 100 × 2 = 450 millionths of a dollar."""
     usage = {"input_tokens": 1000, "output_tokens": 100}
-    return response(request_id, **{"usage": usage, "settles": True, "at": NOON + timedelta(seconds=90), **fields})
+    return response(request_id, **{"usage": usage, "completes": True, "at": NOON + timedelta(seconds=90), **fields})
 
 
 @pytest.mark.parametrize("batches", [1, 2])
@@ -548,7 +548,7 @@ def test_totals_hold_many_calls_of_the_largest_amount() -> None:
     org = factories.organization()
     largest = Decimal(10**12) - 1
     row = rows.row(org, cost_usd=largest, cost_rub=largest, usd_rub_rate=Decimal(1))
-    assert writer.enter([row | {"request_id": f"dear-{number}"} for number in range(20)]) == 20
+    assert writer.insert([row | {"request_id": f"dear-{number}"} for number in range(20)]) == 20
     assert total().cost_usd == 20 * largest
     call_command("check_usage")
 

@@ -38,7 +38,7 @@ def test_rebuild_daily_makes_the_days_named_anew(printed: Callable[..., str]) ->
     writer.add([event(org=factories.organization())])
     DailyUsage.objects.update(requests_count=99)
     assert printed("rebuild_daily", "--from", "2026-11-01", "--to", "2026-11-30") == (
-        "Made the totals of 30 days anew, 2026-11-01 to 2026-11-30: 12 of them were wrong.\n"
+        "Rebuilt the rollups of 30 days, 2026-11-01 to 2026-11-30: 12 rows were wrong.\n"
     )
     call_command("check_usage")
 
@@ -71,7 +71,7 @@ def test_rebuild_daily_of_one_organisation(printed: Callable[..., str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--from", "2026-11-31", "--to", "2026-12-01"], "“2026-11-31” is no date"),
+        (["--from", "2026-11-31", "--to", "2026-12-01"], "“2026-11-31” is not a date"),
         (["--from", "2026-11-02", "--to", "2026-11-01"], "--to (2026-11-01) is before --from"),
         (["--from", "2026-11-01", "--to", "2026-11-01", "--org", "nobody"], "There is no organisation “nobody”"),
     ],

@@ -1,4 +1,4 @@
-"""`drain_usage --follow` and what was set aside: real processes that get real signals."""
+"""`drain_usage`: real processes that get real signals, rejected events, quarantined files, another ledger."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
 
 from tests.support.factories import event
-from usage_billing.models import UsageRecord
-from usage_billing.recording import quarantine, record
+from usage_billing.models import Installation, UsageRecord
+from usage_billing.recording import journal, quarantine, record
 from usage_billing.recording.outbox import Outbox
 
 
@@ -68,23 +67,24 @@ def silent_port() -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
-def test_follow_stops_in_its_time_and_says_what_is_left(outbox: Outbox, silent_port: int) -> None:
-    """A database that takes the connection and then is silent."""
+def test_a_drain_that_hangs_ends_at_the_second_signal_and_keeps_every_event(outbox: Outbox, silent_port: int) -> None:
+    """A database that takes the connection and then is silent: a supervisor would kill the process."""
     record(event())
     silent = f"postgres://nobody@127.0.0.1:{silent_port}/none?connect_timeout=600"
-    process = following(silent, outbox, "--stop-within", "0.5")
+    process = following(silent, outbox)
     assert process.stdout is not None
     assert process.stdout.readline().startswith("Draining")
     time.sleep(0.5)
-    process.send_signal(signal.SIGTERM)
-    time.sleep(0.2)
-    process.send_signal(signal.SIGTERM)
-    assert "1 are left, safe in the outbox" in said(process)
+    for _ in range(2):
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.2)
+    assert process.wait(60) == -signal.SIGTERM
+    process.stdout.close()
     assert outbox.backlog().events == 1
 
 
 @pytest.mark.django_db
-def test_list_set_aside_tells_each_event_and_why(outbox: Outbox, capsys: pytest.CaptureFixture[str]) -> None:
+def test_list_rejected_prints_each_event_and_why(outbox: Outbox, capsys: pytest.CaptureFixture[str]) -> None:
     record(event(request_id="chatcmpl-refused", org=7, model="gpt-4.1"))
     outbox.append(b"no event")
     for id_, _ in outbox.read(2):
@@ -93,22 +93,43 @@ def test_list_set_aside_tells_each_event_and_why(outbox: Outbox, capsys: pytest.
     printed = capsys.readouterr().out
     assert "chatcmpl-refused  org 7  gpt-4.1  DataError: too long" in printed
     assert "8 bytes that are no event" in printed
-    assert "2 events are set aside." in printed
+    assert "2 events are rejected." in printed
 
 
 @pytest.mark.django_db
-def test_salvage_brings_back_what_a_damaged_outbox_still_holds(
+def test_recover_brings_back_the_events_of_a_quarantined_file(
     outbox: Outbox, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for _ in range(3):
         record(event())
-    assert len(outbox.read(10)) == 3  # collected: no longer in the journal beside it
-    kept = Path(f"{outbox.path}{quarantine.MARK}20261122T000000Z")
-    outbox.checkpoint()
     outbox.close()
-    outbox.path.rename(kept)
+    (path,) = journal.paths(outbox.path)
+    path.write_bytes(b"########" + path.read_bytes()[8:])
+    call_command("drain_usage")
+    assert UsageRecord.objects.count() == 0
+    (kept,) = quarantine.quarantined(outbox.path)
     call_command("drain_usage", "--recover", str(kept))
-    assert "Brought back 3 events" in capsys.readouterr().out
+    assert "Recovered 3 events" in capsys.readouterr().out
     assert UsageRecord.objects.count() == 3
-    with pytest.raises(CommandError, match="There is no file"):
+    with pytest.raises(CommandError, match="No such file"):
         call_command("drain_usage", "--recover", str(kept) + "-not")
+    kept.write_bytes(b"nothing of ours")
+    with pytest.raises(CommandError, match="holds no event"):
+        call_command("drain_usage", "--recover", str(kept))
+    assert kept.exists()
+
+
+@pytest.mark.django_db
+def test_a_drain_refuses_the_outbox_of_another_ledger_until_it_adopts_it(
+    outbox: Outbox, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outbox.ledger_id = "another"
+    record(event())
+    with pytest.raises(CommandError, match="drain_usage --adopt") as refused:
+        call_command("drain_usage")
+    assert str(outbox.path) in str(refused.value)
+    assert (outbox.backlog().events, UsageRecord.objects.count()) == (1, 0)
+    call_command("drain_usage", "--adopt")
+    ledger_id = str(Installation.objects.get().ledger_id)
+    assert f"belongs to ledger {ledger_id} from now on; before: another." in capsys.readouterr().out
+    assert (outbox.backlog().events, UsageRecord.objects.count()) == (0, 1)

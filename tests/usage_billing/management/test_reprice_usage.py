@@ -111,12 +111,12 @@ def test_at_most_five_models_are_listed(printed: Callable[..., str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--from", "2026-11-31", "--to", "2026-12-01", *WHY], "“2026-11-31” is no date"),
+        (["--from", "2026-11-31", "--to", "2026-12-01", *WHY], "“2026-11-31” is not a date"),
         (["--from", "2026-11-02", "--to", "2026-11-01", *WHY], "--to (2026-11-01) is before --from (2026-11-02)."),
         ([*DAYS, "--org", "nobody", *WHY], "There is no organisation “nobody”. Its slug stands in the admin's list."),
-        ([*DAYS], "Say why with --reason"),
-        ([*DAYS, "--reason", " "], "Say why with --reason"),
-        ([*DAYS, "--resume"], "There is no unfinished run of these arguments. Run it without --resume."),
+        ([*DAYS], "Give the reason with --reason"),
+        ([*DAYS, "--reason", " "], "Give the reason with --reason"),
+        ([*DAYS, "--resume"], "There is no unfinished run with these arguments. Run it without --resume."),
         ([*DAYS, "--resume", "--dry-run"], "--dry-run leaves nothing to resume."),
         ([*WHY], "Error: the following arguments are required: --from, --to"),
     ],
@@ -130,14 +130,14 @@ def test_what_it_cannot_do_is_refused_with_what_to_do(arguments: list[str], mess
 
 def stopped_after(batches: int, by: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
     """The batch after that many is stopped within."""
-    add_to_totals, calls = writer._add_to_totals, iter(range(batches))
+    add_to_rollups, calls = writer._add_to_rollups, iter(range(batches))
 
     def stopping(*arguments: Any) -> None:
         if next(calls, None) is None:
             raise by
-        add_to_totals(*arguments)
+        add_to_rollups(*arguments)
 
-    monkeypatch.setattr(writer, "_add_to_totals", stopping)
+    monkeypatch.setattr(writer, "_add_to_rollups", stopping)
 
 
 @pytest.fixture
@@ -168,7 +168,7 @@ def test_interrupted_it_says_how_to_go_on(
             call_command("reprice_usage", *DAYS, *WHY, "--by", "anna")
     run = RepriceRun.objects.get()
     assert str(stopped.value) == (
-        f"{message}What is done is kept and logged as run {run.pk}; the same command with --resume goes on from there."
+        f"{message}Run {run.pk} keeps what is done; continue it with --resume and the same arguments."
     )
     assert stopped.value.returncode == code
     assert (run.records_seen, run.finished_at) == (2, None)
@@ -203,8 +203,8 @@ def test_only_the_run_of_the_same_arguments_is_resumed(
     first = RepriceRun.objects.get()
     said = printed(*DAYS, *WHY, "--org", org.slug)
     assert said.startswith(
-        f"Run {first.pk} of the same arguments was interrupted after 1 records. "
-        "This one begins anew; --resume would have gone on with that one.\n"
+        f"Run {first.pk} with the same arguments was interrupted after 1 records. "
+        "This run starts over; --resume would have continued it.\n"
     )
     assert [run.records_changed for run in RepriceRun.objects.order_by("id")] == [1, 2]
     call_command("check_usage")

@@ -60,9 +60,9 @@ NUMBER = '“input_mtok”: write the USD in quotation marks, such as "2.5"; fro
 @pytest.mark.parametrize(
     ("prices", "message"),
     [
-        ({"inputs_mtok": "1"}, "“inputs_mtok” is no price. The nearest that there are: input_mtok, "),
-        ({"": "1"}, "“” is no price. The nearest that there are: input_mtok, output_mtok, cache_read_mtok."),
-        ({"input_tokens": "1"}, "“input_tokens” is no price. The nearest that there are: input_"),
+        ({"inputs_mtok": "1"}, "“inputs_mtok” is not a price key. The nearest keys: input_mtok, "),
+        ({"": "1"}, "“” is not a price key. The nearest keys: input_mtok, output_mtok, cache_read_mtok."),
+        ({"input_tokens": "1"}, "“input_tokens” is not a price key. The nearest keys: input_"),
         *(
             ({"input_mtok": price}, NUMBER)
             for price in (
@@ -83,10 +83,10 @@ NUMBER = '“input_mtok”: write the USD in quotation marks, such as "2.5"; fro
                 "1000000",
             )
         ),
-        ({"cache_read_mtok": "1"}, "“input_mtok” is needed as well"),
+        ({"cache_read_mtok": "1"}, "“input_mtok” is needed too"),
         (
             {"input_mtok": "1", "cache_read_mtok": "1", "input_audio_mtok": "1"},
-            "“cache_audio_read_mtok” is needed as well",
+            "“cache_audio_read_mtok” is needed too",
         ),
         ([], "This field cannot be blank."),
         ({}, "This field cannot be blank."),
@@ -149,7 +149,7 @@ def test_one_price_for_a_model_organisation_and_day(whose: Any) -> None:
     org = whose()
     override(org=org).save()
     again = override(org=org, model_pattern="GPT-99")
-    assert [error[:23] for error in errors(again)["__all__"]] == ["There is a price for th"]
+    assert [error[:22] for error in errors(again)["__all__"]] == ["A price for this model"]
     with pytest.raises(IntegrityError), transaction.atomic():
         again.save()
     for other in (

@@ -10,6 +10,7 @@ from django.db import OperationalError, connection
 from django.test import Client
 from pytest_django import Settings
 
+from tests.support.configure import configure
 from tests.support.factories import event
 from usage_billing.ledger import drain
 from usage_billing.monitoring.health import age
@@ -64,7 +65,7 @@ def test_nothing_is_younger_than_now_when_the_clock_was_set_back() -> None:
 
 def test_healthz_is_503_while_the_outbox_cannot_be_read(client: Client, settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    settings.USAGE_OUTBOX_PATH = str(tmp_path / "file" / "outbox.sqlite3")
+    configure(settings, OUTBOX_PATH=str(tmp_path / "file" / "outbox"))
     recorder.outbox.cache_clear()
     answer = client.get("/healthz")
     assert (answer.status_code, answer.json()["outbox"], answer.json()["database"]) == (503, "unreadable", "ok")

@@ -10,6 +10,7 @@ from django.test import Client
 from prometheus_client.parser import text_string_to_metric_families
 from pytest_django import Settings
 
+from tests.support.configure import configure
 from tests.support.factories import event
 from usage_billing.ledger import drain
 from usage_billing.recording import lost, record
@@ -26,7 +27,7 @@ def read(client: Client, **headers: Any) -> dict[str, float]:
 
 
 def test_metrics_of_a_quiet_recorder(client: Client, settings: Settings) -> None:
-    settings.USAGE_OUTBOX_MAX_MB = 3
+    configure(settings, OUTBOX_MAX_MB=3)
     metrics = read(client)
     assert metrics.pop("usage_outbox_bytes") > 0
     assert metrics == {
@@ -51,7 +52,7 @@ def test_metrics_tell_backlog_losses_and_what_was_drained(client: Client, outbox
     record(event())
     lost(OSError("no space"), calls=4)
     metrics = read(client)
-    names = ("backlog_events", "set_aside_events", "lost_events_total", "drained_events_total", "drain_failing")
+    names = ("backlog_events", "rejected_events", "lost_events_total", "drained_events_total", "drain_failing")
     assert [metrics[f"usage_{name}"] for name in names] == [1, 1, 4, 2, 0]
     assert metrics["usage_drain_seen_timestamp_seconds"] >= metrics["usage_drained_timestamp_seconds"] - 1
 
@@ -81,5 +82,5 @@ def test_metrics_say_that_the_database_is_away(client: Client, monkeypatch: pyte
 def test_who_may_read_metrics(
     client: Client, settings: Settings, token: str, headers: dict[str, Any], status: int
 ) -> None:
-    settings.METRICS_TOKEN = token
+    configure(settings, METRICS_TOKEN=token)
     assert client.get("/metrics", **headers).status_code == status

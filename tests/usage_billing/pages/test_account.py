@@ -13,6 +13,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from tests.support import factories
+from tests.support.configure import configure
 from usage_billing.models import Session
 
 STRONG = "correct horse battery"
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture(autouse=True)
 def public(settings: Settings) -> None:
-    settings.PUBLIC_URL = "https://costs.example.com/ai"
+    configure(settings, PUBLIC_URL="https://costs.example.com/ai")
 
 
 @pytest.fixture(params=["superadmin", "owner", "member"])
@@ -232,7 +233,7 @@ def test_nobody_is_flooded_with_e_mails() -> None:
 
 
 def test_an_address_asks_for_so_many_links(settings: Settings) -> None:
-    settings.PASSWORD_RESETS_PER_ADDRESS = 2
+    configure(settings, PASSWORD_RESETS_PER_ADDRESS=2)
     answers = [forget(f"{number}@example.com") for number in range(3)]
     assert [answer.status_code for answer in answers] == [302, 302, 429]
     assert int(answers[-1]["Retry-After"]) > 3500
@@ -258,6 +259,6 @@ def test_log_in_page_leads_there_in_both_languages(language: str, words: str, se
     person()
     forget("alice@example.com", **{"accept-language": language})
     assert ("нового пароля" in mail.outbox[0].body) is (language == "ru")
-    settings.PUBLIC_URL = ""
+    configure(settings, PUBLIC_URL="")
     assert words not in client.get("/login/").content.decode()
     assert client.get("/account/password/reset/").status_code == 404

@@ -1,4 +1,4 @@
-"""The AI costs page: who sees which numbers, how they are written, and what the page says when they are not known."""
+"""The AI costs page: who sees which numbers, their format, and the words for unknown ones."""
 
 from __future__ import annotations
 
@@ -25,13 +25,14 @@ from usage_billing.recording.outbox import Backlog
 from usage_billing.recording.recorder import Health
 
 SUPERADMIN, OWN = "/superadmin/ai-costs", "/usage/"
-DEAREST_FIRST = "totals of the period, most expensive first"
+MOST_EXPENSIVE_FIRST = "totals of the period, most expensive first"
 TYPES, MODELS, AGENTS, ORGS, USERS, CONTENT = (
-    f"{title}: {DEAREST_FIRST}" for title in ("Request types", "Models", "Agents", "Organisations", "Users", "Content")
+    f"{title}: {MOST_EXPENSIVE_FIRST}"
+    for title in ("Request types", "Models", "Agents", "Organisations", "Users", "Content")
 )
 DAYS = "Totals by day, the oldest first"
 LATEST = "The last calls of the period, newest first"
-TROUBLES = "Failed and unpriced calls by reason, most frequent first"
+FAILURES = "Failed and unpriced calls by reason, most frequent first"
 WELL = Health(backlog=Backlog(events=0, oldest_at=None, rejected=0, lost=0), lost=0, error="")
 
 pytestmark = pytest.mark.django_db
@@ -39,7 +40,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture(autouse=True)
 def at_noon(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
-    """The clock stands at `NOON`, in English, and no recorder of this machine is looked at."""
+    """The clock stands at `NOON`, the language is English, and the recorder of this machine is not read."""
     settings.LANGUAGE_CODE = "en"
     monkeypatch.setattr("django.utils.timezone.now", lambda: NOON)
     monkeypatch.setattr("usage_billing.recording.health", lambda: WELL)
@@ -107,12 +108,12 @@ def two_tenants(acme: Organization, globex: Organization) -> None:
 def test_superadmin_sees_every_organisation(superadmin: Client) -> None:
     page = read(superadmin.get(SUPERADMIN))
     assert page.headings == ["AI costs"]
-    assert page.cards["Requests"] == ["3", "new"]
-    assert page.cards["Tokens"] == ["360", "new", "300 in, 60 out"]
+    assert page.cards["Calls"] == ["3", "new"]
+    assert page.cards["Tokens"] == ["360", "new", "300 input, 60 output"]
     assert page.cards["Cost, USD"] == ["$7,778.00", "new"]
     assert page.cards["Cost, RUB"] == ["₽622,240.00", "new"]
     assert page.tables[TYPES] == [
-        ["Request type", "USD", "Trend", "Requests", "Tokens", "RUB"],
+        ["Request type", "USD", "Trend", "Calls", "Tokens", "RUB"],
         ["globex_secret 100.0%", "$7,777.00", "new", "1", "120", "₽622,160.00"],
         ["custom_analysis <\u00a00.1%", "$0.75", "new", "1", "120", "₽60.00"],
         ["weekly_digest <\u00a00.1%", "$0.25", "new", "1", "120", "₽20.00"],
@@ -130,7 +131,7 @@ def test_owner_sees_their_organisation_and_nothing_of_another(
 
     response = owner_of(acme).get(OWN)
     page = read(response)
-    assert page.cards["Requests"][0] == "2"
+    assert page.cards["Calls"][0] == "2"
     assert page.cards["Cost, USD"][0] == "$1.00"
     assert page.cards["Cost, RUB"][0] == "₽80.00"
     assert [line[0] for line in page.tables[TYPES][1:]] == ["custom_analysis 75.0%", "weekly_digest 25.0%"]
@@ -148,7 +149,7 @@ def test_member_sees_only_their_own_calls(member_of: Callable[..., Client], acme
         row(acme),
     )
     page = read(client.get(OWN))
-    assert page.cards["Requests"][0] == "1"
+    assert page.cards["Calls"][0] == "1"
     assert page.cards["Cost, USD"][0] == "$0.11"
     assert [line[6] for line in page.tables[LATEST][1:]] == ["misha"]
 
@@ -158,7 +159,7 @@ def test_member_sees_nothing_of_an_organisation_that_they_left(
 ) -> None:
     client = member_of(acme)
     enter(row(acme, user_id=User.objects.get(username="misha").pk))
-    assert read(client.get(OWN)).cards["Requests"][0] == "1"
+    assert read(client.get(OWN)).cards["Calls"][0] == "1"
     Membership.objects.all().delete()
     assert read(client.get(OWN)).cards == {}
 
@@ -192,8 +193,8 @@ def test_staff_without_superuser_is_refused(acme: Organization) -> None:
 @pytest.mark.parametrize(
     ("address", "expected"),
     [
-        (SUPERADMIN, "/superadmin/login/?next=/superadmin/ai-costs"),
-        (f"{SUPERADMIN}?days=7", "/superadmin/login/?next=/superadmin/ai-costs%3Fdays%3D7"),
+        (SUPERADMIN, "/login/?next=/superadmin/ai-costs"),
+        (f"{SUPERADMIN}?days=7", "/login/?next=/superadmin/ai-costs%3Fdays%3D7"),
         (OWN, "/login/?next=/usage/"),
         ("/usage", "/login/?next=/usage"),
         ("/", "/login/"),
@@ -273,8 +274,8 @@ def test_period_holds_its_first_day_and_not_the_day_before(superadmin: Client, a
     first = NOON - timedelta(days=days - 1)
     enter(row(acme, created_at=first, cost_usd=Decimal("3")), row(acme, created_at=first - timedelta(days=1)))
     page = read(superadmin.get(f"{SUPERADMIN}?days={days}"))
-    assert page.cards["Requests"] == ["1", "= 0% against the period before"]
-    assert page.cards["Cost, USD"] == ["$3.00", "▲ +500% against the period before"]
+    assert page.cards["Calls"] == ["1", "= 0% compared with the previous period"]
+    assert page.cards["Cost, USD"] == ["$3.00", "▲ +500% compared with the previous period"]
     assert len(page.tables[DAYS][1:]) == days
     assert page.current_links == [f"?days={days}"]
 
@@ -292,7 +293,7 @@ def test_period_holds_its_first_day_and_not_the_day_before(superadmin: Client, a
 )
 def test_period_of_the_address(superadmin: Client, query: str, since: date, last: date) -> None:
     context = superadmin.get(f"{SUPERADMIN}?{query}").context
-    assert (context["since"], context["last"], context["asked"].hints) == (since, last, [])
+    assert (context["since"], context["last"], context["parameters"].hints) == (since, last, [])
 
 
 def test_long_period_is_shown_by_week_and_by_month(superadmin: Client, acme: Organization) -> None:
@@ -301,7 +302,7 @@ def test_long_period_is_shown_by_week_and_by_month(superadmin: Client, acme: Org
     def shown(query: str) -> tuple[str, int, str]:
         page = read(superadmin.get(f"{SUPERADMIN}?{query}"))
         rows = page.tables[DAYS]
-        return rows[0][0], len(rows) - 1, page.cards["Requests"][0]
+        return rows[0][0], len(rows) - 1, page.cards["Calls"][0]
 
     assert shown("days=400") == ("Week from", 58, "2")
     assert shown("days=800") == ("Month from", 27, "2")
@@ -310,7 +311,7 @@ def test_long_period_is_shown_by_week_and_by_month(superadmin: Client, acme: Org
 def test_period_that_has_not_begun_is_empty(superadmin: Client, acme: Organization) -> None:
     enter(row(acme))
     page = read(superadmin.get(f"{SUPERADMIN}?from=2030-01-01"))
-    assert (page.cards["Requests"], page.titles[0]) == (["0"], "No calls in this period")
+    assert (page.cards["Calls"], page.titles[0]) == (["0"], "No calls in this period")
 
 
 def test_today_is_that_of_the_organisation(member_of: Callable[..., Client]) -> None:
@@ -330,7 +331,7 @@ def test_day_that_is_ahead_of_the_readers_counts(superadmin: Client) -> None:
     kiritimati.timezone = "Pacific/Kiritimati"
     enter(row(kiritimati))
     page = read(superadmin.get(f"{SUPERADMIN}?days=7"))
-    assert page.cards["Requests"][0] == "1"
+    assert page.cards["Calls"][0] == "1"
     assert page.tables[DAYS][-1][:2] == ["May 21, 2026", "1"]
 
 
@@ -342,9 +343,9 @@ def test_period_that_is_none_is_30_days_with_a_hint(superadmin: Client, days: st
     response = superadmin.get(SUPERADMIN, {"days": days})
     assert response.status_code == 200
     assert read(response).current_links == ["?days=30"]
-    assert len(response.context["asked"].hints) == 1
+    assert len(response.context["parameters"].hints) == 1
     assert "in the address was left out" in response.content.decode()
-    assert "<script>" not in response.context["asked"].hints[0] or "&lt;script&gt;" in response.content.decode()
+    assert "<script>" not in response.context["parameters"].hints[0] or "&lt;script&gt;" in response.content.decode()
 
 
 @pytest.mark.parametrize(
@@ -373,18 +374,18 @@ def test_what_cannot_be_understood_is_left_out_with_a_hint(superadmin: Client, a
     enter(row(acme))
     response = superadmin.get(f"{SUPERADMIN}?{query}")
     assert response.status_code == 200
-    assert len(response.context["asked"].hints) >= 1
+    assert len(response.context["parameters"].hints) >= 1
     assert "in the address was left out" in response.content.decode()
 
 
 def test_what_is_not_the_pages_is_ignored(superadmin: Client) -> None:
-    assert superadmin.get(f"{SUPERADMIN}?utm_source=mail").context["asked"].hints == []
+    assert superadmin.get(f"{SUPERADMIN}?utm_source=mail").context["parameters"].hints == []
 
 
 def test_period_not_asked_for_is_30_days_without_a_hint(superadmin: Client) -> None:
     response = superadmin.get(SUPERADMIN)
     assert read(response).current_links == ["?days=30"]
-    assert response.context["asked"].hints == []
+    assert response.context["parameters"].hints == []
 
 
 # ── Filters ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -396,7 +397,7 @@ def test_each_row_narrows_the_page_to_itself(superadmin: Client, acme: Organizat
     link = everything.links["Acme"]
     assert link == f"?days=7&org={acme.pk}"
     narrowed = read(superadmin.get(SUPERADMIN + link))
-    assert narrowed.cards["Requests"][0] == "2"
+    assert narrowed.cards["Calls"][0] == "2"
     assert (ORGS in narrowed.tables, USERS in narrowed.tables) == (False, True)
     assert "globex_secret" not in narrowed.links
     assert narrowed.links["Organisation: Acme ×remove this filter"] == "?days=7"
@@ -412,7 +413,7 @@ def test_filters_are_together(superadmin: Client, acme: Organization, globex: Or
     )
 
     def count(**query: Any) -> str:
-        return read(superadmin.get(SUPERADMIN, query)).cards["Requests"][0]
+        return read(superadmin.get(SUPERADMIN, query)).cards["Calls"][0]
 
     assert count() == "4"
     assert count(org=acme.pk) == "3"
@@ -453,7 +454,7 @@ def test_addresses_of_another_tenant_show_nothing_of_it(
         "request_type=globex_secret",
         "content_id=globex_post",
         "workflow_id=globex_flow",
-        f"org={globex.pk}&by=user&rows=all&work=all&format=csv",
+        f"org={globex.pk}&by=user&rows=all&workflows=all&format=csv",
     )
     for query in queries:
         response = client.get(f"{OWN}?{query}")
@@ -497,27 +498,27 @@ def test_content_is_shown_by_its_title(superadmin: Client, acme: Organization, m
     assert narrowed.cards["Cost, USD"][0] == "$2.00"
 
 
-def test_work_of_many_calls_is_added_up_only_when_asked(
+def test_workflows_of_many_calls_are_added_up_only_on_request(
     superadmin: Client, acme: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("usage_billing.pages.costs.WORK_IS_QUICK_UP_TO", 1)
+    monkeypatch.setattr("usage_billing.pages.costs.WORKFLOWS_UP_TO_CALLS", 1)
     enter(row(acme, content_id="17"), row(acme, content_id="17"))
     page = read(superadmin.get(SUPERADMIN))
     assert CONTENT not in page.tables
-    asked = read(superadmin.get(SUPERADMIN + page.links["Workflows and content"].removesuffix("#where")))
-    assert [line[0] for line in asked.tables[CONTENT][1:]] == ["17"]
+    complete = read(superadmin.get(SUPERADMIN + page.links["Workflows and content"].removesuffix("#breakdown")))
+    assert [line[0] for line in complete.tables[CONTENT][1:]] == ["17"]
 
 
 # ── Amounts ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_amount_of_which_nothing_is_known_is_unknown_and_not_zero(superadmin: Client, acme: Organization) -> None:
+def test_amount_without_any_known_cost_is_unknown_and_not_zero(superadmin: Client, acme: Organization) -> None:
     enter(row(acme, cost_usd=None, cost_rub=None, price_source="unpriced:model"))
     page = read(superadmin.get(SUPERADMIN))
-    assert page.cards["Cost, USD"] == ["—unknown", "+ 1 call of unknown cost"]
-    assert page.cards["Cost, RUB"] == ["—unknown", "+ 1 call of unknown cost"]
+    assert page.cards["Cost, USD"] == ["—unknown", "+ 1 unpriced call"]
+    assert page.cards["Cost, RUB"] == ["—unknown", "+ 1 unpriced call"]
     assert page.cards["Tokens"][0] == "120"
-    assert page.tables[TYPES][1] == ["custom_analysis", "—unknown+ 1 unknown", "new", "1", "120", "—unknown"]
+    assert page.tables[TYPES][1] == ["custom_analysis", "—unknown+ 1 unpriced", "new", "1", "120", "—unknown"]
     assert page.tables[DAYS][-1][3:] == ["—unknown", "—unknown", "1", "—unknown"]
     assert page.tables[LATEST][1][4:6] == ["—unknown", "—unknown"]
     assert page.bars[-1] == "May 20, 2026: unknown"
@@ -527,15 +528,15 @@ def test_amount_that_is_known_in_part_says_what_it_leaves_out(superadmin: Client
     unknown = [row(acme, cost_usd=None, cost_rub=None) for _ in range(3)]
     enter(row(acme, cost_usd=Decimal("2"), cost_rub=None), *unknown, row(acme))
     page = read(superadmin.get(SUPERADMIN))
-    assert page.cards["Cost, USD"] == ["$2.50", "new", "+ 3 calls of unknown cost"]
-    assert page.cards["Cost, RUB"] == ["₽40.00", "new", "+ 4 calls of unknown cost"]
-    assert "Failed calls, and calls of unknown cost" in page.titles
+    assert page.cards["Cost, USD"] == ["$2.50", "new", "+ 3 unpriced calls"]
+    assert page.cards["Cost, RUB"] == ["₽40.00", "new", "+ 4 unpriced calls"]
+    assert "Failed and unpriced calls" in page.titles
 
 
 def test_free_is_zero_and_not_unknown(superadmin: Client, acme: Organization) -> None:
     enter(row(acme, cost_usd=Decimal(0), cost_rub=Decimal(0), status="failed", error_code="rate_limit_exceeded"))
     page = read(superadmin.get(SUPERADMIN))
-    assert page.cards["Requests"] == ["1", "new", "1 of them failed"]
+    assert page.cards["Calls"] == ["1", "new", "1 of them failed"]
     assert (page.cards["Cost, USD"], page.cards["Cost, RUB"]) == (["$0"], ["₽0"])
     assert page.tables[LATEST][1][-1] == "failed rate_limit_exceeded"
 
@@ -603,7 +604,7 @@ def test_chart_has_the_numbers_of_its_table(superadmin: Client, acme: Organizati
         ("user", ["system"]),
     ],
 )
-def test_chart_can_be_stacked_by_each_dimension_in_roubles(
+def test_chart_can_be_stacked_by_each_dimension_in_rub(
     superadmin: Client, acme: Organization, globex: Organization, by: str, names: list[str]
 ) -> None:
     enter(row(acme, cost_rub=Decimal(50)), row(globex))
@@ -618,10 +619,10 @@ def test_chart_draws_many_layers_as_seven(superadmin: Client, acme: Organization
     assert heads == [*(f"model_{n}, USD" for n in range(6)), "all others, USD"]
 
 
-# ── What to look at ──────────────────────────────────────────────────────────────────────────────────────────────
+# ── Insights ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_reasons_are_told_with_what_to_do(
+def test_failures_have_a_reason_and_advice(
     superadmin: Client, owner_of: Callable[..., Client], acme: Organization
 ) -> None:
     unknown = {"cost_usd": None, "cost_rub": None, "price_source": "unpriced:unknown-model"}
@@ -631,32 +632,32 @@ def test_reasons_are_told_with_what_to_do(
         row(acme, cost_rub=None),
     )
     response = superadmin.get(SUPERADMIN)
-    rows = read(response).tables[TROUBLES]
+    rows = read(response).tables[FAILURES]
     assert [line[:3] for line in rows[1:]] == [
         ["6", "No price is known for this model.", "model_0, model_1, model_2, model_3 and 2 more"],
         ["1", "The call failed; the provider charges nothing for it. 429 rate_limit_exceeded", "gpt-5-mini"],
     ]
     assert rows[1][3].startswith("Update the package genai-prices")
-    assert "1 call has no roubles" in response.content.decode()
-    assert read(owner_of(acme).get(OWN)).tables[TROUBLES][1][3] == "Ask a superadmin to enter a price."
+    assert "1 call has no amount in RUB" in response.content.decode()
+    assert read(owner_of(acme).get(OWN)).tables[FAILURES][1][3] == "Ask a superadmin to add a price override."
 
 
-def test_same_tokens_on_another_model(superadmin: Client, acme: Organization) -> None:
+def test_model_comparison(superadmin: Client, acme: Organization) -> None:
     enter(
         row(acme, ai_model="gpt-4.1", prompt_tokens=1_000_000, completion_tokens=0, cost_usd=Decimal(2)),
         row(acme, ai_model="text-embedding-3-small", cost_usd=Decimal(1)),
     )
-    caption = "The cost of the same tokens by model, the cheapest first"
-    page = read(superadmin.get(f"{SUPERADMIN}?instead=openai/gpt-4.1-nano"))
+    caption = "The cost of the same tokens by model, cheapest first"
+    page = read(superadmin.get(f"{SUPERADMIN}?compare_model=openai/gpt-4.1-nano"))
     assert page.tables[caption][1:] == [["gpt-4.1-nano openai", "$0.10", "−95%"], ["gpt-4.1 openai", "$2.00", "0%"]]
-    wrong = superadmin.get(f"{SUPERADMIN}?instead=nobody/nothing")
+    wrong = superadmin.get(f"{SUPERADMIN}?compare_model=nobody/nothing")
     assert [line[0] for line in read(wrong).tables[caption][1:]] == ["gpt-4.1 openai"]
 
 
 # ── CSV ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_csv_has_what_is_on_the_screen(superadmin: Client, acme: Organization, globex: Organization) -> None:
+def test_csv_has_the_tables_of_the_page(superadmin: Client, acme: Organization, globex: Organization) -> None:
     enter(
         row(acme, request_type="=cmd()", cost_usd=Decimal("0.123456789")),
         row(globex),
@@ -678,7 +679,7 @@ def test_csv_has_what_is_on_the_screen(superadmin: Client, acme: Organization, g
 # ── The last calls ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_last_calls_are_50_newest_first_with_all_that_is_known(superadmin: Client, acme: Organization) -> None:
+def test_last_calls_are_50_newest_first(superadmin: Client, acme: Organization) -> None:
     anna, gone = user("anna"), user("gone")
     gone_id = gone.pk
     enter(
@@ -705,7 +706,7 @@ def test_organisation_is_named_only_where_there_are_several(
     assert sorted(line[6] for line in of_two[1:]) == ["Acme", "Globex"]
 
 
-def test_what_callers_send_is_never_markup(superadmin: Client) -> None:
+def test_text_from_callers_is_never_markup(superadmin: Client) -> None:
     attack = "</script><script>alert(1)</script>\"'&"
     hostile = organization("Hostile")
     Organization.objects.update(name=attack)
@@ -721,7 +722,7 @@ def test_what_callers_send_is_never_markup(superadmin: Client) -> None:
     assert "<script>alert" not in response.content.decode()
 
 
-# ── What else the page says ──────────────────────────────────────────────────────────────────────────────────────
+# ── Other parts of the page ──────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_page_without_calls_says_what_to_do_first(owner_of: Callable[..., Client], acme: Organization) -> None:
@@ -735,7 +736,7 @@ def test_page_without_calls_says_what_to_do_first(owner_of: Callable[..., Client
     assert "<code>python manage.py demo</code>" in text
 
 
-def test_page_says_where_calls_go_without_what_an_address_hides(
+def test_page_says_where_calls_go_without_secrets_in_addresses(
     owner_of: Callable[..., Client], acme: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sources = [
@@ -758,29 +759,33 @@ def test_recorder_health_is_the_superadmins(
     monkeypatch.setattr("usage_billing.recording.health", lambda: Health(backlog=backlog, lost=5, error="disk full"))
     cards = read(superadmin.get(SUPERADMIN)).cards
     assert cards["Waiting for the ledger"] == ["1,200, the oldest for 3\u00a0minutes"]
-    assert cards["Set aside, refused by the ledger"][0] == "2"
+    assert cards["Rejected by the ledger"][0] == "2"
     assert (cards["Lost"], cards["Error"]) == (["5"], ["disk full"])
-    assert cards["Newest exchange rate"] == ["none", "New calls have no roubles. Run fetch_exchange_rates."]
+    assert cards["Newest exchange rate"] == ["none", "New calls have no amount in RUB. Run fetch_exchange_rates."]
     assert "Lost" not in read(owner_of(acme).get(OWN)).cards
 
 
 @pytest.mark.parametrize(
     ("days_old", "said"),
-    [(3, []), (6, ["It is late. See whether fetch_exchange_rates still runs."]), (11, ["New calls have no roubles."])],
+    [
+        (3, []),
+        (6, ["It is late. Check whether fetch_exchange_rates still runs."]),
+        (11, ["New calls have no amount in RUB."]),
+    ],
 )
-def test_rates_that_are_late_are_told(superadmin: Client, days_old: int, said: list[str]) -> None:
+def test_late_rates_are_reported(superadmin: Client, days_old: int, said: list[str]) -> None:
     ExchangeRate.objects.create(date=NOON.date() - timedelta(days=days_old), usd_rub=Decimal(80))
     response = superadmin.get(SUPERADMIN)
     assert [text[: len(said[0])] for text in read(response).cards["Newest exchange rate"][1:]] == said
     assert response.context["health"].is_well is (not said)
 
 
-def test_models_without_a_price_are_told(superadmin: Client, acme: Organization) -> None:
+def test_models_without_a_price_are_named(superadmin: Client, acme: Organization) -> None:
     enter(row(acme, ai_model="gpt-99", cost_usd=None, cost_rub=None, price_source="unpriced:unknown-model"))
-    assert read(superadmin.get(SUPERADMIN)).cards["Price list"][1].startswith("It does not know gpt-99:")
+    assert read(superadmin.get(SUPERADMIN)).cards["Price list"][1].startswith("It does not have gpt-99:")
 
 
-def test_outbox_that_cannot_be_read_is_said_to_be_so(superadmin: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreadable_outbox_is_reported(superadmin: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("usage_billing.recording.health", lambda: Health(backlog=None, lost=0, error="no such disk"))
     response = superadmin.get(SUPERADMIN)
     assert read(response).cards["Waiting for the ledger"] == ["unknown: the outbox cannot be read"]
@@ -819,21 +824,20 @@ def test_number_of_queries_is_fixed(
     member = member_of(acme, globex, role="owner")
     orgs = [acme, globex, *(organization(f"Org{n}") for n in range(10))]
     fill(orgs, [User.objects.get(username="misha"), *(user(f"user{n}") for n in range(20))], calls)
-    # Session, user; the period and the one before; types, models, agents; organisations, and those that are shown in
-    # the period before; by day, the same by layer;
-    # last and dearest calls, troubles; workflows, content; names of organisations and users; forecast; archived months;
-    # newest rate.
-    with django_assert_num_queries(20 + scope_queries.of_a_superadmin()):
+    # Session, user; the period and the previous one; types, models, agents and organisations, each in both periods; by
+    # day, the same by layer; last calls, most expensive calls (two), failures; workflows, content; names of
+    # organisations and users; forecast; archived months; newest rate.
+    with django_assert_num_queries(25 + scope_queries.of_a_superadmin()):
         superadmin.get(f"{SUPERADMIN}?days=90")
     # Without the rate, with users.
-    with django_assert_num_queries(21 + scope_queries.of_a_member()):
+    with django_assert_num_queries(26 + scope_queries.of_a_member()):
         member.get(f"{OWN}?days=90")
-    # Filters: what else could be chosen, a query for each.
-    with django_assert_num_queries(23 + scope_queries.of_a_superadmin()):
+    # Filters: the other options, a query for each.
+    with django_assert_num_queries(28 + scope_queries.of_a_superadmin()):
         superadmin.get(f"{SUPERADMIN}?days=90&agent_id=agent_0&ai_model=model_0&request_type=type_0")
 
 
-# ── What a page may load and run ─────────────────────────────────────────────────────────────────────────────────
+# ── Content security policy ─────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_policy_of_our_pages_is_strict(client: Client, superadmin: Client) -> None:
@@ -859,12 +863,12 @@ def test_each_of_the_last_calls_opens_its_record(
     link = read(owner.get(OWN)).links["May 20, 15:00:00"]
     assert link == f"/usage/calls/{call.pk}"
     facts = read(owner.get(link)).cards
-    assert (facts["Cost, USD"], facts["Prompt"], facts["Request id"]) == (["$0.5"], ["100"], [call.request_id])
-    assert facts["of it input, USD"] == ["0.2"]
+    assert (facts["Cost, USD"], facts["Input"], facts["Request id"]) == (["$0.5"], ["100"], [call.request_id])
+    assert facts["for input, USD"] == ["0.2"]
     assert superadmin.get(link)["Location"].endswith(f"/usagerecord/{call.pk}/change/")
 
 
-def test_record_of_another_is_as_one_that_never_was(
+def test_record_of_another_tenant_is_a_404_like_a_missing_one(
     owner_of: Callable[..., Client], member_of: Callable[..., Client], acme: Organization, globex: Organization
 ) -> None:
     enter(row(globex), row(acme))

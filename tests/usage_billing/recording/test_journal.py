@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import struct
 import subprocess
 import sys
 import tempfile
-import zlib
+from collections.abc import Iterable
 from pathlib import Path
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from usage_billing.recording import journal as journal_module
 from usage_billing.recording.journal import (
+    HEADER_BYTES,
     SUFFIX,
     SUFFIXES,
     Damage,
-    Entry,
+    Frame,
+    Header,
+    Position,
+    Reading,
     Writer,
-    damages,
-    entries,
+    change_header,
     parse,
     paths,
-    reading,
     waiting,
 )
 
@@ -35,6 +37,7 @@ APPENDS = [(b"1",), (b"2" * 40, b"", b"3\n\0"), (b"4",)]
 
 
 def written(directory: Path, appends: list[tuple[bytes, ...]]) -> bytes:
+    """The frames of a journal with these appends."""
     writer = Writer(directory / "box")
     for bodies in appends:
         writer.append(bodies)
@@ -42,17 +45,38 @@ def written(directory: Path, appends: list[tuple[bytes, ...]]) -> bytes:
     (path,) = paths(directory / "box")
     content = path.read_bytes()
     path.unlink()
-    return content
+    assert content[:HEADER_BYTES] == Header().encode()
+    return content[HEADER_BYTES:]
+
+
+def is_finished(path: Path) -> bool:
+    reading = Reading(path)
+    list(reading)
+    return reading.is_finished
+
+
+def make(path: Path, frames: bytes, position: int = 0, taken: int = 0) -> None:
+    """A journal of these frames that is drained to a position in them."""
+    path.write_bytes(Header(Position(HEADER_BYTES + position, taken)).encode() + frames)
 
 
 def ends(content: bytes) -> list[int]:
     """Where each frame ends."""
-    marks = [position for position in range(len(content)) if content.startswith(b"\xf5use", position)]
-    return [*marks[1:], len(content)]
+    found, position = [], 0
+    while position < len(content):
+        mark, _, length = struct.unpack_from("<4sII", content, position)
+        assert mark == b"\xf5use"
+        position += 12 + length
+        found.append(position)
+    return found
 
 
-def bodies(found: list[Entry | Damage]) -> list[tuple[bytes, ...]]:
-    return [tuple(entry.bodies) for entry in entries(found)]
+def bodies(found: Iterable[Frame | Damage]) -> list[tuple[bytes, ...]]:
+    return [tuple(piece.entry.bodies) for piece in found if isinstance(piece, Frame)]
+
+
+def damages(found: Iterable[Frame | Damage]) -> list[Damage]:
+    return [piece for piece in found if isinstance(piece, Damage)]
 
 
 @given(st.lists(st.lists(st.binary(max_size=50), min_size=1, max_size=4).map(tuple), min_size=1, max_size=5))
@@ -74,7 +98,7 @@ def test_cut_anywhere_gives_the_appends_before_the_cut(tmp_path: Path, finished:
         assert bodies(found) == APPENDS[:whole]
         rest = cut - [0, *ends(content)][whole]
         if finished and rest:
-            assert damages(found) == [Damage(content[cut - rest : cut], is_cut_short=True)]
+            assert damages(found) == [Damage(cut - rest, cut, content[cut - rest : cut], is_cut_short=True)]
         else:
             assert damages(found) == []
         assert taken == (cut if finished else cut - rest)
@@ -101,7 +125,7 @@ def test_a_changed_byte_costs_its_own_append_alone(tmp_path: Path, finished: boo
         assert bodies(found) == APPENDS[:hit] + APPENDS[hit + 1 :]
         if hit < last or finished:
             start, end = [0, *ends(content)][hit : hit + 2]
-            assert [damage.content for damage in damages(found)] == [bytes(changed[start:end])]
+            assert [damage[:3] for damage in damages(found)] == [(start, end, changed[start:end])]
             assert taken == len(content)
         else:  # it may still be under way
             assert (damages(found), taken) == ([], [0, *ends(content)][last])
@@ -121,11 +145,9 @@ def test_a_journal_is_finished_when_its_writer_is(tmp_path: Path) -> None:
     writer = Writer(tmp_path / "box")
     writer.append((b"1",))
     (path,) = paths(tmp_path / "box")
-    with reading(path) as live:
-        assert not live.finished
+    assert not is_finished(path)
     writer.close()
-    with reading(path) as dead:
-        assert dead.finished
+    assert is_finished(path)
 
 
 def test_a_journal_is_finished_when_its_process_is_killed(tmp_path: Path) -> None:
@@ -137,12 +159,10 @@ def test_a_journal_is_finished_when_its_process_is_killed(tmp_path: Path) -> Non
         assert process.stdout is not None
         process.stdout.readline()
         (path,) = paths(tmp_path / "box")
-        with reading(path) as live:
-            assert not live.finished
+        assert not is_finished(path)
         process.send_signal(signal.SIGKILL)
-    with reading(path) as dead:
-        assert dead.finished
-        assert bodies(dead.after(0)[0]) == [(b"1",)]
+    assert is_finished(path)
+    assert bodies(Reading(path)) == [(b"1",)]
 
 
 def test_a_forked_child_does_not_keep_the_journal_of_its_dead_parent_alive(tmp_path: Path) -> None:
@@ -159,8 +179,7 @@ def test_a_forked_child_does_not_keep_the_journal_of_its_dead_parent_alive(tmp_p
         assert process.stdout.readline() == b"child\n"
         process.wait(30)
         (path,) = paths(tmp_path / "box")
-        with reading(path) as journal:
-            assert journal.finished
+        assert is_finished(path)
         os.killpg(process.pid, signal.SIGKILL)
 
 
@@ -173,26 +192,65 @@ def test_a_reader_that_takes_a_new_file_for_a_dead_one_costs_nothing(
 
     def late(file: int, new: str) -> bool:
         if len(taken) < 2:
-            (path,) = paths(tmp_path / "box")
-            with reading(path) as journal:
-                assert journal.finished
-                taken.append(path)
-                if len(taken) == 1:
-                    held = is_ours(file, new)  # the reader still holds the lock
-                    path.unlink()
-                    return held
-                path.unlink()
+            taken.append(Path(new))
+            if len(taken) == 1:
+                with open(new) as reader:  # it holds the lock, and has not removed the file yet
+                    fcntl.flock(reader, fcntl.LOCK_EX)
+                    return is_ours(file, new)
+            assert bodies(Reading(Path(new))) == []
+            assert not os.path.exists(new)
         return is_ours(file, new)
 
     monkeypatch.setattr(journal_module, "_is_ours", late)
     writer = Writer(tmp_path / "box")
     writer.append((b"1",))
-    (path,) = paths(tmp_path / "box")
     assert len(taken) == 2
-    assert path not in taken
-    with reading(path) as journal:
-        assert not journal.finished
-        assert bodies(journal.after(0)[0]) == [(b"1",)]
+    (path,) = {*paths(tmp_path / "box")} - {*taken}
+    assert not is_finished(path)
+    assert bodies(Reading(path)) == [(b"1",)]
+    writer.close()
+
+
+@pytest.mark.parametrize("length", range(HEADER_BYTES))
+def test_a_journal_whose_writer_died_before_the_header_was_whole_is_removed(tmp_path: Path, length: int) -> None:
+    path = tmp_path / f"box.1-ab{SUFFIX}"
+    path.write_bytes(Header().encode()[:length])
+    with path.open() as writer:
+        fcntl.flock(writer, fcntl.LOCK_EX)
+        assert list(Reading(path)) == []
+        assert waiting(path).events == 0
+        assert path.exists()
+    assert list(Reading(path)) == []
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("block", [1, 30, 10_000])
+def test_a_journal_is_read_in_blocks_of_any_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int) -> None:
+    content = written(tmp_path, APPENDS)
+    damaged = content[: ends(content)[0]] + b"damage" + content[ends(content)[0] :] + b"more"
+    path = tmp_path / f"box.1-ab{SUFFIX}"
+    make(path, damaged)
+    monkeypatch.setattr(journal_module, "_FIRST_BYTES", block)
+    monkeypatch.setattr(journal_module, "_BLOCK_BYTES", block)
+    found = list(Reading(path))
+    assert bodies(found) == APPENDS
+    assert [damage.content for damage in damages(found)] == [b"damage", b"more"]
+    whole = path.read_bytes()
+    for piece in found:
+        if isinstance(piece, Damage):
+            assert whole[piece.start : piece.end] == piece.content
+        else:
+            assert whole[piece.start :].startswith(b"\xf5use")
+
+
+def test_the_header_is_changed_while_the_writer_goes_on(tmp_path: Path) -> None:
+    writer = Writer(tmp_path / "box")
+    writer.append((b"1",))
+    (path,) = paths(tmp_path / "box")
+    (frame,) = Reading(path)
+    change_header(path, lambda header: header._replace(position=Position(frame.end)))
+    writer.append((b"2",))
+    assert bodies(Reading(path)) == [(b"2",)]
     writer.close()
 
 
@@ -200,71 +258,59 @@ def test_paths_are_those_of_this_outbox(tmp_path: Path) -> None:
     (tmp_path / f"box.1-ab{SUFFIX}").touch()
     (tmp_path / f"other.1-ab{SUFFIX}").touch()
     (tmp_path / "box.1-ab.new").touch()
-    (tmp_path / "box.2-ab.journal").touch()
-    assert paths(tmp_path / "box") == [tmp_path / f"box.1-ab{SUFFIX}", tmp_path / "box.2-ab.journal"]
+    (tmp_path / f"box.2-ab{SUFFIXES[1]}").touch()
+    (tmp_path / f"box.3-ab{SUFFIX}").symlink_to(tmp_path / f"other.1-ab{SUFFIX}")
+    assert paths(tmp_path / "box") == [tmp_path / f"box.1-ab{SUFFIX}", tmp_path / f"box.2-ab{SUFFIXES[1]}"]
     assert paths(tmp_path / "nowhere" / "box") == []
 
 
 # ── How much waits ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def frame_of_the_version_without_counts(written_at: float, *bodies: bytes) -> bytes:
-    payload = msgspec.msgpack.encode((written_at, bodies))
-    return struct.pack("<4sII", b"\xf5use", zlib.crc32(payload), len(payload)) + payload
-
-
-def test_what_waits_is_told_wherever_the_journal_is_cut_and_however_far_it_was_collected(tmp_path: Path) -> None:
+def test_waiting_is_right_wherever_the_journal_is_cut_and_however_far_it_is_drained(tmp_path: Path) -> None:
     content = written(tmp_path, APPENDS)
     path = tmp_path / f"box.1-ab{SUFFIX}"
     for cut in range(len(content) + 1):
-        path.write_bytes(content[:cut])
         for position in (0, *ends(content)):
-            found = entries(parse(content[position:cut], finished=False)[0])
+            make(path, content[:cut], position)
+            found = [piece.entry for piece in parse(content[position:cut], finished=False)[0]]  # type: ignore[union-attr]
             expected = sum(len(entry.bodies) for entry in found)
-            assert waiting(path, position) == (expected, found[0].written_at if found else None)
+            assert waiting(path)[:2] == (expected, found[0].written_at if found else None)
+            assert waiting(path).bytes == max(0, cut - position)
+
+
+def test_waiting_leaves_out_the_drained_events_of_an_append(tmp_path: Path) -> None:
+    content = written(tmp_path, APPENDS)
+    path = tmp_path / f"box.1-ab{SUFFIX}"
+    for taken in range(3):
+        make(path, content, ends(content)[0], taken)
+        assert waiting(path).events == 4 - taken
 
 
 @given(st.lists(st.lists(st.binary(max_size=9000), max_size=3).map(tuple), min_size=1, max_size=6), st.data())
-def test_what_waits_is_told_for_events_of_any_size(appends: list[tuple[bytes, ...]], data: st.DataObject) -> None:
-    """Also when the last one is larger than the part of the end that is looked at first."""
-    collected = data.draw(st.integers(0, len(appends)))
+def test_waiting_is_right_for_events_of_any_size(appends: list[tuple[bytes, ...]], data: st.DataObject) -> None:
+    """Also when the last one is larger than the part of the end that is read first."""
+    drained = data.draw(st.integers(0, len(appends)))
     with tempfile.TemporaryDirectory() as directory:
         content = written(Path(directory), appends)
         path = Path(directory, f"box.1-ab{SUFFIX}")
-        path.write_bytes(content)
-        assert waiting(path, [0, *ends(content)][collected])[0] == sum(map(len, appends[collected:]))
+        make(path, content, [0, *ends(content)][drained])
+        assert waiting(path).events == sum(map(len, appends[drained:]))
 
 
-def test_damage_hides_nothing_of_what_waits_after_it(tmp_path: Path) -> None:
+def test_damage_hides_no_waiting_event_after_it(tmp_path: Path) -> None:
     content = written(tmp_path, APPENDS)
     path = tmp_path / f"box.1-ab{SUFFIX}"
     starts = [0, *ends(content)[:-1]]
     for start, events in zip(starts, (4, 5, 4), strict=True):
         changed = bytearray(content)
         changed[start + 20] ^= 0x55
-        path.write_bytes(changed)
-        # A damaged event in the middle still counts until it is collected.
-        assert waiting(path, 0)[0] == events
+        make(path, bytes(changed))
+        # A damaged event in the middle counts until the drain comes to it.
+        assert waiting(path).events == events
 
 
-def test_a_journal_of_the_version_without_counts_is_read_and_counted(tmp_path: Path) -> None:
-    path = tmp_path / f"box.1-ab{SUFFIXES[1]}"
-    frames = [frame_of_the_version_without_counts(1.0, b"1"), frame_of_the_version_without_counts(2.0, b"2", b"3")]
-    path.write_bytes(b"".join(frames))
-    assert paths(tmp_path / "box") == [path]
-    assert waiting(path, 0) == (3, 1.0)
-    assert waiting(path, len(frames[0])) == (2, 2.0)
-    with reading(path) as journal:
-        found, _ = journal.after(0)
-    assert found == [Entry(1.0, [b"1"]), Entry(2.0, [b"2", b"3"])]
-
-
-def test_the_version_without_counts_does_not_find_the_new_frames() -> None:
-    """It would take them for damage: it looks for files that end so."""
-    assert not SUFFIX.endswith(".journal")
-
-
-def test_frames_that_are_written_once_more_are_counted_once(tmp_path: Path) -> None:
+def test_frames_that_are_written_again_are_counted_once(tmp_path: Path) -> None:
     writer = Writer(tmp_path / "box")
     writer.append((b"1",))
     (gone,) = paths(tmp_path / "box")
@@ -272,7 +318,7 @@ def test_frames_that_are_written_once_more_are_counted_once(tmp_path: Path) -> N
     gone.unlink()
     writer.close()
     (path,) = paths(tmp_path / "box")
-    assert waiting(path, 0)[0] == 3
+    assert waiting(path).events == 3
 
 
 def test_an_append_that_the_garbage_collector_brings_inside_another_is_counted(
@@ -291,7 +337,7 @@ def test_an_append_that_the_garbage_collector_brings_inside_another_is_counted(
     monkeypatch.setattr(journal_module, "_encode", collecting)
     writer.append((b"2",))
     (path,) = paths(tmp_path / "box")
-    assert 0 <= waiting(path, 0)[0] <= 4
+    assert 0 <= waiting(path).events <= 4
     writer.append((b"3",))
-    assert waiting(path, 0)[0] == 5
+    assert waiting(path).events == 5
     writer.close()

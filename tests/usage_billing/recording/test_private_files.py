@@ -41,10 +41,8 @@ box.note_losses({"disk full": 1})
 with drain.exclusively(box.path):
     box.read(1)
     drain._note(box, drained=1, kept_apart=0, failing=False)
-box.path.write_bytes(b"This is no database. " * 1000)
-for end in ("-wal", "-shm"):
-    Path(f"{box.path}{end}").unlink()
-box.forget_connection()
+    box.reject(box.read(1)[0][0], "because")
+box.path.write_bytes(b"This is no outbox. " * 1000)
 box.append(b"2")
 box.read(1)
 for path in sorted(box.path.parent.iterdir()):
@@ -56,7 +54,7 @@ os._exit(0)
 
 def live(folder: Path, umask: str) -> dict[str, str]:
     """Everything that a process with this umask leaves of an outbox, with its mode."""
-    program = [sys.executable, "-c", LIVE, str(folder / "box.sqlite3"), umask]
+    program = [sys.executable, "-c", LIVE, str(folder / "box"), umask]
     environment = os.environ | {"DJANGO_SETTINGS_MODULE": "config.settings"}
     done = subprocess.run(program, capture_output=True, text=True, timeout=60, check=True, env=environment)
     found = (line.split(" ", 1) for line in done.stdout.splitlines())
@@ -67,9 +65,9 @@ def live(folder: Path, umask: str) -> dict[str, str]:
 def test_nobody_else_reads_an_outbox_whatever_the_umask(tmp_path: Path, umask: str) -> None:
     folder = tmp_path / "new" / "newer"
     files = live(folder, umask)
-    kinds = (".sqlite3", "-wal", "-shm", ".losses", ".drain", ".drain-state", ".repair", ".journal2")
+    kinds = ("box", ".losses", ".drain", ".drain-state", ".rejected", ".lock", ".journal")
     assert [kind for kind in kinds if not any(name.endswith(kind) for name in files)] == []
-    assert any(".damaged-" in name for name in files)
+    assert any(".quarantined-" in name for name in files)
     assert set(files.values()) == {"0o600"}
     assert (mode(folder), mode(folder.parent)) == (0o700, 0o700)
 
@@ -86,40 +84,9 @@ def test_a_folder_that_is_shared_with_its_group_on_purpose_stays_so(
     assert mode(folder) == of_folder
 
 
-def test_an_outbox_of_an_earlier_version_is_closed_to_others(tmp_path: Path) -> None:
-    box = Outbox(tmp_path / "box.sqlite3")
-    box.append(b"1")
-    box.read(1)
-    box.close()
-    (tmp_path / "box.sqlite3.damaged-20260101T000000.000000Z").touch()
-    (tmp_path / "other.sqlite3").touch()
-    for path in tmp_path.iterdir():
-        path.chmod(0o644)
-    tmp_path.chmod(0o755)
-    Outbox(box.path).read(1)
-    assert mode(tmp_path) == 0o755
-    other = mode(tmp_path / "other.sqlite3")
-    (tmp_path / "other.sqlite3").unlink()
-    assert (other, set(modes(tmp_path).values())) == (0o644, {0o600})
-
-
-def test_an_outbox_that_this_process_owns_is_closed_while_it_is_in_use_and_keeps_its_locks(tmp_path: Path) -> None:
-    """To open and close a file of SQLite beside it would take its locks away."""
-    box = Outbox(tmp_path / "box.sqlite3")
-    box.append(b"1")
-    assert len(box.read(1)) == 1
-    with box._transaction():
-        Outbox(box.path).path.chmod(0o644)
-        make_private(box.path)
-        program = "import sqlite3, sys; sqlite3.connect(sys.argv[1], timeout=0).execute('BEGIN IMMEDIATE')"
-        other = subprocess.run([sys.executable, "-c", program, str(box.path)], capture_output=True, check=False)
-    assert b"database is locked" in other.stderr
-    assert mode(box.path) == 0o600
-
-
 @pytest.mark.skipif(os.geteuid() != 0, reason="gives a file away, which root alone may")
 def test_files_of_somebody_else_are_left_as_they_are(tmp_path: Path) -> None:
-    path = tmp_path / "box.sqlite3"
+    path = tmp_path / "box"
     path.touch(0o644)
     os.chown(path, SOMEBODY, SOMEBODY)
     make_private(path)
@@ -127,22 +94,23 @@ def test_files_of_somebody_else_are_left_as_they_are(tmp_path: Path) -> None:
     assert mode(path) == 0o644
 
 
-@pytest.mark.parametrize("end", ["x", "drain", "repair", "losses"])
+@pytest.mark.parametrize("end", ["1-ab.journal", "rejected", "drain", "lock", "losses"])
 def test_a_link_in_a_shared_folder_leads_to_no_file_of_ours(tmp_path: Path, end: str) -> None:
     ours, folder = tmp_path / "ours", tmp_path / "shared"
     ours.write_bytes(b"secret")
     ours.chmod(0o600)
     folder.mkdir()
     folder.chmod(0o2770)
-    (folder / f"box.sqlite3.{end}").symlink_to(ours)
-    box = Outbox(folder / "box.sqlite3")
+    (folder / f"box.{end}").symlink_to(ours)
+    box = Outbox(folder / "box")
     with suppress(OSError):
         box.append(b"1")
     with suppress(OSError):
-        box.read(1)
+        for id_, _ in box.read(1):
+            box.reject(id_, "because")
     with suppress(OSError):
         box.note_losses({"disk full": 1})
-    for lock in (drain.exclusively, quarantine._one_at_a_time):
+    for lock in (drain.exclusively, quarantine.one_at_a_time):
         with suppress(OSError), lock(box.path):
             pass
     assert (ours.read_bytes(), mode(ours)) == (b"secret", 0o600)
@@ -157,12 +125,12 @@ def test_a_file_system_without_modes_costs_nothing(tmp_path: Path, monkeypatch: 
     def refused(*_: object) -> None:
         raise PermissionError("Operation not permitted")
 
-    path = tmp_path / "box.sqlite3"
+    path = tmp_path / "box"
     path.touch()
     path.chmod(0o644)
     monkeypatch.setattr(os, "chmod", refused)
     make_private(path)
-    box = Outbox(path.with_name("another.sqlite3"))
+    box = Outbox(path.with_name("another"))
     box.append(b"1")
     assert [body for _, body in box.read(1)] == [b"1"]
 
@@ -177,14 +145,14 @@ def test_folders_that_are_there_stay_as_they_are(tmp_path: Path) -> None:
         make_folder(tmp_path / "file")
 
 
-def test_a_companion_that_comes_first_is_for_its_owner_alone(tmp_path: Path) -> None:
-    state_files.losses(tmp_path / "new" / "box.sqlite3").prepare()
+def test_a_state_file_that_comes_first_is_for_its_owner_alone(tmp_path: Path) -> None:
+    state_files.losses(tmp_path / "new" / "box").prepare()
     assert modes(tmp_path / "new") == {"losses": 0o600}
     assert mode(tmp_path / "new") == 0o700
 
 
 def test_a_lock_that_comes_first_is_for_its_owner_alone(tmp_path: Path) -> None:
-    path = tmp_path / "new" / "box.sqlite3"
-    with drain.exclusively(path), quarantine._one_at_a_time(path):
-        assert modes(tmp_path / "new") == {"drain": 0o600, "repair": 0o600}
+    path = tmp_path / "new" / "box"
+    with drain.exclusively(path), quarantine.one_at_a_time(path):
+        assert modes(tmp_path / "new") == {"drain": 0o600, "lock": 0o600}
     assert mode(tmp_path / "new") == 0o700

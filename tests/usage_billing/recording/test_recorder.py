@@ -1,17 +1,21 @@
-"""The door into the outbox: harmless, and it counts."""
+"""The recorder: it never raises, and it counts what it cannot keep."""
 
 from __future__ import annotations
 
 import os
-import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.test import override_settings
 from pytest_django import Settings
 
+from tests.support.configure import configure
 from tests.support.factories import event
-from usage_billing.recording import drain_signal, health, journal, lost, quota, record, recorder
+from usage_billing.conf import conf
+from usage_billing.recording import drain_signal, health, journal, lost, quarantine, quota, record, recorder
 from usage_billing.recording.event import decode
 from usage_billing.recording.outbox import Backlog, Outbox
 
@@ -23,7 +27,7 @@ def test_a_recorded_event_is_in_the_outbox_when_record_returns(outbox: Outbox) -
     assert health().lost == 0
 
 
-@pytest.mark.parametrize("error", [sqlite3.OperationalError("disk I/O error"), OSError("no space"), TypeError("a bug")])
+@pytest.mark.parametrize("error", [OSError("no space"), TypeError("a bug")])
 def test_what_cannot_be_written_is_counted_and_logged_once(
     outbox: Outbox, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception
 ) -> None:
@@ -88,7 +92,7 @@ def test_an_outbox_at_its_bound_keeps_what_it_has_and_takes_no_more(
     outbox: Outbox, settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(quota, "CHECK_S", 0)
-    settings.USAGE_OUTBOX_MAX_MB = 1
+    configure(settings, OUTBOX_MAX_MB=1)
     padding = {str(number): "x" * 2000 for number in range(5)}
     for _ in range(80):
         record(event(response=padding, attribution={"metadata": padding}))
@@ -134,7 +138,7 @@ def test_an_event_that_the_garbage_collector_brings_inside_an_append_is_kept_too
 def test_an_event_that_the_garbage_collector_brings_inside_a_drain_is_kept_too(outbox: Outbox) -> None:
     draining = recorder.outbox()
     outbox.append(b"old")
-    with draining._transaction():
+    with quarantine.one_at_a_time(outbox.path), draining._journal._lock:
         lost(OSError("no space"))
         record(event())
     assert (outbox.backlog().events, outbox.backlog().lost) == (2, 1)
@@ -164,9 +168,62 @@ def test_a_reason_is_logged_once_also_after_its_losses_are_written_down(
     assert len(caplog.records) == 1
 
 
+class UnprintableError(Exception):
+    def __str__(self) -> str:
+        raise ZeroDivisionError("a bug in the host's exception")
+
+
+@pytest.mark.parametrize("path", [None, 5, object(), "\0", "/proc/none/outbox"])
+@pytest.mark.parametrize("error", [OSError("no space"), UnprintableError()])
+def test_lost_never_raises_whatever_the_settings_are(
+    caplog: pytest.LogCaptureFixture, path: object, error: Exception
+) -> None:
+    with override_settings(USAGE_OUTBOX_PATH=path):
+        lost(error)
+        record(event())
+        assert recorder._losses.total() == 2
+    assert "could not be recorded" in caplog.text
+
+
+def test_lost_never_raises_without_settings(caplog: pytest.LogCaptureFixture) -> None:
+    recorder.outbox.cache_clear()
+    recorder.quota.cache_clear()
+    with override_settings():
+        del conf.OUTBOX_PATH
+        del conf.OUTBOX_MAX_MB
+        lost(OSError("no space"))
+        record(event())
+        assert recorder._losses.total() == 2
+    assert "USAGE_OUTBOX_PATH is not set" in caplog.text
+
+
+def test_lost_never_raises_before_django_is_configured() -> None:
+    program = (
+        "from usage_billing.recording import lost, record, Event, recorder\n"
+        "lost(OSError('no space'))\n"
+        "record(Event(request_id='1', started_at=2e9, duration_ms=1, flavour='chat', url='', status='succeeded'))\n"
+        "print(recorder._losses.total())"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"}
+    run = subprocess.run(
+        [sys.executable, "-c", program], env=environment, check=True, capture_output=True, text=True, timeout=60
+    )
+    assert run.stdout == "2\n"
+    assert "2 AI calls could not be recorded by this process" in run.stderr
+
+
+def test_lost_never_raises_when_the_hosts_logging_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("a bug in a filter")
+
+    monkeypatch.setattr(recorder.logger, "error", broken)
+    lost(OSError("no space"))
+    assert health().lost == 1
+
+
 def test_health_of_an_outbox_that_cannot_be_opened(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "in the way").write_text("a file")
-    settings.USAGE_OUTBOX_PATH = str(tmp_path / "in the way" / "outbox.sqlite3")
+    configure(settings, OUTBOX_PATH=str(tmp_path / "in the way" / "outbox"))
     recorder.outbox.cache_clear()
     record(event())
     state = health()

@@ -46,5 +46,5 @@ def test_a_closed_period_and_the_one_before_it_touch(since: date, length: int) -
 
 
 def test_the_last_day_is_the_one_before_the_end_or_today() -> None:
-    assert Period(TODAY, TODAY + 3 * DAY).last(TODAY) == TODAY + 2 * DAY
-    assert Period(TODAY - 3 * DAY).last(TODAY) == TODAY
+    assert Period(TODAY, TODAY + 3 * DAY).last_day(TODAY) == TODAY + 2 * DAY
+    assert Period(TODAY - 3 * DAY).last_day(TODAY) == TODAY

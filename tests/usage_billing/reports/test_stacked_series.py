@@ -34,10 +34,10 @@ def calls() -> None:
 
 @pytest.mark.parametrize("step", ["day", "week", "month"])
 def test_layers_add_up_to_the_whole(step: str, django_assert_num_queries: DjangoAssertNumQueries) -> None:
-    whole = reports.history(EVERYTHING, PERIOD, TODAY, step=step)
+    whole = reports.time_series(EVERYTHING, PERIOD, TODAY, step=step)
     keys: list[tuple[Any, ...]] = [("openai", "m3"), ("openai", "m0")]
     with django_assert_num_queries(1):
-        layers = reports.stacked(EVERYTHING, ["ai_provider", "ai_model"], keys, whole, PERIOD, step=step)
+        layers = reports.stacked_series(EVERYTHING, ["ai_provider", "ai_model"], keys, whole, PERIOD, step=step)
     assert [layer.key for layer in layers] == [*keys, None]
     for number, row_ in enumerate(whole):
         for measure in ("requests_count", "cost_usd", "unpriced_usd_count"):
@@ -46,13 +46,13 @@ def test_layers_add_up_to_the_whole(step: str, django_assert_num_queries: Django
 
 
 def test_nothing_is_left_when_every_key_is_named() -> None:
-    whole = reports.history(EVERYTHING, PERIOD, TODAY)
+    whole = reports.time_series(EVERYTHING, PERIOD, TODAY)
     keys = [("openai", f"m{n}") for n in range(4)]
-    layers = reports.stacked(EVERYTHING, ["ai_provider", "ai_model"], keys, whole, PERIOD)
+    layers = reports.stacked_series(EVERYTHING, ["ai_provider", "ai_model"], keys, whole, PERIOD)
     assert [layer.key for layer in layers] == keys
 
 
 def test_layers_are_of_what_the_person_may_see() -> None:
-    whole = reports.history(NOTHING, PERIOD, TODAY)
-    (layer,) = reports.stacked(NOTHING, ["ai_model"], [("m0",)], whole, PERIOD)
+    whole = reports.time_series(NOTHING, PERIOD, TODAY)
+    (layer,) = reports.stacked_series(NOTHING, ["ai_model"], [("m0",)], whole, PERIOD)
     assert sum(row_["requests_count"] for row_ in layer.rows) == 0

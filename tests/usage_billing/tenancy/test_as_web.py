@@ -10,9 +10,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.db import connection
-from django.http import QueryDict
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from rest_framework.test import APIClient
 
@@ -22,8 +20,6 @@ from tests.usage_billing.tenancy.conftest import World
 from usage_billing import reports
 from usage_billing.ledger import drain, writer
 from usage_billing.models import Organization, UsageRecord
-from usage_billing.pages import costs
-from usage_billing.pages.parameters import asked
 from usage_billing.recording.event import encode
 from usage_billing.recording.outbox import Outbox
 from usage_billing.tenancy import roles
@@ -206,17 +202,6 @@ def test_the_scope_takes_one_round_trip_more(as_web: World, far_away: FarServer)
     assert (without, far_away.waits - before - without) == (2, 3)
 
 
-def test_the_page_waits_a_few_times_however_many_statements_it_has(as_web: World, far_away: FarServer) -> None:
-    question = asked(QueryDict("days=90"), NOW.date())
-    for person in (as_web.owner, as_web.admin):
-        with scoped(person) as scope, CaptureQueriesContext(connection) as statements:
-            before = far_away.waits
-            costs._page(scope, question, NOW)
-        # The first round, the second, and what needs that: those of the period before, names; and `COMMIT`.
-        assert len(statements) > 15
-        assert far_away.waits - before <= 6
-
-
 # ── Plans ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -232,7 +217,7 @@ def many_calls(world: World) -> None:
         cursor.execute(
             f"INSERT INTO token_usage (org_id, request_id, created_at, {', '.join(columns)})"
             f" SELECT o.id, 'many' || o.id || '-' || n, now() - n * interval '1 minute', {', '.join(columns)}"
-            " FROM (SELECT * FROM token_usage LIMIT 1) t, organization o, generate_series(1, 500) n"
+            " FROM (SELECT * FROM token_usage LIMIT 1) t, usage_organization o, generate_series(1, 500) n"
         )
         cursor.execute("ANALYZE token_usage")
 

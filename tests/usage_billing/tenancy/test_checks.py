@@ -10,6 +10,7 @@ from django.core.management.base import SystemCheckError
 from django.db import connection
 from pytest_django import Settings
 
+from tests.support.configure import configure
 from tests.usage_billing.tenancy.conftest import World
 from usage_billing.tenancy import seal
 from usage_billing.tenancy.checks import web_is_walled_in
@@ -35,7 +36,7 @@ def test_the_webs_user_passes(as_web: World) -> None:
 
 
 def test_a_web_that_is_to_drain_cannot(as_web: World, settings: Settings) -> None:
-    settings.USAGE_DRAIN = "thread"
+    configure(settings, DRAIN="thread")
     (message,) = found()
     assert message.id == "usage_billing.W012"
     assert f"as {DRAIN}" in str(message.hint)
@@ -67,7 +68,7 @@ def test_a_web_that_may_create_tables(tables_owner: psycopg.Connection, as_web: 
 
 @pytest.mark.parametrize("key", ["another one", ""])
 def test_a_key_that_the_database_does_not_have(as_web: World, settings: Settings, key: str) -> None:
-    settings.USAGE_SCOPE_KEY = key
+    configure(settings, SCOPE_KEY=key)
     (message,) = found()
     assert message.id == "usage_billing.E011"
     assert "manage.py migrate" in str(message.hint)
@@ -82,6 +83,6 @@ def test_a_database_that_has_no_key(tables_owner: psycopg.Connection, as_web: Wo
 
 
 def test_they_are_a_part_of_the_command(as_web: World, settings: Settings) -> None:
-    settings.USAGE_SCOPE_KEY = "another one"
+    configure(settings, SCOPE_KEY="another one")
     with pytest.raises(SystemCheckError, match="E011"):
         call_command("check", deploy=True, databases=["default"])

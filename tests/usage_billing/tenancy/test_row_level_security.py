@@ -17,6 +17,7 @@ from django.db import connection, models
 from django.test.utils import isolate_apps
 from pytest_django import Settings
 
+from tests.support.configure import configure
 from tests.usage_billing.tenancy.conftest import PASSWORD, Rows, World
 from usage_billing.reports.sql import functions
 from usage_billing.tenancy import row_level_security
@@ -39,7 +40,7 @@ def tenants() -> dict[str, str]:
         "SELECT table_name, 'org_id' FROM information_schema.columns"
         " WHERE table_schema = current_schema() AND column_name = 'org_id'"
     )
-    return {"organization": "id", **dict(found)}
+    return {"usage_organization": "id", **dict(found)}
 
 
 # ── The catalogue ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -65,8 +66,8 @@ def test_every_table_with_an_organisation_is_walled() -> None:
     """Tables that are added later too: this asks the catalogue, not the models."""
     secured = {name for (name,) in catalogue("SELECT relname FROM pg_class WHERE relrowsecurity")}
     # Superadmins alone write rates: of no organisation, but their role must do nothing without its scope.
-    assert {name for name in tenants() if name not in VIEWS} | {"exchange_rate"} == secured
-    assert {"token_usage", "token_usage_daily", "organization", "membership"} < secured
+    assert {name for name in tenants() if name not in VIEWS} | {"usage_exchange_rate"} == secured
+    assert {"token_usage", "token_usage_daily", "usage_organization", "usage_membership"} < secured
 
 
 def test_the_superadmins_role_writes_where_its_scope_is_looked_at_or_the_web_may_too() -> None:
@@ -152,7 +153,7 @@ def test_what_somebody_changed_by_hand_is_put_right() -> None:
     done = row_level_security.build(connection)
     assert [statement.split(" USING")[0] for statement in done if "COMMENT" not in statement] == [
         f'REVOKE DELETE ON "token_usage" FROM {WEB}',
-        'ALTER TABLE "membership" ENABLE ROW LEVEL SECURITY',
+        'ALTER TABLE "usage_membership" ENABLE ROW LEVEL SECURITY',
         'DROP POLICY "loophole" ON "token_usage"',
         f'CREATE POLICY {WEB} ON "token_usage" TO {WEB}',
     ]
@@ -160,7 +161,9 @@ def test_what_somebody_changed_by_hand_is_put_right() -> None:
 
 
 @isolate_apps("tests.usage_billing.tenancy")
-def test_a_tenants_table_of_another_app_is_walled(monkeypatch: pytest.MonkeyPatch, raw: Callable[..., Rows]) -> None:
+def test_a_tenants_table_of_another_app_is_secured_only_if_the_project_says_so(
+    monkeypatch: pytest.MonkeyPatch, raw: Callable[..., Rows], settings: Settings
+) -> None:
     class Later(models.Model):  # noqa: DJ008 - never shown
         org = models.ForeignKey("usage_billing.Organization", models.CASCADE)
 
@@ -177,6 +180,11 @@ def test_a_tenants_table_of_another_app_is_walled(monkeypatch: pytest.MonkeyPatc
     try:
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             raw("SELECT * FROM added_later")
+        configure(settings, GRANT_ALL_TABLES=False)
+        row_level_security.build(connection)
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            raw("SELECT * FROM added_later")
+        configure(settings, SECURED_APPS=["database"])
         row_level_security.build(connection)
         assert raw("SELECT org_id FROM added_later") == []
         assert raw("SELECT org_id FROM added_later", who=world.member.pk) == [(world.org.pk,)]
@@ -185,29 +193,34 @@ def test_a_tenants_table_of_another_app_is_walled(monkeypatch: pytest.MonkeyPatc
             cursor.execute("DROP TABLE added_later")
 
 
-def test_a_migrating_user_who_may_not_create_roles_is_told_what_to_do() -> None:
+def test_a_user_who_may_not_create_roles_migrates_and_is_told_how_to_secure_the_database() -> None:
     """The statements of the message, run by an administrator, are all that it takes."""
     config, prefix, name = connection.settings_dict, "elsewhere", "migrating_user"
     mine = (f"CREATE ROLE {name} LOGIN PASSWORD '{PASSWORD}'", f"CREATE DATABASE {name} OWNER {name}")
     url = f"postgres://{name}:{PASSWORD}@{config['HOST']}:{config['PORT']}/{name}"
 
-    def migrate() -> subprocess.CompletedProcess[str]:
+    def manage(*command: str) -> subprocess.CompletedProcess[str]:
         environment = {**os.environ, "DATABASE_URL": url, "USAGE_ROLE_PREFIX": prefix, "DEBUG": "1"}
-        command = [sys.executable, "manage.py", "migrate", "--verbosity=0"]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        return subprocess.run(
+            [sys.executable, "manage.py", *command], env=environment, capture_output=True, text=True, check=False
+        )
 
     with connection.cursor() as cursor:
         for statement in mine:
             cursor.execute(statement)
         try:
-            refused = migrate()
+            migrated = manage("migrate", "--verbosity=0")
+            assert migrated.returncode == 0
+            assert "secure_database" in migrated.stderr
+            refused = manage("secure_database")
             assert refused.returncode == 1
             told = [line.strip() for line in refused.stderr.splitlines() if line.startswith("    ")]
             assert len(told) == 5 + 4 + 3  # roles, who may take them, and that this user may
             for statement in told:
                 cursor.execute(statement)
-            again = migrate()
+            again = manage("secure_database")
             assert (again.returncode, again.stderr) == (0, "")
+            assert manage("secure_database").stdout == "0 statements were executed.\n"
         finally:
             cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
             for role in (name, *(f"{prefix}_{each}" for each in ("web", "superadmin", "ledger", "drain", "analyst"))):
@@ -238,20 +251,20 @@ def test_without_a_scope_there_is_nothing(world: World, raw: Callable[..., Rows]
 
 
 def test_with_a_scope_there_are_the_tenants_rows_alone(world: World, raw: Callable[..., Rows]) -> None:
-    not_for_tenants = {"price_override", "reprice_run"}
+    not_for_tenants = {"usage_price_override", "usage_reprice_run"}
     for table, column in tenants().items():
         seen = raw(f'SELECT DISTINCT {column} FROM "{table}"', who=world.owner.pk)
         assert seen == ([] if table in not_for_tenants else [(world.org.pk,)]), table
 
 
 def test_an_owner_sees_all_calls_of_the_organisation(world: World, raw: Callable[..., Rows]) -> None:
-    for table in ("token_usage", "token_usage_daily", "membership", functions.VIEW):
+    for table in ("token_usage", "token_usage_daily", "usage_membership", functions.VIEW):
         everything = catalogue(f"SELECT count(*) FROM {table} WHERE org_id = {world.org.pk}")
         assert raw(f"SELECT count(*) FROM {table}", who=world.owner.pk) == everything
 
 
 def test_a_member_sees_their_own_calls_alone(world: World, raw: Callable[..., Rows]) -> None:
-    for table in ("token_usage", "token_usage_daily", "membership"):
+    for table in ("token_usage", "token_usage_daily", "usage_membership"):
         assert raw(f"SELECT DISTINCT org_id, user_id FROM {table}", who=world.member.pk) == [
             (world.org.pk, world.member.pk)
         ]
@@ -328,7 +341,8 @@ def anna(tables_owner: psycopg.Connection) -> Iterator[psycopg.Connection]:
 
 def test_an_analyst_reads_the_calls_of_all_and_nothing_of_people(world: World, anna: psycopg.Connection) -> None:
     readable = {
-        "token_usage", "token_usage_daily", "organization", "exchange_rate", "price_override", "reprice_run",
+        "token_usage", "token_usage_daily", "usage_organization", "usage_exchange_rate", "usage_price_override",
+        "usage_reprice_run",
         "usage_archive_file", *VIEWS,
     }  # fmt: skip
     tables = {

@@ -13,8 +13,10 @@ import pytest
 from django.db import OperationalError, connection, transaction
 from pytest_django import Settings
 
+from tests.support.configure import configure
 from tests.support.factories import event
 from tests.usage_billing.tenancy.conftest import World
+from usage_billing.conf import conf
 from usage_billing.ledger import writer
 from usage_billing.models import UsageRecord
 from usage_billing.tenancy import seal
@@ -223,7 +225,7 @@ def test_an_injected_statement_finds_and_changes_nothing_of_another_tenant(
     ids = {name: getattr(world, name).pk for name in ("org", "other", "owner", "stranger", "admin")}
     before = state(tables_owner)
     assert THEIRS in str(before["token_usage"])
-    assert "Theirs" in str(before["organization"])
+    assert "Theirs" in str(before["usage_organization"])
     roles = [f"SET ROLE {role}" for role in ("NONE", SUPERADMIN, LEDGER, DRAIN)]
     look = [f"SELECT * FROM {table}" for table in tenants(tables_owner)]
     with in_scope_of(who and getattr(world, who)):
@@ -305,29 +307,29 @@ def test_seals_and_proofs_are_in_no_statement_that_another_session_sees(as_web: 
 def test_a_key_that_the_database_does_not_know_is_an_error_and_not_an_empty_page(
     as_web: World, settings: Settings
 ) -> None:
-    settings.USAGE_SCOPE_KEY = "another one"
+    configure(settings, SCOPE_KEY="another one")
     for scope in (scoped(as_web.owner), within(EVERYTHING)):
         with pytest.raises(OperationalError, match=r"manage\.py migrate"), scope:
             pytest.fail("there is no such scope")
 
 
 def test_a_replaced_key_holds_until_the_servers_are_restarted(world: World, settings: Settings) -> None:
-    before = settings.USAGE_SCOPE_KEY
+    before = conf.SCOPE_KEY
     try:
         for key in ("the second", "the third"):
-            settings.USAGE_SCOPE_KEY = key
+            configure(settings, SCOPE_KEY=key)
             seal.create(connection)
         for key, holds in ((before, True), ("the second", True), ("the third", True), ("the fourth", False)):
-            settings.USAGE_SCOPE_KEY = key
+            configure(settings, SCOPE_KEY=key)
             with nullcontext() if holds else pytest.raises(OperationalError), scoped(world.owner):
                 assert UsageRecord.objects.count() == 4
         with connection.cursor() as cursor:
             cursor.execute(f"UPDATE {seal.KEY_TABLE} SET valid_until = now() WHERE valid_until <> 'infinity'")
-        settings.USAGE_SCOPE_KEY = before
+        configure(settings, SCOPE_KEY=before)
         with pytest.raises(OperationalError), scoped(world.owner):
             pytest.fail("the key is too old")
     finally:
-        settings.USAGE_SCOPE_KEY = before
+        configure(settings, SCOPE_KEY=before)
         with connection.cursor() as cursor:
             cursor.execute(f"DELETE FROM {seal.KEY_TABLE}")
         seal.create(connection)

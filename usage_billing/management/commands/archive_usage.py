@@ -1,17 +1,17 @@
-"""`manage.py archive_usage --before 2026-07-01`: closed months out of the ledger into Parquet files."""
+"""`manage.py archive_usage --before 2026-07-01`: moves closed months from the ledger to Parquet files."""
 
 from argparse import ArgumentParser
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import CommandError
 from django.db import DatabaseError
 from django.utils import timezone
 from tqdm import tqdm
 
 from usage_billing.archive import storage
+from usage_billing.conf import conf
 from usage_billing.ledger import archived
 from usage_billing.management.commands.rebuild_daily import day
 from usage_billing.management.ledger_command import INTERRUPTED, LedgerCommand, user
@@ -19,8 +19,8 @@ from usage_billing.management.ledger_command import INTERRUPTED, LedgerCommand, 
 
 class Command(LedgerCommand):
     help = (
-        "Write the calls of closed months to Parquet files, verify these, and remove the calls from the ledger. Totals "
-        "stay; `restore_usage` brings a month back. May be interrupted and run again."
+        "Write the calls of closed months to Parquet files, verify the files and remove the calls from the ledger. "
+        "Rollups stay; `restore_usage` restores a month. Can be interrupted and run again."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -42,12 +42,12 @@ class Command(LedgerCommand):
         first_kept = before or _kept_since(archiving, now)
         months = archiving.due(first_kept, now)
         if not months:
-            self.stdout.write(f"There is nothing to archive before {first_kept}: no call of a closed month.")
+            self.stdout.write(f"Archived nothing: there is no call of a closed month before {first_kept}.")
         for month in months:
             if dry_run:
                 self.stdout.write(f"{month:%Y-%m}: {archiving.calls_of(month):,} calls would be archived.")
             else:
-                self._archive(archiving, month, to or Path(settings.USAGE_ARCHIVE_DIR), by.strip() or user(), now)
+                self._archive(archiving, month, to or Path(conf.ARCHIVE_DIR), by.strip() or user(), now)
 
     def _archive(self, archiving: Any, month: date, directory: Path, by: str, now: datetime) -> None:
         total = 2 * archiving.calls_of(month)
@@ -62,18 +62,18 @@ class Command(LedgerCommand):
                 raise CommandError(f"{month:%Y-%m} was not archived: {str(error).strip()}. {AGAIN}") from error
         file, waiting = done.file, archiving.waiting_of(month)
         self.stdout.write(
-            f"{month:%Y-%m}: {file.calls - done.stayed:,} calls, ${file.cost_usd.normalize():f}, are in "
+            f"{month:%Y-%m}: {file.calls - done.stayed:,} calls, ${file.cost_usd.normalize():f}, are now in "
             f"{storage.path_of(file)} ({file.size / 1e6:,.1f} MB)."
-            + (f" {done.stayed:,} changed meanwhile and stay for the next time." if done.stayed else "")
-            + (f" {waiting:,} wait for their answers and stay." if waiting else "")
+            + (f" {done.stayed:,} changed meanwhile and stay in the ledger until the next run." if done.stayed else "")
+            + (f" {waiting:,} are pending and stay in the ledger." if waiting else "")
         )
 
 
-AGAIN = "Nothing is lost or double; the same command goes on."
+AGAIN = "Nothing is lost or duplicated; run the same command again to continue."
 
 
 def _kept_since(archiving: Any, now: datetime) -> date:
-    if settings.USAGE_RETENTION_MONTHS is None:
-        raise CommandError("Say --before, or set USAGE_RETENTION_MONTHS: retention is off.")
-    kept: date = archiving.kept_since(settings.USAGE_RETENTION_MONTHS, now)
+    if conf.RETENTION_MONTHS is None:
+        raise CommandError("Give --before or set USAGE_RETENTION_MONTHS: retention is off.")
+    kept: date = archiving.kept_since(conf.RETENTION_MONTHS, now)
     return kept

@@ -1,4 +1,4 @@
-"""`manage.py check_usage`: do the daily totals equal the ledger?"""
+"""`manage.py check_usage`: checks that the rollups equal the ledger."""
 
 from argparse import ArgumentParser
 from datetime import date
@@ -19,8 +19,8 @@ SHOWN = 20
 
 class Command(LedgerCommand):
     help = (
-        "Compare each grain of the daily totals with the ledger's rows and the archive's, a day at a time. Exits with "
-        "1 if anything differs."
+        "Compare each grain of the daily rollups with the ledger and the archive, day by day. Exits with 1 if "
+        "anything differs."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -34,13 +34,13 @@ class Command(LedgerCommand):
         bar = tqdm(days, desc="check_usage", unit=" day", disable=None, delay=2)
         try:
             for each in bar:
-                bar.set_postfix_str(str(each), refresh=False)  # the last one seen, if it is killed
+                bar.set_postfix_str(str(each), refresh=False)  # the last day shown if it is killed
                 found += map(str, archive.differences(each))
                 inconsistent = consistency.inconsistent_records(each)
                 found += [f"{each}: {count} records: {what}" for what, count in inconsistent.items()]
         except KeyboardInterrupt as stopped:
             raise CommandError(
-                f"Interrupted with {len(found)} differences so far. --from {days[int(bar.n)]} goes on from there.",
+                f"Interrupted with {len(found)} differences so far. Continue with --from {days[int(bar.n)]}.",
                 returncode=INTERRUPTED,
             ) from stopped
         finally:
@@ -52,53 +52,51 @@ class Command(LedgerCommand):
                 self.stderr.write(line)
             raise CommandError(
                 f"{len(found)} differences" + (f", the first {SHOWN} above" if len(found) > SHOWN else "") + ". "
-                "`manage.py rebuild_daily --from DATE --to DATE` makes the totals anew from the ledger."
+                "`manage.py rebuild_daily --from DATE --to DATE` rebuilds the rollups from the ledger."
             )
-        checked = [each for each in days if each.replace(day=1) not in archive.away]
+        checked = [each for each in days if each.replace(day=1) not in archive.unreadable]
         ledger = "the ledger and its archive" if archive.read else "the ledger"
-        self.stdout.write(
-            f"The daily totals equal {ledger}: {consistency.calls_on(checked):,} calls, {len(GRAINS)} grains."
-        )
+        self.stdout.write(f"The rollups equal {ledger}: {consistency.calls_on(checked):,} calls, {len(GRAINS)} grains.")
 
 
 class Archive:
-    """What of the archive can be read here, looked at once a file."""
+    """The archive files that can be read here; verifies each file once."""
 
     def __init__(self) -> None:
         self.read: set[int] = set()
-        """Ids of the files that are here, and what they were."""
-        self.away: dict[date, str] = {}
+        """Ids of the files that are here and unchanged."""
+        self.unreadable: dict[date, str] = {}
         """Month → why its days were not checked."""
 
     def differences(self, day: date) -> list[consistency.Difference]:
-        """What is wrong with that day's totals; nothing if the files that it takes cannot be read."""
+        """Return the differences of that day's rollups; none if its archive files cannot be read."""
         while True:
             files = self._files_of(day)
             if files is None:
                 return []
             sums = storage.parquet().daily_rows(files, day) if files else None
-            # While a month is being archived its calls are in both places: what was found then is no difference.
+            # While a month is being archived, its calls are in both places: compare again if its files have changed.
             if not (found := consistency.differences(day, sums)) or self._files_of(day) == files:
                 return found
 
     def not_checked(self) -> list[str]:
-        return [f"{month:%Y-%m} was not checked: {why}" for month, why in sorted(self.away.items())]
+        return [f"{month:%Y-%m} was not checked: {why}" for month, why in sorted(self.unreadable.items())]
 
     def _files_of(self, day: date) -> list[ArchiveFile] | None:
-        """Those of the day's month; None if one of them cannot be read."""
+        """Return the files of the day's month; None if one cannot be read."""
         month = day.replace(day=1)
         files = list(ArchiveFile.objects.filter(month=month))
-        if month not in self.away:
+        if month not in self.unreadable:
             for file in files:
-                self._look_at(file)
-        return None if month in self.away else files
+                self._verify(file)
+        return None if month in self.unreadable else files
 
-    def _look_at(self, file: ArchiveFile) -> None:
+    def _verify(self, file: ArchiveFile) -> None:
         if file.state != ArchiveFile.State.ARCHIVED:
-            self.away[file.month] = f"it is {file.get_state_display()} just now, or that was interrupted."
+            self.unreadable[file.month] = f"it is {file.get_state_display()}, or that was interrupted."
         elif file.pk not in self.read:
             try:
                 storage.parquet().verify(file)
                 self.read.add(file.pk)
             except archived.UnreadableError as error:
-                self.away[file.month] = f"it is archived, and {error}"
+                self.unreadable[file.month] = f"it is archived, and {error}"

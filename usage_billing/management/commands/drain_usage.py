@@ -1,24 +1,19 @@
-"""`manage.py drain_usage [--follow]`: bring the outbox's events into the ledger."""
+"""`manage.py drain_usage [--follow]`: move the outbox's events to the ledger."""
 
-import os
-import select
 import signal
-import sqlite3
 import time
 from argparse import ArgumentParser
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import msgspec
-from django.conf import settings
 from django.core.management.base import CommandError
 from django.db import close_old_connections, connections
 from tqdm import tqdm
 
+from usage_billing.conf import conf
 from usage_billing.ledger import drain, drain_thread
 from usage_billing.management.printable_command import PrintableCommand
 from usage_billing.recording import quarantine
@@ -28,24 +23,29 @@ from usage_billing.recording.outbox import Outbox
 POLL_S = 0.2
 """How often `--follow` looks into an empty outbox."""
 TAKE_OVER_S = 1.0
-"""How often a second `--follow` looks whether the first is gone."""
+"""How often a second `--follow` looks whether the first has ended."""
 LISTED = 1000
+"""The most dead letters that `--list-rejected` prints."""
+RECOVERED_AT_ONCE = 1000
+"""Recovered events in one append: each append is kept in memory as a whole."""
 
 
 class Command(PrintableCommand):
-    help = "Bring what waits in the outbox into the ledger; with --follow for good (one a machine, a second one waits)."
+    help = (
+        "Move the events in the outbox to the ledger, once, or with --follow until SIGTERM. One process a machine"
+        " drains; a second --follow waits until the first has ended. It may be killed at any moment: each event counts"
+        " once."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--follow", action="store_true", help="go on until SIGTERM or SIGINT")
-        parser.add_argument("--retry", action="store_true", help="first put back what was set aside")
-        parser.add_argument("--list-rejected", action="store_true", help="only show what was set aside, and why")
-        parser.add_argument("--recover", metavar="FILE", help="first bring back what can be read of a damaged outbox")
+        parser.add_argument("--retry", action="store_true", help="first put the rejected events back into the outbox")
+        parser.add_argument("--list-rejected", action="store_true", help="only list the rejected events, and why")
+        parser.add_argument("--recover", metavar="FILE", help="first bring back the events in a quarantined file")
         parser.add_argument(
-            "--stop-within",
-            type=float,
-            default=settings.USAGE_DRAIN_STOP_S,
-            metavar="SECONDS",
-            help="after SIGTERM, go on draining for so long at most (default: USAGE_DRAIN_STOP_S, %(default)s)",
+            "--adopt",
+            action="store_true",
+            help="first let the outbox belong to this database; needed once after the database was replaced",
         )
 
     def handle(
@@ -55,23 +55,23 @@ class Command(PrintableCommand):
         retry: bool,
         list_rejected: bool,
         recover: str | None,
-        stop_within: float,
+        adopt: bool,
         **options: Any,
     ) -> None:
-        outbox = Outbox(settings.USAGE_OUTBOX_PATH)
+        outbox = Outbox(conf.OUTBOX_PATH)
         if list_rejected:
             self._list(outbox)
             return
+        if adopt:
+            self._adopt(outbox)
         if recover is not None:
             self._recover(outbox, Path(recover))
         if retry:
-            self.stdout.write(f"Put back {outbox.put_back()} events that had been set aside.")
+            self.stdout.write(f"Put {outbox.put_back()} rejected events back into the outbox.")
         if follow:
-            self._follow(outbox, stop_within)
+            self._follow(outbox)
         else:
             self._once(outbox)
-
-    # ── Once ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _once(self, outbox: Outbox) -> None:
         drained = 0
@@ -94,152 +94,121 @@ class Command(PrintableCommand):
             raise CommandError(f"{busy} It does this work already.") from busy
         except drain.DatabaseAwayError as away:
             raise CommandError(f"Drained {drained}; the rest waits safely in {outbox.path}: {away}") from away
-        except (sqlite3.Error, OSError) as error:
+        except OSError as error:
             raise CommandError(f"Drained {drained}; {outbox.path} cannot be read: {error}") from error
-        reject = outbox.backlog().rejected
-        self.stdout.write(f"Drained {drained} events from {outbox.path}; {reject} are set aside.")
+        self.stdout.write(f"Drained {drained} events from {outbox.path}; {outbox.backlog().rejected} are rejected.")
 
     def _list(self, outbox: Outbox) -> None:
-        rows = outbox.list_rejected(LISTED)
-        for id_, written_at, reason, body in rows:
-            at = datetime.fromtimestamp(written_at, UTC)
-            self.stdout.write(f"{id_}  {at:%Y-%m-%d %H:%M:%SZ}  {_described(body)}  {' '.join(reason.split())}")
-        more = outbox.backlog().rejected - len(rows)
+        letters = outbox.list_rejected(LISTED)
+        for letter in letters:
+            at = datetime.fromtimestamp(letter.written_at, UTC)
+            reason = " ".join(letter.reason.split())
+            self.stdout.write(f"{letter.number}  {at:%Y-%m-%d %H:%M:%SZ}  {_described(letter.body)}  {reason}")
+        more = outbox.backlog().rejected - len(letters)
         self.stdout.write(
-            f"{len(rows)} events are set aside{f', and {more} more' if more > 0 else ''}."
-            + (" `manage.py drain_usage --retry` tries them again." if rows else "")
+            f"{len(letters)} events are rejected{f', and {more} more' if more > 0 else ''}."
+            + (" `manage.py drain_usage --retry` tries them again." if letters else "")
         )
+
+    def _adopt(self, outbox: Outbox) -> None:
+        before = outbox.ledger_id
+        try:
+            now = drain.adopt(outbox)
+        except (drain.DatabaseAwayError, OSError) as error:
+            raise CommandError(f"{outbox.path} still belongs to ledger {before or 'none'}: {error}") from error
+        self.stdout.write(f"{outbox.path} belongs to ledger {now} from now on; before: {before or 'none'}.")
 
     def _recover(self, outbox: Outbox, path: Path) -> None:
         try:
             bodies = quarantine.recovered(path)
-        except (OSError, sqlite3.Error) as error:
-            raise CommandError(f"{path} cannot be read: {error}") from error
-        outbox.append(*bodies)
-        self.stdout.write(f"Brought back {len(bodies)} events from {path}; those in the ledger already count once.")
+            for start in range(0, len(bodies), RECOVERED_AT_ONCE):
+                outbox.append(*bodies[start : start + RECOVERED_AT_ONCE])
+        except OSError as error:
+            raise CommandError(f"{path} cannot be recovered: {error}") from error
+        if not bodies:
+            raise CommandError(f"{path} holds no event that can be read. The file stays.")
+        self.stdout.write(f"Recovered {len(bodies)} events from {path}; those in the ledger already count once.")
 
-    # ── For good ─────────────────────────────────────────────────────────────────────────────────────────────────
+    def _follow(self, outbox: Outbox) -> None:
+        """Drain until SIGTERM or SIGINT.
 
-    def _follow(self, outbox: Outbox, stop_within: float) -> None:
+        1. Wait until no other process drains.
+        2. Drain the backlog, batch by batch.
+        3. After an error, pause, ever longer.
+        4. Close a connection that is idle.
+        5. Sleep, and go back to 2. Asked to stop, drain one batch more and end.
+
+        A batch that hangs is not interrupted: a second signal, or the process supervisor, kills the process.
+        """
+        self._is_stopping = False
+        before = {number: signal.signal(number, self._stop) for number in (signal.SIGTERM, signal.SIGINT)}
         is_waiting = False
-        with _signals(stop_within) as stop:
-            while not stop.requested:
+        try:
+            while not self._is_stopping:
                 try:
                     with drain.exclusively(outbox.path):
-                        is_waiting = False
                         self._say(f"Draining {outbox.path} until SIGTERM.")
-                        self._drain(outbox, stop)
+                        drained = self._drain(outbox)
+                    self._say(f"Stopped; drained {drained} events. {_left(outbox)}")
                 except drain.DrainBusyError as busy:
                     if not is_waiting:
                         self._say(f"{busy} Waiting to take over from it.")
                     is_waiting = True
-                    stop.wait(TAKE_OVER_S)
+                    self._sleep(TAKE_OVER_S)
                 except OSError as error:  # the lock's file cannot be opened
                     self.stderr.write(f"{error}; trying again in {drain_thread.LONGEST_PAUSE_S:.0f} s.")
-                    stop.wait(drain_thread.LONGEST_PAUSE_S)
-
-    def _drain(self, outbox: Outbox, stop: "_Stop") -> None:
-        drained = 0
-        try:
-            for some in self._rounds(outbox, stop):
-                drained += some
-        except _OutOfTime as over:
-            self.stderr.write(str(over))
+                    self._sleep(drain_thread.LONGEST_PAUSE_S)
         finally:
-            stop.disarm()
-        self._say(f"Stopped; drained {drained} events. {_left(outbox)}")
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
-    def _rounds(self, outbox: Outbox, stop: "_Stop") -> Iterator[int]:
-        """How many events each round drained; the last round begins when it is asked to stop."""
-        pause, drained_at, is_last = POLL_S, time.monotonic(), False
+    def _drain(self, outbox: Outbox) -> int:
+        """Drain in cycles; the last one begins when a stop is requested. Returns how many events left the outbox."""
+        total, pause, idle_s, is_last = 0, POLL_S, 0.0, False
         while not is_last:
-            is_last = stop.requested
-            drained = 0
+            is_last, drained = self._is_stopping, 0
 
-            def go_on(so_far: int, is_last: bool = is_last) -> bool:
+            def go_on(so_far: int) -> bool:
                 nonlocal drained
                 drained = so_far
-                return is_last or not stop.requested
+                return so_far == 0 or not self._is_stopping
 
             close_old_connections()  # one that died in the meantime is no outage
             try:
                 drained = drain.drain_all(outbox, go_on)
                 pause = POLL_S
-            except (drain.DatabaseAwayError, sqlite3.Error, OSError) as error:
+            except (drain.DatabaseAwayError, OSError) as error:
                 pause = min(drain_thread.LONGEST_PAUSE_S, 2 * (POLL_S if drained else pause))
                 self.stderr.write(f"{error}" + ("" if is_last else f"; trying again in {pause:.1f} s."))
                 connections.close_all()
-            if drained:
-                drained_at = time.monotonic()
-            elif time.monotonic() - drained_at > drain_thread.IDLE_S:
+            total += drained
+            idle_s = 0.0 if drained else idle_s + pause
+            if idle_s > drain_thread.IDLE_S:
                 connections.close_all()  # an idle one would keep a database from stopping
-            yield drained
-            stop.wait(pause)
+            self._sleep(pause)
+        return total
+
+    def _stop(self, number: int, _frame: FrameType | None) -> None:
+        self._is_stopping = True
+        signal.signal(number, signal.SIG_DFL)
+
+    def _sleep(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while not self._is_stopping and (left := until - time.monotonic()) > 0:
+            time.sleep(min(left, POLL_S))
 
     def _say(self, text: str) -> None:
         self.stdout.write(text)
         self.stdout.flush()
 
 
-class _OutOfTime(BaseException):
-    """The time to stop in is over."""
-
-
-class _Stop:
-    """Whether SIGTERM or SIGINT has come; waiting for them costs nothing, and ends when they come.
-
-    From then on there are `seconds`: after them, or at another such signal, `_OutOfTime` is raised out of what hangs.
-    """
-
-    def __init__(self, seconds: float) -> None:
-        self.requested = False
-        self._seconds = seconds
-        self._read, self._write = os.pipe()
-
-    def request(self, _number: int, _frame: FrameType | None) -> None:
-        if self.requested:
-            raise _OutOfTime("Asked to stop again: at once.")
-        self.requested = True
-        os.write(self._write, b".")
-        # And again each second, should the way out hang too.
-        signal.setitimer(signal.ITIMER_REAL, max(self._seconds, 0.001), 1)
-
-    def ring(self, _number: int, _frame: FrameType | None) -> None:
-        raise _OutOfTime(f"Not done in {self._seconds:g} s.")
-
-    def wait(self, seconds: float) -> None:
-        if not self.requested:
-            select.select([self._read], [], [], seconds)
-
-    def disarm(self) -> None:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-
-    def close(self) -> None:
-        os.close(self._read)
-        os.close(self._write)
-
-
-@contextmanager
-def _signals(seconds: float) -> Iterator[_Stop]:
-    stop = _Stop(seconds)
-    handlers = {signal.SIGTERM: stop.request, signal.SIGINT: stop.request, signal.SIGALRM: stop.ring}
-    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
-    try:
-        yield stop
-    finally:
-        stop.disarm()
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        stop.close()
-
-
 def _left(outbox: Outbox) -> str:
     try:
         backlog = outbox.backlog()
-    except (sqlite3.Error, OSError) as error:
-        return f"What is left cannot be told: {error}"
+    except OSError as error:
+        return f"The outbox cannot be read: {error}"
     left = f"{backlog.events} are left, safe in the outbox for the next start"
-    return f"{left}; {backlog.rejected} are set aside." if backlog.rejected else f"{left}."
+    return f"{left}; {backlog.rejected} are rejected." if backlog.rejected else f"{left}."
 
 
 def _described(body: bytes) -> str:

@@ -1,4 +1,4 @@
-"""`manage.py rebuild_daily --from 2026-01-01 --to 2026-01-31`: make the daily totals anew."""
+"""`manage.py rebuild_daily --from 2026-01-01 --to 2026-01-31`: rebuilds the rollups of these days."""
 
 from argparse import ArgumentParser
 from datetime import date, timedelta
@@ -13,15 +13,15 @@ from usage_billing.models import Organization
 
 
 def day(text: str) -> date:
-    """A date of the command line."""
+    """Parse a date of the command line."""
     try:
         return date.fromisoformat(text)
     except ValueError as error:
-        raise CommandError(f"“{text}” is no date. Write it as 2026-01-31.") from error
+        raise CommandError(f"“{text}” is not a date. Write it as 2026-01-31.") from error
 
 
 class Command(LedgerCommand):
-    help = "Make the daily totals what the ledger adds up to, a day a transaction. May be interrupted and run again."
+    help = "Rebuild the daily rollups from the ledger, one day per transaction. Can be interrupted and run again."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--from", dest="first", type=day, required=True, help="first day, as 2026-01-31")
@@ -42,16 +42,14 @@ class Command(LedgerCommand):
             archived.expect_none(first, last)
             repaired = 0
             for each in bar:
-                bar.set_postfix_str(str(each), refresh=False)  # the last one seen, if it is killed
+                bar.set_postfix_str(str(each), refresh=False)  # the last day shown if it is killed
                 repaired += writer.rebuild_day(each, org_id)
         except archived.ArchivedError as error:
             raise CommandError(str(error)) from error
         except KeyboardInterrupt as stopped:
             raise CommandError(
-                f"Interrupted. --from {days[int(bar.n)]} goes on from there.", returncode=INTERRUPTED
+                f"Interrupted. Continue with --from {days[int(bar.n)]}.", returncode=INTERRUPTED
             ) from stopped
         finally:
             bar.close()
-        self.stdout.write(
-            f"Made the totals of {len(days)} days anew, {first} to {last}: {repaired:,} of them were wrong."
-        )
+        self.stdout.write(f"Rebuilt the rollups of {len(days)} days, {first} to {last}: {repaired:,} rows were wrong.")

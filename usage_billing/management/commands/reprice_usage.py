@@ -1,4 +1,4 @@
-"""`manage.py reprice_usage --from 2026-01-01 --to 2026-01-31`: cost what is recorded again, and say what changed."""
+"""`manage.py reprice_usage --from 2026-01-01 --to 2026-01-31`: reprices recorded calls."""
 
 from argparse import ArgumentParser
 from collections.abc import Iterator
@@ -23,45 +23,45 @@ from usage_billing.templatetags import amounts
 from usage_billing.tenancy.scope import EVERYTHING
 
 SHOWN = 5
-"""How many models the list of the largest changes has."""
+"""Number of models in the list of largest changes."""
 
 
 class Command(LedgerCommand):
     help = (
-        "Cost the recorded calls of some business days again, at the prices of now, and correct the daily totals with "
-        "them. A call keeps its exchange rate; one without gets the rate of its day. May be interrupted and run again."
+        "Reprice the calls of some billing days at the current prices, and update the daily rollups. A call keeps its "
+        "exchange rate; a call without one gets the rate of its day. Can be interrupted and run again."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--from", dest="first", type=day, required=True, help="first day, as 2026-01-31")
         parser.add_argument("--to", dest="last", type=day, required=True, help="last day, included")
-        parser.add_argument("--model", default="", help="name of one model, as the calls have it (default: all)")
+        parser.add_argument("--model", default="", help="name of one model, as recorded (default: all)")
         parser.add_argument("--org", help="slug of one organisation (default: all)")
-        parser.add_argument("--rates", action="store_true", help="read the exchange rate of each day again too")
+        parser.add_argument("--rates", action="store_true", help="also take the current exchange rate of each day")
         parser.add_argument("--dry-run", action="store_true", help="only show what would change")
         parser.add_argument("--reason", default="", help="why; kept in the log")
         parser.add_argument("--by", default="", help="who, for the log (default: the system's user)")
-        parser.add_argument("--resume", action="store_true", help="go on with the unfinished run of the same arguments")
+        parser.add_argument("--resume", action="store_true", help="continue the unfinished run with the same arguments")
 
     def work(self, *args: Any, dry_run: bool, resume: bool, reason: str, by: str, **options: Any) -> None:
         scope = _scope(**options)
         if left_out := archived.months(scope.first, scope.last + timedelta(days=1)):
             months = ", ".join(f"{month:%Y-%m}" for month in left_out)
-            self.stdout.write(f"Archived calls keep their costs: those of {months} are left out.")
+            self.stdout.write(f"Archived calls keep their costs: {months} left out.")
         if dry_run:
             if resume:
-                raise CommandError("--dry-run leaves nothing to resume. Give one of the two.")
+                raise CommandError("--dry-run leaves nothing to resume. Give only one of --dry-run and --resume.")
             tally = self._show(repricing.rehearse(scope, PriceOverrides.load()), _size(scope))
             self._print("Nothing was written. This would change:", tally.measures, tally)
         elif resume:
             self._run(scope, _unfinished(scope))
         else:
             if not reason.strip():
-                raise CommandError("Say why with --reason: it is kept in the log. Or look first, with --dry-run.")
+                raise CommandError("Give the reason with --reason: the log keeps it. Or look first with --dry-run.")
             if earlier := scope.unfinished_run():
                 self.stdout.write(
-                    f"Run {earlier.pk} of the same arguments was interrupted after {earlier.records_seen:,} records. "
-                    "This one begins anew; --resume would have gone on with that one."
+                    f"Run {earlier.pk} with the same arguments was interrupted after {earlier.records_seen:,} records. "
+                    "This run starts over; --resume would have continued it."
                 )
             self._run(scope, scope.start_run(by=by.strip() or user(), reason=reason.strip(), at=timezone.now()))
 
@@ -82,7 +82,7 @@ class Command(LedgerCommand):
         self._print(title, {name: getattr(run, name) for name in tally.measures}, tally, since=bool(resumed_at))
 
     def _show(self, batches: Iterator[Batch], total: int, initial: int = 0) -> Tally:
-        """Go through the batches with a bar for the person who waits; the sums."""
+        """Run through the batches with a progress bar. Returns the sums."""
         tally = Tally()
         with tqdm(total=total, initial=initial, desc="reprice_usage", unit=" record", disable=None, delay=2) as bar:
             for batch in batches:
@@ -109,7 +109,7 @@ class Command(LedgerCommand):
 
 
 def _size(scope: Scope) -> int:
-    """About how many records the scope has, without counting them: by the rollups, which know archived calls too."""
+    """Return about how many records the scope has, by the rollups, which also count archived calls."""
     filters = {"ai_model": scope.model or None, "org_id": scope.org and scope.org.pk}
     given = {name: value for name, value in filters.items() if value is not None}
     (total,) = reports.totals(EVERYTHING, filters=given, period=Period(scope.first, scope.last + timedelta(days=1)))
@@ -130,12 +130,12 @@ def _scope(*, first: Any, last: Any, model: str, org: str | None, rates: bool, *
 def _unfinished(scope: Scope) -> RepriceRun:
     run = scope.unfinished_run()
     if run is None:
-        raise CommandError("There is no unfinished run of these arguments. Run it without --resume.")
+        raise CommandError("There is no unfinished run with these arguments. Run it without --resume.")
     return run
 
 
 def _resumable(run: RepriceRun) -> str:
-    return f"What is done is kept and logged as run {run.pk}; the same command with --resume goes on from there."
+    return f"Run {run.pk} keeps what is done; continue it with --resume and the same arguments."
 
 
 def _change(measures: dict[str, Any], currency: str) -> str:

@@ -1,4 +1,4 @@
-"""`manage.py restore_usage --month 2026-05`: an archived month back into the ledger."""
+"""`manage.py restore_usage --month 2026-05`: restores an archived month into the ledger."""
 
 from argparse import ArgumentParser
 from datetime import date
@@ -14,17 +14,17 @@ from usage_billing.management.ledger_command import INTERRUPTED, LedgerCommand
 
 
 def month(text: str) -> date:
-    """A month of the command line, as its first day."""
+    """Parse a month of the command line to its first day."""
     try:
         return date.fromisoformat(f"{text}-01")
     except ValueError as error:
-        raise CommandError(f"“{text}” is no month. Write it as 2026-05.") from error
+        raise CommandError(f"“{text}” is not a month. Write it as 2026-05.") from error
 
 
 class Command(LedgerCommand):
     help = (
-        "Bring the calls of an archived month back into the ledger, as they were. Totals are not touched; the files "
-        "stay where they are. May be interrupted and run again."
+        "Restore the calls of an archived month into the ledger. Rollups do not change; the files stay. Can be "
+        "interrupted and run again."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -39,7 +39,7 @@ class Command(LedgerCommand):
             with tqdm(
                 total=sum(file.calls for file in files), desc="restore_usage", unit=" call", disable=None, delay=2
             ) as bar:
-                came = sum(archiving.restore(file, bar.update) for file in files)
+                restored = sum(archiving.restore(file, bar.update) for file in files)
         except KeyboardInterrupt as stopped:
             raise CommandError(f"Interrupted. {AGAIN}", returncode=INTERRUPTED) from stopped
         except (archived.ArchivedError, archived.UnreadableError) as error:
@@ -49,7 +49,7 @@ class Command(LedgerCommand):
         except DatabaseError as error:
             raise CommandError(f"The database gave up: {str(error).strip()}. {AGAIN}") from error
         paths = ", ".join(str(storage.path_of(file)) for file in files)
-        self.stdout.write(f"{month:%Y-%m}: {came:,} calls are back in the ledger. Not needed any more: {paths}.")
+        self.stdout.write(f"{month:%Y-%m}: {restored:,} calls restored into the ledger. No longer needed: {paths}.")
 
 
-AGAIN = "Nothing is lost or double; the same command goes on."
+AGAIN = "Nothing is lost or duplicated; run the same command again to continue."

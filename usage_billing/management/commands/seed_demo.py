@@ -1,11 +1,10 @@
-"""`manage.py seed_demo`: something to look at on the first day."""
+"""`manage.py seed_demo`: makes demo organisations with three months of usage."""
 
 from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import CommandError
-from django.db import transaction
 from django.utils import timezone
 from tqdm import tqdm
 
@@ -13,16 +12,17 @@ from usage_billing.ledger import writer
 from usage_billing.management import demo_data
 from usage_billing.management.printable_command import PrintableCommand
 from usage_billing.models import UsageRecord
+from usage_billing.models.database import atomic
 
 
 class Command(PrintableCommand):
-    help = "Make demo organisations, their users and three months of usage; what is there already is kept."
+    help = "Make demo organisations, their users and three months of usage. Existing rows stay."
 
     def handle(self, *args: Any, **options: Any) -> None:
         if not settings.DEBUG:
             raise CommandError("seed_demo makes users with a known password: it runs only with DEBUG=1.")
         now = timezone.now()
-        with transaction.atomic():
+        with atomic():
             demo_data.create_people()
             demo_data.create_rates(timezone.localdate(now))
             slugs = [organization.slug for organization in demo_data.ORGANIZATIONS]

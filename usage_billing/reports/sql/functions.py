@@ -1,6 +1,6 @@
-"""For those who work in SQL: the totals as functions, and the calls to OpenAI as a view, under the caller's scope.
+"""Totals as SQL functions, and the calls to OpenAI as a view, for people who work in SQL.
 
-They run with the caller's rights, so row-level security holds in them. SQLite gets the view alone.
+Both run with the caller's rights, so row-level security applies. SQLite has only the view.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from usage_billing.ledger import rollup
 from usage_billing.models import ArchiveFile
-from usage_billing.tenancy.roles import ANALYST, SUPERADMIN, WEB
+from usage_billing.tenancy.roles import WEB
 from usage_billing.tenancy.seal import MEMBER_ORG_IDS, OWNED_ORG_IDS, USER_ID
 
 VIEW = "openai_api_logs"
@@ -22,18 +22,17 @@ _CALLS_TO_OPENAI = """
 
 
 def drop_view(connection: BaseDatabaseWrapper) -> None:
-    """Before tables are altered: a view stands in the way of that."""
+    """Drop the view, because PostgreSQL does not alter a column that a view uses."""
     with connection.cursor() as cursor:
         cursor.execute(f"DROP VIEW IF EXISTS {VIEW}")
 
 
 def create(connection: BaseDatabaseWrapper) -> None:
-    """Make them as they are here; those that are there already are replaced."""
+    """Create the view and the functions, or replace them."""
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            # security_invoker: else the view would read with its owner's rights, and show every tenant's calls.
+            # Without security_invoker the view reads with its owner's rights and shows every tenant's calls.
             cursor.execute(f"CREATE OR REPLACE VIEW {VIEW} WITH (security_invoker = true) AS {_CALLS_TO_OPENAI}")
-            cursor.execute(f"GRANT SELECT ON {VIEW} TO {WEB}, {SUPERADMIN}, {ANALYST}")
             for function in (_COST_SUMMARY, _OPENAI_COST_SUMMARY, _refresh()):
                 cursor.execute(function)
         elif connection.vendor == "sqlite":
@@ -54,7 +53,8 @@ _SINCE = f"""
         '{settings.TIME_ZONE}'
     ))::date - $2 + 1 AS day
 """
-"""The period's first day. Today is the organisation's, that of the caller's if they have one zone, or the project's."""
+"""The period's first day. Today: in the organisation's zone, else in the caller's if all their organisations share one,
+else in the project's."""
 
 _SUMMED_UP = f"""
     SELECT coalesce(sum(requests), 0)::bigint, least(coalesce(sum(tokens), 0), {2**63 - 1})::bigint,
@@ -66,7 +66,7 @@ _SUMMED_UP = f"""
         )), '{{}}')
     FROM types
 """
-"""An amount is NULL where none is known, not zero."""
+"""An amount is NULL, not zero, where there are calls and no amount is known."""
 
 _BY_TYPE = """
     SELECT d.request_type, sum(d.requests_count) AS requests, sum(d.total_tokens) AS tokens, sum(d.cost_usd) AS usd,
@@ -76,10 +76,10 @@ _BY_TYPE = """
 
 
 def _summary(name: str, of_everything: str, of_an_organization: str, narrowed: str = "") -> str:
-    """From the coarsest grain with what is asked for, in three parts: of which one has rows, or for a person two.
+    """A function that reads the coarsest grain, in three parts: for a superadmin, for an owner, for a member.
 
-    A superadmin's; an owner's, whose organisations are named so that the index leads to them, which a policy does not;
-    a member's, out of the cube: policies hide the coarse rows from them.
+    A person may be owner and member. An owner's organisations are named, because a policy does not lead into an
+    index. A member reads the cube, because policies hide the coarser rows.
     """
     return f"""
 CREATE OR REPLACE FUNCTION {name}(org_id bigint DEFAULT NULL, days integer DEFAULT 30)
@@ -110,7 +110,7 @@ _OPENAI_COST_SUMMARY = _summary("get_openai_cost_summary", "mix", "org_mix", "AN
 
 
 def _refresh() -> str:
-    """Of every grain that there is, out of the ledger: what `rebuild_daily` does, a range in one transaction."""
+    """Recompute every grain of a range of days from the ledger in one transaction, as `rebuild_daily` does."""
     columns = ", ".join(rollup.COLUMNS)
     return f"""
 CREATE OR REPLACE FUNCTION refresh_token_usage_daily("from" date, "to" date)
@@ -123,7 +123,7 @@ BEGIN
         ORDER BY {", ".join(rollup.IN_ORDER["postgresql"])}
         ON CONFLICT ({", ".join(rollup.KEY)}) DO UPDATE SET {rollup.added_sql("d")};
     DELETE FROM token_usage_daily WHERE usage_date BETWEEN $1 AND $2 AND requests_count = 0;
-    -- Last, so that no call can have been archived before they were added up.
+    -- Checked last, so that no call was archived before it was added up.
     IF EXISTS (
         SELECT FROM {ArchiveFile._meta.db_table} f WHERE f.month <= $2 AND f.month + interval '1 month' > $1
     ) THEN

@@ -1,9 +1,8 @@
-"""`manage.py demo`: every agent works for every demo organisation, and a few SDK calls are made without one."""
+"""`manage.py demo`: runs every agent for every demo organisation, and makes a few SDK calls without an agent."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import CommandError
 from tqdm import tqdm
 
@@ -13,6 +12,7 @@ from ai_clients.assistants.models import ContentPiece
 from ai_clients.assistants.runs import run
 from ai_clients.connection import destinations
 from usage_billing import usage_context
+from usage_billing.conf import conf
 from usage_billing.ledger import drain
 from usage_billing.management import demo_data
 from usage_billing.management.printable_command import PrintableCommand
@@ -63,7 +63,7 @@ INPUTS: dict[str, dict[str, Any]] = {
     "research_factcheck": {"sources": [{"title": "Опрос подписчиков", "text": "Зарядку делают 34 % опрошенных."}]},
     "trends_scout": {"posts": [{"text": comment} for comment in COMMENTS], "platform": "telegram"},
 }
-"""What each agent gets beside the text and title of the organisation's content piece."""
+"""The input of each agent beside the text and title of the organisation's content piece."""
 
 
 class Command(PrintableCommand):
@@ -89,7 +89,7 @@ class Command(PrintableCommand):
                 for provider, request_type, call in CALLS:
                     with usage_context(org=account.org, user=user_id, request_type=request_type):
                         call(clients[provider])
-        drain.drain_all(Outbox(settings.USAGE_OUTBOX_PATH))
+        drain.drain_all(Outbox(conf.OUTBOX_PATH))
         with within(EVERYTHING):
             recorded = UsageRecord.objects.filter(id__gt=newest).count()
         self.stdout.write(f"Made {len(events)} calls for {len(accounts)} organisations: {recorded} new records.")

@@ -1,4 +1,4 @@
-"""`manage.py run_agent <id> --input FILE|-`: lets an agent work, prints what it made and what it cost."""
+"""`manage.py run_agent <id> --input FILE|-`: runs an agent, prints its output and its cost."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def _user(name: str | None) -> Any:
 
 
 def _account(user: Any, options: dict[str, Any]) -> runs.Account:
-    """As the API finds it; the command itself, on nobody's behalf, may charge any organisation."""
+    """The account, found as the API does. Without a user the command may charge any organisation."""
     with within(EVERYTHING if user is None else scope_of(user)) as scope:
         try:
             return runs.account(scope, org=options["org"], content_id=options["content"])

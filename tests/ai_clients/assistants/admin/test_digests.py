@@ -144,4 +144,4 @@ def test_log_can_only_be_looked_at() -> None:
 
 def test_without_an_organisation_the_preview_says_so() -> None:
     page = admin_client.superadmin().get(reverse(PREVIEW))
-    assert "There is no organisation whose digest you could see." in page.content.decode()
+    assert "There is no digest that you may see." in page.content.decode()

@@ -86,7 +86,7 @@ def test_a_forged_post_of_another_site_starts_nothing(simulated: dict[str, str],
 @pytest.mark.parametrize(
     ("header", "value", "words"),
     [
-        ("X-Simulator-Statuses", "401", "The provider does not take our requests."),
+        ("X-Simulator-Statuses", "401", "The provider refuses our requests."),
         ("X-Simulator-Answer", "refused", "The model refused this task."),
         ("X-Simulator-Answer", "cut-off", "The answer was cut off"),
         ("X-Simulator-Text", "no%20JSON", "The model's answer is not in the form that was asked for."),

@@ -8,6 +8,7 @@ from django.urls import reverse
 from pytest_django import Settings
 
 from tests.support import admin_client, factories, people
+from tests.support.configure import configure
 from tests.support.recorded import Recorded
 
 pytestmark = pytest.mark.django_db
@@ -18,7 +19,7 @@ def test_over_the_limit_no_provider_is_called(
     simulated: dict[str, str], recorded: Recorded, settings: Settings, button: str
 ) -> None:
     settings.LANGUAGE_CODE = "en"
-    settings.AI_RUNS_PER_ORGANIZATION = "1/day"
+    configure(settings, RUNS_PER_ORGANIZATION="1/day")
     client, org = admin_client.superadmin(), factories.organization()
     author, piece = people.talkative(org), people.piece(org)
     address, form = {

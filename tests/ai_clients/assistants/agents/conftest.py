@@ -14,7 +14,7 @@ Work = Callable[..., Any]
 
 
 class PageParameters(list[dict[str, Any]]):
-    """What the model was asked, call by call: `instructions`, `content`, `output`, `max_tokens`, …"""
+    """The arguments of each call of the model: `instructions`, `content`, `output`, `max_tokens`, …"""
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from pytest_django import Settings
 from rest_framework.test import APIClient
 
 from tests.support import factories, people
+from tests.support.configure import configure
 from tests.support.factories import event
 from tests.support.recorded import Recorded
 from usage_billing.ledger import writer
@@ -24,7 +25,7 @@ ROLES, DIGESTS = "/api/cron/update-participant-roles", "/api/cron/send-weekly-di
 
 @pytest.fixture(autouse=True)
 def secret(settings: Settings) -> str:
-    settings.CRON_SECRET = "s3cret-тайна"
+    configure(settings, CRON_SECRET="s3cret-тайна")
     return "s3cret-тайна"
 
 
@@ -69,7 +70,7 @@ def test_wrong_secret_is_401(
 
 @pytest.mark.parametrize("header", [None, "Bearer", "Bearer ", "Bearer None", "Bearer s3cret"])
 def test_without_a_secret_set_everything_is_refused(settings: Settings, header: str | None) -> None:
-    settings.CRON_SECRET = ""
+    configure(settings, CRON_SECRET="")
     assert [call(address, header).status_code for address in (ROLES, DIGESTS)] == [401, 401]
 
 

@@ -1,4 +1,4 @@
-"""What a provider says about when to come back, and how the API passes it on."""
+"""The API passes on when a provider may be asked again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import httpx2
 import openai
 import pytest
 
-from ai_clients.assistants.api.errors import RunFailed
+from ai_clients.assistants.api.errors import RunFailedError
 from ai_clients.assistants.calls.provider_errors import provider_problem, retry_after_s
 from ai_clients.assistants.calls.structured import AnswerError, InvalidAnswerError, RefusedError, TruncatedAnswerError
 from ai_clients.assistants.runs.run import UnfinishedRunError
@@ -44,10 +44,10 @@ def test_retry_after(headers: dict[str, str], seconds: float | None) -> None:
     assert retry_after_s(headers, NOW) == seconds
 
 
-def failed(cause: Exception, provider: Any = "openai") -> RunFailed:
+def failed(cause: Exception, provider: Any = "openai") -> RunFailedError:
     unfinished = UnfinishedRunError(provider, "w", SPENT)
     unfinished.__cause__ = cause
-    return RunFailed(unfinished)
+    return RunFailedError(unfinished)
 
 
 def status_error(kind: Any, status: int, **headers: str) -> Any:
@@ -92,7 +92,7 @@ def test_failure_of_the_provider(cause: Exception, told: tuple[Any, bool, Any]) 
     )
     assert getattr(error, "wait", None) == wait
     assert dict(error.detail["cost"]) == COST
-    # What a provider writes may quote a key or the prompt.
+    # A provider's words may quote a key or the prompt.
     assert "secret" not in json.dumps(error.detail)
 
 

@@ -148,7 +148,7 @@ def test_retry_hint_is_the_providers_own(simulated: dict[str, str], monkeypatch:
     answer = enrich(factories.member(org), author.pk)
     details = answer.json()["error"]["details"]
     assert (answer.status_code, details["provider_status"], details["retryable"]) == (502, 429, True)
-    # What the simulator asks for is a millisecond; the header knows whole seconds.
+    # The simulator asks for a millisecond; the header has whole seconds.
     assert (details["retry_after_s"], answer["Retry-After"]) == (0.001, "1")
 
 

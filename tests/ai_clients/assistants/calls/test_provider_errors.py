@@ -1,4 +1,4 @@
-"""What the SDKs' errors mean."""
+"""The SDKs' errors, explained."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def mail(settings: Settings) -> Iterator[MailServer]:
 
 @pytest.fixture
 def org() -> Organization:
-    """Last week 3 calls, of which one's cost is not known; the week before 1. At 80 roubles a dollar."""
+    """Last week 3 calls, one of unknown cost; the week before 1. At 80 RUB a dollar."""
     org = factories.organization("Северный ветер")
     week_before = factories.NOON - timedelta(days=7)
     factories.rate(week_before.date(), "80")

@@ -1,4 +1,4 @@
-"""What owners read: both forms of the e-mail say the same, in the organisation's language."""
+"""Both forms of the e-mail say the same, in the organisation's language."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from ai_clients.assistants.digest.figures import WeeklyDigest, weekly_digest_dat
 from ai_clients.assistants.digest.summary import DigestSummary
 from ai_clients.assistants.digest.week import Week
 from tests.support import factories
+from tests.support.configure import configure
 from tests.support.factories import event
 from usage_billing.ledger import writer
 from usage_billing.models import Organization
@@ -140,7 +141,7 @@ def test_names_take_no_line_of_their_own_and_are_escaped_once(org: Organization)
 def test_link_leads_to_the_page_if_its_address_is_known(
     digest: WeeklyDigest, settings: Settings, address: str, expected: int
 ) -> None:
-    settings.PUBLIC_URL = address
+    configure(settings, PUBLIC_URL=address)
     rendered = render(digest, None)
     links = re.findall(r'href="([^"]*)"', rendered.html)
     assert links == [f"{address}/usage/"] * expected

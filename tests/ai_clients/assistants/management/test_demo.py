@@ -9,6 +9,7 @@ from pytest_django import Settings
 
 from ai_clients.assistants.agents import agents
 from ai_clients.assistants.management.commands.demo import CALLS, INPUTS
+from tests.support.configure import configure
 from usage_billing.management import demo_data
 from usage_billing.models import UsageRecord
 
@@ -24,7 +25,7 @@ def without_keys(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_demo_makes_recorded_calls_for_every_demo_organisation(
     settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    settings.AI_SIMULATOR = True
+    configure(settings, SIMULATOR=True)
     demo_data.create_people()
     call_command("demo")
     out = capsys.readouterr().out
@@ -47,7 +48,7 @@ def test_demo_without_organisations_says_what_to_do_first() -> None:
 
 @pytest.mark.django_db
 def test_demo_without_keys_and_simulator_says_what_is_missing(settings: Settings) -> None:
-    settings.AI_SIMULATOR = False
+    configure(settings, SIMULATOR=False)
     demo_data.create_people()
     with pytest.raises(CommandError, match="DEBUG=1"):
         call_command("demo")

@@ -13,6 +13,7 @@ from django.core.management import CommandError, call_command
 
 from ai_clients.assistants.models import ContentPiece
 from tests.support import factories
+from tests.support.configure import configure
 from tests.support.recorded import Recorded
 from usage_billing.models import Organization
 
@@ -122,7 +123,7 @@ def test_failure_says_what_it_cost(
 def test_without_a_key_it_says_what_is_missing(
     org: Organization, settings: Any, recorded: Recorded, capsys: Any, monkeypatch: Any
 ) -> None:
-    settings.AI_SIMULATOR = False
+    configure(settings, SIMULATOR=False)
     for agent, variable in (("legal_guard", "ANTHROPIC_API_KEY"), ("multimedia_producer", "OPENAI_API_KEY")):
         with pytest.raises(CommandError, match=variable):
             run(agent, {"text": "x"}, capsys, monkeypatch, org=org.slug)

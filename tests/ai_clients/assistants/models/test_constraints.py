@@ -1,4 +1,4 @@
-"""What the database itself holds to."""
+"""The rules that the database itself enforces."""
 
 from __future__ import annotations
 

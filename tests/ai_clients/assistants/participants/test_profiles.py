@@ -25,7 +25,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What the model is asked."""
+    """The material that the model gets."""
     given: dict[str, Any] = {}
 
     def remember(**order: Any) -> Profile:

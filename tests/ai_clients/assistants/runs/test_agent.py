@@ -19,6 +19,7 @@ from ai_clients.assistants import agents as package
 from ai_clients.assistants import checks
 from ai_clients.assistants.agents import agents
 from ai_clients.assistants.runs.agent import Agent, Input, material, one_call
+from tests.support.configure import configure
 from tests.support.recorded import Recorded
 from usage_billing import usage_context
 from usage_billing.costing import pricing
@@ -79,7 +80,7 @@ def test_each_agent_is_whole(one: Agent[Any, Any]) -> None:
     assert re.search("[а-я]{3}", one.instructions)
     assert one.request_type
     assert one.task_type
-    # What a fat-fingered key says must not be passed over, and no text may be without an end.
+    # A mistyped key must not be ignored, and every text has a limit.
     assert one.input.model_config.get("extra") == "forbid"
     assert set(unbounded(one.input.model_json_schema())) == set()
 
@@ -141,23 +142,23 @@ def test_each_output_can_be_asked_of_both_providers(output: type[BaseModel]) -> 
 
 def test_settings_name_another_model(settings: Settings) -> None:
     assert agent().runs_on() == ("openai", "gpt-4.1-mini")
-    settings.AI_AGENT_MODELS = {"echo": "anthropic:claude-haiku-4-5"}
+    configure(settings, AGENT_MODELS={"echo": "anthropic:claude-haiku-4-5"})
     assert agent().runs_on() == ("anthropic", "claude-haiku-4-5")
     # A model's own name may have a colon.
-    settings.AI_AGENT_MODELS = {"echo": "openai:ft:gpt-4o:acme"}
+    configure(settings, AGENT_MODELS={"echo": "openai:ft:gpt-4o:acme"})
     assert agent().runs_on() == ("openai", "ft:gpt-4o:acme")
 
 
 @pytest.mark.parametrize("chosen", ["gpt-5", "google:gemini", "openai:", ":gpt-5"])
 def test_a_setting_that_cannot_be_says_what_can(settings: Settings, chosen: str) -> None:
-    settings.AI_AGENT_MODELS = {"echo": chosen}
+    configure(settings, AGENT_MODELS={"echo": chosen})
     with pytest.raises(ImproperlyConfigured, match=r"echo=openai:<model> or anthropic:<model>"):
         agent().runs_on()
 
 
 def test_settings_are_checked_before_anything_runs(settings: Settings) -> None:
     assert checks.agent_models() == []
-    settings.AI_AGENT_MODELS = {"legal_gard": "openai:gpt-5", "multimedia_producer": "anthropic:claude-opus-5-5"}
+    configure(settings, AGENT_MODELS={"legal_gard": "openai:gpt-5", "multimedia_producer": "anthropic:claude-opus-5-5"})
     unknown, wrong = checks.agent_models()
     assert "there is no agent legal_gard" in unknown.msg
     assert "multimedia_producer=openai:<model>" in wrong.msg

@@ -1,4 +1,4 @@
-"""What is wrong with an input, in words for people."""
+"""The errors of an input, in words for people."""
 
 from __future__ import annotations
 

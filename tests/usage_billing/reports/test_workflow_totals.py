@@ -27,11 +27,11 @@ def test_dearest_come_first_and_calls_without_one_are_left_out() -> None:
     )
 
     def found(scope: object, **options: object) -> list[tuple[str, Decimal, int]]:
-        rows = reports.work(scope, "content_id", PERIOD, **options)  # type: ignore[arg-type]
+        rows = reports.workflow_totals(scope, "content_id", PERIOD, **options)  # type: ignore[arg-type]
         return [(each["content_id"], each["cost_usd"], each["requests_count"]) for each in rows]
 
     assert found(of_organization(org.pk)) == [("a", Decimal(5), 2), ("b", Decimal(2), 1)]
     assert found(EVERYTHING, limit=1) == [("a", Decimal(5), 2)]
     assert [each[0] for each in found(EVERYTHING)] == ["a", "b", "z"]
     assert found(NOTHING) == []
-    assert reports.work(EVERYTHING, "workflow_id", PERIOD) == []
+    assert reports.workflow_totals(EVERYTHING, "workflow_id", PERIOD) == []

@@ -11,6 +11,7 @@ from pytest_django import Settings
 from rest_framework.test import APIClient
 
 from tests.support import factories, people
+from tests.support.configure import configure
 from tests.support.recorded import Recorded
 from usage_billing.models import Organization
 
@@ -40,7 +41,7 @@ def test_over_the_limit_no_provider_is_called(
     asked: Callable[[Organization], tuple[str, Any]],
     who: str,
 ) -> None:
-    settings.AI_RUNS_PER_USER = "1/hour"
+    configure(settings, RUNS_PER_USER="1/hour")
     org = factories.organization()
     client = APIClient()
     client.force_authenticate(getattr(factories, who)(org))
@@ -59,7 +60,7 @@ def test_over_the_limit_no_provider_is_called(
 def test_the_limit_of_an_organisation_holds_for_all_of_its_people(
     simulated: dict[str, str], recorded: Recorded, settings: Settings, asked: Callable[..., tuple[str, Any]]
 ) -> None:
-    settings.AI_RUNS_PER_ORGANIZATION = "1/day"
+    configure(settings, RUNS_PER_ORGANIZATION="1/day")
     org = factories.organization()
     address, body = asked(org)
     statuses = []
@@ -72,7 +73,7 @@ def test_the_limit_of_an_organisation_holds_for_all_of_its_people(
 
 @pytest.mark.parametrize("job", ["update-participant-roles", "send-weekly-digests"])
 def test_a_job_is_started_so_many_times_an_hour(settings: Settings, job: str) -> None:
-    settings.CRON_SECRET = "s3cret"
+    configure(settings, CRON_SECRET="s3cret")
     headers = {"authorization": "Bearer s3cret"}
     answers = [APIClient().post(f"/api/cron/{job}", headers=headers) for _ in range(13)]
     assert [answer.status_code for answer in answers] == [200] * 12 + [429]

@@ -139,7 +139,7 @@ def test_two_periods_side_by_side_are_what_they_are_one_by_one(
     world: World, person: str, asked: dict[str, Any], period: Period
 ) -> None:
     scope, previous = scope_of(world.people[person]), period.before(TODAY)
-    now, before = reports.compared(scope, period, previous, filters=asked)
+    now, before = reports.period_over_period(scope, period, previous, filters=asked)
     assert now == reports.totals(scope, filters=asked, period=period)[0]
     assert (before is None) == (previous is None)
     if previous is not None and before is not None:
@@ -198,10 +198,10 @@ def test_history_has_every_step_once_and_what_lies_in_it(
         for call in world.calls_of(person)
         if in_period(call, period) and all(getattr(call, name) == value for name, value in asked.items())
     ]
-    rows = reports.history(scope_of(world.people[person]), period, TODAY, step=step, filters=asked)
+    rows = reports.time_series(scope_of(world.people[person]), period, TODAY, step=step, filters=asked)
     known = [call.usage_date for call in calls]
     first = period.since or min([*known, TODAY])
-    last = max([*known, period.last(TODAY)])
+    last = max([*known, period.last_day(TODAY)])
     days = [first + timedelta(days=number) for number in range((last - first).days + 1)]
     starts = sorted({FIRST_DAY[step](day) for day in days})
     assert [row["date"] for row in rows] == starts
@@ -211,11 +211,11 @@ def test_history_has_every_step_once_and_what_lies_in_it(
 
 
 def test_history_of_a_future_period_is_empty() -> None:
-    assert reports.history(EVERYTHING, Period(TODAY + timedelta(days=2)), TODAY) == []
+    assert reports.time_series(EVERYTHING, Period(TODAY + timedelta(days=2)), TODAY) == []
 
 
 def test_an_organisation_a_day_ahead_has_its_day(world: World) -> None:
-    rows = reports.history(EVERYTHING, Period(TODAY - timedelta(days=1)), TODAY - timedelta(days=1))
+    rows = reports.time_series(EVERYTHING, Period(TODAY - timedelta(days=1)), TODAY - timedelta(days=1))
     assert [row["date"] for row in rows] == [TODAY - timedelta(days=1), TODAY]
 
 

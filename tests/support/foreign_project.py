@@ -1,0 +1,117 @@
+"""A Django project of somebody else: the wheel is installed there, and the checkout is not on its path."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCE = ("pyproject.toml", "README.md", "LICENSE", "usage_billing", "ai_clients")
+"""Everything that the wheel is built from."""
+
+MANAGE = """
+    import os
+    import sys
+
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "settings")
+    from django.core.management import execute_from_command_line
+
+    execute_from_command_line(sys.argv)
+"""
+
+
+def build_wheel(folder: Path) -> Path:
+    """Build the wheel from a copy of the source, so that nothing is left in the checkout. Downloads nothing."""
+    copy = folder / "source"
+    copy.mkdir()
+    for name in SOURCE:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+        elif source.exists():
+            shutil.copy(source, copy / name)
+    _run(sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", f"--wheel-dir={folder}", copy)
+    (wheel,) = folder.glob("*.whl")
+    return wheel
+
+
+def environment_with(wheel: Path, folder: Path) -> Path:
+    """Make an environment that has the wheel, and the third-party packages of this one. Returns its interpreter."""
+    _run(sys.executable, "-m", "venv", "--without-pip", folder)
+    python = folder / "bin" / "python"
+    _run(sys.executable, "-m", "pip", f"--python={python}", "install", "--no-deps", "--no-index", wheel)
+    (site_packages,) = folder.glob("lib/python*/site-packages")
+    packages = dict.fromkeys(sysconfig.get_path(name) for name in ("purelib", "platlib"))
+    (site_packages / "third_party.pth").write_text("\n".join(packages))
+    return python
+
+
+def downloaded_environment(wheel: Path, folder: Path, python: Path, *requirements: str) -> Path:
+    """Make an environment with another interpreter; pip downloads what the wheel requires. Returns its interpreter.
+
+    Raises subprocess.CalledProcessError when pip fails, with its messages in `stdout`.
+    """
+    _run(python, "-m", "venv", folder)
+    made = folder / "bin" / "python"
+    _run(made, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", wheel, *requirements)
+    return made
+
+
+def _run(*command: str | Path) -> None:
+    subprocess.run(command, cwd="/", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True)
+
+
+@dataclass(frozen=True)
+class ForeignProject:
+    """A project in `folder`, run by `python` with nothing of the tests' own environment but `environment`."""
+
+    folder: Path
+    python: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def write(self, files: Mapping[str, str]) -> None:
+        """Write the project's files, a dedented text for each relative path, and `manage.py`."""
+        for name, text in {"manage.py": MANAGE, **files}.items():
+            path = self.folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(textwrap.dedent(text))
+
+    def run(self, *arguments: str, fails: bool = False) -> str:
+        """Run the interpreter with these arguments in the project's folder; return its standard output and error."""
+        done = self._run(*arguments)
+        assert (done.returncode != 0) == fails, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def manage(self, *arguments: str, fails: bool = False) -> str:
+        """Run `manage.py` with these arguments; return what it printed."""
+        return self.run("manage.py", *arguments, fails=fails)
+
+    def shell(self, program: str) -> str:
+        """Run a dedented program inside `manage.py shell`, which has set Django up; return what it printed."""
+        return self.manage("shell", "--no-imports", "--command", textwrap.dedent(program))
+
+    def json(self, program: str) -> Any:
+        """Run a program inside `manage.py shell`; return the JSON value in the last line of its standard output."""
+        done = self._run("manage.py", "shell", "--no-imports", "--command", textwrap.dedent(program))
+        assert done.returncode == 0, done.stdout + done.stderr
+        return json.loads(done.stdout.splitlines()[-1])
+
+    def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [self.python, *arguments],
+            cwd=self.folder,
+            env={"PATH": os.environ["PATH"], "HOME": str(self.folder), **self.environment},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )

@@ -1,0 +1,124 @@
+"""Which organisation and user the caller means: objects become keys here, and never by their number alone.
+
+Nothing here asks the database: callers wait for it. The ledger looks the keys up when the call is drained.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from django.conf import settings
+from django.utils.module_loading import import_string
+
+from usage_billing.conf import conf, has_django_settings
+
+logger = logging.getLogger(__name__)
+
+ORGANIZATION = "usage_billing.organization"
+MOST_DIGITS = 19
+"""Of a number that may be an id: no column holds a longer one."""
+
+
+class OrganizationKey(NamedTuple):
+    """An organisation of the project's own. The ledger creates its organisation at the first call of this key.
+
+    key: at most 100 characters, unique for good, such as a UUID. name: what pages show. timezone: of its billing day;
+    empty: the project's.
+    """
+
+    key: str
+    name: str = ""
+    timezone: str = ""
+
+
+def organization(given: Any) -> dict[str, Any]:
+    """The fields of `Attribution` that say which organisation it is; none for None.
+
+    Takes an `Organization`, its id, an `OrganizationKey`, and what `AI_COSTS["ORGANIZATION_RESOLVER"]` takes. Without
+    a resolver another object is refused: the call goes to the organisation `unattributed`, with a note of the object.
+    """
+    if given is None:
+        return {}
+    resolved = given
+    if label(given) != ORGANIZATION and not isinstance(given, OrganizationKey) and (resolve := _resolver()):
+        resolved = resolve(given)
+    if isinstance(resolved, OrganizationKey):
+        return {
+            "org_id": None,
+            "org_key": str(resolved.key),
+            "org_name": str(resolved.name),
+            "org_timezone": str(resolved.timezone),
+        }
+    if label(resolved) == ORGANIZATION:
+        return _by_id(resolved.pk)
+    if _is_resolved_by_id(resolved, given):
+        return _by_id(resolved)
+    return _by_id(refused(given, 'Pass an Organization, or set AI_COSTS["ORGANIZATION_RESOLVER"]'))
+
+
+def user(given: Any) -> Any:
+    """The key of a user: of an instance of the user model, or the key itself; None for anybody else."""
+    found = label(given)
+    if not found:
+        return key(None if hasattr(given, "pk") and given.pk is None else given)
+    if not has_django_settings() or found == settings.AUTH_USER_MODEL.lower() or _is_proxy_of_user(given):
+        return key(given.pk)
+    refused(given, f"Pass a {settings.AUTH_USER_MODEL} or its key")
+    return None
+
+
+def label(thing: Any) -> str:
+    """`app.model` of a model's instance; empty for anything else."""
+    meta = getattr(thing, "_meta", None)
+    concrete = getattr(meta, "concrete_model", None)
+    return str(concrete._meta.label_lower) if concrete is not None and not isinstance(thing, type) else ""
+
+
+def key(value: Any) -> Any:
+    """A key as JSON has it: a number, or text. A number written out as text is the number."""
+    if isinstance(value, str) and len(value) <= MOST_DIGITS and value.isdecimal() and value.isascii():
+        return int(value)
+    if value is None or (isinstance(value, int) and not isinstance(value, bool)):
+        return value
+    return str.__str__(value if isinstance(value, str) else str(value))
+
+
+def refused(thing: Any, advice: str) -> str:
+    """Text that stands for an object which is not what it should be; no key reads like it."""
+    name = label(thing) or type(thing).__name__
+    _log_once(name, advice)
+    return f"{name}:{getattr(thing, 'pk', None)}"
+
+
+@functools.cache
+def _log_once(name: str, advice: str) -> None:
+    logger.error("AI calls are recorded without the %s that was given to usage_context. %s.", name, advice)
+
+
+def _by_id(value: Any) -> dict[str, Any]:
+    return {"org_id": key(value), "org_key": "", "org_name": "", "org_timezone": ""}
+
+
+def _is_resolved_by_id(resolved: Any, given: Any) -> bool:
+    """Whether it is an id of the ledger's own organisations: a number or text, and no resolver says otherwise."""
+    return isinstance(resolved, int | str) and not isinstance(resolved, bool) and resolved is given and not _resolver()
+
+
+def _resolver() -> Callable[[Any], Any] | None:
+    path = conf.ORGANIZATION_RESOLVER
+    return _imported(path) if path else None
+
+
+@functools.cache
+def _imported(path: str) -> Callable[[Any], Any]:
+    found: Callable[[Any], Any] = import_string(path)
+    return found
+
+
+def _is_proxy_of_user(thing: Any) -> bool:
+    """Whether it is of a child class of the user model (multi-table inheritance)."""
+    parents = getattr(thing._meta, "all_parents", ())
+    return any(parent._meta.label_lower == settings.AUTH_USER_MODEL.lower() for parent in parents)

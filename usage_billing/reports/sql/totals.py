@@ -1,0 +1,186 @@
+"""The SQL of totals: sums over rollup rows of the coarsest grain that has the dimensions asked for.
+
+Written by hand: Django takes 0.8 to 1.2 ms to build one such statement (7 and 13 sums), this module 0.04 to 0.06 ms,
+and a page needs fifteen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from django.db import connections
+
+from usage_billing.ledger import rollup
+from usage_billing.models import DailyUsage
+from usage_billing.models.daily_usage import GRAINS, MAX_COST
+from usage_billing.models.fields import as_sqlite_keeps
+from usage_billing.reports.parameters import OF_CALLS_ONLY, Period
+from usage_billing.tenancy.scope import Scope
+
+
+@dataclass(frozen=True)
+class Sql:
+    """A piece of a statement, and the values of its placeholders."""
+
+    text: str
+    values: Sequence[Any] = ()
+
+
+def sums(
+    scope: Scope,
+    by: Sequence[str],
+    filters: Mapping[str, Any],
+    period: Period,
+    measures: Sequence[str],
+    limit: int | None = None,
+) -> list[dict[str, Any]]:
+    """One row for each combination of the `by` columns, the most expensive first; without `by` always one row.
+
+    Each row has the `by` columns and the sums of `measures`, which are None where there is nothing to add up.
+    """
+    source = _rows(scope, {*by} - {"usage_date"} | {*filters}, filters, period)
+    if source is None:
+        return [] if by else [dict.fromkeys(measures)]
+    vendor = _connection().vendor
+    wanted = ", ".join([*by, *(f"{_sum(name, vendor)} AS {name}" for name in measures)])
+    statement, values = f"SELECT {wanted} FROM ({source.text}) AS usage_rows", [*source.values]  # noqa: S608 - our own names
+    if by:
+        keys = ", ".join(by)
+        statement += f" GROUP BY {keys} HAVING sum(requests_count) > 0"
+        statement += f" ORDER BY cost_usd DESC NULLS LAST, requests_count DESC, {keys}"
+    if limit is not None:
+        statement += " LIMIT %s"
+        values.append(limit)
+    return _read([*by, *measures], statement, values)
+
+
+def highest_costs(scope: Scope, filters: Mapping[str, Any], period: Period) -> list[tuple[date, Decimal]]:
+    """Days with the most that one of their calls may have cost, USD, highest first; days without a cost are left out.
+
+    The amount is an upper bound: it stays when calls are repriced to less, or archived.
+    """
+    source = _rows(scope, {*filters}, filters, period)
+    if source is None:
+        return []
+    statement = (
+        f"SELECT usage_date, max({MAX_COST}) AS cost_usd FROM ({source.text}) AS usage_rows"  # noqa: S608 - our own names
+        f" WHERE {MAX_COST} > 0 GROUP BY usage_date ORDER BY cost_usd DESC"
+    )
+    found = _read(("usage_date", "cost_usd"), statement, source.values)
+    return [(row["usage_date"], row["cost_usd"]) for row in found]
+
+
+def coarsest(dimensions: Iterable[str]) -> str:
+    """The grain that keeps these dimensions and the fewest others."""
+    wanted = set(dimensions)
+    return min((len(kept), grain) for grain, kept in GRAINS.items() if wanted <= {*kept})[1]
+
+
+def _rows(scope: Scope, asked: set[str], filters: Mapping[str, Any], period: Period) -> Sql | None:
+    """`SELECT` of the rows to add up: rollup rows, or calls where only calls have the `asked` dimensions.
+
+    One `SELECT` for each part of the scope, so that each uses its index. None if no row can match.
+    """
+    of_calls = not asked.isdisjoint(OF_CALLS_ONLY)
+    parts = []
+    for visible in _visible(scope):
+        conditions = _conditions([*visible.items(), *filters.items()], of_calls=of_calls)
+        if conditions is None:
+            continue
+        if not of_calls:
+            conditions.append(Sql("grain = %s", [coarsest(asked | visible.keys())]))
+        where = _joined(" AND ", [*conditions, *_days(period), Sql("1 = 1")])
+        select = _CALLS if of_calls else "SELECT * FROM token_usage_daily"
+        parts.append(Sql(f"{select} WHERE {where.text}", where.values))
+    return _joined(" UNION ALL ", parts) if parts else None
+
+
+_CALLS = f"""
+    SELECT usage_date, org_id, coalesce(user_id, 0) AS user_id, agent_id, request_type, ai_provider, ai_model, status,
+        workflow_id, content_id, 1 AS requests_count, CASE WHEN status = 'failed' THEN 1 ELSE 0 END AS failed_count,
+        CASE WHEN cost_usd IS NULL THEN 1 ELSE 0 END AS unpriced_usd_count,
+        CASE WHEN cost_rub IS NULL THEN 1 ELSE 0 END AS unpriced_rub_count, {", ".join(rollup.SUMMED)}
+    FROM token_usage"""  # noqa: S608 - our own names
+"""Single calls in the shape of rollup rows."""
+
+
+def _visible(scope: Scope) -> Iterator[dict[str, Any]]:
+    """Column → values of the rows in scope, in parts that do not overlap."""
+    if scope.everything:
+        yield {}
+        return
+    if scope.owned_org_ids:
+        yield {"org_id": scope.owned_org_ids}
+    if scope.member_org_ids:
+        yield {"org_id": scope.member_org_ids, "user_id": scope.user_id}
+
+
+def _conditions(wanted: Iterable[tuple[str, Any]], *, of_calls: bool) -> list[Sql] | None:
+    """Conditions for columns and their allowed values; None if they contradict each other.
+
+    A column may come twice, from the scope and from the filters.
+    """
+    allowed: dict[str, set[Any]] = {}
+    for name, value in wanted:
+        values = {*value} if isinstance(value, set | frozenset) else {value}
+        allowed[name] = allowed[name] & values if name in allowed else values
+    if not all(allowed.values()):
+        return None
+    return [_is_one_of(name, values, of_calls=of_calls) for name, values in allowed.items()]
+
+
+def _is_one_of(name: str, values: set[Any], *, of_calls: bool) -> Sql:
+    """A rollup row without a user has user 0, a call has NULL."""
+    ordered = sorted(values)
+    condition = f"{name} = %s" if len(ordered) == 1 else f"{name} IN ({', '.join(['%s'] * len(ordered))})"
+    if of_calls and name == "user_id" and 0 in values:
+        condition = f"({condition} OR user_id IS NULL)"
+    return Sql(condition, ordered)
+
+
+def _days(period: Period) -> Iterator[Sql]:
+    if period.since is not None:
+        yield Sql("usage_date >= %s", [period.since])
+    if period.until is not None:
+        yield Sql("usage_date < %s", [period.until])
+
+
+def _joined(separator: str, parts: Sequence[Sql]) -> Sql:
+    return Sql(separator.join(part.text for part in parts), [value for part in parts for value in part.values])
+
+
+def _sum(name: str, vendor: str) -> str:
+    """PostgreSQL adds bigint up to numeric. A total above bigint, from broken token counts, is cut to its maximum."""
+    summed = rollup.sum_sql(name, vendor)
+    if name.startswith("cost_") or vendor == "sqlite":
+        return summed
+    # Not `least`, which ignores NULL, the sum of no rows.
+    return f"CAST(CASE WHEN {summed} > {2**63 - 1} THEN {2**63 - 1} ELSE {summed} END AS bigint)"
+
+
+def _read(columns: Sequence[str], statement: str, values: Sequence[Any]) -> list[dict[str, Any]]:
+    connection = _connection()
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values)
+        rows = [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
+    return [_from_sqlite(row) for row in rows] if connection.vendor == "sqlite" else rows
+
+
+def _from_sqlite(row: dict[str, Any]) -> dict[str, Any]:
+    """SQLite has neither dates nor decimals: it returns texts and floats."""
+    for name, value in row.items():
+        if isinstance(value, float):
+            row[name] = as_sqlite_keeps(value)
+        elif name == "usage_date" and isinstance(value, str):
+            row[name] = date.fromisoformat(value)
+        elif name.startswith("cost_") and isinstance(value, int):
+            row[name] = Decimal(value)
+    return row
+
+
+def _connection() -> Any:
+    return connections[DailyUsage.objects.db]
