@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,10 +11,10 @@ from typing import Any
 
 import msgspec
 from django.core.exceptions import ValidationError as DjangoValidationError
-from django.db.models import BigIntegerField
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
+from usage_billing.api.fields import LARGEST_ID, WholeNumberField, user_key_field
 from usage_billing.api.serializers import DayField
 from usage_billing.models import UsageRecord
 from usage_billing.reports import ORDERINGS, STEPS, Period
@@ -25,7 +24,6 @@ DEFAULT_DAYS = 30
 LONGEST_DAYS = 3660
 LARGEST_PAGE = 1000
 DEEPEST_OFFSET = 100_000
-LARGEST_ID = BigIntegerField.MAX_BIGINT
 FIRST_DAY, LAST_DAY = date(2000, 1, 1), date(2199, 12, 31)
 
 NARROWING = (
@@ -50,15 +48,6 @@ def _text(column: str, **options: Any) -> serializers.CharField:
     return serializers.CharField(required=False, max_length=longest, trim_whitespace=False, **options)
 
 
-class WholeNumberField(serializers.IntegerField):
-    """Accepts digits only: DRF's own field also accepts `1.0` and Arabic digits, and `int` may fail on long texts."""
-
-    def to_internal_value(self, data: Any) -> int:
-        if isinstance(data, str) and not re.fullmatch(r"-?[0-9]{1,19}", data):
-            self.fail("invalid")
-        return int(super().to_internal_value(data))
-
-
 def _days(help_text: str) -> serializers.IntegerField:
     return WholeNumberField(required=False, min_value=1, max_value=LONGEST_DAYS, help_text=help_text)
 
@@ -73,7 +62,7 @@ class FiltersSerializer(serializers.Serializer[dict[str, Any]]):
     """The period if the query names none; None: all time."""
 
     org = WholeNumberField(required=False, min_value=1, max_value=LARGEST_ID, help_text="Organisation's id.")
-    user = WholeNumberField(required=False, min_value=1, max_value=LARGEST_ID, help_text="User's id.")
+    user = user_key_field(required=False, min_value=1, help_text="User's id.")
     agent_id = _text("agent_id", allow_blank=True, help_text="Empty: calls without an agent.")
     ai_provider = _text("ai_provider", help_text="For example `openai`.")
     ai_model = _text("ai_model", help_text="For example `gpt-4.1-mini`.")

@@ -12,6 +12,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from usage_billing.api.fields import user_key_field
 from usage_billing.models import UsageRecord
 from usage_billing.models.fields import MONEY_PLACES
 
@@ -149,7 +150,7 @@ class RequestTypeItemSerializer(ItemSerializer):
 
 
 class UserItemSerializer(ItemSerializer):
-    user = serializers.IntegerField(allow_null=True, help_text="Null: the system.")
+    user = user_key_field(allow_null=True, help_text="Null: the system.")
     username = serializers.CharField(allow_null=True, help_text="Null: no user, or a deleted one.")
 
 
@@ -189,7 +190,7 @@ class CallSerializer(serializers.ModelSerializer[UsageRecord]):
     """One call. Null: unknown, or not given."""
 
     org = serializers.IntegerField(source="org_id")
-    user = serializers.IntegerField(source="user_id", allow_null=True)
+    user = user_key_field(source="user_id", allow_null=True)
     cost_usd = AmountField()
     cost_rub = AmountField()
     usd_rub_rate = AmountField(help_text="Exchange rate USD/RUB of the day of the call.")

@@ -18,9 +18,11 @@ from rest_framework.serializers import BaseSerializer
 from usage_billing import reports
 from usage_billing.api import parameters, serializers
 from usage_billing.api.base import ScopedView
+from usage_billing.api.fields import LARGEST_ID
 from usage_billing.api.parameters import FiltersSerializer, ReportParameters
 from usage_billing.api.schema import ReportSchema, refusal
 from usage_billing.models import Organization
+from usage_billing.models.user_keys import is_user
 from usage_billing.reports import Period
 from usage_billing.reports.totals import Totals
 
@@ -125,9 +127,12 @@ class UsersView(BreakdownView):
 
     def named(self, items: list[Totals]) -> list[Totals]:
         users = get_user_model()
-        ids = [item["user_id"] for item in items if item["user_id"]]
+        ids = [item["user_id"] for item in items if is_user(item["user_id"])]
         names = dict(users._default_manager.filter(pk__in=ids).values_list("pk", users.USERNAME_FIELD))
-        return [{**item, "user": item["user_id"] or None, "username": names.get(item["user_id"])} for item in items]
+        return [
+            {**item, "user": key if is_user(key := item["user_id"]) else None, "username": names.get(key)}
+            for item in items
+        ]
 
 
 class OrgsView(BreakdownView):
@@ -193,7 +198,7 @@ class CallView(ScopedView):
         parameters=[
             OpenApiParameter(
                 "id",
-                {"type": "integer", "minimum": 1, "maximum": parameters.LARGEST_ID},
+                {"type": "integer", "minimum": 1, "maximum": LARGEST_ID},
                 OpenApiParameter.PATH,
                 description="The `id` that `detailed` shows.",
             )
@@ -201,7 +206,7 @@ class CallView(ScopedView):
         responses=serializers.CallSerializer,
     )
     def get(self, request: Request, id: str) -> Response:
-        is_possible = int(id) <= parameters.LARGEST_ID
+        is_possible = int(id) <= LARGEST_ID
         call = reports.calls(self.scope, filters={"id": int(id)}).first() if is_possible else None
         if call is None:
             raise NotFound(_("There is no such call."))

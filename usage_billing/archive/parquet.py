@@ -20,7 +20,7 @@ from django.db.models.functions import Cast
 
 from usage_billing.archive import storage
 from usage_billing.ledger import archived, rollup
-from usage_billing.models import ArchiveFile, UsageRecord
+from usage_billing.models import ArchiveFile, UsageRecord, user_keys
 from usage_billing.models.daily_usage import GRAINS, MEASURES
 from usage_billing.recording.private_files import open_private
 
@@ -33,8 +33,15 @@ FIELDS = UsageRecord._meta.concrete_fields
 COLUMNS = tuple(field.attname for field in FIELDS)
 
 
+def _is_text_key(field: models.Field[Any, Any]) -> bool:
+    """Whether it holds keys of users that are not numbers: UUIDs, text."""
+    return field.attname == "user_id" and user_keys.nobody() != 0
+
+
 def _type(field: models.Field[Any, Any]) -> pa.DataType:
     match field:
+        case models.ForeignKey() if _is_text_key(field):
+            return pa.string()
         case models.ForeignKey() | models.BigIntegerField() | models.BigAutoField():
             return pa.int64()
         case models.DecimalField(max_digits=int(digits), decimal_places=int(places)):
@@ -55,7 +62,10 @@ SCHEMA = pa.schema([pa.field(field.attname, _type(field), nullable=field.null) f
 
 def rows_of(calls: QuerySet[UsageRecord]) -> QuerySet[UsageRecord, tuple[Any, ...]]:
     """Return the calls as tuples of `COLUMNS`; JSON stays text, so that nothing is lost by parsing it."""
-    columns = [Cast(f.attname, TextField()) if isinstance(f, models.JSONField) else f.attname for f in FIELDS]
+    columns = [
+        Cast(f.attname, TextField()) if isinstance(f, models.JSONField) or _is_text_key(f) else f.attname
+        for f in FIELDS
+    ]
     rows: QuerySet[UsageRecord, tuple[Any, ...]] = calls.values_list(*columns)
     return rows
 
@@ -171,7 +181,10 @@ def daily_rows(files: Iterable[ArchiveFile], day: date) -> dict[tuple[Any, ...],
         calls = _of_day(file, day)
         for grain, table in _cube(calls) if len(calls) else ():
             for row in table.to_pylist():
-                dimensions = rollup.ALL | {"grain": grain, "usage_date": day} | row
+                dimensions = (
+                    {name: rollup.placeholder(name) for name in rollup.ALL} | {"grain": grain, "usage_date": day} | row
+                )
+                dimensions["user_id"] = user_keys.parse(dimensions["user_id"]) or user_keys.nobody()
                 key = tuple(dimensions[name] for name in rollup.KEY)
                 more = tuple(_plain(row[name]) for name in MEASURES)
                 sums[key] = tuple(map(sum, zip(sums.get(key, (0,) * len(more)), more, strict=True)))
@@ -201,9 +214,14 @@ def _cube(calls: pa.Table) -> Iterator[tuple[str, pa.Table]]:
     }
     for name, values in counts.items():
         calls = calls.append_column(name, values)
-    calls = calls.set_column(calls.column_names.index("user_id"), "user_id", pc.fill_null(calls["user_id"], 0))
+    calls = calls.set_column(calls.column_names.index("user_id"), "user_id", pc.fill_null(calls["user_id"], _nobody()))
     for grain, kept in GRAINS.items():
         yield grain, _grouped(calls, list(kept), MEASURES)
+
+
+def _nobody() -> Any:
+    """Return `user_keys.nobody()` as the column has it."""
+    return 0 if user_keys.nobody() == 0 else str(user_keys.nobody())
 
 
 def _grouped(table: pa.Table, keys: list[str], summed: Sequence[str], *, counted: bool = False) -> pa.Table:

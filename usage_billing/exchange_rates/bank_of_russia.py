@@ -33,7 +33,7 @@ ANSWER_S = 30.0
 LARGEST_ANSWER = 1_000_000
 """Bytes, decompressed; thirty years of rates."""
 
-_HEADERS = {"User-Agent": "Mozilla/5.0 (compatible; ai-cost-ledger)"}
+_HEADERS = {"User-Agent": "Mozilla/5.0 (compatible; django-ai-costs)"}
 """The bank refuses the default names of HTTP libraries."""
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from django.db.models import Sum
 
 from usage_billing.ledger import rollup
-from usage_billing.models import DailyUsage, UsageRecord
+from usage_billing.models import DailyUsage, UsageRecord, user_keys
 from usage_billing.models.daily_usage import MAX_COST, MEASURES
 from usage_billing.models.database import connection
 
@@ -46,7 +46,10 @@ def differences(day: date, archived: Sums | None = None) -> list[Difference]:
     tolerance = rollup.SQLITE_TOLERANCE if connection.vendor == "sqlite" else Decimal(0)
     with connection.cursor() as cursor:
         cursor.execute(rollup.compared_sql("usage_date = %s", connection.vendor), [day, day])
-        differing = {(*row[:2], day, *row[3 : len(rollup.KEY)]): row[len(rollup.KEY) :] for row in cursor.fetchall()}
+        differing = {
+            (*row[:2], day, user_keys.from_row(row[3]), *row[4 : len(rollup.KEY)]): row[len(rollup.KEY) :]
+            for row in cursor.fetchall()
+        }
     from_archive = archived or {}
     found = []
     for key in sorted(differing.keys() | from_archive.keys()):

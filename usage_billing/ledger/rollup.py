@@ -91,7 +91,7 @@ def _rows(grain: str, totals: Totals) -> Iterator[Row]:
     """Return a grain's totals as rollup rows."""
     has = ("usage_date", *GRAINS[grain], *(left_out := [name for name in ALL if name not in GRAINS[grain]]), "grain")
     in_order = itemgetter(*(has.index(name) for name in KEY))
-    rest = *(user_keys.nobody() if name == "user_id" else ALL[name] for name in left_out), grain
+    rest = *map(placeholder, left_out), grain
     return ((*in_order((*key, *rest)), *values) for key, values in totals.items())
 
 
@@ -192,6 +192,11 @@ def coarser_sql(grain: str, vendor: str = "postgresql") -> str:
     return f"SELECT {', '.join([*keys, *sums])} FROM calls GROUP BY {', '.join(kept)}"  # noqa: S608 - our own names
 
 
+def placeholder(dimension: str) -> Any:
+    """Return what the dimension's column holds where the grain leaves it out."""
+    return user_keys.nobody() if dimension == "user_id" else ALL[dimension]
+
+
 def _key_sql(name: str) -> str:
     """The dimension of a call as a rollup has it."""
     return f"coalesce(user_id, {_literal(name)})" if name == "user_id" else name
@@ -201,5 +206,5 @@ def _literal(dimension: str) -> str:
     """The SQL of what the dimension's column holds where the grain leaves it out."""
     if dimension == "user_id":
         return user_keys.literal(connection)
-    value = ALL[dimension]
+    value = placeholder(dimension)
     return f"'{value}'" if isinstance(value, str) else str(value)

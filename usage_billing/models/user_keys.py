@@ -36,6 +36,11 @@ def nobody() -> Any:
     return 0 if isinstance(field, models.IntegerField) else ""
 
 
+def is_user(key: Any) -> bool:
+    """Whether the key is that of a user, and not the placeholder or NULL."""
+    return key is not None and key != nobody()
+
+
 def literal(connection: BaseDatabaseWrapper) -> str:
     """`nobody()` as SQL."""
     value = nobody()

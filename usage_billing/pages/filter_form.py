@@ -10,7 +10,7 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from usage_billing import reports
-from usage_billing.models import UsageRecord
+from usage_billing.models import UsageRecord, user_keys
 from usage_billing.pages.dimensions import AGENT, CONTENT, MODEL, ORG, TYPE, USER, WORKFLOW, Dimension
 from usage_billing.pages.names import Names
 from usage_billing.pages.parameters import PERIODS, PageParameters
@@ -132,7 +132,7 @@ def _chip_text(name: str, value: str, known: Names) -> str:
         case "org":
             return known.org(int(value))
         case "user":
-            return known.user(int(value))
+            return known.user(user_keys.parse(value))
         case "content_id":
             return known.contents.get(value, value)
         case "agent_id":

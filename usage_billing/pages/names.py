@@ -10,6 +10,7 @@ from django.contrib.auth import get_user_model
 from django.utils.translation import gettext
 
 from usage_billing.models import Organization
+from usage_billing.models.user_keys import is_user
 from usage_billing.pages import hooks
 from usage_billing.pages.dimensions import CONTENT, MODEL, ORG, USER, Dimension
 from usage_billing.tenancy.scope import Scope
@@ -26,9 +27,9 @@ class Names:
     def org(self, id_: int) -> str:
         return self.orgs.get(id_, f"#{id_}")
 
-    def user(self, id_: int | None) -> str:
+    def user(self, id_: Any) -> str:
         """A deleted user is shown by number, because records outlive users."""
-        return self.users.get(id_, f"#{id_}") if id_ else gettext("system")
+        return self.users.get(id_, f"#{id_}") if is_user(id_) else gettext("system")
 
     def of(self, dimension: Dimension, key: tuple[Any, ...]) -> str:
         value = key[-1]
@@ -51,10 +52,10 @@ def of_organizations(scope: Scope) -> dict[int, str]:
     return dict(rows.values_list("pk", "name"))
 
 
-def of_users(ids: Iterable[int | None]) -> dict[int, str]:
+def of_users(ids: Iterable[Any]) -> dict[Any, str]:
     """Names of users whose calls are in scope. One query."""
     users = get_user_model()
-    wanted = {id_ for id_ in ids if id_}
+    wanted = {id_ for id_ in ids if is_user(id_)}
     return dict(users._default_manager.filter(pk__in=wanted).values_list("pk", users.USERNAME_FIELD))
 
 

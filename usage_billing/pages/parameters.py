@@ -13,12 +13,11 @@ from django.http import QueryDict
 from django.utils.translation import gettext
 from rest_framework import serializers
 
+from usage_billing.api.fields import user_key_field
 from usage_billing.api.parameters import (
     DEFAULT_DAYS,
-    LARGEST_ID,
     NARROWING,
     FiltersSerializer,
-    WholeNumberField,
 )
 from usage_billing.pages.dimensions import BY_NAME, MODEL
 from usage_billing.reports import Period
@@ -39,7 +38,7 @@ class PageSerializer(FiltersSerializer):
 
     default_days = DEFAULT_DAYS
 
-    user = WholeNumberField(required=False, min_value=0, max_value=LARGEST_ID)  # 0: calls without a user
+    user = user_key_field(required=False, min_value=0)  # `user_keys.nobody()`: calls without a user
     period = serializers.ChoiceField(required=False, choices=NAMED_PERIODS)
     by = serializers.ChoiceField(default=MODEL.name, choices=list(BY_NAME))
     currency = serializers.ChoiceField(default="usd", choices=CURRENCIES)

@@ -10,7 +10,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from usage_billing import reports
-from usage_billing.api.parameters import LARGEST_ID
+from usage_billing.api.fields import LARGEST_ID
 from usage_billing.pages import names, shell
 from usage_billing.pages.costs import record_links
 from usage_billing.tenancy.scope import Scope

@@ -9,7 +9,7 @@ from typing import Any
 from django.db.models import Q, QuerySet
 
 from usage_billing.ledger import archived
-from usage_billing.models import UsageRecord
+from usage_billing.models import UsageRecord, user_keys
 from usage_billing.reports.parameters import ALL_TIME, Period
 from usage_billing.tenancy.scope import Scope
 
@@ -64,6 +64,6 @@ def _matching(filters: Mapping[str, Any]) -> Q:
     matches = Q()
     for name, value in filters.items():
         is_one = Q(**{f"{name}__in": value}) if isinstance(value, set) else Q(**{name: value})
-        nobody = name == "user_id" and (value == 0 or (isinstance(value, set) and 0 in value))
+        nobody = name == "user_id" and user_keys.nobody() in (value if isinstance(value, set) else {value})
         matches &= is_one | Q(user_id=None) if nobody else is_one
     return matches

@@ -20,7 +20,7 @@ from ai_clients.assistants.custom_analysis.analysis import (
 )
 from ai_clients.assistants.models import ContentPiece, Message
 from usage_billing.api.base import ApiView
-from usage_billing.api.parameters import LARGEST_ID
+from usage_billing.api.fields import LARGEST_ID
 from usage_billing.api.schema import refusal
 from usage_billing.tenancy.scope import scoped
 

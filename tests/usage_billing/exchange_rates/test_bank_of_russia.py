@@ -205,7 +205,7 @@ def test_fetch_asks_for_the_dollar_over_the_range(the_bank: Bank) -> None:
     assert fetch(the_bank.url, FIRST, LAST) == GOOD
     asked = {"date_req1": "01/11/2026", "date_req2": "30/11/2026", "VAL_NM_RQ": "R01235"}
     assert the_bank.asked == [("/scripts/XML_dynamic.asp", asked)]
-    assert the_bank.headers[0]["user-agent"] == "Mozilla/5.0 (compatible; ai-cost-ledger)"
+    assert the_bank.headers[0]["user-agent"] == "Mozilla/5.0 (compatible; django-ai-costs)"
 
 
 def test_fetch_address_may_end_in_a_slash(the_bank: Bank) -> None:

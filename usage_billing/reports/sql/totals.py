@@ -15,7 +15,7 @@ from typing import Any
 from django.db import connections
 
 from usage_billing.ledger import rollup
-from usage_billing.models import DailyUsage
+from usage_billing.models import DailyUsage, user_keys
 from usage_billing.models.daily_usage import GRAINS, MAX_COST
 from usage_billing.models.fields import as_sqlite_keeps
 from usage_billing.reports.parameters import OF_CALLS_ONLY, Period
@@ -94,18 +94,20 @@ def _rows(scope: Scope, asked: set[str], filters: Mapping[str, Any], period: Per
         if not of_calls:
             conditions.append(Sql("grain = %s", [coarsest(asked | visible.keys())]))
         where = _joined(" AND ", [*conditions, *_days(period), Sql("1 = 1")])
-        select = _CALLS if of_calls else "SELECT * FROM token_usage_daily"
+        select = _calls() if of_calls else "SELECT * FROM token_usage_daily"
         parts.append(Sql(f"{select} WHERE {where.text}", where.values))
     return _joined(" UNION ALL ", parts) if parts else None
 
 
-_CALLS = f"""
-    SELECT usage_date, org_id, coalesce(user_id, 0) AS user_id, agent_id, request_type, ai_provider, ai_model, status,
-        workflow_id, content_id, 1 AS requests_count, CASE WHEN status = 'failed' THEN 1 ELSE 0 END AS failed_count,
+def _calls() -> str:
+    """Select single calls in the shape of rollup rows."""
+    nobody = user_keys.literal(_connection())
+    return f"""
+    SELECT usage_date, org_id, coalesce(user_id, {nobody}) AS user_id, agent_id, request_type, ai_provider, ai_model,
+        status, workflow_id, content_id, 1 AS requests_count, CASE WHEN status = 'failed' THEN 1 ELSE 0 END AS failed_count,
         CASE WHEN cost_usd IS NULL THEN 1 ELSE 0 END AS unpriced_usd_count,
         CASE WHEN cost_rub IS NULL THEN 1 ELSE 0 END AS unpriced_rub_count, {", ".join(rollup.SUMMED)}
     FROM token_usage"""  # noqa: S608 - our own names
-"""Single calls in the shape of rollup rows."""
 
 
 def _visible(scope: Scope) -> Iterator[dict[str, Any]]:
@@ -134,10 +136,10 @@ def _conditions(wanted: Iterable[tuple[str, Any]], *, of_calls: bool) -> list[Sq
 
 
 def _is_one_of(name: str, values: set[Any], *, of_calls: bool) -> Sql:
-    """A rollup row without a user has user 0, a call has NULL."""
+    """A rollup row without a user has `user_keys.nobody()`, a call has NULL."""
     ordered = sorted(values)
     condition = f"{name} = %s" if len(ordered) == 1 else f"{name} IN ({', '.join(['%s'] * len(ordered))})"
-    if of_calls and name == "user_id" and 0 in values:
+    if of_calls and name == "user_id" and user_keys.nobody() in values:
         condition = f"({condition} OR user_id IS NULL)"
     return Sql(condition, ordered)
 
@@ -177,6 +179,8 @@ def _from_sqlite(row: dict[str, Any]) -> dict[str, Any]:
             row[name] = as_sqlite_keeps(value)
         elif name == "usage_date" and isinstance(value, str):
             row[name] = date.fromisoformat(value)
+        elif name == "user_id":
+            row[name] = user_keys.from_row(value)
         elif name.startswith("cost_") and isinstance(value, int):
             row[name] = Decimal(value)
     return row

@@ -1,0 +1,32 @@
+"""Fields of the API's parameters and answers."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from typing import Any
+
+from django.db.models import BigIntegerField
+from rest_framework import serializers
+
+from usage_billing.models import user_keys
+
+LARGEST_ID = BigIntegerField.MAX_BIGINT
+
+
+class WholeNumberField(serializers.IntegerField):
+    """Accepts digits only: DRF's own field also accepts `1.0` and Arabic digits, and `int` may fail on long texts."""
+
+    def to_internal_value(self, data: Any) -> int:
+        if isinstance(data, str) and not re.fullmatch(r"-?[0-9]{1,19}", data):
+            self.fail("invalid")
+        return int(super().to_internal_value(data))
+
+
+def user_key_field(*, min_value: int = 1, **options: Any) -> serializers.Field[Any, Any, Any, Any]:
+    """Return a field for keys of the project's user model: numbers from `min_value`, UUIDs or text."""
+    if isinstance(user_keys.nobody(), uuid.UUID):
+        return serializers.UUIDField(**options)
+    if user_keys.nobody() == 0:
+        return WholeNumberField(min_value=min_value, max_value=LARGEST_ID, **options)
+    return serializers.CharField(max_length=user_keys.key_field().max_length, **options)
