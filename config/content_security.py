@@ -10,8 +10,8 @@ from django.urls.exceptions import Resolver404
 
 ADMIN_POLICY = {
     "default-src": [SELF],
-    # The theme's Alpine.js evaluates its attributes (`x-data`), so injected markup could still run code: names must never
-    # become markup. The theme has no inline scripts, so script elements with text, handlers (`onclick`) and
+    # The theme's Alpine.js evaluates its attributes (`x-data`), so injected markup could still run code: names must
+    # never become markup. The theme has no inline scripts, so script elements with text, handlers (`onclick`) and
     # `javascript:` links are refused without a nonce.
     "script-src": [SELF, UNSAFE_EVAL],
     # The theme has styles inline.

@@ -452,7 +452,7 @@ def test_outbox_that_is_a_directory_does_not_touch_the_answer_and_loses_nothing(
         assert client.chat.completions.create(**CHAT).id == CHAT_ANSWER["id"]
     state = health()
     assert (state.backlog, state.lost) == (None, 0)
-    assert "OperationalError" in state.error
+    assert "IsADirectoryError" in state.error
     path.rmdir()
     assert len(Recorded(path).all()) == 3
 

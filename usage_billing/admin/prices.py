@@ -102,7 +102,7 @@ class PriceOverrideAdmin(SuperadminAdmin, ModelAdmin[PriceOverride]):
         self, request: HttpRequest, obj: PriceOverride, form: ModelForm[PriceOverride], change: bool
     ) -> None:
         if not change:
-            obj.created_by = request.user  # type: ignore[misc]  # nobody anonymous gets here
+            obj.created_by = request.user  # type: ignore[assignment]  # the admin lets nobody anonymous in
         super().save_model(request, obj, form, change)
 
     def construct_change_message(  # type: ignore[override]  # a text, which Django takes as well

@@ -46,7 +46,8 @@ class ModelAdmin(ThemedAdmin[Row]):
     accusative: Any = ""
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        return self._declined(super().changelist_view(request, extra_context))
+        response: HttpResponse = self._declined(super().changelist_view(request, extra_context))
+        return response
 
     def changeform_view(self, *args: Any, **kwargs: Any) -> Any:
         return self._declined(super().changeform_view(*args, **kwargs))

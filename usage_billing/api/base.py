@@ -6,16 +6,20 @@ project's own API, and does not change this one.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
 
 from django.utils.decorators import method_decorator
 from django.views.decorators.cache import never_cache
 from drf_spectacular.openapi import AutoSchema
-from rest_framework.authentication import SessionAuthentication
+from rest_framework.authentication import BaseAuthentication, SessionAuthentication
 from rest_framework.metadata import SimpleMetadata
-from rest_framework.permissions import IsAuthenticated
+from rest_framework.permissions import BasePermission, IsAuthenticated
+from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
+from rest_framework.schemas.inspectors import ViewInspector
+from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 
 from usage_billing.api.envelope import EnvelopeRenderer
@@ -33,15 +37,15 @@ class ApiView(APIView):
 
     outside_scope = True  # of the session's user, which `ScopeMiddleware` would take: a token may be another's
 
-    authentication_classes = (TokenAuthentication, SessionAuthentication)
-    permission_classes = (IsAuthenticated,)
-    throttle_classes = (UserRate, AnonymousRate)
-    renderer_classes = (EnvelopeRenderer,)
+    authentication_classes: Sequence[type[BaseAuthentication]] = (TokenAuthentication, SessionAuthentication)
+    permission_classes: Sequence[type[BasePermission]] = (IsAuthenticated,)
+    throttle_classes: Sequence[type[BaseThrottle]] = (UserRate, AnonymousRate)
+    renderer_classes: Sequence[type[BaseRenderer]] = (EnvelopeRenderer,)
     parser_classes = (BoundedJSONParser,)
     content_negotiation_class = OneForm
     metadata_class = SimpleMetadata
     versioning_class = None
-    schema = AutoSchema()
+    schema: ViewInspector | None = AutoSchema()
 
     def get_exception_handler(self) -> Any:
         return exception_handler

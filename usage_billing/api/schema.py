@@ -47,7 +47,7 @@ class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-ca
     name = "jwtAuth"
 
     def get_security_definition(self, auto_schema: AutoSchema) -> Any:
-        return build_bearer_security_scheme_object("Authorization", "Bearer", "JWT")  # type: ignore[no-untyped-call]
+        return build_bearer_security_scheme_object("Authorization", "Bearer", "JWT")
 
 
 class ReportSchema(AutoSchema):

@@ -71,7 +71,7 @@ class ObtainView(TokenView):
 
     @extend_schema(request=CredentialsSerializer, responses=TokenPairSerializer)
     def post(self, request: Request) -> Response:
-        user = authenticate(request, **self._given(CredentialsSerializer))  # type: ignore[arg-type]  # axes notes on it
+        user = authenticate(request, **self._given(CredentialsSerializer))  # axes leaves its notes on the request
         if user is None:
             if getattr(request, "axes_locked_out", False):
                 wait = request.login_wait  # type: ignore[attr-defined]

@@ -41,7 +41,7 @@ class UserRate(Rate):
     scope = "user"
 
     def get_cache_key(self, request: Request, view: APIView) -> str | None:
-        if not (request.user and request.user.is_authenticated):
+        if not _is_authenticated(request):
             return None
         return self.cache_format % {"scope": self.scope, "ident": request.user.pk}
 
@@ -52,10 +52,14 @@ class AnonymousRate(Rate):
     scope = "anonymous"
 
     def get_cache_key(self, request: Request, view: APIView) -> str | None:
-        if request.user and request.user.is_authenticated:
+        if _is_authenticated(request):
             return None
         request.counted_as_anonymous = True  # type: ignore[attr-defined]
         return self.cache_format % {"scope": self.scope, "ident": client_address(request)}
+
+
+def _is_authenticated(request: Request) -> bool:
+    return bool(getattr(request.user, "is_authenticated", False))  # a project may have None for the anonymous user
 
 
 def count_refusal(error: Exception, context: dict[str, Any]) -> Exception:

@@ -212,7 +212,7 @@ def test_who_is_not_let_in_gets_one_answer_to_everything(
     world: World, person: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(APIView, "get_throttles", lambda self: [])
-    monkeypatch.setattr(errors, "instead_of", lambda error, context: error)  # as often as it likes, too
+    monkeypatch.setattr(errors, "count_refusal", lambda error, context: error)  # as often as it likes, too
     client = world.client(person)
     (call,) = UsageRecord.objects.all()[:1]
     answers = {
