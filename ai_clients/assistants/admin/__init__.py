@@ -12,13 +12,13 @@ from django.utils.translation import gettext_lazy as _
 from ai_clients.assistants.admin import digests, people  # noqa: F401 - they register their models
 from ai_clients.assistants.admin.questions import ask_about
 from ai_clients.assistants.admin.runs import run_view
-from ai_clients.assistants.admin.theme import ModelAdmin
 from ai_clients.assistants.models import ContentPiece
 from usage_billing.admin.scoped import TenantAdmin
+from usage_billing.admin.theme import ModelAdmin
 
 
 @admin.register(ContentPiece)
-class ContentPieceAdmin(TenantAdmin, ModelAdmin):
+class ContentPieceAdmin(TenantAdmin, ModelAdmin[ContentPiece]):
     """The id is shown: it is the `content_id` of the calls that worked on the piece."""
 
     list_display = ("title", "org", "platform", "content_type", "status", "updated_at")

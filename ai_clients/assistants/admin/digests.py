@@ -18,7 +18,6 @@ from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.http import require_POST
 
 from ai_clients.assistants.admin.problems import problems_shown
-from ai_clients.assistants.admin.theme import ModelAdmin
 from ai_clients.assistants.digest.delivery import owners
 from ai_clients.assistants.digest.email import Rendered, period
 from ai_clients.assistants.digest.email import render as render_email
@@ -28,13 +27,14 @@ from ai_clients.assistants.digest.week import Week, last_full_week
 from ai_clients.assistants.models import DigestDelivery
 from usage_billing.admin.read_only import ReadOnlyAdmin
 from usage_billing.admin.scoped import ScopedAdmin, request_scope
+from usage_billing.admin.theme import ModelAdmin
 from usage_billing.auth.run_throttling import count_run
 from usage_billing.models import Organization
 from usage_billing.tenancy.scope import Scope, of_organization, outside_scope, scoped, within
 
 
 @admin.register(DigestDelivery)
-class DigestDeliveryAdmin(ReadOnlyAdmin, ScopedAdmin, ModelAdmin):
+class DigestDeliveryAdmin(ReadOnlyAdmin, ScopedAdmin, ModelAdmin[DigestDelivery]):
     """The log of what was sent, and a preview of last week's digest of any organisation."""
 
     list_display = ("week", "org", "state", "sent_at", "delivered_number", "error")

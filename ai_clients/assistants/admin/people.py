@@ -17,7 +17,6 @@ from django.views.decorators.http import require_POST
 
 from ai_clients.assistants.admin.problems import problems_shown
 from ai_clients.assistants.admin.questions import ask_about, ask_view
-from ai_clients.assistants.admin.theme import ModelAdmin
 from ai_clients.assistants.calls.model_choice import model_for
 from ai_clients.assistants.custom_analysis import analysis
 from ai_clients.assistants.models import Message, Participant
@@ -29,12 +28,13 @@ from ai_clients.assistants.participants.enrichment import (
 )
 from ai_clients.connection import SIMULATOR, destinations
 from usage_billing.admin.scoped import TenantAdmin
+from usage_billing.admin.theme import ModelAdmin
 from usage_billing.auth.run_throttling import count_run
 from usage_billing.tenancy.scope import outside_scope, scoped
 
 
 @admin.register(Participant)
-class ParticipantAdmin(TenantAdmin, ModelAdmin):
+class ParticipantAdmin(TenantAdmin, ModelAdmin[Participant]):
     """Participants. The profile is read-only: the button has the model write it."""
 
     list_display = ("name", "org", "role", "activity", "tone", "interests_text", "messages_count", "analysed_at")
@@ -116,7 +116,7 @@ class ParticipantAdmin(TenantAdmin, ModelAdmin):
 
 
 @admin.register(Message)
-class MessageAdmin(TenantAdmin, ModelAdmin):
+class MessageAdmin(TenantAdmin, ModelAdmin[Message]):
     """Messages, with an action that asks the model a question about some of them."""
 
     list_display = ("sent_at", "participant", "chat_id", "__str__", "org")

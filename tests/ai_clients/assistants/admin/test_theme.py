@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from django.apps import apps
-from django.contrib import admin
 from django.contrib.admin.widgets import AdminTextareaWidget
+from django.forms import Select
 
 import ai_clients.assistants
 from ai_clients.assistants.admin import theme
@@ -16,14 +16,14 @@ from ai_clients.assistants.admin import theme
 SOURCES = Path(ai_clients.assistants.__file__).parent
 
 
-def test_classes_are_djangos_without_the_theme(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert theme.ModelAdmin is not admin.ModelAdmin
+def test_widgets_are_djangos_without_the_theme(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert theme.Textarea is not AdminTextareaWidget
     with monkeypatch.context() as patch:
         patch.setattr(apps, "is_installed", lambda name: False)
         importlib.reload(theme)
-        assert (theme.ModelAdmin, theme.Textarea) == (admin.ModelAdmin, AdminTextareaWidget)
+        assert (theme.Textarea, theme.Select) == (AdminTextareaWidget, Select)
     importlib.reload(theme)
-    assert theme.ModelAdmin is not admin.ModelAdmin
+    assert theme.Textarea is not AdminTextareaWidget
 
 
 def test_nothing_but_the_theme_module_names_the_theme() -> None:
