@@ -27,7 +27,8 @@ from usage_billing.recording.recorder import Health
 SUPERADMIN, OWN = "/superadmin/ai-costs", "/usage/"
 MOST_EXPENSIVE_FIRST = "totals of the period, most expensive first"
 TYPES, MODELS, AGENTS, ORGS, USERS, CONTENT = (
-    f"{title}: {MOST_EXPENSIVE_FIRST}" for title in ("Request types", "Models", "Agents", "Organisations", "Users", "Content")
+    f"{title}: {MOST_EXPENSIVE_FIRST}"
+    for title in ("Request types", "Models", "Agents", "Organisations", "Users", "Content")
 )
 DAYS = "Totals by day, the oldest first"
 LATEST = "The last calls of the period, newest first"
@@ -766,7 +767,11 @@ def test_recorder_health_is_the_superadmins(
 
 @pytest.mark.parametrize(
     ("days_old", "said"),
-    [(3, []), (6, ["It is late. Check whether fetch_exchange_rates still runs."]), (11, ["New calls have no amount in RUB."])],
+    [
+        (3, []),
+        (6, ["It is late. Check whether fetch_exchange_rates still runs."]),
+        (11, ["New calls have no amount in RUB."]),
+    ],
 )
 def test_late_rates_are_reported(superadmin: Client, days_old: int, said: list[str]) -> None:
     ExchangeRate.objects.create(date=NOON.date() - timedelta(days=days_old), usd_rub=Decimal(80))
