@@ -1,6 +1,6 @@
-"""`python -m bench.questions <base address>`: what people ask, measured once for each line on standard input.
+"""`python -m bench.questions <base address>`: reports and pages, measured once for each line on standard input.
 
-Prints one line of JSON for each: figure → milliseconds, the median of a few askings in turn.
+Prints one line of JSON for each: figure → milliseconds, the median of `ASKINGS` runs.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ BREAKDOWNS = {
     "by org": ("org_id",),
 }
 CHEAP_AGENT = "repurpose"
-"""Its dearest call costs less than most of the others' calls."""
+"""Its most expensive call costs less than most calls of other agents."""
 PAGES = 10_000
 CALLS_A_PAGE = 50
 
@@ -48,7 +48,7 @@ Ask = Callable[[Any, date], Any]
 
 
 class Questions:
-    """The connections and the depths that are found out once."""
+    """Connections, users and cursors that every round uses."""
 
     def __init__(self, base: str) -> None:
         self.base = urlsplit(base)
@@ -81,12 +81,12 @@ class Questions:
 
         asked: dict[str, Ask] = {
             "summary": reports.summary,
-            "history": lambda scope, today: reports.time_series(scope, period(today), today),
+            "time series": lambda scope, today: reports.time_series(scope, period(today), today),
             **{name: breakdown(*by) for name, by in BREAKDOWNS.items() if name != "by org" or role == "superadmin"},
             "by model, of one agent": breakdown("ai_provider", "ai_model", agent_id=CHEAP_AGENT),
             "by user, of one agent": breakdown("user_id", agent_id=CHEAP_AGENT),
-            "dearest 5": lambda scope, today: reports.most_expensive(scope, 5, period=period(today)),
-            "dearest 5, of one agent": lambda scope, today: reports.most_expensive(
+            "most expensive 5": lambda scope, today: reports.most_expensive(scope, 5, period=period(today)),
+            "most expensive 5, of one agent": lambda scope, today: reports.most_expensive(
                 scope, 5, period=period(today), filters={"agent_id": CHEAP_AGENT}
             ),
             "last 50": lambda scope, today: list(reports.calls(scope, period=period(today))[:CALLS_A_PAGE]),
@@ -107,7 +107,7 @@ class Questions:
         return statistics.median(times) * 1000
 
     def _deep(self, user: Any) -> tuple[Any, int]:
-        """The call that page 10,000 begins after; of fewer calls, the one in their middle."""
+        """The cursor of page 10,000; with fewer calls, the cursor in their middle."""
         from usage_billing import reports
         from usage_billing.tenancy.scope import scoped
 
@@ -117,7 +117,7 @@ class Questions:
             call = reports.calls(scope)[depth]
         return call.created_at, call.pk
 
-    # ── The same question, asked of the calls ────────────────────────────────────────────────────────────────
+    # ── The same totals, added up from the calls ─────────────────────────────────────────────────────────────
 
     def _over_calls(self) -> Figures:
         from usage_billing import reports
@@ -165,7 +165,7 @@ class Questions:
         return figures
 
     def _page_apart(self, role: str, path: str) -> Figures:
-        """The page's own time beyond rendering, and rendering's; in this process, which does as the server does."""
+        """The time of the page's context and of its rendering, in this process."""
         from django.http import QueryDict
         from django.template.loader import render_to_string
 
@@ -184,7 +184,6 @@ class Questions:
             render_to_string("usage_billing/costs.html", context)
             beyond.append(made - began)
             rendering.append(time.perf_counter() - made)
-        # The database is at work meanwhile: what is beyond rendering is less than the sum of both.
         medians = {"page beyond rendering": beyond, "page's work in Python": work, "page's rendering": rendering}
         return {f"{role}, {name}": statistics.median(times) * 1000 for name, times in medians.items()}
 
@@ -208,7 +207,7 @@ class Questions:
 
 
 class ClickHouse:
-    """The calls of this database in ClickHouse's engine, in this process; the columns that totals are made of."""
+    """The calls of this database in ClickHouse's engine, in this process; only the columns that totals add up."""
 
     def __init__(self) -> None:
         from chdb.session import Session
@@ -240,7 +239,7 @@ _KINDS = {"usage_date": "Date", "org_id": "Int64", "user_id": "Int64"}
 
 
 def _raw(by: tuple[str, ...], org_id: int | None) -> str:
-    """The question as SQL over single calls, in words that both databases know."""
+    """Totals as SQL over single calls, for both databases."""
     from usage_billing.ledger import rollup
 
     sums = [
@@ -274,7 +273,7 @@ def _time(run: Callable[[], Any], times: int) -> float:
 
 @contextmanager
 def _timed() -> Iterator[list[float]]:
-    """Seconds of each statement meanwhile, until its last row is here."""
+    """Seconds of each statement within the block, until its last row is fetched."""
     taken: list[float] = []
 
     def timed(execute: Any, *arguments: Any) -> Any:

@@ -1,7 +1,7 @@
-"""How long questions take at 10,000 calls and at a million, side by side: in the database, over HTTP, the page.
+"""How long reports take with 10,000 calls and with a million, side by side: in the database, over HTTP, as pages.
 
-`BENCH_CALLS=10000000` asks them of that many calls instead of a million. Each size has a database of its own on one
-PostgreSQL and a server of its own; in each round both are asked.
+`BENCH_CALLS=10000000` takes that many calls instead of a million. Each size has its own database on one PostgreSQL
+and its own server; each round measures both.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def _rows(small: Figures, large: Figures) -> list[Row]:
         filtered = 250 if role == "superadmin" else 20
         for name in ("by model, of one agent", "by user, of one agent"):
             rows.append(Row(f"{role}, {name}", large[f"{role}, {name}"], "ms", filtered, digits=1))
-        for name in ("last 50", "page 10,000", "dearest 5", "dearest 5, of one agent"):
+        for name in ("last 50", "page 10,000", "most expensive 5", "most expensive 5, of one agent"):
             rows.append(Row(f"{role}, {name}", large[f"{role}, {name}"], "ms", 5, digits=1))
     rows += _quicker(large)
     for role in PEOPLE:
@@ -68,10 +68,10 @@ def _rows(small: Figures, large: Figures) -> list[Row]:
     return rows
 
 
-_IN_DATABASE = {"summary": 2, "history": 2, **dict.fromkeys(BREAKDOWNS, 2), "by org": 15}
+_IN_DATABASE = {"summary": 2, "time series": 2, **dict.fromkeys(BREAKDOWNS, 2), "by org": 15}
 _TIMES_QUICKER = {"calls": 100, "ClickHouse": 10}
 QUICKER_FROM = 1_000_000
-"""Calls; of fewer, adding them up is quick enough."""
+"""Calls; with fewer, adding up single calls is quick enough."""
 
 
 def _quicker(figures: Figures) -> list[Row]:

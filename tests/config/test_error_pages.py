@@ -9,7 +9,7 @@ from django.db import OperationalError
 from django.test import Client
 
 from usage_billing.api.views import SummaryView
-from usage_billing.pages import shell
+from usage_billing.pages.shell import LogIn
 
 pytestmark = pytest.mark.django_db
 BROKEN = "Something went wrong on our side, and was written to the log. Try again in a moment."
@@ -33,7 +33,7 @@ def test_a_page_that_is_not_there_says_so_in_the_language_of_the_person(client: 
 def test_a_page_that_fails_does_not_ask_the_database_to_say_so(
     client: Client, monkeypatch: pytest.MonkeyPatch, django_assert_num_queries: Any
 ) -> None:
-    monkeypatch.setattr(shell.LogIn, "dispatch", away)
+    monkeypatch.setattr(LogIn, "dispatch", away)
     with django_assert_num_queries(0):
         answer = client.get("/login/")
     assert answer.status_code == 500

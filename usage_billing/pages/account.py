@@ -1,4 +1,4 @@
-"""The person's own account: password, and the sessions that are open."""
+"""The person's account: password and open sessions."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ logger = logging.getLogger(__name__)
 @never_cache
 @login_required
 def account(request: HttpRequest) -> HttpResponse:
-    """The sessions of the person, and the way to a new password."""
+    """List the person's sessions, with a link to change the password."""
     listed = sessions.live_sessions(_person(request))
     context = {"title": gettext("Your account"), "sessions": listed, "this": _row_key(request)}
     return render(request, "usage_billing/account.html", context)
@@ -51,13 +51,13 @@ def account(request: HttpRequest) -> HttpResponse:
 @never_cache
 @login_required
 def end_sessions(request: HttpRequest) -> HttpResponse:
-    """End the session named in the form, or without a name all but this one."""
+    """End the session named in the form, or all other sessions if none is named."""
     person, this = _person(request), _row_key(request)
     if not (key := request.POST.get("session", "")):
         sessions.end_other_sessions(person, this)
         messages.success(request, gettext("All your other sessions have ended."))
     elif key == this:
-        raise Http404  # that is logging out
+        raise Http404  # one ends the current session by logging out
     elif sessions.end_session(person, key):
         messages.success(request, gettext("The session has ended."))
     return redirect("account")
@@ -76,14 +76,14 @@ def _row_key(request: HttpRequest) -> str | None:
 
 
 class PasswordChange(PasswordChangeView):
-    """A new password for the old one. Other sessions end with it: they were opened with the old one."""
+    """Change the password and end all other sessions, which were opened with the old one."""
 
     template_name = "usage_billing/account_form.html"
     success_url = reverse_lazy("account")
     extra_context = {"title": _("Change your password"), "submit": _("Change the password")}
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        # Whoever has found an open browser could try passwords here otherwise.
+        # Without a limit, a person at somebody else's open browser could guess the password here.
         limit = Limit(f"password-change:{request.user.pk}", settings.AXES_FAILURE_LIMIT, settings.AXES_COOLOFF_TIME)
         if seconds := take(limit):
             text = gettext("The old password was wrong too often.")
@@ -102,7 +102,7 @@ class PasswordChange(PasswordChangeView):
 
 
 class ResetForm(PasswordResetForm):
-    """Sends its e-mail in a thread: the answer takes as long for an address that nobody has."""
+    """Sends its e-mail in a thread, so that the answer takes the same time for an unknown address."""
 
     def save(self, **options: Any) -> None:  # type: ignore[override]  # by these names it is called by the view alone
         language = get_language()
@@ -120,9 +120,9 @@ class ResetForm(PasswordResetForm):
 
 
 class PasswordReset(PasswordResetView):
-    """Asks for an e-mail address, and always answers alike.
+    """Send a link to choose a new password; the answer does not tell whether the address is known.
 
-    The link leads to PUBLIC_URL, whatever host the request names. Without PUBLIC_URL there is no such page.
+    The link leads to PUBLIC_URL, not to the host that the request names. Without PUBLIC_URL the page answers 404.
     """
 
     template_name = "usage_billing/account_form.html"
@@ -149,7 +149,7 @@ class PasswordReset(PasswordResetView):
         if seconds := take(of_address):
             return too_many_attempts(self.request, gettext("Too many links were asked for from your address."), seconds)
         email = form.cleaned_data["email"].casefold()
-        # Over the limit nothing is sent, and nothing else is said: there are links in the mailbox already.
+        # Over the limit nothing is sent, with the same answer: the mailbox already has links.
         if not take(Limit(f"reset-account:{digest(email)}", conf.PASSWORD_RESETS_PER_ACCOUNT, hour)):
             public = urlsplit(conf.PUBLIC_URL)
             form.save(
@@ -169,7 +169,7 @@ class PasswordReset(PasswordResetView):
 
 
 class PasswordResetConfirm(PasswordResetConfirmView):
-    """A new password by the link of the e-mail. The person is logged in then, and all other sessions end."""
+    """Set a new password by the link of the e-mail, log the person in, and end all other sessions."""
 
     template_name = "usage_billing/account_form.html"
     success_url = reverse_lazy("home")

@@ -45,4 +45,4 @@ def failures(
     columns = ("status", "ai_provider", "ai_model", "price_source", "error_code")
     groups = Counter(newest.values_list(*columns)[:NEWEST])
     most_frequent = sorted(groups.items(), key=lambda group: (-group[1], group[0]))[:limit]
-    return [FailureGroup(*key, count) for key, count in most_frequent]  # type: ignore[call-arg]  # one value a column
+    return [FailureGroup(**dict(zip(columns, key, strict=True)), count=count) for key, count in most_frequent]

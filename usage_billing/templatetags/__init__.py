@@ -1,1 +1,1 @@
-"""What the pages' templates can do beyond Django's own tags."""
+"""Template filters of the pages."""

@@ -1,4 +1,4 @@
-"""Amounts, counts, shares and days as people of each language write them: decimals throughout, never floats."""
+"""Amounts, counts, shares and days in the format of each language, from decimals, never from floats."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ DIGITS_OF_SMALL = 3
 """Significant digits of an amount below 0.10, so that the price of a single short call can be seen."""
 
 MULTIPLE_FROM = 9
-"""A change from which on it is told as a multiple: +900 % is ten times."""
+"""From this change on it is shown as a multiple: +900 % is ×10."""
 
 
 @dataclass(frozen=True)
 class Style:
-    """How a language writes numbers: between thousands, before the fraction, an amount with its symbol, a per cent."""
+    """Number format of a language: thousands separator, decimal point, formats of an amount and of a per cent."""
 
     thousands: str
     point: str
@@ -48,19 +48,19 @@ def style_of(language: str | None) -> Style:
 
 
 def write_number(value: Decimal | int, style: Style) -> str:
-    """All digits of `value`, with the thousands set apart."""
+    """All digits of `value`, grouped by thousands."""
     digits = f"{abs(value):,}" if isinstance(value, int) else f"{abs(value):,f}"
     whole, _, fraction = digits.partition(".")
     return (MINUS if value < 0 else "") + whole.replace(",", style.thousands) + (fraction and style.point + fraction)
 
 
 def write_amount(value: Decimal, currency: str, style: Style) -> str:
-    """`value` in digits enough to be seen: two places from 0.10 up, three significant digits below; zero is just 0."""
+    """`value` with two decimals from 0.10 up, with three significant digits below; zero is 0."""
     return style.amount.format(number=write_number(_rounded(value), style), symbol=SYMBOLS[currency])
 
 
 def write_exact_amount(value: Decimal, currency: str, style: Style) -> str:
-    """Every digit that is known of `value`."""
+    """`value` with all its digits."""
     number = write_number(value, style)
     if style.point in number:
         number = number.rstrip("0").removesuffix(style.point)
@@ -68,7 +68,7 @@ def write_exact_amount(value: Decimal, currency: str, style: Style) -> str:
 
 
 def write_percent(value: Decimal, style: Style) -> str:
-    """Per cent with one decimal; what is more than nothing is not shown as nothing."""
+    """Per cent with one decimal; a positive value below 0.1 is shown as “< 0.1”, not as 0."""
     rounded = value.quantize(Decimal("0.1"), ROUND_HALF_UP)
     if value > 0 and not rounded:
         return f"<{NBSP}" + style.percent.format(number=write_number(Decimal("0.1"), style))
@@ -82,13 +82,13 @@ def places_of(value: Decimal) -> int:
 
 
 def written_day(day: date) -> str:
-    """As the current language writes it."""
+    """The day in the format of the current language."""
     return _written_day(day, get_language())
 
 
 @functools.lru_cache(maxsize=4096)
 def _written_day(day: date, language: str | None) -> str:
-    """A page has each of its days twice, and Django takes long over one."""
+    """Cached, because a page shows each day twice and Django takes long to format one."""
     return date_format(day, get_format("DATE_FORMAT", lang=language))
 
 
@@ -102,7 +102,7 @@ def _rounded(value: Decimal) -> Decimal:
 
 
 def _trimmed(value: Decimal) -> Decimal:
-    """Without the zeros at its end, but for two decimals."""
+    """`value` without trailing zeros, with at least two decimals."""
     exponent = value.normalize().as_tuple().exponent
     places = max(2, -exponent if isinstance(exponent, int) else 0)
     return value.quantize(Decimal(1).scaleb(-places))
@@ -136,7 +136,7 @@ def share_width(value: Decimal) -> str:
 
 @register.filter
 def change(value: Decimal) -> str:
-    """How much more it is, with its sign: +25%; from ten times on as a multiple: ×12."""
+    """A relative change with its sign: +25%; from ten times on as a multiple: ×12."""
     style = style_of(get_language())
     if value >= MULTIPLE_FROM:
         return "×" + write_number((value + 1).quantize(Decimal(1)), style)
@@ -157,7 +157,7 @@ def money(value: Decimal | None, currency: str) -> SafeString:
 
 @register.filter
 def plain_money(value: Decimal, currency: str) -> str:
-    """Without markup, for drawings."""
+    """An amount without markup, for the chart."""
     return write_amount(Decimal(value), currency.upper(), style_of(get_language()))
 
 
@@ -182,7 +182,7 @@ def exact_rub(value: Decimal | None) -> str:
 
 
 def exact(value: Decimal | None, currency: str) -> str:
-    """Every digit that is known, or a word that says that the amount is not."""
+    """All digits, or the word “unknown”."""
     return gettext("unknown") if value is None else write_exact_amount(value, currency, style_of(get_language()))
 
 
@@ -191,7 +191,7 @@ def _shown(value: Decimal | None, currency: str) -> SafeString:
 
 
 def amount(value: Decimal | None, currency: str, style: Style) -> SafeString:
-    """The amount, exact when one hovers over it. One that is not known is a dash that says so, never a zero."""
+    """The amount, with all digits on hover. An unknown amount is a dash with a label, never a zero."""
     if value is None:
         return format_html(
             '<span class="costs-unknown" title="{word}"><span aria-hidden="true">—</span>'

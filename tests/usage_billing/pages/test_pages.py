@@ -460,7 +460,7 @@ def test_addresses_of_another_tenant_show_nothing_of_it(
         response = client.get(f"{OWN}?{query}")
         text = response.content.decode()
         assert response.status_code == 200
-        # What the address itself says is all that comes back of it.
+        # The page repeats nothing but its own address.
         assert ("Globex" in text, "globex_spy" in text, "7,777" in text, "7777" in text) == (False,) * 4
         if "format=csv" not in query:
             assert response.context["total"]["requests_count"] == 0

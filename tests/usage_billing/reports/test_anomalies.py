@@ -1,4 +1,4 @@
-"""Days that stand out from the others, and days that only look so."""
+"""Days that are anomalies, and days that are not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a workflow and a piece of content cost."""
+"""Totals by workflow and by piece of content."""
 
 from __future__ import annotations
 
