@@ -9,6 +9,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Tags, Warning, register
 
 from usage_billing.auth.tokens import signing_key
+from usage_billing.conf import conf
 
 SECRET_LENGTH = 32
 """Characters of a safe secret: 16 bytes in hexadecimal."""
@@ -20,8 +21,8 @@ def _secrets() -> dict[str, str]:
     of_service = {
         "SECRET_KEY": str(settings.SECRET_KEY),
         "JWT_SIGNING_KEY": signing_key(),
-        "METRICS_TOKEN": settings.METRICS_TOKEN,
-        "CRON_SECRET": getattr(settings, "CRON_SECRET", ""),
+        "METRICS_TOKEN": conf.METRICS_TOKEN,
+        "CRON_SECRET": conf.CRON_SECRET,
     }
     return {name: secret for name, secret in of_service.items() if secret}
 
@@ -69,7 +70,7 @@ def no_secret_can_be_guessed(**_kwargs: Any) -> list[CheckMessage]:
 
 @register(Tags.security, deploy=True)
 def metrics_have_a_token(**_kwargs: Any) -> list[CheckMessage]:
-    if settings.METRICS_TOKEN:
+    if conf.METRICS_TOKEN:
         return []
     return [
         Warning(
