@@ -9,6 +9,8 @@ ARGS ?=
 MINUTES ?= 60
 # All of this is development; production sets its own environment (README).
 export DEBUG ?= 1
+# Without its cache each of the hundreds of processes that the tests start would compile what it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 # Twice quiet: errors only.
 PIP_INSTALL := $(BIN)/pip install -qq --disable-pip-version-check
@@ -26,7 +28,7 @@ endef
 export DOT_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test soak lint format bench pins clean
+.PHONY: help setup run test test-sqlite test-postgresql soak lint lint-types lint-rest format bench pins clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -38,20 +40,31 @@ run: setup .env ## The service with demo data on http://127.0.0.1:8000/ (PORT=�
 	$(BIN)/python manage.py seed_demo
 	$(BIN)/python manage.py runserver 127.0.0.1:$(PORT)
 
-test: $(VENV)/installed-dev ## All tests, on SQLite and then on a real PostgreSQL (ARGS=… for pytest)
-	@echo "── Tests on SQLite ──"
-	env -u DATABASE_URL $(BIN)/python -m pytest $(ARGS)
-	@echo "── Tests on PostgreSQL ──"
-	$(BIN)/python -m tests.support.postgres $(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/installed-dev ## All tests, on SQLite and on a real PostgreSQL at the same time (ARGS=… for pytest)
+	@$(MAKE) --no-print-directory --jobs=2 test-sqlite test-postgresql
+
+test-sqlite: $(VENV)/installed-dev
+	env -u DATABASE_URL $(BIN)/python -m pytest -n logical $(ARGS)
+
+# Its output comes in one piece when it ends, not mixed with the other's. No test is left (5) where ARGS choose unit tests.
+test-postgresql: $(VENV)/installed-dev
+	@log=$$(mktemp); trap 'cat $$log; rm -f $$log' EXIT; \
+	$(BIN)/python -m tests.support.postgres $(BIN)/python -m pytest -n logical -m "not unit" $(ARGS) >$$log 2>&1 \
+	    || [ $$? -eq 5 ]
 
 soak: $(VENV)/installed-dev ## The proofs of reliability in their long form, about an hour, and then an hour of load (MINUTES=…)
 	SOAK=1 $(BIN)/python -m tests.support.postgres $(BIN)/python -m pytest tests/reliability $(ARGS)
 	$(BIN)/python -m tests.support.reliability.soak --minutes $(MINUTES)
 
 lint: $(VENV)/installed-dev ## Style, types, layers, and models without a migration
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint-types lint-rest
+
+lint-types: $(VENV)/installed-dev
+	$(BIN)/mypy
+
+lint-rest: $(VENV)/installed-dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/mypy
 	$(BIN)/lint-imports
 	env -u DATABASE_URL $(BIN)/python manage.py makemigrations --check --dry-run
 

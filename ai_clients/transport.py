@@ -48,7 +48,7 @@ def record_calls(client: httpx2.Client | httpx2.AsyncClient) -> None:
         return transport if transport is None or isinstance(transport, kind) else kind(transport)
 
     client._transport = wrapped(client._transport)
-    client._mounts = {pattern: wrapped(transport) for pattern, transport in client._mounts.items()}  # type: ignore[assignment]
+    client._mounts = {pattern: wrapped(transport) for pattern, transport in client._mounts.items()}
 
 
 class RecordingTransport(httpx2.BaseTransport):

@@ -36,7 +36,7 @@ Figures = dict[str, float]
 
 @dataclass
 class Sample:
-    """What one kind of client took, call by call, in nanoseconds."""
+    """Durations of one kind of client, call by call, in nanoseconds."""
 
     wall: list[int] = field(default_factory=list)
     first_chunk: list[int] = field(default_factory=list)
@@ -44,9 +44,9 @@ class Sample:
 
 
 def added(bare: Sample, recording: Sample) -> Figures:
-    """What recording adds to a call, in microseconds.
+    """Return the time that recording adds to a call, in microseconds.
 
-    At p50 it is the median of what a call takes longer than its neighbour without recording: both had the same noise.
+    p50 is the median difference of two neighbours, one with recording and one without: both had the same noise.
     """
     figures = {
         "bare": statistics.median(bare.wall),
@@ -126,7 +126,7 @@ def in_turn_async(call: Callable[[Any, Sample], Awaitable[None]], calls: int, op
 
 
 def in_blocks(call: Callable[[Any, Sample], None], calls: int, options: Any) -> Figures:
-    """Blocks of calls, each with the draining that it leads to: a thread's work falls on its own block."""
+    """Time blocks of calls, each with its draining: a thread's work falls on its own block."""
     import ai_clients
 
     clients = openai.OpenAI(**options), ai_clients.OpenAI(**options)
@@ -147,13 +147,13 @@ def _block(client: Any, call: Callable[[Any, Sample], None], calls: int, sample:
         call(client, sample)
     deadline = time.monotonic() + 60
     while (waiting := recorder.outbox().backlog().events) and time.monotonic() < deadline:
-        time.sleep(0.25)  # to look into the outbox is work, too, and not the recorder's
+        time.sleep(0.25)  # reading the backlog is work too, and not the recorder's
     assert waiting == 0
     sample.cpu = cpu_of_calls + time.process_time_ns() - cpu
 
 
 def throughput(_call: Any, calls: int, options: Any) -> Figures:
-    """How many calls a second many threads make with recording, of those that they make without."""
+    """Return the calls a second that many threads make with recording, as a ratio of those without."""
     import ai_clients
 
     clients = openai.OpenAI(**options), ai_clients.OpenAI(**options)
@@ -174,7 +174,7 @@ def throughput(_call: Any, calls: int, options: Any) -> Figures:
 
 
 def turns(calls: int) -> Iterator[int]:
-    """0 and 1, each `calls` times, each as often after itself as after the other."""
+    """Yield 0 and 1, each `calls` times, each as often after itself as after the other."""
     for number in range(calls):
         yield from (0, 1) if number % 2 else (1, 0)
 
@@ -187,7 +187,7 @@ MEASUREMENTS: dict[str, tuple[Any, Any, int]] = {
     "thread": (in_blocks, plain, 600),
     "throughput": (throughput, None, 1600),
 }
-"""Name → how, of what call, and how many of each client a round."""
+"""Name → method, kind of call, and calls of each client in a round."""
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
-"""`python -m bench.data <calls>`: fill an empty, migrated PostgreSQL with believable calls of 200 organisations.
+"""`python -m bench.data <calls>`: fill an empty, migrated PostgreSQL with plausible calls of 200 organisations.
 
-They lie in the last 90 days; before these are 90 days more of totals alone, as of calls that were archived, so that
-“the period before” costs what it costs anybody. All is made on the server, the same for each size but for the number.
+The calls lie in the last 90 days. The 90 days before have rollups only, like archived months, so that a comparison with
+the previous period costs as much as in real use. The server generates all rows from a fixed seed.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from django.utils import timezone
 DAYS = 90
 ORGANIZATIONS = 200
 TICKETS = 10_000
-"""Each call draws one; the first organisation has 1,700 of them, the last 8 (Zipf's law)."""
+"""Each call draws a ticket; the first organisation holds 1,700 of them, the last 8 (Zipf's law)."""
 SUPERADMIN, OWNER, MEMBER = "admin", "user-1-0", "user-1-1"
-"""Who asks; owner and member of the largest organisation."""
+"""Users of the benchmark; owner and member belong to the largest organisation."""
 PASSWORD = "of the benchmark"  # noqa: S105 - of a database that is gone when the benchmark ends
 
 
 @dataclass(frozen=True)
 class Habit:
-    """A kind of call, with the tokens that it takes and gives on average, and USD for a million of each."""
+    """A kind of call, with average input and output tokens, and USD per million of each."""
 
     weight: int
     agent_id: str
@@ -64,10 +64,10 @@ HABITS = (
 
 
 def fill(calls: int) -> None:
-    """Organisations, people, calls, totals; and what the planner wants to know of them."""
+    """Create organisations, people, calls and rollups, and analyse the tables."""
     _people()
     if connection.vendor != "postgresql":
-        return  # organisations and people are enough for what is measured there
+        return  # SQLite is only measured with new calls
     with connection.cursor() as cursor:
         indexes = _drop_indexes(cursor)
         cursor.execute("SELECT setseed(0.42)")
@@ -83,7 +83,7 @@ def _today() -> date:
 
 
 def _people() -> None:
-    """A superadmin, and for each organisation an owner and members: a hundred in the largest, three in the smallest."""
+    """Create a superadmin, and owner and members of each organisation: 103 people in the largest, 3 in the smallest."""
     from usage_billing.models import Membership, Organization
 
     users = get_user_model()._default_manager
@@ -188,7 +188,7 @@ FROM priced ORDER BY n
 
 
 def _drop_indexes(cursor: object) -> list[str]:
-    """Of the calls' table, all but the unique ones; returns how to make them again. A tenth of the time, at 10 M."""
+    """Drop the non-unique indexes of `token_usage`, to fill it ten times faster. Returns their definitions."""
     run = cursor.execute  # type: ignore[attr-defined]
     run(
         "SELECT indexrelid::regclass::text, pg_get_indexdef(indexrelid) FROM pg_index"

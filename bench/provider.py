@@ -1,7 +1,7 @@
 """`python -m bench.provider`: a provider that answers chat completions with fixed bytes, as quickly as it can.
 
-A thread for each connection. The answers are made beforehand, so that one which tells its usage is sent no later than
-one which does not: what the benchmark measures is the client.
+A thread for each connection. The answers are made beforehand, so that usage makes none of them slower: the benchmark
+measures the client.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`python -m bench.repair`: for each line that it reads, a round of repair beside a writer; prints its figures as JSON.
+"""`python -m bench.repair`: for each line of input, measures a round of repair beside a writer; prints JSON.
 
 Of the database of DATABASE_URL, which `bench.data` has filled. Calls a second, and the writer's longest wait in ms.
 """
@@ -29,7 +29,7 @@ CALLS = 50_000
 REBUILT_DAYS = 14
 REPRICED_DAYS = 7
 MODEL, PROVIDER = "gpt-6-luna", "openai"
-"""A quarter of all calls."""
+"""The model of a quarter of all calls."""
 ALONE_S = 1
 
 Figures = dict[str, float]
@@ -51,7 +51,7 @@ def measured_round(writer: Popen[str]) -> Figures:
     figures = {"alone, wait": _longest_wait(writer)}
     for name, task in TASKS.items():
         steps = task()
-        next(steps)  # what is no part of it
+        next(steps)  # preparation is not measured
         _longest_wait(writer)
         began = time.perf_counter()
         calls = sum(steps)
@@ -61,14 +61,14 @@ def measured_round(writer: Popen[str]) -> Figures:
 
 
 def _longest_wait(writer: Popen[str]) -> float:
-    """Milliseconds, since this was asked last."""
+    """Return the longest wait in ms since the last call of this function."""
     waits: workers.Figures = {}
     workers.measure_once(writer, waits)
     (longest,) = waits["longest"]
     return longest
 
 
-# ── What is measured: each makes ready, yields 0, and then how many calls it has done ────────────────────────────
+# ── Tasks: each prepares, yields 0, then yields the number of calls done ────────────────────────────────────────
 
 
 def rebuilt() -> Iterator[int]:
@@ -79,7 +79,7 @@ def rebuilt() -> Iterator[int]:
     days = _last_days(REBUILT_DAYS)
     calls = {day: consistency.calls_on([day]) for day in days}
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("LOCK TABLE token_usage_daily")  # it goes through the totals in another order than writers do
+        cursor.execute("LOCK TABLE token_usage_daily")  # writers lock rollup rows in another order
         DailyUsage.objects.filter(usage_date__in=days).delete()
     yield 0
     for day in days:
@@ -123,7 +123,7 @@ def _seen(batches: Iterator[Batch]) -> Iterator[int]:
         changed += len(batch.changes)
         seen += batch.seen
         yield batch.seen
-    assert changed > 0.9 * seen > 0  # a call that failed costs nothing at any price
+    assert changed > 0.9 * seen > 0  # failed calls cost nothing
 
 
 def archived() -> Iterator[int]:
@@ -174,7 +174,7 @@ _cents = itertools.count(25)
 
 
 def _scope_of_another_price() -> Scope:
-    """The model's last days, after its price has changed."""
+    """Change the model's price. Returns the scope of its last days."""
     from usage_billing.ledger.repricing import Scope
     from usage_billing.models import PriceOverride
     from usage_billing.tenancy import roles

@@ -1,4 +1,4 @@
-"""How many calls a second repair goes through, and how long it makes a writer wait, on PostgreSQL."""
+"""Measures repair on PostgreSQL: calls per second, and how long a writer waits meanwhile."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ A_MOMENT_MS = 1000
 
 
 def section(rounds: int) -> Section:
-    """Measure; issue 8, “Repair”: writers are not blocked for more than a moment."""
+    """Measure; the limit is that of issue 8, “Repair”: writers wait for a moment at most."""
     measured: Figures = {}
     with tempfile.TemporaryDirectory() as directory, postgres.temporary() as server:
         environment = workers.environment(workers.new_database(server.url, "repairing"), Path(directory))
@@ -28,10 +28,9 @@ def section(rounds: int) -> Section:
 
 
 _REMARKS = [
-    f"The totals of the last {REBUILT_DAYS} days made anew after all of them were deleted, and checked; a model of the"
-    f" last {REPRICED_DAYS} days costed again, each call of it at another price; the month before this one",
-    "archived and brought back. Meanwhile another process enters a call, waits 50 ms, and enters the next: the longest"
-    " that one of them took.",
+    f"The rollups of the last {REBUILT_DAYS} days deleted, rebuilt and checked; one model's calls of the last"
+    f" {REPRICED_DAYS} days repriced, each at another price; last month",
+    "archived and restored. Meanwhile another process inserts a call every 50 ms; its longest insert counts.",
 ]
 
 

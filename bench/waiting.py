@@ -1,4 +1,4 @@
-"""`python -m bench.waiting`: a writer that enters a call, waits 50 ms, and enters the next.
+"""`python -m bench.waiting`: a writer that inserts a call, waits 50 ms, and inserts the next.
 
 Prints, for each line that it reads, how long the slowest has taken since the line before: milliseconds, as JSON.
 """

@@ -23,7 +23,7 @@ Figures = dict[str, list[float]]
 
 
 def environment(database_url: str, directory: Path, *, drain: str = "off") -> dict[str, str]:
-    """Of a process of the service as in production, over that database; its outbox lies in `directory`."""
+    """Return the environment of a production process with that database; its outbox is in `directory`."""
     return {
         **os.environ,
         **postgres.ROLES,
@@ -82,7 +82,7 @@ def worker(module: str, argument: str, environment: dict[str, str]) -> Iterator[
 
 
 def measure_once(process: subprocess.Popen[str], measured: Figures) -> None:
-    """Have one round measured, and add its figures."""
+    """Let the process measure one round, and add its figures."""
     assert process.stdin is not None
     assert process.stdout is not None
     process.stdin.write("\n")

@@ -1,7 +1,7 @@
 """`python -m bench.writer <events>`: for each line that it reads, a round of writing; prints its figures as JSON.
 
-Into the database of DATABASE_URL, which has organisations and people already (`bench.data`): the ledger's way from the
-outbox, and on PostgreSQL `COPY` of as many rows like these into the same table with the same indexes.
+The database of DATABASE_URL has organisations and people already (`bench.data`). A round drains events to its ledger;
+on PostgreSQL it also writes as many such rows by `COPY` into the same table with the same indexes.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def main() -> None:
 
 
 def drained_events(number: int) -> Figures:
-    """Events a second: read from the outbox, priced, converted, entered once, added up, and gone from the outbox."""
+    """Return events a second: read from the outbox, priced, converted, inserted once, added up, deleted there."""
     from usage_billing.ledger import drain
     from usage_billing.recording import recorder
     from usage_billing.recording.event import encode
@@ -113,7 +113,7 @@ _chance = random.Random(0)
 
 
 def events(number: int) -> Iterator[Event]:
-    """Calls as clients tell of them: of organisations by Zipf's law, each habit as often as it is in `bench.data`."""
+    """Yield events of organisations by Zipf's law, each habit as often as it is in `bench.data`."""
     from usage_billing.models import Membership
     from usage_billing.recording.context import Attribution
     from usage_billing.recording.event import Event

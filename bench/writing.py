@@ -1,4 +1,4 @@
-"""How many calls a second go from the outbox into the ledger, beside `COPY` of such rows; and what one takes on disk.
+"""Calls a second from the outbox to the ledger, beside `COPY` of such rows; and bytes of a call on disk.
 
 `BENCH_CALLS=10000000`: into a table of that many calls instead of a million.
 """
@@ -17,7 +17,7 @@ from bench.table import Row, Section
 from bench.workers import Figures
 
 EVENTS = 20_000
-"""A round's."""
+"""Events in a round."""
 
 
 def section(rounds: int) -> Section:
@@ -37,8 +37,8 @@ def section(rounds: int) -> Section:
 
 
 _REMARKS = [
-    f"{EVENTS:,} calls a round, read from the outbox, priced, converted, entered once, added to each grain"
-    " of the totals and removed from the outbox; COPY of as many such rows",
+    f"{EVENTS:,} calls a round, read from the outbox, priced, converted, inserted once, added to each grain"
+    " of the rollups and deleted from the outbox; COPY of as many such rows",
     "into the same table with the same indexes, in turn. Bytes: of a table that grew row by row.",
 ]
 

@@ -20,8 +20,10 @@ from usage_billing.recording.outbox import Outbox
 
 
 @pytest.fixture(scope="session")
-def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """SQLite in a file: Django's own choice for tests, memory, is invisible to the processes that tests start."""
+def django_db_modify_db_settings(
+    django_db_modify_db_settings_parallel_suffix: None, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """A database for each worker; SQLite's in a file, because other processes cannot open one in memory."""
     config: dict[str, Any] = connections["default"].settings_dict
     if config["ENGINE"] == "django.db.backends.sqlite3":
         config["TEST"]["NAME"] = str(tmp_path_factory.mktemp("database") / "test.sqlite3")
@@ -86,8 +88,48 @@ def database_url(transactional_db: None) -> str:
     return f"postgres://{config['USER']}:{config['PASSWORD']}@{config['HOST']}:{config['PORT']}/{config['NAME']}"
 
 
+# ── Markers, time limits, order ──────────────────────────────────────────────────────────────────────────────────────
+
+MARKED_BY_PATH = {
+    "browser": ("browser/",),
+    "conformance": (
+        "usage_billing/api/test_conformance.py",
+        "config/test_urls.py",
+        "end_to_end/test_hostile_",
+        "ai_clients/test_fuzz.py",
+    ),
+    "installation": ("installation/",),
+    "reliability": ("reliability/", "deployment/test_slow_clients.py"),
+}
+USE_THE_DATABASE = {"db", "transactional_db", "django_db_setup"}
+SECONDS = {"browser": 180, "conformance": 600, "installation": 300, "reliability": 300}
+"""Time limits of a single test, other than the one in pyproject.toml. They end what hangs; nothing comes near them."""
+SOAK_SECONDS = 4 * 3600
+SLOW_FIRST = (
+    "reliability/",
+    "deployment/test_slow_clients.py",
+    "config/test_urls.py",
+    "end_to_end/test_hostile_names.py",
+    "usage_billing/api/test_conformance.py",
+    "browser/",
+)
+"""What takes longest starts first: started last, it would leave the other workers idle."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    if connection.vendor != "postgresql":
-        for item in items:
-            if item.get_closest_marker("postgres"):
-                item.add_marker(pytest.mark.skip(reason="needs PostgreSQL"))
+    here = Path(__file__).parent
+    for item in items:
+        path = item.path.relative_to(here).as_posix()
+        names = [name for name, starts in MARKED_BY_PATH.items() if path.startswith(starts)]
+        if item.get_closest_marker("django_db") or not USE_THE_DATABASE.isdisjoint(getattr(item, "fixturenames", ())):
+            names.append("database")
+        # One run of these is enough: they are the same on every database.
+        if not {"browser", "database", "reliability"}.intersection(names) and not item.get_closest_marker("postgres"):
+            names.append("unit")
+        for name in names:
+            item.add_marker(name)
+            if name in SECONDS:
+                item.add_marker(pytest.mark.timeout(SOAK_SECONDS if os.environ.get("SOAK") else SECONDS[name]))
+        if connection.vendor != "postgresql" and item.get_closest_marker("postgres"):
+            item.add_marker(pytest.mark.skip(reason="needs PostgreSQL"))
+    items.sort(key=lambda item: not item.path.relative_to(here).as_posix().startswith(SLOW_FIRST))

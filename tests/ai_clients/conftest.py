@@ -43,7 +43,7 @@ def recorded(tmp_path: Path, settings: Settings) -> Iterator[Recorded]:
 
 @pytest.fixture(autouse=True)
 def _no_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Whoever runs the tests may have keys, and Anthropic's profiles in the home directory."""
+    """The person who runs the tests may have keys, and Anthropic's profiles in the home directory."""
     for name in os.environ:
         if name.startswith(("OPENAI_", "ANTHROPIC_")):
             monkeypatch.delenv(name)

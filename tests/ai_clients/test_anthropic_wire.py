@@ -1,4 +1,4 @@
-"""Anthropic's answers on the wire, plain and streamed: exactly what the event says of each."""
+"""Anthropic's answers on the wire, plain and streamed, and the exact event of each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From an attempt to the event in the outbox: its ids, its words, whose it is, and a recorder that is broken."""
+"""From an attempt to the event in the outbox: its ids, fields and attribution, and a broken recorder."""
 
 from __future__ import annotations
 
@@ -452,7 +452,7 @@ def test_outbox_that_is_a_directory_does_not_touch_the_answer_and_loses_nothing(
         assert client.chat.completions.create(**CHAT).id == CHAT_ANSWER["id"]
     state = health()
     assert (state.backlog, state.lost) == (None, 0)
-    assert "OperationalError" in state.error
+    assert "IsADirectoryError" in state.error
     path.rmdir()
     assert len(Recorded(path).all()) == 3
 
@@ -484,7 +484,7 @@ def test_clock_that_goes_back_does_not_make_a_duration_negative(
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_an_answer_is_freed_when_its_caller_lets_go_of_it(recorded: Recorded, stream: bool) -> None:
-    """Else each call leaves a circle to the garbage collector, whose runs are waits of some caller's."""
+    """Otherwise each call leaves a cycle to the garbage collector, whose runs make some caller wait."""
     answer = (lambda _: streamed(*chat_events(asked=False))) if stream else (lambda _: plain(CHAT_ANSWER))
     transport = RecordingTransport(httpx2.MockTransport(answer))
     response = transport.handle_request(httpx2.Request("POST", "https://api.openai.com/v1/chat/completions"))

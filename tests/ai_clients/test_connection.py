@@ -1,4 +1,4 @@
-"""Where a client's calls go: to the provider that is configured, else to the simulator, in development only."""
+"""A client calls the configured provider or, in development only, the simulator."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which requests are recorded, as calls of which API."""
+"""The requests that are recorded, and their APIs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from usage_billing.recording.event import Flavour
 
 def kind_of(method: str, raw_path: bytes) -> tuple[Purpose, Flavour] | None:
     found = endpoint_of(method, b"https", b"api.openai.com", None, raw_path)
-    return found and (found.purpose, found.flavour)
+    return (found.purpose, found.flavour) if found else None
 
 
 @pytest.mark.parametrize(

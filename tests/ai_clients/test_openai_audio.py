@@ -1,4 +1,4 @@
-"""Speech and transcription: tokens or seconds where the answer tells them, characters and seconds where it does not."""
+"""Speech and transcription: tokens or seconds from the answer, else characters and seconds from the request."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from tests.support.browser_world import World
 
 PAGES = [
     ("admin", "/superadmin/ai-costs"),
-    ("admin", "/superadmin/ai-costs?days=90&rows=all&instead=openai/gpt-4o&request_type=weekly_digest"),
+    ("admin", "/superadmin/ai-costs?days=90&rows=all&compare_model=openai/gpt-4o&request_type=weekly_digest"),
     ("admin", "/superadmin/ai-costs?days=nonsense"),
     ("owner", "/usage/?by=user&currency=rub"),
     ("member", "/usage/?agent_id=nobody"),

@@ -101,8 +101,8 @@ def test_a_day_is_picked_and_a_rate_is_deleted(browser: Browser, world: World) -
     assert browser.problems() == []
 
 
-def test_markup_that_got_onto_a_page_runs_no_handler_and_no_script(browser: Browser, world: World) -> None:
-    """As if some page did not escape a name: the policy is the second wall."""
+def test_injected_markup_runs_no_handler_and_no_script(browser: Browser, world: World) -> None:
+    """The content security policy stops what an unescaped name would run."""
     browser.log_in("admin")
     browser.open("/superadmin/")
     assert browser.problems() == []
@@ -118,9 +118,9 @@ def test_markup_that_got_onto_a_page_runs_no_handler_and_no_script(browser: Brow
 
 
 PAGES = [
-    ("owner", "/usage/?rows=all&work=all"),
+    ("owner", "/usage/?rows=all&workflows=all"),
     ("owner", "/usage/?rows=all&by=org&currency=rub"),
-    ("admin", "/superadmin/ai-costs?rows=all&work=all&by=user"),
+    ("admin", "/superadmin/ai-costs?rows=all&workflows=all&by=user"),
     ("admin", "/superadmin/"),
     ("admin", "/superadmin/usage_billing/usagerecord/"),
     ("admin", "/superadmin/usage_billing/organization/"),

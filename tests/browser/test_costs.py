@@ -1,4 +1,4 @@
-"""The page of costs as three people use it, in both languages, on a phone and on a desktop."""
+"""The AI costs page as three people use it, in both languages, on a phone and on a desktop."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_day_of_the_table_narrows_the_page_to_itself(browser: Browser, world: Wo
     assert "from=" in browser.address
 
 
-def test_two_dates_can_be_asked_for(browser: Browser, world: World) -> None:
+def test_two_dates_set_the_period(browser: Browser, world: World) -> None:
     browser.log_in("owner")
     day = browser.one(".dates [name=to]").get_property("value")
     browser.driver.execute_script("document.querySelector('.dates [name=from]').value = arguments[0]", day)
@@ -93,7 +93,7 @@ def test_two_dates_can_be_asked_for(browser: Browser, world: World) -> None:
     assert len(browser.all(".chart .day")) == 1
 
 
-def test_export_has_what_is_on_the_screen(browser: Browser, world: World) -> None:
+def test_export_has_the_numbers_of_the_page(browser: Browser, world: World) -> None:
     browser.log_in("owner")
     browser.open("/usage/?days=7&request_type=weekly_digest")
     text = browser.download(browser.attribute("a[download]", "href"))
@@ -108,7 +108,7 @@ def test_call_opens_its_record(browser: Browser, world: World) -> None:
     browser.click("[aria-labelledby=latest] tbody a")
     browser.wait_for("#whose")
     assert browser.address.startswith("/usage/calls/")
-    assert browser.texts("h1") == ["AI call"]
+    assert browser.texts("h1") == ["Call"]
     _check(browser)
     browser.open("/login/")
     browser.driver.delete_all_cookies()
@@ -119,8 +119,8 @@ def test_call_opens_its_record(browser: Browser, world: World) -> None:
     assert browser.problems() == []
 
 
-def test_addresses_of_another_tenant_lead_nowhere(browser: Browser, world: World) -> None:
-    """What the superadmin sees there is there; the owner and the member do not get it by writing its address."""
+def test_addresses_of_another_tenant_show_nothing(browser: Browser, world: World) -> None:
+    """The superadmin sees the other tenant's page; the owner and the member do not, even by its address."""
     theirs = f"?org={world.theirs.pk}"
     browser.log_in("admin")
     browser.open(f"/superadmin/ai-costs{theirs}")
@@ -131,7 +131,7 @@ def test_addresses_of_another_tenant_lead_nowhere(browser: Browser, world: World
         browser.log_in(person)
         for address in (
             f"/usage/{theirs}",
-            f"/usage/{theirs}&work=all&rows=all&by=org",
+            f"/usage/{theirs}&workflows=all&rows=all&by=org",
             "/usage/?request_type=globex_secret",
             f"/usage/calls/{world.secret.pk}",
             f"/superadmin/ai-costs{theirs}",

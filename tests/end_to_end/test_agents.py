@@ -151,7 +151,7 @@ def test_agents_are_listed_with_what_they_take(org: Organization, ask: Ask) -> N
 def test_every_call_of_a_fact_check_shares_one_workflow(
     org: Organization, run: Ask, simulated: dict[str, str], drained: Callable[[], int]
 ) -> None:
-    # One text that is an answer to both questions: what is claimed, and whether it is so.
+    # One text that answers both calls: the list of claims, and the verdict on one.
     claims = [{"claim": f"Утверждение {number}", "quote": "Выручка"} for number in range(5)]
     judgement = {"verdict": "contradicted", "explanation": "12 %", "sources": [1, 2], "correction": "на 12 %"}
     simulated["X-Simulator-Text"] = quote(json.dumps({"claims": claims, **judgement}))
@@ -412,7 +412,7 @@ def test_nothing_is_held_open_while_the_provider_works(
 
 
 def everything_stored() -> str:
-    """All that this project keeps of calls, as text: the ledger's rows and every byte of the outbox's files."""
+    """Everything that is stored of calls, as text: the ledger's rows and every byte of the outbox's files."""
     files = Path(conf.OUTBOX_PATH).parent.iterdir()
     outbox = b"".join(file.read_bytes() for file in files).decode("utf-8", "replace")
     assert "request_id" in outbox  # a deleted row's bytes are there still, so the search is one

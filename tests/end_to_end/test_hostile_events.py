@@ -54,7 +54,7 @@ NAMES = (
 
 
 class Hostile:
-    """Raises whatever is asked of it."""
+    """Raises at every access."""
 
     def __getattr__(self, name: str) -> Any:
         raise RuntimeError(name)

@@ -1,4 +1,4 @@
-"""The main job: calls through the official SDKs, over real HTTP, into the ledger; whatever happens in between."""
+"""The main job: calls through the official SDKs, over real HTTP, into the ledger, through every kind of failure."""
 
 from __future__ import annotations
 

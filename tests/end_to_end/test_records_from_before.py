@@ -1,4 +1,4 @@
-"""Records from before the gate, with counts near 2⁶³ in the ledger and in shared totals: everything works with them."""
+"""Old records with counts near 2⁶³, in the ledger and in rollups: pages, API, repricing and checks work with them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ API = ("summary", "history", "by-agent", "by-model", "by-request-type", "by-user
 
 
 def stored(row: dict[str, Any]) -> None:
-    """The row in the ledger and in the totals, as a version without a gate has left it."""
+    """Store the row in the ledger and in the rollups without the bounds of `recording.gate`."""
     with roles.applied(roles.AS_LEDGER):
         UsageRecord.objects.create(**row)
         totals = [dict(zip(rollup.COLUMNS, values, strict=True)) for values in rollup.roll_up([row])]

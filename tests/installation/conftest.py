@@ -16,6 +16,8 @@ from tests.support import foreign_project
 from tests.support.foreign_project import ForeignProject
 from tests.support.reliability import world
 
+DJANGO_6 = "Django>=6.0,<6.1"
+
 
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -29,6 +31,18 @@ def foreign_python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 @pytest.fixture(scope="session")
+def django_6_python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An interpreter that has the wheel, what it requires, and Django 6.0, all of them downloaded by pip."""
+    python = foreign_project.newer_python()
+    if python is None:
+        pytest.skip("needs Python 3.12 or newer, which Django 6.0 needs")
+    folder = tmp_path_factory.mktemp("django-6")
+    if not foreign_project.can_download(python, DJANGO_6, folder):
+        pytest.skip(f"needs a package index that has {DJANGO_6}")
+    return foreign_project.downloaded_environment(wheel, folder / "venv", python, DJANGO_6)
+
+
+@pytest.fixture(scope="session")
 def provider() -> Iterator[str]:
     """The origin of a simulated provider, which runs from the checkout: the wheel has no simulator."""
     with world.simulator() as origin:
@@ -38,15 +52,22 @@ def provider() -> Iterator[str]:
 @pytest.fixture
 def project(foreign_python: Path, provider: str, tmp_path: Path) -> ForeignProject:
     """An empty project whose calls without options go to the provider."""
+    return empty_project(tmp_path, foreign_python, provider)
+
+
+@pytest.fixture
+def django_6_project(django_6_python: Path, provider: str, tmp_path: Path) -> ForeignProject:
+    """The same on Django 6.0."""
+    return empty_project(tmp_path, django_6_python, provider)
+
+
+def empty_project(tmp_path: Path, python: Path, provider: str) -> ForeignProject:
     folder = tmp_path / "project"
     folder.mkdir()
-    return ForeignProject(
-        folder,
-        foreign_python,
-        {
-            "OPENAI_BASE_URL": f"{provider}/openai/v1",
-            "OPENAI_API_KEY": "simulated",
-            "ANTHROPIC_BASE_URL": f"{provider}/anthropic",
-            "ANTHROPIC_API_KEY": "simulated",
-        },
-    )
+    environment = {
+        "OPENAI_BASE_URL": f"{provider}/openai/v1",
+        "OPENAI_API_KEY": "simulated",
+        "ANTHROPIC_BASE_URL": f"{provider}/anthropic",
+        "ANTHROPIC_API_KEY": "simulated",
+    }
+    return ForeignProject(folder, python, environment)

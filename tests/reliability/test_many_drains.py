@@ -54,7 +54,7 @@ def drain(path: Path) -> None:
 
 
 def in_the_middle(day: str, org: int) -> None:
-    """What could not be priced can be from now on, of one organisation; and it is written again, while others write."""
+    """Give one organisation a price for its unpriced model; rebuild and reprice while the drains write."""
     from django.core.management import call_command
 
     from tests.support.factories import own_price

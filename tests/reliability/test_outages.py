@@ -1,9 +1,10 @@
-"""What a database can do to a drain: be away, die in a commit, cut it off, refuse it, let it lose a deadlock."""
+"""The database harms the drain: it is away, dies in a commit, cuts connections, refuses them, deadlocks."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+import psutil
 import psycopg
 import pytest
 
@@ -45,12 +46,15 @@ def slow_commit(site: Site) -> Iterator[None]:
 
 def test_killed_in_the_middle_of_a_commit(site: Site, slow_commit: None, record_property: Figures) -> None:
     site.caller(CALLS).join()
-    site.drain()
+    drain = psutil.Process(site.drain().pid)
     wait_until(lambda: site.sql("SELECT 1 FROM pg_stat_activity WHERE query = 'COMMIT' AND wait_event = 'PgSleep'"))
+    # A drain that comes back before the trigger is dropped sleeps again, and holds the lock that the drop waits for.
+    drain.suspend()
     kill_postgres(site.server)
     site.server.start_again()
     assert site.rows() == {}
     site.sql("DROP FUNCTION slow_commit CASCADE")
+    drain.resume()
     wait_until(lambda: len(site.rows()) == CALLS)
     record_property("figures", site.expect_every_call_once())
 
@@ -80,7 +84,7 @@ def test_too_many_connections(site: Site, record_property: Figures) -> None:
 
 
 def test_a_deadlock(site: Site, record_property: Figures) -> None:
-    """Somebody takes the totals in another order than the drain, and waits longer than it for the other's lock."""
+    """Another session locks rollup rows in another order than the drain, and waits longer for the drain's lock."""
     site.caller(CALLS).join()
     site.complete()
     site.caller(CALLS).join()
@@ -95,7 +99,9 @@ def test_a_deadlock(site: Site, record_property: Figures) -> None:
         wait_until(
             lambda: site.sql(f"SELECT 1 FROM pg_stat_activity WHERE usename = '{DRAIN}' AND wait_event_type = 'Lock'")
         )
-        other.execute(by_key.format("ASC").encode(), [site.org])  # the drain has it; one of the two must give up
+        other.execute(
+            by_key.format("ASC").encode(), [site.org]
+        )  # the drain holds this lock; one of the two must give up
         other.rollback()
     wait_until(lambda: "deadlock detected" in (site.folder / "drain.log").read_text())
     record_property("figures", site.expect_every_call_once())

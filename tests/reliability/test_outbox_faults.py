@@ -1,4 +1,4 @@
-"""What a disk, a clock and other processes can do to the outbox. Callers get every answer all the same."""
+"""The disk, the clock and other processes harm the outbox. Callers still get every answer."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def lost(site: Site) -> int:
     return sum(calls for calls, _ in state_files.losses(site.outbox).read().values())
 
 
-def test_a_full_disk_costs_what_it_says_and_no_more(site: Site, small_disk: Path, record_property: Figures) -> None:
+def test_a_full_disk_loses_only_the_calls_it_counts(site: Site, small_disk: Path, record_property: Figures) -> None:
     site.caller(CALLS, threads=2).join()
     filler = small_disk / "filler"
     with pytest.raises(OSError, match="No space left"):
@@ -66,7 +66,7 @@ def test_a_full_disk_costs_what_it_says_and_no_more(site: Site, small_disk: Path
 
 
 def test_a_disk_that_turns_read_only(site: Site, small_disk: Path, record_property: Figures) -> None:
-    """Nothing can be written there, not even the number: the process that could not says it in its log."""
+    """Nothing can be written, not even the count of losses: the process says it in its log."""
     site.caller(CALLS).join()
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
     program = (
@@ -153,7 +153,7 @@ def test_a_clock_that_is_set_back(site: Site, record_property: Figures) -> None:
 
 
 def drain_against_the_lock(path: Path) -> None:
-    """As if the lock did not hold: on a file system without locks, say."""
+    """Drain as on a file system without locks."""
     from usage_billing.ledger import drain
 
     with patch.object(drain, "exclusively", lambda _path: nullcontext()):

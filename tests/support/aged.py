@@ -1,4 +1,4 @@
-"""A ledger of three closed months, for those who archive."""
+"""A ledger of three closed months, for tests of the archive."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from usage_billing.models import ArchiveFile, DailyUsage, Organization, UsageRec
 
 MARCH, APRIL, MAY, JUNE = (date(2026, month, 1) for month in (3, 4, 5, 6))
 CALLS = 20
-"""A month of `fill`."""
+"""Calls per month of `fill`."""
 
 
 def fill() -> list[Organization]:
-    """Two organisations, each with ten calls in each of March, April and May; every column differs somewhere."""
+    """Create two organisations with ten calls each in March, April and May; every column differs somewhere."""
     orgs = [factories.organization("East", "Asia/Vladivostok"), factories.organization("West", "America/New_York")]
     calls: list[dict[str, Any]] = []
     for month in (MARCH, APRIL, MAY):
-        # The first of the month by the organisation's own clock, which is another month by UTC.
+        # The first of the month in the organisation's time zone is in another month by UTC.
         begins = [datetime(month.year, month.month, 1, tzinfo=org.zone) for org in orgs]
         for number in range(CALLS // 2):
             for org, at in zip(orgs, begins, strict=True):
@@ -64,7 +64,7 @@ def totals() -> list[dict[str, Any]]:
 
 
 def in_files() -> list[int]:
-    """The ids of the calls in listed files that are not void."""
+    """Return the ids of the calls in listed files, without void rows."""
     found: list[int] = []
     for file in ArchiveFile.objects.all():
         for table in parquet.read(storage.path_of(file)):
@@ -77,6 +77,6 @@ def archive(before: date = JUNE) -> None:
 
 
 def use(settings: Settings, tmp_path: Path) -> Path:
-    """The archive's directory of this test."""
+    """Set and return the archive's directory for this test."""
     configure(settings, ARCHIVE_DIR=str(tmp_path / "archive"))
     return Path(conf.ARCHIVE_DIR)

@@ -1,4 +1,4 @@
-"""A bank on loopback: real HTTP, windows-1251 bytes, and whatever else a server could answer."""
+"""A bank on loopback: real HTTP, windows-1251, and any answer a test wants."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def record(day: str, value: str = "80,1234", nominal: str = "1", code: str = "R0
 
 
 def rates(*records: str, code: str = "R01235") -> bytes:
-    """An answer of XML_dynamic.asp. The name is Russian so that the encoding matters."""
+    """Return an answer of XML_dynamic.asp, with a Russian name so that the encoding matters."""
     text = (
         '<?xml version="1.0" encoding="windows-1251"?>'
         f'<ValCurs ID="{code}" DateRange1="01.11.2026" DateRange2="30.11.2026" name="Динамика курса">'
@@ -41,7 +41,7 @@ def rates(*records: str, code: str = "R01235") -> bytes:
 
 
 def body(content: bytes, status: int = 200, **headers: str) -> Answer:
-    """An answer with this body; `Content_Type="…"` becomes the header Content-Type."""
+    """Return an answer with this body; `Content_Type="…"` becomes the header Content-Type."""
 
     def answer(handler: Handler) -> None:
         handler.send_response(status)
@@ -66,7 +66,7 @@ def running() -> Iterator[Bank]:
             address = urlsplit(self.path)
             bank.asked.append((address.path, dict(parse_qsl(address.query))))
             bank.headers.append({name.lower(): value for name, value in self.headers.items()})
-            # The client hangs up on an answer that it does not want.
+            # The client closes the connection on an answer that it refuses.
             with suppress(ConnectionError):
                 bank.answer(self)
 

@@ -1,4 +1,4 @@
-"""What a person does with a browser, and what can be seen of how it went."""
+"""A browser that tests drive as a person would, and checks of what it shows."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Browser:
         self._resize(*DEVICES[device])
 
     def in_theme(self, theme: str) -> None:
-        """What the person's system says that it prefers."""
+        """Set the colour scheme that the system prefers."""
         features = [{"name": "prefers-color-scheme", "value": theme}]
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
 
@@ -62,7 +62,7 @@ class Browser:
         self.driver.get(self.server + address)
 
     def log_in(self, name: str, language: str = "en") -> None:
-        """By the form, in the language that its button switches to."""
+        """Log in by the form, in this language."""
         self.open("/login/")
         if self.attribute("html", "lang") != language:
             self.click(f"button[name=language][value={language}]")
@@ -73,7 +73,7 @@ class Browser:
         WebDriverWait(self.driver, 20).until(lambda _driver: not self.address.startswith("/login/"))
         self.wait_for("main")
 
-    # ── What there is ────────────────────────────────────────────────────────────────────────────────────────────
+    # ── Content of the page ──────────────────────────────────────────────────────────────────────────────────────
 
     @property
     def address(self) -> str:
@@ -86,7 +86,7 @@ class Browser:
         return self.driver.find_elements(By.CSS_SELECTOR, selector)
 
     def texts(self, selector: str) -> list[str]:
-        """Also of what is folded away."""
+        """The texts of the elements, folded ones included."""
         return [str(each.get_property("textContent")).strip() for each in self.all(selector)]
 
     def attribute(self, selector: str, name: str) -> str:
@@ -104,7 +104,7 @@ class Browser:
         )
         return rows
 
-    # ── What one does ────────────────────────────────────────────────────────────────────────────────────────────
+    # ── Actions ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     def click(self, selector: str) -> None:
         element = self.one(selector)
@@ -120,14 +120,14 @@ class Browser:
         Select(self.one(f"select[name={name}]")).select_by_value(value)
 
     def download(self, address: str) -> str:
-        """What the browser gets at that address, with its session."""
+        """The body of the answer at that address, with the browser's session."""
         text: str = self.driver.execute_async_script(
             "const done = arguments[1]; fetch(arguments[0]).then((answer) => answer.text()).then(done)", address
         )
         return text
 
     def arrive(self, address: str) -> None:
-        """Waits until the page is there that a click leads to."""
+        """Wait until the page at that address has loaded."""
         WebDriverWait(self.driver, 20).until(
             lambda driver: (
                 self.address == address and driver.execute_script("return document.readyState") == "complete"
@@ -138,10 +138,10 @@ class Browser:
     def wait_for(self, selector: str) -> None:
         WebDriverWait(self.driver, 20).until(lambda _driver: self.all(selector))
 
-    # ── How it went ──────────────────────────────────────────────────────────────────────────────────────────────
+    # ── Checks ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     def problems(self) -> list[str]:
-        """Errors and warnings of the console since the last time: of scripts, of the policy, of missing files."""
+        """Errors and warnings in the console since the last call."""
         entries: list[dict[str, str]] = self.driver.get_log("browser")  # type: ignore[no-untyped-call]
         return [entry["message"] for entry in entries if entry["level"] in ("SEVERE", "WARNING")]
 
@@ -150,7 +150,7 @@ class Browser:
         return int(self.driver.execute_script("return document.documentElement.scrollWidth - innerWidth"))
 
     def faults(self) -> list[tuple[str, str, list[str]]]:
-        """What axe-core calls serious or critical: rule, help, the elements."""
+        """Serious and critical violations found by axe-core: rule, help, elements."""
         self.driver.execute_script(AXE.read_text())
         result: dict[str, Any] = self.driver.execute_async_script(
             "const done = arguments[0]; axe.run(document, {resultTypes: ['violations']}).then(done)"
@@ -162,7 +162,7 @@ class Browser:
         ]
 
     def tabbed(self, most: int = 500) -> tuple[list[WebElement], list[str]]:
-        """What Tab reaches from the top of the page, and what of it does not show that it has the focus."""
+        """The elements that Tab reaches from the top of the page, and those that do not show their focus."""
         self.driver.execute_script("document.body.tabIndex = -1; document.body.focus()")
         reached: list[WebElement] = []
         unseen: list[str] = []

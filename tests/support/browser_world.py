@@ -17,7 +17,7 @@ DAYS = 21
 MODELS = ("gpt-4.1", "gpt-4.1-mini", "claude-sonnet-4-5", "claude-haiku-4-5")
 AGENTS = ("legal_guard", "repurpose", "")
 SECRET_USD = Decimal("4.4321")
-"""What the other tenant spent: an amount that nothing else adds up to."""
+"""The other tenant's cost: an amount that nothing else adds up to."""
 TYPES = ("participant_enrichment", "weekly_digest", "custom_analysis")
 
 

@@ -1,4 +1,4 @@
-"""Things that tests are about, with what a test does not care for filled in."""
+"""Objects for tests, with defaults."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from usage_billing.models import ExchangeRate, Membership, Organization, PriceOv
 from usage_billing.recording import Attribution, Event
 
 NOON = datetime(2026, 11, 18, 9, 0, tzinfo=UTC)
-"""Wednesday noon in Moscow."""
+"""A Wednesday, noon in Moscow."""
 
 CHAT = "https://api.openai.com/v1/chat/completions"
 MESSAGES = "https://api.anthropic.com/v1/messages"
@@ -30,7 +30,7 @@ def organization(name: str = "", timezone: str = "Europe/Moscow") -> Organizatio
 
 
 def today(org: Organization) -> date:
-    """The organisation's business day now."""
+    """Return the organisation's billing day now."""
     return datetime.now(org.zone).date()
 
 
@@ -74,7 +74,7 @@ def own_price(
     org: Organization | None = None,
     valid_from: date = date(2026, 1, 1),
 ) -> PriceOverride:
-    """By default 1 USD a million tokens in, 2 out: 0.0012 USD for the call of `event`."""
+    """Create a price override, by default 1 USD per million input tokens and 2 USD output: 0.0012 USD for `event()`."""
     return PriceOverride.objects.create(
         provider=provider,
         model_pattern=model_pattern,
@@ -104,7 +104,7 @@ def event(
     attribution: dict[str, Any] | None = None,
     **fields: Any,
 ) -> Event:
-    """A chat completion of 1,000 and 100 tokens on gpt-4.1-mini: $0.40 and $1.60 a million, 0.00056 USD."""
+    """Return a chat completion of 1,000 + 100 tokens on gpt-4.1-mini at 0.40 and 1.60 USD per million: 0.00056 USD."""
     given: dict[str, Any] = {"flavour": "chat", "url": CHAT, "status": "succeeded", "model": "gpt-4.1-mini"}
     block = chat_usage() if usage is None else usage
     return Event(

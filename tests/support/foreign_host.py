@@ -68,9 +68,9 @@ SETTINGS = """
     REST_FRAMEWORK = {
         "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.BasicAuthentication"],
         "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAdminUser"],
-        "DEFAULT_RENDERER_CLASSES": ["company.api.PlainRenderer"],
+        "DEFAULT_RENDERER_CLASSES": ["company.rest.PlainRenderer"],
         "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.FormParser"],
-        "EXCEPTION_HANDLER": "company.api.explain",
+        "EXCEPTION_HANDLER": "company.rest.explain",
         "PAGE_SIZE": 1,
     }
     SIMPLE_JWT = {"USER_ID_CLAIM": "person", "ALGORITHM": "HS512"}
@@ -157,10 +157,9 @@ ADMIN = """
     admin.site.register(Company)
 """
 
-API = """
+REST = """
     from rest_framework.renderers import BaseRenderer
     from rest_framework.response import Response
-    from rest_framework.views import APIView
 
 
     class PlainRenderer(BaseRenderer):
@@ -173,6 +172,11 @@ API = """
 
     def explain(error, context):
         return Response("refused", status=418)
+"""
+
+API = """
+    from rest_framework.response import Response
+    from rest_framework.views import APIView
 
 
     class Invoices(APIView):
@@ -251,6 +255,7 @@ FILES = {
     "company/models.py": MODELS,
     "company/admin.py": ADMIN,
     "company/api.py": API,
+    "company/rest.py": REST,
     "company/costs.py": COSTS,
     "company/views.py": VIEWS,
     "company/tests.py": TESTS,

@@ -55,19 +55,36 @@ def environment_with(wheel: Path, folder: Path) -> Path:
     return python
 
 
-def downloaded_environment(wheel: Path, folder: Path, python: Path, *requirements: str) -> Path:
-    """Make an environment with another interpreter; pip downloads what the wheel requires. Returns its interpreter.
+def can_download(python: Path, requirement: str, folder: Path) -> bool:
+    """Whether pip finds the requirement for this interpreter: not on a machine without a network, for instance."""
+    command = [python, "-m", "pip", "download", "--no-deps", f"--dest={folder}", "--retries=1", requirement]
+    return subprocess.run(command, cwd="/", capture_output=True, check=False).returncode == 0
 
-    Raises subprocess.CalledProcessError when pip fails, with its messages in `stdout`.
-    """
+
+def downloaded_environment(wheel: Path, folder: Path, python: Path, *requirements: str) -> Path:
+    """Make an environment with another interpreter; pip downloads what the wheel requires. Returns its interpreter."""
     _run(python, "-m", "venv", folder)
     made = folder / "bin" / "python"
     _run(made, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", wheel, *requirements)
     return made
 
 
+def newer_python() -> Path | None:
+    """Find a Python 3.12 or newer, which Django 6.0 needs: this one, on the PATH, or of pyenv."""
+    if sys.version_info >= (3, 12):
+        return Path(sys.executable)
+    found = [Path(path) for minor in range(19, 11, -1) if (path := shutil.which(f"python3.{minor}"))]
+    found += sorted(Path.home().glob(".pyenv/versions/3.1[2-9].*/bin/python"), reverse=True)
+    # A name on the PATH may lead to no interpreter (pyenv) or to one without ensurepip (Debian without python3-venv).
+    works = "import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 12))"
+    return next(
+        (path for path in found if subprocess.run([path, "-c", works], capture_output=True).returncode == 0), None
+    )
+
+
 def _run(*command: str | Path) -> None:
-    subprocess.run(command, cwd="/", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True)
+    done = subprocess.run(command, cwd="/", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    assert done.returncode == 0, done.stdout
 
 
 @dataclass(frozen=True)

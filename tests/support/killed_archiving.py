@@ -1,6 +1,6 @@
-"""`python -m tests.support.killed_archiving MOMENT`: a command that SIGKILL ends, at that moment.
+"""`python -m tests.support.killed_archiving MOMENT`: an archiving command killed by SIGKILL at that moment.
 
-Of May's calls (see `aged`), three a transaction.
+It handles May's calls (see `aged`), three per transaction.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def killed(*_arguments: Any, **_options: Any) -> Any:
 
 
 class After:
-    """Does what it stands for so many times, and is killed then; `late`, in the last of them when that is done."""
+    """Calls the function `times` times, then kills the process; with `late`, after one more call."""
 
     def __init__(self, function: Any, times: int, *, late: bool = False) -> None:
         self.function, self.left, self.late = function, times, late

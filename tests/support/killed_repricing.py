@@ -1,4 +1,4 @@
-"""`python -m tests.support.killed_repricing MOMENT`: a `reprice_usage` that SIGKILL ends, at that moment.
+"""`python -m tests.support.killed_repricing MOMENT`: a `reprice_usage` killed by SIGKILL at that moment.
 
 Batches of 3 over three days of 7 records; the kill comes in the fourth batch, after it, or after the last one.
 """

@@ -1,4 +1,4 @@
-"""What a person reads on a page: its headings, cards and tables as plain text, taken out of the HTML."""
+"""The text of a page: its headings, cards and tables, extracted from the HTML."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CELLS = {"h1", "h2", "h3", "th", "td", "dt", "dd", "caption"}
 
 @dataclass
 class PageText:
-    """`tables`: caption → rows of cells; `cards`: term → its texts; `bars`: what each bar of the chart tells.
+    """`tables`: caption → rows of cells; `cards`: term → its texts; `bars`: the title of each bar of the chart.
 
     `links`: text → address.
     """

@@ -1,4 +1,4 @@
-"""Finished calls for the ledger, so that pages have something to show; what a test does not name is plain."""
+"""Complete rows of `token_usage` with defaults."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -13,7 +13,7 @@ _numbers = count(1)
 
 
 def row(org: Organization, **columns: Any) -> dict[str, Any]:
-    """One call at `NOON` of 100 + 20 tokens for $0.50 and 40 ₽; its business day is the organisation's."""
+    """Return a call at `NOON` of 100 + 20 tokens for 0.50 USD and 40 RUB, on the organisation's billing day."""
     created_at = columns.get("created_at", NOON)
     tokens = {"prompt_tokens": 100, "completion_tokens": 20} | columns
     return {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -73,7 +72,6 @@ class _Address(NamedTuple):
     is_this_machine: bool
 
 
-@functools.lru_cache(maxsize=1024)
 def _address(url: str, flavour: Flavour) -> _Address:
     parts = urlsplit(url)
     provider = pricing.provider_of(f"{parts.scheme}://{parts.netloc}", flavour)

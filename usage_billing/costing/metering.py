@@ -200,10 +200,10 @@ def _responses(flavour: Flavour, block: Mapping[str, Any]) -> Usage:
 def _messages(flavour: Flavour, block: Mapping[str, Any]) -> Usage:
     """Meter a message. Anthropic, Streaming: `message_delta` raises the sum of cache writes, not their breakdown."""
     usage = _extracted(flavour, block)
-    told = vars(usage)
-    used = [name for name in WRITES_BY_TIME if told.get(name)]
-    if len(used) == 1 and told[used[0]] < told.get("cache_write_tokens", 0):
-        setattr(usage, used[0], told["cache_write_tokens"])
+    reported = vars(usage)
+    used = [name for name in WRITES_BY_TIME if reported.get(name)]
+    if len(used) == 1 and reported[used[0]] < reported.get("cache_write_tokens", 0):
+        setattr(usage, used[0], reported["cache_write_tokens"])
     return usage
 
 
@@ -268,13 +268,13 @@ def _contradiction(usage: Usage, tokens: Tokens) -> str:
 
 
 def _tokens(usage: Usage) -> Tokens:
-    told = vars(usage)
+    reported = vars(usage)
     return Tokens(
-        prompt=int(told.get("input_tokens", 0)),
-        completion=int(told.get("output_tokens", 0)),
-        cached=int(told.get("cache_read_tokens", 0)),
-        cache_write=int(told.get("cache_write_tokens", 0)),
-        reasoning=int(told.get("output_reasoning_tokens", 0)),
+        prompt=int(reported.get("input_tokens", 0)),
+        completion=int(reported.get("output_tokens", 0)),
+        cached=int(reported.get("cache_read_tokens", 0)),
+        cache_write=int(reported.get("cache_write_tokens", 0)),
+        reasoning=int(reported.get("output_reasoning_tokens", 0)),
     )
 
 

@@ -38,7 +38,6 @@ class PriceOverrides:
         self._of_provider: dict[str, list[_Override]] = defaultdict(list)
         for row in sorted(rows, key=_rank):
             self._of_provider[row.provider.lower()].append(_compiled_row(row))
-        self._found: dict[tuple[str, str, int], list[_Override]] = {}
 
     @classmethod
     def load(cls) -> PriceOverrides:
@@ -47,17 +46,12 @@ class PriceOverrides:
 
     def find(self, provider: str, model: str, org_id: int, at: datetime) -> tuple[ModelPrice, str] | None:
         """Return the price with the price list's keys, and its name `override:<id>`; None if no override applies."""
-        if not self._of_provider:
-            return None
-        key = (provider.lower(), model.lower(), org_id)
-        if (candidates := self._found.get(key)) is None:
-            candidates = self._found[key] = [
-                override
-                for override in self._of_provider.get(key[0], ())
-                if override.org_id in (None, org_id) and override.pattern.match(key[1])
-            ]
-        day = at.astimezone(UTC).date()
-        return next(((each.prices, each.name) for each in candidates if each.valid_from <= day), None)
+        name, day = model.lower(), at.astimezone(UTC).date()
+        for override in self._of_provider.get(provider.lower(), ()):
+            is_for_org = override.org_id in (None, org_id)
+            if is_for_org and override.valid_from <= day and override.pattern.match(name):
+                return override.prices, override.name
+        return None
 
 
 def _rank(row: PriceOverride) -> tuple[bool, bool, int, int, int]:

@@ -9,7 +9,7 @@ from typing import Any
 from django.db.models import Sum
 
 from usage_billing.ledger import rollup
-from usage_billing.models import DailyUsage
+from usage_billing.models import DailyUsage, UsageRecord
 from usage_billing.models.daily_usage import MAX_COST, MEASURES
 from usage_billing.models.database import connection
 
@@ -34,18 +34,8 @@ class Difference:
 
 def days() -> list[date]:
     """Return the billing days that have calls, rollups or both."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT DISTINCT usage_date FROM token_usage_daily")
-        found = {_day(value) for (value,) in cursor.fetchall()}
-        day: Any = date.min
-        # One index look-up per day: `DISTINCT` would read every call.
-        while True:
-            cursor.execute("SELECT min(usage_date) FROM token_usage WHERE usage_date > %s", [day])
-            (next_day,) = cursor.fetchone()
-            if next_day is None:
-                return sorted(found)
-            day = _day(next_day)
-            found.add(day)
+    of_rollups = DailyUsage.objects.values_list("usage_date", flat=True)
+    return sorted(UsageRecord.objects.values_list("usage_date", flat=True).union(of_rollups))
 
 
 def differences(day: date, archived: Sums | None = None) -> list[Difference]:
@@ -83,11 +73,6 @@ _NOTHING = (0,) * len(MEASURES)
 def _number(value: Any, like: Any) -> Any:
     """Convert to float where SQLite has summed in floats."""
     return float(value) if isinstance(like, float) else value
-
-
-def _day(value: Any) -> date:
-    """Parse a date: SQLite returns text for raw SQL."""
-    return value if isinstance(value, date) else date.fromisoformat(value)
 
 
 INCONSISTENT = {

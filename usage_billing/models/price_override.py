@@ -1,4 +1,4 @@
-"""Price overrides: the customer's own prices, which take precedence over the price list."""
+"""Price overrides: prices of the customer, which take precedence over the price list."""
 
 import difflib
 import itertools

@@ -1,28 +1,27 @@
-"""`/healthz`: whether the service can do its work, for load balancers and monitors."""
+"""`/healthz`: tells load balancers and monitors whether the service works."""
 
 from __future__ import annotations
 
 import time
 
-from django.db import DatabaseError
+from django.conf import settings
+from django.db import DatabaseError, connection
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from usage_billing import recording
-from usage_billing.conf import conf
-from usage_billing.models.database import connection
 from usage_billing.recording import state_files
 
 
 @require_safe
 @never_cache
 def healthz(_request: HttpRequest) -> JsonResponse:
-    """200 while the database answers and the outbox takes events, else 503; with the recorder's state either way.
+    """Answer 200 while the database answers and the outbox takes events, else 503; with the recorder's state.
 
-    `backlog`: events that wait; `oldest_s`: age of the oldest, in seconds; `drained`, `rejected`, `lost`:
-    events; `quarantined_outboxes`: files; `outbox_bytes`: on disk; `drain_seen_s`: seconds since a drain last
-    looked. All are of this machine, whichever process counted them; null: not known.
+    `backlog`: events that wait; `oldest_s`: age of the oldest, in seconds; `drained`, `rejected`, `lost`: events;
+    `quarantined_outboxes`: damaged files; `outbox_bytes`: on disk; `drain_seen_s`: seconds since a drain last ran. All
+    are counted over the processes of this machine; null: not known.
     """
     health = recording.health()
     backlog, drain = health.backlog, drain_state()
@@ -44,7 +43,7 @@ def healthz(_request: HttpRequest) -> JsonResponse:
 
 
 def age(moment: float | None) -> int | None:
-    """Whole seconds since a moment (epoch seconds). Never negative: the clock may have been set back."""
+    """Return whole seconds since a moment (epoch seconds). Never negative: the clock may have been set back."""
     return None if moment is None else max(0, round(time.time() - moment))
 
 
@@ -58,10 +57,10 @@ def database_is_reachable() -> bool:
 
 
 def drain_state() -> state_files.Values:
-    """What the drain of this machine noted, and `seen_at`: when it last looked. Empty if there never was one."""
-    state = state_files.drain_state(conf.OUTBOX_PATH)
+    """Return the state that this machine's drain noted, and `seen_at`: when it last ran. Empty if none ever ran."""
+    state = state_files.drain_state(settings.USAGE_OUTBOX_PATH)
     try:
         values = state.read()
         return values | {"seen_at": state.path.stat().st_mtime} if values else {}
     except OSError:
-        return {}  # the outbox cannot be read either, which is what is shown
+        return {}  # the outbox cannot be read either, and that is shown

@@ -1,7 +1,7 @@
 """`/metrics`: the recorder's state for Prometheus.
 
-Every number comes from the outbox and its companion files, which all processes of the machine share: whichever worker
-answers, and whenever it was started, it says the same.
+Every number comes from the outbox's files, which all processes of the machine share. So every worker answers the same,
+whenever it was started.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import hmac
 from collections.abc import Iterator
 from ipaddress import ip_address
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
@@ -19,7 +20,6 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from usage_billing import recording
-from usage_billing.conf import conf
 from usage_billing.monitoring.health import age, database_is_reachable, drain_state
 
 FORWARDED = ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_X_REAL_IP")
@@ -28,7 +28,7 @@ FORWARDED = ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_X_REAL_IP")
 @require_safe
 @never_cache
 def metrics(request: HttpRequest) -> HttpResponse:
-    """The metrics in the format that the scraper asks for; 403 for others."""
+    """Answer with the metrics in the scraper's format; 403 without permission."""
     if not _may_read(request):
         return HttpResponse(
             "Send `Authorization: Bearer` with METRICS_TOKEN or, where none is set, ask from this machine.\n",
@@ -42,11 +42,11 @@ def metrics(request: HttpRequest) -> HttpResponse:
 
 
 def _may_read(request: HttpRequest) -> bool:
-    if token := conf.METRICS_TOKEN:
+    if token := settings.METRICS_TOKEN:
         sent = request.headers.get("Authorization", "")
         return hmac.compare_digest(sent.encode(), f"Bearer {token}".encode())
     if any(request.META.get(header) for header in FORWARDED):
-        return False  # a proxy on this machine asks for somebody else
+        return False  # a proxy on this machine asks for another machine
     try:
         return ip_address(request.META.get("REMOTE_ADDR", "")).is_loopback
     except ValueError:
@@ -63,22 +63,32 @@ class _Recorder(Collector):
             oldest = age(backlog.oldest_at)
             yield _gauge("usage_backlog_events", "Calls that wait in the outbox for the ledger.", backlog.events)
             yield _gauge("usage_backlog_oldest_seconds", "How long the oldest of them has waited.", oldest or 0)
-            yield _gauge("usage_rejected_events", "Calls that the ledger refused, kept for a retry.", backlog.rejected)
-        yield _gauge("usage_outbox_bytes", "What the outbox takes of the disk.", health.size)
-        limit = conf.OUTBOX_MAX_MB * 2**20
-        yield _gauge("usage_outbox_limit_bytes", "What it may take; then calls are no longer kept.", limit)
+            yield _gauge(
+                "usage_rejected_events", "Calls that the ledger rejected; they are kept for a retry.", backlog.rejected
+            )
+        yield _gauge("usage_outbox_bytes", "Bytes that the outbox takes on the disk.", health.size)
+        limit = settings.USAGE_OUTBOX_MAX_MB * 2**20
+        yield _gauge("usage_outbox_limit_bytes", "The outbox's quota; at it, calls are lost and counted.", limit)
         yield _gauge(
-            "usage_outboxes_quarantined", "Outboxes that could not be read and were put aside.", health.quarantined
+            "usage_outboxes_quarantined",
+            "Damaged files of the outbox that were moved out of the way.",
+            health.quarantined,
         )
-        yield _counter("usage_lost_events", "Calls that were made and could not be kept.", health.lost)
+        yield _counter("usage_lost_events", "Calls that could not be recorded.", health.lost)
         yield _counter("usage_drained_events", "Calls that left the outbox.", drain.get("drained", 0))
         kept_apart = drain.get("ids_kept_apart", 0)
-        yield _counter("usage_ids_kept_apart", "Calls with the id of another call and other usage.", kept_apart)
+        yield _counter(
+            "usage_ids_kept_apart", "Calls that came with the id of another call but with other usage.", kept_apart
+        )
         if drain:
             yield _gauge("usage_drain_failing", "Whether the drain's last attempt failed.", drain.get("failing", False))
-            yield _gauge("usage_drain_seen_timestamp_seconds", "When a drain last looked.", drain["seen_at"])
+            yield _gauge("usage_drain_seen_timestamp_seconds", "When a drain last ran.", drain["seen_at"])
             if drain.get("drained_at"):
-                yield _gauge("usage_drained_timestamp_seconds", "When it last brought a call in.", drain["drained_at"])
+                yield _gauge(
+                    "usage_drained_timestamp_seconds",
+                    "When a drain last moved a call to the ledger.",
+                    drain["drained_at"],
+                )
 
 
 def _gauge(name: str, documentation: str, value: float) -> Metric:

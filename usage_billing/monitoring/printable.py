@@ -1,7 +1,7 @@
-"""Text for terminals and logs: one line without control characters, whoever it comes from.
+"""Text for terminals and logs: one line without control characters, even if it comes from outside.
 
-A model's name in a provider's answer may hold escape sequences, which a terminal obeys, or a line that looks like
-another record of the log.
+A model's name in a provider's answer may hold escape sequences, which a terminal obeys, or a line break and a text
+that looks like another record of the log.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import logging
 import textwrap
 
 NBSP = "\u00a0"
-"""Within amounts and dates of many languages; every terminal shows it as a space."""
+"""No-break space, in amounts and dates of many languages; every terminal shows it as a space."""
 
 
 def printable(text: str) -> str:
-    """Write what cannot be seen as JSON writes it: `\\n`, `\\u001b`, `\\u202e`."""
+    """Escape invisible characters as JSON does: `\\n`, `\\u001b`, `\\u202e`."""
     if text.isprintable():
         return text
     return "".join(
@@ -24,7 +24,7 @@ def printable(text: str) -> str:
 
 
 class OneLineFormatter(logging.Formatter):
-    """Makes a record one line, with its traceback indented below: no text can look like another record."""
+    """Formats a record as one line, with its traceback indented below: no text can look like another record."""
 
     def format(self, record: logging.LogRecord) -> str:
         record.message = record.getMessage()

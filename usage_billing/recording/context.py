@@ -1,4 +1,4 @@
-"""To whom and to what the calls made now belong."""
+"""The attribution of the calls made now: organisation, user, agent and so on."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 
 class Attribution(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a call is charged to, as ids and plain words; everything is optional."""
+    """The attribution of a call, as ids and plain words; everything is optional."""
 
     org_id: int | str | None = None
     # An organisation of the project's own, which the ledger knows by its key (`identity.OrganizationKey`).
@@ -41,10 +41,10 @@ _request_user: ContextVar[Callable[[], Any] | None] = ContextVar("usage_request_
 
 
 def current_attribution() -> Attribution:
-    """What a call made here and now would be charged to.
+    """Return the attribution of a call made here and now.
 
-    The user of the Django request, if there is one and no context names another, is looked up only now: a request that
-    makes no AI call never pays for it, and one that logs in while it runs (JWT) is charged to the right person.
+    If no context names a user, it is that of the Django request. The user is looked up only now: a request that makes
+    no AI call never pays for the look-up, and a request that logs in while it runs (JWT) gets the right user.
     """
     attribution = _current.get()
     if attribution.user_id is not None or (of_request := _request_user.get()) is None:
@@ -52,7 +52,7 @@ def current_attribution() -> Attribution:
     try:
         user_id = identity.user(of_request())
     except Exception:
-        logger.exception("The user of this request could not be told; the AI call is recorded without one.")
+        logger.exception("The user of this request could not be read; the AI call is recorded without one.")
         return attribution
     return attribution if user_id is None else msgspec.structs.replace(attribution, user_id=user_id)
 
@@ -71,12 +71,12 @@ def usage_context(
     task_type: str | None = None,
     metadata: Mapping[str, Any] | None = None,
 ) -> Iterator[Attribution]:
-    """Charge the AI calls made inside to this organisation, user, agent and so on.
+    """Attribute the AI calls made inside to this organisation, user, agent and so on: objects or their ids.
 
-    Objects or their ids; an organisation of the project's own by `AI_COSTS["ORGANIZATION_RESOLVER"]`.
-    Contexts nest: an inner value wins, what it leaves out is inherited, `metadata` is merged key
-    by key; a function in it is called when a call is over, and its result recorded. A task started inside inherits it,
-    and so does a thread started with a copy of the context.
+    An organisation of the project's own is one that `AI_COSTS["ORGANIZATION_RESOLVER"]` takes. Contexts nest: an inner
+    value wins, other values are inherited, and `metadata` is merged key by key. A function in `metadata` is called when
+    a call is over, and its result is recorded. Tasks started inside inherit the context, and so do threads started with
+    a copy of it.
     """
     given = {
         "user_id": _safely(identity.user, user, None),
@@ -105,7 +105,7 @@ def usage_context(
 
 @contextlib.contextmanager
 def request_user(look_up: Callable[[], Any]) -> Iterator[None]:
-    """Let `look_up` tell the user's id (or None) for the calls made inside that no `usage_context` gives a user."""
+    """Use `look_up` for the user's id (or None) of the calls made inside, unless a `usage_context` gives a user."""
     token = _request_user.set(look_up)
     try:
         yield
@@ -119,7 +119,7 @@ def _id(thing: Any) -> Any:
 
 
 def _safely(read: Callable[[Any], Any], thing: Any, otherwise: Any) -> Any:
-    """What `read` makes of an object of the caller's; `otherwise`, with a line in the log, if that raises."""
+    """Return what `read` makes of a caller's object; `otherwise`, with a line in the log, if that raises."""
     if thing is None:
         return otherwise
     try:
@@ -130,7 +130,7 @@ def _safely(read: Callable[[Any], Any], thing: Any, otherwise: Any) -> Any:
 
 
 def _by_text(metadata: Mapping[Any, Any]) -> dict[str, Any]:
-    """The metadata with its keys as text; none, if it is no mapping or cannot be read."""
+    """Return the metadata with its keys as text; an empty dict if it is no mapping or cannot be read."""
     try:
         return {text(key): value for key, value in metadata.items()}
     except Exception:
@@ -145,9 +145,9 @@ def _text_or_none(value: Any) -> str | None:
 
 
 def text(value: Any) -> str:
-    """The value as text, never of a subclass of `str`; an object that cannot say what it is, by its class."""
+    """Return the value as a plain `str`. An object whose `__str__` fails is written as its class."""
     try:
-        # `isinstance` asks the object, too: one that is looked up late may fail here.
+        # `isinstance` calls the object too: a lazy one may fail here.
         return str.__str__(value if isinstance(value, str) else str(value))
     except Exception:  # noqa: BLE001 - the caller's object; neither the caller nor the call may suffer from it
         return f"<{type(value).__name__}>"

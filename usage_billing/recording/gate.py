@@ -1,8 +1,8 @@
 """Bounds on everything that comes from outside the process: a provider's answer, a caller's attribution, an import.
 
-An event passes here before the outbox and once more before the ledger. It is never refused: text is cleaned, ids that
-are too long are hashed, and a usage block that is out of bounds is replaced by the reason, so that the ledger records
-the call without a price (`unpriced:unreadable-usage`). Nothing here raises because of what an event contains.
+An event passes here before the outbox and again before the ledger. It is never refused. Text is cleaned, ids that are
+too long are hashed, and a usage block that is out of bounds is replaced by the reason, so that the ledger records the
+call as unpriced (`unpriced:unreadable-usage`). No content of an event makes a function here raise.
 """
 
 from __future__ import annotations
@@ -56,42 +56,42 @@ METADATA_CHARACTERS = 16 * 1024
 LONGEST_TEXT = 2000
 """The longest single text in `metadata`, and in what is kept of an answer."""
 LONGEST_NUMBER = 20
-"""The most digits, with the sign, of a whole number that is looked at."""
+"""The most digits, with the sign, of a whole number that is read."""
 DEPTH = 16
 """How deeply a usage block and `metadata` may be nested; real ones are nested four deep."""
 PARTS = 100
 """The most other models that one call may have used."""
 
 _EARLIEST, _LATEST = 1_420_070_400.0, 4_102_444_800.0
-"""1 January 2015 and 2100, seconds since the epoch: no call of a clock that goes is outside."""
+"""1 January 2015 and 2100, seconds since the epoch: no working clock is outside."""
 _Count = Annotated[int, Meta(ge=0, le=LARGEST_NUMBER)]
 _Seconds = Annotated[float, Meta(ge=0, le=LARGEST_NUMBER)]
 _Tier = Annotated[str, Meta(max_length=64)]
 _Details = dict[str, _Count | _Seconds | _Tier | bool | None]
 _PlainUsage = dict[str, _Count | _Seconds | _Tier | bool | _Details | None] | None
 _expect_plain_usage = msgspec.json.Decoder(_PlainUsage).decode
-"""Raises for a block that is not as nearly all are: whole counts and short words, in two levels."""
+"""Raise for an unusual block. Nearly all blocks are whole counts and short words, in two levels."""
 
 _UNPRINTABLE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff"
     "\U000e0000-\U000e007f]"
 )
-"""Control characters, bidirectional overrides, invisible characters, lone surrogates: none has a place in a name."""
+"""Control characters, bidirectional overrides, invisible characters, lone surrogates: no name needs one."""
 _UNPRINTABLE_BUT_LINES = re.compile(_UNPRINTABLE.pattern.replace("\x00-\x1f", "\x00-\x08\x0b\x0c\x0e-\x1f"))
 REPLACEMENT = "\ufffd"
 
 
 def admitted(event: Event) -> Event:
-    """The event within the bounds; the same object if it is within them already. Idempotent."""
+    """Return the event within the bounds; the same object if it is within them already. Idempotent."""
     try:
         is_plain = _is_plain(event)
-    except Exception:  # noqa: BLE001 - an odd block, a field of an undeclared type, a text that fails when looked at
+    except Exception:  # noqa: BLE001 - an odd block, a field of an undeclared type, a text that fails when it is read
         is_plain = False
     return event if is_plain else _bounded(event)
 
 
 def _is_plain(event: Event) -> bool:
-    """Whether nothing about the event needs a closer look. True for nearly all: callers wait for this."""
+    """Whether the event needs no closer check. True for nearly all: callers wait for this."""
     given, usage = event.attribution, bytes(event.usage)
     names = (
         event.request_id, event.model, given.agent_id, given.request_type, given.workflow_id or "",
@@ -175,12 +175,12 @@ def _attribution(given: Attribution) -> Attribution:
 
 
 def name(value: Any, column: str) -> str:
-    """The text without unprintable characters, as long as the column takes it."""
+    """Return the text without unprintable characters, cut to the length of the column."""
     return clean(text(value)[:LONGEST_TEXT])[: LENGTHS[column]]
 
 
 def identifier(value: Any, column: str) -> str:
-    """The id, cleaned; where that changes it, or it is too long, with a hash of the whole, so that it stays unique."""
+    """Return the id cleaned. If cleaning or cutting changes it, a hash of the whole id keeps it unique."""
     given, longest = text(value), LENGTHS[column]
     cleaned = clean(given[:longest])
     if cleaned == given:
@@ -193,7 +193,7 @@ _is_word = re.compile(r"[\w.:/+-]{1,64}|~[0-9a-f]{16}", re.ASCII).fullmatch
 
 
 def _word(value: Any) -> str:
-    """A short word of an answer, such as its service tier; of anything else the hash: it stays distinct."""
+    """Return a short word of an answer, such as its service tier. Anything else becomes a hash, and stays distinct."""
     word = text(value)
     return word if _is_word(word) else f"~{_hash(word)}"
 
@@ -208,9 +208,9 @@ _CODE = re.compile(
 
 
 def known_code(error_code: str) -> str:
-    """An error code as providers write them: an HTTP status, words joined by `_`. Of anything else only the hash.
+    """Return an error code as providers write them: an HTTP status, words joined by `_`.
 
-    A server may put a key or a prompt there.
+    Anything else becomes a hash: a server may put a key or a prompt there.
     """
     if len(error_code) <= LENGTHS["error_code"] and _CODE.fullmatch(error_code):
         return error_code
@@ -221,19 +221,19 @@ def known_code(error_code: str) -> str:
 
 
 def clean(given: str) -> str:
-    """The text with a mark in place of each character that no name should have, and without NUL."""
+    """Return the text without NUL, and with a mark for each character that no name should have."""
     return given if given.isprintable() else _UNPRINTABLE.sub(REPLACEMENT, given.replace("\x00", ""))
 
 
 def _hash(given: str) -> str:
-    """16 hexadecimal digits; any text has them, a lone surrogate too."""
+    """Return 16 hexadecimal digits of any text, even of a lone surrogate."""
     return hashlib.sha256(given.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 # ── Addresses ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 _BEFORE = frozenset(("api", "openai", "anthropic", "inference", "compatible-mode", "chat", "deployments", "engines"))
-"""What providers and gateways write between the host and the path of the API."""
+"""Path segments of providers and gateways, between the host and the path of the API."""
 _SCHEMES = frozenset(("http", "https", "ws", "wss"))
 _VERSION = re.compile(r"v\d{1,2}([a-z]{2,8}\d{0,2})?")
 _ID = r"[\w.:-]{1,128}"
@@ -243,13 +243,14 @@ _API_PATH = re.compile(
     re.ASCII,
 )
 OTHER_PATH = "/*"
-"""Stands for a path that is none of those."""
+"""Stands for any other path."""
 
 
 def known_url(url: str) -> str:
-    """The address of a call: scheme, host and the provider's own path. What a base URL has before that is left out.
+    """Return the URL of a call: scheme, host and the provider's own path.
 
-    Some gateways put a secret there. `*` stands for a name of the caller's own, such as an Azure deployment.
+    The rest of a base URL is left out, for some gateways put a secret there. `*` stands for a name of the caller's own,
+    such as an Azure deployment.
     """
     return _known_url(url) if len(url) <= LONGEST_TEXT else _unknown_url(url)
 
@@ -292,7 +293,7 @@ def _known_path(path: str) -> str:
 
 
 def _unreadable(reason: str) -> msgspec.Raw:
-    """A block that no reader of usage understands: the call is recorded without tokens and without a price."""
+    """Return a block that no usage reader understands: the call is recorded without tokens and unpriced."""
     return msgspec.Raw(msgspec.json.encode({"unreadable": reason}))
 
 
@@ -300,9 +301,9 @@ _decode = msgspec.json.Decoder().decode
 
 
 def _usage(raw: msgspec.Raw) -> msgspec.Raw:
-    """The block as it came; cleaned, if its texts need it; its reason, if it is out of bounds.
+    """Return the block as it came, with cleaned texts, or with the reason if it is out of bounds.
 
-    Written anew also where a key comes twice: the first value is not seen here, and may be one that no reader takes.
+    The block is written again if a key comes twice: only the last value was checked here.
     """
     has_twice = False
 
@@ -316,10 +317,10 @@ def _usage(raw: msgspec.Raw) -> msgspec.Raw:
     if len(content) > USAGE_BYTES:
         return _unreadable(f"larger than {USAGE_BYTES // 1024} KB")
     try:
-        # Unlike msgspec, it reads half an emoji, as the SDKs do.
+        # Unlike msgspec, `json` reads half an emoji, as the SDKs do.
         block = json.loads(content.decode(), parse_int=_whole_number, object_pairs_hook=mapping)
     except ValueError:
-        return msgspec.Raw(b"null")  # what is not JSON is no block
+        return msgspec.Raw(b"null")  # not JSON: no block came
     except RecursionError:
         return _unreadable(f"nested more than {DEPTH} deep")
     if reason := _out_of_bounds(block):
@@ -329,12 +330,12 @@ def _usage(raw: msgspec.Raw) -> msgspec.Raw:
 
 
 def _whole_number(digits: str) -> float:
-    """The number; infinity for one far out of bounds, which Python refuses to read, or to take for a float."""
+    """Return the number; infinity if it has too many digits for Python to read."""
     return int(digits) if len(digits) <= LONGEST_NUMBER else math.inf
 
 
 def _out_of_bounds(block: Any) -> str:
-    """Why a usage block is not believed; empty if it is."""
+    """Return why a usage block is out of bounds; empty if it is not."""
     for depth, value in _values(block):
         if depth > DEPTH:
             return f"nested more than {DEPTH} deep"
@@ -344,7 +345,7 @@ def _out_of_bounds(block: Any) -> str:
 
 
 def _values(value: Any) -> Iterator[tuple[int, Any]]:
-    """Every value in a JSON value with its depth, without recursion."""
+    """Yield every value inside a JSON value, with its depth, without recursion."""
     waiting = [(0, value)]
     while waiting:
         depth, value = waiting.pop()
@@ -354,11 +355,11 @@ def _values(value: Any) -> Iterator[tuple[int, Any]]:
 
 
 def _is_count(number: float) -> bool:
-    return -LARGEST_NUMBER <= number <= LARGEST_NUMBER  # of NaN it is false
+    return -LARGEST_NUMBER <= number <= LARGEST_NUMBER  # False for NaN
 
 
 def _cleaned(value: Any) -> Any:
-    """A JSON value within `DEPTH` with its texts cleaned and cut."""
+    """Return a JSON value within `DEPTH` with its texts cleaned and cut."""
     if isinstance(value, str):
         return clean(value[:LONGEST_TEXT])
     if isinstance(value, dict):
@@ -367,14 +368,14 @@ def _cleaned(value: Any) -> Any:
 
 
 def _units(units: Mapping[str, Any]) -> dict[str, int | float] | None:
-    """The units beside the block; None if one is out of bounds."""
+    """Return the units beside the block; None if one is out of bounds."""
     if not all(isinstance(each, int | float) and _is_count(each) for each in units.values()) or len(units) > PARTS:
         return None
     return {_word(unit): number for unit, number in units.items()}
 
 
 def _parts(parts: Sequence[Part]) -> list[Part] | None:
-    """The usage on other models; None if there is too much of it."""
+    """Return the usage of other models; None if there is too much of it."""
     if len(parts) > PARTS or sum(len(bytes(part.usage)) for part in parts) > USAGE_BYTES:
         return None
     return [replace(part, model=name(part.model, "ai_model"), usage=_usage(part.usage)) for part in parts]
@@ -388,16 +389,16 @@ def _is_number_or_none(value: Any) -> bool:
 
 
 def _id(value: Any) -> int | str | None:
-    """A number or a text that may be an id. A number that no column holds, and a truth value, become text."""
+    """Return a number or a text that may be an id. Too large a number, and a truth value, become text."""
     if _is_number_or_none(value):
         return value  # type: ignore[no-any-return]
     return identifier(text(value), "workflow_id")
 
 
 def metadata(given: Mapping[Any, Any]) -> dict[str, Any]:
-    """The metadata as JSON can hold it, within the bounds. Where it is longer, the key `…` says that it was cut.
+    """Return the metadata within the bounds, as JSON can hold it. The key `…` says that it was cut.
 
-    An object is written as its text, a function as what it returns now.
+    An object becomes text; a function becomes its result.
     """
     if not given:
         return {}

@@ -251,7 +251,7 @@ def paths(outbox: Path) -> list[Path]:
 
 
 class Reading:
-    """What waits in the journal at `path`: iterate over its frames and its damage, from the drain's position on.
+    """Iterates over the frames and the damage that wait in the journal at `path`, from the drain's position on.
 
     The file is open only while a block of it is read, for there may be hundreds. Raises `NotAJournalError`.
     `is_finished`, afterwards: the writer is dead or has begun another file, so nothing more comes.
@@ -339,7 +339,7 @@ def entry_at(path: Path, offset: int) -> Entry | None:
 
 
 class Waiting(NamedTuple):
-    """What waits in one journal: events, since when (epoch seconds; None: nothing), bytes."""
+    """The backlog of one journal: events, since when (epoch seconds; None: none wait), bytes."""
 
     events: int = 0
     oldest_at: float | None = None
@@ -347,7 +347,7 @@ class Waiting(NamedTuple):
 
 
 def waiting(path: Path) -> Waiting:
-    """What waits in the journal at `path`; nothing if it is not there, or no journal. It takes no lock.
+    """Return the backlog of the journal at `path`; an empty one if there is no journal. Takes no lock.
 
     An event that was damaged after it was written counts as well, until the drain comes to it.
     """

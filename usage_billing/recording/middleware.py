@@ -1,4 +1,4 @@
-"""Charges the AI calls of a Django request to its user; the ledger charges the user's organisation."""
+"""Attributes the AI calls of a Django request to its user; the ledger adds the user's organisation."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
@@ -16,15 +16,15 @@ from usage_billing.recording.context import request_user
 def UsageContextMiddleware(
     get_response: Callable[[HttpRequest], Any],
 ) -> Callable[[HttpRequest], HttpResponseBase] | Callable[[HttpRequest], Awaitable[HttpResponseBase]]:
-    """Attribution for everything below it; place it after the authentication middleware.
+    """Attribute the calls of everything below this middleware; place it after the authentication middleware.
 
-    It also starts the drain thread, so that a restarted server picks up what its predecessor left in the outbox.
+    It also wakes the drain thread, so that a restarted server drains the events that its predecessor left.
     """
     if iscoroutinefunction(get_response):
 
         async def attribute_async(request: HttpRequest) -> HttpResponseBase:
             drain_signal.wake()
-            # Loaded here: once a call is under way in a coroutine, the session can no longer be read.
+            # Loaded here: a coroutine that makes a call cannot read the session any more.
             session_user = await request.auser() if hasattr(request, "auser") else None
 
             def user_id() -> Any:
@@ -50,7 +50,7 @@ def UsageContextMiddleware(
 
 
 def _streamed_too(response: HttpResponseBase, user_id: Callable[[], Any]) -> HttpResponseBase:
-    """A streaming response makes its calls after the middleware has returned: let them be charged alike."""
+    """Attribute the calls of a streaming response too: it makes them after the middleware has returned."""
     if isinstance(response, StreamingHttpResponse):
         chunks = response.streaming_content
         if isinstance(chunks, AsyncIterator):

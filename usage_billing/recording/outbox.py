@@ -1,4 +1,4 @@
-"""Where events wait until the ledger has them: files beside each other, one a process (`journal`).
+"""The outbox: events wait here until the ledger has them, in files beside each other, one a process (`journal`).
 
 An `append` waits neither for the disk nor for another process. What it wrote survives the death of the process, not of
 the machine. Safe between threads, processes and across a fork.
@@ -43,15 +43,15 @@ class Backlog:
 
 
 class EventId(NamedTuple):
-    """Where an event is: in which journal and frame, and which one of the frame. `after`: the position behind it."""
+    """Where an event is: in which journal and frame, and which body of the frame. `after`: the position behind it."""
 
     journal: str
     offset: int
-    index: int
+    body_index: int
     after: Position
 
     def __str__(self) -> str:
-        return f"{self.journal}:{self.offset}:{self.index}"
+        return f"{self.journal}:{self.offset}:{self.body_index}"
 
 
 class _Event(NamedTuple):
@@ -75,12 +75,19 @@ class Outbox:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self._rejected = Path(f"{self.path}.rejected")
-        self._journal = journal.Writer(self.path, before_opening=functools.partial(_prepare, self.path))
+        self._journal = journal.Writer(self.path, before_opening=self._prepare_if_possible)
         _opened.add(self)
 
     def append(self, *bodies: bytes) -> None:
         """Keep all of them safe from the death of this process, or none. Raises `OSError`."""
         self._journal.append(bodies)
+
+    def _prepare_if_possible(self) -> None:
+        """Keep events even if the outbox's own file cannot be made: `read` and `backlog` report that."""
+        try:
+            _prepare(self.path)
+        except OSError as error:
+            logger.debug("The outbox's own file could not be made: %s", error)
 
     def read(self, limit: int) -> list[tuple[EventId, bytes]]:
         """The oldest events, at most `limit`. Raises `OSError`.
@@ -102,7 +109,7 @@ class Outbox:
         """Make the oldest event a dead letter, with the reason: it blocks nothing, and can be put back."""
         with contextlib.suppress(FileNotFoundError):
             if entry := journal.entry_at(self.path.with_name(id_.journal), id_.offset):
-                body = entry.bodies[id_.index]
+                body = entry.bodies[id_.body_index]
                 journal.append_rejected(self._rejected, body, entry.written_at, reason, source=str(id_))
         self.delete([id_])
 
@@ -132,7 +139,7 @@ class Outbox:
         return sum(events for events, _ in state_files.losses(self.path).read().values())
 
     def backlog(self) -> Backlog:
-        """What waits. It takes as long for many events as for few; it grows with the number of files."""
+        """Count the events that wait. The time depends on the number of files, not of events."""
         _prepare(self.path)
         parts = [journal.waiting(path) for path in journal.paths(self.path)]
         return Backlog(

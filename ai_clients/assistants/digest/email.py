@@ -59,9 +59,9 @@ class DigestMessage(EmailMultiAlternatives):
     """
 
     def message(self, **options: Any) -> Any:
-        built = super().message(**options)
+        built: Any = super().message(**options)
         built.set_type("multipart/related")
-        picture: Any = built.get_payload()[-1]
+        picture = built.get_payload()[-1]
         picture.replace_header("Content-Disposition", f'inline; filename="{CHART_FILE}"')
         picture["Content-ID"] = f"<{CHART_ID}>"
         return built

@@ -1,4 +1,4 @@
-"""Large JSON loses its content and keeps what it says, wherever it is cut."""
+"""Large JSON loses its content and keeps its facts, wherever it is cut."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Faults asked for by header, as the SDKs live through them."""
+"""Faults asked for by header, seen through the SDKs."""
 
 import gzip
 import time

@@ -1,4 +1,4 @@
-"""Answers that are not what was asked for, in the shape that each provider gives them."""
+"""Answers that do not fit the request, in the form of each provider."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How an answer's parts are found, whatever a provider sends."""
+"""The parts of an answer are found in everything that a provider may send."""
 
 from __future__ import annotations
 

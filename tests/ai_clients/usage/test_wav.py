@@ -1,4 +1,4 @@
-"""How long a WAV file lasts, and that asking leaves it as it was."""
+"""The length of a WAV file, whose position stays the same."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_duration_of_a_file_leaves_it_where_it_was(tmp_path: Path) -> None:
 
 
 def streamed_head(claimed: int) -> bytes:
-    """As a program writes it that does not know yet how long it will be."""
+    """A head of a program that does not know the length yet."""
     whole = wav(1)
     return whole[:40] + struct.pack("<I", claimed) + whole[44:]
 

@@ -1,4 +1,4 @@
-"""What the fork server loads once for all processes of these proofs."""
+"""Modules that the fork server loads once for all processes of these tests."""
 
 import importlib
 import os

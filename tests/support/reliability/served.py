@@ -1,4 +1,4 @@
-"""The service with one address more, which makes a call: for servers that run with several processes or on asyncio."""
+"""The service with one more URL, which makes a call: for servers with several processes or on asyncio."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def call_async(_request: HttpRequest, number: int) -> HttpResponse:
     from ai_clients import AsyncOpenAI
     from usage_billing import usage_context
 
-    prompt = f"Asked {number}"
+    prompt = f"Prompt {number}"
     with usage_context(org=int(os.environ["ORG"])), account().call() as returned:
         async with AsyncOpenAI(max_retries=0) as client:
             if number % 2:

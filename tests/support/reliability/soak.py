@@ -26,7 +26,7 @@ from tests.support.reliability.world import Site
 SAMPLE_S = 5
 SAMPLES_A_LINE = 60
 WARM_UP = 0.2
-"""Of the time: caches fill, arenas settle."""
+"""The share of the time in which caches fill and the allocator grows."""
 GROWTH_MB, GROWTH_HANDLES = 6.0, 4.0
 THREADS = 8
 

@@ -106,7 +106,7 @@ class Site:
         return self.fork(follow, self.folder / "drain.log")
 
     def run(self, *command: str, seconds: float = 60, fails: bool = False, **settings: Any) -> str:
-        """What a Python command printed."""
+        """Run a Python command. Returns its output."""
         done = subprocess.run(
             [sys.executable, *command],
             cwd=ROOT,
@@ -141,10 +141,10 @@ class Site:
         )
         return {row[0]: Answer(*row) for row in found}
 
-    # ── What must hold at the end ────────────────────────────────────────────────────────────────────────────────
+    # ── Checks at the end ────────────────────────────────────────────────────────────────────────────────────────
 
     def complete(self) -> None:
-        """Bring everything in that still waits, when whoever drains has stopped."""
+        """Drain the rest, after all drains have stopped."""
         for process in self.started:
             terminate(process)
         process = self.fork(drain_everything)
@@ -188,7 +188,7 @@ class Site:
 
 
 def _enter(environment: dict[str, str], function: Callable[..., None], *arguments: Any) -> None:
-    """In the new process: be one that was started with this environment."""
+    """In the new process: run the function as if the process had been started with this environment."""
     from django.conf import settings
     from django.db import connections
 
@@ -203,7 +203,7 @@ def _enter(environment: dict[str, str], function: Callable[..., None], *argument
     function(*arguments)
 
 
-# ── What processes do ────────────────────────────────────────────────────────────────────────────────────────────────
+# ── Work of a process ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def follow(log: Path) -> None:
@@ -231,7 +231,7 @@ def check_usage() -> None:
 
 
 def a_while(least: float = 0.05, most: float = 0.5) -> None:
-    """Whatever is under way then is what gets hit."""
+    """Wait for a random time, so that the harm hits at a random moment."""
     time.sleep(random.uniform(least, most))
 
 

@@ -1,4 +1,4 @@
-"""Calls leave the ledger for files and come back: nothing lost, nothing double, wherever it is stopped."""
+"""Archiving and restoring are exact, wherever they are interrupted."""
 
 from __future__ import annotations
 
@@ -194,12 +194,12 @@ def test_only_whole_months_before_the_day_are_due() -> None:
 
 def test_the_running_month_is_never_due() -> None:
     aged.fill()
-    # In the last zone on Earth the first of June has not begun.
+    # The first of June has not begun in the last time zone.
     assert archiving.due(date(2027, 1, 1), datetime(2026, 6, 1, 11, 59, tzinfo=UTC)) == [MARCH, APRIL]
     assert archiving.due(date(2027, 1, 1), datetime(2026, 6, 1, 12, 0, tzinfo=UTC)) == [MARCH, APRIL, MAY]
 
 
-def test_calls_that_wait_for_their_answers_stay_and_are_settled_there() -> None:
+def test_pending_calls_stay_and_are_completed_in_the_ledger() -> None:
     org = factories.organization()
     factories.rate(MAY)
     at = datetime(2026, 5, 10, tzinfo=UTC)
@@ -224,7 +224,7 @@ def test_calls_that_wait_for_their_answers_stay_and_are_settled_there() -> None:
         ("token_usage-2026-05.2.parquet", 1),
     ]
     call_command("check_usage")
-    # Fetched again, its answer is known although no call waits for it any more.
+    # Its answer, fetched again, is known although the call is archived.
     assert writer.add([answer]) == 0
     call_command("check_usage")
 
@@ -329,15 +329,15 @@ def test_what_was_left_of_a_kill_is_not_taken_for_the_file(directory: Path) -> N
 
 @pytest.fixture
 def changed_before_removal(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
-    """The first call of May is amended after the file was written; gives its id."""
+    """Change the first call of May after the file was written. Returns its id."""
     remove, ids = archiving._remove, list[int]()
 
-    def amended(*arguments: Any) -> Any:
+    def changed(*arguments: Any) -> Any:
         ids.append(UsageRecord.objects.filter(usage_date__gte=MAY).order_by("id").values_list("id", flat=True)[0])
         writer.apply_changes(ids, lambda call: call | {"cost_usd": Decimal(7), "cost_rub": Decimal("560.4984")})
         return remove(*arguments)
 
-    monkeypatch.setattr(archiving, "_remove", amended)
+    monkeypatch.setattr(archiving, "_remove", changed)
     yield ids
     monkeypatch.setattr(archiving, "_remove", remove)
 
@@ -404,7 +404,7 @@ def test_a_restoration_begins_while_calls_are_removed(monkeypatch: pytest.Monkey
 
 
 def test_a_file_whose_last_group_has_no_calls_can_be_checked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A group is written when it is full; that may have been the end."""
+    """A row group is written when it is full, which may be at the last call."""
     monkeypatch.setattr(parquet, "ROW_GROUP", CALLS)
     aged.fill()
     aged.archive()
@@ -415,7 +415,7 @@ def test_a_file_whose_last_group_has_no_calls_can_be_checked(monkeypatch: pytest
 
 @pytest.mark.django_db(transaction=True)
 def test_calls_that_come_in_and_come_again_meanwhile(small_batches: None) -> None:
-    """While a month is archived and brought back, all of its calls come once more, and late ones with them."""
+    """All calls of a month, and late ones, are delivered again while it is archived and restored."""
     org = factories.organization()
     factories.rate(MAY)
     at = datetime(2026, 5, 10, tzinfo=UTC)

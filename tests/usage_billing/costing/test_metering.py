@@ -31,7 +31,7 @@ from usage_billing.recording.event import FLAVOURS, Flavour
             Tokens(30, 9, cached=20, cache_write=3, reasoning=4),
         ),
         ("embeddings", {"prompt_tokens": 8, "total_tokens": 8}, Tokens(8, 0)),
-        # Without the details that the images extractor wants, what is plain is kept.
+        # The images extractor refuses a block without details; its two counts are kept.
         ("images", {"input_tokens": 5, "output_tokens": 6}, Tokens(5, 6)),
         ("chat", {"prompt_tokens": -5, "completion_tokens": 6}, Tokens(0, 6)),
         ("chat", {"prompt_tokens": True, "completion_tokens": "6"}, Tokens()),
@@ -94,12 +94,12 @@ def test_compact_usage_keeps_every_unit_that_was_used() -> None:
         ),
     ],
 )
-def test_what_cannot_be_metered_says_why(flavour: Flavour, usage: dict[str, Any], problem: str) -> None:
+def test_unmeterable_usage_has_a_problem(flavour: Flavour, usage: dict[str, Any], problem: str) -> None:
     assert meter(flavour, usage).problem == problem
 
 
 def test_cache_writes_after_the_start_of_a_stream_last_as_long_as_the_first() -> None:
-    """`message_delta` counts 900 written; the breakdown of `message_start` knew of 300, all for an hour."""
+    """`message_delta` reports 900 written tokens; the breakdown of `message_start` has 300, all for an hour."""
     usage = {
         "input_tokens": 10,
         "output_tokens": 1,
@@ -110,7 +110,7 @@ def test_cache_writes_after_the_start_of_a_stream_last_as_long_as_the_first() ->
     assert line.usage.reported_value("cache_write_1h_tokens") == 900
 
 
-# Names that blocks have, and some that they have not.
+# Names that occur in blocks, and some that do not.
 NAMES = [
     "prompt_tokens",
     "completion_tokens",

@@ -1,4 +1,4 @@
-"""Which price of our own holds for a call; and what it makes of the call's cost."""
+"""Price overrides: which one applies to a call, and the resulting cost."""
 
 from __future__ import annotations
 
@@ -64,21 +64,21 @@ def test_only_the_asterisk_is_a_wildcard(pattern: str, model: str, matches: bool
     assert (found(model) is not None) is matches
 
 
-def test_an_organisations_own_price_goes_before_that_of_all() -> None:
+def test_an_organisations_override_precedes_one_for_all() -> None:
     org, other = factories.organization(), factories.organization()
     general, own = own_price("gpt-99"), own_price("*", org=org)
     assert found(org_id=org.pk) == name(own)
     assert found(org_id=other.pk) == name(general)
 
 
-def test_exact_name_goes_before_a_pattern_and_a_longer_pattern_before_a_shorter() -> None:
+def test_an_exact_name_precedes_a_pattern_and_a_longer_pattern_a_shorter_one() -> None:
     prices = [own_price(pattern) for pattern in ("*", "gpt-99*", "gpt*", "gpt-99-min*", "gpt-99-mini")]
     everything, long, short, longest, exact = map(name, prices)
     models = ("gpt-99-mini", "gpt-99-minimal", "gpt-99", "gpt-5", "o3")
     assert [found(model) for model in models] == [exact, longest, long, short, everything]
 
 
-def test_more_specific_goes_before_later() -> None:
+def test_a_more_specific_override_precedes_a_later_one() -> None:
     exact = own_price("gpt-99", valid_from=date(2026, 1, 1))
     own_price("*", valid_from=date(2026, 6, 1))
     assert found() == name(exact)
@@ -98,7 +98,7 @@ def test_price_is_the_latest_that_was_valid_on_the_utc_day_of_the_call() -> None
     assert at(2026, 3, 31, 23, 59) == name(first)
     assert at(2026, 4, 1, 2, 59, zone=moscow) == name(first)
     assert at(2026, 4, 1, 3, 0, zone=moscow) == name(second)
-    # The organisation's own is not valid yet: that of all holds.
+    # The organisation's override is not valid yet: the one for all applies.
     assert at(2026, 12, 31, org_id=org.pk) == name(second)
     assert at(2027, 1, 1, org_id=org.pk) == name(late)
 
@@ -133,7 +133,7 @@ def test_a_key_that_the_list_no_longer_has_leaves_a_call_unpriced_and_recorded()
     assert UsageRecord.objects.get().price_source == "unpriced:no-price-for:output_tokens"
 
 
-# ── What it costs ────────────────────────────────────────────────────────────────────────────────────────────────
+# ── Cost ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def costed(**fields: Any) -> UsageRecord:
@@ -155,26 +155,26 @@ def test_unknown_model_is_priced() -> None:
     assert record.response_metadata["cost_parts"] == {"input": "0.0015", "cached": "0.0001", "output": "0.001"}
 
 
-def test_price_of_our_own_goes_before_the_list_and_only_for_its_organisation() -> None:
+def test_an_override_precedes_the_list_only_for_its_organisation() -> None:
     org = factories.organization()
     own_price("gpt-4.1-mini", org=org)
     assert costed(org=org).cost_usd == Decimal("0.0012")
     assert costed().cost_usd == Decimal("0.00056")
 
 
-def test_host_that_nobody_knows_is_priced() -> None:
+def test_an_unknown_host_is_priced() -> None:
     price = own_price("*", provider="llm.example.com")
     record = costed(url=OTHER_HOST, model="llama-9")
     assert (record.ai_provider, record.cost_usd) == ("llm.example.com", Decimal("0.0012"))
     assert record.price_source == name(price)
-    # The model's name is not enough: it may cost something else elsewhere.
+    # The model's name is not enough: another host may charge another price.
     assert costed(model="llama-9").cost_usd is None
 
 
 def test_zero_is_free_and_not_unknown() -> None:
     own_price(provider="llm.example.com", prices={"input_mtok": "0", "output_mtok": "0"})
     record = costed(url=OTHER_HOST, model="llama-9", usage=chat_usage(1000, 100, cached=400))
-    # No rate is known, and none is needed.
+    # A free call needs no exchange rate.
     assert (record.cost_usd, record.cost_rub) == (Decimal(0), Decimal(0))
 
 
@@ -196,7 +196,7 @@ def test_zero_for_one_unit_of_a_paid_model_is_meant() -> None:
         ),
     ],
 )
-def test_what_a_price_does_not_cover_is_unknown_and_not_free(
+def test_a_unit_without_a_price_is_unknown_and_not_free(
     prices: dict[str, str], usage: dict[str, Any], source: str
 ) -> None:
     own_price(prices=prices)
@@ -209,7 +209,7 @@ def test_price_of_a_request_is_that_of_each_call() -> None:
     assert costed().cost_usd == Decimal("0.005")
 
 
-def test_price_of_the_ordinary_tier_is_not_that_of_another() -> None:
+def test_an_override_prices_only_the_standard_tier() -> None:
     own_price()
     record = costed(context={"service_tier": "priority"})
     assert (record.cost_usd, record.price_source) == (None, "unpriced:unknown-context:service_tier=priority")
@@ -218,7 +218,7 @@ def test_price_of_the_ordinary_tier_is_not_that_of_another() -> None:
     assert costed(context={"service_tier": "priority"}).cost_usd == Decimal(0)
 
 
-def test_surcharge_of_a_place_is_on_top_of_a_price_of_our_own() -> None:
+def test_the_regional_factor_applies_to_an_override() -> None:
     own_price(provider="anthropic")
     usage = {"input_tokens": 1000, "output_tokens": 100, "inference_geo": "us"}
     record = costed(flavour="messages", url=MESSAGES, model="claude-haiku-4-5", usage=usage)
@@ -234,7 +234,7 @@ def test_each_line_of_a_call_has_its_own_price() -> None:
     assert record.price_source.startswith(f"{name(price)} + genai-prices ")
 
 
-def test_call_that_waits_is_settled_at_the_price_of_our_own() -> None:
+def test_a_pending_call_is_completed_at_the_price_override() -> None:
     org = factories.organization()
     own_price("gpt-99")
     url = "https://api.openai.com/v1/responses"
@@ -245,7 +245,7 @@ def test_call_that_waits_is_settled_at_the_price_of_our_own() -> None:
     call_command("check_usage")
 
 
-def test_record_is_frozen_whatever_becomes_of_the_price() -> None:
+def test_a_record_is_frozen_when_its_price_changes() -> None:
     price = own_price("gpt-99")
     before = costed(model="gpt-99")
     price.prices = {"input_mtok": "100", "output_mtok": "200"}

@@ -1,4 +1,4 @@
-"""Usage + model + moment → USD; what is not known stays unknown."""
+"""Usage + model + moment → USD; an unknown price stays unknown."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -27,17 +27,17 @@ def message_usage(**fields: Any) -> dict[str, Any]:
     return {"input_tokens": 1000, "output_tokens": 100, **fields}
 
 
-# The working: USD for a million tokens (providers' pricing pages), then tokens × price.
+# The comments work out each amount: tokens × USD per million tokens (providers' pricing pages).
 @pytest.mark.parametrize(
     ("provider", "flavour", "model", "block", "usd"),
     [
         # 1000 × 0.40 + 100 × 1.60 = 560
         (OPENAI, "chat", "gpt-4.1-mini", chat_usage(1000, 100), "0.00056"),
-        # A dated snapshot costs what its model does.
+        # A dated snapshot costs the same as its model.
         (OPENAI, "chat", "gpt-4.1-mini-2025-04-14", chat_usage(1000, 100), "0.00056"),
         # 600 × 0.40 + 400 cached × 0.10 + 100 × 1.60 = 440
         (OPENAI, "chat", "gpt-4.1-mini", chat_usage(1000, 100, cached=400), "0.00044"),
-        # Reasoning is within the completion and costs no more: 1000 × 2 + 100 × 8 = 2800
+        # Reasoning tokens are part of the completion: 1000 × 2 + 100 × 8 = 2800
         (OPENAI, "chat", "o3", chat_usage(1000, 100, reasoning=64), "0.0028"),
         # 1000 × 0.25 + 100 × 2 = 450
         (OPENAI, "responses", "gpt-5-mini", {"input_tokens": 1000, "output_tokens": 100}, "0.00045"),
@@ -65,7 +65,7 @@ def message_usage(**fields: Any) -> dict[str, Any]:
             message_usage(cache_read_input_tokens=2000, cache_creation_input_tokens=400),
             "0.0022",
         ),
-        # One-hour writes at their own price: 1000 × 1 + 300 × 1.25 + 100 × 2 + 100 × 5 = 2075
+        # One-hour cache writes have another price: 1000 × 1 + 300 × 1.25 + 100 × 2 + 100 × 5 = 2075
         (
             ANTHROPIC,
             "messages",
@@ -105,7 +105,7 @@ def test_price_of_ordinary_usage(provider: str, flavour: Flavour, model: str, bl
         (ANTHROPIC, "claude-opus-4-8", message_usage(speed="fast"), {}, "0.015"),
     ],
 )
-def test_price_follows_what_the_answer_says_of_its_tier(
+def test_price_follows_the_tier_of_the_answer(
     provider: str, model: str, block: Any, said: dict[str, str], usd: str
 ) -> None:
     flavour: Flavour = "chat" if provider == OPENAI else "messages"
@@ -138,7 +138,7 @@ def test_price_follows_what_the_answer_says_of_its_tier(
         ),
     ],
 )
-def test_what_is_not_known_is_unpriced_with_its_reason(
+def test_an_unknown_price_has_a_reason(
     provider: str, model: str, block: Any, said: dict[str, str], reason: str
 ) -> None:
     flavour: Flavour = "messages" if provider == ANTHROPIC else "chat"
@@ -146,7 +146,7 @@ def test_what_is_not_known_is_unpriced_with_its_reason(
 
 
 def test_price_is_that_of_the_moment() -> None:
-    # o3 fell from 10 and 40 to 2 and 8 USD a million on 10 June 2025.
+    # The price of o3 fell from 10 and 40 to 2 and 8 USD per million on 10 June 2025.
     before, after = datetime(2025, 6, 9, tzinfo=UTC), datetime(2025, 6, 10, tzinfo=UTC)
     assert priced(OPENAI, "chat", "o3", chat_usage(1000, 100), at=before).usd == Decimal("0.014")
     assert priced(OPENAI, "chat", "o3", chat_usage(1000, 100), at=after).usd == Decimal("0.0028")

@@ -1,4 +1,4 @@
-"""Which rate holds on which day."""
+"""The exchange rate of a day."""
 
 from datetime import date, timedelta
 from decimal import Decimal

@@ -76,7 +76,7 @@ def test_save_yields_to_somebody_who_enters_a_day_at_this_moment(monkeypatch: py
 def test_save_replaces_a_demonstrations_rates_on_the_banks_days_only(caplog: pytest.LogCaptureFixture) -> None:
     for day in (YESTERDAY, TODAY, TOMORROW):
         enter(day, "70", "demo")
-    # The same amount too: it is the bank's from now on.
+    # An equal amount is replaced too: its source becomes the bank.
     rates = {YESTERDAY: Decimal("70"), TOMORROW: Decimal("80")}
     assert save(rates) == Saved(rates, 0)
     assert table() == {
@@ -109,7 +109,7 @@ def test_save_all_or_none(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*args: object) -> None:
         raise DatabaseError("disk full")
 
-    # The new rates are in by then.
+    # The new rates are inserted by then.
     monkeypatch.setattr(ExchangeRate.objects, "bulk_update", fail)
     with pytest.raises(DatabaseError):
         save({TODAY: Decimal("81"), TOMORROW: Decimal("82")})
@@ -140,7 +140,7 @@ def test_save_takes_a_jump_that_somebody_has_looked_at() -> None:
 
 
 def test_save_refuses_jumps_within_an_answer() -> None:
-    """Each is within half of the last one known, but not of the day before."""
+    """Each rate is within half of the last known one, but not of the day before."""
     factories.rate(YESTERDAY, "80")
     with pytest.raises(
         RateJumpError, match="119 RUB per USD on 2026-11-19 is more than 50% away from 41 on 2026-11-18"

@@ -1,4 +1,4 @@
-"""What the rest of the house does about archived months: none of their calls is counted twice, no total is lost."""
+"""Writers and reports keep archived months exact: no call is counted twice, no sum is lost."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def directory(settings: Settings, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def org() -> Organization:
-    """With two calls of May, archived."""
+    """Create an organisation with two archived calls of May."""
     org = factories.organization()
     factories.rate(date(2026, 4, 1))
     writer.add([event(org=org, at=MID_MAY, request_id="one"), event(org=org, at=MID_MAY, request_id="two")])
@@ -85,7 +85,7 @@ def test_the_same_id_of_another_month_is_another_call(org: Organization) -> None
 
 @pytest.mark.parametrize(("days", "new"), [(30, 0), (100, 0), (150, 1)])
 def test_a_line_of_a_batch_that_is_read_again_later_is_known(org: Organization, days: int, new: int) -> None:
-    """It comes with the day on which it is read; three months after its own the provider has it no more."""
+    """A batch line comes with the day on which it is read; after three months the provider has deleted it."""
     line = event(org=org, at=MID_MAY + timedelta(days=days), request_id="one", context={"processing": "batch"})
     assert writer.add([msgspec.structs.replace(line, duration_ms=0)]) == new
     call_command("check_usage")
@@ -104,9 +104,7 @@ def test_a_response_fetched_by_somebody_else_is_known(org: Organization) -> None
     call_command("check_usage")
 
 
-def test_what_cannot_be_looked_up_is_set_aside_and_nothing_else(
-    org: Organization, outbox: Outbox, directory: Path
-) -> None:
+def test_only_an_event_that_cannot_be_looked_up_is_rejected(org: Organization, outbox: Outbox, directory: Path) -> None:
     for path in directory.iterdir():
         path.rename(path.with_suffix(".away"))
     record(event(org=org, at=MID_MAY, request_id="one"), event(org=org, request_id="today"))
@@ -121,7 +119,7 @@ def test_what_cannot_be_looked_up_is_set_aside_and_nothing_else(
     call_command("check_usage")
 
 
-def test_without_pyarrow_a_late_call_is_set_aside(org: Organization, outbox: Outbox, without_pyarrow: None) -> None:
+def test_without_pyarrow_a_late_call_is_rejected(org: Organization, outbox: Outbox, without_pyarrow: None) -> None:
     record(event(org=org, at=MID_MAY, request_id="one"))
     drain.drain_all(outbox)
     assert (UsageRecord.objects.count(), requests()) == (0, 2)

@@ -1,4 +1,4 @@
-"""Rows reach the database as they are, and none that does not fit."""
+"""Bulk inserts keep every value exactly and refuse values that do not fit."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ODD = "“\"\\\n\t',{}[]null\U0001f600"
 
 
 def a_call(**values: Any) -> dict[str, Any]:
-    """A whole row of `token_usage`."""
+    """Return a complete row of `token_usage`."""
     at = datetime(2026, 11, 18, 23, 59, 59, 999_999, tzinfo=UTC)
     text = ("agent_id", "request_type", "endpoint", "ai_provider", "ai_model", "platform", "content_type", "task_type")
     return {
@@ -64,7 +64,7 @@ def test_only_rows_that_were_inserted_are_returned(monkeypatch: pytest.MonkeyPat
     assert sorted(new) == [(org, f"call {n}") for n in (0, 2, 3, 5)]
 
 
-def test_what_returns_nothing_gives_nothing() -> None:
+def test_an_insert_without_returning_gives_nothing() -> None:
     call = a_call(org_id=factories.organization().pk)
     assert bulk.insert(UsageRecord, writer.COLUMNS, [[call[name] for name in writer.COLUMNS]], "") == []
     assert bulk.insert(UsageRecord, writer.COLUMNS, [], writer._ONCE) == []

@@ -1,4 +1,4 @@
-"""check_usage finds every way in which totals or records can be wrong."""
+"""check_usage finds every kind of wrong rollup or record."""
 
 from decimal import Decimal
 from typing import Any
@@ -60,7 +60,7 @@ def test_check_usage_finds_a_missing_row_and_a_superfluous_one() -> None:
     row.requests_count = row.prompt_tokens = row.completion_tokens = row.total_tokens = row.execution_time_ms = 0
     row.cost_usd = row.cost_rub = Decimal(0)
     row.save(force_insert=True)
-    # The superfluous row is of zeros only: it changes no sum, and is named all the same.
+    # The superfluous row has only zeros, which change no sum; it is reported all the same.
     assert sorted(difference.key["agent_id"] for difference in of_grain("org")) == ["", "nobody"]
 
 

@@ -1,4 +1,4 @@
-"""From the outbox to the ledger, whatever comes between."""
+"""Draining: batches, refused events, outages, another ledger."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_events_of_more_than_a_batch_are_all_drained(
     assert UsageRecord.objects.count() == 5
 
 
-def test_what_comes_while_a_batch_is_drained_is_left_to_gather(
+def test_events_that_come_while_a_batch_is_drained_wait_for_the_next_cycle(
     outbox: Outbox, drained: Callable[[], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batches: list[int] = []
@@ -163,7 +163,7 @@ def test_a_new_outbox_belongs_to_the_first_ledger_that_it_is_drained_to(
 def test_a_drain_that_is_connected_to_another_database_moves_nothing(
     outbox: Outbox, drained: Callable[[], int]
 ) -> None:
-    """Django's test runner makes a new database; so does whoever sets up a second service with the same outbox."""
+    """Django's test runner makes a new database, and so does a second service with the same outbox."""
     record(event())
     drained()
     Installation.objects.update(ledger_id=uuid.uuid4())

@@ -20,7 +20,7 @@ from usage_billing.recording import record
 from usage_billing.recording.outbox import Outbox
 
 
-def test_the_thread_drains_what_is_recorded_and_what_was_left_behind(database_url: str, outbox: Outbox) -> None:
+def test_the_thread_drains_new_events_and_those_left_behind(database_url: str, outbox: Outbox) -> None:
     """In a process of its own, so that the thread ends with it."""
     record(event(request_id="left behind by another process"))
     program = (

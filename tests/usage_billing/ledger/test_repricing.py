@@ -1,4 +1,4 @@
-"""Costing again: what changes, what stays, and that records, totals and log agree at every step."""
+"""Repricing: changed and unchanged columns; records, rollups and log agree at every step."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_second_time_changes_nothing() -> None:
 
 
 def every_kind(org: Organization) -> list[Any]:
-    """Calls of every status and kind of answer, as the wire brings them."""
+    """Calls of every status and kind of answer."""
     null = msgspec.Raw(b"null")
     messages: dict[str, Any] = {"flavour": "messages", "url": factories.MESSAGES, "model": "claude-haiku-4-5"}
     return [
@@ -182,7 +182,7 @@ def test_status_keeps_its_meaning() -> None:
     assert list(failed) == [Decimal(0), Decimal("0.0012")]
 
 
-def test_call_that_waited_is_still_settled_once_after_it_was_repriced() -> None:
+def test_a_pending_call_is_completed_once_after_repricing() -> None:
     org = factories.organization()
     url = "https://api.openai.com/v1/responses"
     call: dict[str, Any] = {"request_id": "resp_1" + "0" * 40, "flavour": "responses", "url": url, "model": "gpt-99"}
@@ -210,7 +210,7 @@ def test_cost_that_a_record_came_with_stays_where_there_is_no_usage_to_work_it_o
 
 @pytest.fixture
 def newer_list() -> Iterator[None]:
-    """The price list with a model more, and with gpt-4.1-mini at 1 and 2 USD a million."""
+    """Install a price list with one more model, and gpt-4.1-mini at 1 and 2 USD per million."""
     providers = []
     for provider in get_snapshot().providers:
         if provider.id == "openai":
@@ -250,16 +250,16 @@ def test_record_whose_cost_stays_keeps_the_name_of_the_price_it_was_costed_with(
     ]
 
 
-# ── Roubles ──────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── RUB ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_roubles_are_filled_once_there_is_a_rate() -> None:
+def test_rub_are_filled_in_once_there_is_a_rate() -> None:
     org = factories.organization()
     writer.add([event(org=org), event(org=org, at=NOON + timedelta(days=30)), event(org=org, model="gpt-99")])
     assert total_rub() == (Decimal(0), 3)
     factories.rate(TODAY - timedelta(days=9), "80")
     run = reprice()
-    # The one of a month later still has none.
+    # The call of a month later still has no rate.
     assert changed(run) == (3, 2)
     assert (run.unpriced_rub_before, run.unpriced_rub_after) == (2, 1)
     assert total_rub() == (Decimal("0.0448"), 2)
@@ -292,7 +292,7 @@ def test_frozen_rate_stays_unless_rates_are_asked_for() -> None:
         Decimal("0.096"),
         Decimal("0.12"),
     )
-    # A rate that is gone is no better one.
+    # A deleted rate does not replace the recorded one.
     ExchangeRate.objects.all().delete()
     assert changed(reprice(Scope(ALL.first, ALL.last, with_rates=True))) == (1, 0)
 

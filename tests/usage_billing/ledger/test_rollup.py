@@ -1,4 +1,4 @@
-"""The two ways from records to daily rows give the same rows."""
+"""Python and SQL sum records to the same rollup rows."""
 
 from datetime import date
 from decimal import Decimal
@@ -34,7 +34,7 @@ records = st.lists(
 
 
 def finished(drawn: dict[str, Any], org_id: int, number: int) -> dict[str, Any]:
-    """A whole row of `token_usage` of the drawn values."""
+    """Return a complete row of `token_usage` with the drawn values."""
     row = dict(drawn)
     usd, has_rate = row["cost_usd"], row.pop("has_rate")
     return row | {
@@ -72,13 +72,13 @@ def test_roll_up_equals_group_by(drawn: list[dict[str, Any]]) -> None:
     assert len(in_sql) == len(in_hand)
     for got, expected in zip(sorted(map(_by_text, in_sql)), sorted(map(_by_text, in_hand)), strict=True):
         assert got[0] == expected[0]
-        # SQLite adds amounts as floats; PostgreSQL to the last digit.
+        # SQLite sums amounts as floats; PostgreSQL is exact.
         allowed = rollup.SQLITE_TOLERANCE if connection.vendor == "sqlite" else 0
         assert all(abs(one - other) <= allowed for one, other in zip(got[1], expected[1], strict=True))
 
 
 def _by_text(row: tuple[Any, ...]) -> tuple[tuple[str, ...], tuple[Decimal, ...]]:
-    """Key and measures; SQLite answers dates as text and amounts as floats."""
+    """Return key and measures; SQLite returns dates as text and amounts as floats."""
     return tuple(map(str, row[: len(rollup.KEY)])), tuple(Decimal(str(value)) for value in row[len(rollup.KEY) :])
 
 
@@ -100,11 +100,11 @@ def test_parts_together_are_the_whole() -> None:
 
 
 def sums(rows: list[rollup.Row]) -> list[rollup.Row]:
-    """The rows of something, without what the dearest call cost: that is never taken away."""
+    """Return the non-zero rows without `max_cost_usd`, which is never subtracted."""
     return [row[:-1] for row in rows if any(row[len(rollup.KEY) : -1])]
 
 
-def test_calls_that_change_their_costs_for_each_others_leave_the_sum_and_make_one_dearer() -> None:
+def test_a_change_that_keeps_the_sum_still_raises_the_highest_cost() -> None:
     before = [finished(call(agent_id="a", cost_usd=Decimal(usd)), 1, number) for number, usd in enumerate([5, 3])]
     after = [row | {"cost_usd": Decimal(usd), "cost_rub": None} for row, usd in zip(before, [1, 7], strict=True)]
     rows = rollup.merged(rollup.roll_up(after), rollup.negated(rollup.roll_up(before)))
@@ -113,7 +113,7 @@ def test_calls_that_change_their_costs_for_each_others_leave_the_sum_and_make_on
 
 
 def call(**values: Any) -> dict[str, Any]:
-    """What is drawn for one call."""
+    """Strategy for the columns of one call."""
     return {
         "user_id": None,
         "request_type": "",

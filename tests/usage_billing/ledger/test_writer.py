@@ -1,4 +1,4 @@
-"""Once, equal, frozen, outlives: the ledger's promises, row by row."""
+"""The ledger keeps guarantees 4 to 7 and 10 (docs/guarantees.md), row by row."""
 
 from __future__ import annotations
 
@@ -127,14 +127,14 @@ def test_totals_equal_the_records_at_every_grain() -> None:
         grain: DailyUsage.objects.filter(grain=grain).count()
         for grain in ("total", "org", "org_user", "agent", "type", "model", "cube")
     }
-    # Two days; in one of them two organisations, of which one has two kinds of users …
+    # Two days; on one of them two organisations, one with two kinds of users.
     assert by_grain == {"total": 2, "org": 3, "org_user": 4, "agent": 3, "type": 3, "model": 3, "cube": 7}
     first = DailyUsage.objects.get(grain="total", usage_date=NOON.date())
     assert (first.requests_count, first.failed_count) == (6, 1)
     assert (first.unpriced_usd_count, first.unpriced_rub_count) == (1, 1)
     assert first.cost_usd == Decimal("0.00056") * 4
     last = DailyUsage.objects.get(grain="total", usage_date=date(2026, 11, 30))
-    # No rate for that day: dollars are known, roubles are not.
+    # No rate for that day: USD are known, RUB are not.
     assert (last.unpriced_usd_count, last.unpriced_rub_count, last.cost_rub) == (0, 1, 0)
 
 
@@ -142,7 +142,7 @@ def test_totals_equal_the_records_at_every_grain() -> None:
     ("fields", "usd", "source"),
     [
         ({"status": "failed", "usage": msgspec.Raw(b"null")}, Decimal(0), "not-charged:failed"),
-        # `response.failed` may bill: it then says what it used.
+        # `response.failed` may be billed: it reports usage then.
         ({"status": "failed"}, Decimal("0.00056"), None),
         ({"status": "aborted"}, None, "unpriced:cut-short"),
         ({"status": "pending", "usage": msgspec.Raw(b"null")}, None, "unpriced:pending"),
@@ -168,8 +168,8 @@ def test_an_unknown_cost_is_null_with_its_reason(
 def test_a_call_to_this_machine_names_the_address_that_was_taken_for_the_provider() -> None:
     org = factories.organization()
     writer.add([event(org=org, url="http://127.0.0.1:4321/openai/v1/chat/completions"), event(org=org)])
-    told = UsageRecord.objects.order_by("endpoint").values_list("ai_provider", "response_metadata__host")
-    assert list(told) == [("openai", "127.0.0.1:4321"), ("openai", None)]
+    recorded = UsageRecord.objects.order_by("endpoint").values_list("ai_provider", "response_metadata__host")
+    assert list(recorded) == [("openai", "127.0.0.1:4321"), ("openai", None)]
 
 
 def test_tokens_that_are_known_are_kept_where_the_cost_is_not() -> None:
@@ -179,7 +179,7 @@ def test_tokens_that_are_known_are_kept_where_the_cost_is_not() -> None:
     assert total().prompt_tokens == 700
 
 
-def test_roubles_are_unknown_without_a_rate_but_free_is_free() -> None:
+def test_rub_are_unknown_without_a_rate_but_free_is_free() -> None:
     org = factories.organization()
     writer.add([event(org=org), event(org=org, model="omni-moderation-latest")])
     assert list(UsageRecord.objects.order_by("cost_usd").values_list("cost_usd", "cost_rub", "usd_rub_rate")) == [
@@ -203,13 +203,13 @@ def test_the_rate_is_frozen_with_the_record() -> None:
         ("Europe/Moscow", datetime(2026, 11, 17, 21, 0, tzinfo=UTC), date(2026, 11, 18)),
         ("Asia/Kolkata", datetime(2026, 11, 17, 18, 30, tzinfo=UTC), date(2026, 11, 18)),
         ("Asia/Kathmandu", datetime(2026, 11, 17, 18, 14, tzinfo=UTC), date(2026, 11, 17)),
-        # The night of the clock change: 25 hours, one day.
+        # The day of the clock change has 25 hours.
         ("Europe/Berlin", datetime(2026, 10, 25, 22, 59, tzinfo=UTC), date(2026, 10, 25)),
         ("Europe/Berlin", datetime(2026, 10, 24, 22, 0, tzinfo=UTC), date(2026, 10, 25)),
         ("America/New_York", datetime(2026, 11, 18, 3, 0, tzinfo=UTC), date(2026, 11, 17)),
     ],
 )
-def test_the_day_is_the_organisations_business_day(zone: str, at: datetime, day: date) -> None:
+def test_the_day_is_the_organisations_billing_day(zone: str, at: datetime, day: date) -> None:
     writer.add([event(org=factories.organization(timezone=zone), at=at)])
     assert UsageRecord.objects.get().usage_date == day
 
@@ -229,7 +229,7 @@ def test_an_organisation_with_records_cannot_be_deleted() -> None:
     writer.add([event(org=org)])
     with pytest.raises(ProtectedError):
         org.delete()
-    # Nor past Django: the database refuses at the latest when the transaction ends.
+    # The database itself refuses it, at the latest when the transaction ends.
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("DELETE FROM usage_organization WHERE id = %s", [org.pk])
         with pytest.raises(IntegrityError):
@@ -260,7 +260,7 @@ def test_a_call_is_charged_to_the_only_organisation_of_its_user() -> None:
     Membership.objects.create(org=other, user=of_two, role="owner")
     writer.add([event(user=of_one), event(user=of_two), event(org=other, user=of_one)])
     charged = dict(UsageRecord.objects.exclude(org=other).values_list("user_id", "org__slug"))
-    # With two to choose from, none is: the wrong one would see another tenant's work.
+    # A user with two organisations: choosing the wrong one would show a tenant another's calls.
     assert charged == {of_one.pk: org.slug, of_two.pk: "unattributed"}
 
 
@@ -335,8 +335,8 @@ def test_rebuild_day_restores_what_was_damaged() -> None:
     call_command("check_usage")
 
 
-def enter_costs(org: Organization, *costs: str | None, **values: Any) -> None:
-    """A call of each cost in USD, None if it is not known; without roubles."""
+def insert_costs(org: Organization, *costs: str | None, **values: Any) -> None:
+    """Insert a call of each cost in USD (None: unknown), without RUB."""
     writer.insert(
         [
             rows.row(
@@ -352,13 +352,13 @@ def enter_costs(org: Organization, *costs: str | None, **values: Any) -> None:
     )
 
 
-def test_each_daily_row_knows_of_its_dearest_call() -> None:
+def test_each_rollup_row_has_the_highest_cost_of_its_calls() -> None:
     org = factories.organization()
-    enter_costs(org, "0.5", "2", None)
-    enter_costs(org, "1", agent_id="another")
+    insert_costs(org, "0.5", "2", None)
+    insert_costs(org, "1", agent_id="another")
     assert set(DailyUsage.objects.values_list("max_cost_usd", flat=True).exclude(agent_id="another")) == {Decimal(2)}
     assert set(DailyUsage.objects.filter(agent_id="another").values_list("max_cost_usd", flat=True)) == {Decimal(1)}
-    # One that is made dearer raises it; made cheaper it leaves what is now more than it has to be.
+    # A call that becomes more expensive raises it; one that becomes cheaper leaves it as an upper bound.
     most_expensive = UsageRecord.objects.get(cost_usd=2)
     writer.apply_changes([most_expensive.pk], lambda row: row | {"cost_usd": Decimal(7)})
     assert total().max_cost_usd == 7
@@ -370,7 +370,7 @@ def test_each_daily_row_knows_of_its_dearest_call() -> None:
 
 def test_a_bound_that_is_too_low_is_found_and_raised() -> None:
     org = factories.organization()
-    enter_costs(org, "2")
+    insert_costs(org, "2")
     DailyUsage.objects.filter(grain="org").update(max_cost_usd=Decimal("1.5"))
     with pytest.raises(CommandError, match="1 differences"):
         call_command("check_usage")
@@ -407,13 +407,13 @@ def begun(org: Organization, request_id: str, **fields: Any) -> Any:
 
 
 def answered(request_id: str, **fields: Any) -> Any:
-    """1000 × 0.25 + 100 × 2 = 450 millionths of a dollar."""
+    """1000 × 0.25 + 100 × 2 = 450 millionths of a USD."""
     usage = {"input_tokens": 1000, "output_tokens": 100}
     return response(request_id, **{"usage": usage, "completes": True, "at": NOON + timedelta(seconds=90), **fields})
 
 
 @pytest.mark.parametrize("batches", [1, 2])
-def test_a_background_response_is_one_call_settled_by_the_answer(batches: int) -> None:
+def test_a_background_response_is_one_call_completed_by_the_answer(batches: int) -> None:
     org = factories.organization()
     factories.rate()
     calls = [begun(org, "resp_1" + "0" * 40), answered("resp_1" + "0" * 40)]
@@ -446,7 +446,7 @@ def test_a_background_response_that_is_delivered_again_is_one_call() -> None:
 
 
 def test_the_beginning_of_a_background_response_may_come_after_its_answer() -> None:
-    """Another process, with an outbox of its own, has fetched it."""
+    """Another process with its own outbox fetched the answer."""
     org = factories.organization()
     calls = [answered("resp_1" + "0" * 40, org=org), begun(org, "resp_1" + "0" * 40)]
     for call in calls * 2:
@@ -455,7 +455,7 @@ def test_the_beginning_of_a_background_response_may_come_after_its_answer() -> N
     call_command("check_usage")
 
 
-def test_a_background_response_is_settled_once_whoever_fetches_it() -> None:
+def test_a_background_response_is_completed_once_whoever_fetches_it() -> None:
     org, other = factories.organization(), factories.organization()
     writer.add([begun(org, "resp_1" + "0" * 40)])
     for fetcher in (other, None, org):
@@ -567,7 +567,7 @@ def test_an_answer_whose_call_nobody_recorded_is_a_call() -> None:
     assert UsageRecord.objects.get().cost_usd == Decimal("0.00045")
 
 
-def test_amending_records_amends_their_totals() -> None:
+def test_changing_records_changes_their_rollups() -> None:
     org = factories.organization()
     factories.rate()
     writer.add([event(org=org, attribution={"agent_id": "old"}), event(org=org, attribution={"agent_id": "old"})])
@@ -580,7 +580,7 @@ def test_amending_records_amends_their_totals() -> None:
     assert (change.before["cost_usd"], change.after["cost_usd"]) == (Decimal("0.00056"), Decimal(1))
     assert total().cost_usd == Decimal("1.00056")
     call_command("check_usage")
-    # The last call of an agent leaves no row of zeros behind.
+    # No row of zeros remains of an agent's last call.
     other = UsageRecord.objects.get(agent_id="old")
     writer.apply_changes([other.pk], lambda row: row | {"agent_id": "new"})
     assert list(DailyUsage.objects.filter(grain="agent").values_list("agent_id", flat=True)) == ["new"]

@@ -1,4 +1,4 @@
-"""The commands say what they did, and fail when they did not do it."""
+"""Commands print what they did, and exit non-zero when they did not do it."""
 
 from __future__ import annotations
 
@@ -85,15 +85,15 @@ def test_rebuild_daily_refuses_what_it_cannot_do(arguments: list[str], message: 
 def test_drain_usage_says_how_many(outbox: Outbox, printed: Callable[..., str]) -> None:
     record(event())
     record(event())
-    assert printed("drain_usage") == f"Drained 2 events from {outbox.path}; 0 are set aside.\n"
+    assert printed("drain_usage") == f"Drained 2 events from {outbox.path}; 0 are rejected.\n"
     assert UsageRecord.objects.count() == 2
 
 
-def test_drain_usage_tries_again_what_was_set_aside(outbox: Outbox, printed: Callable[..., str]) -> None:
+def test_drain_usage_retries_rejected_events(outbox: Outbox, printed: Callable[..., str]) -> None:
     record(event())
     outbox.reject(outbox.read(1)[0][0], "a bug that is mended now")
     assert printed("drain_usage", "--retry") == (
-        "Put back 1 events that had been set aside.\n" + f"Drained 1 events from {outbox.path}; 0 are set aside.\n"
+        "Put 1 rejected events back into the outbox.\n" + f"Drained 1 events from {outbox.path}; 0 are rejected.\n"
     )
 
 
@@ -114,7 +114,7 @@ def test_seed_demo_makes_a_believable_quarter_and_keeps_it(printed: Callable[...
     assert calls > 3000
     assert UsageRecord.objects.values("usage_date").distinct().count() > 85
     assert {record_.status for record_ in UsageRecord.objects.only("status")} == {"succeeded", "failed", "aborted"}
-    # Most is priced in both currencies; something is not, as in real life.
+    # Most calls are priced in both currencies, some are unpriced.
     unpriced = UsageRecord.objects.filter(cost_usd=None).count()
     assert 0 < unpriced < calls / 20
     assert not UsageRecord.objects.filter(cost_usd__isnull=False, cost_rub=None).exists()

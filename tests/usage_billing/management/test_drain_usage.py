@@ -36,7 +36,7 @@ def following(database_url: str, outbox: Outbox, *options: str) -> subprocess.Po
 
 
 def said(process: subprocess.Popen[str]) -> str:
-    """What it printed until it stopped by itself, without failing."""
+    """Return the output of a process that stopped by itself, without failing."""
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 0, out
     return out

@@ -1,4 +1,4 @@
-"""What commands print."""
+"""Commands escape control characters in their output."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HOSTILE = "m\x1b]0;owned\x07\n7  2026-01-01 00:00:00Z  forged\u202e"
 
 
 class Command(PrintableCommand):
-    """One that fails when it has printed."""
+    """A command that fails after printing."""
 
     def handle(self, *args: Any, **options: Any) -> None:
         self.stdout.write(HOSTILE)

@@ -1,4 +1,4 @@
-"""`reprice_usage` on the command line: what it says, what it refuses, and how it goes on after an interruption."""
+"""`reprice_usage` on the command line: output, refused arguments, resuming after an interruption."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def printed(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
 
 @pytest.fixture
 def org() -> Organization:
-    """Of two calls of gpt-99, which have no price, and one of gpt-4.1-mini."""
+    """Two unpriced calls of gpt-99, and one call of gpt-4.1-mini."""
     org = factories.organization()
     factories.rate()
     writer.add([event(org=org), event(org=org, model="gpt-99"), event(org=org, model="gpt-99")])
@@ -77,7 +77,7 @@ def test_run_shows_the_same_and_is_logged(printed: Callable[..., str], org: Orga
     assert run.finished_at is not None
     assert run.finished_at >= run.started_at
     call_command("check_usage")
-    # Again is harmless, and logged too.
+    # A second run changes nothing, and is logged too.
     said = printed(*DAYS, *WHY)
     assert "records changed  0\n     of these: USD  $0 → $0 (+$0)\n" in said
     assert "Largest" not in said
@@ -129,7 +129,7 @@ def test_what_it_cannot_do_is_refused_with_what_to_do(arguments: list[str], mess
 
 
 def stopped_after(batches: int, by: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The batch after that many is stopped within."""
+    """Stop within the batch after that many."""
     add_to_rollups, calls = writer._add_to_rollups, iter(range(batches))
 
     def stopping(*arguments: Any) -> None:
@@ -199,7 +199,7 @@ def test_only_the_run_of_the_same_arguments_is_resumed(
     for others in ([], ["--org", org.slug, "--rates"], ["--org", org.slug, "--model", "gpt-99"]):
         with pytest.raises(CommandError, match="There is no unfinished run"):
             call_command("reprice_usage", *DAYS, *others, "--resume")
-    # From the beginning again: said, and harmless.
+    # A new run says that it starts over, and changes nothing.
     first = RepriceRun.objects.get()
     said = printed(*DAYS, *WHY, "--org", org.slug)
     assert said.startswith(

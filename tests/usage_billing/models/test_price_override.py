@@ -1,4 +1,4 @@
-"""Prices of our own: what may be written down, by the model and by the database itself."""
+"""Validation of price overrides by the model and by the database."""
 
 from __future__ import annotations
 

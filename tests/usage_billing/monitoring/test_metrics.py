@@ -44,7 +44,7 @@ def test_metrics_of_a_quiet_recorder(client: Client, settings: Settings) -> None
     }
 
 
-def test_metrics_tell_backlog_losses_and_what_was_drained(client: Client, outbox: Outbox) -> None:
+def test_metrics_show_backlog_losses_and_drained_events(client: Client, outbox: Outbox) -> None:
     record(event(), event())
     drain.drain_all(Outbox(outbox.path))
     record(event())

@@ -35,7 +35,7 @@ def test_what_cannot_be_seen_is_written_out(text: str, shown: str) -> None:
 
 
 @given(st.text(st.characters()))
-def test_whatever_the_text_it_is_one_line_that_can_be_encoded(text: str) -> None:
+def test_any_text_becomes_one_line_that_can_be_encoded(text: str) -> None:
     shown = printable(text)
     shown.encode()
     assert shown.replace(NBSP, " ").isprintable()

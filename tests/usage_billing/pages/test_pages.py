@@ -556,16 +556,16 @@ def test_page_in_russian(superadmin: Client, acme: Organization, settings: Any) 
     page = read(response)
     assert '<html lang="ru"' in response.content.decode()
     assert page.headings == ["AI Расходы"]
-    assert page.cards["Запросы"][0] == "3"
+    assert page.cards["Вызовы"][0] == "3"
     assert page.cards["Стоимость, USD"] == [
         "12\u00a0345,67\u00a0$",
-        page.cards["Запросы"][1],
-        "+ 2 вызова неизвестной стоимости",
+        page.cards["Вызовы"][1],
+        "+ 2 вызова без цены",
     ]
     assert page.cards["Стоимость, RUB"] == [
         "987\u00a0654,30\u00a0₽",
-        page.cards["Запросы"][1],
-        "+ 2 вызова неизвестной стоимости",
+        page.cards["Вызовы"][1],
+        "+ 2 вызова без цены",
     ]
     assert "без типа" in response.content.decode()
 

@@ -1,4 +1,4 @@
-"""Events of the calls made here and now, for whoever asks."""
+"""Collecting the events of the calls made in a block."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from usage_billing.recording import collected, record
 from usage_billing.recording.outbox import Outbox
 
 
-def test_events_are_collected_and_kept_all_the_same(outbox: Outbox) -> None:
+def test_events_are_collected_and_kept_in_the_outbox_too(outbox: Outbox) -> None:
     first, second, later = event(), event(), event()
     with collected() as events:
         record(first)
@@ -23,7 +23,7 @@ def test_events_are_collected_and_kept_all_the_same(outbox: Outbox) -> None:
     assert outbox.backlog().events == 3
 
 
-def test_nested_lists_both_get_them() -> None:
+def test_nested_blocks_both_get_their_events() -> None:
     with collected() as outer:
         record(before := event())
         with collected() as inner:

@@ -1,4 +1,4 @@
-"""Events survive the way through the outbox."""
+"""An event is the same before and after the outbox."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -29,7 +29,7 @@ def test_metadata_that_json_cannot_hold_is_written_as_text() -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"{}", b'{"request_id": 5}', b"\xff"])
-def test_what_is_no_event_is_refused(body: bytes) -> None:
+def test_bytes_that_are_no_event_are_refused(body: bytes) -> None:
     with pytest.raises(msgspec.DecodeError):
         decode(body)
 

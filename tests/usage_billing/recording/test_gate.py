@@ -1,4 +1,4 @@
-"""What comes from outside, kept within bounds: never refused, never raised into the caller."""
+"""Events from outside are kept within bounds; none is refused, and none makes the caller's code raise."""
 
 from __future__ import annotations
 

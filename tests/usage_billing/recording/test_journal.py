@@ -1,4 +1,4 @@
-"""The files that callers append to: whatever happens to one, what was written whole comes out, once and in order."""
+"""Journals: a whole append comes out once and in order, even if the file is cut or damaged."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def damages(found: Iterable[Frame | Damage]) -> list[Damage]:
 
 
 @given(st.lists(st.lists(st.binary(max_size=50), min_size=1, max_size=4).map(tuple), min_size=1, max_size=5))
-def test_what_was_appended_comes_out(appends: list[tuple[bytes, ...]]) -> None:
+def test_appends_come_out(appends: list[tuple[bytes, ...]]) -> None:
     with tempfile.TemporaryDirectory() as directory:
         content = written(Path(directory), appends)
     found, taken = parse(content, finished=False)
@@ -104,7 +104,7 @@ def test_cut_anywhere_gives_the_appends_before_the_cut(tmp_path: Path, finished:
         assert taken == (cut if finished else cut - rest)
 
 
-def test_what_was_not_whole_comes_out_when_it_is(tmp_path: Path) -> None:
+def test_an_append_comes_out_once_it_is_whole(tmp_path: Path) -> None:
     content = written(tmp_path, APPENDS)
     for cut in range(len(content)):
         before, taken = parse(content[:cut], finished=False)
@@ -125,7 +125,7 @@ def test_a_changed_byte_costs_its_own_append_alone(tmp_path: Path, finished: boo
         assert bodies(found) == APPENDS[:hit] + APPENDS[hit + 1 :]
         if hit < last or finished:
             start, end = [0, *ends(content)][hit : hit + 2]
-            assert [damage[:3] for damage in damages(found)] == [(start, end, changed[start:end])]
+            assert [damage[:3] for damage in damages(found)] == [(start, end, bytes(changed[start:end]))]
             assert taken == len(content)
         else:  # it may still be under way
             assert (damages(found), taken) == ([], [0, *ends(content)][last])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import signal
 import subprocess
@@ -120,15 +121,15 @@ def test_a_dead_letter_that_comes_while_they_are_put_back_is_kept(box: Outbox, m
     box.append(b"first")
     box.append(b"second")
     box.reject(box.read(1)[0][0], "because")
-    flock = journal_module.fcntl.flock
+    flock = fcntl.flock
     renamed: list[int] = []
 
     def late(file: int, operation: int) -> None:
-        if operation == journal_module.fcntl.LOCK_EX and not renamed:
+        if operation == fcntl.LOCK_EX and not renamed:
             renamed.append(Outbox(box.path).put_back())
         flock(file, operation)
 
-    monkeypatch.setattr(journal_module.fcntl, "flock", late)
+    monkeypatch.setattr(fcntl, "flock", late)
     box.reject(next(id_ for id_, body in box.read(2) if body == b"second"), "because")
     assert renamed == [1]
     assert bodies(box) == [b"first"]
@@ -192,7 +193,7 @@ def test_an_event_survives_the_kill_of_its_process(box: Outbox) -> None:
     assert bodies(box) == [b"%d" % number for number in range(100)]
 
 
-def test_a_forked_child_opens_the_file_anew_and_both_write_on(box: Outbox) -> None:
+def test_a_forked_child_opens_a_journal_of_its_own_and_both_write_on(box: Outbox) -> None:
     box.append(b"parent before")
     assert bodies(box) == [b"parent before"]
     child = os.fork()
@@ -259,7 +260,7 @@ def _delete(box: Outbox) -> None:
 
 
 def test_events_go_to_a_new_file_when_somebody_has_deleted_the_old_one(box: Outbox) -> None:
-    """What is written into a deleted file would be lost without an error."""
+    """An event written into a deleted file would be lost without an error."""
     box.append(b"before")
     time.sleep(LOOK_S)
     box.append(b"looked")
@@ -267,7 +268,7 @@ def test_events_go_to_a_new_file_when_somebody_has_deleted_the_old_one(box: Outb
     box.append(b"new")
     time.sleep(LOOK_S)
     box.append(b"newer")
-    # What went into the deleted file since the writer's last look is here again.
+    # Events written into the deleted file since the writer's last look are written again.
     assert bodies(Outbox(box.path)) == [b"looked", b"new", b"newer"]
 
 
@@ -279,7 +280,7 @@ def test_a_writer_that_ends_sees_that_its_file_was_deleted(box: Outbox) -> None:
     assert bodies(Outbox(box.path)) == [b"old", b"new"]
 
 
-def test_what_was_deleted_is_written_again_when_there_is_room(box: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_deleted_events_are_written_again_when_the_disk_has_room(box: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
     box.append(b"old")
     _delete(box)
 

@@ -62,7 +62,7 @@ def live(folder: Path, umask: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("umask", ["000", "022", "077"])
-def test_nobody_else_reads_an_outbox_whatever_the_umask(tmp_path: Path, umask: str) -> None:
+def test_nobody_else_reads_an_outbox_under_any_umask(tmp_path: Path, umask: str) -> None:
     folder = tmp_path / "new" / "newer"
     files = live(folder, umask)
     kinds = ("box", ".losses", ".drain", ".drain-state", ".rejected", ".lock", ".journal")

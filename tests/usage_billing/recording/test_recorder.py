@@ -28,7 +28,7 @@ def test_a_recorded_event_is_in_the_outbox_when_record_returns(outbox: Outbox) -
 
 
 @pytest.mark.parametrize("error", [OSError("no space"), TypeError("a bug")])
-def test_what_cannot_be_written_is_counted_and_logged_once(
+def test_an_event_that_cannot_be_written_is_counted_and_logged_once(
     outbox: Outbox, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception
 ) -> None:
     def broken(self: Outbox, body: bytes) -> None:
@@ -44,7 +44,7 @@ def test_what_cannot_be_written_is_counted_and_logged_once(
     ]
 
 
-def test_losses_are_written_down_at_once_for_all_processes(outbox: Outbox) -> None:
+def test_losses_are_noted_at_once_for_all_processes(outbox: Outbox) -> None:
     lost(OSError("no space"))
     lost(OSError("no space"))
     assert Outbox(outbox.path).backlog().lost == 2
@@ -53,7 +53,7 @@ def test_losses_are_written_down_at_once_for_all_processes(outbox: Outbox) -> No
     assert (health().lost, health().error) == (2, "")
 
 
-def test_losses_that_cannot_be_written_down_are_not_forgotten(outbox: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_losses_that_cannot_be_noted_are_not_forgotten(outbox: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(self: Outbox, losses: Any) -> None:
         raise OSError("read-only")
 
@@ -88,7 +88,7 @@ def test_a_forked_child_does_not_count_its_parents_losses_again(
     assert outbox.backlog().lost == 3
 
 
-def test_an_outbox_at_its_bound_keeps_what_it_has_and_takes_no_more(
+def test_an_outbox_at_its_quota_keeps_its_events_and_takes_no_more(
     outbox: Outbox, settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(quota, "CHECK_S", 0)
@@ -158,7 +158,7 @@ def test_an_event_that_is_safe_is_not_lost_when_the_drain_cannot_be_woken(
     assert "can't start new thread" in caplog.text
 
 
-def test_a_reason_is_logged_once_also_after_its_losses_are_written_down(
+def test_a_reason_is_logged_once_also_after_its_losses_are_noted(
     outbox: Outbox, caplog: pytest.LogCaptureFixture
 ) -> None:
     for _ in range(3):
@@ -175,7 +175,7 @@ class UnprintableError(Exception):
 
 @pytest.mark.parametrize("path", [None, 5, object(), "\0", "/proc/none/outbox"])
 @pytest.mark.parametrize("error", [OSError("no space"), UnprintableError()])
-def test_lost_never_raises_whatever_the_settings_are(
+def test_lost_never_raises_with_invalid_settings(
     caplog: pytest.LogCaptureFixture, path: object, error: Exception
 ) -> None:
     with override_settings(USAGE_OUTBOX_PATH=path):

@@ -62,7 +62,7 @@ class Command(LedgerCommand):
                 raise CommandError(f"{month:%Y-%m} was not archived: {str(error).strip()}. {AGAIN}") from error
         file, waiting = done.file, archiving.waiting_of(month)
         self.stdout.write(
-            f"{month:%Y-%m}: {file.calls - done.stayed:,} calls, ${file.cost_usd.normalize():f}, are now in "
+            f"{month:%Y-%m}: {file.calls - done.stayed:,} calls, ${file.cost_usd.normalize():f}, are in "
             f"{storage.path_of(file)} ({file.size / 1e6:,.1f} MB)."
             + (f" {done.stayed:,} changed meanwhile and stay in the ledger until the next run." if done.stayed else "")
             + (f" {waiting:,} are pending and stay in the ledger." if waiting else "")

@@ -136,7 +136,7 @@ class Command(PrintableCommand):
         2. Drain the backlog, batch by batch.
         3. After an error, pause, ever longer.
         4. Close a connection that is idle.
-        5. Sleep, and go back to 2. Asked to stop, drain one batch more and end.
+        5. Sleep, and go back to 2. After a signal, drain one batch more and end.
 
         A batch that hangs is not interrupted: a second signal, or the process supervisor, kills the process.
         """

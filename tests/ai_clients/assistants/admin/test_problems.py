@@ -1,4 +1,4 @@
-"""Buttons of the admin that call a provider: over the limit of runs they say so."""
+"""Buttons of the admin that call a provider say when the limit of runs is reached."""
 
 from __future__ import annotations
 

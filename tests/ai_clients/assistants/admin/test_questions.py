@@ -84,7 +84,7 @@ def test_staff_ask_about_their_own_organisations_texts_alone(simulated: dict[str
     client = admin_client.staff(org, "view_message", "change_message")
     asked = client.post(reverse(ASK), {"question": "?", "message_ids": [foreign.pk]}, follow=True)
     assert "There is no such text" in asked.content.decode()
-    # Nor is there more to see of another model than one may change.
+    # A person sees nothing of a model that they may not change.
     assert client.post(reverse(ASK), {"question": "?", "content_ids": [str(people.piece(org).pk)]}).status_code == 403
     assert recorded.all() == []
     assert client.post(reverse(ASK), {"question": "?", "message_ids": [own.pk]}).status_code == 200

@@ -1,4 +1,4 @@
-"""An agent's work with the model's answers given, and what it asked."""
+"""Runs an agent with given answers of the model, and keeps its requests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures through the images API: what is asked for, what may come back."""
+"""Pictures through the images API: the request, and the possible answers."""
 
 from __future__ import annotations
 

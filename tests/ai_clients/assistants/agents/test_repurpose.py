@@ -1,4 +1,4 @@
-"""Limits of platforms are kept: measured as each of them measures, asked once more, and then an error."""
+"""The limit of each platform is kept, in its own measure: a second attempt, then an error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trends are proved by posts that were given."""
+"""Every trend names posts of the input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`POST /api/cron/…`: the secret, and what the jobs answer."""
+"""`POST /api/cron/…`: the secret, and the answers of the jobs."""
 
 from __future__ import annotations
 

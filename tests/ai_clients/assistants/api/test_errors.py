@@ -37,7 +37,7 @@ SPENT = Estimate(1, 9, 1, 10, Decimal("0.0010"), None, 1)
         ({"retry-after": "nan"}, None),
         ({"retry-after": "inf"}, None),
         ({"retry-after-ms": "soon", "retry-after": "3"}, 3),
-        ({"retry-after": "Wed, 18 Nov 2026 09:00:30"}, None),  # no zone: nobody knows when that is
+        ({"retry-after": "Wed, 18 Nov 2026 09:00:30"}, None),  # a date without a zone cannot be read
     ],
 )
 def test_retry_after(headers: dict[str, str], seconds: float | None) -> None:

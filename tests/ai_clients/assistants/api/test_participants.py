@@ -1,4 +1,4 @@
-"""`POST /api/participants/<id>/enrich-ai`: who may, what comes back, what is said when it fails."""
+"""`POST /api/participants/<id>/enrich-ai`: permissions, answers, errors."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def test_retry_hint_is_the_providers_own(simulated: dict[str, str], monkeypatch:
 
 
 def test_a_message_changes_neither_who_pays_nor_what_is_stored(simulated: dict[str, str], recorded: Recorded) -> None:
-    """Even a model that did all that a message tells it could name no organisation, no person and no other words."""
+    """A model that obeys a message cannot name an organisation, a person or any other words."""
     org, other = factories.organization(), factories.organization()
     author, bystander = people.participant(org), people.talkative(org, "Анна")
     people.message(

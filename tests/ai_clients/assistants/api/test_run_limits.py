@@ -1,4 +1,4 @@
-"""Whoever calls providers through us has a limit: at each address of the API that does."""
+"""Every endpoint of the API that calls a provider has a limit of runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which model a request type goes to."""
+"""The model of each request type."""
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured

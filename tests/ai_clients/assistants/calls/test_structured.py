@@ -1,4 +1,4 @@
-"""Structured output of both SDKs, and what can be wrong with an answer."""
+"""Structured output of both SDKs, and every kind of useless answer."""
 
 from __future__ import annotations
 

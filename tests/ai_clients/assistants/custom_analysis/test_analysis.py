@@ -1,4 +1,4 @@
-"""A question over texts: which may be chosen, what the model sees, what is made of its answer."""
+"""A question about texts: the choice of texts, the material of the model, the use of its answer."""
 
 from __future__ import annotations
 

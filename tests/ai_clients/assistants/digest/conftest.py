@@ -21,7 +21,7 @@ MONDAY = datetime(2026, 11, 23, 6, 0, tzinfo=factories.NOON.tzinfo)
 
 @pytest.fixture
 def mail(settings: Settings) -> Iterator[MailServer]:
-    """Where this test's e-mails go, by Django's own SMTP backend."""
+    """The mail server of this test, reached by Django's own SMTP backend."""
     with mail_server.running() as server:
         settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
         settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", server.port

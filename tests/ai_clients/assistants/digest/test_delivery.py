@@ -85,7 +85,7 @@ def test_it_goes_out_once_a_week_however_often_it_is_asked_for(
         *[Outcome.ALREADY] * 3,
     ]
     assert (len(mail.received), len(recorded.all())) == (2, 1)
-    # The next Monday another week has ended. Its digest tells of a fall to nothing, in which no model is needed.
+    # By the next Monday another week has ended, without calls. Its digest needs no model.
     assert send_digest(org.pk, MONDAY + timedelta(days=7)) is Outcome.SENT
     assert (len(mail.received), len(recorded.all())) == (4, 1)
 

@@ -117,7 +117,7 @@ def test_names_cannot_break_the_page_or_the_header(digest: WeeklyDigest) -> None
 
 
 def test_plain_text_is_trusted_by_no_page(digest: WeeklyDigest) -> None:
-    """Django marks whatever a template renders as safe HTML; plain text is not."""
+    """Django marks every rendered template as safe HTML; plain text is not."""
     rendered = render(digest, SUMMARY)
     for text in (rendered.text, rendered.subject):
         assert not hasattr(text, "__html__")

@@ -71,7 +71,7 @@ def test_a_killed_role_update_is_gone_on_with(environment: dict[str, str], recor
     assert process.returncode == -signal.SIGKILL
     done = set(analysed.values_list("pk", flat=True))
     assert 2 <= len(done) < 12
-    # The one that was under way is nobody's until its claim runs out: as if that had been a while ago.
+    # The interrupted one is free when its claim expires: let it be an old claim.
     Participant.objects.update(claimed_at=None)
 
     code, out, _ = run("update_participant_roles", environment)

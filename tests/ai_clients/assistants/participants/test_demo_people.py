@@ -1,4 +1,4 @@
-"""Something to analyse on the first day."""
+"""The demo has people to analyse."""
 
 from __future__ import annotations
 

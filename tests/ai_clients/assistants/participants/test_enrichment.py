@@ -140,7 +140,7 @@ def test_due_are_those_who_wrote_since_an_analysis_that_is_not_of_just_now() -> 
         fields = {} if analysed_at is None else {**people.PROFILE, "analysed_at": analysed_at}
         one = people.participant(org, name, **fields)
         if received_at is not None:
-            # Sent long before: what counts is when we got to know of it.
+            # Sent long before: the moment at which it was stored counts.
             people.message(one, received_at=received_at, sent_at=now - timedelta(days=400))
         return one
 
@@ -160,7 +160,7 @@ def test_only_if_due_refuses_before_anything_is_spent(simulated: dict[str, str],
     with pytest.raises(NotDueError):
         enrich_participant(author.pk, author.org_id, options)
     assert len(recorded.all()) == 1
-    # Whoever asks for it by hand gets it.
+    # A request by hand is always answered.
     enrich_participant(author.pk, author.org_id)
     assert len(recorded.all()) == 2
 

@@ -1,4 +1,4 @@
-"""One call about a participant: what it is told, what it may answer, whom it is charged to."""
+"""One call about a participant: its material, its answers, its attribution."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_call_is_charged_to_the_participants_organisation(simulated: dict[str, s
     )
     duration = given.metadata.pop("duration_ms")
     assert given.metadata == {"run": 7, "participant_id": author.pk, "participant_name": "Олег", "message_count": 3}
-    # The time of the whole call, of which the event's is one attempt's; neither is made up.
+    # The time of the whole call; the event has that of one attempt.
     assert isinstance(duration, int)
     assert duration >= event.duration_ms - 1
 

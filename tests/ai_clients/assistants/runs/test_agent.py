@@ -1,4 +1,4 @@
-"""The one shape of all agents: found by being there, set by the settings, attributed from outside."""
+"""The type of all agents: found by their files, configured by the settings, attributed by their caller."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_each_agents_model_has_a_price(one: Agent[Any, Any]) -> None:
 
 
 def asked_outputs() -> list[Any]:
-    """Every type that some agent asks a model for: those of its file that are no input."""
+    """Every output type that an agent asks a model for: the types of its file that are not inputs."""
     import importlib
 
     found = []
@@ -132,7 +132,7 @@ def asked_outputs() -> list[Any]:
 
 @pytest.mark.parametrize("output", asked_outputs(), ids=lambda output: output.__name__)
 def test_each_output_can_be_asked_of_both_providers(output: type[BaseModel]) -> None:
-    """Strict schemas know no defaults, no lengths of strings and no objects without named fields."""
+    """Strict schemas have no defaults, no lengths of strings and no objects without named fields."""
     strict = openai.lib._pydantic.to_strict_json_schema(output)
     words = set(re.findall(r'"(\w+)":', json.dumps(strict)))
     assert words & {"default", "maxLength", "minLength", "uniqueItems", "patternProperties", "oneOf"} == set()

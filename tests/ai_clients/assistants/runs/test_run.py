@@ -1,4 +1,4 @@
-"""Whom a run is charged to, and what it works on."""
+"""The organisation that a run is charged to, and its content piece."""
 
 from __future__ import annotations
 
