@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 
-from django.conf import settings
-from django.db import DatabaseError, connection
+from django.db import DatabaseError
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from usage_billing import recording
+from usage_billing.conf import conf
+from usage_billing.models.database import connection
 from usage_billing.recording import state_files
 
 
@@ -58,7 +59,7 @@ def database_is_reachable() -> bool:
 
 def drain_state() -> state_files.Values:
     """Return the state that this machine's drain noted, and `seen_at`: when it last ran. Empty if none ever ran."""
-    state = state_files.drain_state(settings.USAGE_OUTBOX_PATH)
+    state = state_files.drain_state(conf.OUTBOX_PATH)
     try:
         values = state.read()
         return values | {"seen_at": state.path.stat().st_mtime} if values else {}

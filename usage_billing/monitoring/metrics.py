@@ -10,7 +10,6 @@ import hmac
 from collections.abc import Iterator
 from ipaddress import ip_address
 
-from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
@@ -20,6 +19,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from usage_billing import recording
+from usage_billing.conf import conf
 from usage_billing.monitoring.health import age, database_is_reachable, drain_state
 
 FORWARDED = ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_X_REAL_IP")
@@ -42,7 +42,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
 
 
 def _may_read(request: HttpRequest) -> bool:
-    if token := settings.METRICS_TOKEN:
+    if token := conf.METRICS_TOKEN:
         sent = request.headers.get("Authorization", "")
         return hmac.compare_digest(sent.encode(), f"Bearer {token}".encode())
     if any(request.META.get(header) for header in FORWARDED):
@@ -67,7 +67,7 @@ class _Recorder(Collector):
                 "usage_rejected_events", "Calls that the ledger rejected; they are kept for a retry.", backlog.rejected
             )
         yield _gauge("usage_outbox_bytes", "Bytes that the outbox takes on the disk.", health.size)
-        limit = settings.USAGE_OUTBOX_MAX_MB * 2**20
+        limit = conf.OUTBOX_MAX_MB * 2**20
         yield _gauge("usage_outbox_limit_bytes", "The outbox's quota; at it, calls are lost and counted.", limit)
         yield _gauge(
             "usage_outboxes_quarantined",

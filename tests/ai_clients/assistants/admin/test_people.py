@@ -46,7 +46,9 @@ def test_every_page_opens() -> None:
     ]
     assert {address: client.get(address).status_code for address in addresses} == dict.fromkeys(addresses, 200)
     sidebar = client.get(addresses[0]).content.decode()
-    assert [title in sidebar for title in ("Community participants", "Messages", "Weekly digests", "Content")] == [True] * 4
+    assert [title in sidebar for title in ("Community participants", "Messages", "Weekly digests", "Content")] == [
+        True
+    ] * 4
 
 
 def test_button_is_a_post_of_its_own_and_there_only_where_there_is_something_to_read() -> None:
