@@ -41,7 +41,8 @@ def files_are_private(**_kwargs: Any) -> list[CheckMessage]:
 
 def _open_to_all() -> Iterator[tuple[Path, int]]:
     """Yield the folders that other users may enter, each with the first file there that they may read."""
-    for folder in {Path(conf.OUTBOX_PATH).parent: None, Path(conf.ARCHIVE_DIR): None}:
+    folders = [Path(conf.OUTBOX_PATH).parent, *([Path(conf.ARCHIVE_DIR)] if conf.ARCHIVE_DIR else [])]
+    for folder in dict.fromkeys(folders):
         if not folder.is_dir():
             continue  # made on first use, for this user alone
         mode = _mode(folder)
