@@ -20,7 +20,7 @@ from django.db.models.functions import Cast
 
 from usage_billing.archive import storage
 from usage_billing.ledger import archived, rollup
-from usage_billing.models import ArchiveFile, UsageRecord
+from usage_billing.models import ArchiveFile, UsageRecord, user_keys
 from usage_billing.models.daily_usage import GRAINS, MEASURES
 from usage_billing.recording.private_files import open_private
 
@@ -172,6 +172,7 @@ def daily_rows(files: Iterable[ArchiveFile], day: date) -> dict[tuple[Any, ...],
         for grain, table in _cube(calls) if len(calls) else ():
             for row in table.to_pylist():
                 dimensions = rollup.ALL | {"grain": grain, "usage_date": day} | row
+                dimensions["user_id"] = dimensions["user_id"] or user_keys.nobody()
                 key = tuple(dimensions[name] for name in rollup.KEY)
                 more = tuple(_plain(row[name]) for name in MEASURES)
                 sums[key] = tuple(map(sum, zip(sums.get(key, (0,) * len(more)), more, strict=True)))
@@ -201,7 +202,6 @@ def _cube(calls: pa.Table) -> Iterator[tuple[str, pa.Table]]:
     }
     for name, values in counts.items():
         calls = calls.append_column(name, values)
-    calls = calls.set_column(calls.column_names.index("user_id"), "user_id", pc.fill_null(calls["user_id"], 0))
     for grain, kept in GRAINS.items():
         yield grain, _grouped(calls, list(kept), MEASURES)
 
