@@ -71,7 +71,6 @@ SETTINGS = """
         "DEFAULT_RENDERER_CLASSES": ["company.rest.PlainRenderer"],
         "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.FormParser"],
         "EXCEPTION_HANDLER": "company.rest.explain",
-        "PAGE_SIZE": 1,
     }
     SIMPLE_JWT = {"USER_ID_CLAIM": "person", "ALGORITHM": "HS512"}
     AI_COSTS = {
