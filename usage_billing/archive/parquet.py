@@ -181,15 +181,10 @@ def daily_rows(files: Iterable[ArchiveFile], day: date) -> dict[tuple[Any, ...],
         calls = _of_day(file, day)
         for grain, table in _cube(calls) if len(calls) else ():
             for row in table.to_pylist():
-<<<<<<< HEAD
                 dimensions = (
                     {name: rollup.placeholder(name) for name in rollup.ALL} | {"grain": grain, "usage_date": day} | row
                 )
                 dimensions["user_id"] = user_keys.parse(dimensions["user_id"]) or user_keys.nobody()
-=======
-                dimensions = rollup.ALL | {"grain": grain, "usage_date": day} | row
-                dimensions["user_id"] = dimensions["user_id"] or user_keys.nobody()
->>>>>>> h-costing
                 key = tuple(dimensions[name] for name in rollup.KEY)
                 more = tuple(_plain(row[name]) for name in MEASURES)
                 sums[key] = tuple(map(sum, zip(sums.get(key, (0,) * len(more)), more, strict=True)))
@@ -219,10 +214,7 @@ def _cube(calls: pa.Table) -> Iterator[tuple[str, pa.Table]]:
     }
     for name, values in counts.items():
         calls = calls.append_column(name, values)
-<<<<<<< HEAD
     calls = calls.set_column(calls.column_names.index("user_id"), "user_id", pc.fill_null(calls["user_id"], _nobody()))
-=======
->>>>>>> h-costing
     for grain, kept in GRAINS.items():
         yield grain, _grouped(calls, list(kept), MEASURES)
 

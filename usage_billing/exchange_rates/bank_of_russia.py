@@ -48,9 +48,7 @@ def fetch(base_url: str, first: date, last: date) -> bytes:
     deadline = time.monotonic() + ANSWER_S
     body = bytearray()
     try:
-        with httpx2.stream(
-            "GET", url, params=params, headers=_HEADERS, timeout=SILENCE_S, follow_redirects=True
-        ) as response:
+        with httpx2.stream("GET", url, params=params, headers=_HEADERS, timeout=SILENCE_S) as response:
             if response.status_code != httpx2.codes.OK:
                 raise BankError(f"The bank answered with status {response.status_code}.")
             for chunk in response.iter_bytes():
