@@ -218,7 +218,7 @@ def many_calls(world: World) -> None:
         cursor.execute(
             f"INSERT INTO token_usage (org_id, request_id, created_at, {', '.join(columns)})"
             f" SELECT o.id, 'many' || o.id || '-' || n, now() - n * interval '1 minute', {', '.join(columns)}"
-            " FROM (SELECT * FROM token_usage LIMIT 1) t, organization o, generate_series(1, 500) n"
+            " FROM (SELECT * FROM token_usage LIMIT 1) t, usage_organization o, generate_series(1, 500) n"
         )
         cursor.execute("ANALYZE token_usage")
 
