@@ -24,6 +24,8 @@ COST_MEASURES = ("requests_count", "unpriced_usd_count", "unpriced_rub_count", "
 """The measures that state a cost, and how many calls it leaves out."""
 PREVIOUS_MEASURES = (*COST_MEASURES, "total_tokens")
 """The measures of the previous period."""
+FEW_ROWS = 20
+"""Up to so many rows are looked up by key, more are read with all others: of 104 users 25 ms against 6 ms."""
 
 NO_CALLS: Totals = {name: Decimal(0) if name.startswith("cost_") else 0 for name in MEASURES}
 
@@ -62,8 +64,9 @@ def previous_totals(
     """The `PREVIOUS_MEASURES` of each of these rows in the previous period; zero for a row without calls then."""
     if not rows:
         return []
-    narrowed = {**filters, **{name: {row[name] for row in rows} for name in by}}
-    found = totals(scope, by=by, filters=narrowed, period=previous, measures=PREVIOUS_MEASURES)
+    if len(rows) <= FEW_ROWS:
+        filters = {**filters, **{name: {row[name] for row in rows} for name in by}}
+    found = totals(scope, by=by, filters=filters, period=previous, measures=PREVIOUS_MEASURES)
     by_key = {tuple(row[name] for name in by): {name: row[name] for name in PREVIOUS_MEASURES} for row in found}
     nothing = {name: NO_CALLS[name] for name in PREVIOUS_MEASURES}
     return [by_key.get(tuple(row[name] for name in by), nothing) for row in rows]
