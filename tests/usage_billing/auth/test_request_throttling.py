@@ -28,7 +28,7 @@ class Clock:
 
 @pytest.fixture(autouse=True)
 def clock(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Clock:
-    settings.USAGE_API_RATES = {"user": "3/min", "anonymous": "2/min"}
+    configure(settings, API_RATE_USER="3/min", API_RATE_ANONYMOUS="2/min")
     clock = Clock()
     monkeypatch.setattr(Rate, "timer", clock)
     return clock
@@ -105,7 +105,7 @@ def test_users_do_not_use_up_what_the_anonymous_of_their_address_have() -> None:
 
 
 def test_no_rate_is_no_limit(settings: Settings) -> None:
-    settings.USAGE_API_RATES = {"user": None, "anonymous": None}
+    configure(settings, API_RATE_USER=None, API_RATE_ANONYMOUS=None)
     assert statuses(as_user(), 5) == [200] * 5
     assert statuses(APIClient(), 5) == [401] * 5
 
