@@ -105,7 +105,7 @@ def test_multiprocessing(calling: Site, record_property: Figures, method: str) -
     )
     script = calling.folder / "children.py"
     script.write_text(program)
-    calling.run(str(script))
+    calling.run(str(script), seconds=240)  # four processes that load Django and both SDKs, on a busy machine
     assert len(calling.account.answers()) == 100
     record_property("figures", calling.expect_every_call_once())
 
