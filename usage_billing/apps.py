@@ -21,7 +21,7 @@ class UsageBillingConfig(AppConfig):
 
     def ready(self) -> None:
         from usage_billing.archive import storage
-        from usage_billing.checks import files  # noqa: F401  # registers them
+        from usage_billing.checks import configuration, files  # noqa: F401  # registers them
         from usage_billing.ledger import archived, drain_thread
         from usage_billing.recording import drain_signal, recorder
         from usage_billing.tenancy import checks as database_checks  # noqa: F401

@@ -57,7 +57,16 @@ def environment_with(wheel: Path, folder: Path) -> Path:
 
 def can_download(python: Path, requirement: str, folder: Path) -> bool:
     """Whether pip finds the requirement for this interpreter: not on a machine without a network, for instance."""
-    command = [python, "-m", "pip", "download", "--no-deps", f"--dest={folder}", "--retries=1", requirement]
+    command: list[str | Path] = [
+        python,
+        "-m",
+        "pip",
+        "download",
+        "--no-deps",
+        f"--dest={folder}",
+        "--retries=1",
+        requirement,
+    ]
     return subprocess.run(command, cwd="/", capture_output=True, check=False).returncode == 0
 
 
