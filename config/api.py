@@ -23,7 +23,7 @@ class SchemaView(ApiView, SpectacularAPIView):
     """OpenAPI, in English for every caller: programs are written by it."""
 
     permission_classes = (AllowAny,)
-    renderer_classes = (OpenApiJsonRenderer,)
+    renderer_classes = [OpenApiJsonRenderer]
 
     @extend_schema(exclude=True)
     def get(self, request: Request, *args: object, **kwargs: object) -> Response:
@@ -39,7 +39,7 @@ class DocsView(ApiView, SpectacularSwaggerSplitView):
 
     url_name = "schema"
     permission_classes = (AllowAny,)
-    renderer_classes = (TemplateHTMLRenderer,)
+    renderer_classes = [TemplateHTMLRenderer]
 
 
 class UnknownPathView(ApiView):

@@ -35,12 +35,12 @@ def main() -> None:
 
     def answer(address: str, client: Client = client) -> list[Any]:
         got = client.get(address)
-        body = b"".join(got) if got.streaming else got.content  # type: ignore[attr-defined]  # of a streamed answer
+        body = b"".join(got) if got.streaming else got.content
         kind = got.headers["Content-Type"].partition(";")[0]
         return [got.status_code, json.loads(body) if kind == "application/json" else body.decode()]
 
     registered = {model.__name__: type(of).__module__ for model, of in admin.site._registry.items()}
-    pages = {}
+    pages: dict[str, int] = {}
     for model in admin.site._registry:
         folder = f"/admin/{model._meta.app_label}/{model._meta.model_name}/"
         first = model._default_manager.first()
