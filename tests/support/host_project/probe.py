@@ -40,7 +40,7 @@ def main() -> None:
         return [got.status_code, json.loads(body) if kind == "application/json" else body.decode()]
 
     registered = {model.__name__: type(of).__module__ for model, of in admin.site._registry.items()}
-    pages: dict[str, Any] = {}
+    pages: dict[str, int] = {}
     for model in admin.site._registry:
         folder = f"/admin/{model._meta.app_label}/{model._meta.model_name}/"
         first = model._default_manager.first()
