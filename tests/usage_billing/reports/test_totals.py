@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 from decimal import Decimal
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from usage_billing import reports
 from usage_billing.ledger import writer
 from usage_billing.models import DailyUsage
 from usage_billing.reports import Period
-from usage_billing.tenancy.scope import NOTHING, scope_of
+from usage_billing.tenancy.scope import EVERYTHING, NOTHING, scope_of
 
 pytestmark = pytest.mark.django_db
 TODAY = NOON.date()
@@ -153,3 +154,11 @@ def test_reports_have_a_fixed_number_of_queries(
         reports.totals(scope, by=["request_type"], period=Period(TODAY))
     with django_assert_num_queries(1):
         list(reports.calls(scope)[:50])
+
+
+def test_previous_totals_are_the_same_for_few_and_for_many_rows(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    period = Period(TODAY)
+    few = reports.breakdown(EVERYTHING, ["request_type"], period, TODAY)
+    monkeypatch.setattr(import_module("usage_billing.reports.totals"), "FEW_ROWS", 0)
+    assert reports.breakdown(EVERYTHING, ["request_type"], period, TODAY) == few
+    assert len(few.items) > 0
