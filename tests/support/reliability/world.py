@@ -105,7 +105,7 @@ class Site:
     def drain(self) -> ForkServerProcess:
         return self.fork(follow, self.folder / "drain.log")
 
-    def run(self, *command: str, seconds: float = 60, fails: bool = False, **settings: Any) -> str:
+    def run(self, *command: str, seconds: float = 180, fails: bool = False, **settings: Any) -> str:
         """Run a Python command. Returns its output."""
         done = subprocess.run(
             [sys.executable, *command],
@@ -248,7 +248,7 @@ def kill_postgres(server: postgres.Server) -> None:
     psutil.wait_procs(family, timeout=30)
 
 
-def wait_until(condition: Callable[[], Any], seconds: float = 60) -> None:
+def wait_until(condition: Callable[[], Any], seconds: float = 180) -> None:
     until = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < until, "it did not happen in time"

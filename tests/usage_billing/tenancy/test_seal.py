@@ -211,7 +211,9 @@ def tenants(owner: psycopg.Connection) -> list[str]:
 def state(owner: psycopg.Connection) -> dict[str, Any]:
     """All rows of all walled tables, whoever's they are, and of the roles' memberships."""
     rows = {table: owner.execute(f"SELECT * FROM {table} ORDER BY 1").fetchall() for table in tenants(owner)}
-    rows["pg_auth_members"] = owner.execute("SELECT roleid, member FROM pg_auth_members ORDER BY 1, 2").fetchall()
+    # Those of our own roles: other workers of pytest-xdist have theirs on the same server.
+    memberships = "SELECT roleid, member FROM pg_auth_members WHERE member::regrole::text = ANY (%s) ORDER BY 1, 2"
+    rows["pg_auth_members"] = owner.execute(memberships, [[WEB, SUPERADMIN, LEDGER, DRAIN]]).fetchall()
     rows["pg_policy"] = owner.execute("SELECT * FROM pg_policies ORDER BY 1, 2, 3").fetchall()
     return rows
 
