@@ -18,6 +18,7 @@ from pathlib import Path
 
 from django.test.utils import override_settings
 
+from usage_billing.conf import given
 from usage_billing.recording import recorder
 from usage_billing.recording.outbox import Outbox
 
@@ -32,7 +33,7 @@ def isolated_outbox() -> Iterator[Outbox]:
     """Record the calls made inside into a new outbox, which is removed at the end. Yields it."""
     with tempfile.TemporaryDirectory(prefix="usage-outbox-") as folder:
         path = Path(folder) / "outbox"
-        with override_settings(USAGE_OUTBOX_PATH=str(path)):
+        with override_settings(AI_COSTS={**given(), "OUTBOX_PATH": str(path)}):
             yield recorder.outbox()
 
 

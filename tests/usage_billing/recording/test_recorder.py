@@ -14,7 +14,7 @@ from pytest_django import Settings
 
 from tests.support.configure import configure
 from tests.support.factories import event
-from usage_billing.conf import conf
+from usage_billing.conf import conf, given
 from usage_billing.recording import drain_signal, health, journal, lost, quarantine, quota, record, recorder
 from usage_billing.recording.event import decode
 from usage_billing.recording.outbox import Backlog, Outbox
@@ -178,7 +178,7 @@ class UnprintableError(Exception):
 def test_lost_never_raises_with_invalid_settings(
     caplog: pytest.LogCaptureFixture, path: object, error: Exception
 ) -> None:
-    with override_settings(USAGE_OUTBOX_PATH=path):
+    with override_settings(AI_COSTS={**given(), "OUTBOX_PATH": path}):
         lost(error)
         record(event())
         assert recorder._losses.total() == 2
