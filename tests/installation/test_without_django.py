@@ -1,4 +1,4 @@
-"""A script without Django records into an outbox, and a Django project on the same machine brings it into the ledger."""
+"""A script without Django records into an outbox; a Django project on the machine brings it into the ledger."""
 
 from __future__ import annotations
 
