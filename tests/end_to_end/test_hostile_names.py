@@ -66,7 +66,18 @@ NOT_OPENED = {
 """Named addresses that the crawl does not open by GET, and why."""
 
 PARAMETERS = (
-    ("agent_id", "ai_provider", "ai_model", "request_type", "workflow_id", "content_id", "compare_model", "next", "q", "s"),
+    (
+        "agent_id",
+        "ai_provider",
+        "ai_model",
+        "request_type",
+        "workflow_id",
+        "content_id",
+        "compare_model",
+        "next",
+        "q",
+        "s",
+    ),
     ("status", "user", "org", "from", "to", "days", "period", "by", "currency", "rows", "workflows", "format", "limit"),
     ("cursor",),
     ("o", "p", "e", "_changelist_filters", "_popup"),

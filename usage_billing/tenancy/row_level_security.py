@@ -144,7 +144,11 @@ def secured(tables: Mapping[str, Access]) -> set[str]:
 
 
 class RolesMissingError(Exception):
-    """The roles are not there, and this user may not create them."""
+    """The roles are missing, and this user may not create them. `statements`: what an administrator has to run."""
+
+    def __init__(self, statements: Sequence[str]) -> None:
+        super().__init__("The database needs roles that this user may not create.")
+        self.statements = statements
 
 
 def secure(connection: BaseDatabaseWrapper) -> list[str]:
@@ -240,11 +244,7 @@ def _administer(cursor: Any, statement: str, remaining: Sequence[str]) -> None:
     except ProgrammingError as error:
         if getattr(error.__cause__, "sqlstate", None) != MAY_NOT:
             raise
-        raise RolesMissingError(
-            "The database needs roles that this user may not create. Have an administrator run, once:\n"
-            + "".join(f"    {each};\n" for each in remaining)
-            + "and then run `manage.py secure_database` again."
-        ) from error
+        raise RolesMissingError(remaining) from error
 
 
 def _grants(cursor: Any, tables: dict[str, Access]) -> Iterator[str]:
