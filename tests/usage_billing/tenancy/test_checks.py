@@ -13,14 +13,14 @@ from pytest_django import Settings
 from tests.support.configure import configure
 from tests.usage_billing.tenancy.conftest import World
 from usage_billing.tenancy import seal
-from usage_billing.tenancy.checks import web_is_walled_in
+from usage_billing.tenancy.checks import web_login_is_restricted
 from usage_billing.tenancy.roles import DRAIN, LEDGER, WEB
 
 pytestmark = [pytest.mark.postgres, pytest.mark.django_db(transaction=True)]
 
 
 def found() -> list[CheckMessage]:
-    return web_is_walled_in(databases=["default"])
+    return web_login_is_restricted(databases=["default"])
 
 
 def ids() -> list[str | None]:
