@@ -326,7 +326,7 @@ async def threads(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
 
 
 def transactions_left_open() -> int:
-    """Count open transactions of all connections. SQLite has no count, but an open one would make this statement fail."""
+    """Count the open transactions of all connections. SQLite has no count, but an open one makes `BEGIN` fail."""
     with connection.cursor() as cursor:
         if connection.vendor == "sqlite":
             cursor.execute("BEGIN EXCLUSIVE")
