@@ -114,7 +114,7 @@ def world(transactional_db: None) -> World:
 
 @pytest.fixture
 def raw(web_login: dict[str, Any]) -> Iterator[Callable[..., Rows]]:
-    """Run SQL as the web's user, each call in its own transaction, and in the scope of the user `who` if given."""
+    """Run SQL as the web's user, each call in its own transaction, in the scope of the user `who` if given."""
     with psycopg.connect(**web_login) as web:
 
         def run(statement: str, *values: Any, who: int = 0) -> Rows:
