@@ -18,7 +18,7 @@ from django.conf import settings
 
 DEFAULTS: dict[str, Any] = {
     # ── Recording ──
-    # Folder of the outbox. Give each service on a machine its own. Default: `default_outbox_path()`.
+    # Path of the outbox; its other files lie beside it. Give each service its own. Default: `default_outbox_path()`.
     "OUTBOX_PATH": "",
     # "thread": every process that records also drains. "off": `manage.py drain_usage --follow` does it.
     "DRAIN": "thread",

@@ -459,6 +459,7 @@ NOT_RUN = {
     "fetch_exchange_rates": "prints dates and rates; what the bank answers is in its own tests",
     "seed_demo": "prints its own names",
     "demo": "prints its own names",
+    "secure_database": "prints its own SQL",
     "update_participant_roles": "prints numbers, and the provider's errors as `send_weekly_digests` does",
 }
 

@@ -241,9 +241,9 @@ def _administer(cursor: Any, statement: str, remaining: Sequence[str]) -> None:
         if getattr(error.__cause__, "sqlstate", None) != MAY_NOT:
             raise
         raise RolesMissingError(
-            "The database needs roles that this user may not create. Have an administrator run, once:\n"
+            "The database needs roles that this user may not create. Have an administrator run these statements once:\n"
             + "".join(f"    {each};\n" for each in remaining)
-            + "and then run `manage.py secure_database` again."
+            + "Then run `manage.py secure_database` again."
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""`manage.py secure_database`: the roles, grants and policies by which PostgreSQL itself keeps tenants apart."""
+"""`manage.py secure_database`: creates PostgreSQL's roles, grants and row-level security."""
 
 from __future__ import annotations
 
@@ -33,7 +33,13 @@ class Command(PrintableCommand):
                 done = row_level_security.secure(connection)
                 if dry_run:
                     connection.set_rollback(True)
-        except (row_level_security.RolesMissingError, ImproperlyConfigured) as error:
+        except row_level_security.RolesMissingError as error:
+            # One line per write, because a `PrintableCommand` escapes line breaks.
+            *lines, last = str(error).split("\n")
+            for line in lines:
+                self.stderr.write(line)
+            raise CommandError(last) from error
+        except ImproperlyConfigured as error:
             raise CommandError(str(error)) from error
         for statement in done if dry_run else ():
             self.stdout.write(f"{statement};")
