@@ -4,7 +4,8 @@ from django.conf import settings
 from django.core.checks import run_checks
 from django.core.exceptions import ImproperlyConfigured
 
-from config.checks.serving import SERVING
+SERVING = "serving"
+"""The tag of the checks that a server runs as it starts."""
 
 
 def refuse_debug() -> None:

@@ -69,4 +69,4 @@ def _after_migration(*, using: str, **_options: Any) -> None:
                 row_level_security.secure(connection)
         except row_level_security.RolesMissingError as missing:
             # The tables exist, but only their owner sees rows until the roles exist too.
-            logger.warning("%s", missing)
+            logger.warning("%s Run `manage.py secure_database`.", missing)

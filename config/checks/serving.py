@@ -5,10 +5,8 @@ from typing import Any
 from django.core.cache import caches
 from django.core.checks import CheckMessage, Error, register
 
+from config.serving import SERVING
 from usage_billing.auth.tokens import signing_key
-
-SERVING = "serving"
-"""The tag of the checks that a server runs as it starts."""
 
 SIGNING_KEY_BYTES = 32
 """RFC 7518, section 3.2: HS256 takes a key of at least the size of its hash."""

@@ -66,8 +66,19 @@ NOT_OPENED = {
 """Named addresses that the crawl does not open by GET, and why."""
 
 PARAMETERS = (
-    ("agent_id", "ai_provider", "ai_model", "request_type", "workflow_id", "content_id", "instead", "next", "q", "s"),
-    ("status", "user", "org", "from", "to", "days", "period", "by", "currency", "rows", "work", "format", "limit"),
+    (
+        "agent_id",
+        "ai_provider",
+        "ai_model",
+        "request_type",
+        "workflow_id",
+        "content_id",
+        "compare_model",
+        "next",
+        "q",
+        "s",
+    ),
+    ("status", "user", "org", "from", "to", "days", "period", "by", "currency", "rows", "workflows", "format", "limit"),
     ("cursor",),
     ("o", "p", "e", "_changelist_filters", "_popup"),
     ("_to_field",),
@@ -459,7 +470,7 @@ NOT_RUN = {
     "fetch_exchange_rates": "prints dates and rates; what the bank answers is in its own tests",
     "seed_demo": "prints its own names",
     "demo": "prints its own names",
-    "secure_database": "prints its own SQL",
+    "secure_database": "prints its own statements, on PostgreSQL",
     "update_participant_roles": "prints numbers, and the provider's errors as `send_weekly_digests` does",
 }
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-import pytest
-
 from tests.support.foreign_project import ForeignProject
 
 SETTINGS = """
@@ -37,15 +35,10 @@ RECORDS = """
 """
 
 
-NO_DEFAULTS = pytest.mark.xfail(reason="usage_billing has no defaults for its settings yet", strict=True)
-
-
-@NO_DEFAULTS
 def test_a_call_is_recorded_and_priced(project: ForeignProject) -> None:
     expect_a_call_recorded_and_priced(project)
 
 
-@NO_DEFAULTS
 def test_a_call_is_recorded_and_priced_on_django_6(django_6_project: ForeignProject) -> None:
     assert django_6_project.run("-m", "django", "--version").startswith("6.0")
     expect_a_call_recorded_and_priced(django_6_project)

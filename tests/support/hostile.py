@@ -73,7 +73,7 @@ class World:
         call_command("rebuild_daily", "--from", str(min(days)), "--to", str(max(days)))
 
     def _filled(self, kind: str, text: str) -> list[Any]:
-        org = Organization.objects.create(name=text, slug=text[:100])
+        org = Organization.objects.create(name=text, slug=text[:100], external_key=text[:100])
         somebody = factories.user(f"{text[:140]}{kind}")
         somebody.email = f"{text[:200]}@example.com"
         somebody.first_name = somebody.last_name = text[:150]

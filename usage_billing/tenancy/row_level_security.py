@@ -144,13 +144,17 @@ def secured(tables: Mapping[str, Access]) -> set[str]:
 
 
 class RolesMissingError(Exception):
-    """The roles do not exist, and this user may not create them."""
+    """The roles are missing, and this user may not create them. `statements`: SQL for an administrator."""
+
+    def __init__(self, statements: Sequence[str]) -> None:
+        super().__init__("The database needs roles that this user may not create.")
+        self.statements = statements
 
 
 def secure(connection: BaseDatabaseWrapper) -> list[str]:
     """Bring roles, grants and policies up to date, including the view's. Returns the statements that it executed.
 
-    Raises `RolesMissingError`, which says what an administrator of the server has to run.
+    Raises `RolesMissingError` with the statements that an administrator of the server must run.
     """
     done = build(connection)
     with connection.cursor() as cursor:
@@ -169,7 +173,7 @@ VIEW = "openai_api_logs"
 def build(connection: BaseDatabaseWrapper) -> list[str]:
     """Bring roles, grants and policies up to date. Returns the statements that it executed.
 
-    Raises `RolesMissingError`, which says what an administrator of the server has to run.
+    Raises `RolesMissingError` with the statements that an administrator of the server must run.
     """
     done: list[str] = []
     with connection.cursor() as cursor:
@@ -240,11 +244,7 @@ def _administer(cursor: Any, statement: str, remaining: Sequence[str]) -> None:
     except ProgrammingError as error:
         if getattr(error.__cause__, "sqlstate", None) != MAY_NOT:
             raise
-        raise RolesMissingError(
-            "The database needs roles that this user may not create. Have an administrator run these statements once:\n"
-            + "".join(f"    {each};\n" for each in remaining)
-            + "Then run `manage.py secure_database` again."
-        ) from error
+        raise RolesMissingError(remaining) from error
 
 
 def _grants(cursor: Any, tables: dict[str, Access]) -> Iterator[str]:

@@ -33,12 +33,12 @@ class Command(PrintableCommand):
                 done = row_level_security.secure(connection)
                 if dry_run:
                     connection.set_rollback(True)
-        except row_level_security.RolesMissingError as error:
-            # One line per write, because a `PrintableCommand` escapes line breaks.
-            *lines, last = str(error).split("\n")
-            for line in lines:
-                self.stderr.write(line)
-            raise CommandError(last) from error
+        except row_level_security.RolesMissingError as missing:
+            for statement in missing.statements:
+                self.stderr.write(f"    {statement};")
+            raise CommandError(
+                f"{missing} Have an administrator run the statements above, then run this again."
+            ) from missing
         except ImproperlyConfigured as error:
             raise CommandError(str(error)) from error
         for statement in done if dry_run else ():
