@@ -38,7 +38,7 @@ Figures = dict[str, float]
 class Sample:
     """Durations of one kind of client, call by call, in nanoseconds."""
 
-    wall: list[int] = field(default_factory=list)
+    elapsed: list[int] = field(default_factory=list)
     first_chunk: list[int] = field(default_factory=list)
     cpu: int = 0
 
@@ -49,10 +49,10 @@ def added(bare: Sample, recording: Sample) -> Figures:
     p50 is the median difference of two neighbours, one with recording and one without: both had the same noise.
     """
     figures = {
-        "bare": statistics.median(bare.wall),
-        "p50": _median_of_pairs(bare.wall, recording.wall),
-        "p99": _p99(recording.wall) - _p99(bare.wall),
-        "cpu": (recording.cpu - bare.cpu) / len(bare.wall),
+        "bare": statistics.median(bare.elapsed),
+        "p50": _median_of_pairs(bare.elapsed, recording.elapsed),
+        "p99": _p99(recording.elapsed) - _p99(bare.elapsed),
+        "cpu": (recording.cpu - bare.cpu) / len(bare.elapsed),
     }
     if bare.first_chunk:
         figures["first chunk"] = _median_of_pairs(bare.first_chunk, recording.first_chunk)
@@ -70,7 +70,7 @@ def _p99(values: list[int]) -> float:
 def plain(client: openai.OpenAI, sample: Sample) -> None:
     cpu, began = time.process_time_ns(), time.perf_counter_ns()
     client.chat.completions.create(**PLAIN)
-    sample.wall.append(time.perf_counter_ns() - began)
+    sample.elapsed.append(time.perf_counter_ns() - began)
     sample.cpu += time.process_time_ns() - cpu
 
 
@@ -80,7 +80,7 @@ def stream(client: openai.OpenAI, sample: Sample, options: Any = STREAM) -> None
     next(chunks)
     sample.first_chunk.append(time.perf_counter_ns() - began)
     seen = 1 + sum(1 for _ in chunks)
-    sample.wall.append(time.perf_counter_ns() - began)
+    sample.elapsed.append(time.perf_counter_ns() - began)
     sample.cpu += time.process_time_ns() - cpu
     assert seen == CHUNKS + (options is ASKING)
 
@@ -92,7 +92,7 @@ def asking_stream(client: openai.OpenAI, sample: Sample) -> None:
 async def plain_async(client: openai.AsyncOpenAI, sample: Sample) -> None:
     cpu, began = time.process_time_ns(), time.perf_counter_ns()
     await client.chat.completions.create(**PLAIN)
-    sample.wall.append(time.perf_counter_ns() - began)
+    sample.elapsed.append(time.perf_counter_ns() - began)
     sample.cpu += time.process_time_ns() - cpu
 
 

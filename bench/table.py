@@ -1,4 +1,4 @@
-"""What every section of the benchmark hands in, and how it is shown."""
+"""The rows that every section of the benchmark returns, and the table that shows them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HEADINGS = ("", "figure", "rounds from … to", "limit", "of the limit")
 class Row:
     """One figure: its value in each round, of which the median counts.
 
-    `limit` is what it may be at most, or at least with `at_least`; None: it is shown for comparison.
+    `limit` is its maximum, or with `at_least` its minimum. None: the figure is shown only for comparison.
     """
 
     what: str

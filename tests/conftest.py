@@ -1,4 +1,4 @@
-"""What every test stands on: a database file that other processes can open too, and an outbox of its own."""
+"""Gives every test a database that other processes can open, and an outbox of its own."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from usage_billing.recording.outbox import Outbox
 def django_db_modify_db_settings(
     django_db_modify_db_settings_parallel_suffix: None, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """A database for each worker; SQLite's in a file, because other processes cannot open one in memory."""
+    """Give each worker a database. SQLite's is a file, because other processes cannot open one in memory."""
     config: dict[str, Any] = connections["default"].settings_dict
     if config["ENGINE"] == "django.db.backends.sqlite3":
         config["TEST"]["NAME"] = str(tmp_path_factory.mktemp("database") / "test.sqlite3")
@@ -31,19 +31,19 @@ def django_db_modify_db_settings(
 
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
-    """Django runs on asyncio; trio is here because Selenium needs it."""
+    """Run async tests on asyncio, as Django does. Trio is only installed because Selenium needs it."""
     return "asyncio"
 
 
 @pytest.fixture(autouse=True)
 def outbox(settings: Settings, tmp_path: Path) -> Iterator[Outbox]:
-    """The outbox that this test's calls go to, drained only when the test does it; and settings that suit tests."""
+    """The outbox of this test's calls, which only the test drains. Also changes settings that would hinder tests."""
     configure(settings, OUTBOX_PATH=str(tmp_path / "outbox" / "outbox"))
     configure(settings, DRAIN="off")
-    # Clients of tests speak plain HTTP, and log in without a request. The tests of these two turn them on.
+    # Test clients speak plain HTTP and log in without a request. The tests of these two settings turn them on.
     settings.SECURE_SSL_REDIRECT = settings.AXES_ENABLED = False
     cache.clear()
-    # A good hash takes a third of a second on purpose.
+    # A secure hash takes a third of a second on purpose.
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     recorder.outbox.cache_clear()
     recorder.quota.cache_clear()
@@ -57,7 +57,7 @@ def outbox(settings: Settings, tmp_path: Path) -> Iterator[Outbox]:
 
 @pytest.fixture
 def drained(outbox: Outbox) -> Iterator[Any]:
-    """Bring what this test's calls left in the outbox into the ledger; returns how many events that were."""
+    """Drain the outbox of this test into the ledger. Returns the number of events."""
     reader = Outbox(outbox.path)
     yield lambda: drain.drain_all(reader)
     reader.close()
@@ -65,7 +65,7 @@ def drained(outbox: Outbox) -> Iterator[Any]:
 
 @pytest.fixture
 def simulated(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """Clients made without options call the simulator, each with these headers: its faults are asked for by them."""
+    """Let clients without options call the simulator. The returned headers go with each call and request its faults."""
     configure(settings, SIMULATOR=True)
     for name in [name for name in os.environ if name.startswith(("OPENAI_", "ANTHROPIC_"))]:
         monkeypatch.delenv(name)
@@ -81,7 +81,7 @@ def simulated(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> dict[str, 
 
 @pytest.fixture
 def database_url(transactional_db: None) -> str:
-    """The test database's address, for other processes."""
+    """The URL of the test database, for other processes."""
     config = connection.settings_dict
     if connection.vendor == "sqlite":
         return f"sqlite:///{config['NAME']}"
@@ -103,7 +103,7 @@ MARKED_BY_PATH = {
 }
 USE_THE_DATABASE = {"db", "transactional_db", "django_db_setup"}
 SECONDS = {"browser": 180, "conformance": 600, "installation": 300, "reliability": 300}
-"""Time limits of a single test, other than the one in pyproject.toml. They end what hangs; nothing comes near them."""
+"""Time limits of a single test that differ from pyproject.toml's. Only tests that hang reach them."""
 SOAK_SECONDS = 4 * 3600
 SLOW_FIRST = (
     "reliability/",
@@ -113,7 +113,7 @@ SLOW_FIRST = (
     "usage_billing/api/test_conformance.py",
     "browser/",
 )
-"""What takes longest starts first: started last, it would leave the other workers idle."""
+"""The longest tests start first. Started last, they would leave the other workers idle."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -123,7 +123,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         names = [name for name, starts in MARKED_BY_PATH.items() if path.startswith(starts)]
         if item.get_closest_marker("django_db") or not USE_THE_DATABASE.isdisjoint(getattr(item, "fixturenames", ())):
             names.append("database")
-        # One run of these is enough: they are the same on every database.
+        # These give the same result on every database, so one run is enough.
         if not {"browser", "database", "reliability"}.intersection(names) and not item.get_closest_marker("postgres"):
             names.append("unit")
         for name in names:

@@ -1,4 +1,4 @@
-"""The Django application of the ledger."""
+"""Connects the app's parts when Django starts, and updates the database after each `migrate`."""
 
 import logging
 from typing import Any
@@ -46,7 +46,7 @@ def _before_migration(*, using: str, plan: Any = (), **_options: Any) -> None:
 def _after_migration(*, using: str, **_options: Any) -> None:
     """Create the functions and the view; with `ROW_LEVEL_SECURITY`, bring roles and policies up to date.
 
-    Needs no more rights than the migrations themselves.
+    It needs no more rights than the migrations themselves.
     """
     from usage_billing.conf import conf
     from usage_billing.models import DailyUsage, UsageRecord
@@ -55,7 +55,7 @@ def _after_migration(*, using: str, **_options: Any) -> None:
 
     connection = connections[using]
     if not {UsageRecord._meta.db_table, DailyUsage._meta.db_table} <= {*connection.introspection.table_names()}:
-        return  # migrated back to nothing
+        return  # the migrations were reversed
     with transaction.atomic(using=using):
         if connection.vendor == "postgresql":
             try:
@@ -68,5 +68,5 @@ def _after_migration(*, using: str, **_options: Any) -> None:
             with transaction.atomic(using=using):
                 row_level_security.secure(connection)
         except row_level_security.RolesMissingError as missing:
-            # The tables are there; nobody but their owner sees a row until the roles are.
+            # The tables exist, but only their owner sees rows until the roles exist too.
             logger.warning("%s Run `manage.py secure_database`.", missing)

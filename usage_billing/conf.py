@@ -1,10 +1,10 @@
-"""Settings of AI Costs: the dict `AI_COSTS` of the project's settings, over the defaults here.
+"""Settings of AI Costs: the dict `AI_COSTS` in the project's settings overrides the defaults below.
 
     from usage_billing.conf import conf
     conf.DRAIN
 
-Without Django settings (a script that only makes calls) the environment gives them: `AI_COSTS_OUTBOX_PATH` and so on.
-Every key is described in docs/settings.md; `manage.py check` refuses unknown ones.
+A script without Django settings reads them from the environment: `AI_COSTS_OUTBOX_PATH`, `AI_COSTS_OUTBOX_MAX_MB`.
+docs/settings.md describes every key, and `manage.py check` refuses unknown ones.
 """
 
 from __future__ import annotations
@@ -18,43 +18,43 @@ from django.conf import settings
 
 DEFAULTS: dict[str, Any] = {
     # ── Recording ──
-    # The outbox of this machine: a path of its own for each service. Default: `default_outbox_path()`.
+    # Path of the outbox; its other files lie beside it. Give each service its own. Default: `default_outbox_path()`.
     "OUTBOX_PATH": "",
     # "thread": every process that records also drains. "off": `manage.py drain_usage --follow` does it.
     "DRAIN": "thread",
-    # The most that may wait in the outbox, in MB. Beyond it calls are made, counted as lost, and not kept.
+    # Quota of the outbox in MB. Beyond it, calls still run, but are only counted as lost.
     "OUTBOX_MAX_MB": 2048,
-    # Dotted path of a function: an organisation object of the project's own → `OrganizationKey`.
+    # Dotted path of a function that turns an organisation of the project into an `OrganizationKey`.
     "ORGANIZATION_RESOLVER": "",
     # ── Database ──
     # Alias of the ledger's database. Default: where the project's routers send `UsageRecord`.
     "DATABASE": "",
-    # Whether PostgreSQL enforces who sees what. It needs the roles that `manage.py secure_database` creates.
+    # Whether PostgreSQL enforces row-level security. Needs the roles that `manage.py secure_database` creates.
     "ROW_LEVEL_SECURITY": False,
-    # The PostgreSQL roles are named after it: usage_web, usage_superadmin and so on. Roles belong to a whole server.
+    # Prefix of the PostgreSQL roles (usage_web, …), which all databases of a server share.
     "ROLE_PREFIX": "usage",
-    # Seals the scopes that PostgreSQL shows rows to. None: SECRET_KEY. Empty: there is no key, and no scope.
+    # Key that seals scopes for PostgreSQL. None: SECRET_KEY. Empty: no key, so no scope works.
     "SCOPE_KEY": None,
-    # Labels of further apps whose tables with an `org_id` get row-level security too.
+    # Labels of other apps whose tables with an `org_id` get row-level security too.
     "SECURED_APPS": (),
-    # Whether the web's role may use all tables of the project: for a web that logs in to PostgreSQL as that role.
+    # Whether the web's role may use all tables of the project. Needed if the web logs in as that role.
     "GRANT_ALL_TABLES": False,
     # ── Archive ──
     "ARCHIVE_DIR": "",
-    # How many months before the current one `archive_usage` leaves in the ledger. None: only by explicit arguments.
+    # How many months before the current one `archive_usage` keeps in the ledger. None: it needs explicit arguments.
     "RETENTION_MONTHS": None,
     # ── Web ──
-    # Bearer token of /metrics. Without one, programs on this machine may read it.
+    # Bearer token of /metrics. Without a token, only programs on this machine may read it.
     "METRICS_TOKEN": "",
-    # How many proxies of the operator's own a request passes; X-Forwarded-For is read from the right by it.
+    # How many of your own proxies a request passes: that many entries of X-Forwarded-For, from the right, are trusted.
     "TRUSTED_PROXIES": 0,
-    # Where people reach the pages, for links in e-mails. Without one there are no links.
+    # Public address of the pages, for links in e-mails. Without it, e-mails have no links.
     "PUBLIC_URL": "",
     # Signs the API's tokens. None: SECRET_KEY.
     "TOKEN_KEY": None,
     "API_RATE_USER": "600/min",
     "API_RATE_ANONYMOUS": "60/min",
-    # Failed log-ins of all names from one address, and of one name in a day, before it has to wait.
+    # Failed log-ins per address, and per account and day, before further ones must wait.
     "LOGIN_FAILURES_PER_ADDRESS": 50,
     "LOGIN_FAILURES_PER_ACCOUNT": 100,
     "PASSWORD_RESETS_PER_ACCOUNT": 3,
@@ -63,9 +63,9 @@ DEFAULTS: dict[str, Any] = {
     # The Bank of Russia, or a mirror of it.
     "EXCHANGE_RATES_URL": "https://www.cbr.ru/scripts",
     # ── Assistants ──
-    # Clients without a provider key talk to the simulator on loopback. Never in production.
+    # Clients without a provider key call the simulator on loopback. Never in production.
     "SIMULATOR": False,
-    # Agent → provider:model that it runs on instead of its default.
+    # Agent → provider:model, in place of the agent's default.
     "AGENT_MODELS": {},
     # Request type → provider:model.
     "MODELS": {
@@ -73,10 +73,10 @@ DEFAULTS: dict[str, Any] = {
         "weekly_digest": "anthropic:claude-sonnet-5-5",
         "custom_analysis": "openai:gpt-6.1-sol",
     },
-    # How many runs a user, and an organisation, may start.
+    # How many runs one user, and one organisation, may start.
     "RUNS_PER_USER": "60/hour",
     "RUNS_PER_ORGANIZATION": "1000/day",
-    # What cron sends to /api/cron/…; without one these addresses refuse.
+    # Bearer token that cron sends to /api/cron/…. Without a token, these addresses refuse every request.
     "CRON_SECRET": "",
 }
 
@@ -84,7 +84,7 @@ ENVIRONMENT_PREFIX = "AI_COSTS_"
 
 
 class Conf:
-    """The settings as attributes, read at each access, so that tests may override `AI_COSTS`."""
+    """The settings as attributes. They are read at each access, so that tests may override `AI_COSTS`."""
 
     def __getattr__(self, name: str) -> Any:
         if name not in DEFAULTS:
@@ -106,7 +106,7 @@ def has_django_settings() -> bool:
 
 
 def given() -> Mapping[str, Any]:
-    """What the project, or without one the environment, sets."""
+    """The keys that the project sets; without Django settings, those that the environment sets."""
     if has_django_settings():
         found: Mapping[str, Any] = getattr(settings, "AI_COSTS", {})
         return found
@@ -121,7 +121,7 @@ def given() -> Mapping[str, Any]:
 
 
 def default_outbox_path() -> Path:
-    """`var/outbox` below the project's BASE_DIR; without one, in the user's state directory (XDG)."""
+    """`var/outbox` below the project's BASE_DIR; without BASE_DIR, a folder in the user's state directory (XDG)."""
     base = getattr(settings, "BASE_DIR", None) if has_django_settings() else None
     if base:
         return Path(base) / "var" / "outbox"

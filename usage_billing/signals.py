@@ -1,4 +1,4 @@
-"""What a deleted user leaves behind. The user model may be in another database, so no foreign key does it."""
+"""Cleans up after a deleted user. No foreign key can do it, because the user model may be in another database."""
 
 from typing import Any
 

@@ -50,7 +50,7 @@ _RUSSIAN_ENDINGS = (
 
 
 def write(question: str, *, seed: int, tokens: int) -> str:
-    """Whole sentences of at least `tokens` tokens, the first about the longest word of the question."""
+    """Whole sentences of at least `tokens` tokens. The first one is about the longest word of the question."""
     russian = has_cyrillic(question)
     openings = _RUSSIAN_OPENINGS if russian else _ENGLISH_OPENINGS
     subjects = _RUSSIAN_SUBJECTS if russian else _ENGLISH_SUBJECTS

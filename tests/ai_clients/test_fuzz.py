@@ -1,4 +1,4 @@
-"""Whatever a provider sends, and wherever it is cut: the caller's bytes are the provider's, and there is one event."""
+"""The caller gets the provider's bytes and one event is recorded, for any answer that is cut anywhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The threads of the server's worker. What it does with slow clients: tests/deployment."""
+"""Tests the threads of the server's worker. tests/deployment tests it with slow clients."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.reliability.world import wait_until
 
 
 class Task:
-    """Takes until it is told to end; waitress asks nothing else of it."""
+    """A task that runs until the test ends it. waitress needs only these methods."""
 
     def __init__(self) -> None:
         self.begun, self.end = threading.Event(), threading.Event()
@@ -62,11 +62,11 @@ def test_one_task_after_the_other_needs_one_thread(threads: Threads) -> None:
 # ── Clients that read nothing ────────────────────────────────────────────────────────────────────────────────────
 
 LARGE = 32 * 2**20
-"""Bytes that no socket's buffers take."""
+"""Bytes; more than the buffers of any socket hold."""
 
 
 class Server:
-    """waitress as the worker runs it, turned by the test; `ended`: the answer's application was closed."""
+    """waitress as the worker runs it, with a loop that the test turns. `ended`: the response was closed."""
 
     def __init__(self, buffered: int) -> None:
         self.connections: dict[int, Any] = {}
@@ -90,7 +90,7 @@ class Server:
         return [each for each in self.connections.values() if isinstance(each, HTTPChannel)]
 
 
-@pytest.mark.parametrize("buffered", [2**20, 2 * LARGE], ids=["the thread waits", "the answer is made"])
+@pytest.mark.parametrize("buffered", [2**20, 2 * LARGE], ids=["the thread waits", "the response is complete"])
 def test_connection_whose_client_reads_nothing_is_closed(monkeypatch: pytest.MonkeyPatch, buffered: int) -> None:
     monkeypatch.setattr(buffering_worker, "ANSWER_IN_BUFFER", buffered)
     server = Server(buffered)
@@ -98,7 +98,7 @@ def test_connection_whose_client_reads_nothing_is_closed(monkeypatch: pytest.Mon
         client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
 
         def waits() -> bool:
-            """Whether the answer is made, or its thread waits for the client."""
+            """Whether the response is complete, or its thread waits for the client."""
             server.turn()
             return any(each.total_outbufs_len > min(buffered, LARGE // 4) for each in server.channels())
 

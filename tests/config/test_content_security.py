@@ -18,7 +18,7 @@ def policy(client: Client, address: str) -> dict[str, set[str]]:
 
 
 @pytest.mark.django_db
-def test_no_page_runs_a_script_that_stands_in_it(client: Client) -> None:
+def test_no_page_allows_inline_scripts(client: Client) -> None:
     client.force_login(factories.superadmin())
     for address in (
         *("/superadmin/", "/superadmin/ai-costs", "/superadmin/usage_billing/organization/add/", "/superadmin/login/"),
@@ -26,16 +26,16 @@ def test_no_page_runs_a_script_that_stands_in_it(client: Client) -> None:
     ):
         rules = policy(client, address)
         scripts = rules.get("script-src", rules["default-src"])
-        # A host, a scheme or `'unsafe-inline'` would let in what an attacker wrote.
+        # A host, a scheme or `'unsafe-inline'` would allow a script that an attacker has injected.
         assert scripts - {"'unsafe-eval'"} == {"'self'"}, address
         assert ("'unsafe-eval'" in scripts) is (address.startswith("/superadmin/") and "ai-costs" not in address)
         assert (rules["object-src"], rules["base-uri"]) == ({"'none'"}, {"'none'"})
 
 
 def test_the_theme_has_no_inline_script_or_handler() -> None:
-    """An upgrade of the theme that brings one would break the admin under this policy: here it is seen first."""
+    """Fails if an upgrade of the theme adds one, which the policy would block."""
     root = Path(unfold.__file__).parent / "templates"
     inline = re.compile(r"<script(?![^>]*(?:\bsrc=|application/json))|\son[a-z]+=\"|javascript:", re.DOTALL)
     found = {str(path.relative_to(root)) for path in root.rglob("*.html") if inline.search(path.read_text())}
-    # Of crispy forms, which are not installed here.
+    # This template is for crispy forms, which are not installed.
     assert found == {"unfold_crispy/layout/table_inline_formset.html"}

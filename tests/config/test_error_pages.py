@@ -1,4 +1,4 @@
-"""Addresses that lead nowhere, and views that fail."""
+"""The answers to unknown addresses and failing views."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def away(*_args: object, **_kwargs: object) -> None:
     raise OperationalError("the database is away")
 
 
-def test_a_page_that_is_not_there_says_so_in_the_language_of_the_person(client: Client) -> None:
+def test_an_unknown_page_answers_in_the_users_language(client: Client) -> None:
     answer = client.get("/no/such/page", headers={"accept-language": "ru"})
     assert answer.status_code == 404
     assert "Такой страницы нет." in answer.content.decode()
 
 
-def test_a_page_that_fails_does_not_ask_the_database_to_say_so(
+def test_the_error_page_needs_no_database(
     client: Client, monkeypatch: pytest.MonkeyPatch, django_assert_num_queries: Any
 ) -> None:
     monkeypatch.setattr(LogIn, "dispatch", away)
@@ -41,7 +41,7 @@ def test_a_page_that_fails_does_not_ask_the_database_to_say_so(
     assert "the database is away" not in answer.content.decode()
 
 
-def test_the_api_fails_in_its_own_shape(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_api_view_answers_in_the_api_format(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(SummaryView, "initial", away)
     answer = client.get("/api/billing/usage/tokens/summary")
     assert answer.status_code == 500

@@ -1,4 +1,4 @@
-"""A server refuses to start without what it needs; a command does not."""
+"""A server refuses to start without required settings; commands run without them."""
 
 import os
 import re
@@ -40,8 +40,8 @@ def test_server_with_debug_on_says_how_to_turn_it_off(server: str) -> None:
     assert run(f"import {server}", SECRET_KEY="s" * 50, DEBUG="1", ALLOW_DEBUG_SERVER="0").returncode != 0
 
 
-def test_a_file_of_development_that_was_left_behind_starts_no_server(tmp_path: Path) -> None:
-    """The real one: a checkout with the `.env` of `make run` in it."""
+def test_a_leftover_development_env_file_starts_no_server(tmp_path: Path) -> None:
+    """The checkout contains the `.env` that `make run` creates."""
     shutil.copytree(ROOT / "config", tmp_path / "own" / "config")
     (tmp_path / "own" / ".env").write_text("DEBUG=1\n")
     environment = {name: value for name, value in os.environ.items() if name != "DEBUG"} | {"PYTHONPATH": str(ROOT)}
@@ -76,7 +76,7 @@ def answers(url: str) -> bool:
 
 
 @pytest.mark.parametrize("name", ["ai-costs.env.example"])
-def test_example_environment_is_not_of_development(name: str) -> None:
+def test_example_environment_is_not_for_development(name: str) -> None:
     assert "DEBUG=0" in (ROOT / "deploy" / name).read_text().splitlines()
 
 

@@ -1,4 +1,4 @@
-"""Settings of production, as a process reads them from the environment."""
+"""Production settings, as a process reads them from the environment."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from usage_billing.auth.request_throttling import UserRate
 ROOT = Path(__file__).resolve().parent.parent.parent
 SECRET = "b5c0d8e3f7a1429684be57d2903cfa6e81d4079b2ce6f35a"
 FOLDER = tempfile.TemporaryDirectory()
-"""Folder of these processes, which as root may make any folder."""
-# What the README says to set, on a database that is there.
+"""The outbox and the archive go here, because root could create the real folders."""
+# The variables that the README tells people to set.
 README = {
     "SECRET_KEY": f"{SECRET}-{SECRET}",
     "DATABASE_URL": "sqlite://:memory:",
@@ -33,14 +33,14 @@ README = {
     "CACHE_URL": "dbcache://usage_cache",
     "USAGE_DRAIN": "off",
     "PUBLIC_URL": "https://costs.example.com",
-    # Neither is there; each is made for this user alone when it is needed.
+    # Neither folder exists yet. Each is created for this user alone when it is needed.
     "USAGE_OUTBOX_PATH": f"{FOLDER.name}/outbox/outbox.sqlite3",
     "USAGE_ARCHIVE_DIR": f"{FOLDER.name}/archive",
 }
 
 
 def python(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """A process with the system's variables and these. A file `.env`, if there is one, is a developer's."""
+    """Run Python with the system's variables and these, which override a developer's `.env`."""
     inherited = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
     return subprocess.run(
         [sys.executable, *arguments],
@@ -58,12 +58,12 @@ def check(**variables: str) -> subprocess.CompletedProcess[str]:
 
 
 def found(**variables: str) -> list[str]:
-    """The numbers of what the check has to say."""
+    """The numbers of the messages of `check --deploy`."""
     answer = check(**variables).stderr
     return sorted(part.split(")")[0] for part in answer.split("?: (")[1:])
 
 
-def test_check_deploy_has_nothing_to_say() -> None:
+def test_check_deploy_reports_nothing() -> None:
     done = check()
     assert (done.returncode, done.stderr) == (0, "")
     assert "no issues" in done.stdout
@@ -72,7 +72,7 @@ def test_check_deploy_has_nothing_to_say() -> None:
 @pytest.mark.parametrize(
     ("variables", "expected"),
     [
-        # Plain HTTP, knowingly.
+        # Plain HTTP on purpose.
         ({"SECURE_SSL_REDIRECT": "0"}, ["security.W004", "security.W008", "security.W010", "security.W016"]),
         ({"SECURE_HSTS_INCLUDE_SUBDOMAINS": "1", "SECURE_HSTS_PRELOAD": "1"}, []),
         (
@@ -98,7 +98,7 @@ def test_check_deploy_has_nothing_to_say() -> None:
         ({"SECURE_HSTS_SECONDS": "0"}, ["security.W004"]),
     ],
 )
-def test_check_deploy_says_what_is_not_secure(variables: dict[str, str], expected: list[str]) -> None:
+def test_check_deploy_reports_insecure_settings(variables: dict[str, str], expected: list[str]) -> None:
     assert found(**variables) == expected
 
 
@@ -135,7 +135,7 @@ def test_bad_rate_is_refused(monkeypatch: pytest.MonkeyPatch, wrong: str) -> Non
 
 
 @pytest.mark.parametrize("right", ["1/s", "10/sec", "60/m", "600/min", "1000/hour", "999999/day"])
-def test_rate_is_read_by_drf_as_it_is_written(monkeypatch: pytest.MonkeyPatch, right: str) -> None:
+def test_drf_parses_a_valid_rate(monkeypatch: pytest.MonkeyPatch, right: str) -> None:
     monkeypatch.setenv("API_RATE_USER", right)
     requests, seconds = UserRate.parse_rate(UserRate(), rate("API_RATE_USER", "600/min"))
     per = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -163,7 +163,7 @@ def answers(*requests: str, **variables: str) -> list[dict[str, Any]]:
     return found
 
 
-def test_production_speaks_https_alone_but_tells_its_health_to_the_load_balancer() -> None:
+def test_production_redirects_to_https_except_for_health_checks() -> None:
     plain, health, forwarded, api = answers("/login/ http -", "/healthz http -", "/login/ http https", "/api/x http -")
     assert (plain["status"], plain["headers"]["Location"]) == (301, "https://costs.example.com/login/")
     assert api["status"] == 301
@@ -181,12 +181,12 @@ def test_production_speaks_https_alone_but_tells_its_health_to_the_load_balancer
     assert "SameSite=Lax" in forwarded["cookies"]["csrftoken"]
 
 
-def test_a_header_that_no_proxy_of_ours_wrote_does_not_make_https() -> None:
+def test_a_forwarded_header_of_a_client_is_not_trusted() -> None:
     forwarded, secure = answers("/login/ http https", "/login/ https -", BEHIND_TLS_PROXY="0")
     assert (forwarded["status"], secure["status"]) == (301, 200)
 
 
-def test_plain_http_knowingly() -> None:
+def test_plain_http_on_purpose() -> None:
     (plain,) = answers("/login/ http -", SECURE_SSL_REDIRECT="0")
     assert plain["status"] == 200
     assert "Strict-Transport-Security" not in plain["headers"]
@@ -215,7 +215,7 @@ def test_proxies_and_sessions() -> None:
 
 
 @pytest.mark.parametrize("umask", ["000", "022", "077"])
-def test_nobody_else_reads_the_database_file(tmp_path: Path, umask: str) -> None:
+def test_only_its_owner_may_read_the_database_file(tmp_path: Path, umask: str) -> None:
     path = tmp_path / "new" / "db.sqlite3"
     program = (
         f"import os; os.umask(0o{umask}); import django; django.setup(); from django.db import connection\n"
@@ -232,7 +232,7 @@ def test_nobody_else_reads_the_database_file(tmp_path: Path, umask: str) -> None
     assert oct(path.parent.stat().st_mode & 0o7777) == "0o700"
 
 
-def test_a_database_file_of_an_earlier_version_is_closed_to_others(tmp_path: Path) -> None:
+def test_a_readable_database_file_of_an_earlier_version_is_made_private(tmp_path: Path) -> None:
     path = tmp_path / "db.sqlite3"
     files = [path, tmp_path / "db.sqlite3-wal", tmp_path / "db.sqlite3-shm"]
     for file in files:

@@ -1,4 +1,4 @@
-"""Nothing that stands in an address, a query or a body makes the server fail: every URL pattern × hostile values."""
+"""Every URL pattern, called with hostile values in path, query and body, answers without a server error."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.support.configure import configure
 from usage_billing.pages.parameters import PageSerializer
 
 DIGITS = "9" * 4400
-"""More digits than Python turns into a number (4,300)."""
+"""More digits than Python converts to a number (4,300)."""
 DEEP = "[" * 100_000
 VALUES = [
     "",
@@ -33,7 +33,7 @@ VALUES = [
     "1e999",
     "NaN",
     "Infinity",
-    "\u0661",  # a digit, and no ASCII one
+    "\u0661",  # a digit outside ASCII
     "1_0",
     " 1",
     str(2**63),
@@ -52,9 +52,9 @@ VALUES = [
     "{}",
 ]
 OF_A_FEW = ["1.0", "-1", "\u0661", str(2**63), DIGITS, "NaN", "99999-01-01", "0000-00-00", "\x00", "\u202e", "[]"]
-"""For the pages that take a tenth of a second each."""
+"""A short list for pages that take a tenth of a second each."""
 ENCODED = ["%ff", "%00", "%ed%a0%80", "%c0%af", "%zz", "%"]
-"""Queries that are no text: invalid UTF-8, an encoded lone surrogate, an overlong form."""
+"""Queries that do not decode: invalid UTF-8, an encoded lone surrogate, an overlong form."""
 PARAMETERS = sorted(
     {
         *PageSerializer().fields,
@@ -119,7 +119,7 @@ def client(settings: Settings) -> Client:
 
 
 def routes(resolver: Any = None, before: str = "") -> Iterator[tuple[str, list[str], URLPattern]]:
-    """Each pattern as a template for `%`, the names of its arguments, and the pattern itself."""
+    """Yield each pattern as a template for `%`, the names of its arguments, and the pattern itself."""
     for entry in (resolver or get_resolver()).url_patterns:
         path, names = normalize(str(entry.pattern.regex.pattern))[0] if str(entry.pattern) else ("", [])
         if isinstance(entry, URLResolver):
@@ -129,7 +129,7 @@ def routes(resolver: Any = None, before: str = "") -> Iterator[tuple[str, list[s
 
 
 def addresses(value: str = "1") -> list[str]:
-    """Every address, with that value for each of its arguments."""
+    """Every address, with this value for each argument."""
     found = []
     for template, _names, _entry in routes():
         filled = template
@@ -141,11 +141,11 @@ def addresses(value: str = "1") -> list[str]:
 
 
 def failed(answers: dict[str, Any]) -> dict[str, int]:
-    """Return the answers with a status of 500 and more."""
+    """Return the answers with a status of 500 or more."""
     return {asked[:200]: answer.status_code for asked, answer in answers.items() if answer.status_code >= 500}
 
 
-def test_addresses_are_all_there() -> None:
+def test_the_list_of_addresses_is_complete() -> None:
     found = addresses()
     assert len(found) > 60
     assert {"/api/token", "/usage/calls/1", "/api/participants/1/enrich-ai", "/login/"} <= set(found)
@@ -189,7 +189,7 @@ def test_parameters_of_the_pages(client: Client) -> None:
 
 
 def test_parameters_of_the_admins_lists(client: Client) -> None:
-    """Each list with each of its filters; of what all lists have, each value at one of them."""
+    """Try every filter of every list. Parameters that all lists share are tried on one list per value."""
     found: dict[str, int] = {}
     values = itertools.cycle(OF_A_FEW)
     for model, its_admin in admin.site._registry.items():

@@ -1,7 +1,7 @@
-"""compose.yaml is what the Compose Specification allows, and its commands do what they are there for.
+"""compose.yaml conforms to the Compose Specification, and its commands work.
 
-No container engine here: the file is held to the specification's own JSON schema (Apache-2.0, beside this file), and
-the commands that it and the Dockerfile name run one after the other, as processes, against a PostgreSQL that is new.
+There is no container engine here. The file is validated against the specification's JSON schema (Apache-2.0, beside
+this file). The commands of compose.yaml and the Dockerfile run one after the other, as processes, on a new PostgreSQL.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ SERVICES: dict[str, Any] = COMPOSE["services"]
 TOKEN = "metrics-token"
 
 
-def test_compose_is_what_its_specification_allows() -> None:
+def test_compose_file_is_valid() -> None:
     schema = json.loads((HERE / "compose-spec.json").read_text())
     jsonschema.Draft202012Validator(schema).validate(COMPOSE)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.Draft202012Validator(schema).validate(COMPOSE | {"services": {"web": {"ports": 8000}}})
 
 
-def test_every_service_runs_what_the_issue_names_and_shares_one_outbox() -> None:
+def test_services_share_one_outbox_and_wait_for_the_migration() -> None:
     assert set(SERVICES) == {"postgres", "migrate", "web", "drain", "cron"}
     ours = {name: service for name, service in SERVICES.items() if name != "postgres"}
     assert {name for name, service in ours.items() if service["volumes"] == ["outbox:/var/lib/ai-costs"]} == set(ours)
@@ -53,11 +53,11 @@ def test_every_service_runs_what_the_issue_names_and_shares_one_outbox() -> None
         assert SERVICES[name]["depends_on"] == {"migrate": {"condition": "service_completed_successfully"}}
 
 
-def test_a_container_that_is_taken_over_can_do_little() -> None:
+def test_containers_have_minimal_rights() -> None:
     for name, service in SERVICES.items():
         assert service["security_opt"] == ["no-new-privileges:true"]
         if name == "postgres":
-            continue  # its entry point begins as root, gives the folder to its user and becomes that
+            continue  # its entry point must start as root: it gives the folder to its user and then switches to it
         assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"])
         assert [place.partition(":")[0].strip("/") for place in service["tmpfs"]] == ["tmp"]
     dockerfile = (ROOT / "Dockerfile").read_text()
@@ -65,8 +65,8 @@ def test_a_container_that_is_taken_over_can_do_little() -> None:
     assert "install --directory --owner=ai-costs --mode=700 /var/lib/ai-costs" in dockerfile
 
 
-def test_the_example_has_nothing_that_check_deploy_names_but_what_is_to_be_filled_in() -> None:
-    """With its secrets, the check that the README runs is content; without, it names each of them."""
+def test_check_deploy_reports_only_the_missing_secrets_of_the_example() -> None:
+    """With all secrets filled in, the check reports nothing."""
     secrets_ = ("SECRET_KEY", "JWT_SIGNING_KEY", "METRICS_TOKEN")
     environment = {"PATH": os.environ["PATH"]} | example() | {"DATABASE_URL": "sqlite://:memory:"}
     command = [sys.executable, "manage.py", "check", "--deploy", "--fail-level", "WARNING"]
@@ -81,14 +81,14 @@ def test_the_example_has_nothing_that_check_deploy_names_but_what_is_to_be_fille
     assert [name for name in secrets_ if name in said()] == [*secrets_]
 
 
-def test_what_the_example_has_for_systemd_alone_is_set_by_compose() -> None:
+def test_compose_sets_the_variables_that_the_example_has_only_for_systemd() -> None:
     text = (DEPLOY / "ai-costs.env.example").read_text()
     of_systemd = re.findall(r"^([A-Z_]+)=", text.partition("# systemd only")[2].partition("\n#")[0], re.MULTILINE)
     assert of_systemd == list(SERVICES["web"]["environment"])
     assert f"ENV STATIC_ROOT={SERVICES['web']['environment']['STATIC_ROOT']} " in (ROOT / "Dockerfile").read_text()
 
 
-def test_the_image_has_every_file_that_a_command_names() -> None:
+def test_the_image_contains_the_needed_files() -> None:
     copied = re.findall(r"^COPY (.+) \S+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     there = {name for line in copied for name in line.split()}
     assert {"manage.py", "config", "deploy", "templates", "usage_billing", "ai_clients", "requirements.txt"} <= there
@@ -98,7 +98,7 @@ def test_the_image_has_every_file_that_a_command_names() -> None:
 
 
 def example() -> dict[str, str]:
-    """What somebody has who fills in nothing but the secrets."""
+    """The variables of the example environment."""
     lines = re.findall(r"^([A-Z_]+)=(.*)$", (DEPLOY / "ai-costs.env.example").read_text(), re.MULTILINE)
     return dict(lines)
 
@@ -122,7 +122,7 @@ def running(command: list[str], environment: dict[str, str], log: Path) -> Itera
 
 
 @pytest.mark.postgres
-def test_its_commands_one_after_the_other(tmp_path: Path) -> None:
+def test_the_commands_work_one_after_the_other(tmp_path: Path) -> None:
     password, log, port = secrets.token_hex(8), tmp_path / "log", free_port()
     binaries = Path(sys.executable).parent
     with postgres.temporary() as server:

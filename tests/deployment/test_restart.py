@@ -1,4 +1,4 @@
-"""A new server takes over the socket that systemd keeps open: nobody is refused, and no answer is cut short."""
+"""A restart loses no request: a new server takes over the socket that systemd keeps open."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ Start = Callable[[], subprocess.Popen[bytes]]
 
 @pytest.fixture
 def listening() -> Iterator[socket.socket]:
-    """The one of ai-costs-web.socket."""
+    """The socket, in place of ai-costs-web.socket."""
     with socket.create_server(("127.0.0.1", 0), backlog=128) as made:
         yield made
 
 
 @pytest.fixture
 def start(listening: socket.socket, tmp_path: Path) -> Iterator[Start]:
-    """Start the server as systemd does: the socket is its file 3."""
+    """Start the server as systemd does: it gets the socket as file descriptor 3."""
     environment = {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "DEBUG": "0",
@@ -77,7 +77,7 @@ def status(port: int, path: str) -> int:
         return answer.status
 
 
-def test_nobody_is_refused_while_a_new_server_takes_over(listening: socket.socket, start: Start) -> None:
+def test_no_request_fails_while_a_new_server_takes_over(listening: socket.socket, start: Start) -> None:
     port = listening.getsockname()[1]
     found: list[int] = []
     done = threading.Event()
@@ -105,9 +105,7 @@ def test_nobody_is_refused_while_a_new_server_takes_over(listening: socket.socke
     assert set(found) == {200}
 
 
-def test_who_reads_slowly_gets_the_whole_answer_of_the_server_that_stops(
-    listening: socket.socket, start: Start
-) -> None:
+def test_a_stopping_server_sends_the_whole_answer_to_a_slow_reader(listening: socket.socket, start: Start) -> None:
     port = listening.getsockname()[1]
     old = start()
     with closing(socket.socket()) as connection:
@@ -124,7 +122,7 @@ def test_who_reads_slowly_gets_the_whole_answer_of_the_server_that_stops(
     assert received > file.stat().st_size
 
 
-def test_a_body_that_nobody_needs_is_refused_before_it_is_sent(listening: socket.socket, start: Start) -> None:
+def test_a_body_that_is_too_large_is_refused_before_it_is_sent(listening: socket.socket, start: Start) -> None:
     start()
     with closing(HTTPConnection("127.0.0.1", listening.getsockname()[1], timeout=PATIENCE_S)) as connection:
         connection.putrequest("POST", "/api/token")

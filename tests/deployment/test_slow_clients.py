@@ -1,6 +1,6 @@
-"""The server of deploy/, alone and behind each proxy as deploy/ sets it up, and clients who are slow or greedy.
+"""Slow or greedy clients do not block the server of deploy/, alone and behind each proxy of deploy/.
 
-No time is measured: while they are held open, everybody else's requests are all answered.
+The tests measure no time. While the slow connections are open, all requests of other clients must be answered.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.postgres
 
 SLOW_CLIENTS, EXPORTS, CALLS = 200, 20, 60_000
 PATIENCE_S = 30
-"""For a request beside the slow ones. Far from what it takes: a server that is held up does not answer at all."""
+"""Time limit of a request beside the slow ones, far above its duration: a blocked server does not answer at all."""
 EXPORT = "/api/billing/usage/tokens/export?format=csv"
 SUMMARY = "/api/billing/usage/tokens/summary"
 
@@ -43,8 +43,7 @@ import json
 from django.contrib.auth.models import User
 from usage_billing.auth.session_store import SessionStore
 from usage_billing.models import UsageRecord
-from tests import factories
-from tests.usage_billing import rows
+from tests.support import factories, rows
 made = {}
 for name in ("greedy", "other"):
     org = factories.organization(name)
@@ -62,7 +61,7 @@ print(json.dumps(made))
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody with a token of the API and a session of the pages."""
+    """A user with an API token and a session."""
 
     token: str
     session: str
@@ -74,7 +73,7 @@ class Person:
 
 @dataclass
 class Service:
-    """Where a client reaches the service: the server itself, or a proxy that speaks TLS."""
+    """The address of the service: the server itself, or a proxy that speaks TLS."""
 
     port: int
     folder: Path
@@ -102,11 +101,11 @@ class Service:
 
     @property
     def head(self) -> dict[str, str]:
-        """What every request has; without a proxy, what one would add."""
+        """The headers of every request. Without a proxy they include the headers that one would add."""
         return {"Host": HOST} | ({} if self.certificate else {"X-Forwarded-Proto": "https", "X-Forwarded-For": "::1"})
 
     def ask(self, path: str, headers: dict[str, str] | None = None, body: str | None = None) -> tuple[int, str]:
-        """Status and text; 0 and the reason where there is no answer in time."""
+        """Return status and text, or 0 and the reason if no answer came in time."""
         connection = self.connection()
         try:
             connection.request("POST" if body else "GET", path, body, self.head | (headers or {}))
@@ -118,7 +117,7 @@ class Service:
             connection.close()
 
     def expect_others_answered(self) -> None:
-        """Health, and a page and the API of somebody else, thirty requests in all."""
+        """Send thirty requests of another user, to `/healthz`, a page and the API, and expect 200 for each."""
         page = {"Cookie": f"sessionid={self.other.session}"}
         requests = [("/healthz", {}), ("/usage/", page), (SUMMARY, self.other.headers)] * 10
         with ThreadPoolExecutor(6) as clients:
@@ -128,7 +127,7 @@ class Service:
 
 @dataclass
 class SlowClients:
-    """Connections on each of which a byte goes out a second; one that is hung up on is opened anew."""
+    """Connections that each send a byte per second, and are opened again when the server closes them."""
 
     service: Service
     beginnings: list[bytes]
@@ -173,7 +172,7 @@ class SlowClients:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """The image's command on a database as the README sets it up, with two owners and one's many calls."""
+    """Run the image's command on a database with two owners, one of whom has many calls."""
     folder, port = tmp_path_factory.mktemp("server"), free_port()
     with world.production() as (database, url):
         environment = example() | {
@@ -212,7 +211,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 
 def multiply(database: postgres.Server, org: int) -> None:
-    """Many calls of the one that the organisation has: more than the server keeps of an answer for a slow reader."""
+    """Copy the organisation's only call until an export exceeds the buffer that the server keeps for a slow reader."""
     with psycopg.connect(database.url) as connection:
         columns = [
             row[0]
@@ -258,15 +257,15 @@ def body_without_end(service: Service) -> bytes:
 
 
 @pytest.mark.parametrize("beginning", [headers_without_end, body_without_end], ids=["headers", "bodies"])
-def test_who_sends_a_byte_a_second_holds_up_nobody(service: Service, beginning: Any) -> None:
+def test_clients_that_send_a_byte_per_second_block_nobody(service: Service, beginning: Any) -> None:
     with SlowClients(service, [beginning(service)] * SLOW_CLIENTS) as clients:
         assert clients.open == SLOW_CLIENTS
         service.expect_others_answered()
         assert clients.open == SLOW_CLIENTS
 
 
-def test_who_reads_nothing_holds_up_nobody(service: Service) -> None:
-    """A file of a megabyte for everybody, log-in or not: more than the kernel keeps of an answer."""
+def test_clients_that_read_nothing_block_nobody(service: Service) -> None:
+    """They request a public file of a megabyte, which exceeds the kernel's buffers."""
     head = "".join(f"{name}: {value}\r\n" for name, value in service.head.items())
     asked = f"GET /static/drf_spectacular_sidecar/swagger-ui-dist/swagger-ui-bundle.js HTTP/1.1\r\n{head}\r\n".encode()
 
@@ -278,7 +277,7 @@ def test_who_reads_nothing_holds_up_nobody(service: Service) -> None:
     with ThreadPoolExecutor(16) as clients:
         connections = list(clients.map(opened, range(SLOW_CLIENTS)))
     try:
-        # The answer has begun, and it is the file.
+        # The server has started to send the file.
         assert connections[0].recv(15) == b"HTTP/1.1 200 OK"
         service.expect_others_answered()
     finally:
@@ -286,8 +285,8 @@ def test_who_reads_nothing_holds_up_nobody(service: Service) -> None:
             connection.close()
 
 
-def test_twenty_exports_of_one_person_hold_up_nobody(service: Service) -> None:
-    """Each is larger than what the server keeps of an answer, and nobody reads it."""
+def test_twenty_exports_of_one_person_block_nobody(service: Service) -> None:
+    """Each export exceeds the server's buffer, and nobody reads it."""
     connections: list[HTTPConnection] = []
 
     def started(_number: int) -> HTTPResponse:
@@ -311,17 +310,17 @@ def test_twenty_exports_of_one_person_hold_up_nobody(service: Service) -> None:
             connection.close()
         for answer in answers:
             answer.close()
-    # Who hung up is noticed, and the next export is whole.
+    # The server notices the closed connections, and the next export is complete.
     wait_until(lambda: service.ask(EXPORT, service.greedy.headers)[0] == 200)
     assert service.ask(EXPORT, service.greedy.headers)[1].count("\n") == CALLS + 2
 
 
-def test_what_a_client_says_of_its_address_is_not_believed(service: Service) -> None:
+def test_forwarded_headers_of_a_client_are_not_trusted(service: Service) -> None:
     if service.certificate is None:
-        pytest.skip("the proxy says it")
+        pytest.skip("needs a proxy, which sets these headers")
     body = json.dumps({"username": f"nobody-{service.port}", "password": "wrong"})
     headers = {"Content-Type": "application/json", "X-Forwarded-For": "192.0.2.7", "X-Forwarded-Proto": "http"}
-    # And not 301 to where it is already: the proxy says that this is TLS.
+    # 401, not a redirect to HTTPS: the proxy reports that the request came by TLS.
     assert service.ask("/api/token", headers, body)[0] == 401
     with psycopg.connect(service.database.url) as connection:
         found = connection.execute("SELECT key FROM usage_throttle_count WHERE key LIKE 'login-address:%'").fetchall()

@@ -1,4 +1,4 @@
-"""The units are what systemd takes, and start what the README says."""
+"""systemd accepts the units, and they run the right commands with minimal rights."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ UNITS = sorted(path for kind in ("service", "socket", "timer") for path in (ROOT
 
 
 def parsed(path: Path) -> ConfigParser:
-    # Of an option that is there twice, the last one.
+    # With `strict=False` the last of two equal options counts, as for systemd.
     parser = ConfigParser(interpolation=None, strict=False)
     parser.optionxform = str  # type: ignore[assignment, method-assign]
     parser.read(path)
     return parser
 
 
-def test_systemd_takes_the_units(tmp_path: Path) -> None:
+def test_systemd_accepts_the_units(tmp_path: Path) -> None:
     if shutil.which("systemd-analyze") is None:
         pytest.skip("needs systemd-analyze")
     for unit in UNITS:
-        # The environment is not at /srv here; that its programs are is all that is changed.
+        # There is no /srv/ai-costs here, so its programs are replaced. All else stays.
         text = re.sub(r"/srv/ai-costs/(\.venv/bin/(python|gunicorn)|deploy/migrate\.sh)", "/bin/true", unit.read_text())
         (tmp_path / unit.name).write_text(text)
     verified = subprocess.run(
@@ -45,10 +45,10 @@ SERVICES = [unit for unit in UNITS if unit.suffix == ".service"]
 
 
 @pytest.mark.parametrize("unit", SERVICES, ids=lambda unit: unit.name)
-def test_a_service_that_is_taken_over_can_do_little(unit: Path) -> None:
+def test_services_have_minimal_rights(unit: Path) -> None:
     if shutil.which("systemd-analyze") is None:
         pytest.skip("needs systemd-analyze")
-    # In tenths of its score; above it the command fails.
+    # The threshold is in tenths of the score. Above it, the command fails.
     analysed = subprocess.run(
         ["systemd-analyze", "security", "--offline=true", "--threshold=30", str(unit)],
         capture_output=True, text=True, check=False,
@@ -56,7 +56,7 @@ def test_a_service_that_is_taken_over_can_do_little(unit: Path) -> None:
     assert analysed.returncode == 0, analysed.stdout + analysed.stderr
 
 
-def test_all_services_are_confined_alike_and_leave_nothing_to_other_users() -> None:
+def test_all_services_have_the_same_restrictions_and_private_files() -> None:
     confined = {unit.read_text().partition("StateDirectoryMode=")[2].partition("\n\n")[0].strip() for unit in SERVICES}
     assert len(confined) == 1
     for unit in SERVICES:
@@ -66,8 +66,8 @@ def test_all_services_are_confined_alike_and_leave_nothing_to_other_users() -> N
     assert "--property=UMask=0077" in (ROOT / "deploy" / "manage.sh").read_text()
 
 
-def test_files_are_written_where_the_units_let_the_service_write() -> None:
-    """`ProtectSystem=strict` leaves it nothing but its state, and its cache to the migration."""
+def test_the_settings_write_only_where_the_units_allow_it() -> None:
+    """With `ProtectSystem=strict` a service may write only its state, and the migration its cache too."""
     given = example()
     for name in ("USAGE_OUTBOX_PATH", "USAGE_ARCHIVE_DIR"):
         assert given[name].startswith("/var/lib/ai-costs/")
@@ -77,7 +77,7 @@ def test_files_are_written_where_the_units_let_the_service_write() -> None:
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
-def test_each_unit_is_whole(unit: Path) -> None:
+def test_each_unit_is_complete(unit: Path) -> None:
     sections = parsed(unit)
     assert sections["Unit"]["Description"]
     if unit.suffix == ".timer":
@@ -92,7 +92,7 @@ def test_each_unit_is_whole(unit: Path) -> None:
     assert service["StateDirectory"] == "ai-costs"
     assert service["ProtectSystem"] == "strict"
     environment = re.findall(r"^EnvironmentFile=(.+)$", unit.read_text(), re.MULTILINE)
-    # Each login's password is only where it is needed: the owner's where tables are made, the web's for the web.
+    # Each service gets only the password that it needs: the migration the owner's, the drain and the jobs the drain's.
     own = {
         "ai-costs-web.service": [],
         "ai-costs-drain.service": ["/etc/ai-costs.drain.env"],
@@ -102,7 +102,7 @@ def test_each_unit_is_whole(unit: Path) -> None:
     assert environment == ["/etc/ai-costs.env", *own[unit.name]]
 
 
-def test_the_timers_and_cron_sh_do_the_same_jobs() -> None:
+def test_the_timers_and_cron_sh_run_the_same_jobs() -> None:
     jobs = re.findall(r"^ *job (\w+)$", (ROOT / "deploy" / "cron.sh").read_text(), re.MULTILINE)
     timers = [unit.stem.removeprefix("ai-costs-") for unit in UNITS if unit.suffix == ".timer"]
     assert sorted(jobs) == sorted(timers)
@@ -130,8 +130,8 @@ print("works")
 """
 
 
-def test_the_service_needs_no_memory_that_is_written_and_executed() -> None:
-    """MemoryDenyWriteExecute, as the kernel itself has it (Linux 6.3 or newer)."""
+def test_the_service_needs_no_memory_that_is_writable_and_executable() -> None:
+    """The kernel enforces MemoryDenyWriteExecute itself (Linux 6.3 or newer)."""
     environment = os.environ | {
         "DJANGO_SETTINGS_MODULE": "config.settings", "DEBUG": "0", "SECRET_KEY": "s" * 50,
         "DATABASE_URL": "sqlite://:memory:",

@@ -1,4 +1,4 @@
-"""What the tests of the whole way share."""
+"""Fixtures of the end-to-end tests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from usage_billing.recording.outbox import Outbox
 
 @pytest.fixture
 def live_server(transactional_db: None, outbox: Outbox) -> Iterator[LiveServer]:
-    """A server of this test's own: pytest-django's one starts before the settings are those of tests."""
+    """A server of this test. pytest-django's own would start before the test settings apply."""
     running = LiveServer("127.0.0.1")
     yield running
     running.stop()

@@ -336,7 +336,7 @@ def test_no_form_gives_back_more_than_text(few: World, role: str) -> None:
             sent += [(changelist, {**chosen, "action": action}) for action in ("delete_selected", "ask_about", text)]
         org, _somebody, piece, author, message, *_ = rows
         sent += [
-            # What is saved is told by its name, in a message.
+            # The message after saving contains the object's name.
             (
                 reverse("admin:ai_assistants_participant_change", args=[author.pk]),
                 {"name": text, "external_id": kind, "org": org.pk, "_continue": "1"},

@@ -1,4 +1,4 @@
-"""Old records with counts near 2⁶³, in the ledger and in rollups: pages, API, repricing and checks work with them."""
+"""Pages, API, repricing and checks work with old records whose counts are near 2⁶³."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ API = ("summary", "history", "by-agent", "by-model", "by-request-type", "by-user
 
 
 def stored(row: dict[str, Any]) -> None:
-    """Store the row in the ledger and in the rollups without the bounds of `recording.gate`."""
+    """Store the row in the ledger and the rollups, past the limits of `recording.gate`."""
     with roles.applied(roles.AS_LEDGER):
         UsageRecord.objects.create(**row)
         totals = [dict(zip(rollup.COLUMNS, values, strict=True)) for values in rollup.roll_up([row])]
@@ -64,7 +64,7 @@ def huge() -> Any:
     return org
 
 
-def test_pages_and_api_show_them(huge: Any, client: Client) -> None:
+def test_pages_and_api_show_huge_counts(huge: Any, client: Client) -> None:
     for person in (factories.superadmin(), factories.owner(huge)):
         client.force_login(person)
         for page in PAGES:
@@ -74,7 +74,7 @@ def test_pages_and_api_show_them(huge: Any, client: Client) -> None:
             assert response.status_code in (200, 403), (name, response.content)
 
 
-def test_repricing_makes_them_unreadable_and_the_totals_right(huge: Any) -> None:
+def test_repricing_marks_huge_counts_unreadable_and_corrects_the_totals(huge: Any) -> None:
     call_command("check_usage")
     first, last = (datetime.now(UTC) - timedelta(days=4)).date(), datetime.now(UTC).date() + timedelta(days=1)
     call_command("reprice_usage", "--from", str(first), "--to", str(last), "--reason", "counts beyond bounds")

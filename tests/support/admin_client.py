@@ -1,4 +1,4 @@
-"""The admin, as people of different rights have it."""
+"""Clients of the admin with different rights."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def superadmin() -> Client:
 
 
 def staff(org: Organization, *permissions: str) -> Client:
-    """An owner of the organisation who may enter the admin, with these permissions."""
+    """An owner of the organisation who may use the admin with these permissions."""
     person = factories.user(is_staff=True)
     Membership.objects.create(org=org, user=person, role=Membership.Role.OWNER)
     person.user_permissions.set(Permission.objects.filter(codename__in=permissions))

@@ -19,15 +19,15 @@ from usage_billing.models import ArchiveFile, DailyUsage, Organization, UsageRec
 
 MARCH, APRIL, MAY, JUNE = (date(2026, month, 1) for month in (3, 4, 5, 6))
 CALLS = 20
-"""Calls per month of `fill`."""
+"""The number of calls per month that `fill` creates."""
 
 
 def fill() -> list[Organization]:
-    """Create two organisations with ten calls each in March, April and May; every column differs somewhere."""
+    """Create two organisations with ten calls each in March, April and May. No column has the same value everywhere."""
     orgs = [factories.organization("East", "Asia/Vladivostok"), factories.organization("West", "America/New_York")]
     calls: list[dict[str, Any]] = []
     for month in (MARCH, APRIL, MAY):
-        # The first of the month in the organisation's time zone is in another month by UTC.
+        # In UTC, the start of an organisation's month falls in another month.
         begins = [datetime(month.year, month.month, 1, tzinfo=org.zone) for org in orgs]
         for number in range(CALLS // 2):
             for org, at in zip(orgs, begins, strict=True):

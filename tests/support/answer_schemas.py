@@ -1,4 +1,4 @@
-"""The structured answers that the tests ask for."""
+"""Schemas of structured answers for tests."""
 
 from enum import Enum
 from typing import Annotated, Literal

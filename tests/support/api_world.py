@@ -1,4 +1,4 @@
-"""A small world with everybody in it: tenants, people of each kind, calls of each kind."""
+"""A data set with several tenants, all kinds of people and all kinds of calls."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ BREAKDOWNS = {
 REPORTS = ("summary", "history", *BREAKDOWNS, "detailed", "export")
 
 _CALLS = 20
-"""Calls of each organisation."""
+"""The number of calls of each organisation."""
 
 
 class World:
-    """Three tenants whose names, agents, models, workflows and contents tell which of them they belong to."""
+    """Three tenants. Their names, agents, models, workflows and contents tell to which tenant they belong."""
 
     def __init__(self, now: datetime) -> None:
         self.now = now
@@ -93,7 +93,7 @@ class World:
         rows.enter(*made)
 
     def sees(self, person: str, call: UsageRecord) -> bool:
-        """Tell from each membership whether the person may see the call (guarantee 9, docs/guarantees.md)."""
+        """Whether the person's memberships let them see the call (guarantee 9, docs/guarantees.md)."""
         user = User.objects.get(pk=self.people[person].pk)
         if not user.is_active:
             return False
@@ -106,7 +106,7 @@ class World:
         return [call for call in UsageRecord.objects.all() if self.sees(person, call)]
 
     def client(self, person: str | None) -> APIClient:
-        """Somebody who asks; None: anonymous."""
+        """An API client of the person; None: anonymous."""
         client = APIClient()
         if person is not None:
             client.force_login(self.people[person])
@@ -114,7 +114,7 @@ class World:
 
 
 def ask(client: APIClient, report: str, **query: Any) -> Any:
-    """The data of an answer; the export's lines are read elsewhere."""
+    """Request a report other than the export, and return its data."""
     answer = client.get(f"{BILLING}/{report}", query)
     assert answer.status_code == 200, answer.content
     return answer.json()["data"]

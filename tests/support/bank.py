@@ -1,4 +1,4 @@
-"""A bank on loopback: real HTTP, windows-1251, and any answer a test wants."""
+"""A central bank on loopback, with real HTTP, windows-1251 and any answer that a test sets."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Answer = Callable[[Handler], None]
 
 
 class Bank:
-    """Answers every request with `answer`; `asked` holds the path and the query of each."""
+    """Answers every request with `answer`. `asked` holds path and query of each request."""
 
     def __init__(self, server: ThreadingHTTPServer) -> None:
         self.port = server.server_port
@@ -31,7 +31,7 @@ def record(day: str, value: str = "80,1234", nominal: str = "1", code: str = "R0
 
 
 def rates(*records: str, code: str = "R01235") -> bytes:
-    """Return an answer of XML_dynamic.asp, with a Russian name so that the encoding matters."""
+    """Return an answer of XML_dynamic.asp. It contains a Russian name, so that the encoding matters."""
     text = (
         '<?xml version="1.0" encoding="windows-1251"?>'
         f'<ValCurs ID="{code}" DateRange1="01.11.2026" DateRange2="30.11.2026" name="Динамика курса">'
@@ -66,7 +66,7 @@ def running() -> Iterator[Bank]:
             address = urlsplit(self.path)
             bank.asked.append((address.path, dict(parse_qsl(address.query))))
             bank.headers.append({name.lower(): value for name, value in self.headers.items()})
-            # The client closes the connection on an answer that it refuses.
+            # The client closes the connection when it refuses an answer.
             with suppress(ConnectionError):
                 bank.answer(self)
 

@@ -1,4 +1,4 @@
-"""A browser that tests drive as a person would, and checks of what it shows."""
+"""A browser that tests drive as a person would, with checks of its pages."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Browser:
         self.driver.get(self.server + address)
 
     def log_in(self, name: str, language: str = "en") -> None:
-        """Log in by the form, in this language."""
+        """Log in with the form, in this language."""
         self.open("/login/")
         if self.attribute("html", "lang") != language:
             self.click(f"button[name=language][value={language}]")
@@ -86,14 +86,14 @@ class Browser:
         return self.driver.find_elements(By.CSS_SELECTOR, selector)
 
     def texts(self, selector: str) -> list[str]:
-        """The texts of the elements, folded ones included."""
+        """The texts of the elements, including folded ones."""
         return [str(each.get_property("textContent")).strip() for each in self.all(selector)]
 
     def attribute(self, selector: str, name: str) -> str:
         return self.one(selector).get_attribute(name) or ""
 
     def table(self, caption: str) -> list[list[str]]:
-        """The rows of the table whose caption contains that text."""
+        """The rows of the table whose caption contains this text."""
         rows: list[list[str]] = self.driver.execute_script(
             """
             const table = [...document.querySelectorAll("table")].find(
@@ -120,14 +120,14 @@ class Browser:
         Select(self.one(f"select[name={name}]")).select_by_value(value)
 
     def download(self, address: str) -> str:
-        """The body of the answer at that address, with the browser's session."""
+        """Return the body at this address, requested with the browser's session."""
         text: str = self.driver.execute_async_script(
             "const done = arguments[1]; fetch(arguments[0]).then((answer) => answer.text()).then(done)", address
         )
         return text
 
     def arrive(self, address: str) -> None:
-        """Wait until the page at that address has loaded."""
+        """Wait until the page at this address has loaded."""
         WebDriverWait(self.driver, 20).until(
             lambda driver: (
                 self.address == address and driver.execute_script("return document.readyState") == "complete"
@@ -141,16 +141,16 @@ class Browser:
     # ── Checks ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     def problems(self) -> list[str]:
-        """Errors and warnings in the console since the last call."""
+        """Return the errors and warnings in the console since the last call."""
         entries: list[dict[str, str]] = self.driver.get_log("browser")  # type: ignore[no-untyped-call]
         return [entry["message"] for entry in entries if entry["level"] in ("SEVERE", "WARNING")]
 
     def overflow(self) -> int:
-        """By how many pixels the page is wider than the screen."""
+        """Return by how many pixels the page is wider than the screen."""
         return int(self.driver.execute_script("return document.documentElement.scrollWidth - innerWidth"))
 
     def faults(self) -> list[tuple[str, str, list[str]]]:
-        """Serious and critical violations found by axe-core: rule, help, elements."""
+        """Return the serious and critical violations that axe-core finds: rule, help, elements."""
         self.driver.execute_script(AXE.read_text())
         result: dict[str, Any] = self.driver.execute_async_script(
             "const done = arguments[0]; axe.run(document, {resultTypes: ['violations']}).then(done)"
@@ -162,7 +162,7 @@ class Browser:
         ]
 
     def tabbed(self, most: int = 500) -> tuple[list[WebElement], list[str]]:
-        """The elements that Tab reaches from the top of the page, and those that do not show their focus."""
+        """Return the elements that Tab reaches from the top of the page, and those without a visible focus."""
         self.driver.execute_script("document.body.tabIndex = -1; document.body.focus()")
         reached: list[WebElement] = []
         unseen: list[str] = []
@@ -182,7 +182,7 @@ class Browser:
         return found
 
     def photograph(self, name: str) -> Path:
-        """The whole page as a picture in `var/screenshots`."""
+        """Save a picture of the whole page in `var/screenshots`."""
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
         width, height = DEVICES[self.device]
         whole = int(self.driver.execute_script("return document.documentElement.scrollHeight"))

@@ -17,13 +17,13 @@ DAYS = 21
 MODELS = ("gpt-4.1", "gpt-4.1-mini", "claude-sonnet-4-5", "claude-haiku-4-5")
 AGENTS = ("legal_guard", "repurpose", "")
 SECRET_USD = Decimal("4.4321")
-"""The other tenant's cost: an amount that nothing else adds up to."""
+"""The other tenant's cost. No sum of other amounts equals it."""
 TYPES = ("participant_enrichment", "weekly_digest", "custom_analysis")
 
 
 @dataclass
 class World:
-    """`ours` has `owner` and `member`; `theirs` nobody whom the tests log in as, only the superadmin sees it."""
+    """`ours` has `owner` and `member`. Of the people that tests log in as, only the superadmin sees `theirs`."""
 
     ours: Organization
     theirs: Organization

@@ -1,4 +1,4 @@
-"""A relay that makes a database server far away, and counts how often its client waits for it."""
+"""A relay that delays a database server, and counts how often the client waits for it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 DELAY_S = 0.03
-"""Long enough for a client to send all that it can before the answer comes."""
+"""Long enough for a client to send everything that it sends without waiting for an answer."""
 
 
 class FarServer:
-    """`port`: where to connect instead; `waits`: how often the client, having got an answer, sent something anew."""
+    """`port`: connect here in place of the server. `waits`: how often the client sent data after an answer."""
 
     def __init__(self, host: str, port: int) -> None:
         self._server = (host, port)
@@ -45,7 +45,7 @@ class FarServer:
                 target.sendall(data)
             target.shutdown(socket.SHUT_WR)
         except OSError:
-            return  # one of the two has hung up, and the other relay may still be at it
+            return  # One side has closed. The relay of the other direction may still run.
 
     def close(self) -> None:
         self._listener.close()

@@ -1,6 +1,8 @@
-"""The files of a host project that shares nothing with our own service: its user model has UUID keys and logs in by
-e-mail, it has organisations of its own, Django's plain admin, its own defaults for DRF, two PostgreSQL databases with a
-router, and speaks German. Its tables, names and settings are chosen to collide with careless ones.
+"""The files of a host project that shares nothing with our service.
+
+Its user model has UUID keys and logs in by e-mail. It has its own organisations, Django's plain admin, its own defaults
+for DRF, two PostgreSQL databases with a router, and pages in German. Its tables, names and settings would collide with
+careless ones of ours.
 """
 
 SETTINGS = """

@@ -1,4 +1,4 @@
-"""A Django project of somebody else: the wheel is installed there, and the checkout is not on its path."""
+"""Builds a foreign Django project that has the wheel installed and cannot import the checkout."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ("pyproject.toml", "README.md", "LICENSE", "usage_billing", "ai_clients")
-"""Everything that the wheel is built from."""
+"""The files that the wheel is built from."""
 
 MANAGE = """
     import os
@@ -30,7 +30,7 @@ MANAGE = """
 
 
 def build_wheel(folder: Path) -> Path:
-    """Build the wheel from a copy of the source, so that nothing is left in the checkout. Downloads nothing."""
+    """Build the wheel from a copy of the source, so that no files are left in the checkout. Downloads nothing."""
     copy = folder / "source"
     copy.mkdir()
     for name in SOURCE:
@@ -45,7 +45,7 @@ def build_wheel(folder: Path) -> Path:
 
 
 def environment_with(wheel: Path, folder: Path) -> Path:
-    """Make an environment that has the wheel, and the third-party packages of this one. Returns its interpreter."""
+    """Create an environment with the wheel and the third-party packages of this one. Returns its interpreter."""
     _run(sys.executable, "-m", "venv", "--without-pip", folder)
     python = folder / "bin" / "python"
     _run(sys.executable, "-m", "pip", f"--python={python}", "install", "--no-deps", "--no-index", wheel)
@@ -56,7 +56,7 @@ def environment_with(wheel: Path, folder: Path) -> Path:
 
 
 def can_download(python: Path, requirement: str, folder: Path) -> bool:
-    """Whether pip finds the requirement for this interpreter: not on a machine without a network, for instance."""
+    """Whether pip finds the requirement for this interpreter. Without a network, for instance, it does not."""
     command: list[str | Path] = [
         python,
         "-m",
@@ -71,7 +71,7 @@ def can_download(python: Path, requirement: str, folder: Path) -> bool:
 
 
 def downloaded_environment(wheel: Path, folder: Path, python: Path, *requirements: str) -> Path:
-    """Make an environment with another interpreter; pip downloads what the wheel requires. Returns its interpreter."""
+    """Create an environment with another interpreter; pip downloads the dependencies. Returns its interpreter."""
     _run(python, "-m", "venv", folder)
     made = folder / "bin" / "python"
     _run(made, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", wheel, *requirements)
@@ -79,7 +79,7 @@ def downloaded_environment(wheel: Path, folder: Path, python: Path, *requirement
 
 
 def newer_python() -> Path | None:
-    """Find a Python 3.12 or newer, which Django 6.0 needs: this one, on the PATH, or of pyenv."""
+    """Find a Python 3.12 or newer, as Django 6.0 requires: the current one, on the PATH, or pyenv's."""
     if sys.version_info >= (3, 12):
         return Path(sys.executable)
     found = [Path(path) for minor in range(19, 11, -1) if (path := shutil.which(f"python3.{minor}"))]
@@ -98,35 +98,35 @@ def _run(*command: str | Path) -> None:
 
 @dataclass(frozen=True)
 class ForeignProject:
-    """A project in `folder`, run by `python` with nothing of the tests' own environment but `environment`."""
+    """A project in `folder`. `python` runs it with the variables in `environment` and none of the tests' own."""
 
     folder: Path
     python: Path
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def write(self, files: Mapping[str, str]) -> None:
-        """Write the project's files, a dedented text for each relative path, and `manage.py`."""
+        """Write `manage.py` and the project's files: relative path → text, which is dedented."""
         for name, text in {"manage.py": MANAGE, **files}.items():
             path = self.folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(textwrap.dedent(text))
 
     def run(self, *arguments: str, fails: bool = False) -> str:
-        """Run the interpreter with these arguments in the project's folder; return its standard output and error."""
+        """Run the interpreter in the project's folder. Returns standard output and error."""
         done = self._run(*arguments)
         assert (done.returncode != 0) == fails, done.stdout + done.stderr
         return done.stdout + done.stderr
 
     def manage(self, *arguments: str, fails: bool = False) -> str:
-        """Run `manage.py` with these arguments; return what it printed."""
+        """Run `manage.py` and return its output."""
         return self.run("manage.py", *arguments, fails=fails)
 
     def shell(self, program: str) -> str:
-        """Run a dedented program inside `manage.py shell`, which has set Django up; return what it printed."""
+        """Dedent a program, run it in `manage.py shell`, and return its output."""
         return self.manage("shell", "--no-imports", "--command", textwrap.dedent(program))
 
     def json(self, program: str) -> Any:
-        """Run a program inside `manage.py shell`; return the JSON value in the last line of its standard output."""
+        """Run a program in `manage.py shell`, and return the JSON value of its last line of output."""
         done = self._run("manage.py", "shell", "--no-imports", "--command", textwrap.dedent(program))
         assert done.returncode == 0, done.stdout + done.stderr
         return json.loads(done.stdout.splitlines()[-1])

@@ -1,6 +1,6 @@
-"""A world in which everything that a provider, a caller or a person can name is hostile, and readers that find out.
+"""A data set whose every text from a provider, a caller or a person is hostile, and a parser that detects harm.
 
-The rows are written past the recorder: those from before it cleaned its texts, and what people typed, are still there.
+The rows bypass the recorder, which cleans texts. Older records and texts that people typed are not cleaned.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from usage_billing.models import (
 )
 
 MARK = "zqx"
-"""In every hostile text, and nowhere else."""
+"""A marker that every hostile text contains, and no other text."""
 
 KINDS = {
     "element": "\"'></script></textarea></title><zqx onzqx=1>zqx",
@@ -55,13 +55,13 @@ KINDS = {
     "long": "zqx" + "W" * 197,
 }
 ON_PAGES = ("element", "attribute", "template", "script")
-"""The texts that a browser could take for markup or code."""
+"""The texts that a browser could interpret as markup or code."""
 if connection.vendor == "sqlite":
-    KINDS["nul"] = "\x00zqx"  # PostgreSQL keeps none
+    KINDS["nul"] = "\x00zqx"  # PostgreSQL cannot store NUL
 
 
 class World:
-    """An organisation for each of these kinds of text. `owner` and `staff` own them all, `member` has calls in each."""
+    """One organisation for each kind of text. `owner` and `staff` own them all, `member` has calls in each."""
 
     def __init__(self, kinds: Collection[str] = KINDS) -> None:
         self.superadmin = factories.superadmin(KINDS["element"][:150])
@@ -153,11 +153,11 @@ class World:
 URLS = ("href", "src", "action", "formaction", "data", "poster", "xlink:href", "hx-get", "hx-post", "data-ajax--url")
 SCHEMES = ("", "http", "https", "data", "cid")
 CODE = re.compile(r"on.*|x-.*|@.*|:.*|hx-on.*|srcdoc|style|ping|hx-vals|hx-vars")
-"""Attributes whose value is run: by the browser, or by the theme's Alpine.js and htmx."""
+"""Attributes whose value is executed by the browser, or by the theme's Alpine.js and htmx."""
 
 
 class Page(HTMLParser):
-    """Collects links, forms, and every part of a page or SVG that a hostile text turned into more than text."""
+    """Collects links, forms, and every place of a page or SVG where a hostile text became markup."""
 
     def __init__(self, html: str) -> None:
         super().__init__(convert_charrefs=True)

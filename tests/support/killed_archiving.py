@@ -1,4 +1,4 @@
-"""`python -m tests.support.killed_archiving MOMENT`: an archiving command killed by SIGKILL at that moment.
+"""`python -m tests.support.killed_archiving MOMENT`: archives and kills itself by SIGKILL at that moment.
 
 It handles May's calls (see `aged`), three per transaction.
 """
@@ -35,7 +35,7 @@ def killed(*_arguments: Any, **_options: Any) -> Any:
 
 
 class After:
-    """Calls the function `times` times, then kills the process; with `late`, after one more call."""
+    """Lets `times` calls of the function through, and kills the process before the next one; with `late`, after it."""
 
     def __init__(self, function: Any, times: int, *, late: bool = False) -> None:
         self.function, self.left, self.late = function, times, late

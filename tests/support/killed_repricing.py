@@ -1,6 +1,6 @@
-"""`python -m tests.support.killed_repricing MOMENT`: a `reprice_usage` killed by SIGKILL at that moment.
+"""`python -m tests.support.killed_repricing MOMENT`: reprices and kills itself by SIGKILL at that moment.
 
-Batches of 3 over three days of 7 records; the kill comes in the fourth batch, after it, or after the last one.
+It handles three days of 7 records in batches of 3. The kill comes in the fourth batch, after it, or after the last.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A real SMTP server on loopback, that keeps what it gets."""
+"""A real SMTP server on loopback that keeps the e-mails it receives."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.postgres import free_port
 
 @dataclass
 class MailServer:
-    """port: where it listens. refused: addresses that it does not take. received: (recipients, e-mail), in order."""
+    """port: where it listens. refused: addresses that it rejects. received: (recipients, e-mail), in order."""
 
     port: int
     refused: set[str] = field(default_factory=set)

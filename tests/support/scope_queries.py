@@ -1,4 +1,4 @@
-"""How many statements the scope of a request takes in a test, where its transaction is a savepoint."""
+"""Counts the statements that a request's scope executes in a test, where its transaction is a savepoint."""
 
 from django.db import connection
 
@@ -10,5 +10,5 @@ def of_a_superadmin() -> int:
 
 
 def of_a_member() -> int:
-    """Setting it reads the memberships; on SQLite reading them is all."""
+    """One statement reads the memberships; on PostgreSQL the same one sets the scope."""
     return _SAVEPOINT_RELEASE if connection.vendor == "postgresql" else 1

@@ -29,7 +29,7 @@ CHAT_ANSWER: dict[str, Any] = {
 
 
 class Body(httpx2.SyncByteStream, httpx2.AsyncByteStream):
-    """A body that comes in these network chunks, and then perhaps breaks off with an error."""
+    """A body that arrives in these network chunks and may then break off with an error."""
 
     def __init__(self, chunks: Sequence[bytes], breaks_with: Exception | None = None) -> None:
         self._chunks = chunks
@@ -46,7 +46,7 @@ class Body(httpx2.SyncByteStream, httpx2.AsyncByteStream):
 
 
 class Provider(httpx2.MockTransport):
-    """Answers by `answer`, and keeps what it was asked."""
+    """Answers each request with `answer`, and keeps the requests."""
 
     def __init__(self, answer: Callable[[httpx2.Request], httpx2.Response]) -> None:
         self.requests: list[httpx2.Request] = []
@@ -63,7 +63,7 @@ class Provider(httpx2.MockTransport):
 
 
 def plain(body: bytes | object, status: int = 200, headers: Mapping[str, str] = NO_HEADERS) -> httpx2.Response:
-    """A plain answer, in one chunk; what is not bytes already becomes JSON."""
+    """A plain answer in one chunk. A body that is not bytes becomes JSON."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     return httpx2.Response(
         status,
@@ -75,7 +75,7 @@ def plain(body: bytes | object, status: int = 200, headers: Mapping[str, str] = 
 def streamed(
     *chunks: bytes, breaks_with: Exception | None = None, headers: Mapping[str, str] = NO_HEADERS
 ) -> httpx2.Response:
-    """A stream of server-sent events that comes in these network chunks."""
+    """A stream of server-sent events that arrives in these network chunks."""
     return httpx2.Response(
         200,
         headers={"content-type": "text/event-stream; charset=utf-8", "x-request-id": REQUEST_ID, **headers},
@@ -84,7 +84,7 @@ def streamed(
 
 
 def sse(*payloads: object, end: str = "\n", names: bool = False) -> list[bytes]:
-    """Server-sent events, one for each payload; `[DONE]` as it is, the rest as compact JSON."""
+    """Server-sent events, one per payload. `[DONE]` stays as it is; others become compact JSON."""
     events = []
     for payload in payloads:
         text = payload if isinstance(payload, str) else json.dumps(payload, separators=(",", ":"), ensure_ascii=False)
@@ -94,7 +94,7 @@ def sse(*payloads: object, end: str = "\n", names: bool = False) -> list[bytes]:
 
 
 def chat_chunk(content: str | None = "Hi", **fields: object) -> dict[str, Any]:
-    """A chunk of a streamed chat completion; without content, one that has no choices."""
+    """A chunk of a streamed chat completion. Without content it has no choices."""
     choices = [] if content is None else [{"index": 0, "delta": {"content": content}, "finish_reason": None}]
     return {
         "id": CHAT_ANSWER["id"],
@@ -111,7 +111,7 @@ def is_asked_for_usage(request: httpx2.Request) -> bool:
 
 
 def chat_events(*, asked: bool, end: str = "\n") -> list[bytes]:
-    """A streamed chat completion as OpenAI sends it, asked for its usage or not."""
+    """A chat completion as OpenAI streams it, with or without a request for usage."""
     null = {"usage": None} if asked else {}
     chunks = [chat_chunk(content, **null) for content in ("", "При", 'в, "usage":null, world', "\n\n")]
     return sse(*chunks, *([chat_chunk(None, usage=USAGE)] if asked else []), "[DONE]", end=end)

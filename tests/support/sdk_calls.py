@@ -1,6 +1,6 @@
-"""Calls through the recording clients to the simulator, each with what it used by the simulator's published rule.
+"""Makes calls through the recording clients to the simulator, and counts their tokens by its published rule.
 
-As a program: makes some calls of both SDKs, a printed line each, and kills itself when the last has returned.
+As a program it makes some calls with both SDKs, prints a line for each, and kills itself after the last one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ANTHROPIC_MODEL = "claude-haiku-4-5"
 
 
 class Used(NamedTuple):
-    """Model and tokens of a call, counted from the texts that the caller sent and got."""
+    """Model and tokens of a call, counted from the texts that the caller sent and received."""
 
     model: str
     prompt: int
@@ -31,7 +31,7 @@ class Used(NamedTuple):
 
 
 def openai_calls(number: int) -> list[Used]:
-    """`number` calls of OpenAI's SDK: chat and responses, plain and streamed, sync, async and in threads."""
+    """Make `number` calls with OpenAI's SDK: chat and responses, plain and streamed, sync, async and in threads."""
     client, asynchronous = OpenAI(), AsyncOpenAI()
     return _in_five_ways(
         number,
@@ -44,7 +44,7 @@ def openai_calls(number: int) -> list[Used]:
 
 
 def anthropic_calls(number: int) -> list[Used]:
-    """`number` calls of Anthropic's SDK: messages, plain and streamed, sync, async and in threads."""
+    """Make `number` calls with Anthropic's SDK: messages, plain and streamed, sync, async and in threads."""
     client, asynchronous = Anthropic(), AsyncAnthropic()
     return _in_five_ways(
         number,
@@ -160,7 +160,7 @@ def main() -> None:
     openai, anthropic = OpenAI(), Anthropic()
     with usage_context(org=org_id, agent_id="killed"):
         for index in range(number):
-            # Written first, so that nothing stands between the last call's return and the kill.
+            # Printed before the call, so that the kill follows immediately after the last call returns.
             print(json.dumps([OPENAI_MODEL, index]), flush=True)  # noqa: T201 - read by the test
             _openai_plain(openai, index) if index % 2 else _openai_streamed(openai, index)
             print(json.dumps([ANTHROPIC_MODEL, index]), flush=True)  # noqa: T201 - read by the test

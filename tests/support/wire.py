@@ -1,4 +1,4 @@
-"""Bodies that are true to the wire, for they are built from the SDKs' own types, and what an event says of them."""
+"""Bodies built from the SDKs' own types, as on the wire, and the events that they should produce."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ Answer = Callable[[httpx2.Request], httpx2.Response]
 
 
 def body(type_: type[BaseModel], **fields: Any) -> dict[str, Any]:
-    """The JSON of an SDK type; fails where the SDK would not read it."""
+    """The JSON of an SDK type. Fails if the SDK could not read it."""
     return type_.model_validate(fields).model_dump(mode="json", exclude_unset=True)
 
 
@@ -67,7 +67,7 @@ def response(**fields: Any) -> dict[str, Any]:
 
 
 def response_events(last: str, **fields: Any) -> list[dict[str, Any]]:
-    """The events of a streamed response: created in the tier that was asked for, then some text, then `last`."""
+    """The events of a streamed response: `created` with the requested tier, some text, then `last`."""
     created = response(**{**fields, "status": "in_progress", "usage": None, "output": [], "service_tier": "auto"})
     created.pop("tool_usage", None)
     ended = response(**{**fields, "status": last})
@@ -106,7 +106,7 @@ def chat(**fields: Any) -> dict[str, Any]:
 
 
 def chat_chunks(delta: dict[str, Any], **fields: Any) -> list[dict[str, Any]]:
-    """The chunks of a streamed chat completion that was asked for its usage."""
+    """The chunks of a streamed chat completion whose request asked for usage."""
     common = {
         "id": CHAT_ID,
         "object": "chat.completion.chunk",
@@ -137,7 +137,7 @@ def images(**fields: Any) -> dict[str, Any]:
 
 
 def seen(event: Event) -> dict[str, Any]:
-    """All that the event says of the answer, but its moment and its defaults."""
+    """The event's facts about the answer, without its time and default values."""
     said = msgspec.structs.asdict(event) | {"usage": msgspec.json.decode(event.usage)}
     said["parts"] = [
         {"model": part.model, "api": part.api, "usage": msgspec.json.decode(part.usage)} for part in event.parts
@@ -152,7 +152,7 @@ def one(recorded: Recorded) -> dict[str, Any]:
 
 
 def openai_of(answer: Answer, **options: Any) -> OpenAI:
-    """A recording client of a scripted provider that does not retry."""
+    """A recording client of a scripted provider, without retries."""
     client = httpx2.Client(transport=Provider(answer))
     return OpenAI(**{"api_key": "k", "http_client": client, "max_retries": 0, **options})
 

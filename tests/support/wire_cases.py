@@ -1,4 +1,4 @@
-"""Bodies as the providers write them, built from the SDKs' own types, so that they stay true to the wire."""
+"""Bodies as the providers send them, built from the SDKs' own types."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def chat(model: str, usage: dict[str, Any] | None, **fields: Any) -> dict[str, A
 
 
 def chat_stream(completion: dict[str, Any]) -> bytes:
-    """The same answer as a stream that was asked for its usage; a null usage follows the usage chunk."""
+    """The same answer as a stream whose request asked for usage. A chunk with null usage follows the usage chunk."""
     head = {name: completion[name] for name in ("id", "created", "model")} | {"object": "chat.completion.chunk"}
     if "service_tier" in completion:
         head["service_tier"] = completion["service_tier"]
@@ -100,7 +100,7 @@ def response(
 
 
 def response_stream(whole: dict[str, Any]) -> bytes:
-    """The same answer as a stream; what was created spoke of another tier and of no usage."""
+    """The same answer as a stream. Its `created` event has another tier and no usage."""
     created = {**whole, "status": "in_progress", "usage": None, "service_tier": "auto", "output": []}
     created.pop("tool_usage", None)
     return sse(
@@ -212,7 +212,7 @@ def message(model: str, usage: dict[str, Any], **fields: Any) -> dict[str, Any]:
 
 
 def message_stream(whole: dict[str, Any], *, until: str = "") -> bytes:
-    """The same answer as a stream: the start has the cache breakdown, tier and place, the delta counts on."""
+    """The same answer as a stream. Its start has the cache breakdown, tier and region; its deltas are cumulative."""
     usage = whole["usage"]
     start = {**usage, "output_tokens": 1}
     for name in ("server_tool_use", "iterations", "output_tokens_details"):

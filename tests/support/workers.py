@@ -1,7 +1,7 @@
-"""A pytest plugin that gives each worker of pytest-xdist PostgreSQL roles of its own.
+"""A pytest plugin that gives each worker of pytest-xdist its own PostgreSQL roles.
 
-Roles belong to the whole server, and tests change their passwords. The names come from the environment when Django
-reads its settings, which is before any conftest.py is read: hence a plugin, named in pyproject.toml.
+Roles belong to the whole server, and tests change their passwords. Django's settings read the names from the
+environment before any conftest.py is loaded, so this is a plugin that pyproject.toml names.
 """
 
 import os
@@ -13,7 +13,7 @@ if WORKER:
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:
-    """Name a test the same in every worker, also when a role is among its parameters."""
+    """Give a test the same name in every worker, even if a role is one of its parameters."""
     if WORKER and isinstance(val, str) and f"{PREFIX}_{WORKER}" in val:
         return val.replace(f"{PREFIX}_{WORKER}", PREFIX)
     return None

@@ -34,7 +34,7 @@ COLUMNS = tuple(field.attname for field in FIELDS)
 
 
 def _is_text_key(field: models.Field[Any, Any]) -> bool:
-    """Whether it holds keys of users that are not numbers: UUIDs, text."""
+    """Whether the field holds user keys that are not numbers: UUIDs or text."""
     return field.attname == "user_id" and user_keys.nobody() != 0
 
 

@@ -1,4 +1,4 @@
-"""Whether the dict `AI_COSTS` of the project's settings is one that the product understands."""
+"""Checks the keys and values of the dict `AI_COSTS` in the project's settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finds the organisations that calls are charged to, by what came with the calls."""
+"""Finds the organisation and the user of each call from the attribution that came with it."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class OrganizationLookup:
         self._unattributed: Organization | None = None
 
     def org(self, given: Attribution) -> Organization:
-        """The organisation named; without one, the only one the user belongs to; else the reserved `unattributed`.
+        """The organisation that the call names; else the only one of its user; else the reserved `unattributed`.
 
-        An organisation of the project's own is created at its first call. If a user belongs to several, none is chosen:
-        charging the wrong one would show one tenant the work of another.
+        An `OrganizationKey` creates its organisation at the first call. If the user belongs to several organisations,
+        none is chosen: charging the wrong one would show a tenant's work to another.
         """
         if given.org_key:
             return self._by_key.get(given.org_key) or self._created(given)
@@ -44,11 +44,11 @@ class OrganizationLookup:
         return found or self._reserved()
 
     def user_id(self, given: Attribution) -> Any:
-        """The user's key, if it can be one. Whether that user exists is not asked: a record outlives them."""
+        """The user's key, or None if it cannot be one. The user may be deleted already: a record outlives its user."""
         return user_keys.parse(given.user_id)
 
     def not_found(self, given: Attribution) -> dict[str, Any]:
-        """The ids that lead nowhere, to be kept in the record's metadata."""
+        """The ids that match nothing; the record keeps them in its metadata."""
         lost: dict[str, Any] = {}
         if given.org_id is not None and given.org_id not in self._orgs:
             lost["org_id"] = given.org_id
@@ -81,7 +81,7 @@ def _with_keys(keys: set[str]) -> Iterable[Organization]:
 
 
 def _free_slug(given: Attribution) -> str:
-    """A slug of the name; with a part of the key's hash where that is taken or empty."""
+    """A slug of the name. If it is taken or empty, a part of the key's hash is added."""
     slug = slugify(given.org_name)[:80]
     if slug and slug != UNATTRIBUTED and not Organization.objects.filter(slug=slug).exists():
         return slug

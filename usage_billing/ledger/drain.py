@@ -165,7 +165,7 @@ TOO_COMPLEX = "54"
 
 
 def _is_refusal(error: Error) -> bool:
-    """Whether the database refuses the event itself, and would do so again."""
+    """Whether the database refuses the event itself, so that a retry would fail too."""
     if isinstance(error, DataError | IntegrityError):
         return True
     return (getattr(error.__cause__, "sqlstate", None) or "").startswith(TOO_COMPLEX)

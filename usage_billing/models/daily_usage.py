@@ -59,10 +59,9 @@ class DailyUsage(models.Model):
     )
     grain = models.CharField(max_length=10)
     usage_date = models.DateField()
-    # 0 (of a user: `user_keys.nobody()`) stands for "all" where the grain leaves the dimension out, and for "no user"
-    # where it keeps it.
+    # 0 (for users `user_keys.nobody()`) means "all" if the grain leaves the dimension out, and "none" if it keeps it.
     org_id = models.BigIntegerField()
-    # Of the user model's own type, without a constraint: a rollup outlives the person.
+    # The type is that of the user model's key. There is no constraint: a rollup outlives its user.
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
     )

@@ -13,12 +13,12 @@ from usage_billing.conf import conf
 
 
 def alias() -> str:
-    """Alias of the ledger's database."""
+    """The alias of the ledger's database."""
     return conf.DATABASE or router.db_for_write(apps.get_model("usage_billing", "UsageRecord"))
 
 
 class _Connection:
-    """Stands for the connection of this thread, as `django.db.connection` does for the default database."""
+    """Proxy of this thread's connection to the ledger's database, like `django.db.connection` for the default one."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(connections[alias()], name)
@@ -31,12 +31,12 @@ connection = cast(BaseDatabaseWrapper, _Connection())
 
 
 def has_users() -> bool:
-    """Whether the table of users is in the ledger's database too, so that statements may join it."""
+    """Whether the user table is in the ledger's database, so that statements may join it."""
     return alias() == router.db_for_read(get_user_model())
 
 
 def atomic() -> transaction.Atomic:
-    """A transaction, or a savepoint, in the ledger's database."""
+    """A transaction or savepoint in the ledger's database."""
     return transaction.atomic(using=alias())
 
 

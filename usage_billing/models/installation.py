@@ -1,4 +1,4 @@
-"""The identity of a ledger: an outbox is drained into the ledger that it belongs to, and no other."""
+"""The identity of a ledger, so that an outbox is never drained into another one."""
 
 import uuid
 
@@ -6,7 +6,7 @@ from django.db import models
 
 
 class Installation(models.Model):
-    """One row. It is made by the first drain, so a test's database and a copy that was set up anew have another id."""
+    """A single row, created by the first drain. A test database or a newly created one therefore has a different id."""
 
     only = models.BooleanField(primary_key=True, default=True)
     ledger_id = models.UUIDField(default=uuid.uuid4)

@@ -1,6 +1,6 @@
-"""Keys of the project's user model, of whichever type: numbers, UUIDs, text.
+"""Keys of the project's user model: numbers, UUIDs or text.
 
-Rollups hold a key in each row: where there is no user, or the grain leaves users out, `nobody()`.
+Every row of a rollup holds a key. It is `nobody()` if there is no user, or if the grain leaves users out.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-# SQLite has no UUIDs: Django stores them as 32 hexadecimal digits, and so do statements of our own.
+# SQLite has no UUID type. Django stores UUIDs as 32 hexadecimal digits, and our own statements do the same.
 sqlite3.register_adapter(uuid.UUID, lambda value: value.hex)
 
 
 def key_field() -> models.Field[Any, Any]:
-    """The primary key of the user model."""
+    """The primary key field of the user model."""
     field = get_user_model()._meta.pk
     while field.remote_field:
         field = field.remote_field.model._meta.pk
@@ -29,7 +29,7 @@ def key_field() -> models.Field[Any, Any]:
 
 @functools.cache
 def nobody() -> Any:
-    """The key that stands for no user: 0, the UUID of zeros, or the empty text."""
+    """The key that stands for no user: 0, the zero UUID, or the empty text."""
     field = key_field()
     if isinstance(field, models.UUIDField):
         return uuid.UUID(int=0)
@@ -37,7 +37,7 @@ def nobody() -> Any:
 
 
 def is_user(key: Any) -> bool:
-    """Whether the key is that of a user, and not the placeholder or NULL."""
+    """Whether the key belongs to a user, and is neither the placeholder nor None."""
     return key is not None and key != nobody()
 
 
@@ -55,7 +55,7 @@ def sql_type(connection: BaseDatabaseWrapper) -> str:
 
 
 def parse(value: Any) -> Any:
-    """The key that `value` (a number, a UUID, text) is; None if it can be no key of a user."""
+    """Convert a number, a UUID or text to a user key; None if it cannot be one."""
     field = key_field()
     if isinstance(value, bool) or value is None or value == "":
         return None
@@ -71,7 +71,7 @@ def parse(value: Any) -> Any:
 
 
 def from_row(value: Any) -> Any:
-    """The key as Python has it, from a column that a statement of our own has read."""
+    """Convert a key that one of our own statements has read to its Python type."""
     return uuid.UUID(value) if isinstance(nobody(), uuid.UUID) and isinstance(value, str) else value
 
 

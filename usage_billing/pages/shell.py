@@ -48,7 +48,7 @@ def too_many_exports(request: HttpRequest, text: str) -> HttpResponse:
 
 
 def scope_text(scope: Scope, names: Mapping[int, str]) -> str:
-    """Whose calls the page shows; `names` of the organisations by their ids."""
+    """Describe whose calls the page shows. `names`: organisation id → name."""
     if scope.everything:
         return gettext("All organisations")
 

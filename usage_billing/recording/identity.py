@@ -1,6 +1,6 @@
-"""Which organisation and user the caller means: objects become keys here, and never by their number alone.
+"""Turns the organisation and the user that a caller passes into keys. The model is checked, not only the number.
 
-Nothing here asks the database: callers wait for it. The ledger looks the keys up when the call is drained.
+Nothing here queries the database, because callers wait for it. The ledger looks the keys up when it drains the call.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ logger = logging.getLogger(__name__)
 
 ORGANIZATION = "usage_billing.organization"
 MOST_DIGITS = 19
-"""Of a number that may be an id: no column holds a longer one."""
+"""The most digits of a number that may be an id. No column holds a longer one."""
 
 
 class OrganizationKey(NamedTuple):
-    """An organisation of the project's own. The ledger creates its organisation at the first call of this key.
+    """Identifies an organisation of the project. The ledger creates its own `Organization` at the key's first call.
 
-    key: at most 100 characters, unique for good, such as a UUID. name: what pages show. timezone: of its billing day;
-    empty: the project's.
+    key: at most 100 characters, never reused, such as a UUID. name: shown on pages. timezone: of the billing day; if
+    empty, the project's.
     """
 
     key: str
@@ -35,10 +35,11 @@ class OrganizationKey(NamedTuple):
 
 
 def organization(given: Any) -> dict[str, Any]:
-    """The fields of `Attribution` that say which organisation it is; none for None.
+    """The fields of `Attribution` that name the organisation; an empty dict for None.
 
-    Takes an `Organization`, its id, an `OrganizationKey`, and what `AI_COSTS["ORGANIZATION_RESOLVER"]` takes. Without
-    a resolver another object is refused: the call goes to the organisation `unattributed`, with a note of the object.
+    Takes an `Organization`, its id, an `OrganizationKey`, or an argument of `AI_COSTS["ORGANIZATION_RESOLVER"]`. If
+    there is no resolver, any other object is refused: the call goes to the organisation `unattributed`, and its
+    record names the object.
     """
     if given is None:
         return {}
@@ -60,7 +61,7 @@ def organization(given: Any) -> dict[str, Any]:
 
 
 def user(given: Any) -> Any:
-    """The key of a user: of an instance of the user model, or the key itself; None for anybody else."""
+    """The key of a user, given as an instance of the user model or as the key itself. None for any other object."""
     found = label(given)
     if not found:
         return key(None if hasattr(given, "pk") and given.pk is None else given)
@@ -71,14 +72,14 @@ def user(given: Any) -> Any:
 
 
 def label(thing: Any) -> str:
-    """`app.model` of a model's instance; empty for anything else."""
+    """`app.model` of a model instance; empty for anything else."""
     meta = getattr(thing, "_meta", None)
     concrete = getattr(meta, "concrete_model", None)
     return str(concrete._meta.label_lower) if concrete is not None and not isinstance(thing, type) else ""
 
 
 def key(value: Any) -> Any:
-    """A key as JSON has it: a number, or text. A number written out as text is the number."""
+    """Convert a key to a JSON value: a number or text. Text that spells a number becomes the number."""
     if isinstance(value, str) and len(value) <= MOST_DIGITS and value.isdecimal() and value.isascii():
         return int(value)
     if value is None or (isinstance(value, int) and not isinstance(value, bool)):
@@ -87,7 +88,7 @@ def key(value: Any) -> Any:
 
 
 def refused(thing: Any, advice: str) -> str:
-    """Text that stands for an object which is not what it should be; no key reads like it."""
+    """Log a refused object once per model, and return a text that identifies it and cannot be a key."""
     name = label(thing) or type(thing).__name__
     _log_once(name, advice)
     return f"{name}:{getattr(thing, 'pk', None)}"
@@ -95,7 +96,7 @@ def refused(thing: Any, advice: str) -> str:
 
 @functools.cache
 def _log_once(name: str, advice: str) -> None:
-    logger.error("AI calls are recorded without the %s that was given to usage_context. %s.", name, advice)
+    logger.error("Calls are recorded without the %s that usage_context was given. %s.", name, advice)
 
 
 def _by_id(value: Any) -> dict[str, Any]:
@@ -103,7 +104,7 @@ def _by_id(value: Any) -> dict[str, Any]:
 
 
 def _is_resolved_by_id(resolved: Any, given: Any) -> bool:
-    """Whether it is an id of the ledger's own organisations: a number or text, and no resolver says otherwise."""
+    """Whether it is the id of an `Organization`: a number or text, and no resolver is configured."""
     return isinstance(resolved, int | str) and not isinstance(resolved, bool) and resolved is given and not _resolver()
 
 
@@ -119,6 +120,6 @@ def _imported(path: str) -> Callable[[Any], Any]:
 
 
 def _is_proxy_of_user(thing: Any) -> bool:
-    """Whether it is of a child class of the user model (multi-table inheritance)."""
+    """Whether it is an instance of a child of the user model (multi-table inheritance)."""
     parents = getattr(thing._meta, "all_parents", ())
     return any(parent._meta.label_lower == settings.AUTH_USER_MODEL.lower() for parent in parents)

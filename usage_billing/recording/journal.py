@@ -223,9 +223,9 @@ def _is_ours(file: int, path: str) -> bool:
 
 
 def _is_in_place(path: str) -> bool:
-    """Whether the file that was made here is still here: what is written to a deleted one is lost without an error.
+    """Whether the file still exists under its name: writes to a deleted file are lost without an error.
 
-    Names are never used twice, so a file of this name is that file. (`os.stat` takes twice as long.)
+    Names are never reused, so a file of this name is that file. (`os.stat` takes twice as long.)
     """
     return os.access(path, os.F_OK)
 

@@ -1,4 +1,4 @@
-"""What the database itself does for us: the walls between tenants, functions and a view for those who work in SQL.
+"""Decides who may see which rows, and lets PostgreSQL enforce it by roles and row-level security.
 
-All of it follows from the models and is made anew, where it differs, after each `migrate`.
+Roles, grants and policies are derived from the models. `secure_database` and each later `migrate` update them.
 """

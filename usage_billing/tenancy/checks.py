@@ -1,4 +1,4 @@
-"""Whether PostgreSQL's walls hold this deployment; run by `check --deploy --database default`."""
+"""Checks that row-level security applies to the web's login: `check --deploy --database default`."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,8 +12,8 @@ from usage_billing.tenancy import roles
 
 
 @register(Tags.database, deploy=True)
-def web_is_walled_in(databases: Sequence[str] | None = None, **_kwargs: Any) -> list[CheckMessage]:
-    """Run it with the web's environment: the drain's login may do more, and is to."""
+def web_login_is_restricted(databases: Sequence[str] | None = None, **_kwargs: Any) -> list[CheckMessage]:
+    """Run this check with the web's environment: the drain's login has more rights on purpose."""
     found: list[CheckMessage] = []
     for alias in databases or ():
         if connections[alias].vendor == "postgresql":
@@ -33,32 +33,33 @@ def _login(cursor: Any) -> list[CheckMessage]:
         [roles.LEDGER],
     )
     user, is_unbound, may_drain, may_create = cursor.fetchone()
-    serve = "Serve as the web's own user, who owns nothing: docs/security.md, “Tenants and PostgreSQL”."
+    serve = "Connect as a user who owns no tables: docs/security.md, “Tenants and PostgreSQL”."
     if is_unbound:
-        found = f"PostgreSQL's row-level security does not hold the user “{user}” that this connects as."
+        found = f"The web connects as “{user}”, a user who bypasses PostgreSQL's row-level security."
         return [Warning(found, hint=serve, id="usage_billing.W001")]
     messages: list[CheckMessage] = []
     if may_drain:
         messages.append(
             Warning(
-                f"The user “{user}” that this connects as can take the ledger's role, and so can injected SQL.",
+                f"The web connects as “{user}”, who can take the ledger's role. So can injected SQL.",
                 hint=f"{serve} The drain and the jobs connect as {roles.DRAIN}. If this is {roles.WEB}, run "
-                f"`REVOKE {roles.LEDGER} FROM {roles.WEB};` as whoever granted it.",
+                f"`REVOKE {roles.LEDGER} FROM {roles.WEB};` as the user who granted it.",
                 id="usage_billing.W011",
             )
         )
     elif conf.DRAIN == "thread":
         messages.append(
             Warning(
-                f"The user “{user}” that this connects as cannot write the ledger, and its process is to drain.",
-                hint=f"Set USAGE_DRAIN=off, and run `manage.py drain_usage --follow` as {roles.DRAIN}. Calls wait.",
+                f"This process is configured to drain, but its user “{user}” cannot write the ledger.",
+                hint=f"Set USAGE_DRAIN=off, and run `manage.py drain_usage --follow` as {roles.DRAIN}. "
+                "Calls wait in the outbox until then.",
                 id="usage_billing.W012",
             )
         )
     if may_create:
         messages.append(
             Warning(
-                f"The user “{user}” that this connects as may create tables, which later requests would read instead.",
+                f"The web connects as “{user}”, who may create tables. Later requests would read those instead.",
                 hint="Run as the database's owner: REVOKE TEMPORARY ON DATABASE … FROM PUBLIC; "
                 "REVOKE CREATE ON SCHEMA public FROM PUBLIC;",
                 id="usage_billing.W013",
@@ -68,16 +69,16 @@ def _login(cursor: Any) -> list[CheckMessage]:
 
 
 def _scope() -> list[CheckMessage]:
-    """Whether the database takes the seals of this process."""
+    """Check that the database accepts the seals of this process."""
     try:
         with roles.applied(roles.Setting(roles.WEB)):
             return []
     except (DatabaseError, ImproperlyConfigured) as error:
         return [
             Error(
-                f"PostgreSQL does not take this process's scopes, so nobody would see a row: {error}",
-                hint="Run `manage.py migrate` as the tables' owner, with the SECRET_KEY (or USAGE_SCOPE_KEY) of the "
-                "servers.",
+                f"PostgreSQL rejects the scopes of this process, so nobody would see a row: {error}",
+                hint="Run `manage.py migrate` as the tables' owner, with the SECRET_KEY (or USAGE_SCOPE_KEY) that the "
+                "servers use.",
                 id="usage_billing.E011",
             )
         ]

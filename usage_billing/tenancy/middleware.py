@@ -1,4 +1,4 @@
-"""A view runs within the scope of the person who asks: the database shows it no more than they may see."""
+"""Runs each view within its user's scope: the database shows the view only rows that the user may see."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ logger = logging.getLogger(__name__)
 class ScopeMiddleware:
     """Place it last, after the authentication middleware.
 
-    A view that is marked `outside_scope`, an async one, or one of an anonymous person gets no scope: on PostgreSQL
-    there are no tenants' rows for it, until it takes a scope itself. A streamed answer begins when the scope has ended.
+    Three kinds of requests get no scope: views marked `outside_scope`, async views, and anonymous users. On PostgreSQL
+    they see no tenant's rows unless they enter a scope themselves. A streaming response starts after the scope ends.
     """
 
     sync_capable = async_capable = True
@@ -43,18 +43,18 @@ class ScopeMiddleware:
             request.scope = scope  # type: ignore[attr-defined]
             response = view(request, *args, **kwargs)
             if callable(render := getattr(response, "render", None)):
-                # The admin's answers read the database as they are rendered.
+                # A TemplateResponse of the admin reads the database while it renders.
                 response = render()
         return response  # type: ignore[no-any-return]
 
 
 @contextmanager
 def _unreadable_values_refused(request: HttpRequest) -> Iterator[None]:
-    """Answer 400, and not 500, where the admin is sent what is no number, date or text that there can be.
+    """Answer 400 instead of 500 when the admin receives an impossible number, date or text.
 
-    Django's admin turns the query into values of the columns without a check (4,400 digits, NUL, the year 2^63), and so
-    do its autocomplete fields with a form that they show again. What fails is logged with its traceback: it may be an
-    error of ours all the same.
+    Django's admin converts query parameters to column values without checking them (4,400 digits, NUL, the year 2^63).
+    Its autocomplete fields do the same with a submitted form. The exception is logged with its traceback, because it
+    may also come from a bug of ours.
     """
     try:
         yield
@@ -62,8 +62,8 @@ def _unreadable_values_refused(request: HttpRequest) -> Iterator[None]:
         found = request.resolver_match
         if found is None or "admin" not in found.app_names or not (request.GET or request.POST):
             raise
-        logger.exception("A request to the admin was refused for its values.")
-        raise BadRequest("What was sent cannot be read.") from error
+        logger.exception("Refused a request to the admin because of its values.")
+        raise BadRequest("The request contains a value that cannot be read.") from error
 
 
 def _takes_none(view: Callable[..., Any]) -> bool:

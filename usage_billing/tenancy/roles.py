@@ -1,8 +1,8 @@
-"""PostgreSQL: as which role, and for whom, the statements of a transaction run.
+"""Sets the PostgreSQL role and the scope of a transaction.
 
-The web's own role sees the rows of the scope that is set, the superadmin's role all of them, the ledger's role writes.
-They are set with `SET LOCAL`, so they end with the transaction. A scope carries a seal (`seal`): a statement that
-somebody else has sent can set none. On other databases nothing here does anything.
+The web's role sees the rows of the current scope, the superadmin's role sees all rows, the ledger's role writes.
+`SET LOCAL` sets them, so they end with the transaction. A scope carries a seal (`seal`), so injected SQL cannot set
+one. On other databases this module does nothing.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from usage_billing.models.database import atomic, connection
 from usage_billing.tenancy import seal
 
 WEB = f"{conf.ROLE_PREFIX}_web"
-"""The role that the web connects as: owns nothing, bypasses nothing, sees nothing without a scope."""
+"""The role that the web connects as. It owns nothing, bypasses nothing and sees nothing without a scope."""
 SUPERADMIN = f"{conf.ROLE_PREFIX}_superadmin"
-"""All rows of all tenants, while the scope is of everything; the ledger's tables to read only."""
+"""Sees all rows of all tenants while the scope covers everything. Reads the ledger's tables, but cannot write them."""
 LEDGER = f"{conf.ROLE_PREFIX}_ledger"
-"""Writes the ledger's tables, and reads what it needs to cost and to charge a call. The web cannot take it."""
+"""Writes the ledger's tables, and reads the tables needed to price and attribute a call. The web cannot take it."""
 DRAIN = f"{conf.ROLE_PREFIX}_drain"
-"""The role that the drain and the jobs connect as: may take each of the three before."""
+"""The role that the drain and the jobs connect as. It may take each of the three roles above."""
 ANALYST = f"{conf.ROLE_PREFIX}_analyst"
-"""The role of people who work in SQL: reads the ledger's tables, all organisations, and writes nothing."""
+"""The role of people who work in SQL. It reads the ledger's tables for all organisations, and writes nothing."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A role, and the scope of its policies; `none` is the role that the connection was opened with."""
+    """A role and the scope for its policies. `none` is the role that the connection was opened with."""
 
     role: str = "none"
     user_id: Any = None
@@ -41,7 +41,7 @@ class Setting:
     member_org_ids: Iterable[int] = ()
 
     def sealed_scope(self, *, now: float) -> str:
-        """As `usage_set_scope` takes it; the empty text for a role without a scope. `now`: epoch seconds."""
+        """The argument of `usage_set_scope`; empty for a role without a scope. `now`: epoch seconds."""
         if self.role not in (WEB, SUPERADMIN):
             return ""
         return seal.sealed(
@@ -57,13 +57,13 @@ AS_LEDGER = Setting(LEDGER)
 
 
 def is_enforced() -> bool:
-    """Whether the database enforces who sees what."""
+    """Whether the database enforces row-level security."""
     return bool(conf.ROW_LEVEL_SECURITY) and connection.vendor == "postgresql"
 
 
 @contextmanager
 def applied(setting: Setting) -> Iterator[None]:
-    """A transaction in that role and scope; within another one, that one's come back afterwards."""
+    """Run a transaction in that role and scope. A nested one restores the outer role and scope when it ends."""
     with atomic():
         if not is_enforced():
             yield
@@ -75,9 +75,9 @@ def applied(setting: Setting) -> Iterator[None]:
 
 @contextmanager
 def entered(user_id: Any) -> Iterator[list[tuple[int, str, str]]]:
-    """A transaction in the web's role, in the scope of that user's memberships: organisation's id, role, zone of each.
+    """Run a transaction in the web's role and the user's scope. Yields (organisation id, role, zone) per membership.
 
-    Beginning it, reading them and setting the scope take one round trip.
+    One round trip begins the transaction, reads the memberships and sets the scope.
     """
     until = seal.until(time.time())
     with atomic():
@@ -96,7 +96,7 @@ def entered(user_id: Any) -> Iterator[list[tuple[int, str, str]]]:
 
 @contextmanager
 def for_the_session(role: str) -> Iterator[None]:
-    """Every statement of this connection in that role: for commands, which take many transactions."""
+    """Run every statement of this connection in that role, for commands that need many transactions."""
     if not is_enforced():
         yield
         return
@@ -107,7 +107,7 @@ def for_the_session(role: str) -> Iterator[None]:
         with _remembered(Setting(role), restore=False):
             yield
     finally:
-        # A connection that broke has no role to give back, and its own error is the one to see.
+        # A broken connection has no role to restore, and must not hide its own error.
         if connection.connection is not None and not connection.connection.closed and not connection.needs_rollback:
             _set_role(before.role)
 
@@ -118,7 +118,7 @@ def _set_role(role: str) -> None:
 
 
 _CURRENT = "usage_setting"
-"""The connection's attribute that remembers what is set now: a released savepoint would leak it outward."""
+"""The connection's attribute with the current setting. Needed because a released savepoint leaks the inner setting."""
 
 
 @contextmanager
@@ -143,11 +143,11 @@ def _set_local(setting: Setting) -> None:
 
 
 def _in_one_round_trip(*statements: tuple[str, Sequence[Any]]) -> list[Any]:
-    """Run the statements, after `BEGIN` where the transaction has not begun; returns the rows of the last one.
+    """Run the statements, after `BEGIN` if no transaction is open. Returns the rows of the last one.
 
-    `BEGIN` goes to the server together with them; psycopg, left to itself, awaits it before that. The values go beside
-    the statement and not in it, as they would with Django's cursors: all sessions of a role see each other's
-    statements in pg_stat_activity, and another session's seal would be good for its scope.
+    `BEGIN` is sent together with the statements; psycopg by default waits for its answer first. The values are bound
+    on the server, while Django's cursors would put them into the text: in pg_stat_activity all sessions of a role see
+    each other's statements, and could copy a seal from there.
     """
     import psycopg  # here, because only projects on PostgreSQL have it
 
@@ -157,7 +157,7 @@ def _in_one_round_trip(*statements: tuple[str, Sequence[Any]]) -> list[Any]:
     with _explained(), connection.wrap_database_errors:
         begins = driver.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
         if begins:
-            # Django ends the transaction as it would have; until then psycopg must not begin one itself.
+            # Keep psycopg from sending a BEGIN of its own. Django ends the transaction as usual.
             driver.autocommit = True
         with driver.pipeline():
             if begins:
@@ -173,14 +173,14 @@ MAY_NOT = "42501"
 
 @contextmanager
 def _explained() -> Iterator[None]:
-    """Nothing is wrong with anybody's data: whoever waits for the database waits for these errors' end too."""
+    """Raise a missing role or grant as `OperationalError`: the drain then retries instead of rejecting events."""
     try:
         yield
     except (DataError, ProgrammingError) as error:
         if getattr(error.__cause__, "sqlstate", None) == MAY_NOT:
             what_to_do = (
-                f"The ledger is written by those who log in as {DRAIN}: the service of `manage.py drain_usage --follow`"
-                " and the jobs. Elsewhere, set USAGE_DRAIN=off."
+                f"Only processes that log in as {DRAIN} may write the ledger: the service that runs"
+                " `manage.py drain_usage --follow`, and the jobs. In other processes, set USAGE_DRAIN=off."
             )
         else:
             what_to_do = "Run `manage.py migrate` as the owner of the tables."

@@ -1,10 +1,10 @@
-"""PostgreSQL: roles, grants and row-level security, derived from the models.
+"""Derives PostgreSQL's roles, grants and row-level security from the models.
 
-Only tables of this app are secured, and those of the apps in `secured_apps` and `AI_COSTS["SECURED_APPS"]`. A table
-carries tenant rows if it has an `org_id`, or is the organisations' own: a role that no policy names sees none of them.
-A table that superadmins alone write is secured too: their role does nothing without its scope. Policies are plain
-comparisons with the sealed scope (`seal`). `secure_database` and each later `migrate` change only what differs, so that
-a server at work is not held up.
+Only the tables of the apps in `secured_apps` and `AI_COSTS["SECURED_APPS"]` are secured. A table carries tenant rows if
+it has an `org_id`, or is the table of organisations: a role without a policy sees none of its rows. Tables that only
+superadmins write are secured too, so that their role does nothing without its scope. Policies are plain comparisons
+with the sealed scope (`seal`). `secure_database` and each later `migrate` execute only the statements that are needed,
+so they do not lock the tables of a running server.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from usage_billing.models import (
 from usage_billing.tenancy.roles import ANALYST, DRAIN, LEDGER, MAY_NOT, SUPERADMIN, WEB
 from usage_billing.tenancy.seal import EVERYTHING, KEY_TABLE, MEMBER_ORG_IDS, OWNED_ORG_IDS, USER_ID
 
-# ── What is wanted ───────────────────────────────────────────────────────────────────────────────────────────────
+# ── The wanted state ─────────────────────────────────────────────────────────────────────────────────────────────
 
 READ = frozenset({"SELECT"})
 WRITE = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE"})
@@ -45,19 +45,19 @@ OWN_CALLS = (
 )
 """An owner sees all calls of the organisation, a member their own.
 
-A CASE, so that the planner takes it for what it is, a check of rows that the query has found by its own conditions. As
-an OR it was taken for a way to find them, and for one that leaves a few: an index too many, and sorts of all calls.
+CASE keeps the planner from using the condition to find rows. With OR it expected few rows to pass: it read one more
+index and sorted all calls.
 """
 OF_OWN_ORGANIZATIONS = f"org_id = ANY ({OWNED_ORG_IDS}) OR org_id = ANY ({MEMBER_ORG_IDS})"
-"""What an organisation's people share."""
+"""Rows that all members of an organisation share."""
 OWN_ORGANIZATIONS = f"id = ANY ({OWNED_ORG_IDS}) OR id = ANY ({MEMBER_ORG_IDS})"
 OWN_MEMBERSHIPS = f"user_id = {USER_ID} OR org_id = ANY ({OWNED_ORG_IDS})"
-"""One's own, and an owner sees who else is in the organisation."""
+"""Everybody sees their own memberships; an owner sees all memberships of the organisation."""
 
 
 @dataclass(frozen=True)
 class Access:
-    """Of one table: what each role may do, and the rows on which the web's role may do it (None: no row)."""
+    """The privileges of each role on one table, and the rows that the web's role may reach (None: no row)."""
 
     web: frozenset[str]
     superadmin: frozenset[str] = WRITE
@@ -66,7 +66,7 @@ class Access:
     analyst: frozenset[str] = frozenset()
 
     def of_roles(self) -> Iterator[tuple[str, frozenset[str], str | None]]:
-        """Each role, what it may do, and the rows on which it may do it."""
+        """Yield each role, its privileges and the condition on its rows."""
         yield WEB, self.web, self.web_rows
         yield SUPERADMIN, self.superadmin, EVERYTHING
         yield LEDGER, self.ledger, "true"
@@ -85,22 +85,22 @@ OF_OUR_OWN: dict[str, Access] = {
     Installation._meta.db_table: Access(frozenset(), frozenset(), READ | {"INSERT"}),
     KEY_TABLE: Access(frozenset(), frozenset()),
 }
-"""The tables of this app that are not every role's to write. Only the ledger's role writes calls and rollups."""
+"""The tables of this app that some role may not write. Only the ledger's role writes calls and rollups."""
 
 secured_apps = ["usage_billing"]
-"""Labels of the apps whose tables are secured. An app that ships with the product adds its own when it is ready."""
+"""Labels of the apps whose tables are secured. `ai_clients.assistants` adds its own when it is installed."""
 
 READ_BY_VIEWS = ("auth.Group", "auth.Permission", "contenttypes.ContentType", "sessions.Session")
-"""Models that Django reads within a view to know its user and what they may do; beside the user model itself."""
+"""Models that Django reads within a view to find the user's permissions, besides the user model itself."""
 
 
 def is_tenants(model: type[models.Model]) -> bool:
-    """Whether its rows belong to organisations."""
+    """Whether the model's rows belong to organisations."""
     return model is Organization or any(field.column == "org_id" for field in model._meta.concrete_fields)
 
 
 def wanted(existing: Iterable[str]) -> dict[str, Access]:
-    """Table → access, of each table that is there and that a role of ours needs."""
+    """Map each existing table that one of our roles needs to its access."""
     there = set(existing)
     tables = {name: access for name, access in OF_OUR_OWN.items() if name in there}
     if conf.GRANT_ALL_TABLES:
@@ -121,7 +121,7 @@ def wanted(existing: Iterable[str]) -> dict[str, Access]:
 
 
 def is_secured(model: type[models.Model]) -> bool:
-    """Whether the model's app is one whose tables are secured."""
+    """Whether the tables of the model's app are secured."""
     return model._meta.app_label in (*secured_apps, *conf.SECURED_APPS)
 
 
@@ -134,17 +134,17 @@ def _is_read_by_views(model: type[models.Model]) -> bool:
 
 
 def secured(tables: Mapping[str, Access]) -> set[str]:
-    """Those of the tables that carry tenant rows, or that the superadmin's role writes and the web's does not."""
+    """The tables that carry tenant rows, and those that the superadmin's role may write but the web's may not."""
     models_ = apps.get_models(include_auto_created=True)
     tenants = {model._meta.db_table for model in models_ if is_tenants(model) and is_secured(model)}
     return {name for name, access in tables.items() if name in tenants or access.superadmin - access.web}
 
 
-# ── How it comes about ───────────────────────────────────────────────────────────────────────────────────────────
+# ── Reaching that state ──────────────────────────────────────────────────────────────────────────────────────────
 
 
 class RolesMissingError(Exception):
-    """The roles are missing, and this user may not create them. `statements`: what an administrator has to run."""
+    """The roles are missing, and this user may not create them. `statements`: SQL for an administrator."""
 
     def __init__(self, statements: Sequence[str]) -> None:
         super().__init__("The database needs roles that this user may not create.")
@@ -152,9 +152,9 @@ class RolesMissingError(Exception):
 
 
 def secure(connection: BaseDatabaseWrapper) -> list[str]:
-    """Make roles, grants and policies what they should be, the view's too. Returns the statements that it took.
+    """Bring roles, grants and policies up to date, including the view's. Returns the statements that it executed.
 
-    Raises `RolesMissingError`, which says what an administrator of the server has to run.
+    Raises `RolesMissingError` with the statements that an administrator of the server must run.
     """
     done = build(connection)
     with connection.cursor() as cursor:
@@ -167,17 +167,17 @@ def secure(connection: BaseDatabaseWrapper) -> list[str]:
 
 
 VIEW = "openai_api_logs"
-"""The contract's view (`reports.sql.functions`). It reads with its caller's rights."""
+"""The public view (`reports.sql.functions`). It reads with its caller's rights."""
 
 
 def build(connection: BaseDatabaseWrapper) -> list[str]:
-    """Make roles, grants and policies what they should be. Returns the statements that it took; none if all was well.
+    """Bring roles, grants and policies up to date. Returns the statements that it executed.
 
-    Raises `RolesMissingError`, which says what an administrator of the server has to run.
+    Raises `RolesMissingError` with the statements that an administrator of the server must run.
     """
     done: list[str] = []
     with connection.cursor() as cursor:
-        # Two migrations at once would alter the same rows of the catalogue.
+        # Two concurrent migrations would alter the same rows of the catalogue.
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext('usage_billing.row_level_security'))")
         roles = list(_roles(cursor))
         for number, statement in enumerate(roles):
@@ -191,12 +191,12 @@ def build(connection: BaseDatabaseWrapper) -> list[str]:
 
 
 TAKEN = (WEB, SUPERADMIN, LEDGER)
-"""The roles that the service takes for a transaction, or a command."""
+"""The roles that the service takes for a transaction or a command."""
 ROLES = (*TAKEN, DRAIN, ANALYST)
 
 
 def _roles(cursor: Any) -> Iterator[str]:
-    """The roles, and who may take which by `SET ROLE`. Only the drain has the web's rights without that."""
+    """Yield the statements for roles and their memberships. Only the drain has the web's rights without `SET ROLE`."""
     cursor.execute("SELECT rolname FROM pg_roles WHERE rolname = ANY (%s)", [list(ROLES)])
     there = {name for (name,) in cursor.fetchall()}
     for role in ROLES:
@@ -208,7 +208,7 @@ def _roles(cursor: Any) -> Iterator[str]:
     if not is_superuser and user not in ROLES:
         memberships += [(role, user) for role in TAKEN]
     cursor.execute("SHOW server_version_num")
-    # Before PostgreSQL 16 a role inherits from all that it belongs to, or from none: `NOINHERIT`.
+    # Before PostgreSQL 16 a role inherits either from all its roles or, with `NOINHERIT`, from none.
     knows_options = int(cursor.fetchone()[0]) >= 160000
     for role, to in memberships:
         is_member = False
@@ -218,7 +218,7 @@ def _roles(cursor: Any) -> Iterator[str]:
         if not is_member:
             inherits = "TRUE" if (role, to) == (WEB, DRAIN) else "FALSE"
             yield f'GRANT {role} TO "{to}"' + (f" WITH INHERIT {inherits}, SET TRUE" if knows_options else "")
-    # Versions before let the web drain.
+    # Earlier versions of AI Costs let the web drain.
     cursor.execute(
         "SELECT quote_ident(grantor.rolname) FROM pg_auth_members JOIN pg_roles grantor ON grantor.oid = grantor"
         " WHERE roleid = to_regrole(%s) AND member = to_regrole(%s)",
@@ -229,7 +229,7 @@ def _roles(cursor: Any) -> Iterator[str]:
 
 
 def _temporary(cursor: Any) -> Iterator[str]:
-    """No temporary tables for the web: one that it left behind would be read in the scope of the next request."""
+    """Forbid temporary tables: the next request on the connection would read one in place of ours, in its own scope."""
     cursor.execute(
         "SELECT quote_ident(datname) FROM pg_database, aclexplode(coalesce(datacl, acldefault('d', datdba))) privilege"
         " WHERE datname = current_database() AND pg_has_role(datdba, 'USAGE')"
@@ -283,7 +283,7 @@ def _policies(cursor: Any, tenants: set[str], tables: dict[str, Access]) -> Iter
     )
     enabled = {name for (name,) in cursor.fetchall()}
     yield from (f'ALTER TABLE "{table}" ENABLE ROW LEVEL SECURITY' for table in sorted(tenants - enabled))
-    # PostgreSQL writes a policy's condition in its own words; ours is kept beside it, to be compared with.
+    # PostgreSQL rewrites a policy's condition, so our text is kept in the comment for the next comparison.
     cursor.execute(
         "SELECT relname, polname, obj_description(pg_policy.oid, 'pg_policy') FROM pg_policy"
         " JOIN pg_class ON pg_class.oid = polrelid WHERE relnamespace = current_schema()::regnamespace"
@@ -301,7 +301,7 @@ def _policies(cursor: Any, tenants: set[str], tables: dict[str, Access]) -> Iter
 
 
 def _of_access(access: Access) -> Iterator[tuple[str, str]]:
-    """Name and text of each policy. One a role: `OR is_superadmin` in one policy would cost the index."""
+    """Yield name and text of each policy, one per role: `OR is_superadmin` in a common policy would cost the index."""
     for role, privileges, rows in access.of_roles():
         if privileges and rows:
             yield role, f"TO {role} USING ({rows})"

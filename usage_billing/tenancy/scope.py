@@ -1,4 +1,4 @@
-"""Who may see what, and that the database holds to it."""
+"""Works out which calls a person may see, and has the database enforce it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from usage_billing.tenancy import roles
 class Scope:
     """The calls that a person may see: every call, all calls of some organisations, their own calls in others.
 
-    zone: the time zone that “today” means to this person: their organisations' if it is one, else the project's.
+    zone: the time zone of the person's “today”: their organisations' zone if all share one, else the project's.
     """
 
     everything: bool = False
@@ -46,15 +46,15 @@ EVERYTHING = Scope(everything=True)
 
 
 def of_organization(org_id: int, zone: str = "") -> Scope:
-    """All of one organisation: what the system itself works with when it acts for it."""
+    """The scope of one organisation with all its calls, for work that the system does on its behalf."""
     return Scope(owned_org_ids=frozenset({org_id}), zone=zone)
 
 
 def scope_of(user: Any) -> Scope:
-    """A superuser sees everything, an owner their organisations, a member their own calls there, anyone else nothing.
+    """The scope of a superuser is everything, an owner's their organisations, a member's their own calls there.
 
-    Read from the memberships of this moment, so that a token issued earlier gives no more than they do. On PostgreSQL
-    the web's role reads memberships only within `scoped`.
+    Everybody else sees nothing. The memberships are read at each call, so an old token gives no more than they do now.
+    On PostgreSQL the web's role reads memberships only within `scoped`.
     """
     if _sees_by_membership(user):
         memberships = Membership.objects.filter(user=user).values_list("org_id", "role", "org__timezone")
@@ -64,7 +64,7 @@ def scope_of(user: Any) -> Scope:
 
 @contextmanager
 def scoped(user: Any) -> Iterator[Scope]:
-    """Within it the database itself shows no more than `user` may see. Never hold it across a call to a provider.
+    """Let the database show only the rows that `user` may see. Never hold it across a call to a provider.
 
     On PostgreSQL this is one transaction. A view runs within the scope of `request.user` already (`ScopeMiddleware`,
     `api.base.ScopedView`), unless it is marked `outside_scope`.
@@ -79,7 +79,7 @@ def scoped(user: Any) -> Iterator[Scope]:
 
 @contextmanager
 def within(scope: Scope) -> Iterator[Scope]:
-    """Likewise for a scope in hand: `EVERYTHING` for jobs over all organisations, `of_organization` for one."""
+    """Enter a given scope: `EVERYTHING` for jobs over all organisations, `of_organization` for one."""
     if roles.is_enforced():
         role = roles.SUPERADMIN if scope.everything else roles.WEB
         with roles.applied(roles.Setting(role, scope.user_id, scope.owned_org_ids, scope.member_org_ids)):
@@ -92,7 +92,7 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 
 def outside_scope(view: View) -> View:
-    """Marks a view that takes a scope itself, in parts: one that calls a provider, or streams."""
+    """Mark a view that enters scopes itself, because it calls a provider or streams."""
     view.outside_scope = True  # type: ignore[attr-defined]
     return view
 
@@ -107,7 +107,7 @@ def _without_memberships(user: Any) -> Scope:
 
 
 def _by_membership(user_id: Any, memberships: Iterable[tuple[int, str, str]]) -> Scope:
-    """From the organisation's id, the role and the zone of each membership."""
+    """Build the scope from (organisation id, role, zone) of each membership."""
     known = list(memberships)
     zones = {zone for _, _, zone in known}
     return Scope(

@@ -1,9 +1,9 @@
-"""PostgreSQL: the seal of a scope, which tells the application's statements from those of somebody who injected SQL.
+"""Seals scopes, so that PostgreSQL can tell the application's scope from one that injected SQL has set.
 
 A scope is one setting, `app.scope`: `user|{owned organisations}|{member's organisations}|everything|until|seal`. The
-seal is an HMAC-SHA256 (RFC 2104) of the rest. Its key comes from the application's environment, and lies in a table
-that only the tables' owner reads: who merely sends statements can make none. Policies read the scope by `usage_scope()`
-alone, which gives nothing where the seal is wrong.
+seal is an HMAC-SHA256 (RFC 2104) of the rest. Its key comes from the application's environment, and is stored in a
+table that only the tables' owner can read: injected SQL cannot make a seal. Policies read the scope only through
+`usage_scope()`, which returns NULLs if the seal is wrong.
 """
 
 from __future__ import annotations
@@ -23,42 +23,42 @@ from usage_billing.conf import conf
 from usage_billing.models import user_keys
 
 SCOPE = "app.scope"
-"""The setting. One alone, so that no part of it can be changed without the others."""
+"""The name of the setting. It is a single one, so that no part can be changed without the others."""
 VALID_S = 600
-"""How many seconds after it was sealed a scope may begin a transaction; it holds until that ends."""
+"""For how many seconds a sealed scope may begin a transaction. It then holds until the transaction ends."""
 KEY_TABLE = "usage_scope_key"
 USER_ID = "(SELECT (usage_scope()).user_id)"
 OWNED_ORG_IDS = "(SELECT (usage_scope()).owned_org_ids)::bigint[]"
 MEMBER_ORG_IDS = "(SELECT (usage_scope()).member_org_ids)::bigint[]"
 EVERYTHING = "(SELECT (usage_scope()).everything)"
-"""For policies. A SELECT without a table is evaluated once a statement, where a function would be at each row.
+"""Conditions for policies. A SELECT without a table is evaluated once per statement, a bare function once per row.
 
-That is quicker, and it is what makes the wall one: while rows come, another column or the next FETCH of a cursor may
-call `set_config`. A setting that a policy reads at each row would be widened after it had been checked.
+Once per statement is faster, and the security depends on it: another column, or the next FETCH of a cursor, may call
+`set_config` between two rows. A policy that read the setting at each row would then see the widened scope.
 """
 REPLACED_VALID = "1 hour"
-"""For how long a replaced key still holds: until the servers that have it are restarted."""
+"""For how long a replaced key stays valid, which gives time to restart the servers that use it."""
 
 
 def until(now: float) -> int:
-    """Until when a scope that is sealed now may begin a transaction. Both in epoch seconds."""
+    """The time until which a scope sealed now may begin a transaction. Both in epoch seconds."""
     return int(now) + VALID_S
 
 
 def sealed(
     *, user_id: Any, owned_org_ids: Iterable[int], member_org_ids: Iterable[int], everything: bool, until: int
 ) -> str:
-    """The scope as PostgreSQL takes it. `until`: epoch seconds. `usage_enter_scope` makes the same text."""
+    """The text of a scope with its seal. `until`: epoch seconds. `usage_enter_scope` builds the same text in SQL."""
     user = "" if user_id is None else str(user_id)
     if "|" in user:
-        raise ValueError("A user whose key has a “|” in it cannot have a scope.")
+        raise ValueError("A user whose key contains “|” cannot have a scope.")
     parts = [user, _array(owned_org_ids), _array(member_org_ids), "t" if everything else "f", str(until)]
     text = "|".join(parts)
     return f"{text}|{_seal(text)}"
 
 
 def proof(user_id: Any, until: int) -> str:
-    """What `usage_enter_scope` wants to see. No text that is sealed as a scope begins with a word."""
+    """The proof that `usage_enter_scope` checks. It never equals a seal: no sealed text begins with a word."""
     return _seal(f"enter|{user_id}|{until}")
 
 
@@ -74,8 +74,8 @@ def _key() -> bytes:
     secret = settings.SECRET_KEY if conf.SCOPE_KEY is None else conf.SCOPE_KEY
     if not secret:
         raise ImproperlyConfigured(
-            "PostgreSQL shows rows only to a scope with a seal, and there is no key for one. Set SECRET_KEY, or "
-            "USAGE_SCOPE_KEY, to what the servers and the last `manage.py migrate` have."
+            "PostgreSQL shows rows only to a sealed scope, and there is no key for the seal. Set SECRET_KEY or "
+            "USAGE_SCOPE_KEY to the value that the servers and the last `manage.py migrate` use."
         )
     return _derived(secret)
 
@@ -86,7 +86,7 @@ def _derived(secret: str) -> bytes:
 
 
 def create(connection: BaseDatabaseWrapper) -> None:
-    """Store the key, and create the functions that check it. Raises `ImproperlyConfigured` where there is no key."""
+    """Store the key, and create the functions that check it. Raises `ImproperlyConfigured` if there is no key."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT quote_ident(current_schema())")
         (schema,) = cursor.fetchone()
@@ -98,7 +98,7 @@ def create(connection: BaseDatabaseWrapper) -> None:
 
 
 def _store_key(cursor: Any) -> None:
-    """Keep this application's key; another one that was there holds for as long as servers may still have it."""
+    """Store this application's key. The previous key stays valid for `REPLACED_VALID`."""
     inner, outer = _pads()
     cursor.execute(f"SELECT inner_pad, outer_pad FROM {KEY_TABLE} WHERE valid_until = 'infinity'")
     there = [tuple(map(bytes, row)) for row in cursor.fetchall()]
@@ -113,7 +113,7 @@ def _store_key(cursor: Any) -> None:
 
 
 def _pads() -> tuple[bytes, bytes]:
-    """RFC 2104: the key, filled up to SHA-256's block of 64 bytes, with each of the two constants."""
+    """The inner and the outer pad of RFC 2104: the key, padded to SHA-256's block of 64 bytes, XOR each constant."""
     block = _key().ljust(64, b"\0")
     return bytes(byte ^ 0x36 for byte in block), bytes(byte ^ 0x5C for byte in block)
 
@@ -125,22 +125,22 @@ CREATE TABLE IF NOT EXISTS {KEY_TABLE} (
 """
 
 _AS_OWNER = "SECURITY DEFINER SET search_path = pg_catalog, pg_temp"
-"""With the rights of the tables' owner. Names mean what they mean here, not what the caller has them mean."""
+"""Run with the rights of the tables' owner, and resolve names by this search path, not by the caller's."""
 
 
 def _hmac(text: str, key: str) -> str:
-    """HMAC-SHA256 in SQL, by a row of the keys. pgcrypto, which has a function for it, is not everywhere."""
+    """HMAC-SHA256 in SQL, with one row of the key table. pgcrypto, which has it built in, is not always installed."""
     return f"encode(sha256({key}.outer_pad || sha256({key}.inner_pad || convert_to({text}, 'UTF8'))), 'hex')"
 
 
 def _scope(key_table: str, user: str) -> str:
-    """The parts of the scope that is set; all NULL where there is none, or where the application has not sealed it."""
+    """SQL of a function that returns the parts of the current scope; all NULL without a scope or a valid seal."""
     return f"""
 CREATE OR REPLACE FUNCTION usage_scope(
     OUT user_id {user}, OUT owned_org_ids bigint[], OUT member_org_ids bigint[], OUT everything boolean
 ) LANGUAGE plpgsql STABLE PARALLEL SAFE {_AS_OWNER} AS $$
 DECLARE
-    -- Read once: what is checked is what is given out.
+    -- Read once, so that the checked text is the returned one.
     scope text := current_setting('{SCOPE}', true);
     body text := left(scope, -65);
 BEGIN
@@ -158,7 +158,7 @@ END $$
 
 
 def _set_scope(schema: str) -> str:
-    """Set a scope to the end of the transaction. A wrong seal is an error: without it there would be no rows at all."""
+    """SQL that sets a scope until the transaction ends. A wrong seal raises an error instead of hiding all rows."""
     return f"""
 CREATE OR REPLACE FUNCTION usage_set_scope(scope text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
@@ -171,7 +171,7 @@ END $$
 
 
 def _enter_scope(schema: str, user: str) -> str:
-    """Set the scope of a user's memberships, and return them. `proof` shows that the application asks for it."""
+    """SQL that sets the scope of a user's memberships and returns them. `proof` shows that the application asks."""
     return f"""
 CREATE OR REPLACE FUNCTION usage_enter_scope(who {user}, until bigint, proof text)
 RETURNS TABLE (org_id bigint, role text, timezone text) LANGUAGE plpgsql {_AS_OWNER} AS $$
@@ -197,7 +197,7 @@ END $$
 
 
 def _set_local(scope: str) -> str:
-    """Not `set_config`, which Citus does not pass on to the nodes; 2 µs more than that, out of 70."""
+    """`SET LOCAL`, because Citus does not pass `set_config` on to its nodes. It takes 2 µs more, of 70."""
     return f"EXECUTE format('SET LOCAL {SCOPE} = %L', {scope})"
 
 

@@ -1,4 +1,4 @@
-"""Runs a view of the product's own within the scope of its user, whether or not `ScopeMiddleware` is installed."""
+"""Runs one of our own views within its user's scope, whether or not `ScopeMiddleware` is installed."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ View = Callable[..., HttpResponseBase]
 
 
 def scoped_view(view: View) -> View:
-    """Set `request.scope`, and have the database show the view no more than that, until its answer is rendered.
+    """Set `request.scope`, and let the database show only that scope until the response is rendered.
 
-    A streamed answer begins when the scope has ended. Within `ScopeMiddleware`'s scope nothing is added.
+    A streaming response starts after the scope ends. Within the scope of `ScopeMiddleware` this does nothing.
     """
 
     @functools.wraps(view)

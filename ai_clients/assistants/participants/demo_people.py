@@ -8,7 +8,7 @@ from ai_clients.assistants.models import Message, Participant
 from usage_billing.models import Organization
 
 Said = tuple[str, str, int | None]
-"""Who, what, and which line it answers, counted from zero over all chats of the organisation."""
+"""Speaker, text, and the number of the line it answers, counted from zero over all chats of the organisation."""
 
 CHATS: dict[str, dict[str, list[Said]]] = {
     "severny-veter": {

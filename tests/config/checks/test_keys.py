@@ -1,4 +1,4 @@
-"""`check --deploy` on secrets."""
+"""`check --deploy` reports weak secrets."""
 
 from collections.abc import Callable
 from typing import Any
@@ -43,14 +43,14 @@ def production(settings: Settings) -> Settings:
         ({"METRICS_TOKEN": ""}, keys.metrics_have_a_token, ["usage_billing.W023"]),
     ],
 )
-def test_weak_secrets_are_named(
+def test_weak_secrets_are_reported(
     settings: Settings, changed: dict[str, Any], check: Callable[..., list[CheckMessage]], found: list[str]
 ) -> None:
     configure(settings, **changed)
     assert ids(check) == found
 
 
-def test_no_message_has_a_secret_in_it(settings: Settings) -> None:
+def test_no_message_contains_a_secret(settings: Settings) -> None:
     configure(settings, METRICS_TOKEN="hunter2", CRON_SECRET="hunter2")
     said = [*keys.each_secret_has_one_use(), *keys.no_secret_can_be_guessed()]
     assert len(said) == 3

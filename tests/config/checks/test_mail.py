@@ -1,4 +1,4 @@
-"""`check --deploy` on e-mail."""
+"""`check --deploy` reports insecure e-mail settings."""
 
 import environ
 import pytest
@@ -21,8 +21,8 @@ from config.checks.mail import mail_is_sent_and_encrypted
         ("filemail:///tmp/mail", True),
     ],
 )
-def test_mail_in_plain_text_or_nowhere_is_named(settings: Settings, url: str, is_named: bool) -> None:
-    # What the address does not name is off, as `config.settings` has it.
+def test_unencrypted_or_undelivered_mail_is_reported(settings: Settings, url: str, is_named: bool) -> None:
+    # Options that the URL does not name are off, as in `config.settings`.
     settings.EMAIL_USE_TLS = settings.EMAIL_USE_SSL = False
     for name, value in environ.Env.email_url_config(url).items():
         if name.startswith("EMAIL_"):
@@ -31,6 +31,6 @@ def test_mail_in_plain_text_or_nowhere_is_named(settings: Settings, url: str, is
     assert found == (["usage_billing.W029"] if is_named else [])
 
 
-def test_a_backend_of_ones_own_is_not_judged(settings: Settings) -> None:
+def test_a_custom_backend_is_not_reported(settings: Settings) -> None:
     settings.EMAIL_BACKEND = "anymail.backends.mailgun.EmailBackend"
     assert mail_is_sent_and_encrypted() == []

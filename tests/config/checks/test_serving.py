@@ -1,4 +1,4 @@
-"""The checks that must pass before the service answers."""
+"""The checks that must pass before the service starts."""
 
 from typing import Any
 
@@ -32,13 +32,13 @@ def test_cache_has_its_driver(settings: Settings, cache: dict[str, Any], found: 
 
 
 class NoDriver:
-    """Fails as Django's cache of Redis does where the package is missing: when its client is built."""
+    """Fails when its client is created, as Django's Redis cache does if the package is missing."""
 
     def __init__(self, *_given: object) -> None:
         pass
 
     def close(self, **_signal: object) -> None:
-        """Called after each request."""
+        """Do nothing; Django calls it after each request."""
 
     @property
     def _cache(self) -> object:

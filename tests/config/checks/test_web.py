@@ -1,4 +1,4 @@
-"""`check --deploy` on hosts, proxies, cache and links."""
+"""`check --deploy` reports weak settings of hosts, proxies, cache and links."""
 
 from collections.abc import Callable
 from typing import Any
@@ -32,7 +32,7 @@ SHARED = "django.core.cache.backends.db.DatabaseCache"
         ({"ALLOW_DEBUG_SERVER": True}, web.debug_is_not_allowed, ["usage_billing.W028"]),
     ],
 )
-def test_weak_settings_are_named(
+def test_weak_settings_are_reported(
     settings: Settings, set_to: dict[str, Any], check: Callable[..., list[CheckMessage]], found: list[str]
 ) -> None:
     configure(settings, **set_to)

@@ -1,1 +1,1 @@
-"""A project that installs `usage_billing` beside its own things: plain admin, own REST_FRAMEWORK, no axes, no theme."""
+"""A project that installs `usage_billing`, with plain admin, its own REST_FRAMEWORK, no axes and no theme."""

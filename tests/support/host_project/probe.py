@@ -1,4 +1,4 @@
-"""Runs in a process of the host project, and prints what it finds as JSON."""
+"""Runs in a process of the host project, and prints its findings as JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings of the host project. Its REST_FRAMEWORK contradicts the API of `usage_billing` in every point."""
+"""Settings of the host project. Its REST_FRAMEWORK contradicts every option of our API."""
 
 import os
 from pathlib import Path

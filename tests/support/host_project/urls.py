@@ -1,4 +1,4 @@
-"""Addresses of the host project: its own come after those of `usage_billing`, which must not catch them."""
+"""URLs of the host project. Its own come after those of `usage_billing`, which must not match them."""
 
 from typing import Any
 

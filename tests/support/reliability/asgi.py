@@ -1,4 +1,4 @@
-"""`config.asgi` with the addresses of `served`."""
+"""`config.asgi` with the URLs of `served`."""
 
 from django.conf import settings
 

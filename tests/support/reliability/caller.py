@@ -1,7 +1,7 @@
-"""A caller that keeps its own account: what it began, and what came back.
+"""A caller that keeps its own account of the calls it began and the answers it got.
 
-Every line of the account is one `write` to an append-only file, so what it says survives the kill of its process:
-`begun` before a call is made and, when the SDK has returned, the answer's id with the tokens that the caller counts.
+Every line of the account is one `write` to an append-only file, so it survives a kill of the process. The caller writes
+`begun` before each call. After the SDK has returned, it writes the answer's id and the tokens that it counted itself.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Answer(NamedTuple):
 
 @dataclass(frozen=True)
 class Account:
-    """Files in `folder`, one a process."""
+    """The files in `folder`, one per process."""
 
     folder: Path
 
@@ -57,7 +57,7 @@ class Account:
 
 
 class Caller:
-    """Four kinds of calls in turn: OpenAI's chat and Anthropic's messages, plain and streamed."""
+    """Makes four kinds of calls in turn: OpenAI's chat and Anthropic's messages, plain and streamed."""
 
     def __init__(self, account: Account) -> None:
         self.account = account
@@ -99,7 +99,7 @@ def counted(request_id: str, prompt: str, text: str) -> Answer:
 
 
 def make_calls(account: Path, org: int, calls: int, threads: int = 1, pause_s: float = 0.0) -> None:
-    """`calls` by each of the threads; fewer if the process is killed."""
+    """Make `calls` calls in each thread; fewer if the process is killed."""
     from usage_billing import usage_context
 
     caller, stop = Caller(Account(account)), threading.Event()

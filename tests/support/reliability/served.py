@@ -1,4 +1,4 @@
-"""The service with one more URL, which makes a call: for servers with several processes or on asyncio."""
+"""The service with one more URL that makes a call, to test servers with several processes or asyncio."""
 
 from __future__ import annotations
 

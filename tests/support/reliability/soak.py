@@ -1,8 +1,8 @@
 """`python -m tests.support.reliability.soak [--minutes 60] [--calls-a-second 100]`: watches memory and file handles.
 
-A process that calls and one that drains, against PostgreSQL and the simulator; a sample of both every few seconds, and
-a line every five minutes. Ends with the figures of the first and the last quarter, and with the proof that every call
-is there once. Exits with 1 if memory or handles have grown.
+One process calls the simulator and another one drains into PostgreSQL. Both are sampled every few seconds; a line is
+printed every five minutes. At the end it compares the first and the last quarter, and proves that every call is
+recorded once. It exits with 1 if memory or handles have grown.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tests.support.reliability.world import Site
 SAMPLE_S = 5
 SAMPLES_A_LINE = 60
 WARM_UP = 0.2
-"""The share of the time in which caches fill and the allocator grows."""
+"""The share of the time at the start in which caches fill and the allocator grows; it is not compared."""
 GROWTH_MB, GROWTH_HANDLES = 6.0, 4.0
 THREADS = 8
 
@@ -99,7 +99,7 @@ def main() -> int:
                 "INSERT INTO usage_organization (name, slug, timezone, language, created_at)"
                 " VALUES ('Soak', 'soak', 'Europe/Moscow', 'ru', now()) RETURNING id"
             ).fetchone() or (0,)
-        os.environ["DATABASE_URL"] = url  # for the fork server, which starts with the first process
+        os.environ["DATABASE_URL"] = url  # for the fork server, which the first process starts
         site = Site(server, url, origin, Path(folder), org)
         try:
             is_flat = soak(site, options.minutes, options.calls_a_second)

@@ -1,4 +1,4 @@
-"""A Celery application whose task makes a call, with a folder for a broker."""
+"""A Celery application whose task makes a call. Its broker is a folder."""
 
 from __future__ import annotations
 

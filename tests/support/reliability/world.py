@@ -1,6 +1,6 @@
-"""A small production site to do harm to: PostgreSQL with its roles, a provider, processes that call and drain.
+"""A small production site that tests damage: PostgreSQL with its roles, a provider, processes that call and drain.
 
-Processes come from a fork server that has loaded Django and the SDKs already: real ones, at a tenth of the cost.
+The processes are real. A fork server that has already loaded Django and the SDKs starts them at a tenth of the cost.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from tests.support.reliability.caller import Account, Answer, make_calls
 
 ROOT = Path(__file__).resolve().parents[3]
 SECRET_KEY = "a1f4b7c0d3e6a9bcdef0123456789abcdef0123456789ab-2"
-"""Of all processes of a test: PostgreSQL shows rows to a scope that is sealed with it."""
+"""The key of all processes of a test. PostgreSQL shows rows only to scopes that are sealed with it."""
 PREFIX = os.environ.get("USAGE_ROLE_PREFIX", "usage")
 DRAIN = f"{PREFIX}_drain"
 IS_SOAK = bool(os.environ.get("SOAK"))
 
 Figures = Callable[[str, object], None]
-"""pytest's `record_property`."""
+"""The type of pytest's `record_property`."""
 
 _processes = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload(["tests.support.reliability.preload"])
@@ -48,7 +48,7 @@ def times(short: int, soak: int) -> int:
 
 @dataclass
 class Site:
-    """`folder` holds the outbox and the callers' account; the organisation `org` has no call of another test."""
+    """`folder` holds the outbox and the callers' account. The organisation `org` has no calls of other tests."""
 
     server: postgres.Server
     database_url: str
@@ -70,7 +70,7 @@ class Site:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Of a production process that calls the provider and does not drain."""
+        """The environment of a production process that calls the provider and does not drain."""
         own = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "USAGE_ROLE_PREFIX") if name in os.environ}
         return own | {
             "PYTHONPATH": str(ROOT),
@@ -78,7 +78,7 @@ class Site:
             "DEBUG": "0",
             "AI_SIMULATOR": "0",
             "SECRET_KEY": SECRET_KEY,
-            # Said once more for processes of the fork server, which read the settings of its own key before.
+            # Repeated for processes of the fork server, which has already read settings with its own key.
             "USAGE_SCOPE_KEY": SECRET_KEY,
             "DATABASE_URL": self.database_url,
             "USAGE_OUTBOX_PATH": str(self.outbox),
@@ -93,7 +93,7 @@ class Site:
     # ── Processes ────────────────────────────────────────────────────────────────────────────────────────────────
 
     def fork(self, function: Callable[..., None], *arguments: Any) -> ForkServerProcess:
-        """Run a function of the tests in a process of its own."""
+        """Run a function of the tests in a new process."""
         process = _processes.Process(target=_enter, args=(self.environment, function, *arguments))
         process.start()
         self.started.append(process)
@@ -130,7 +130,7 @@ class Site:
     # ── The database ─────────────────────────────────────────────────────────────────────────────────────────────
 
     def sql(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
-        """As the server's superuser, whom no policy binds."""
+        """Run SQL as the server's superuser, who bypasses the policies."""
         with psycopg.connect(self.server.url, autocommit=True) as connection:
             cursor = connection.execute(statement.encode(), values or None)
             return cursor.fetchall() if cursor.description else []
@@ -152,9 +152,9 @@ class Site:
         assert process.exitcode == 0
 
     def expect_every_call_once(self, *, under_way: int = 0, counted_lost: int = 0) -> str:
-        """Calls made = rows, totals equal, `check_usage` clean. Returns a line of figures.
+        """Expect one row per call, equal totals and a clean `check_usage`. Returns a line of figures.
 
-        At most `under_way` calls may be there besides; just `counted_lost` must be missing.
+        At most `under_way` more rows may exist; exactly `counted_lost` calls must be missing.
         """
         self.complete()
         answers, rows = self.account.answers(), self.rows()
@@ -188,7 +188,7 @@ class Site:
 
 
 def _enter(environment: dict[str, str], function: Callable[..., None], *arguments: Any) -> None:
-    """In the new process: run the function as if the process had been started with this environment."""
+    """Run the function in the new process, as if that had been started with this environment."""
     from django.conf import settings
     from django.db import connections
 
@@ -231,12 +231,12 @@ def check_usage() -> None:
 
 
 def a_while(least: float = 0.05, most: float = 0.5) -> None:
-    """Wait for a random time, so that the harm hits at a random moment."""
+    """Wait for a random time, so that the damage happens at a random moment."""
     time.sleep(random.uniform(least, most))
 
 
 def kill_postgres(server: postgres.Server) -> None:
-    """SIGKILL, the server and each of its processes."""
+    """Send SIGKILL to the server and each of its processes."""
     pid = int((server.directory / "cluster" / "postmaster.pid").read_text().splitlines()[0])
     postmaster = psutil.Process(pid)
     family = [postmaster, *postmaster.children(recursive=True)]
@@ -260,7 +260,7 @@ def wait_until(condition: Callable[[], Any], seconds: float = 180) -> None:
 
 @contextmanager
 def simulator() -> Iterator[str]:
-    """The provider, as a process of its own: callers die, it does not. Yields its origin."""
+    """Run the provider in its own process, which outlives the callers. Yields its origin."""
     process = subprocess.Popen(
         [sys.executable, "-m", "ai_clients.simulator"], cwd=ROOT, stdout=subprocess.PIPE, text=True
     )
@@ -279,7 +279,7 @@ def simulator() -> Iterator[str]:
 
 @contextmanager
 def production() -> Iterator[tuple[postgres.Server, str]]:
-    """A server as the README sets one up: migrated by its owner, used as the drain. Yields it and the URL."""
+    """Run a server that its owner has migrated. Yields it and a URL that logs in as the drain."""
     with postgres.temporary() as server:
         environment = {
             "PATH": os.environ["PATH"],

@@ -1,4 +1,4 @@
-"""`config.wsgi` with the addresses of `served`."""
+"""`config.wsgi` with the URLs of `served`."""
 
 from django.conf import settings
 

@@ -400,7 +400,7 @@ def test_price_that_is_none_is_refused_at_its_field(superadmin: Client, field: s
     assert response.status_code == 200
     assert not PriceOverride.objects.exists()
     if field == "prices":
-        # What was written is still there to be mended.
+        # The form still shows the text, so that it can be corrected.
         written = response.context["adminform"].form["prices"].value()
         assert "".join(value.split()) == "".join(written.split())
 

@@ -326,7 +326,7 @@ async def threads(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
 
 
 def transactions_left_open() -> int:
-    """Of whichever connection; SQLite tells nobody, but would not let another one write."""
+    """Count the open transactions of all connections. SQLite has no count, but an open one makes `BEGIN` fail."""
     with connection.cursor() as cursor:
         if connection.vendor == "sqlite":
             cursor.execute("BEGIN EXCLUSIVE")

@@ -111,7 +111,7 @@ def test_the_period(query: str, of: str, period: Period) -> None:
         ("period_days=7&from=2026-03-01", "breakdown", {"period_days"}),
         ("from=2010-01-01", "history", {"from"}),
         ("from=2010-01-01&to=2020-01-10", "history", {"from"}),
-        # What is not there, or not here, or there twice.
+        # Unknown parameters, parameters of another report, repeated parameters.
         ("page=2", "detailed", {"page"}),
         ("Org=1", "detailed", {"Org"}),
         ("limit=5", "summary", {"limit"}),

@@ -53,7 +53,7 @@ def test_summary_gives_each_period_exactly() -> None:
     assert summary(owner) == {
         "today": known,
         "this_month": known,
-        # The old call has no rate: it adds dollars, and counts as unpriced because of its roubles.
+        # The old call has no exchange rate: it adds USD, and counts as unpriced because it has no cost in RUB.
         "all_time": known | {"total_tokens": 3300, "cost_usd": "0.00112", "requests_count": 3, "unpriced_count": 2},
     }
 

@@ -82,7 +82,7 @@ def test_it_is_sent_as_rows_come_and_a_row_that_fails_leaves_it_broken() -> None
     def batches() -> Iterator[list[list[str]]]:
         for number in range(3):
             read.append(number)
-            # What does not compress is sent at once.
+            # Incompressible bytes are sent at once.
             yield [[random.Random(10 * number + row).randbytes(16_000).hex()] for row in range(3)]
         raise ConnectionError
 

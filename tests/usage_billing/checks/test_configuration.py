@@ -1,4 +1,4 @@
-"""What `manage.py check` says of AI_COSTS."""
+"""`manage.py check` reports wrong settings in `AI_COSTS`."""
 
 from __future__ import annotations
 

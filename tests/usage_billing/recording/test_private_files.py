@@ -1,4 +1,4 @@
-"""Who may read the files: their owner, and the group of a folder that is shared with one on purpose."""
+"""Only the owner may read the files, and the group of a folder that was shared with it on purpose."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from usage_billing.recording.outbox import Outbox
 from usage_billing.recording.private_files import make_folder, make_private, open_private
 
 SOMEBODY = 4711
-"""A user that is not this one."""
+"""The id of another user."""
 
 
 def mode(path: Path) -> int:
@@ -25,7 +25,7 @@ def mode(path: Path) -> int:
 
 
 def modes(folder: Path) -> dict[str, int]:
-    """Of each file, by what its name ends with."""
+    """Map the extension of each file to its mode."""
     return {path.name.rpartition(".")[2]: mode(path) for path in folder.iterdir()}
 
 

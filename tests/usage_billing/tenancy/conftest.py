@@ -1,4 +1,4 @@
-"""Two tenants with rows in every table that carries tenant rows, and connections as the web's own user."""
+"""Two tenants with rows in every table that carries tenant rows, and connections as the web's user."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PASSWORD = secrets.token_hex(8)
 
 
 class World:
-    """An owner, a member with calls of their own, and calls of nobody in each of two organisations."""
+    """Two organisations, each with an owner, a member with their own calls, and a call without a user."""
 
     def __init__(self) -> None:
         factories.rate()
@@ -61,7 +61,7 @@ class World:
 
 @pytest.fixture
 def tables_owner(transactional_db: None) -> Iterator[psycopg.Connection]:
-    """A connection as the tables' owner, whoever Django connects as meanwhile."""
+    """A connection as the tables' owner, even while Django connects as another user."""
     with psycopg.connect(**_login(), autocommit=True) as owner:
         yield owner
 
@@ -79,7 +79,9 @@ def _login(user: str = "", password: str = "") -> dict[str, Any]:
 
 @contextmanager
 def _able_to_log_in(role: str, owner: psycopg.Connection) -> Iterator[dict[str, Any]]:
-    assert "test" in role, "These tests change the password of a role: run them by `python -m tests.support.postgres`."
+    assert "test" in role, (
+        "These tests change the password of a role. Run them with `python -m tests.support.postgres`."
+    )
     owner.execute(f"ALTER ROLE {role} LOGIN PASSWORD '{PASSWORD}'")
     yield _login(role, PASSWORD)
     owner.execute(f"ALTER ROLE {role} NOLOGIN")
@@ -88,7 +90,7 @@ def _able_to_log_in(role: str, owner: psycopg.Connection) -> Iterator[dict[str, 
 
 @contextmanager
 def connecting_as(role: str) -> Iterator[None]:
-    """All of Django connects as that user."""
+    """Let Django connect as that user."""
     config = connection.settings_dict
     before = {name: config[name] for name in ("USER", "PASSWORD")}
     connection.close()
@@ -100,7 +102,7 @@ def connecting_as(role: str) -> Iterator[None]:
 
 @pytest.fixture
 def web_login(tables_owner: psycopg.Connection) -> Iterator[dict[str, Any]]:
-    """How to connect as the web's user, who logs in like one of a production server."""
+    """Connection parameters of the web's user, who logs in as on a production server."""
     with _able_to_log_in(WEB, tables_owner) as login:
         yield login
 
@@ -112,7 +114,7 @@ def world(transactional_db: None) -> World:
 
 @pytest.fixture
 def raw(web_login: dict[str, Any]) -> Iterator[Callable[..., Rows]]:
-    """Run SQL as the web's user, each call in a transaction of its own, in the scope of the user `who` if any."""
+    """Run SQL as the web's user, each call in its own transaction, in the scope of the user `who` if given."""
     with psycopg.connect(**web_login) as web:
 
         def run(statement: str, *values: Any, who: int = 0) -> Rows:
@@ -128,13 +130,13 @@ def raw(web_login: dict[str, Any]) -> Iterator[Callable[..., Rows]]:
 
 @pytest.fixture
 def as_web(world: World, web_login: dict[str, Any]) -> Iterator[World]:
-    """All of Django connects as the web's user, as on a production server."""
+    """Let Django connect as the web's user, as on a production server."""
     with connecting_as(WEB):
         yield world
 
 
 @pytest.fixture
 def as_drain(world: World, tables_owner: psycopg.Connection) -> Iterator[World]:
-    """All of Django connects as the drain's user, as the drain and the jobs of a production server do."""
+    """Let Django connect as the drain's user, as the drain and the jobs of a production server do."""
     with _able_to_log_in(DRAIN, tables_owner), connecting_as(DRAIN):
         yield world

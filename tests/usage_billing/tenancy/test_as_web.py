@@ -1,4 +1,4 @@
-"""The service works as the web's user, who owns nothing: requests, the admin, the ledger and its commands."""
+"""The service works with the logins of production, which own nothing: requests, admin, ledger and commands."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def client_of(user: User) -> APIClient:
     return client
 
 
-def test_each_sees_their_own_by_the_api(as_web: World) -> None:
+def test_each_person_sees_their_own_calls_in_the_api(as_web: World) -> None:
     seen = {}
     for name in ("admin", "owner", "member", "stranger"):
         client = client_of(getattr(as_web, name))
@@ -68,7 +68,7 @@ def test_the_pages_and_the_admin_work(as_web: World) -> None:
         assert user == as_web.admin or "Theirs" not in answer.content.decode()
 
 
-def test_a_superadmin_founds_an_organisation(as_web: World) -> None:
+def test_a_superadmin_creates_an_organisation(as_web: World) -> None:
     browser = Client()
     browser.force_login(as_web.admin)
     form: dict[str, Any] = {"name": "New", "slug": "new", "timezone": "Europe/Moscow", "language": "ru"}
@@ -115,17 +115,17 @@ def test_the_jobs_work_as_the_drain(as_drain: World) -> None:
         assert UsageRecord.objects.count() == 8
 
 
-def test_calls_wait_in_the_outbox_of_a_web_that_may_not_drain(
+def test_calls_wait_in_the_outbox_if_the_web_may_not_drain(
     outbox: Outbox, as_web: World, drained: Callable[[], int]
 ) -> None:
-    """The log of the drain has this message, `/healthz` and the metrics the number of those that wait."""
+    """The drain logs this message. `/healthz` and the metrics show how many calls wait."""
     outbox.append(encode(event(org=as_web.org)))
     with pytest.raises(drain.DatabaseAwayError, match=f"log in as {roles.DRAIN}.*USAGE_DRAIN=off"):
         drained()
     assert (outbox.backlog().events, outbox.backlog().rejected) == (1, 0)
 
 
-def test_outside_a_scope_django_finds_nothing(as_web: World) -> None:
+def test_django_finds_no_rows_outside_a_scope(as_web: World) -> None:
     assert (UsageRecord.objects.count(), Organization.objects.count()) == (0, 0)
     assert scope_of(as_web.owner).is_empty
     with within(of_organization(as_web.org.pk)) as scope:
@@ -133,7 +133,7 @@ def test_outside_a_scope_django_finds_nothing(as_web: World) -> None:
     assert UsageRecord.objects.count() == 0
 
 
-def test_a_scope_within_another_gives_it_back(as_drain: World) -> None:
+def test_a_nested_scope_restores_the_outer_one(as_drain: World) -> None:
     with within(EVERYTHING):
         with scoped(as_drain.member):
             assert UsageRecord.objects.count() == 2
@@ -146,8 +146,8 @@ def test_a_scope_within_another_gives_it_back(as_drain: World) -> None:
     assert UsageRecord.objects.count() == 0
 
 
-def test_spent_money_is_recorded_though_the_view_is_rolled_back(as_drain: World) -> None:
-    """By a connection of its own: the drain's thread."""
+def test_a_call_is_recorded_even_if_its_view_is_rolled_back(as_drain: World) -> None:
+    """The drain's thread has its own connection."""
 
     def drain() -> int:
         try:
@@ -161,10 +161,10 @@ def test_spent_money_is_recorded_though_the_view_is_rolled_back(as_drain: World)
         assert UsageRecord.objects.count() == 9
 
 
-def test_calls_wait_while_the_roles_are_not_there(
+def test_calls_wait_while_the_roles_do_not_exist(
     outbox: Outbox, world: World, drained: Callable[[], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A server that is newer than its database: nothing is refused, nothing is set aside."""
+    """The server is newer than its database: the drain rejects no event."""
     outbox.append(encode(event(org=world.org)))
     with monkeypatch.context() as patched:
         patched.setattr(roles, "AS_LEDGER", roles.Setting("not_migrated_yet"))
@@ -190,15 +190,15 @@ def far_away(as_web: World) -> Iterator[FarServer]:
         config.update(HOST=host, PORT=port)
 
 
-def test_the_scope_takes_one_round_trip_more(as_web: World, far_away: FarServer) -> None:
-    """Without row-level security the memberships are read too; their query carries `BEGIN` and sets the scope."""
+def test_the_scope_costs_one_more_round_trip(as_web: World, far_away: FarServer) -> None:
+    """The memberships are read without row-level security too. With it, that query also sends `BEGIN` and the scope."""
     before = far_away.waits
     scope_of(as_web.owner)
     reports.totals(of_organization(as_web.org.pk))
     without = far_away.waits - before
     with scoped(as_web.owner) as scope:
         reports.totals(scope)
-    # The memberships and the totals; then `COMMIT`.
+    # Memberships and totals; with a scope also `COMMIT`.
     assert (without, far_away.waits - before - without) == (2, 3)
 
 
@@ -207,7 +207,7 @@ def test_the_scope_takes_one_round_trip_more(as_web: World, far_away: FarServer)
 
 @pytest.fixture
 def many_calls(world: World) -> None:
-    """Enough for the planner to prefer an index: 30,000 calls of 60 organisations, and daily rows."""
+    """Add 30,000 calls of 60 organisations, enough for the planner to prefer an index."""
     with connection.cursor() as cursor:
         columns = [name for name in writer.COLUMNS if name not in ("org_id", "request_id", "created_at")]
         cursor.execute(

@@ -1,4 +1,4 @@
-"""What `check --deploy --database default` says of PostgreSQL's walls."""
+"""`check --deploy --database default` reports where row-level security does not apply."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from pytest_django import Settings
 from tests.support.configure import configure
 from tests.usage_billing.tenancy.conftest import World
 from usage_billing.tenancy import seal
-from usage_billing.tenancy.checks import web_is_walled_in
+from usage_billing.tenancy.checks import web_login_is_restricted
 from usage_billing.tenancy.roles import DRAIN, LEDGER, WEB
 
 pytestmark = [pytest.mark.postgres, pytest.mark.django_db(transaction=True)]
 
 
 def found() -> list[CheckMessage]:
-    return web_is_walled_in(databases=["default"])
+    return web_login_is_restricted(databases=["default"])
 
 
 def ids() -> list[str | None]:
     return [message.id for message in found()]
 
 
-def test_an_owner_of_the_tables_is_not_walled_in(world: World) -> None:
+def test_an_owner_of_the_tables_bypasses_row_level_security(world: World) -> None:
     assert ids() == ["usage_billing.W001"]
 
 
@@ -35,18 +35,20 @@ def test_the_webs_user_passes(as_web: World) -> None:
     assert found() == []
 
 
-def test_a_web_that_is_to_drain_cannot(as_web: World, settings: Settings) -> None:
+def test_a_web_that_is_configured_to_drain_is_reported(as_web: World, settings: Settings) -> None:
     configure(settings, DRAIN="thread")
     (message,) = found()
     assert message.id == "usage_billing.W012"
     assert f"as {DRAIN}" in str(message.hint)
 
 
-def test_the_drains_login_is_not_for_the_web(as_drain: World) -> None:
+def test_a_web_that_logs_in_as_the_drain_is_reported(as_drain: World) -> None:
     assert ids() == ["usage_billing.W011"]
 
 
-def test_a_web_that_can_still_take_the_ledgers_role(tables_owner: psycopg.Connection, as_web: World) -> None:
+def test_a_web_that_can_still_take_the_ledgers_role_is_reported(
+    tables_owner: psycopg.Connection, as_web: World
+) -> None:
     tables_owner.execute(f"GRANT {LEDGER} TO {WEB} WITH INHERIT FALSE, SET TRUE")
     try:
         (message,) = found()
@@ -57,7 +59,7 @@ def test_a_web_that_can_still_take_the_ledgers_role(tables_owner: psycopg.Connec
 
 
 @pytest.mark.parametrize("grant", ["TEMPORARY ON DATABASE {database}", "CREATE ON SCHEMA public"])
-def test_a_web_that_may_create_tables(tables_owner: psycopg.Connection, as_web: World, grant: str) -> None:
+def test_a_web_that_may_create_tables_is_reported(tables_owner: psycopg.Connection, as_web: World, grant: str) -> None:
     what = grant.format(database=connection.settings_dict["NAME"])
     tables_owner.execute(f"GRANT {what} TO PUBLIC")
     try:
@@ -67,14 +69,14 @@ def test_a_web_that_may_create_tables(tables_owner: psycopg.Connection, as_web: 
 
 
 @pytest.mark.parametrize("key", ["another one", ""])
-def test_a_key_that_the_database_does_not_have(as_web: World, settings: Settings, key: str) -> None:
+def test_a_key_that_the_database_does_not_have_is_an_error(as_web: World, settings: Settings, key: str) -> None:
     configure(settings, SCOPE_KEY=key)
     (message,) = found()
     assert message.id == "usage_billing.E011"
     assert "manage.py migrate" in str(message.hint)
 
 
-def test_a_database_that_has_no_key(tables_owner: psycopg.Connection, as_web: World) -> None:
+def test_a_database_without_a_key_is_an_error(tables_owner: psycopg.Connection, as_web: World) -> None:
     tables_owner.execute(f"UPDATE {seal.KEY_TABLE} SET valid_until = '-infinity'")
     try:
         assert ids() == ["usage_billing.E011"]
@@ -82,7 +84,7 @@ def test_a_database_that_has_no_key(tables_owner: psycopg.Connection, as_web: Wo
         tables_owner.execute(f"UPDATE {seal.KEY_TABLE} SET valid_until = 'infinity'")
 
 
-def test_they_are_a_part_of_the_command(as_web: World, settings: Settings) -> None:
+def test_the_command_runs_the_check(as_web: World, settings: Settings) -> None:
     configure(settings, SCOPE_KEY="another one")
     with pytest.raises(SystemCheckError, match="E011"):
         call_command("check", deploy=True, databases=["default"])

@@ -1,4 +1,4 @@
-"""PostgreSQL itself keeps tenants apart, whatever SQL the web's user sends."""
+"""PostgreSQL keeps tenants apart, even if the web's user sends arbitrary SQL."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def catalogue(statement: str) -> Any:
 
 
 def tenants() -> dict[str, str]:
-    """Every table and view that has an organisation, by the catalogue: name → the column of the organisation's id."""
+    """Map each table and view of the catalogue that has an organisation to the column of the organisation's id."""
     found = catalogue(
         "SELECT table_name, 'org_id' FROM information_schema.columns"
         " WHERE table_schema = current_schema() AND column_name = 'org_id'"
@@ -62,16 +62,16 @@ def test_our_roles_own_nothing_and_bypass_nothing() -> None:
     assert owned == []
 
 
-def test_every_table_with_an_organisation_is_walled() -> None:
-    """Tables that are added later too: this asks the catalogue, not the models."""
+def test_every_table_with_an_organisation_is_secured() -> None:
+    """The test reads the catalogue, not the models, so it covers tables that are added later."""
     secured = {name for (name,) in catalogue("SELECT relname FROM pg_class WHERE relrowsecurity")}
-    # Superadmins alone write rates: of no organisation, but their role must do nothing without its scope.
+    # Rates belong to no organisation, but only superadmins write them, and their role must need its scope.
     assert {name for name in tenants() if name not in VIEWS} | {"usage_exchange_rate"} == secured
     assert {"token_usage", "token_usage_daily", "usage_organization", "usage_membership"} < secured
 
 
-def test_the_superadmins_role_writes_where_its_scope_is_looked_at_or_the_web_may_too() -> None:
-    """Whoever injects SQL can take that role."""
+def test_the_superadmins_role_needs_its_scope_to_write_more_than_the_web() -> None:
+    """Injected SQL can take that role."""
     open_to_it = catalogue(
         "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace"
         f" AND has_table_privilege('{SUPERADMIN}', oid, 'INSERT, UPDATE, DELETE')"
@@ -82,8 +82,8 @@ def test_the_superadmins_role_writes_where_its_scope_is_looked_at_or_the_web_may
     assert gates == [("( SELECT (usage_scope()).everything AS everything)",)]
 
 
-def test_what_hangs_on_a_walled_table_has_an_organisation_of_its_own() -> None:
-    """A table that refers to a tenant's row and has no `org_id` would have no wall."""
+def test_every_table_that_refers_to_a_secured_table_has_an_organisation() -> None:
+    """Without an `org_id` it would not be secured."""
     references = catalogue(
         "SELECT DISTINCT conrelid::regclass::text, confrelid::regclass::text FROM pg_constraint WHERE contype = 'f'"
     )
@@ -96,12 +96,12 @@ def test_policies_are_plain_comparisons_for_our_roles_alone() -> None:
     assert {roles for _, _, roles, *_ in policies} == {f"{{{role}}}" for role in (WEB, SUPERADMIN, LEDGER, ANALYST)}
     for _, _, _roles, permissive, condition, check in policies:
         assert permissive == "PERMISSIVE"
-        # Nothing is read but the scope, and that once a statement.
+        # A policy reads only the scope, and only once per statement.
         rest = re.sub(r"\( SELECT \(usage_scope\(\)\)\.\w+ AS \w+\)", "", condition)
         assert "SELECT" not in rest.upper()
         assert "usage_scope" not in rest
         assert "current_setting" not in rest
-        assert check is None  # as the condition
+        assert check is None  # the condition applies to writes too
 
 
 def test_views_read_with_the_callers_rights() -> None:
@@ -113,7 +113,7 @@ def test_views_read_with_the_callers_rights() -> None:
     definers = catalogue(
         "SELECT proname FROM pg_proc WHERE prosecdef AND pronamespace = current_schema()::regnamespace"
     )
-    # Their names are resolved in pg_catalog, so nobody can have them read something else.
+    # They resolve names in pg_catalog, so a caller cannot make them read other objects.
     assert set(definers) == {("usage_scope",), ("usage_enter_scope",)}
     open_paths = catalogue(
         "SELECT proname FROM pg_proc WHERE prosecdef AND pronamespace = current_schema()::regnamespace"
@@ -122,7 +122,7 @@ def test_views_read_with_the_callers_rights() -> None:
     assert open_paths == []
 
 
-def test_who_may_take_which_role() -> None:
+def test_each_role_may_take_only_its_roles() -> None:
     taken = catalogue(
         "SELECT member.rolname, role.rolname FROM pg_roles member, pg_roles role WHERE member.oid <> role.oid"
         f" AND member.rolname = ANY ('{{{', '.join(row_level_security.ROLES)}}}')"
@@ -137,14 +137,14 @@ def test_an_upgrade_takes_the_ledgers_role_from_the_web() -> None:
     assert [statement.split(" GRANTED")[0] for statement in row_level_security.build(connection)] == [
         f"REVOKE {LEDGER} FROM {WEB}"
     ]
-    test_who_may_take_which_role()
+    test_each_role_may_take_only_its_roles()
 
 
-def test_nothing_is_left_to_do_after_migrating() -> None:
+def test_migrating_leaves_nothing_to_do() -> None:
     assert row_level_security.build(connection) == []
 
 
-def test_what_somebody_changed_by_hand_is_put_right() -> None:
+def test_manual_changes_are_reverted() -> None:
     with connection.cursor() as cursor:
         cursor.execute(f"DROP POLICY {WEB} ON token_usage")
         cursor.execute(f"CREATE POLICY loophole ON token_usage TO {WEB} USING (true)")
@@ -193,8 +193,8 @@ def test_a_tenants_table_of_another_app_is_secured_only_if_the_project_says_so(
             cursor.execute("DROP TABLE added_later")
 
 
-def test_a_user_who_may_not_create_roles_migrates_and_is_told_how_to_secure_the_database() -> None:
-    """The statements of the message, run by an administrator, are all that it takes."""
+def test_a_user_who_may_not_create_roles_can_migrate_and_is_told_how_to_secure_the_database() -> None:
+    """An administrator needs to run only the statements of the message."""
     config, prefix, name = connection.settings_dict, "elsewhere", "migrating_user"
     mine = (f"CREATE ROLE {name} LOGIN PASSWORD '{PASSWORD}'", f"CREATE DATABASE {name} OWNER {name}")
     url = f"postgres://{name}:{PASSWORD}@{config['HOST']}:{config['PORT']}/{name}"
@@ -215,7 +215,7 @@ def test_a_user_who_may_not_create_roles_migrates_and_is_told_how_to_secure_the_
             refused = manage("secure_database")
             assert refused.returncode == 1
             told = [line.strip() for line in refused.stderr.splitlines() if line.startswith("    ")]
-            assert len(told) == 5 + 4 + 3  # roles, who may take them, and that this user may
+            assert len(told) == 5 + 4 + 3  # roles, their memberships, memberships of this user
             for statement in told:
                 cursor.execute(statement)
             again = manage("secure_database")
@@ -241,7 +241,7 @@ def test_the_web_may_use_a_cache_in_the_database(settings: Settings, raw: Callab
 # ── Raw SQL as the web's user ────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_without_a_scope_there_is_nothing(world: World, raw: Callable[..., Rows]) -> None:
+def test_without_a_scope_no_row_is_visible(world: World, raw: Callable[..., Rows]) -> None:
     for table in tenants():
         assert catalogue(f'SELECT count(*) FROM "{table}"') != [(0,)], f"no rows to hide in {table}"
         assert raw(f'SELECT count(*) FROM "{table}"') == [(0,)], table
@@ -250,7 +250,7 @@ def test_without_a_scope_there_is_nothing(world: World, raw: Callable[..., Rows]
         assert raw(f"SELECT total_requests FROM {function}({world.org.pk}, 9999)") == [(0,)]
 
 
-def test_with_a_scope_there_are_the_tenants_rows_alone(world: World, raw: Callable[..., Rows]) -> None:
+def test_with_a_scope_only_the_tenants_rows_are_visible(world: World, raw: Callable[..., Rows]) -> None:
     not_for_tenants = {"usage_price_override", "usage_reprice_run"}
     for table, column in tenants().items():
         seen = raw(f'SELECT DISTINCT {column} FROM "{table}"', who=world.owner.pk)
@@ -263,7 +263,7 @@ def test_an_owner_sees_all_calls_of_the_organisation(world: World, raw: Callable
         assert raw(f"SELECT count(*) FROM {table}", who=world.owner.pk) == everything
 
 
-def test_a_member_sees_their_own_calls_alone(world: World, raw: Callable[..., Rows]) -> None:
+def test_a_member_sees_only_their_own_calls(world: World, raw: Callable[..., Rows]) -> None:
     for table in ("token_usage", "token_usage_daily", "usage_membership"):
         assert raw(f"SELECT DISTINCT org_id, user_id FROM {table}", who=world.member.pk) == [
             (world.org.pk, world.member.pk)
@@ -286,10 +286,10 @@ def test_a_member_sees_their_own_calls_alone(world: World, raw: Callable[..., Ro
     "SELECT refresh_token_usage_daily('2026-01-01', '2026-12-31')",
     "ALTER TABLE token_usage DISABLE ROW LEVEL SECURITY",
     "CREATE TABLE mine (id int)",
-    # The next request on the same connection would read that one.
+    # The next request on the connection would read this table.
     "CREATE TEMPORARY TABLE usage_membership AS SELECT 1 AS org_id, 1 AS user_id, 'owner' AS role",
 ])  # fmt: skip
-def test_the_web_writes_nothing_of_the_ledger(world: World, raw: Callable[..., Rows], statement: str) -> None:
+def test_the_web_cannot_write_the_ledger(world: World, raw: Callable[..., Rows], statement: str) -> None:
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         raw(statement, who=world.owner.pk)
 
@@ -300,10 +300,10 @@ def test_the_scope_ends_with_its_transaction(world: World, raw: Callable[..., Ro
     assert raw("SELECT current_user, current_setting('app.scope', true)") == [(WEB, "")]
 
 
-def test_a_request_id_tells_nothing_of_another_tenants_row(world: World) -> None:
-    """Each unique key of a walled table that the web writes has the organisation in it: a conflict would tell.
+def test_a_unique_key_reveals_no_row_of_another_tenant(world: World) -> None:
+    """Every unique key of a secured table that the web may write contains the organisation or a UUID.
 
-    A uuid cannot be guessed.
+    Otherwise a conflict would reveal a hidden row. A UUID cannot be guessed.
     """
     keys = catalogue(
         "SELECT indrelid::regclass::text, indexrelid::regclass::text, array_agg(attname::text),"
@@ -313,7 +313,7 @@ def test_a_request_id_tells_nothing_of_another_tenants_row(world: World) -> None
         f" WHERE indisunique AND has_table_privilege('{WEB}', indrelid, 'INSERT') GROUP BY indrelid, indexrelid"
     )
     names = tenants()
-    # A number that the database gives out itself cannot be asked for by an insert of a tenant's.
+    # The database generates these numbers, so a tenant's insert cannot choose one.
     given_out = {("id",)}
     without = [
         (table, key)
@@ -328,7 +328,7 @@ def test_a_request_id_tells_nothing_of_another_tenants_row(world: World) -> None
 
 @pytest.fixture
 def anna(tables_owner: psycopg.Connection) -> Iterator[psycopg.Connection]:
-    """Somebody who got a log-in as the README says."""
+    """A session of an analyst whose login was created as the README describes."""
     tables_owner.execute(f"CREATE ROLE anna LOGIN PASSWORD '{PASSWORD}' IN ROLE {ANALYST}")
     config = connection.settings_dict
     address = {"host": config["HOST"], "port": config["PORT"], "dbname": config["NAME"]}
@@ -339,7 +339,7 @@ def anna(tables_owner: psycopg.Connection) -> Iterator[psycopg.Connection]:
         tables_owner.execute("DROP ROLE anna")
 
 
-def test_an_analyst_reads_the_calls_of_all_and_nothing_of_people(world: World, anna: psycopg.Connection) -> None:
+def test_an_analyst_reads_all_calls_and_no_personal_data(world: World, anna: psycopg.Connection) -> None:
     readable = {
         "token_usage", "token_usage_daily", "usage_organization", "usage_exchange_rate", "usage_price_override",
         "usage_reprice_run",
@@ -376,6 +376,6 @@ def test_an_analyst_reads_the_calls_of_all_and_nothing_of_people(world: World, a
     f"SET ROLE {SUPERADMIN}",
     "SELECT refresh_token_usage_daily('2026-01-01', '2026-12-31')",
 ])  # fmt: skip
-def test_an_analyst_writes_nothing(world: World, anna: psycopg.Connection, statement: str) -> None:
+def test_an_analyst_cannot_write(world: World, anna: psycopg.Connection, statement: str) -> None:
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         anna.execute(statement)

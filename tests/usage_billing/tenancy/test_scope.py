@@ -1,4 +1,4 @@
-"""Who may see what."""
+"""The scope of each kind of user."""
 
 from datetime import UTC, date, datetime
 
@@ -46,7 +46,7 @@ def test_scope_ends_with_the_membership() -> None:
     assert scope_of(person).is_empty
 
 
-def test_today_is_that_of_the_organisation_if_there_is_one_zone() -> None:
+def test_today_is_in_the_organisations_zone_if_they_share_one() -> None:
     vladivostok = factories.organization(timezone="Asia/Vladivostok")
     person = factories.member(vladivostok)
     evening = datetime(2026, 11, 18, 18, 0, tzinfo=UTC)

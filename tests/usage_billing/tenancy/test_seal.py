@@ -1,4 +1,4 @@
-"""Whatever SQL somebody injects into a request, it finds and changes no row of another tenant's."""
+"""SQL that is injected into a request neither reads nor changes rows of another tenant."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from usage_billing.tenancy.scope import EVERYTHING, scoped, within
 pytestmark = [pytest.mark.postgres, pytest.mark.django_db(transaction=True)]
 
 THEIRS = "their_agent"
-"""The agent of the other tenant's calls, and the text of its rows: what no injected statement may bring to light."""
+"""The agent of the other tenant's calls. No injected statement may return it."""
 FORGED = "'{stranger}|{{{org},{other}}}|{{{org},{other}}}|t|9999999999|" + "0" * 64 + "'"
-"""A scope of everybody, with a seal that is none."""
+"""A scope over everything, with an invalid seal."""
 WIDENED = (
     "set_config('app.scope', regexp_replace(current_setting('app.scope', true), '[{{][^|]*[}}]', '{{{org},{other}}}'),"
     " true), set_config('app.owned_org_ids', '{{{org},{other}}}', true), set_config('app.user_id', '{stranger}', true)"
 )
-"""The settings of the scope that is there, but for its organisations; those of earlier versions too."""
+"""Replaces the organisations in the current scope, also in the settings of earlier versions."""
 ROLES = (SUPERADMIN, LEDGER, DRAIN, ANALYST, WEB, "postgres", "NONE")
 
 ATTACKS: dict[str, Sequence[str]] = {
@@ -48,7 +48,7 @@ ATTACKS: dict[str, Sequence[str]] = {
     "set_config of the role": [f"SELECT set_config('role', '{role}', true)" for role in ROLES],
     "SET SESSION AUTHORIZATION": [f"SET SESSION AUTHORIZATION {role}" for role in ROLES[:-1]],
     "the superadmin's role and a scope": [f"SET ROLE {SUPERADMIN}", f"SET LOCAL app.scope = {FORGED}"],
-    "the superadmin's role and the scope there is": [
+    "the superadmin's role and the current scope": [
         f"SET ROLE {SUPERADMIN}",
         "SELECT set_config('app.scope', replace(current_setting('app.scope', true), '|f|', '|t|'), true)",
     ],
@@ -117,7 +117,7 @@ ATTACKS: dict[str, Sequence[str]] = {
         f"SELECT * FROM {seal.KEY_TABLE}",
         f"INSERT INTO {seal.KEY_TABLE} VALUES ('', '', 'infinity')",
     ],
-    "things of one's own": [
+    "objects of the attacker": [
         "CREATE TEMPORARY TABLE usage_membership AS SELECT {org} AS org_id, {owner} AS user_id, 'owner' AS role",
         "CREATE TEMPORARY VIEW token_usage AS SELECT 1 AS id",
         "CREATE FUNCTION pg_temp.peek() RETURNS text LANGUAGE sql AS 'SELECT 1'",
@@ -126,7 +126,7 @@ ATTACKS: dict[str, Sequence[str]] = {
         "CREATE SCHEMA mine",
         "CREATE TABLE mine (id int)",
     ],
-    "the walls themselves": [
+    "row-level security itself": [
         "ALTER TABLE token_usage DISABLE ROW LEVEL SECURITY",
         f"DROP POLICY {WEB} ON token_usage",
         f"CREATE POLICY mine ON token_usage TO {WEB} USING (true)",
@@ -150,7 +150,7 @@ ATTACKS: dict[str, Sequence[str]] = {
         "INSERT INTO usage_membership (org_id, user_id, role) VALUES ({other}, {owner}, 'owner')",
         "UPDATE usage_membership SET user_id = {owner} WHERE org_id = {other}",
     ],
-    "what superadmins write": [
+    "tables that superadmins write": [
         f"SET ROLE {SUPERADMIN}",
         f"SELECT {WIDENED}",
         "UPDATE usage_organization SET name = 'mine'",
@@ -159,7 +159,7 @@ ATTACKS: dict[str, Sequence[str]] = {
         "INSERT INTO usage_exchange_rate SELECT * FROM usage_exchange_rate",
         "DELETE FROM usage_exchange_rate",
     ],
-    "what the ledger writes": [
+    "tables that the ledger writes": [
         f"SET ROLE {LEDGER}",
         "UPDATE token_usage SET cost_usd = 0",
         "DELETE FROM token_usage_daily",
@@ -175,7 +175,7 @@ ATTACKS: dict[str, Sequence[str]] = {
 
 @pytest.fixture
 def theirs(world: World) -> World:
-    """The other tenant has rows that can be told from ours."""
+    """The other tenant has rows that a test can tell from ours."""
     writer.add([event(org=world.other, user=world.stranger, attribution={"agent_id": THEIRS, "request_type": "x"})])
     return world
 
@@ -187,11 +187,11 @@ def in_scope_of(user: Any) -> Iterator[None]:
 
 
 def injected(statements: Sequence[str], ids: dict[str, int]) -> list[Any]:
-    """All rows that they bring; one that is refused does not keep the next from being tried."""
+    """Run all statements, even after one is refused, and return their rows."""
     found: list[Any] = []
     for statement in statements:
         try:
-            # A psycopg cursor: a savepoint of Django's around it would only be in the way of theirs.
+            # A plain psycopg cursor, because a savepoint of Django would interfere with those of the attack.
             with psycopg.Cursor(connection.connection) as cursor:
                 cursor.execute("SAVEPOINT injected")
                 cursor.execute(statement.format(**ids))
@@ -209,9 +209,9 @@ def tenants(owner: psycopg.Connection) -> list[str]:
 
 
 def state(owner: psycopg.Connection) -> dict[str, Any]:
-    """All rows of all walled tables, whoever's they are, and of the roles' memberships."""
+    """All rows of all secured tables, the memberships of our roles, and the policies."""
     rows = {table: owner.execute(f"SELECT * FROM {table} ORDER BY 1").fetchall() for table in tenants(owner)}
-    # Those of our own roles: other workers of pytest-xdist have theirs on the same server.
+    # Only our roles: other workers of pytest-xdist have theirs on the same server.
     memberships = "SELECT roleid, member FROM pg_auth_members WHERE member::regrole::text = ANY (%s) ORDER BY 1, 2"
     rows["pg_auth_members"] = owner.execute(memberships, [[WEB, SUPERADMIN, LEDGER, DRAIN]]).fetchall()
     rows["pg_policy"] = owner.execute("SELECT * FROM pg_policies ORDER BY 1, 2, 3").fetchall()
@@ -220,7 +220,7 @@ def state(owner: psycopg.Connection) -> dict[str, Any]:
 
 @pytest.mark.parametrize("who", ["owner", "member", None])
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_an_injected_statement_finds_and_changes_nothing_of_another_tenant(
+def test_an_injected_statement_neither_reads_nor_changes_another_tenants_rows(
     tables_owner: psycopg.Connection, theirs: World, as_web: World, attack: str, who: str | None
 ) -> None:
     world = as_web
@@ -234,20 +234,20 @@ def test_an_injected_statement_finds_and_changes_nothing_of_another_tenant(
         found = injected(ATTACKS[attack], ids)
         for role in roles:
             found += injected([role, *look], ids)
-    # What it has left behind on the connection does no more.
+    # Settings that the attack left on the connection have no effect.
     with transaction.atomic():
         for role in roles:
             found += injected([role, *look], ids)
     assert THEIRS not in str(found)
     assert "Theirs" not in str(found)
     assert state(tables_owner) == before
-    # Whoever comes next on that connection, sees what they should.
+    # The next user of the connection sees exactly their rows.
     connection.close()
     with scoped(world.stranger):
         assert UsageRecord.objects.count() == 5
 
 
-def test_the_scope_of_a_superadmin_is_no_key_to_the_ledger(as_web: World) -> None:
+def test_a_superadmin_cannot_write_the_ledger(as_web: World) -> None:
     with within(EVERYTHING), connection.cursor() as cursor:
         assert UsageRecord.objects.count() == 8
         with pytest.raises(OperationalError, match="USAGE_DRAIN=off"):
@@ -255,7 +255,7 @@ def test_the_scope_of_a_superadmin_is_no_key_to_the_ledger(as_web: World) -> Non
         assert cursor is not None
 
 
-def test_a_scope_begins_no_transaction_after_its_time(as_web: World) -> None:
+def test_an_expired_scope_shows_no_rows(as_web: World) -> None:
     def count(until: int) -> int:
         ids = {"owned_org_ids": [as_web.org.pk], "member_org_ids": []}
         with transaction.atomic(), connection.cursor() as cursor:
@@ -267,7 +267,7 @@ def test_a_scope_begins_no_transaction_after_its_time(as_web: World) -> None:
     assert (count(now + 60), count(now - 60)) == (4, 0)
 
 
-def test_a_proof_is_good_for_its_user_and_its_time_alone(as_web: World) -> None:
+def test_a_proof_is_valid_only_for_its_user_and_its_time(as_web: World) -> None:
     owner, stranger, now = as_web.owner.pk, as_web.stranger.pk, int(time.time())
 
     def enter(who: int, until: int, proof: str) -> None:
@@ -284,8 +284,8 @@ def test_a_proof_is_good_for_its_user_and_its_time_alone(as_web: World) -> None:
             enter(who, until, proof)
 
 
-def test_seals_and_proofs_are_in_no_statement_that_another_session_sees(as_web: World, web_login: Any) -> None:
-    """All sessions of a role see each other's statements, but not the values that go beside them."""
+def test_other_sessions_see_no_seal_or_proof(as_web: World, web_login: Any) -> None:
+    """All sessions of a role see each other's statements, but not the bound values."""
     with psycopg.connect(**web_login, autocommit=True) as other:
 
         def seen() -> str:
@@ -297,7 +297,7 @@ def test_seals_and_proofs_are_in_no_statement_that_another_session_sees(as_web: 
         with within(EVERYTHING):
             assert "usage_set_scope" in seen()
             assert not re.search("[0-9a-f]{64}", seen())
-            # Inside of another scope it is a savepoint's, and the first one comes back.
+            # A nested scope is a savepoint and restores the outer scope.
             with within(EVERYTHING):
                 pass
             assert not re.search("[0-9a-f]{64}", seen())
@@ -306,13 +306,11 @@ def test_seals_and_proofs_are_in_no_statement_that_another_session_sees(as_web: 
 # ── The key ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_key_that_the_database_does_not_know_is_an_error_and_not_an_empty_page(
-    as_web: World, settings: Settings
-) -> None:
+def test_a_key_that_the_database_does_not_know_raises_an_error(as_web: World, settings: Settings) -> None:
     configure(settings, SCOPE_KEY="another one")
     for scope in (scoped(as_web.owner), within(EVERYTHING)):
         with pytest.raises(OperationalError, match=r"manage\.py migrate"), scope:
-            pytest.fail("there is no such scope")
+            pytest.fail("a scope was entered with an unknown key")
 
 
 def test_a_replaced_key_holds_until_the_servers_are_restarted(world: World, settings: Settings) -> None:
@@ -329,7 +327,7 @@ def test_a_replaced_key_holds_until_the_servers_are_restarted(world: World, sett
             cursor.execute(f"UPDATE {seal.KEY_TABLE} SET valid_until = now() WHERE valid_until <> 'infinity'")
         configure(settings, SCOPE_KEY=before)
         with pytest.raises(OperationalError), scoped(world.owner):
-            pytest.fail("the key is too old")
+            pytest.fail("a scope was entered with an expired key")
     finally:
         configure(settings, SCOPE_KEY=before)
         with connection.cursor() as cursor:

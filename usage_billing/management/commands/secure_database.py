@@ -1,4 +1,4 @@
-"""`manage.py secure_database`: the roles, grants and policies by which PostgreSQL itself keeps tenants apart."""
+"""`manage.py secure_database`: creates PostgreSQL's roles, grants and row-level security."""
 
 from __future__ import annotations
 
