@@ -36,7 +36,8 @@ def page(
 ) -> Page:
     """A page of `calls`, from `offset` or after the call with the key `after`. One query.
 
-    By key and in the order of time, a page takes the same time at any depth.
+    By key and in the order of time, a page takes the same time at any depth. `sql.cost_order` says how long
+    one in the order of cost takes.
     """
     descending, column = ordering.startswith("-"), ordering.removeprefix("-")
     if column == "cost_usd":

@@ -243,11 +243,10 @@ def test_a_page_by_cost_reads_a_few_calls_of_each_day(many_calls: None, as_web: 
     """Not all 30,000, as it would to sort them."""
     for user, index in ((as_web.admin, "idx_token_usage_day_cost"), (as_web.owner, "idx_token_usage_org_day_cost")):
         for ordering in ("cost_usd", "-cost_usd"):
-            for filters in ({}, {"agent_id": "a"}):
-                with scoped(user) as scope:
-                    scans = scans_of_calls(partial(reports.page, scope, filters=filters, ordering=ordering, limit=20))
-                assert index in {scan.get("Index Name") for scan in scans}
-                assert 0 < sum(scan["Actual Rows"] * scan["Actual Loops"] for scan in scans) < 100
+            with scoped(user) as scope:
+                scans = scans_of_calls(partial(reports.page, scope, ordering=ordering, limit=20))
+            assert index in {scan.get("Index Name") for scan in scans}
+            assert 0 < sum(scan["Actual Rows"] * scan["Actual Loops"] for scan in scans) < 100
 
 
 def scans_of_calls(ask: Callable[[], Any]) -> list[dict[str, Any]]:
