@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 
 DEFAULTS: dict[str, Any] = {
     # ── Recording ──
@@ -108,8 +109,8 @@ def has_django_settings() -> bool:
 def given() -> Mapping[str, Any]:
     """The keys that the project sets; without Django settings, those that the environment sets."""
     if has_django_settings():
-        found: Mapping[str, Any] = getattr(settings, "AI_COSTS", {})
-        return found
+        found = getattr(settings, "AI_COSTS", {})
+        return found if isinstance(found, Mapping) else {}
     from_environment = {
         name: os.environ[ENVIRONMENT_PREFIX + name]
         for name in ("OUTBOX_PATH", "OUTBOX_MAX_MB")
@@ -122,7 +123,9 @@ def given() -> Mapping[str, Any]:
 
 def default_outbox_path() -> Path:
     """`var/outbox` below the project's BASE_DIR; without BASE_DIR, a folder in the user's state directory (XDG)."""
-    base = getattr(settings, "BASE_DIR", None) if has_django_settings() else None
+    if not has_django_settings():
+        raise ImproperlyConfigured("AI_COSTS_OUTBOX_PATH is not set, and there are no Django settings.")
+    base = getattr(settings, "BASE_DIR", None)
     if base:
         return Path(base) / "var" / "outbox"
     state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"

@@ -217,6 +217,8 @@ def _position(text: str, ordering: str) -> tuple[Any, int]:
         if made_for == ordering and 0 <= id_ <= LARGEST_ID:
             column = UsageRecord._meta.get_field(ordering.removeprefix("-"))
             position: Any = column.clean(value, None)  # type: ignore[union-attr]  # within the column's bounds
+            if isinstance(position, datetime) and position.tzinfo is None:
+                raise ValueError("a moment without a zone")
             # Near the years 1 and 9999 a moment may have no UTC.
             return (position.astimezone(UTC) if isinstance(position, datetime) else position), id_
     except (ValueError, OverflowError, msgspec.DecodeError, DjangoValidationError):

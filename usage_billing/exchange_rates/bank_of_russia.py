@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
 from datetime import date, datetime
 from decimal import Decimal
 from xml.etree.ElementTree import Element, ParseError
@@ -30,6 +31,7 @@ SILENCE_S = 10.0
 """Longest silence of the bank while connecting and answering."""
 ANSWER_S = 30.0
 """Longest time for the whole answer: a byte a second must not hold the command."""
+MOST_REDIRECTS = 3
 LARGEST_ANSWER = 1_000_000
 """Bytes, decompressed; thirty years of rates."""
 
@@ -48,7 +50,12 @@ def fetch(base_url: str, first: date, last: date) -> bytes:
     deadline = time.monotonic() + ANSWER_S
     body = bytearray()
     try:
-        with httpx2.stream("GET", url, params=params, headers=_HEADERS, timeout=SILENCE_S) as response:
+        with (
+            httpx2.Client(
+                follow_redirects=True, max_redirects=MOST_REDIRECTS, event_hooks={"request": [_same_server()]}
+            ) as client,
+            client.stream("GET", url, params=params, headers=_HEADERS, timeout=SILENCE_S) as response,
+        ):
             if response.status_code != httpx2.codes.OK:
                 raise BankError(f"The bank answered with status {response.status_code}.")
             for chunk in response.iter_bytes():
@@ -60,6 +67,22 @@ def fetch(base_url: str, first: date, last: date) -> bytes:
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
         raise BankError(f"The bank did not answer: {_printable(str(error) or type(error).__name__)}.") from error
     return bytes(body)
+
+
+def _same_server() -> Callable[[httpx2.Request], None]:
+    """Return a hook that raises `BankError` for a request to another server than that of the first request.
+
+    The bank's guard sets a cookie and redirects to the same address once.
+    """
+    servers: list[tuple[str, str, int | None]] = []
+
+    def check(request: httpx2.Request) -> None:
+        to = request.url
+        servers.append((to.scheme, to.host, to.port))
+        if servers[-1] != servers[0]:
+            raise BankError(f"“{servers[0][1]}” redirects to another server, {_printable(f'{to.scheme}://{to.host}')}.")
+
+    return check
 
 
 def read(body: bytes, first: date, last: date) -> dict[date, Decimal]:

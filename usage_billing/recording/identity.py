@@ -63,8 +63,10 @@ def organization(given: Any) -> dict[str, Any]:
 def user(given: Any) -> Any:
     """The key of a user, given as an instance of the user model or as the key itself. None for any other object."""
     found = label(given)
-    if not found:
-        return key(None if hasattr(given, "pk") and given.pk is None else given)
+    if not found and not hasattr(given, "pk"):
+        return key(given)
+    if given.pk is None:
+        return None
     if not has_django_settings() or found == settings.AUTH_USER_MODEL.lower() or _is_proxy_of_user(given):
         return key(given.pk)
     refused(given, f"Pass a {settings.AUTH_USER_MODEL} or its key")

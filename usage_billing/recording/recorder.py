@@ -10,12 +10,13 @@ import threading
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.dispatch import receiver
 
-from usage_billing.conf import conf, given, has_django_settings
+from usage_billing.conf import DEFAULTS, conf, given, has_django_settings
 from usage_billing.recording import drain_signal, gate, quarantine
 from usage_billing.recording.collecting import collecting
 from usage_billing.recording.event import Event, encode
@@ -59,13 +60,23 @@ def quota() -> OutboxQuota:
     return OutboxQuota(conf.OUTBOX_MAX_MB * 2**20)
 
 
+def _wanted() -> tuple[Any, ...]:
+    """Return the settings of the outbox, as the caches below have them."""
+    return tuple(given().get(name, DEFAULTS[name]) for name in ("OUTBOX_PATH", "OUTBOX_MAX_MB"))
+
+
+_used: tuple[Any, ...] = ()
+
+
 @receiver(setting_changed)
 def _use_new_settings(*, setting: str, **_: object) -> None:
     """Tests change settings: go on with the outbox that they name now."""
-    if setting == "AI_COSTS":
+    global _used
+    if setting == "AI_COSTS" and _used != _wanted():
         _close_outbox()
         outbox.cache_clear()
         quota.cache_clear()
+        _used = _wanted()
 
 
 def check_configuration() -> None:
@@ -131,7 +142,7 @@ def _path() -> str:
     try:
         return str(conf.OUTBOX_PATH)
     except Exception as error:  # noqa: BLE001 - settings that are missing or broken may be why the call is lost
-        return f"(USAGE_OUTBOX_PATH is not set: {type(error).__name__})"
+        return f'(AI_COSTS["OUTBOX_PATH"] is not set: {type(error).__name__})'
 
 
 def _clear_error() -> None:

@@ -183,7 +183,7 @@ MOMENT = "2026-01-01T00:00:00+00:00"
         ("cost_usd", ["cost_usd", "NaN", 1]),
         ("cost_usd", ["cost_usd", "Infinity", 1]),
         ("cost_usd", ["cost_usd", "1E-999999", 1]),
-        ("cost_usd", ["cost_usd", "1E+11", 1]),
+        ("cost_usd", ["cost_usd", "1E+12", 1]),
         ("cost_usd", ["cost_usd", "1000000000000", 1]),
         ("cost_usd", ["cost_usd", "0.0000000000001", 1]),
         ("total_tokens", ["total_tokens", str(MOST + 1), 1]),

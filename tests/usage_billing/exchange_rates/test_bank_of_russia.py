@@ -296,6 +296,19 @@ def test_fetch_follows_a_redirect_and_keeps_its_cookie(the_bank: Bank) -> None:
     assert the_bank.headers[1]["cookie"] == "guard=passed"
 
 
+def test_fetch_follows_to_no_other_server(the_bank: Bank) -> None:
+    the_bank.answer = redirect(f"http://localhost:{the_bank.port}/")
+    assert refusal(the_bank.url) == "“127.0.0.1” redirects to another server, “http://localhost”."
+    with bank.running() as other:
+        the_bank.answer = redirect(other.url)
+        assert "redirects to another server" in refusal(the_bank.url)
+        assert other.asked == []
+    the_bank.answer = redirect(f"https://127.0.0.1:{the_bank.port}/")
+    assert refusal(the_bank.url) == "“127.0.0.1” redirects to another server, “https://127.0.0.1”."
+    the_bank.answer = redirect("file:///etc/passwd")
+    assert refusal(the_bank.url) != ""
+
+
 def test_fetch_does_not_follow_for_ever(the_bank: Bank) -> None:
     the_bank.answer = redirect("/scripts/XML_dynamic.asp")
     assert "redirects" in refusal(the_bank.url)

@@ -9,9 +9,12 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from pytest_django import Settings
 
+from tests.support.configure import configure
 from usage_billing import usage_context
-from usage_billing.recording import Attribution, current_attribution
+from usage_billing.models import Organization
+from usage_billing.recording import Attribution, OrganizationKey, current_attribution
 
 
 class Thing:
@@ -30,8 +33,8 @@ def test_outside_of_every_context_nobody_is_charged() -> None:
 
 def test_everything_given_is_kept() -> None:
     with usage_context(
-        org=Thing(1),
-        user=Thing(2),
+        org=1,
+        user=2,
         agent_id="legal_guard",
         request_type="custom_analysis",
         workflow_id=UUID_1,
@@ -59,8 +62,30 @@ def test_everything_given_is_kept() -> None:
 
 @pytest.mark.parametrize(("given", "kept"), [(7, 7), ("7", 7), ("seven", "seven"), (UUID_1, str(UUID_1)), (None, None)])
 def test_ids_are_taken_as_they_come(given: Any, kept: Any) -> None:
-    with usage_context(org=given, user=Thing(given)):
+    with usage_context(org=given, user=given, workflow_id=Thing(given)):
         assert (current_attribution().org_id, current_attribution().user_id) == (kept, kept)
+        assert current_attribution().workflow_id == (None if kept is None else str(kept))
+
+
+def test_a_foreign_object_is_not_taken_by_its_number(caplog: pytest.LogCaptureFixture) -> None:
+    with usage_context(org=Thing(1), user=Thing(2)):
+        attribution = current_attribution()
+    assert (attribution.org_id, attribution.user_id) == ("Thing:1", None)
+    assert 'AI_COSTS["ORGANIZATION_RESOLVER"]' in caplog.text
+
+
+def test_an_organisation_of_the_projects_own_is_resolved(settings: Settings) -> None:
+    configure(settings, ORGANIZATION_RESOLVER="tests.usage_billing.recording.test_context.resolved")
+    with usage_context(org=Thing(7)):
+        assert current_attribution() == Attribution(org_key="thing-7", org_name="Seven", org_timezone="Asia/Tokyo")
+        with usage_context(org=Organization(pk=3)):
+            assert current_attribution() == Attribution(org_id=3)
+        with usage_context(org=5):  # with a resolver, a bare number is whatever the resolver makes of it
+            assert current_attribution().org_key == "thing-5"
+
+
+def resolved(thing: Any) -> OrganizationKey:
+    return OrganizationKey(f"thing-{getattr(thing, 'pk', thing)}", "Seven", "Asia/Tokyo")
 
 
 def test_inner_values_win_and_what_is_left_out_is_inherited() -> None:

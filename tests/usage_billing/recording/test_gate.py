@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.factories import event
-from usage_billing.models import UsageRecord
+from usage_billing.models import Organization, UsageRecord
 from usage_billing.recording import Event, gate, usage_context
 from usage_billing.recording.context import Attribution, current_attribution
 from usage_billing.recording.event import decode, encode
@@ -29,6 +29,8 @@ def admitted(**fields: Any) -> Event:
 
 def test_the_lengths_are_those_of_the_columns() -> None:
     columns = {field.attname: field.max_length for field in UsageRecord._meta.concrete_fields}
+    of_org = {field.attname: field.max_length for field in Organization._meta.concrete_fields}
+    columns |= {"org_key": of_org["external_key"], "org_name": of_org["name"], "org_timezone": of_org["timezone"]}
     assert {name: columns[name] for name in gate.LENGTHS} == gate.LENGTHS
 
 
