@@ -1,9 +1,10 @@
 #!/bin/sh
-# Prepares the database of a new version: tables, roles, policies, and log-ins of web and drain. Run as the tables' owner.
+# What a new version needs of its database, run by its owner: tables, roles, policies, and the passwords of web and drain.
 set -eu
 : "${USAGE_WEB_PASSWORD:?set it to the password of usage_web}"
 : "${USAGE_DRAIN_PASSWORD:?set it to the password of usage_drain}"
 python manage.py migrate --noinput
+python manage.py secure_database
 python manage.py shell --no-imports --command '
 import os
 from django.db import connection
