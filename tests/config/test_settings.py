@@ -110,7 +110,7 @@ def test_check_deploy_reports_insecure_settings(variables: dict[str, str], expec
         ("config.wsgi", {"JWT_SIGNING_KEY": "", "SECRET_KEY": "short"}, "has 5 bytes; it needs 32 or more"),
         ("config.wsgi", {"TRUSTED_PROXIES": "-1"}, "TRUSTED_PROXIES is the number of proxies"),
         ("config.wsgi", {"CACHE_URL": "nonsense://"}, "Invalid cache schema nonsense"),
-        ("config.wsgi", {"API_RATE_USER": "lots"}, "API_RATE_USER='lots' is no rate. Write a number"),
+        ("config.wsgi", {"API_RATE_USER": "lots"}, "API_RATE_USER='lots' is not a rate. Write a number"),
         pytest.param(
             "config.wsgi",
             {"CACHE_URL": "redis://127.0.0.1:6379/0"},
@@ -130,7 +130,7 @@ def test_server_refuses_to_start_and_says_why(server: str, variables: dict[str, 
 )
 def test_bad_rate_is_refused(monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
     monkeypatch.setenv("API_RATE_USER", wrong)
-    with pytest.raises(ImproperlyConfigured, match=r"API_RATE_USER=.* is no rate\. Write a number.*: 600/min"):
+    with pytest.raises(ImproperlyConfigured, match=r"API_RATE_USER=.* is not a rate\. Write a number.*: 600/min"):
         rate("API_RATE_USER", "600/min")
 
 
@@ -206,7 +206,7 @@ def test_hsts_of_subdomains_and_preload() -> None:
 def test_proxies_and_sessions() -> None:
     program = (
         "import django; django.setup(); from django.conf import settings as s\n"
-        "print(s.TRUSTED_PROXIES, s.SESSION_COOKIE_AGE, s.SESSION_COOKIE_HTTPONLY, s.SESSION_COOKIE_SAMESITE,"
+        "print(s.AI_COSTS['TRUSTED_PROXIES'], s.SESSION_COOKIE_AGE, s.SESSION_COOKIE_HTTPONLY, s.SESSION_COOKIE_SAMESITE,"
         " s.SESSION_COOKIE_SECURE)"
     )
     week = 7 * 24 * 3600
