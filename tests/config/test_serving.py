@@ -86,7 +86,7 @@ def test_command_without_a_secret_key_works() -> None:
 
 
 def test_production_calls_no_simulator_unless_told() -> None:
-    program = "import django; django.setup(); from django.conf import settings; assert not conf.SIMULATOR"
+    program = "import django; django.setup(); from usage_billing.conf import conf; assert not conf.SIMULATOR"
     assert run(program).returncode == 0
     assert run(program, AI_SIMULATOR="1").returncode != 0
 

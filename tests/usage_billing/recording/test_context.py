@@ -9,8 +9,10 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from django.contrib.auth.models import User
 
 from usage_billing import usage_context
+from usage_billing.models import Organization
 from usage_billing.recording import Attribution, current_attribution
 
 
@@ -24,14 +26,14 @@ class Thing:
 UUID_1 = UUID("11111111-2222-3333-4444-555555555555")
 
 
-def test_outside_of_every_context_nobody_is_charged() -> None:
+def test_attribution_is_empty_outside_of_contexts() -> None:
     assert current_attribution() == Attribution()
 
 
 def test_everything_given_is_kept() -> None:
     with usage_context(
-        org=Thing(1),
-        user=Thing(2),
+        org=Organization(pk=1),
+        user=User(pk=2),
         agent_id="legal_guard",
         request_type="custom_analysis",
         workflow_id=UUID_1,
@@ -57,10 +59,23 @@ def test_everything_given_is_kept() -> None:
     assert current_attribution() == Attribution()
 
 
-@pytest.mark.parametrize(("given", "kept"), [(7, 7), ("7", 7), ("seven", "seven"), (UUID_1, str(UUID_1)), (None, None)])
-def test_ids_are_taken_as_they_come(given: Any, kept: Any) -> None:
-    with usage_context(org=given, user=Thing(given)):
+@pytest.mark.parametrize(("given", "kept"), [(7, 7), ("7", 7), ("seven", "seven"), (None, None)])
+def test_ids_are_kept(given: Any, kept: Any) -> None:
+    with usage_context(org=given, user=given):
         assert (current_attribution().org_id, current_attribution().user_id) == (kept, kept)
+
+
+def test_users_may_have_uuid_keys() -> None:
+    with usage_context(user=UUID_1):
+        assert current_attribution().user_id == str(UUID_1)
+
+
+@pytest.mark.parametrize("given", [Thing(1), User(pk=1), UUID_1])
+def test_an_organisation_of_another_kind_is_refused(given: Any) -> None:
+    with usage_context(org=given):
+        refused = current_attribution().org_id
+    assert isinstance(refused, str)
+    assert ":" in refused
 
 
 def test_inner_values_win_and_what_is_left_out_is_inherited() -> None:
