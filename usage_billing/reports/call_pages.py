@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from django.db import connections
-from django.db.models import FloatField, Q
-from django.db.models.functions import Cast
+from django.db.models import Q
 
 from usage_billing.models import UsageRecord
 from usage_billing.reports.calls import NEWEST_FIRST, calls
 from usage_billing.reports.parameters import ALL_TIME, Period
+from usage_billing.reports.sql.cost_order import calls_by_cost
 from usage_billing.tenancy.scope import Scope
 
 
@@ -37,16 +36,20 @@ def page(
 ) -> Page:
     """A page of `calls`, from `offset` or after the call with the key `after`. One query.
 
-    By key and in the order of time, a page takes the same time at any depth.
+    By key and in the order of time, a page takes the same time at any depth. `sql.cost_order` says how long
+    one in the order of cost takes.
     """
-    rows = calls(scope, filters=filters, period=period, ordering=ordering)
-    column = ordering.removeprefix("-")
-    if column == "cost_usd" and connections[rows.db].vendor == "sqlite":
-        # SQLite keeps floats, of which Django reads 15 digits: too few to find the call again.
-        rows, column = rows.annotate(exact_cost=Cast("cost_usd", FloatField())), "exact_cost"
-    if after is not None:
-        rows = rows.filter(_beyond(column, "lt" if ordering.startswith("-") else "gt", *after))
-    found = list(rows[offset : offset + limit + 1])
+    descending, column = ordering.startswith("-"), ordering.removeprefix("-")
+    if column == "cost_usd":
+        found = calls_by_cost(
+            scope, filters or {}, period, descending=descending, limit=limit + 1, offset=offset, after=after
+        )
+        column = "exact_cost"
+    else:
+        rows = calls(scope, filters=filters, period=period, ordering=ordering)
+        if after is not None:
+            rows = rows.filter(_beyond(column, "lt" if descending else "gt", *after))
+        found = list(rows[offset : offset + limit + 1])
     return Page(found[:limit], _key(found[limit - 1], column) if len(found) > limit else None)
 
 
@@ -57,4 +60,4 @@ def _beyond(column: str, how: str, value: Any, id_: int) -> Q:
 
 def _key(call: UsageRecord, column: str) -> tuple[Any, int]:
     value = getattr(call, column)
-    return Decimal(repr(value)) if isinstance(value, float) else value, call.pk
+    return Decimal(str(value)) if column == "exact_cost" else value, call.pk

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from rest_framework.test import APIClient
 
@@ -235,3 +237,27 @@ def test_the_planner_uses_the_indexes(many_calls: None, as_web: World) -> None:
         assert "idx_token_usage_created_at" in plan(reports.calls(scope)[:50])
     with scoped(as_web.owner) as scope:
         assert "Seq Scan" not in plan(UsageRecord.objects.filter(request_id="many1-1"))
+
+
+def test_a_page_by_cost_reads_a_few_calls_of_each_day(many_calls: None, as_web: World) -> None:
+    """Not all 30,000, as it would to sort them."""
+    for user, index in ((as_web.admin, "idx_token_usage_day_cost"), (as_web.owner, "idx_token_usage_org_day_cost")):
+        for ordering in ("cost_usd", "-cost_usd"):
+            with scoped(user) as scope:
+                scans = scans_of_calls(partial(reports.page, scope, ordering=ordering, limit=20))
+            assert index in {scan.get("Index Name") for scan in scans}
+            assert 0 < sum(scan["Actual Rows"] * scan["Actual Loops"] for scan in scans) < 100
+
+
+def scans_of_calls(ask: Callable[[], Any]) -> list[dict[str, Any]]:
+    """The nodes that read `token_usage` in the executed plan of the only statement that `ask` sends."""
+    with CaptureQueriesContext(connection) as sent:
+        ask()
+    (statement,) = sent.captured_queries
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement['sql']}")
+        ((explained,),) = cursor.fetchone()
+    nodes = [explained["Plan"]]
+    for node in nodes:
+        nodes += node.get("Plans", ())
+    return [node for node in nodes if node.get("Relation Name") == "token_usage"]

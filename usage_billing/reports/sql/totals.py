@@ -6,8 +6,7 @@ and a page needs fifteen.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -16,18 +15,11 @@ from django.db import connections
 
 from usage_billing.ledger import rollup
 from usage_billing.models import DailyUsage, user_keys
-from usage_billing.models.daily_usage import GRAINS, MAX_COST
+from usage_billing.models.daily_usage import MAX_COST
 from usage_billing.models.fields import as_sqlite_keeps
 from usage_billing.reports.parameters import OF_CALLS_ONLY, Period
+from usage_billing.reports.sql.conditions import Sql, allowed_values, coarsest, joined, where
 from usage_billing.tenancy.scope import Scope
-
-
-@dataclass(frozen=True)
-class Sql:
-    """A piece of a statement, and the values of its placeholders."""
-
-    text: str
-    values: Sequence[Any] = ()
 
 
 def sums(
@@ -74,12 +66,6 @@ def highest_costs(scope: Scope, filters: Mapping[str, Any], period: Period) -> l
     return [(row["usage_date"], row["cost_usd"]) for row in found]
 
 
-def coarsest(dimensions: Iterable[str]) -> str:
-    """The grain that keeps these dimensions and the fewest others."""
-    wanted = set(dimensions)
-    return min((len(kept), grain) for grain, kept in GRAINS.items() if wanted <= {*kept})[1]
-
-
 def _rows(scope: Scope, asked: set[str], filters: Mapping[str, Any], period: Period) -> Sql | None:
     """`SELECT` of the rows to add up: rollup rows, or calls where only calls have the `asked` dimensions.
 
@@ -87,16 +73,11 @@ def _rows(scope: Scope, asked: set[str], filters: Mapping[str, Any], period: Per
     """
     of_calls = not asked.isdisjoint(OF_CALLS_ONLY)
     parts = []
-    for visible in _visible(scope):
-        conditions = _conditions([*visible.items(), *filters.items()], of_calls=of_calls)
-        if conditions is None:
-            continue
-        if not of_calls:
-            conditions.append(Sql("grain = %s", [coarsest(asked | visible.keys())]))
-        where = _joined(" AND ", [*conditions, *_days(period), Sql("1 = 1")])
+    for allowed in allowed_values(scope, filters):
+        conditions = where(allowed, period, None if of_calls else coarsest(asked | allowed.keys()))
         select = _calls() if of_calls else "SELECT * FROM token_usage_daily"
-        parts.append(Sql(f"{select} WHERE {where.text}", where.values))
-    return _joined(" UNION ALL ", parts) if parts else None
+        parts.append(Sql(f"{select} WHERE {conditions.text}", conditions.values))
+    return joined(" UNION ALL ", parts) if parts else None
 
 
 def _calls() -> str:
@@ -109,51 +90,6 @@ def _calls() -> str:
         CASE WHEN cost_usd IS NULL THEN 1 ELSE 0 END AS unpriced_usd_count,
         CASE WHEN cost_rub IS NULL THEN 1 ELSE 0 END AS unpriced_rub_count, {", ".join(rollup.SUMMED)}
     FROM token_usage"""  # noqa: S608 - our own names
-
-
-def _visible(scope: Scope) -> Iterator[dict[str, Any]]:
-    """Column → values of the rows in scope, in parts that do not overlap."""
-    if scope.everything:
-        yield {}
-        return
-    if scope.owned_org_ids:
-        yield {"org_id": scope.owned_org_ids}
-    if scope.member_org_ids:
-        yield {"org_id": scope.member_org_ids, "user_id": scope.user_id}
-
-
-def _conditions(wanted: Iterable[tuple[str, Any]], *, of_calls: bool) -> list[Sql] | None:
-    """Conditions for columns and their allowed values; None if they contradict each other.
-
-    A column may come twice, from the scope and from the filters.
-    """
-    allowed: dict[str, set[Any]] = {}
-    for name, value in wanted:
-        values = {*value} if isinstance(value, set | frozenset) else {value}
-        allowed[name] = allowed[name] & values if name in allowed else values
-    if not all(allowed.values()):
-        return None
-    return [_is_one_of(name, values, of_calls=of_calls) for name, values in allowed.items()]
-
-
-def _is_one_of(name: str, values: set[Any], *, of_calls: bool) -> Sql:
-    """A rollup row without a user has `user_keys.nobody()`, a call has NULL."""
-    ordered = sorted(values)
-    condition = f"{name} = %s" if len(ordered) == 1 else f"{name} IN ({', '.join(['%s'] * len(ordered))})"
-    if of_calls and name == "user_id" and user_keys.nobody() in values:
-        condition = f"({condition} OR user_id IS NULL)"
-    return Sql(condition, ordered)
-
-
-def _days(period: Period) -> Iterator[Sql]:
-    if period.since is not None:
-        yield Sql("usage_date >= %s", [period.since])
-    if period.until is not None:
-        yield Sql("usage_date < %s", [period.until])
-
-
-def _joined(separator: str, parts: Sequence[Sql]) -> Sql:
-    return Sql(separator.join(part.text for part in parts), [value for part in parts for value in part.values])
 
 
 def _sum(name: str, vendor: str) -> str:
