@@ -134,7 +134,7 @@ class _Observed:
         return b"" if self._filter is None else self._filter.flush()
 
     def __del__(self) -> None:
-        # An answer that nobody read or closed was paid for all the same.
+        # The provider charges for an answer even if nobody read or closed it.
         self._call.finish()
 
 
@@ -214,7 +214,7 @@ def _observed(response: httpx2.Response, call: Call | None, *, hide: bool, strea
     if hide and is_stream:
         usage_filter = usage_chunk_filter.UsageChunkFilter()
         if encoding is not None:
-            # We asked for a plain body. A server that compresses it all the same makes us decode it, to hide a part.
+            # We asked for a plain body. If the server compresses it anyway, decode it, because a part must be hidden.
             decoded = encoded(encoding, stream=body)
             del headers["content-encoding"]
             encoding = None

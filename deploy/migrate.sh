@@ -1,5 +1,5 @@
 #!/bin/sh
-# What a new version needs of its database, run by its owner: tables, roles, policies, and the passwords of web and drain.
+# Prepares the database for a new version, as its owner: tables, roles, policies, and the passwords of web and drain.
 set -eu
 : "${USAGE_WEB_PASSWORD:?set it to the password of usage_web}"
 : "${USAGE_DRAIN_PASSWORD:?set it to the password of usage_drain}"

@@ -32,7 +32,7 @@ def serve(port: int = 0, host: str = _LOOPBACK) -> None:
     """Serve until SIGTERM or SIGINT; port 0 takes a free one. Prints the addresses in one line."""
     listener = _listen(host, port)
     simulator = _simulator_at(listener)
-    print(  # noqa: T201 - the one line that whoever starts the process waits for
+    print(  # noqa: T201 - the process that started us waits for this line
         f"Provider simulator: OpenAI {simulator.openai_base_url}  Anthropic {simulator.anthropic_base_url}",
         flush=True,
     )
@@ -56,7 +56,7 @@ def ensure_running() -> Simulator:
 
 
 class _Protocol(HttpToolsProtocol):
-    """HTTP/1.1 without access lines, whatever logging the host process has set up for its own server."""
+    """HTTP/1.1 without access lines, even if the host process logs those of its own server."""
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]

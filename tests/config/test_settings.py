@@ -206,9 +206,8 @@ def test_hsts_of_subdomains_and_preload() -> None:
 def test_proxies_and_sessions() -> None:
     program = (
         "import django; django.setup(); from django.conf import settings as s\n"
-        "print(s.AI_COSTS['TRUSTED_PROXIES'], s.SESSION_COOKIE_AGE,"
-        " s.SESSION_COOKIE_HTTPONLY, s.SESSION_COOKIE_SAMESITE,"
-        " s.SESSION_COOKIE_SECURE)"
+        "print(s.AI_COSTS['TRUSTED_PROXIES'], s.SESSION_COOKIE_AGE, s.SESSION_COOKIE_HTTPONLY,"
+        " s.SESSION_COOKIE_SAMESITE, s.SESSION_COOKIE_SECURE)"
     )
     week = 7 * 24 * 3600
     assert python("-c", program).stdout.split() == ["1", str(week), "True", "Lax", "True"]

@@ -306,7 +306,7 @@ def _lock(file: int) -> bool:
 
 
 def read_header(file: int) -> Header:
-    """The header; that of a new file if its numbers are damaged: to drain an event again counts it once all the same.
+    """The header. If its numbers are damaged, that of a new file: an event that is drained twice still counts once.
 
     Raises `NotAJournalError`.
     """

@@ -53,7 +53,7 @@ class Run:
 
 
 class UnfinishedRunError(Exception):
-    """The provider failed, or its answer is useless: `__cause__` says which. `spent` was spent all the same."""
+    """The provider failed, or its answer is useless: `__cause__` tells which. `spent` must be paid anyway."""
 
     def __init__(self, provider: Provider, workflow_id: str, spent: Estimate) -> None:
         super().__init__(workflow_id)

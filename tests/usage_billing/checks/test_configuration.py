@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.test import override_settings
 from pytest_django import Settings
 
 from tests.support.configure import configure
@@ -34,9 +35,9 @@ def test_a_wrong_setting_is_named(settings: Settings, name: str, value: Any, hin
     assert name in error.msg
 
 
-def test_settings_that_are_no_dict_are_named(settings: Settings) -> None:
-    settings.AI_COSTS = ["thread"]
-    (error,) = configuration.settings_are_understood()
+def test_settings_that_are_not_a_dict_are_reported() -> None:
+    with override_settings(AI_COSTS=["thread"]):
+        (error,) = configuration.settings_are_understood()
     assert error.msg == "AI_COSTS is not a dict."
 
 

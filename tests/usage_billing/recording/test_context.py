@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from django.contrib.auth.models import User
 from pytest_django import Settings
 
 from tests.support.configure import configure
@@ -27,14 +28,14 @@ class Thing:
 UUID_1 = UUID("11111111-2222-3333-4444-555555555555")
 
 
-def test_outside_of_every_context_nobody_is_charged() -> None:
+def test_attribution_is_empty_outside_of_contexts() -> None:
     assert current_attribution() == Attribution()
 
 
 def test_everything_given_is_kept() -> None:
     with usage_context(
-        org=1,
-        user=2,
+        org=Organization(pk=1),
+        user=User(pk=2),
         agent_id="legal_guard",
         request_type="custom_analysis",
         workflow_id=UUID_1,
@@ -60,18 +61,28 @@ def test_everything_given_is_kept() -> None:
     assert current_attribution() == Attribution()
 
 
-@pytest.mark.parametrize(("given", "kept"), [(7, 7), ("7", 7), ("seven", "seven"), (UUID_1, str(UUID_1)), (None, None)])
-def test_ids_are_taken_as_they_come(given: Any, kept: Any) -> None:
-    with usage_context(org=given, user=given, workflow_id=Thing(given)):
+@pytest.mark.parametrize(("given", "kept"), [(7, 7), ("7", 7), ("seven", "seven"), (None, None)])
+def test_ids_are_kept(given: Any, kept: Any) -> None:
+    with usage_context(org=given, user=given):
         assert (current_attribution().org_id, current_attribution().user_id) == (kept, kept)
-        assert current_attribution().workflow_id == (None if kept is None else str(kept))
 
 
-def test_a_foreign_object_is_not_taken_by_its_number(caplog: pytest.LogCaptureFixture) -> None:
-    with usage_context(org=Thing(1), user=Thing(2)):
-        attribution = current_attribution()
-    assert (attribution.org_id, attribution.user_id) == ("Thing:1", None)
-    assert 'AI_COSTS["ORGANIZATION_RESOLVER"]' in caplog.text
+def test_users_may_have_uuid_keys() -> None:
+    with usage_context(user=UUID_1):
+        assert current_attribution().user_id == str(UUID_1)
+
+
+@pytest.mark.parametrize("given", [Thing(1), User(pk=1), UUID_1])
+def test_an_organisation_of_another_kind_is_refused(given: Any) -> None:
+    with usage_context(org=given):
+        refused = current_attribution().org_id
+    assert isinstance(refused, str)
+    assert ":" in refused
+
+
+def test_a_user_of_another_kind_is_refused(caplog: pytest.LogCaptureFixture) -> None:
+    with usage_context(user=Organization(pk=2)):
+        assert current_attribution().user_id is None
 
 
 def test_an_organisation_of_the_projects_own_is_resolved(settings: Settings) -> None:
@@ -80,7 +91,7 @@ def test_an_organisation_of_the_projects_own_is_resolved(settings: Settings) -> 
         assert current_attribution() == Attribution(org_key="thing-7", org_name="Seven", org_timezone="Asia/Tokyo")
         with usage_context(org=Organization(pk=3)):
             assert current_attribution() == Attribution(org_id=3)
-        with usage_context(org=5):  # with a resolver, a bare number is whatever the resolver makes of it
+        with usage_context(org=5):  # with a resolver, a bare number is for the resolver too
             assert current_attribution().org_key == "thing-5"
 
 
