@@ -217,7 +217,10 @@ def test_nobody_learns_who_has_an_account() -> None:
     inactive = person(name="inactive")
     User.objects.filter(pk=inactive.pk).update(is_active=False)
     answers = [forget(f"{name}@example.com") for name in ("alice", "inactive", "nobody")]
-    told = {(answer.status_code, answer["Location"], str(answer.cookies["messages"].value)[:200]) for answer in answers}
+    # The cookie is payload:moment:signature, and the moment changes with the second.
+    told = {
+        (answer.status_code, answer["Location"], answer.cookies["messages"].value.split(":")[0]) for answer in answers
+    }
     assert len(told) == 1
     assert [message.to for message in mail.outbox] == [["alice@example.com"]]
 
