@@ -77,8 +77,8 @@ bench: $(VENV)/installed-bench ## The benchmarks
 
 pins: $(VENV)/pyvenv.cfg ## requirements*.txt from pyproject.toml (ARGS=--upgrade for the newest releases)
 	$(PIP_INSTALL) uv
-	$(PIN) $(ARGS) pyproject.toml --extra simulator --output-file requirements.txt
-	$(PIN) $(ARGS) pyproject.toml --extra simulator --extra archive --extra dev --constraint requirements.txt --output-file requirements-dev.txt
+	$(PIN) $(ARGS) pyproject.toml --extra service --extra simulator --output-file requirements.txt
+	$(PIN) $(ARGS) pyproject.toml --extra service --extra simulator --extra archive --extra dev --constraint requirements.txt --output-file requirements-dev.txt
 	$(PIN) $(ARGS) pyproject.toml --all-extras --constraint requirements-dev.txt --output-file requirements-bench.txt
 
 clean: ## Remove the environment and the tools' caches, not var/
