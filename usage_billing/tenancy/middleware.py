@@ -12,7 +12,7 @@ from django.core.exceptions import BadRequest
 from django.db import DataError
 from django.http import HttpRequest, HttpResponseBase
 
-from usage_billing.tenancy.scope import scoped
+from usage_billing.tenancy.views import answered_in_scope
 
 logger = logging.getLogger(__name__)
 
@@ -39,13 +39,8 @@ class ScopeMiddleware:
     ) -> HttpResponseBase | None:
         if _takes_none(view) or not request.user.is_authenticated:
             return None
-        with _unreadable_values_refused(request), scoped(request.user) as scope:
-            request.scope = scope  # type: ignore[attr-defined]
-            response = view(request, *args, **kwargs)
-            if callable(render := getattr(response, "render", None)):
-                # A TemplateResponse of the admin reads the database while it renders.
-                response = render()
-        return response  # type: ignore[no-any-return]
+        with _unreadable_values_refused(request):
+            return answered_in_scope(view, request, *args, **kwargs)
 
 
 @contextmanager

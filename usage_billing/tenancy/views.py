@@ -23,11 +23,17 @@ def scoped_view(view: View) -> View:
     def within_scope(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if getattr(request, "scope", None) is not None or not request.user.is_authenticated:
             return view(request, *args, **kwargs)
-        with scoped(request.user) as scope:
-            request.scope = scope  # type: ignore[attr-defined]
-            response = view(request, *args, **kwargs)
-            if callable(render := getattr(response, "render", None)):
-                response = render()
-        return response
+        return answered_in_scope(view, request, *args, **kwargs)
 
     return within_scope
+
+
+def answered_in_scope(view: View, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+    """Return the view's response, rendered within the scope of the request's user, which becomes `request.scope`."""
+    with scoped(request.user) as scope:
+        request.scope = scope  # type: ignore[attr-defined]
+        response = view(request, *args, **kwargs)
+        if callable(render := getattr(response, "render", None)):
+            # A TemplateResponse of the admin reads the database while it renders.
+            response = render()
+    return response

@@ -22,9 +22,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from django.db import connections
-
 from usage_billing.models import UsageRecord
+from usage_billing.models.database import connection
 from usage_billing.reports.parameters import ALL_TIME, Period
 from usage_billing.reports.sql.conditions import Sql, allowed_values, coarsest, joined, where
 from usage_billing.tenancy.scope import Scope
@@ -76,7 +75,7 @@ def _first_of_each_day(allowed: Mapping[str, set[Any]], period: Period, priced: 
     same_day = [Sql(f"token_usage.{name} = days.{name}") for name in keys]
     conditions = joined(" AND ", [*same_day, where(allowed, ALL_TIME), priced])
     calls = f"token_usage WHERE {conditions.text} {order} LIMIT %s"
-    if connections[UsageRecord.objects.db].vendor == "sqlite":  # it has no LATERAL
+    if connection.vendor == "sqlite":  # it has no LATERAL
         calls = f"token_usage AS call WHERE call.id IN (SELECT id FROM {calls})"  # noqa: S608 - our own names
     else:
         calls = f"LATERAL (SELECT id, cost_usd FROM {calls}) AS call"  # noqa: S608 - our own names

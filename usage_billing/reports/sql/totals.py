@@ -11,11 +11,10 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from django.db import connections
-
 from usage_billing.ledger import rollup
-from usage_billing.models import DailyUsage, user_keys
+from usage_billing.models import user_keys
 from usage_billing.models.daily_usage import MAX_COST
+from usage_billing.models.database import connection
 from usage_billing.models.fields import as_sqlite_keeps
 from usage_billing.reports.parameters import OF_CALLS_ONLY, Period
 from usage_billing.reports.sql.conditions import Sql, allowed_values, coarsest, joined, where
@@ -37,7 +36,7 @@ def sums(
     source = _rows(scope, {*by} - {"usage_date"} | {*filters}, filters, period)
     if source is None:
         return [] if by else [dict.fromkeys(measures)]
-    vendor = _connection().vendor
+    vendor = connection.vendor
     wanted = ", ".join([*by, *(f"{_sum(name, vendor)} AS {name}" for name in measures)])
     statement, values = f"SELECT {wanted} FROM ({source.text}) AS usage_rows", [*source.values]  # noqa: S608 - our own names
     if by:
@@ -82,7 +81,7 @@ def _rows(scope: Scope, asked: set[str], filters: Mapping[str, Any], period: Per
 
 def _calls() -> str:
     """Select single calls in the shape of rollup rows."""
-    nobody = user_keys.literal(_connection())
+    nobody = user_keys.literal(connection)
     return f"""
     SELECT usage_date, org_id, coalesce(user_id, {nobody}) AS user_id, agent_id, request_type, ai_provider, ai_model,
         status, workflow_id, content_id, 1 AS requests_count,
@@ -102,7 +101,6 @@ def _sum(name: str, vendor: str) -> str:
 
 
 def _read(columns: Sequence[str], statement: str, values: Sequence[Any]) -> list[dict[str, Any]]:
-    connection = _connection()
     with connection.cursor() as cursor:
         cursor.execute(statement, values)
         rows = [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
@@ -121,7 +119,3 @@ def _from_sqlite(row: dict[str, Any]) -> dict[str, Any]:
         elif name.startswith("cost_") and isinstance(value, int):
             row[name] = Decimal(value)
     return row
-
-
-def _connection() -> Any:
-    return connections[DailyUsage.objects.db]
