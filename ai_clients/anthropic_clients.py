@@ -11,7 +11,7 @@ from anthropic import NOT_GIVEN, NotGiven
 from anthropic.lib.credentials import CredentialResult, default_credentials
 
 from ai_clients.connection import with_simulator
-from ai_clients.transport import record_calls
+from ai_clients.marking import RecordingMixin, record_client
 
 CREDENTIALS = ("api_key", "auth_token", "credentials", "config", "profile")
 
@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from anthropic import AsyncAnthropic as AsyncAnthropic
 else:
 
-    class Anthropic(anthropic.Anthropic):
+    class Anthropic(RecordingMixin, anthropic.Anthropic):
         """`anthropic.Anthropic`; every call is recorded."""
+
+        _family = "anthropic"
 
         @functools.wraps(anthropic.Anthropic.__init__)
         def __init__(self, **options: Any) -> None:
@@ -30,7 +32,7 @@ else:
             found = _found_credentials(options)
             super().__init__(**_with(found, options))
             _note(found, self, options)
-            record_calls(self._client)
+            record_client(self)
 
         @functools.wraps(anthropic.Anthropic.copy)
         def copy(self, **options: Any) -> Anthropic:
@@ -38,8 +40,10 @@ else:
 
         with_options = copy
 
-    class AsyncAnthropic(anthropic.AsyncAnthropic):
+    class AsyncAnthropic(RecordingMixin, anthropic.AsyncAnthropic):
         """`anthropic.AsyncAnthropic`; every call is recorded."""
+
+        _family = "anthropic"
 
         @functools.wraps(anthropic.AsyncAnthropic.__init__)
         def __init__(self, **options: Any) -> None:
@@ -47,7 +51,7 @@ else:
             found = _found_credentials(options)
             super().__init__(**_with(found, options))
             _note(found, self, options)
-            record_calls(self._client)
+            record_client(self)
 
         @functools.wraps(anthropic.AsyncAnthropic.copy)
         def copy(self, **options: Any) -> AsyncAnthropic:

@@ -11,13 +11,14 @@ import httpx2
 import msgspec
 
 from ai_clients.body.buffer import BatchBuffer, BodyBuffer
-from ai_clients.endpoints import Endpoint
+from ai_clients.endpoints import MARK, Endpoint, Mark
 from ai_clients.usage import (
     anthropic_batches,
     anthropic_usage,
     openai_batches,
     openai_usage,
     request_facts,
+    unknown,
 )
 from ai_clients.usage.answer import STREAM_BEGINNINGS, Answer, BatchLine, decoder, payloads
 from usage_billing.recording import Event, current_attribution, lost, record
@@ -43,13 +44,15 @@ class Call:
     """
 
     __slots__ = (
-        "_attribution", "_began", "_body", "_endpoint", "_finished", "_is_stream", "_read_batch", "_request",
+        "_attribution", "_began", "_body", "_endpoint", "_finished", "_is_stream", "_mark", "_read_batch", "_request",
         "_response", "_started_at", "ended",
     )  # fmt: skip
 
-    def __init__(self, request: httpx2.Request, endpoint: Endpoint) -> None:
+    def __init__(self, request: httpx2.Request, endpoint: Endpoint, mark: Mark | None = None) -> None:
         self._request: Any = request
+        self._response: Any = None
         self._endpoint = endpoint
+        self._mark = mark
         self._attribution = current_attribution()
         self._started_at = time.time()
         self._began = time.perf_counter()
@@ -58,9 +61,34 @@ class Call:
 
     def answered(self, response: httpx2.Response, *, encoding: str | None, is_stream: bool) -> None:
         """Note the head of the response; `take` gets its body."""
-        self._response: Any = response
+        self._response = response
         self._is_stream = is_stream
         self._body = self._buffer(encoding)
+
+    def redirected(self) -> None:
+        """Mark the request again: the next one, to the place that the redirect names, is made from it."""
+        if self._mark is not None:
+            self._request.extensions[MARK] = self._mark
+        self._finished = True
+
+    def given_up(self, error: BaseException) -> None:
+        """Record an attempt that was sent and that ended without an answer: the provider may bill it. Never raises."""
+        if self._finished:
+            return
+        self._finished = True
+        try:
+            if self._endpoint.purpose == "create":
+                record(
+                    self._event(
+                        Answer(
+                            model=request_facts.model_of(self._request),
+                            status="aborted",
+                            error_code=type(error).__name__,
+                        )
+                    )
+                )
+        except Exception as failure:  # noqa: BLE001 - guarantee 1, docs/guarantees.md: the caller gets its own error
+            lost(failure)
 
     def _buffer(self, encoding: str | None) -> BodyBuffer:
         if not self._is_stream and self._response.status_code < 400:
@@ -144,13 +172,15 @@ class Call:
 
     def _request_id(self, answer: Answer) -> str:
         """The first unique id that the provider gave; a new one if it gave none."""
-        headers = self._response.headers
+        headers = self._response.headers if self._response is not None else {}
         given = (answer.id, headers.get("x-request-id", ""), headers.get("request-id", ""))
         return next(filter(_is_unique, given), "") or uuid.uuid4().hex
 
     def _event(self, answer: Answer) -> Event:
-        response = self._response
-        region = self._endpoint.region
+        status, region, deployment = self._http_status(), self._endpoint.region, self._endpoint.deployment
+        response: dict[str, Any] = {} if status in (0, 200) else {"http_status": status}
+        if deployment:
+            response["deployment"] = deployment
         return Event(
             request_id=self._request_id(answer),
             started_at=self._started_at,
@@ -165,13 +195,17 @@ class Call:
             parts=answer.parts,
             completes=answer.completes,
             context=answer.context | {"region": region} if region else answer.context,
-            response={"http_status": response.status_code} if response.status_code != 200 else {},
+            response=response,
             attribution=self._attribution,
         )
 
+    def _http_status(self) -> int:
+        """The status of the response; 0 if none came."""
+        return self._response.status_code if self._response is not None else 0
+
     def _answer(self) -> Answer:
         flavour = self._endpoint.flavour
-        reader: _Reader = anthropic_usage if flavour == "messages" else openai_usage
+        reader = _READERS.get(flavour, openai_usage)
         streams = False
         try:
             if self._response.status_code >= 400:
@@ -195,6 +229,10 @@ class Call:
         else:
             silent = request_facts.asks_for_text(self._request)
         return Answer(status="succeeded" if self.ended else "aborted") if silent else None
+
+
+_READERS: dict[Flavour, _Reader] = {"messages": anthropic_usage, "unknown": unknown}
+"""Flavour → the reader of its answers; OpenAI's for all others."""
 
 
 class _Error(msgspec.Struct):

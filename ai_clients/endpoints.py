@@ -1,11 +1,14 @@
-"""Tells which requests are calls to record: those that make an answer, and those that fetch one made before."""
+"""Tells which requests are calls to record: all that go to a provider, but those that are known to be free.
+
+An endpoint that is not known here is recorded too: providers add endpoints faster than this list grows.
+"""
 
 from __future__ import annotations
 
 import functools
 import re
 import urllib.parse
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -14,55 +17,103 @@ from usage_billing.recording.event import Flavour, flavour_of
 Purpose = Literal["create", "complete", "batch"]
 """`create` makes an answer; `complete` fetches that of a background response; `batch` fetches a batch's results."""
 
-_RESPONSE = re.compile(r"/responses/[^/]+$")
-_CANCELLED_RESPONSE = re.compile(r"/responses/[^/]+/cancel$")
-_FILE_CONTENT = re.compile(r"/files/[^/]+/content$")
-_REGIONAL = re.compile(rb"([a-z]{2})\.api\.openai\.com")
-_MESSAGE_BATCH_RESULTS = re.compile(r"/messages/batches/[^/]+/results$")
+Family = Literal["openai", "anthropic"]
+"""The SDK that built a request: it decides how an unknown endpoint's usage is read."""
+
+
+MARK = "ai_costs"
+"""The key of a `Mark` among a request's extensions."""
+
+
+class Mark(NamedTuple):
+    """A note on a request that an SDK client built. `path`: the endpoint's, below the client's base URL."""
+
+    family: Family
+    path: str
 
 
 class Endpoint(msgspec.Struct, frozen=True):
     """The endpoint of a request, and why it is recorded.
 
     flavour: of a batch, that of its provider until its lines tell. url: without query and credentials. region: whose
-    prices hold there; empty where there is one price for all.
+    prices hold there; empty where there is one price for all. deployment: the name that an Azure customer gave to a
+    model; empty elsewhere.
     """
 
     purpose: Purpose
     flavour: Flavour
     url: str
     region: str = ""
+    deployment: str = ""
 
 
 @functools.lru_cache(maxsize=1024)
-def endpoint_of(method: str, raw_scheme: bytes, raw_host: bytes, port: int | None, raw_path: bytes) -> Endpoint | None:
-    """The endpoint of a request, from the raw parts of its URL; None for one that is not recorded."""
+def endpoint_of(
+    method: str, raw_scheme: bytes, raw_host: bytes, port: int | None, raw_path: bytes, mark: Mark | None = None
+) -> Endpoint | None:
+    """The endpoint of a request, from the raw parts of its URL; None for one that is not recorded.
+
+    mark: tells the endpoint's path, whatever stands before it in the URL. Without one, only requests to a provider's
+    own host, or below the base URL of a client (`add_base_url`), are recorded.
+    """
     raw_path = raw_path.partition(b"?")[0]
-    kind = _kind_of(method, raw_path.rstrip(b"/").decode("ascii", "replace"))
+    path = urllib.parse.unquote(raw_path.decode("ascii", "replace"))
+    if mark is None and not (_is_provider(raw_host) or _is_below_base_url(raw_scheme, raw_host, port, path)):
+        return None
+    own_path = _own_path(mark.path if mark is not None and mark.path.startswith("/") else path)
+    kind = _kind_of(method, own_path)
     if kind is None:
         return None
     host = raw_host.decode("ascii")
     netloc = f"[{host}]" if ":" in host else host
     if port is not None:
         netloc += f":{port}"
-    path = urllib.parse.unquote(raw_path.decode("ascii"))
-    return Endpoint(*kind, f"{raw_scheme.decode('ascii')}://{netloc}{path}", _region_of(raw_host))
+    url_path = f"/v1{own_path}" if kind[1] == "unknown" else path
+    deployed = _DEPLOYMENT.search(path)
+    return Endpoint(
+        *kind,
+        f"{raw_scheme.decode('ascii')}://{netloc}{url_path}",
+        region=_region_of(raw_host),
+        deployment=deployed[1] if deployed else "",
+    )
 
 
-def _kind_of(method: str, path: str) -> tuple[Purpose, Flavour] | None:
-    """Purpose and flavour of a request; None for one that bills nothing, or is unknown."""
-    if method == "POST":
-        if flavour := flavour_of(path):
-            return "create", flavour
-        return ("complete", "responses") if _CANCELLED_RESPONSE.search(path) else None
-    if method == "GET":
-        if _RESPONSE.search(path):
-            return "complete", "responses"
-        if _FILE_CONTENT.search(path):
-            return "batch", "chat"
-        if _MESSAGE_BATCH_RESULTS.search(path):
-            return "batch", "messages"
-    return None
+# ── Hosts ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+_PROVIDER_HOST = re.compile(
+    rb"(.+\.)?(api\.openai\.com|api\.anthropic\.com"
+    rb"|openai\.azure\.com|services\.ai\.azure\.com|cognitiveservices\.azure\.com"
+    rb"|bedrock-(runtime|mantle)\.[a-z0-9-]+\.(amazonaws\.com(\.cn)?|api\.aws)"
+    rb"|aws-external-anthropic\.[a-z0-9-]+\.api\.aws"
+    rb"|([a-z0-9-]+-)?aiplatform\.googleapis\.com)"
+)
+"""The hosts that the clients of both SDKs call by themselves."""
+
+_base_urls: set[tuple[bytes, bytes, int | None, str]] = set()
+"""Scheme, host, port and path of the base URLs of clients."""
+MOST_BASE_URLS = 1000
+
+
+def add_base_url(raw_scheme: bytes, raw_host: bytes, port: int | None, path: str) -> None:
+    """Record requests below this base URL, also those that no SDK client built."""
+    base_url = (raw_scheme, raw_host, port, path.rstrip("/"))
+    if base_url not in _base_urls and len(_base_urls) < MOST_BASE_URLS:
+        _base_urls.add(base_url)
+        endpoint_of.cache_clear()
+
+
+def _is_provider(raw_host: bytes) -> bool:
+    return _PROVIDER_HOST.fullmatch(raw_host) is not None
+
+
+def _is_below_base_url(raw_scheme: bytes, raw_host: bytes, port: int | None, path: str) -> bool:
+    return any(
+        base[:3] == (raw_scheme, raw_host, port) and path.startswith(f"{base[3]}/") and flavour_of(path) is not None
+        for base in _base_urls
+    )
+
+
+_REGIONAL = re.compile(rb"([a-z]{2})\.api\.openai\.com")
 
 
 def _region_of(host: bytes) -> str:
@@ -72,3 +123,71 @@ def _region_of(host: bytes) -> str:
     """
     found = _REGIONAL.fullmatch(host)
     return found[1].decode("ascii") if found else ""
+
+
+# ── Paths ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+_VERSION = re.compile(r".*/v\d{1,2}([a-z]{1,8}\d{0,2})?(?=/|$)")
+_DEPLOYMENT = re.compile(r"/(?:deployments|engines)/([^/]+)/")
+_RESPONSE = re.compile(r"/responses/[^/]+$")
+_CANCELLED_RESPONSE = re.compile(r"/responses/[^/]+/cancel$")
+_FILE_CONTENT = re.compile(r"/files/[^/]+/content$")
+_MESSAGE_BATCH_RESULTS = re.compile(r"/messages/batches/[^/]+/results$")
+
+
+def _own_path(path: str) -> str:
+    """The path below the version: `/chat/completions`."""
+    found = _VERSION.match(path)
+    return (path[found.end() :] if found else path).rstrip("/")
+
+
+def _kind_of(method: str, path: str) -> tuple[Purpose, Flavour] | None:
+    """Purpose and flavour of a request; None for one that is free. `path`: below the version."""
+    if method == "POST":
+        if flavour := flavour_of(f"/v1{path}"):
+            return "create", flavour
+        if _CANCELLED_RESPONSE.search(path):
+            return "complete", "responses"
+    elif method == "GET":
+        if _RESPONSE.search(path):
+            return "complete", "responses"
+        if _FILE_CONTENT.search(path):
+            return "batch", "chat"
+        if _MESSAGE_BATCH_RESULTS.search(path):
+            return "batch", "messages"
+    return None if method not in _BILLING_METHODS or is_free(method, path) else ("create", "unknown")
+
+
+_BILLING_METHODS = ("GET", "POST", "PUT", "PATCH")
+"""A deletion, or a question about options, is not billed by any provider."""
+
+_FREE = re.compile(
+    r"/(models|moderations|uploads|assistants|conversations|skills|vaults|webhook_endpoints|webhook_event_types"
+    r"|organizations?|projects|safety|content_provenance_checks|environments|memory_stores|tunnels|user_profiles)(/.*)?"
+    r"|/messages/(count_tokens|batches/[^/]+/cancel)|.*/count-tokens:rawPredict|/responses/input_tokens"
+    r"|/files(/[^/]+)?|/audio/(voices|voice_consents)(/.*)?"
+    r"|/chat/completions/[^/]+|/threads(/[^/]+(/messages(/[^/]+)?|/runs/[^/]+/cancel)?)?|/fine_tuning/alpha/graders/validate"
+    r"|/fine_tuning/(checkpoints/.*|jobs/[^/]+/(cancel|pause|resume))|/evals(/[^/]+(/runs/[^/]+/cancel)?)?"
+    r"|/vector_stores(/[^/]+(/(files|file_batches)(/.*)?)?)?|/containers/[^/]+/files|/batches/[^/]+/cancel"
+    r"|/realtime/calls/[^/]+/(hangup|refer|reject)|/live/sessions/[^/]+/(hangup|refer|reject)"
+    r"|/chatkit/(sessions/[^/]+/cancel|threads(/.*)?)|/agents/environments(/.*)?|/agents(/(?!sessions|automations)[^/]+(/(archive|versions))?)?"
+    r"|/agents/sessions/[^/]+|/agents/automations(/[^/]+(/(pause|resume))?)?"
+    r"|/deployments(/(?!.+/run$).*)?|/dreams/[^/]+/(archive|cancel)"
+    r"|/sessions/[^/]+(/(archive|resources(/.*)?|threads/[^/]+/archive))?"
+)
+"""Endpoints that are free with every method: management of what the provider keeps, token counting, moderation.
+
+(OpenAI, Pricing: moderation is free. Anthropic, Token counting: free to use. The storage of files and vector stores is
+billed by the day and not by the call.)
+"""
+
+_FREE_TO_READ = re.compile(
+    r"/(chat/completions|responses|threads|files|batches|messages/batches|evals|fine_tuning|vector_stores|containers|videos"
+    r"|audio|agents|chatkit|realtime|live|sessions|dreams|deployments|deployment_runs|images|decisions)(/.*)?"
+)
+"""Resources that a GET reads for free: what made them was recorded."""
+
+
+def is_free(method: str, path: str) -> bool:
+    """Whether the provider bills nothing for this request. `path`: below the version."""
+    return _FREE.fullmatch(path) is not None or (method == "GET" and _FREE_TO_READ.fullmatch(path) is not None)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import openai
 
 from ai_clients.connection import with_simulator
-from ai_clients.transport import record_calls
+from ai_clients.marking import RecordingMixin, record_client
 
 if TYPE_CHECKING:
     # For type checkers the constructors are the official ones, argument for argument.
@@ -16,18 +16,22 @@ if TYPE_CHECKING:
     from openai import OpenAI as OpenAI
 else:
 
-    class OpenAI(openai.OpenAI):
+    class OpenAI(RecordingMixin, openai.OpenAI):
         """`openai.OpenAI`; every call is recorded."""
+
+        _family = "openai"
 
         @functools.wraps(openai.OpenAI.__init__)
         def __init__(self, **options: Any) -> None:
             super().__init__(**with_simulator("OpenAI", options))
-            record_calls(self._client)
+            record_client(self)
 
-    class AsyncOpenAI(openai.AsyncOpenAI):
+    class AsyncOpenAI(RecordingMixin, openai.AsyncOpenAI):
         """`openai.AsyncOpenAI`; every call is recorded."""
+
+        _family = "openai"
 
         @functools.wraps(openai.AsyncOpenAI.__init__)
         def __init__(self, **options: Any) -> None:
             super().__init__(**with_simulator("OpenAI", options))
-            record_calls(self._client)
+            record_client(self)

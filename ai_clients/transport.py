@@ -15,7 +15,7 @@ import httpx2
 from ai_clients import usage_chunk_filter
 from ai_clients.body.buffer import encoded
 from ai_clients.call import Call
-from ai_clients.endpoints import endpoint_of
+from ai_clients.endpoints import MARK, endpoint_of
 from ai_clients.usage.answer import STREAM_BEGINNINGS
 from usage_billing.recording import lost
 from usage_billing.recording.recorder import check_configuration
@@ -23,6 +23,12 @@ from usage_billing.recording.recorder import check_configuration
 logger = logging.getLogger(__name__)
 
 REFUSALS = (400, 422)
+
+NOT_SENT: tuple[type[Exception], ...] = (
+    httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.ProxyError, httpx2.UnsupportedProtocol,
+    httpx2.LocalProtocolError, httpx2.WriteError, httpx2.WriteTimeout,
+)  # fmt: skip
+"""Errors of a request that did not reach the provider as a whole: it cannot be billed."""
 
 _refusing_origins: set[tuple[bytes, bytes, int | None]] = set()
 """Hosts that refuse `stream_options`; they are not asked again."""
@@ -59,14 +65,23 @@ class RecordingTransport(httpx2.BaseTransport):
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         call, sent = _begin(request)
-        response = self._inner.handle_request(sent)
-        if sent is not request and response.status_code in REFUSALS:
-            response.read()
-            if _refuses_options(response):
-                sent, response = request, self._inner.handle_request(request)
-                _note_refusal(request, response)
-            else:
-                response = _unread(response)
+        if call is None:
+            return self._inner.handle_request(request)
+        body = _watched(sent, self._inner)
+        try:
+            response = self._inner.handle_request(sent)
+            if sent is not request and response.status_code in REFUSALS:
+                response.read()
+                if _refuses_options(response):
+                    sent, response = request, self._inner.handle_request(request)
+                    _note_refusal(request, response)
+                else:
+                    response = _unread(response)
+        except BaseException as error:
+            _given_up(call, error, body)
+            raise
+        finally:
+            _unwatched(sent, body)
         return _observed(response, call, hide=sent is not request, stream=ObservedStream)
 
     def __enter__(self) -> RecordingTransport:
@@ -88,14 +103,23 @@ class AsyncRecordingTransport(httpx2.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         call, sent = _begin(request)
-        response = await self._inner.handle_async_request(sent)
-        if sent is not request and response.status_code in REFUSALS:
-            await response.aread()
-            if _refuses_options(response):
-                sent, response = request, await self._inner.handle_async_request(request)
-                _note_refusal(request, response)
-            else:
-                response = _unread(response)
+        if call is None:
+            return await self._inner.handle_async_request(request)
+        body = _watched(sent, self._inner)
+        try:
+            response = await self._inner.handle_async_request(sent)
+            if sent is not request and response.status_code in REFUSALS:
+                await response.aread()
+                if _refuses_options(response):
+                    sent, response = request, await self._inner.handle_async_request(request)
+                    _note_refusal(request, response)
+                else:
+                    response = _unread(response)
+        except BaseException as error:
+            _given_up(call, error, body)
+            raise
+        finally:
+            _unwatched(sent, body)
         return _observed(response, call, hide=sent is not request, stream=AsyncObservedStream)
 
     async def __aenter__(self) -> AsyncRecordingTransport:
@@ -107,6 +131,46 @@ class AsyncRecordingTransport(httpx2.AsyncBaseTransport):
 
     async def aclose(self) -> None:
         await self._inner.aclose()
+
+
+class _WatchedBody(httpx2.SyncByteStream, httpx2.AsyncByteStream):
+    """A request's body that knows whether it was written as a whole: nothing else tells it of a cancelled call."""
+
+    __slots__ = ("is_written", "stream")
+
+    def __init__(self, stream: Any) -> None:
+        self.stream = stream
+        self.is_written = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from self.stream
+        self.is_written = True
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for chunk in self.stream:
+            yield chunk
+        self.is_written = True
+
+
+def _watched(request: httpx2.Request, inner: Any) -> _WatchedBody | None:
+    """Watch the body of a request to the network. Other transports may look at it: they get it as it is."""
+    if not isinstance(inner, httpx2.HTTPTransport | httpx2.AsyncHTTPTransport):
+        return None
+    body = _WatchedBody(request.stream)
+    request.stream = body
+    return body
+
+
+def _unwatched(request: httpx2.Request, body: _WatchedBody | None) -> None:
+    if request.stream is body and body is not None:
+        request.stream = body.stream
+
+
+def _given_up(call: Call, error: BaseException, body: _WatchedBody | None) -> None:
+    """Record an attempt that ended without an answer, if it was sent."""
+    is_of_network = isinstance(error, httpx2.TransportError)
+    if not isinstance(error, NOT_SENT) and (is_of_network or body is None or body.is_written):
+        call.given_up(error)
 
 
 _Filter = usage_chunk_filter.UsageChunkFilter | usage_chunk_filter.UndeclaredStreamFilter
@@ -189,23 +253,24 @@ class AsyncObservedStream(_Observed, httpx2.AsyncByteStream):
 def _begin(request: httpx2.Request) -> tuple[Call | None, httpx2.Request]:
     """The call to record, if there is one, and the request to send: the caller's own, or a copy that asks for usage."""
     try:
-        url = request.url
-        endpoint = endpoint_of(request.method, url.raw_scheme, url.raw_host, url.port, url.raw_path)
+        url, mark = request.url, request.extensions.pop(MARK, None)
+        endpoint = endpoint_of(request.method, url.raw_scheme, url.raw_host, url.port, url.raw_path, mark)
         if endpoint is None:
             return None, request
         asking = None
         if endpoint.flavour == "chat" and endpoint.purpose == "create" and _origin(request) not in _refusing_origins:
             asking = usage_chunk_filter.asking(request)
-        return Call(request, endpoint), asking or request
+        return Call(request, endpoint, mark), asking or request
     except Exception as error:  # noqa: BLE001 - guarantee 1, docs/guarantees.md: the request goes out in any case
         lost(error)
         return None, request
 
 
-def _observed(response: httpx2.Response, call: Call | None, *, hide: bool, stream: type[_Observed]) -> httpx2.Response:
+def _observed(response: httpx2.Response, call: Call, *, hide: bool, stream: type[_Observed]) -> httpx2.Response:
     """The response with its body observed. `hide`: without the parts that came only because we asked for usage."""
-    if call is None or 300 <= response.status_code < 400:
-        return response  # of a redirect, the answer comes from the place that it leads to
+    if 300 <= response.status_code < 400:
+        call.redirected()
+        return response  # the answer comes from the place that it leads to
     if hasattr(response, "_content"):
         return _already_read(response, call, hide=hide)
     headers, body, decoded = response.headers, response.stream, None

@@ -38,7 +38,7 @@ DONE: dict[Flavour, tuple[str, ...]] = {
 }
 """The events that end a stream of these APIs, and carry its usage."""
 
-_TERMINAL_WORDS = tuple(word.encode() for word in TERMINAL)
+TERMINAL_WORDS = tuple(word.encode() for word in TERMINAL)
 _DONE_WORDS = {flavour: tuple(word.encode() for word in words) for flavour, words in DONE.items()}
 
 
@@ -124,7 +124,7 @@ def _read_done_events(flavour: Flavour, events: Sequence[bytes]) -> Answer:
 def _read_response_events(events: Sequence[bytes]) -> Answer:
     """Only the terminal event counts: its usage, and its `service_tier` over the one of `response.created`."""
     for event in reversed(events):
-        if any(word in event for word in _TERMINAL_WORDS):
+        if any(word in event for word in TERMINAL_WORDS):
             decoded = _decode_event(event)
             if decoded.type in TERMINAL and has_usage(decoded.response):
                 body = _decode_body(decoded.response)

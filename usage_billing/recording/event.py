@@ -11,13 +11,19 @@ import msgspec
 
 from usage_billing.recording.context import NOBODY, Attribution
 
-Flavour = Literal["chat", "responses", "embeddings", "images", "transcription", "speech", "messages"]
-"""The provider's API: it decides how the usage block is read. `messages` is Anthropic's, all others are OpenAI's."""
+Flavour = Literal[
+    "chat", "responses", "embeddings", "images", "transcription", "speech", "messages", "realtime", "unknown"
+]
+"""The provider's API: it decides how the usage block is read. `messages` is Anthropic's, the others are OpenAI's.
+
+`unknown`: an endpoint that is not in `FLAVOURS`; its usage block is read by its shape.
+"""
 
 FLAVOURS: dict[str, Flavour] = {
     "/completions": "chat",  # the legacy API's usage block is that of chat
     "/responses": "responses",
     "/responses/compact": "responses",
+    "/decisions": "responses",  # the block of a decision is that of a response (SDK: `types.decision.Usage`)
     "/embeddings": "embeddings",
     "/images/generations": "images",
     "/images/edits": "images",
@@ -27,8 +33,7 @@ FLAVOURS: dict[str, Flavour] = {
     "/audio/speech": "speech",
     "/v1/messages": "messages",
 }
-"""End of the path → API. Azure and other hosts put their own words in front. All other paths bill nothing by the call:
-`/messages/count_tokens`, `/threads/…/messages`, `/moderations`, `/models`, files, batches when they are made."""
+"""End of the path → API. Azure and other hosts put their own words in front."""
 
 
 @functools.lru_cache(maxsize=1024)

@@ -275,7 +275,7 @@ def _unknown_url(url: str) -> str:
 def _known_path(path: str) -> str:
     found = _API_PATH.search(path)
     if found is None:
-        return OTHER_PATH
+        return _plain_path(path)
     *left, last = path[: found.start()].split("/")
     known: list[str] = []
     while left:
@@ -287,6 +287,19 @@ def _known_path(path: str) -> str:
             break
         last = left.pop()
     return "".join(known) + found[1]
+
+
+_PLAIN_PATH = re.compile(r"/v\d{1,2}((/[^/]+){1,8})$")
+_PLAIN_WORD = re.compile(r"[a-z]{2,24}([_-][a-z]{2,24}){0,3}", re.ASCII)
+
+
+def _plain_path(path: str) -> str:
+    """Return the path of an endpoint that is not known: the words below its version, and `*` for everything else."""
+    found = _PLAIN_PATH.fullmatch(path)
+    if found is None:
+        return OTHER_PATH
+    words = [word if _PLAIN_WORD.fullmatch(word) else "*" for word in found[1][1:].split("/")]
+    return f"/v1/{'/'.join(words)}" if any(word != "*" for word in words) else OTHER_PATH
 
 
 # ── Usage ────────────────────────────────────────────────────────────────────────────────────────────────────────

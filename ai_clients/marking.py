@@ -1,0 +1,50 @@
+"""Lets an SDK client record: the requests that it builds are marked, and its HTTP client records what it sends.
+
+The mark tells a call from another request that the program sends through the same HTTP client.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import httpx2
+
+from ai_clients.endpoints import MARK, Family, Mark, add_base_url
+from ai_clients.transport import record_calls
+from usage_billing.recording import lost
+
+
+class _Client(Protocol):
+    """What both SDKs' clients have. `_client` is private to them; their major versions are capped in pyproject.toml."""
+
+    _client: httpx2.Client | httpx2.AsyncClient
+
+    @property
+    def base_url(self) -> httpx2.URL: ...
+
+
+def mark(client: Any, family: Family, path: str, request: httpx2.Request) -> httpx2.Request:
+    """Mark a request that `client` built for the endpoint at `path`, and return it."""
+    try:
+        record_calls(client._client)
+        request.extensions[MARK] = Mark(family, path)
+    except Exception as error:  # noqa: BLE001 - guarantee 1, docs/guarantees.md: the request goes out in any case
+        lost(error)
+    return request
+
+
+def record_client(client: _Client) -> None:
+    """Let the HTTP client of an SDK client record. Raises ImproperlyConfigured if nothing says where to record."""
+    record_calls(client._client)
+    url = client.base_url
+    add_base_url(url.raw_scheme, url.raw_host, url.port, url.path)
+
+
+class RecordingMixin:
+    """The part that all recording clients share: it stands before the official class."""
+
+    _family: Family
+
+    def _build_request(self, options: Any, **kwargs: Any) -> httpx2.Request:
+        # `_build_request` is private to the SDKs: tests/ai_clients/test_marking.py names it.
+        return mark(self, self._family, options.url, super()._build_request(options, **kwargs))  # type: ignore[misc]
