@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from ai_clients.free_endpoints import is_free
 from usage_billing.recording.event import Flavour, flavour_of
 
 Purpose = Literal["create", "complete", "batch"]
@@ -155,39 +156,4 @@ def _kind_of(method: str, path: str) -> tuple[Purpose, Flavour] | None:
             return "batch", "chat"
         if _MESSAGE_BATCH_RESULTS.search(path):
             return "batch", "messages"
-    return None if method not in _BILLING_METHODS or is_free(method, path) else ("create", "unknown")
-
-
-_BILLING_METHODS = ("GET", "POST", "PUT", "PATCH")
-"""A deletion, or a question about options, is not billed by any provider."""
-
-_FREE = re.compile(
-    r"/(models|moderations|uploads|assistants|conversations|skills|vaults|webhook_endpoints|webhook_event_types"
-    r"|organizations?|projects|safety|content_provenance_checks|environments|memory_stores|tunnels|user_profiles)(/.*)?"
-    r"|/messages/(count_tokens|batches/[^/]+/cancel)|.*/count-tokens:rawPredict|/responses/input_tokens"
-    r"|/files(/[^/]+)?|/audio/(voices|voice_consents)(/.*)?"
-    r"|/chat/completions/[^/]+|/threads(/[^/]+(/messages(/[^/]+)?|/runs/[^/]+/cancel)?)?|/fine_tuning/alpha/graders/validate"
-    r"|/fine_tuning/(checkpoints/.*|jobs/[^/]+/(cancel|pause|resume))|/evals(/[^/]+(/runs/[^/]+/cancel)?)?"
-    r"|/vector_stores(/[^/]+(/(files|file_batches)(/.*)?)?)?|/containers/[^/]+/files|/batches/[^/]+/cancel"
-    r"|/realtime/calls/[^/]+/(hangup|refer|reject)|/live/sessions/[^/]+/(hangup|refer|reject)"
-    r"|/chatkit/(sessions/[^/]+/cancel|threads(/.*)?)|/agents/environments(/.*)?|/agents(/(?!sessions|automations)[^/]+(/(archive|versions))?)?"
-    r"|/agents/sessions/[^/]+|/agents/automations(/[^/]+(/(pause|resume))?)?"
-    r"|/deployments(/(?!.+/run$).*)?|/dreams/[^/]+/(archive|cancel)"
-    r"|/sessions/[^/]+(/(archive|resources(/.*)?|threads/[^/]+/archive))?"
-)
-"""Endpoints that are free with every method: management of what the provider keeps, token counting, moderation.
-
-(OpenAI, Pricing: moderation is free. Anthropic, Token counting: free to use. The storage of files and vector stores is
-billed by the day and not by the call.)
-"""
-
-_FREE_TO_READ = re.compile(
-    r"/(chat/completions|responses|threads|files|batches|messages/batches|evals|fine_tuning|vector_stores|containers|videos"
-    r"|audio|agents|chatkit|realtime|live|sessions|dreams|deployments|deployment_runs|images|decisions)(/.*)?"
-)
-"""Resources that a GET reads for free: what made them was recorded."""
-
-
-def is_free(method: str, path: str) -> bool:
-    """Whether the provider bills nothing for this request. `path`: below the version."""
-    return _FREE.fullmatch(path) is not None or (method == "GET" and _FREE_TO_READ.fullmatch(path) is not None)
+    return None if is_free(method, path) else ("create", "unknown")

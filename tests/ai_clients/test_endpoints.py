@@ -5,7 +5,8 @@ from __future__ import annotations
 import httpx2
 import pytest
 
-from ai_clients.endpoints import Endpoint, Purpose, endpoint_of
+from ai_clients import endpoints
+from ai_clients.endpoints import Endpoint, Mark, Purpose, add_base_url, endpoint_of
 from usage_billing.recording.event import Flavour
 
 
@@ -22,6 +23,7 @@ def kind_of(method: str, raw_path: bytes) -> tuple[Purpose, Flavour] | None:
         (b"/v1/completions", "chat"),
         (b"/v1/responses/", "responses"),
         (b"/v1/responses/compact", "responses"),
+        (b"/v1/decisions", "responses"),
         (b"/v1/embeddings", "embeddings"),
         (b"/v1/images/generations", "images"),
         (b"/v1/images/edits", "images"),
@@ -57,11 +59,9 @@ def test_endpoint_of_a_fetch(method: str, path: bytes, kind: tuple[Purpose, Flav
     ("method", "path"),
     [
         ("POST", b"/v1/messages/count_tokens"),
-        ("POST", b"/v1/messages/batches"),
         ("POST", b"/v1/messages/batches/msgbatch_1/cancel"),
         ("GET", b"/v1/messages/batches/msgbatch_1"),
         ("POST", b"/v1/threads/thread_1/messages"),
-        ("POST", b"/v1/threads/thread_1/runs"),
         ("POST", b"/v1/chat/completions/chatcmpl-1"),
         ("GET", b"/v1/chat/completions/chatcmpl-1"),
         ("GET", b"/v1/chat/completions/chatcmpl-1/messages"),
@@ -72,11 +72,9 @@ def test_endpoint_of_a_fetch(method: str, path: bytes, kind: tuple[Purpose, Flav
         ("POST", b"/v1/moderations"),
         ("POST", b"/v1/files"),
         ("GET", b"/v1/files/file-1"),
-        ("POST", b"/v1/batches"),
         ("GET", b"/v1/models"),
         ("GET", b"/v1/models?x=/responses/resp_1"),
         ("POST", b"/v1/models?x=/embeddings"),
-        ("POST", b"/\xff"),
     ],
 )
 def test_request_that_bills_nothing_has_no_endpoint(method: str, path: bytes) -> None:
@@ -97,7 +95,7 @@ def test_request_that_bills_nothing_has_no_endpoint(method: str, path: bytes) ->
     ],
 )
 def test_endpoint_has_the_region_of_its_host(host: bytes, region: str) -> None:
-    found = endpoint_of("POST", b"https", host, None, b"/v1/responses")
+    found = endpoint_of("POST", b"https", host, None, b"/v1/responses", Mark("openai", "/responses"))
     assert found is not None
     assert found.region == region
 
@@ -115,7 +113,8 @@ def test_endpoint_has_the_region_of_its_host(host: bytes, region: str) -> None:
 )
 def test_url_of_an_endpoint_is_without_query_and_credentials(url: str, known: str) -> None:
     parsed = httpx2.URL(url)
-    found = endpoint_of("POST", parsed.raw_scheme, parsed.raw_host, parsed.port, parsed.raw_path)
+    mark = Mark("openai", "/responses")
+    found = endpoint_of("POST", parsed.raw_scheme, parsed.raw_host, parsed.port, parsed.raw_path, mark)
     assert found is not None
     assert found.url == known == f"{parsed.scheme}://{parsed.netloc.decode('ascii')}{parsed.path}"
 
@@ -124,3 +123,73 @@ def test_endpoint_of_a_call() -> None:
     found = endpoint_of("POST", b"https", b"eu.api.openai.com", None, b"/v1/responses?x=1")
     assert found == Endpoint("create", "responses", "https://eu.api.openai.com/v1/responses", "eu")
     assert endpoint_of("POST", b"https", b"api.openai.com", None, b"/v1/responses?x=1") != found
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "url"),
+    [
+        ("POST", b"/v1/brand_new", "https://api.openai.com/v1/brand_new"),
+        ("GET", b"/v1/brand_new/thing_1", "https://api.openai.com/v1/brand_new/thing_1"),
+        ("PUT", b"/v1/brand_new", "https://api.openai.com/v1/brand_new"),
+        ("POST", b"/v2beta1/brand-new", "https://api.openai.com/v1/brand-new"),
+        ("POST", b"/\xff", "https://api.openai.com/v1/\ufffd"),
+    ],
+)
+def test_endpoint_that_is_not_known_is_recorded(method: str, path: bytes, url: str) -> None:
+    found = endpoint_of(method, b"https", b"api.openai.com", None, path)
+    assert found == Endpoint("create", "unknown", url)
+
+
+@pytest.mark.parametrize("method", ["DELETE", "HEAD", "OPTIONS"])
+def test_method_that_bills_nothing_has_no_endpoint(method: str) -> None:
+    assert kind_of(method, b"/v1/brand_new") is None
+
+
+@pytest.mark.parametrize(
+    ("host", "is_provider"),
+    [
+        (b"api.openai.com", True),
+        (b"eu.api.openai.com", True),
+        (b"acme.openai.azure.com", True),
+        (b"acme.services.ai.azure.com", True),
+        (b"bedrock-runtime.us-east-1.amazonaws.com", True),
+        (b"bedrock-mantle.us-east-1.api.aws", True),
+        (b"aiplatform.googleapis.com", True),
+        (b"us-east5-aiplatform.googleapis.com", True),
+        (b"surveys.example.com", False),
+        (b"api.openai.com.example.com", False),
+        (b"notapi.openai.com", False),
+    ],
+)
+def test_request_that_no_client_built_is_recorded_at_a_providers_host(host: bytes, is_provider: bool) -> None:
+    found = endpoint_of("POST", b"https", host, None, b"/v1/forms/3/responses")
+    assert (found is not None) == is_provider
+
+
+def test_request_that_no_client_built_is_recorded_below_a_clients_base_url(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endpoints, "_base_urls", set())
+    add_base_url(b"https", b"gateway.example.com", 8443, "/secret/openai/v1/")
+
+    def found(path: bytes, port: int = 8443) -> Endpoint | None:
+        return endpoint_of("POST", b"https", b"gateway.example.com", port, path)
+
+    assert found(b"/secret/openai/v1/chat/completions") is not None
+    assert found(b"/secret/openai/v1/chat/completions", port=443) is None
+    assert found(b"/forms/3/responses") is None
+    assert found(b"/secret/openai/v1/health") is None
+    endpoint_of.cache_clear()
+
+
+def test_marked_path_is_the_endpoint_wherever_the_base_url_leads() -> None:
+    raw = b"/a-secret/models/openai/new_thing"
+    found = endpoint_of("POST", b"https", b"gateway.example.com", None, raw, Mark("openai", "/new_thing"))
+    assert found == Endpoint("create", "unknown", "https://gateway.example.com/v1/new_thing")
+    listed = endpoint_of("GET", b"https", b"gateway.example.com", None, b"/a-secret/models", Mark("openai", "/models"))
+    assert listed is None
+
+
+def test_deployment_is_the_name_in_the_path() -> None:
+    path = b"/openai/deployments/gpt4-turbo/chat/completions?api-version=1"
+    found = endpoint_of("POST", b"https", b"acme.openai.azure.com", None, path)
+    assert found is not None
+    assert (found.flavour, found.deployment) == ("chat", "gpt4-turbo")

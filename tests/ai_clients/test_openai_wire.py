@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
+import httpx2
 import openai
 import pytest
 from openai.types import Completion
 
 from ai_clients import OpenAI
-from tests.support.recorded import Recorded
+from tests.support.recorded import Recorded, usage_of
 from tests.support.scripted import REQUEST_ID, Provider, plain, sse, streamed
 from tests.support.wire import (
     CHAT_ID,
@@ -356,9 +358,8 @@ def test_calls_that_bill_nothing_are_not_recorded(recorded: Recorded) -> None:
     client.moderations.create(input="Hello")
     client.responses.input_tokens.count(model="m", input="Hello")
     client.responses.input_items.list(RESPONSE_ID)
-    client.post("/threads/thread_1/runs", body={"assistant_id": "asst_1"}, cast_to=object)
     client.post("/threads/thread_1/messages", body={"content": "Hello", "role": "user"}, cast_to=object)
-    client.batches.create(completion_window="24h", endpoint="/v1/responses", input_file_id="file-1")
+    client.batches.list()
     assert recorded.all() == []
 
 
@@ -373,3 +374,34 @@ def test_form_reaches_the_provider_byte_for_byte(recorded: Recorded) -> None:
     assert official.read() == ours.read()
     assert b"PNG-2" in ours.content
     assert recorded.one().model == "gpt-image-1.5"
+
+
+NEW = {"id": "new_0123456789abcdef0123456789abcdef", "model": "gpt-7", "usage": {"input_tokens": 5, "output_tokens": 1}}
+
+
+@pytest.mark.parametrize("method", ["post", "get", "put", "patch"])
+def test_call_of_an_endpoint_that_is_not_known_is_recorded(recorded: Recorded, method: str) -> None:
+    client = openai_of(lambda _: plain(NEW))
+    getattr(client, method)("/brand_new/thing_1/run", cast_to=object)
+    event = recorded.one()
+    assert (event.flavour, event.url) == ("unknown", "https://api.openai.com/v1/brand_new/*/run")
+    assert (event.request_id, event.model, usage_of(event)) == (NEW["id"], NEW["model"], NEW["usage"])
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [
+        (plain({"ok": True}), "succeeded"),
+        (httpx2.Response(200, content=b"\x89PNG", headers={"content-type": "image/png"}), "succeeded"),
+        (httpx2.Response(204), "succeeded"),
+        (plain({"error": {"code": "model_not_found"}}, status=404), "failed"),
+    ],
+)
+def test_call_of_an_endpoint_that_is_not_known_is_recorded_without_usage(
+    recorded: Recorded, answer: httpx2.Response, status: str
+) -> None:
+    client = openai_of(lambda _: answer)
+    with contextlib.suppress(openai.APIStatusError):
+        client.post("/brand_new", body={"model": "asked-for"}, cast_to=httpx2.Response)
+    event = recorded.one()
+    assert (event.status, event.model, usage_of(event)) == (status, "asked-for", None)

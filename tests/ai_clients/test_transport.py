@@ -7,6 +7,8 @@ import gc
 import gzip
 import json
 import logging
+import socket
+import threading
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -341,11 +343,77 @@ def test_refused_connection_is_the_official_error_and_no_event(recorded: Recorde
     assert recorded.all() == []
 
 
-def test_timeout_is_the_official_error_and_no_event(openai_recording: OpenAI, recorded: Recorded) -> None:
-    client = openai_recording.with_options(timeout=0.05, max_retries=0)
+def given_up(recorded: Recorded) -> list[tuple[str, str, str]]:
+    assert all(usage_of(event) is None for event in recorded.all())
+    return [(event.status, event.error_code, event.model) for event in recorded.all()]
+
+
+@pytest.mark.parametrize("retries", [0, 1])
+def test_timeout_is_the_official_error_and_each_attempt_is_aborted(
+    openai_recording: OpenAI, recorded: Recorded, retries: int
+) -> None:
+    client = openai_recording.with_options(timeout=0.05, max_retries=retries)
     with pytest.raises(openai.APITimeoutError):
         client.chat.completions.create(**CHAT, extra_headers={"X-Simulator-Delay-Ms": "400"})
+    assert given_up(recorded) == [("aborted", "ReadTimeout", CHAT["model"])] * (retries + 1)
+
+
+@pytest.mark.anyio
+async def test_cancelled_call_is_aborted(openai_recording_async: AsyncOpenAI, recorded: Recorded) -> None:
+    call = openai_recording_async.chat.completions.create(**CHAT, extra_headers={"X-Simulator-Delay-Ms": "4000"})
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(call, 0.3)
+    assert given_up(recorded) == [("aborted", "CancelledError", CHAT["model"])]
+
+
+@pytest.mark.anyio
+async def test_call_that_is_cancelled_before_it_was_sent_is_no_event(recorded: Recorded) -> None:
+    """The server takes connections and reads nothing: a large body is not sent as a whole."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
+        async with AsyncOpenAI(api_key="k", base_url=url, max_retries=0) as client:
+            large = client.embeddings.create(model="m", input="x" * 50_000_000)
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(large, 1)
     assert recorded.all() == []
+
+
+def test_connection_that_breaks_before_the_answer_is_aborted(recorded: Recorded) -> None:
+    def serve(listening: socket.socket) -> None:
+        connection, _ = listening.accept()
+        with connection:
+            connection.recv(2**16)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=serve, args=[listening])
+        thread.start()
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
+        with OpenAI(api_key="k", base_url=url, max_retries=0) as client, pytest.raises(openai.APIConnectionError):
+            client.chat.completions.create(**CHAT)
+        thread.join()
+    ((status, code, model),) = given_up(recorded)
+    assert (status, model) == ("aborted", CHAT["model"])
+    assert code in ("RemoteProtocolError", "ReadError")
+
+
+def test_request_of_a_shared_http_client_is_not_a_call(recorded: Recorded) -> None:
+    """Its path ends like that of a provider's API."""
+    http_client = httpx2.Client(transport=Provider(lambda _: plain({"usage": {"input_tokens": 1}})))
+    client = OpenAI(api_key="k", base_url="https://gateway.example.com/v1", http_client=http_client)
+    http_client.post("https://surveys.example.com/v1/forms/3/responses", json={"answer": 1})
+    assert recorded.all() == []
+    client.post("/forms/3/responses", body={}, cast_to=object)
+    assert len(recorded.all()) == 1
+
+
+def test_request_body_is_the_callers_own_after_the_call(openai_recording: OpenAI, recorded: Recorded) -> None:
+    seen: list[httpx2.Request] = []
+    with httpx2.Client(event_hooks={"request": [seen.append]}) as http_client:
+        client = openai_recording.with_options(http_client=http_client)
+        client.chat.completions.create(**CHAT)
+    (request,) = seen
+    assert isinstance(request.stream, httpx2.ByteStream)
+    assert recorded.one().status == "succeeded"
 
 
 def test_redirect_is_recorded_where_it_leads(recorded: Recorded) -> None:
