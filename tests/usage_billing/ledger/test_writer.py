@@ -120,7 +120,7 @@ def test_totals_equal_the_records_at_every_grain() -> None:
             event(org=one, user=person, attribution={"agent_id": "a", "request_type": "t"}),
             event(org=two, status="failed", error_code="429", usage=msgspec.Raw(b"null")),
             event(org=two, model="gpt-99"),
-            event(org=two, at=NOON + timedelta(days=20)),
+            event(org=two, at=NOON - timedelta(days=20)),
         ]
     )
     call_command("check_usage")
@@ -134,7 +134,7 @@ def test_totals_equal_the_records_at_every_grain() -> None:
     assert (first.requests_count, first.failed_count) == (6, 1)
     assert (first.unpriced_usd_count, first.unpriced_rub_count) == (1, 1)
     assert first.cost_usd == Decimal("0.00056") * 4
-    last = DailyUsage.objects.get(grain="total", usage_date=NOON.date() + timedelta(days=20))
+    last = DailyUsage.objects.get(grain="total", usage_date=NOON.date() - timedelta(days=20))
     # No rate for that day: USD are known, RUB are not.
     assert (last.unpriced_usd_count, last.unpriced_rub_count, last.cost_rub) == (0, 1, 0)
 
