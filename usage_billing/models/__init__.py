@@ -2,6 +2,7 @@
 
 from usage_billing.models.archive_file import ArchiveFile
 from usage_billing.models.daily_usage import DailyUsage
+from usage_billing.models.deleted_user import DeletedUser
 from usage_billing.models.exchange_rate import ExchangeRate
 from usage_billing.models.installation import Installation
 from usage_billing.models.organization import Membership, Organization
@@ -14,6 +15,7 @@ from usage_billing.models.usage_record import UsageRecord
 __all__ = [
     "ArchiveFile",
     "DailyUsage",
+    "DeletedUser",
     "ExchangeRate",
     "Installation",
     "Membership",

@@ -23,6 +23,7 @@ from usage_billing.conf import conf
 from usage_billing.models import (
     ArchiveFile,
     DailyUsage,
+    DeletedUser,
     ExchangeRate,
     Installation,
     Membership,
@@ -82,6 +83,7 @@ OF_OUR_OWN: dict[str, Access] = {
     Membership._meta.db_table: Access(READ, WRITE, READ, OWN_MEMBERSHIPS),
     PriceOverride._meta.db_table: Access(READ, WRITE, READ, None, READ),
     ExchangeRate._meta.db_table: Access(READ, WRITE, WRITE, "true", READ),
+    DeletedUser._meta.db_table: Access(READ, WRITE, READ | {"INSERT"}, OWN_CALLS),
     Installation._meta.db_table: Access(frozenset(), frozenset(), READ | {"INSERT"}),
     KEY_TABLE: Access(frozenset(), frozenset()),
 }

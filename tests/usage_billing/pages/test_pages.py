@@ -714,7 +714,7 @@ def test_last_calls_are_50_newest_first(superadmin: Client, acme: Organization) 
     assert len(lines) == 1 + 50
     what = ["gpt-5-mini openai", "120", "$0.50", "₽40.00", "Acme"]
     assert lines[1] == ["May 20, 12:00:01", "no type no agent", *what, "anna", "succeeded"]
-    assert lines[2] == ["May 20, 11:00:00", "custom_analysis legal_guard", *what, f"#{gone_id}", "cut short"]
+    assert lines[2] == ["May 20, 11:00:00", "custom_analysis legal_guard", *what, "gone", "cut short"]
     assert lines[3][-2] == "system"
 
 

@@ -17,7 +17,7 @@ from ai_clients.assistants.models import ContentPiece, DigestDelivery, Message, 
 from tests.support import factories
 from tests.support.factories import event
 from usage_billing.ledger import writer
-from usage_billing.models import Organization, RepriceRun
+from usage_billing.models import DeletedUser, Organization, RepriceRun
 from usage_billing.tenancy import seal
 from usage_billing.tenancy.roles import DRAIN, WEB
 
@@ -57,6 +57,7 @@ class World:
         person = Participant.objects.create(org=org, external_id="1", name="Somebody")
         Message.objects.create(org=org, participant=person, chat_id="1", text="Words.", sent_at=factories.NOON)
         DigestDelivery.objects.create(org=org, week=factories.TODAY)
+        DeletedUser.objects.create(org=org, user=member, name="somebody")
 
 
 @pytest.fixture
