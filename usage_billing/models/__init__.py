@@ -1,6 +1,7 @@
 """One model a file; import them from here."""
 
 from usage_billing.models.archive_file import ArchiveFile
+from usage_billing.models.archived_usage import ArchivedUsage
 from usage_billing.models.daily_usage import DailyUsage
 from usage_billing.models.deleted_user import DeletedUser
 from usage_billing.models.exchange_rate import ExchangeRate
@@ -14,6 +15,7 @@ from usage_billing.models.usage_record import UsageRecord
 
 __all__ = [
     "ArchiveFile",
+    "ArchivedUsage",
     "DailyUsage",
     "DeletedUser",
     "ExchangeRate",
