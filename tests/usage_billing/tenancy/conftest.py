@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import date
 from typing import Any
 
 import psycopg
@@ -62,7 +63,7 @@ class World:
         Message.objects.create(org=org, participant=person, chat_id="1", text="Words.", sent_at=factories.NOON)
         DigestDelivery.objects.create(org=org, week=factories.TODAY)
         archived = ArchiveFile.objects.create(
-            month=factories.TODAY, part=org.pk, path=f"{org.pk}.parquet", size=1, sha256="", by="somebody",
+            month=date(2020, 1, 1), part=org.pk, path=f"{org.pk}.parquet", size=1, sha256="", by="somebody",
             archived_at=factories.NOON, **dict.fromkeys(SUMS, 0),
         )  # fmt: skip
         usage_sums.add_calls(archived, UsageRecord.objects.filter(org=org, user=member).values(*KEY, *SUMMED)[:1])
