@@ -69,7 +69,7 @@ def organization(given: Any) -> dict[str, Any]:
 
 def user(given: Any) -> Any:
     """The key of a user, given as an instance of the user model or as the key itself. None for any other object."""
-    if not _is_object(given):
+    if type(given) is int or not _is_object(given):
         return key(given)
     if getattr(given, "pk", None) is None and hasattr(given, "pk"):
         return None  # nobody is logged in, or the user is not saved
@@ -102,6 +102,8 @@ def label(thing: Any) -> str:
 
 def key(value: Any) -> Any:
     """Convert a key to a JSON value: a number or text. Text that spells a number becomes the number."""
+    if type(value) is int:
+        return value
     plain = _plain(value)
     if isinstance(plain, str) and len(plain) <= MOST_DIGITS and plain.isdecimal() and plain.isascii():
         number = int(plain)
@@ -141,7 +143,7 @@ def _by_id(value: Any) -> dict[str, Any]:
 
 def _is_resolved_by_id(resolved: Any, given: Any) -> bool:
     """Whether it is the id of an `Organization`: a number or text, and no resolver is configured."""
-    is_id = isinstance(resolved, Integral | str) and not isinstance(resolved, bool)
+    is_id = type(resolved) is int or (isinstance(resolved, Integral | str) and not isinstance(resolved, bool))
     return is_id and resolved is given and not _resolver()
 
 

@@ -13,11 +13,14 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar, Token
 from types import FrameType
-from typing import Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 from usage_billing.recording import call_stack
 
 T = TypeVar("T")
+
+MOST_TO_ASK = 20
+"""With more generators than this, searching the call stack takes less time than asking each whether it runs."""
 
 _clock = itertools.count()
 
@@ -43,8 +46,8 @@ class Block(Generic[T]):
 class _Generator(Generic[T]):
     """A generator with open blocks, the innermost last.
 
-    It keeps the frame, so that no other frame gets its id. It is kept by its `OpenBlock`s alone, which are kept by the
-    frame: a generator that is thrown away unfinished is garbage, and this with it.
+    It keeps the frame, so that no other frame gets its id. It is kept by its `OpenBlock`s alone, and the frame keeps
+    these: a generator that is thrown away unfinished is garbage, and this with it.
     """
 
     __slots__ = ("__weakref__", "blocks", "frame", "key")
@@ -55,14 +58,8 @@ class _Generator(Generic[T]):
         self.blocks: list[Block[T]] = []
 
 
-class OpenBlock(Generic[T]):
-    """The handle of a block, from `YieldSafeVar.open` to `close`."""
-
-    __slots__ = ("block", "generator")
-
-    def __init__(self, block: Block[T], generator: _Generator[T] | None) -> None:
-        self.block = block
-        self.generator = generator
+OpenBlock: TypeAlias = tuple[Block[T], "_Generator[T] | None"]
+"""The handle of a block, from `YieldSafeVar.open` to `close`."""
 
 
 class YieldSafeVar(Generic[T]):
@@ -91,32 +88,33 @@ class YieldSafeVar(Generic[T]):
 
     def open(self, value: T, frame: FrameType) -> OpenBlock[T]:
         """Open a block that this frame enters. Only `close` ends it."""
-        if not self._generators and call_stack.is_of_function(frame):
+        if call_stack.is_of_function(frame) and not (self._generators and self._is_any_running()):
             # No generator has a block that this one is to come before.
-            opener = call_stack.NO_GENERATOR
+            block, generator = Block(value, None, is_uncertain=False), None
         else:
             opener = call_stack.opener(frame)
-        generator = None if opener.generator is None else self._generator(opener.generator)
-        block = Block(value, generator and generator.key, is_uncertain=opener.may_yield)
+            generator = None if opener.generator is None else self._generator(opener.generator)
+            block = Block(value, generator and generator.key, is_uncertain=opener.may_yield)
         block.token = self._blocks.set((*self._without_closed(), block))
         if generator is not None:
             generator.blocks.append(block)
-        return OpenBlock(block, generator)
+        return block, generator
 
     def close(self, opened: OpenBlock[T]) -> None:
         """End a block, in any order, thread, task or context."""
-        block = opened.block
-        if opened.generator is not None:
-            self._forget(opened.generator, block)
-            opened.generator = None
+        block, generator = opened
+        if generator is not None:
+            self._forget(generator, block)
         block.closed_at = next(_clock)
         blocks = self._blocks.get()
-        if self._is_opened_here(block):
+        try:
+            self._blocks.reset(block.token)  # type: ignore[arg-type]
             block.token = None
-        else:
+        except (ValueError, RuntimeError):
             # The context that opened it still holds it, and cannot be reached from here.
             block.is_uncertain = True
-        self._blocks.set(tuple(other for other in blocks if other is not block))
+        is_last = bool(blocks) and blocks[-1] is block
+        self._blocks.set(blocks[:-1] if is_last else tuple(other for other in blocks if other is not block))
 
     def _generator(self, frame: FrameType) -> _Generator[T]:
         generator = self._generators.get(id(frame))
@@ -131,11 +129,21 @@ class YieldSafeVar(Generic[T]):
 
     def _of_running_generator(self, start: FrameType) -> Block[T] | None:
         """Return the innermost block of the innermost generator on the call stack of this task or thread."""
-        for frame in call_stack.suspendable_frames(start):
-            generator = self._generators.get(id(frame))
-            if generator is not None and generator.blocks:
-                return generator.blocks[-1]
+        if self._is_any_running():
+            for frame in call_stack.suspendable_frames(start):
+                generator = self._generators.get(id(frame))
+                if generator is not None and generator.blocks:
+                    return generator.blocks[-1]
         return None
+
+    def _is_any_running(self) -> bool:
+        """Whether a generator with blocks may run in some thread. A suspended one has no caller."""
+        if len(self._generators) > MOST_TO_ASK:
+            return True
+        return any(
+            (generator := found()) is not None and generator.frame.f_back is not None
+            for found in self._generators.valuerefs()
+        )
 
     def _of_context(self, blocks: tuple[Block[T], ...]) -> T:
         """Return the value for code that runs outside of generators, where some of the blocks are generators'."""
