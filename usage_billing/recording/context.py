@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from contextvars import ContextVar
-from typing import Any
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import msgspec
 
 from usage_billing.recording import identity
+from usage_billing.recording.yield_safe import OpenBlock, YieldSafeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 logger = logging.getLogger(__name__)
 
@@ -35,9 +39,30 @@ class Attribution(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 NOBODY = Attribution()
+UNDETERMINED = "undetermined"
+"""The organisation of a call that nobody can assign to one of two: no id, so the ledger charges `unattributed`."""
 
-_current: ContextVar[Attribution] = ContextVar("usage_attribution", default=NOBODY)
-_request_user: ContextVar[Callable[[], Any] | None] = ContextVar("usage_request_user", default=None)
+
+class Caller(NamedTuple):
+    """The attribution of the running code, and the function that finds the user of its Django request."""
+
+    attribution: Attribution = NOBODY
+    request_user: Callable[[], Any] | None = None
+
+
+def _in_common(newer: Caller, older: Caller) -> Caller:
+    """Return what both callers agree on. An organisation that they do not agree on is undetermined."""
+    one, other = newer.attribution, older.attribution
+    fields = {name: value for name in _PLAIN_FIELDS if (value := getattr(one, name)) == getattr(other, name)}
+    if not fields.keys() >= {"org_id", "org_key"}:
+        fields |= {"org_id": UNDETERMINED, "org_key": "", "org_name": "", "org_timezone": ""}
+    metadata = {key: value for key, value in one.metadata.items() if other.metadata.get(key) is value}
+    have_same_user = "user_id" in fields and newer.request_user is older.request_user
+    return Caller(Attribution(**fields, metadata=metadata), newer.request_user if have_same_user else None)
+
+
+_PLAIN_FIELDS = tuple(name for name in Attribution.__struct_fields__ if name != "metadata")
+_caller: YieldSafeVar[Caller] = YieldSafeVar("usage_caller", default=Caller(), in_common=_in_common)
 
 
 def current_attribution() -> Attribution:
@@ -46,8 +71,8 @@ def current_attribution() -> Attribution:
     If no context names a user, it is that of the Django request. The user is looked up only now: a request that makes
     no AI call never pays for the look-up, and a request that logs in while it runs (JWT) gets the right user.
     """
-    attribution = _current.get()
-    if attribution.user_id is not None or (of_request := _request_user.get()) is None:
+    attribution, of_request = _caller.get(sys._getframe())
+    if attribution.user_id is not None or of_request is None:
         return attribution
     try:
         user_id = identity.user(of_request())
@@ -57,71 +82,137 @@ def current_attribution() -> Attribution:
     return attribution if user_id is None else msgspec.structs.replace(attribution, user_id=user_id)
 
 
-@contextlib.contextmanager
-def usage_context(
-    *,
-    org: Any = None,
-    user: Any = None,
-    agent_id: Any = None,
-    request_type: str | None = None,
-    workflow_id: Any = None,
-    content_id: Any = None,
-    platform: str | None = None,
-    content_type: str | None = None,
-    task_type: str | None = None,
-    metadata: Mapping[str, Any] | None = None,
-) -> Iterator[Attribution]:
+class CallerBlock:
+    """A context manager that makes somebody the caller of the code inside. It can be entered again after its end."""
+
+    __slots__ = ("_open",)
+
+    def __init__(self) -> None:
+        self._open: OpenBlock[Caller] | None = None
+
+    def caller(self, outer: Caller) -> Caller:
+        """Return the caller of the block, given that of the code around it."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Attribution:
+        """Begin the block; return its attribution."""
+        if self._open is not None:
+            raise RuntimeError("This context is entered already: make another with usage_context().")
+        frame = sys._getframe(1)
+        caller = self.caller(_caller.get(frame))
+        self._open = _caller.open(caller, frame)
+        return caller.attribution
+
+    def __exit__(self, *_: object) -> None:
+        """End the block. This works in any order, thread and task."""
+        if self._open is not None:
+            opened, self._open = self._open, None
+            _caller.close(opened)
+
+
+class usage_context(CallerBlock):  # noqa: N801 - used like a function, as `contextlib.suppress` is
     """Attribute the AI calls made inside to this organisation, user, agent and so on: objects or their ids.
 
     An organisation of the project's own is one that `AI_COSTS["ORGANIZATION_RESOLVER"]` takes. Contexts nest: an inner
     value wins, other values are inherited, and `metadata` is merged key by key. A function in `metadata` is called when
-    a call is over, and its result is recorded. Tasks started inside inherit the context, and so do threads started with
-    a copy of it.
+    a call is over, and its result is recorded. Tasks started inside inherit the context; for threads and executors
+    there is `with_usage_context`.
+
+    In a generator, the context holds for the generator's own code and not for its reader. In a context manager built
+    on a generator (`contextlib`, a pytest fixture), it holds for the body. docs/recording.md has the rules.
     """
-    given = {
-        "user_id": _safely(identity.user, user, None),
-        "agent_id": _text_or_none(agent_id),
-        "request_type": _text_or_none(request_type),
-        "workflow_id": _text_or_none(_safely(_id, workflow_id, None)),
-        "content_id": _text_or_none(_safely(_id, content_id, None)),
-        "platform": _text_or_none(platform),
-        "content_type": _text_or_none(content_type),
-        "task_type": _text_or_none(task_type),
-    }
-    outer = _current.get()
-    inner = msgspec.structs.replace(
-        outer,
-        **{name: value for name, value in given.items() if value is not None},
-        **_safely(identity.organization, org, {}),
-    )
-    if metadata is not None:
-        inner = msgspec.structs.replace(inner, metadata=outer.metadata | _by_text(metadata))
-    token = _current.set(inner)
-    try:
-        yield inner
-    finally:
-        _current.reset(token)
+
+    __slots__ = ("_given",)
+
+    def __init__(
+        self,
+        *,
+        org: Any = None,
+        user: Any = None,
+        agent_id: Any = None,
+        request_type: str | None = None,
+        workflow_id: Any = None,
+        content_id: Any = None,
+        platform: str | None = None,
+        content_type: str | None = None,
+        task_type: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self._given = {
+            "org": org,
+            "user": user,
+            "agent_id": agent_id,
+            "request_type": request_type,
+            "workflow_id": workflow_id,
+            "content_id": content_id,
+            "platform": platform,
+            "content_type": content_type,
+            "task_type": task_type,
+            "metadata": metadata,
+        }
+
+    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        """Decorate a function, so that each of its calls has a context like this one."""
+
+        @functools.wraps(function)
+        def attributed(*args: P.args, **kwargs: P.kwargs) -> R:
+            with usage_context(**self._given):
+                return function(*args, **kwargs)
+
+        return attributed
+
+    def caller(self, outer: Caller) -> Caller:
+        """Return the caller with the given values, which win over those of the code around it."""
+        given, inherited = self._given, outer.attribution
+        fields: dict[str, Any] = {name: text(given[name]) for name in _WORDS if given[name] is not None}
+        # What cannot be read is not inherited either: it would be charged to somebody whom nobody named.
+        for name in _REFERENCES:
+            if given[name] is not None:
+                fields[name] = _safely(identity.reference, given[name], None)
+        if given["user"] is not None:
+            fields["user_id"] = _safely(identity.user, given["user"], None)
+        if given["org"] is not None:
+            fields |= _safely(identity.organization, given["org"], identity.UNREADABLE)
+        if given["metadata"] is not None:
+            fields["metadata"] = inherited.metadata | _by_text(given["metadata"])
+        return Caller(msgspec.structs.replace(inherited, **fields), outer.request_user)
 
 
-@contextlib.contextmanager
-def request_user(look_up: Callable[[], Any]) -> Iterator[None]:
+_WORDS = ("agent_id", "request_type", "platform", "content_type", "task_type")
+_REFERENCES = ("workflow_id", "content_id")
+
+
+class request_user(CallerBlock):  # noqa: N801 - as above
     """Use `look_up` for the user's id (or None) of the calls made inside, unless a `usage_context` gives a user."""
-    token = _request_user.set(look_up)
-    try:
-        yield
-    finally:
-        _request_user.reset(token)
+
+    __slots__ = ("_look_up",)
+
+    def __init__(self, look_up: Callable[[], Any]) -> None:
+        super().__init__()
+        self._look_up = look_up
+
+    def caller(self, outer: Caller) -> Caller:
+        """Return the caller around with this user."""
+        return Caller(outer.attribution, self._look_up)
 
 
-def _id(thing: Any) -> Any:
-    """The key of a workflow or a content piece: an object's primary key, or the value itself."""
-    return identity.key(getattr(thing, "pk", thing))
+class restored(CallerBlock):  # noqa: N801 - as above
+    """Attribute the AI calls made inside to this alone, whatever holds around it: for code of another thread."""
+
+    __slots__ = ("_attribution",)
+
+    def __init__(self, attribution: Attribution) -> None:
+        super().__init__()
+        self._attribution = attribution
+
+    def caller(self, outer: Caller) -> Caller:
+        """Return the given attribution's caller."""
+        return Caller(self._attribution)
 
 
 def _safely(read: Callable[[Any], Any], thing: Any, otherwise: Any) -> Any:
     """Return what `read` makes of a caller's object; `otherwise`, with a line in the log, if that raises."""
-    if thing is None:
-        return otherwise
     try:
         return read(thing)
     except Exception:
@@ -138,10 +229,6 @@ def _by_text(metadata: Mapping[Any, Any]) -> dict[str, Any]:
             "Metadata of type %s could not be read; AI calls are recorded without it.", type(metadata).__name__
         )
         return {}
-
-
-def _text_or_none(value: Any) -> str | None:
-    return None if value is None else text(value)
 
 
 def text(value: Any) -> str:

@@ -148,11 +148,12 @@ def _bounded(event: Event) -> Event:
         parts=parts,
         context={_word(key): _word(value) for key, value in list(event.context.items())[:DEPTH]},
         response=metadata(event.response),
-        attribution=_attribution(event.attribution),
+        attribution=attribution(event.attribution),
     )
 
 
-def _attribution(given: Attribution) -> Attribution:
+def attribution(given: Attribution) -> Attribution:
+    """Return the attribution with each id and word within its bounds."""
     return replace(
         given,
         org_id=_id(given.org_id),

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import functools
 import logging
+import operator
+import uuid
 from collections.abc import Callable
+from numbers import Integral
 from typing import Any, NamedTuple
 
 from django.conf import settings
@@ -20,6 +23,10 @@ logger = logging.getLogger(__name__)
 ORGANIZATION = "usage_billing.organization"
 MOST_DIGITS = 19
 """The most digits of a number that may be an id. No column holds a longer one."""
+
+
+UNREADABLE = {"org_id": "unreadable", "org_key": "", "org_name": "", "org_timezone": ""}
+"""The organisation of a call whose organisation could not be read: no id, so the ledger charges `unattributed`."""
 
 
 class OrganizationKey(NamedTuple):
@@ -53,7 +60,7 @@ def organization(given: Any) -> dict[str, Any]:
             "org_name": str(resolved.name),
             "org_timezone": str(resolved.timezone),
         }
-    if label(resolved) == ORGANIZATION:
+    if label(resolved) == ORGANIZATION and resolved.pk is not None:
         return _by_id(resolved.pk)
     if _is_resolved_by_id(resolved, given):
         return _by_id(resolved)
@@ -62,14 +69,27 @@ def organization(given: Any) -> dict[str, Any]:
 
 def user(given: Any) -> Any:
     """The key of a user, given as an instance of the user model or as the key itself. None for any other object."""
-    found = label(given)
-    if not found and not hasattr(given, "pk"):
+    if type(given) is int or not _is_object(given):
         return key(given)
-    if given.pk is None:
-        return None
-    if not has_django_settings() or found == settings.AUTH_USER_MODEL.lower() or _is_proxy_of_user(given):
+    if getattr(given, "pk", None) is None and hasattr(given, "pk"):
+        return None  # nobody is logged in, or the user is not saved
+    if has_django_settings() and (label(given) == settings.AUTH_USER_MODEL.lower() or _is_child_of_user(given)):
         return key(given.pk)
-    refused(given, f"Pass a {settings.AUTH_USER_MODEL} or its key")
+    refused(given, f"Pass a {_user_model()} or its key")
+    return None
+
+
+def reference(given: Any) -> str | None:
+    """The key of a workflow or a content piece as text, exactly as written; `given` is an object or its key.
+
+    Any model of the project may stand for one, but neither its users nor its organisations. None for these, and for
+    an object without a key.
+    """
+    if not _is_object(given):
+        return None if given is None else str(_plain(given))
+    if not isinstance(given, type) and getattr(given, "pk", None) is not None and not _is_somebody(given):
+        return str(_plain(given.pk))
+    refused(given, "Pass an object with a primary key, or a key, as workflow_id and content_id")
     return None
 
 
@@ -82,11 +102,27 @@ def label(thing: Any) -> str:
 
 def key(value: Any) -> Any:
     """Convert a key to a JSON value: a number or text. Text that spells a number becomes the number."""
-    if isinstance(value, str) and len(value) <= MOST_DIGITS and value.isdecimal() and value.isascii():
-        return int(value)
-    if value is None or (isinstance(value, int) and not isinstance(value, bool)):
+    if type(value) is int:
         return value
-    return str.__str__(value if isinstance(value, str) else str(value))
+    plain = _plain(value)
+    if isinstance(plain, str) and len(plain) <= MOST_DIGITS and plain.isdecimal() and plain.isascii():
+        number = int(plain)
+        return number if str(number) == plain else plain  # "007" may be a key of its own
+    return plain
+
+
+def _plain(value: Any) -> Any:
+    """Return a key as an `int`, `str` or None, whatever subclass of these, UUID or number of numpy it is."""
+    if isinstance(value, str):
+        return str.__str__(value)
+    if value is None or isinstance(value, bool):
+        return None if value is None else str(value)
+    return operator.index(value) if isinstance(value, Integral) else str(value)
+
+
+def _is_object(value: Any) -> bool:
+    """Whether it is no key: neither a number, a text, a UUID nor None."""
+    return isinstance(value, bool) or not (value is None or isinstance(value, str | uuid.UUID | Integral))
 
 
 def refused(thing: Any, advice: str) -> str:
@@ -107,7 +143,8 @@ def _by_id(value: Any) -> dict[str, Any]:
 
 def _is_resolved_by_id(resolved: Any, given: Any) -> bool:
     """Whether it is the id of an `Organization`: a number or text, and no resolver is configured."""
-    return isinstance(resolved, int | str) and not isinstance(resolved, bool) and resolved is given and not _resolver()
+    is_id = type(resolved) is int or (isinstance(resolved, Integral | str) and not isinstance(resolved, bool))
+    return is_id and resolved is given and not _resolver()
 
 
 def _resolver() -> Callable[[Any], Any] | None:
@@ -121,7 +158,18 @@ def _imported(path: str) -> Callable[[Any], Any]:
     return found
 
 
-def _is_proxy_of_user(thing: Any) -> bool:
+def _is_somebody(thing: Any) -> bool:
+    """Whether it is a user or an organisation of the ledger."""
+    if label(thing) == ORGANIZATION:
+        return True
+    return has_django_settings() and (label(thing) == settings.AUTH_USER_MODEL.lower() or _is_child_of_user(thing))
+
+
+def _user_model() -> str:
+    return str(settings.AUTH_USER_MODEL) if has_django_settings() else "user"
+
+
+def _is_child_of_user(thing: Any) -> bool:
     """Whether it is an instance of a child of the user model (multi-table inheritance)."""
-    parents = getattr(thing._meta, "all_parents", ())
+    parents = getattr(getattr(thing, "_meta", None), "all_parents", ())
     return any(parent._meta.label_lower == settings.AUTH_USER_MODEL.lower() for parent in parents)

@@ -61,20 +61,18 @@ def _streamed_too(response: HttpResponseBase, user_id: Callable[[], Any]) -> Htt
 
 
 def _attributed(chunks: Iterator[bytes], user_id: Callable[[], Any]) -> Iterator[bytes]:
-    while True:
+    # The context is entered outside of this generator: then it is certain that it ends before the generator yields.
+    def next_chunk() -> bytes | None:
         with request_user(user_id):
-            try:
-                chunk = next(chunks)
-            except StopIteration:
-                return
-        yield chunk
+            return next(chunks, None)
+
+    return iter(next_chunk, None)
 
 
 async def _attributed_async(chunks: AsyncIterator[bytes], user_id: Callable[[], Any]) -> AsyncIterator[bytes]:
-    while True:
+    async def next_chunk() -> bytes | None:
         with request_user(user_id):
-            try:
-                chunk = await anext(chunks)
-            except StopAsyncIteration:
-                return
+            return await anext(chunks, None)
+
+    while (chunk := await next_chunk()) is not None:
         yield chunk

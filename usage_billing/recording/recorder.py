@@ -18,7 +18,7 @@ from django.dispatch import receiver
 
 from usage_billing.conf import DEFAULTS, conf, given, has_django_settings
 from usage_billing.recording import drain_signal, gate, quarantine
-from usage_billing.recording.collecting import collecting
+from usage_billing.recording.collecting import collect
 from usage_billing.recording.event import Event, encode
 from usage_billing.recording.outbox import Backlog, Outbox
 from usage_billing.recording.quota import OutboxQuota
@@ -92,8 +92,7 @@ def record(*events: Event) -> None:
     """Keep the events until the ledger has them. An error is counted and logged, never raised."""
     try:
         within_bounds = [gate.admitted(event) for event in events]
-        if (collected := collecting.get()) is not None:
-            collected.extend(within_bounds)
+        collect(*within_bounds)
         quota().check(outbox())
         outbox().append(*map(encode, within_bounds))
         if _losses or _current_error:
