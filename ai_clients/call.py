@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import httpx2
 import msgspec
 
+from ai_clients.account import account_of
 from ai_clients.body.buffer import BatchBuffer, BodyBuffer
 from ai_clients.endpoints import Endpoint
 from ai_clients.usage import (
@@ -166,6 +167,7 @@ class Call:
             completes=answer.completes,
             context=answer.context | {"region": region} if region else answer.context,
             response={"http_status": response.status_code} if response.status_code != 200 else {},
+            account=account_of(self._request.headers, response.headers),
             attribution=self._attribution,
         )
 

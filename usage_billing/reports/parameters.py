@@ -7,8 +7,16 @@ from datetime import UTC, date, datetime, time, timedelta
 
 from usage_billing.models.daily_usage import DIMENSIONS
 
-OF_CALLS_ONLY = ("workflow_id", "content_id")
-"""Columns that rollups leave out: totals by these are added up from the calls, which an index finds."""
+OF_CALLS_ONLY = (
+    "workflow_id",
+    "content_id",
+    "provider_organization",
+    "provider_project",
+    "api_key_fingerprint",
+    "provider_user_profile",
+)
+"""Columns that rollups leave out: totals by these are added up from the calls. An index finds those of a workflow, of a
+piece of content, and of a period."""
 
 FILTERS = (*DIMENSIONS, *OF_CALLS_ONLY)
 """The columns that a report can be narrowed by. Filters narrow the scope, they never widen it."""

@@ -84,7 +84,7 @@ def _calls() -> str:
     nobody = user_keys.literal(connection)
     return f"""
     SELECT usage_date, org_id, coalesce(user_id, {nobody}) AS user_id, agent_id, request_type, ai_provider, ai_model,
-        status, workflow_id, content_id, 1 AS requests_count,
+        status, {", ".join(OF_CALLS_ONLY)}, 1 AS requests_count,
         CASE WHEN status = 'failed' THEN 1 ELSE 0 END AS failed_count,
         CASE WHEN cost_usd IS NULL THEN 1 ELSE 0 END AS unpriced_usd_count,
         CASE WHEN cost_rub IS NULL THEN 1 ELSE 0 END AS unpriced_rub_count, {", ".join(rollup.SUMMED)}
