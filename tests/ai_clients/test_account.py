@@ -126,7 +126,9 @@ def test_credentials_that_may_rotate_have_no_fingerprint(authorization: str) -> 
     assert account_of(headers(authorization=authorization), None) == {}
 
 
-@pytest.mark.parametrize("key", ["sk-proj-one", "sk-ant-api03-one", "sk-or-v1-one", "ABSKQmVkcm9jaw==", "xai-1", "gsk_1"])
+@pytest.mark.parametrize(
+    "key", ["sk-proj-one", "sk-ant-api03-one", "sk-or-v1-one", "ABSKQmVkcm9jaw==", "xai-1", "gsk_1"]
+)
 def test_api_keys_that_come_as_bearer_tokens_have_one(key: str) -> None:
     assert account_of(headers(authorization=f"Bearer {key}"), None) == {"api_key": fingerprint(key)}
 

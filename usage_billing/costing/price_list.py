@@ -28,8 +28,10 @@ from genai_prices.types import (
     ModelPrice,
     PriceVariant,
     StartDateConstraint,
+    TieredPrices,
     _providers_from_raw,
 )
+from genai_prices.units import _get_registry
 
 from usage_billing.conf import conf
 from usage_billing.recording.private_files import make_folder, mode_in
@@ -101,7 +103,8 @@ class _Use:
             signature = _signature(path)
             if signature == self._signature:
                 return
-            self._signature, found = signature, load(path)
+            self._signature = signature
+            found = load(path)
         except FileNotFoundError:
             self.generation += self._of_file is not None
             self._signature = self._of_file = None
@@ -153,12 +156,27 @@ def _built(raw: Any, day: date) -> PriceList:
         raise PriceListError("It is not an array of providers.")
     try:
         providers = _providers_from_raw(raw)
+        for price in (price for provider in providers for model in provider.models for price in _prices(model)):
+            _check(price)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         first = " ".join(str(error).split())[:300]
         raise PriceListError(
             f"{INSTALLED} cannot read it ({first}). If the list is sound, install a newer genai-prices."
         ) from error
     return PriceList(providers=providers, from_auto_update=True, name=f"{INSTALLED}+{day.isoformat()}")
+
+
+def _check(price: ModelPrice) -> None:
+    """Raise `ValueError` for a unit that the installed package does not know, and for a price that is none."""
+    registry = _get_registry()
+    for key, value in vars(price).items():
+        try:
+            registry.unit_for_price_key(key)
+        except KeyError:
+            raise ValueError(f"unknown unit {key}") from None
+        amounts = [value.base, *(tier.price for tier in value.tiers)] if isinstance(value, TieredPrices) else [value]
+        if any(amount is not None and not (amount.is_finite() and amount >= 0) for amount in amounts):
+            raise ValueError(f"{key} is not a price")
 
 
 def load(path: Path) -> PriceList:
@@ -253,6 +271,13 @@ def newest_price(snapshot: DataSnapshot) -> date:
         if isinstance(price.constraint, StartDateConstraint)
     )
     return max(days, default=date.min)
+
+
+def _prices(model: ModelInfo) -> Iterator[ModelPrice]:
+    """Yield all prices of a model, of any day and variant."""
+    if isinstance(model.prices, ModelPrice):
+        yield model.prices
+    yield from (dated.prices for dated in _dated(model))
 
 
 def _dated(model: ModelInfo) -> Iterator[ConditionalPrice | PriceVariant]:
