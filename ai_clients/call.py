@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import httpx2
 import msgspec
 
+from ai_clients.account import account_of
 from ai_clients.body.buffer import BatchBuffer, BodyBuffer
 from ai_clients.endpoints import MARK, Endpoint, Mark
 from ai_clients.usage import (
@@ -196,6 +197,7 @@ class Call:
             completes=answer.completes,
             context=answer.context | {"region": region} if region else answer.context,
             response=response,
+            account=account_of(self._request.headers, self._response.headers if self._response is not None else None),
             attribution=self._attribution,
         )
 

@@ -150,7 +150,8 @@ INSERT INTO token_usage (
     org_id, user_id, content_id, workflow_id, agent_id, request_type, request_id, endpoint, ai_provider, ai_model,
     prompt_tokens, completion_tokens, total_tokens, cached_tokens, cache_write_tokens, reasoning_tokens, usage,
     cost_usd, cost_rub, usd_rub_rate, price_source, platform, content_type, task_type, execution_time_ms, status,
-    error_code, request_metadata, response_metadata, created_at, recorded_at, usage_date
+    error_code, request_metadata, response_metadata, created_at, recorded_at, usage_date, provider_organization,
+    provider_project, api_key_fingerprint
 )
 SELECT org_id,
     CASE WHEN agent_id <> '' THEN first_user + floor(who * who * users)::bigint END,
@@ -182,7 +183,9 @@ SELECT org_id,
         THEN jsonb_build_object('participant_id', ((who * 100000)::int)::text) ELSE '{}' END,
     CASE WHEN provider = 'openai' AND NOT failed
         THEN jsonb_build_object('context', jsonb_build_object('service_tier', 'default')) ELSE '{}' END,
-    at, at + interval '2 seconds', (at AT TIME ZONE 'Europe/Moscow')::date
+    at, at + interval '2 seconds', (at AT TIME ZONE 'Europe/Moscow')::date,
+    'org-' || left(md5(provider || org_id), 24), 'proj_' || left(md5(request_type || org_id), 24),
+    left(md5(provider || agent_id || org_id), 16)
 FROM priced ORDER BY n
 """
 

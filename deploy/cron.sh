@@ -14,6 +14,7 @@ while true; do
     today=$(date -u +%F)
     if [ "$today" != "$last_day" ]; then
         last_day=$today
+        job update_prices
         job check_usage
         job update_participant_roles
         job clearsessions

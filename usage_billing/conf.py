@@ -3,7 +3,8 @@
     from usage_billing.conf import conf
     conf.DRAIN
 
-A script without Django settings reads them from the environment: `AI_COSTS_OUTBOX_PATH`, `AI_COSTS_OUTBOX_MAX_MB`.
+A script without Django settings reads them from the environment: `AI_COSTS_OUTBOX_PATH`, `AI_COSTS_OUTBOX_MAX_MB`,
+`AI_COSTS_FINGERPRINT_KEY`.
 docs/settings.md describes every key, and `manage.py check` refuses unknown ones.
 """
 
@@ -27,6 +28,13 @@ DEFAULTS: dict[str, Any] = {
     "OUTBOX_MAX_MB": 2048,
     # Dotted path of a function that turns an organisation of the project into an `OrganizationKey`.
     "ORGANIZATION_RESOLVER": "",
+    # Key of the fingerprints of providers' API keys. None: derived from SECRET_KEY. Empty: no fingerprints.
+    "FINGERPRINT_KEY": None,
+    # ── Prices ──
+    # File of the price list that `update_prices` saves; every process reads it. Default: prices.json beside the outbox.
+    "PRICES_FILE": "",
+    # genai-prices' newest published price list, or a mirror of it.
+    "PRICES_URL": "https://raw.githubusercontent.com/pydantic/genai-prices/refs/heads/main/prices/new_data/v2/data.json",
     # ── Database ──
     # Alias of the ledger's database. Default: where the project's routers send `UsageRecord`.
     "DATABASE": "",
@@ -95,6 +103,8 @@ class Conf:
             return str(default_outbox_path())
         if value == "" and name == "ARCHIVE_DIR":
             return str(default_outbox_path().parent / "archive")
+        if value == "" and name == "PRICES_FILE":
+            return str(Path(self.OUTBOX_PATH).parent / "prices.json")
         return value
 
 
@@ -113,7 +123,7 @@ def given() -> Mapping[str, Any]:
         return found if isinstance(found, Mapping) else {}
     from_environment = {
         name: os.environ[ENVIRONMENT_PREFIX + name]
-        for name in ("OUTBOX_PATH", "OUTBOX_MAX_MB")
+        for name in ("OUTBOX_PATH", "OUTBOX_MAX_MB", "FINGERPRINT_KEY")
         if ENVIRONMENT_PREFIX + name in os.environ
     }
     if "OUTBOX_MAX_MB" in from_environment:

@@ -8,6 +8,7 @@ import gc
 import gzip
 import json
 import logging
+import re
 import threading
 import time
 import weakref
@@ -41,6 +42,7 @@ from tests.support.scripted import (
 )
 from usage_billing.ledger import drain_thread
 from usage_billing.recording import Event, health, recorder, usage_context
+from usage_billing.recording.event import encode
 from usage_billing.recording.outbox import Outbox
 
 
@@ -55,6 +57,16 @@ def anthropic_of(answer: Callable[[httpx2.Request], httpx2.Response]) -> Anthrop
 
 
 # ── The event's words ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_event_says_which_account_paid_and_not_with_which_key(recorded: Recorded) -> None:
+    answer = plain(CHAT_ANSWER)
+    answer.headers.update({"openai-organization": "org-abc", "openai-project": "proj_1"})
+    client_of(lambda _: answer).chat.completions.create(**CHAT)
+    event = recorded.one()
+    assert event.account == {"organization": "org-abc", "project": "proj_1", "api_key": event.account["api_key"]}
+    assert re.fullmatch("[0-9a-f]{16}", event.account["api_key"])
+    assert b"sk-secret" not in encode(event)
 
 
 def test_event_of_a_plain_answer(recorded: Recorded) -> None:

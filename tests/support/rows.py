@@ -49,6 +49,11 @@ def row(org: Organization, **columns: Any) -> dict[str, Any]:
         "created_at": created_at,
         "recorded_at": created_at,
         "usage_date": created_at.astimezone(org.zone).date(),
+        "provider_organization": "",
+        "provider_project": "",
+        "api_key_fingerprint": "",
+        "provider_user_profile": "",
+        "known_cost_usd": None,
     } | columns
 
 

@@ -79,6 +79,17 @@ class UsageRecordAdmin(ReadOnlyAdmin, ScopedAdmin, ModelAdmin[UsageRecord]):
         (_("Kind of work"), {"fields": ("platform", "content_type", "task_type")}),
         (_("Provider"), {"fields": ("ai_provider", "ai_model", "endpoint", "request_id")}),
         (
+            _("Account at the provider"),
+            {
+                "fields": (
+                    "provider_organization",
+                    "provider_project",
+                    "api_key_fingerprint",
+                    "provider_user_profile",
+                )
+            },
+        ),
+        (
             _("Tokens"),
             {
                 "fields": (
@@ -88,10 +99,10 @@ class UsageRecordAdmin(ReadOnlyAdmin, ScopedAdmin, ModelAdmin[UsageRecord]):
                 )
             },
         ),
-        (_("Cost"), {"fields": ("exact_usd", "exact_rub", "usd_rub_rate", "price_source")}),
+        (_("Cost"), {"fields": ("exact_usd", "known_usd", "exact_rub", "usd_rub_rate", "price_source")}),
         (_("Metadata"), {"fields": ("request_metadata", "response_metadata")}),
     )
-    readonly_fields = ("who", "exact_usd", "exact_rub", "costs")
+    readonly_fields = ("who", "exact_usd", "known_usd", "exact_rub", "costs")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[UsageRecord]:
         """Return the calls that the reports show this person."""
@@ -143,6 +154,10 @@ class UsageRecordAdmin(ReadOnlyAdmin, ScopedAdmin, ModelAdmin[UsageRecord]):
     @admin.display(description=_("cost, USD"))
     def exact_usd(self, call: UsageRecord) -> str:
         return amounts.exact(call.cost_usd, "USD")
+
+    @admin.display(description=_("known part of the cost, USD"))
+    def known_usd(self, call: UsageRecord) -> str:
+        return amounts.exact(call.known_cost_usd, "USD")
 
     @admin.display(description=_("cost, RUB"))
     def exact_rub(self, call: UsageRecord) -> str:

@@ -36,8 +36,17 @@ NARROWING = (
     "workflow_id",
     "content_id",
     "status",
+    "provider_organization",
+    "provider_project",
+    "api_key",
+    "user_profile",
 )
-_COLUMNS = {"org": "org_id", "user": "user_id"}
+COLUMNS = {
+    "org": "org_id",
+    "user": "user_id",
+    "api_key": "api_key_fingerprint",
+    "user_profile": "provider_user_profile",
+}
 """Columns of the filters with another name."""
 
 
@@ -70,6 +79,18 @@ class FiltersSerializer(serializers.Serializer[dict[str, Any]]):
     workflow_id = _text("workflow_id")
     content_id = _text("content_id")
     status = serializers.ChoiceField(required=False, choices=UsageRecord.Status.choices)
+    provider_organization = _text(
+        "provider_organization", allow_blank=True, help_text="The provider's id of the organisation that paid."
+    )
+    provider_project = _text(
+        "provider_project", allow_blank=True, help_text="The provider's id of the project or workspace."
+    )
+    api_key = _text(
+        "api_key_fingerprint", allow_blank=True, help_text="`api_key_fingerprint` of a call, never the key itself."
+    )
+    user_profile = _text(
+        "provider_user_profile", allow_blank=True, help_text="The provider's id of the user profile that paid."
+    )
     days = _days("Number of days that end with `to`, or with today.")
     period_days = _days("The same as `days`.")
 
@@ -187,7 +208,7 @@ def report_parameters(serializer: type[FiltersSerializer], query: Any, scope: Sc
     parsed = serializer(data=query.dict())
     parsed.is_valid(raise_exception=True)
     given = parsed.validated_data
-    filters = {_COLUMNS.get(name, name): given[name] for name in NARROWING if name in given}
+    filters = {COLUMNS.get(name, name): given[name] for name in NARROWING if name in given}
     return ReportParameters(filters, _period(serializer, given, scope.today(now)), given)
 
 

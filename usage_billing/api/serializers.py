@@ -196,6 +196,7 @@ class CallSerializer(serializers.ModelSerializer[UsageRecord]):
     user = user_key_field(source="user_id", allow_null=True)
     cost_usd = AmountField()
     cost_rub = AmountField()
+    known_cost_usd = AmountField(help_text="Lower bound of an unknown cost; no total contains it.")
     usd_rub_rate = AmountField(help_text="Exchange rate USD/RUB of the day of the call.")
     created_at = MomentField(help_text="When the call was made.")
     recorded_at = MomentField(help_text="When the call was inserted into the ledger.")
@@ -233,6 +234,10 @@ class CallSerializer(serializers.ModelSerializer[UsageRecord]):
                 "error_code": "Empty: none.",
                 "request_metadata": "",
                 "response_metadata": "",
+                "provider_organization": "The provider's id of the organisation that paid. Empty: not known.",
+                "provider_project": "The provider's id of the project or workspace. Empty: not known.",
+                "api_key_fingerprint": "Tells API keys apart. Empty: no key, or one that changes every hour.",
+                "provider_user_profile": "The provider's id of the user profile that paid. Empty: none.",
             }.items()
         }
 

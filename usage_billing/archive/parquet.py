@@ -107,7 +107,17 @@ def write(path: Path, batches: Iterable[Sequence[tuple[Any, ...]]]) -> None:
 def read(path: Path) -> Iterator[pa.Table]:
     """Yield the calls of a file, `BATCH` at a time, in its order. Raises `archived.UnreadableError`."""
     for batch in _open(path).iter_batches(BATCH):
-        yield pa.Table.from_batches([batch], SCHEMA)
+        yield _with_every_column(pa.Table.from_batches([batch]))
+
+
+def _with_every_column(table: pa.Table) -> pa.Table:
+    """Return a table of `SCHEMA`. A file of an earlier version lacks the columns that were added since."""
+    for field in FIELDS:
+        if field.attname not in table.column_names:
+            kind = SCHEMA.field(field.attname)
+            missing = pa.array([None if field.null else field.get_default()] * len(table), kind.type)
+            table = table.append_column(kind, missing)
+    return table.select(COLUMNS).cast(SCHEMA)
 
 
 def sha256(path: Path) -> str:

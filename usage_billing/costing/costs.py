@@ -15,7 +15,7 @@ from usage_billing.costing.overrides import PriceOverrides
 from usage_billing.exchange_rates import rates as exchange
 from usage_billing.models.fields import MONEY_PLACES
 from usage_billing.recording import gate
-from usage_billing.recording.event import Event, Flavour, flavour_of
+from usage_billing.recording.event import ACCOUNT_COLUMNS, Event, Flavour, flavour_of
 
 Row = dict[str, Any]
 
@@ -69,6 +69,7 @@ def _attributed(event: Event, organizations: OrganizationLookup, recorded_at: da
         "created_at": created_at,
         "recorded_at": recorded_at,
         "usage_date": created_at.astimezone(org.zone).date(),
+        **{column: event.account.get(key, "") for key, column in ACCOUNT_COLUMNS.items()},
     }
 
 
@@ -161,6 +162,7 @@ def cost(row: Row, overrides: PriceOverrides) -> Row:
         "reasoning_tokens": tokens.reasoning,
         "cost_usd": price.usd,
         "cost_rub": cost_rub,
+        "known_cost_usd": None,
         "price_source": gate.name(price.source, "price_source"),
         "response_metadata": response,
     }

@@ -10,21 +10,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from importlib.metadata import version
 from typing import Any
 from urllib.parse import urlsplit
 
-from genai_prices.data_snapshot import get_snapshot
 from genai_prices.types import ModelInfo, ModelPrice, Provider
 from genai_prices.units import _get_registry
 
+from usage_billing.costing import price_list
 from usage_billing.costing.metering import Line, Metered
 from usage_billing.costing.overrides import PriceOverrides
+from usage_billing.costing.price_list import get_snapshot
 from usage_billing.costing.rate_card import Amounts, ContradictionError, Prices, amounts, prices_of, used_units
 from usage_billing.models.fields import MONEY_PLACES
 from usage_billing.recording.event import Flavour
-
-PRICE_LIST = f"genai-prices {version('genai-prices')}"
 
 STANDARD = {
     "service_tier": {"default", "standard", "auto"},
@@ -162,7 +160,8 @@ def _list_price(provider_id: str, name: str, special: dict[str, str], at: dateti
     if not name:
         raise UnknownCostError("no-model")
     try:
-        provider, model = get_snapshot().find_provider_model(name, None, provider_id, None)
+        snapshot = get_snapshot()
+        provider, model = snapshot.find_provider_model(name, None, provider_id, None)
     except LookupError:
         raise UnknownCostError("unknown-model") from None
     if provider.id == "openai":
@@ -173,7 +172,7 @@ def _list_price(provider_id: str, name: str, special: dict[str, str], at: dateti
     prices = prices_of(model.get_prices(at, variant))
     of_line = _amounts(prices, line, provider.id, factor)
     _expect_whole_prices(prices, line, of_line)
-    return of_line, f"{PRICE_LIST}:{provider.id}/{model.id}"
+    return of_line, f"{price_list.name_of(snapshot)}:{provider.id}/{model.id}"
 
 
 def _unknown_context(variant: Mapping[str, str]) -> str:

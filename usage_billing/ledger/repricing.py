@@ -40,6 +40,7 @@ class Scope:
     """The records to reprice: billing days `first` to `last`, both included; one model or all, one organisation or all.
 
     `with_rates`: take the current exchange rate of the day too. Records without a rate always take it.
+    `only_unpriced`: leave out records whose cost is known.
     """
 
     first: date
@@ -47,9 +48,12 @@ class Scope:
     model: str = ""
     org: Organization | None = None
     with_rates: bool = False
+    only_unpriced: bool = False
 
     def records(self) -> QuerySet[UsageRecord]:
         records = UsageRecord.objects.filter(usage_date__gte=self.first, usage_date__lte=self.last)
+        if self.only_unpriced:
+            records = records.filter(cost_usd=None)
         if self.model:
             records = records.filter(ai_model=self.model)
         return records if self.org is None else records.filter(org=self.org)
@@ -63,6 +67,7 @@ class Scope:
                 model=self.model,
                 org=self.org,
                 with_rates=self.with_rates,
+                only_unpriced=self.only_unpriced,
                 finished_at=None,
             )
             .order_by("-started_at", "-id")
@@ -78,6 +83,7 @@ class Scope:
             model=self.model,
             org=self.org,
             with_rates=self.with_rates,
+            only_unpriced=self.only_unpriced,
             started_at=at,
         )
 
@@ -186,6 +192,8 @@ def _change(scope: Scope, day: date, overrides: PriceOverrides) -> Callable[[Row
     rate_now = rates.rates_on([day])[day]
 
     def repriced(row: Row) -> Row:
+        if scope.only_unpriced and row["cost_usd"] is not None:
+            return row  # priced since its id was read
         rate = row["usd_rub_rate"]
         if rate is None or (scope.with_rates and rate_now is not None):
             rate = rate_now

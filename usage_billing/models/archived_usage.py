@@ -8,8 +8,16 @@ from usage_billing.models.daily_usage import DIMENSIONS
 from usage_billing.models.fields import NamedIndex, money_total
 from usage_billing.models.organization import Organization
 
-OF_CALLS_ONLY = ("workflow_id", "content_id")
-"""Columns of calls that rollups leave out: reports add these up from the calls, and from this table."""
+OF_CALLS_ONLY = (
+    "workflow_id",
+    "content_id",
+    "provider_organization",
+    "provider_project",
+    "api_key_fingerprint",
+    "provider_user_profile",
+)
+"""Columns of calls that rollups leave out: reports add these up from the calls, and from this table. An index finds
+those of a workflow, of a piece of content, and of a period."""
 
 KEY = ("usage_date", *DIMENSIONS, *OF_CALLS_ONLY)
 
@@ -38,6 +46,10 @@ class ArchivedUsage(models.Model):
     status = models.CharField(max_length=10)
     workflow_id = models.CharField(max_length=100, null=True)  # noqa: DJ001 - as in the calls
     content_id = models.CharField(max_length=100, null=True)  # noqa: DJ001 - as in the calls
+    provider_organization = models.CharField(max_length=64)
+    provider_project = models.CharField(max_length=64)
+    api_key_fingerprint = models.CharField(max_length=16)
+    provider_user_profile = models.CharField(max_length=64)
 
     requests_count = models.BigIntegerField()
     failed_count = models.BigIntegerField()

@@ -44,6 +44,7 @@ class RepriceRun(models.Model):
         verbose_name=_("organisation"),
     )
     with_rates = models.BooleanField(_("exchange rates too"), default=False)
+    only_unpriced = models.BooleanField(_("unpriced calls only"), default=False, db_default=False)
     started_at = models.DateTimeField(_("started at"))
     finished_at = models.DateTimeField(_("finished at"), null=True, blank=True)
 

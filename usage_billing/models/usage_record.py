@@ -1,5 +1,7 @@
 """Usage records, one per call. Only `ledger` writes them."""
 
+from typing import Any
+
 from django.conf import settings
 from django.db import models
 from django.utils import timezone
@@ -7,6 +9,11 @@ from django.utils.translation import gettext_lazy as _
 
 from usage_billing.models.fields import NamedIndex, money
 from usage_billing.models.organization import Organization
+
+
+def _word(verbose_name: Any, *, max_length: int = 64, help_text: Any = "") -> "models.CharField[str, str]":
+    """A column for a short word of the provider's; empty: not known."""
+    return models.CharField(verbose_name, max_length=max_length, default="", db_default="", help_text=help_text)
 
 
 class UsageRecord(models.Model):
@@ -69,6 +76,20 @@ class UsageRecord(models.Model):
     recorded_at = models.DateTimeField(_("recorded at"), default=timezone.now)
     usage_date = models.DateField(_("billing day"))
 
+    # Added after 0.2.0: last, so that the columns of exports keep their positions. The database has their default too,
+    # so that a process of 0.2.0 may go on inserting until it is replaced.
+    provider_organization = _word(_("provider's organisation"))
+    provider_project = _word(_("provider's project"), help_text=_("The project, or the workspace."))
+    api_key_fingerprint = _word(
+        _("API key"), max_length=16, help_text=_("A fingerprint: it tells keys apart and does not reveal them.")
+    )
+    provider_user_profile = _word(_("provider's user profile"))
+    known_cost_usd = money(
+        _("known part of the cost, USD"),
+        null=True,
+        help_text=_("A lower bound of an unknown cost. No total contains it."),
+    )
+
     class Meta:
         db_table = "token_usage"
         verbose_name = _("call")
@@ -86,6 +107,11 @@ class UsageRecord(models.Model):
                     reasoning_tokens__gte=0,
                     total_tokens=models.F("prompt_tokens") + models.F("completion_tokens"),
                 ),
+            ),
+            # A known cost has no unknown part.
+            models.CheckConstraint(
+                name="token_usage_known_cost",
+                condition=models.Q(known_cost_usd__isnull=True) | models.Q(cost_usd__isnull=True),
             ),
             # RUB without USD could not be explained.
             models.CheckConstraint(

@@ -22,7 +22,7 @@ Key = tuple[Any, ...]
 FIELDS = ("org", "user", "agent_id", "ai_model", "request_type")
 OPTIONS = 200
 """Entries of a filter's list: those that cost most."""
-_LABELS = {
+LABELS = {
     "org": ORG.one,
     "user": USER.one,
     "agent_id": AGENT.one,
@@ -32,6 +32,10 @@ _LABELS = {
     "workflow_id": WORKFLOW.one,
     "content_id": CONTENT.one,
     "status": _("Status"),
+    "provider_organization": _("Provider's organisation"),
+    "provider_project": _("Provider's project"),
+    "api_key": _("API key"),
+    "user_profile": _("Provider's user profile"),
 }
 
 
@@ -115,14 +119,14 @@ def choices(
         chosen = parameters.given.get(name)
         if chosen is not None and chosen not in dict(found):
             found.append((chosen, _chip_text(name, chosen, known)))
-        fields.append(Choice(name, _LABELS[name], sorted(dict(found).items(), key=lambda pair: pair[1]), chosen))
+        fields.append(Choice(name, LABELS[name], sorted(dict(found).items(), key=lambda pair: pair[1]), chosen))
     return fields
 
 
 def chips(parameters: PageParameters, known: Names) -> list[Chip]:
     return [
-        Chip(_LABELS[name], _chip_text(name, parameters.given[name], known), parameters.link({name: None}))
-        for name in _LABELS
+        Chip(LABELS[name], _chip_text(name, parameters.given[name], known), parameters.link({name: None}))
+        for name in LABELS
         if name in parameters.given
     ]
 

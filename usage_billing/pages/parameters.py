@@ -15,6 +15,7 @@ from rest_framework import serializers
 
 from usage_billing.api.fields import user_key_field
 from usage_billing.api.parameters import (
+    COLUMNS,
     DEFAULT_DAYS,
     NARROWING,
     FiltersSerializer,
@@ -29,8 +30,6 @@ CURRENCIES = ("usd", "rub")
 PERIOD_PARAMETERS = ("days", "period_days", "period", "from", "to")
 ANY = "*"
 """The form's value for “all”. An empty text is a value of its own: calls without an agent."""
-
-_COLUMNS = {"org": "org_id", "user": "user_id"}
 
 
 class PageSerializer(FiltersSerializer):
@@ -128,7 +127,7 @@ def parse(query: QueryDict, today: date) -> PageParameters:
     values = serializer.validated_data
     return PageParameters(
         given=given,
-        filters={_COLUMNS.get(name, name): values[name] for name in NARROWING if name in values},
+        filters={COLUMNS.get(name, name): values[name] for name in NARROWING if name in values},
         period=_period(values, today),
         by=values["by"],
         currency=values["currency"],

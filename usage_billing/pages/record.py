@@ -11,10 +11,14 @@ from django.views.decorators.http import require_safe
 
 from usage_billing import reports
 from usage_billing.api.fields import LARGEST_ID
-from usage_billing.pages import names, shell
+from usage_billing.api.parameters import COLUMNS
+from usage_billing.pages import filter_form, names, shell
 from usage_billing.pages.costs import record_links
 from usage_billing.tenancy.scope import Scope
 from usage_billing.tenancy.views import scoped_view
+
+ACCOUNT = ("provider_organization", "provider_project", "api_key", "user_profile")
+"""Parameters of the filters by the account at the provider."""
 
 
 @require_safe
@@ -38,5 +42,8 @@ def own_record(request: HttpRequest, id: int) -> HttpResponse:
         "content": content.get(call.content_id or "", call.content_id),
         "zone": call.org.timezone,
         "parts": call.response_metadata.get("cost_parts", {}),
+        "account": [
+            (filter_form.LABELS[name], value) for name in ACCOUNT if (value := getattr(call, COLUMNS.get(name, name)))
+        ],
     }
     return render(request, "usage_billing/record.html", context)

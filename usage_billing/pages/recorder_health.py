@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
 from usage_billing import recording
-from usage_billing.costing import pricing
+from usage_billing.costing import price_list
 from usage_billing.exchange_rates.rates import CARRIED_DAYS
 from usage_billing.models import ExchangeRate
 from usage_billing.recording.outbox import Backlog
@@ -70,6 +70,6 @@ def recorder_health(now: datetime, today: date, failures: Sequence[FailureGroup]
         rate_date=newest_rate,
         rate_is_late=age is None or age > RATE_IS_LATE_AFTER_DAYS,
         rate_is_missing=age is None or age > CARRIED_DAYS,
-        price_list=pricing.PRICE_LIST,
+        price_list=price_list.name_of(price_list.get_snapshot()),
         unknown_models=", ".join(sorted({each.ai_model for each in failures if each.reason == "unknown-model"})),
     )

@@ -57,6 +57,15 @@ class Part(msgspec.Struct, frozen=True):
     usage: msgspec.Raw
 
 
+ACCOUNT_COLUMNS = {
+    "organization": "provider_organization",
+    "project": "provider_project",
+    "api_key": "api_key_fingerprint",
+    "user_profile": "provider_user_profile",
+}
+"""Key of `Event.account` → column of `token_usage`."""
+
+
 class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """One answered call. Never holds prompt or answer text, keys or headers.
 
@@ -65,6 +74,7 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     units: usage that is not in the block, in genai-prices' words (`web_searches`, `input_characters`, …).
     parts: usage of other models. completes: this is the answer of a background call, whose pending record it completes.
     context: facts of the answer that change its price (`service_tier`, `processing`, …). response: other facts of it.
+    account: who pays at the provider, by the keys of `ACCOUNT_COLUMNS`; `api_key` is a fingerprint, never the key.
     """
 
     request_id: str
@@ -81,6 +91,7 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     completes: bool = False
     context: dict[str, str] = {}
     response: dict[str, Any] = {}
+    account: dict[str, str] = {}
     attribution: Attribution = NOBODY
 
 

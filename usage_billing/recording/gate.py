@@ -23,7 +23,7 @@ from msgspec import Meta
 from msgspec.structs import replace
 
 from usage_billing.recording.context import Attribution, text
-from usage_billing.recording.event import FLAVOURS, Event, Part, plain
+from usage_billing.recording.event import ACCOUNT_COLUMNS, FLAVOURS, Event, Part, plain
 
 LARGEST_NUMBER = 10**12
 """The largest count of any unit (tokens, characters, …), amount of money and duration (ms) of one call.
@@ -47,6 +47,10 @@ LENGTHS = {
     "endpoint": 200,
     "ai_provider": 50,
     "price_source": 200,
+    "provider_organization": 64,
+    "provider_project": 64,
+    "api_key_fingerprint": 16,
+    "provider_user_profile": 64,
 }
 """The longest text, in characters, of each column of `token_usage`."""
 USAGE_BYTES = 32 * 1024
@@ -110,6 +114,7 @@ def _is_plain(event: Event) -> bool:
         and _is_number_or_none(given.user_id)
         and all(_is_word(word) for word in event.context.values())
         and (not event.response or event.response.keys() == _HTTP_STATUS)
+        and (not event.account or event.account == _account(event.account))
         and _EARLIEST < event.started_at < _LATEST
         and 0 <= event.duration_ms <= LARGEST_NUMBER
         and known_url(event.url) == event.url
@@ -148,6 +153,7 @@ def _bounded(event: Event) -> Event:
         parts=parts,
         context={_word(key): _word(value) for key, value in list(event.context.items())[:DEPTH]},
         response=metadata(event.response),
+        account=_account(event.account),
         attribution=attribution(event.attribution),
     )
 
@@ -197,6 +203,20 @@ def _word(value: Any) -> str:
     """Return a short word of an answer, such as its service tier. Anything else becomes a hash, and stays distinct."""
     word = text(value)
     return word if _is_word(word) else f"~{_hash(word)}"
+
+
+_is_fingerprint = re.compile(r"[0-9a-f]{16}").fullmatch
+
+
+def _account(given: Mapping[str, Any]) -> dict[str, str]:
+    """Return who paid at the provider, as short words. Anything but a fingerprint in a key's place is left out.
+
+    It may be the key itself, and a hash without a secret would tell which of some known keys it is.
+    """
+    account = {key: _word(given[key]) for key in ACCOUNT_COLUMNS if given.get(key)}
+    if not _is_fingerprint(account.get("api_key", "")):
+        account.pop("api_key", None)
+    return account
 
 
 _CODE = re.compile(

@@ -10,11 +10,11 @@ from decimal import Decimal
 from typing import Any
 
 from genai_prices import Usage
-from genai_prices.data_snapshot import get_snapshot
 from genai_prices.types import ModelInfo
 
-from usage_billing.costing import pricing
+from usage_billing.costing import price_list, pricing
 from usage_billing.costing.metering import Line, Metered
+from usage_billing.costing.price_list import get_snapshot
 
 PROVIDERS = ("anthropic", "openai")
 SAMPLE = 1000
@@ -54,9 +54,13 @@ def uncached_tokens(row: Mapping[str, Any]) -> int:
     return int(row["prompt_tokens"] - row["cached_tokens"] - row["cache_write_tokens"])
 
 
-@functools.lru_cache(maxsize=1024)
 def token_prices(provider: str, model: str, day: date) -> TokenPrices | None:
     """List prices on that day, without surcharges for long prompts; None for models that are not text to text."""
+    return _token_prices(provider, model, day, price_list.generation())
+
+
+@functools.lru_cache(maxsize=1024)
+def _token_prices(provider: str, model: str, day: date, _generation: int) -> TokenPrices | None:
     if not _is_of_text(provider, model, day):
         return None
     prompt = _usd(provider, model, day, input_tokens=SAMPLE)
@@ -93,9 +97,13 @@ def _usd(provider: str, model: str, day: date, **tokens: int) -> Decimal | None:
     return usd / SAMPLE if usd is not None else None
 
 
-@functools.lru_cache(maxsize=8)
 def choices(day: date) -> tuple[tuple[str, str], ...]:
     """(provider, model) of the models to compare with; by provider, newer models first."""
+    return _choices(day, price_list.generation())
+
+
+@functools.lru_cache(maxsize=8)
+def _choices(day: date, _generation: int) -> tuple[tuple[str, str], ...]:
     found = [
         (provider.id, model.id)
         for provider in get_snapshot().providers

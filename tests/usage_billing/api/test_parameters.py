@@ -52,10 +52,16 @@ def test_filters_are_by_column() -> None:
     filters = {
         "org": 7, "user": MOST, "agent_id": "", "ai_provider": "openai", "ai_model": " gpt ", "request_type": "a b",
         "workflow_id": "w/1", "content_id": "'; --", "status": "failed",
+        "provider_organization": "org-1", "provider_project": "", "api_key": "0123456789abcdef", "user_profile": "u",
     }  # fmt: skip
     query = QueryDict(mutable=True)
     query.update({name: str(value) for name, value in filters.items()})
-    columns = {"org": "org_id", "user": "user_id"}
+    columns = {
+        "org": "org_id",
+        "user": "user_id",
+        "api_key": "api_key_fingerprint",
+        "user_profile": "provider_user_profile",
+    }
     assert asked(query.urlencode()).filters == {columns.get(name, name): value for name, value in filters.items()}
     assert asked("").filters == {}
 

@@ -30,6 +30,7 @@ from usage_billing.archive import archiving, parquet, storage
 from usage_billing.conf import conf
 from usage_billing.ledger import archived, writer
 from usage_billing.models import ArchivedUsage, ArchiveFile, DailyUsage, UsageRecord
+from usage_billing.recording.event import ACCOUNT_COLUMNS
 from usage_billing.reports import Period
 from usage_billing.tenancy.scope import scoped
 
@@ -151,6 +152,26 @@ def test_the_file_has_every_column_exactly() -> None:
         name: call[name] for name in call if name not in json_columns
     }
     assert stored["usage"].startswith("{")
+
+
+def test_a_file_of_an_earlier_version_lacks_columns_and_is_restored() -> None:
+    org = factories.organization()
+    enter(row(org, provider_project="proj_1", api_key_fingerprint="0123456789abcdef"))
+    before = aged.calls()
+    archive()
+    file = ArchiveFile.objects.get()
+    path = storage.path_of(file)
+    added = [*ACCOUNT_COLUMNS.values(), "known_cost_usd"]
+    table = pq.read_table(path)
+    pq.write_table(table.drop_columns(added), path)
+    ArchiveFile.objects.update(sha256=parquet.sha256(path), size=path.stat().st_size)
+
+    call_command("check_usage")
+    call_command("restore_usage", "--month", "2026-05")
+
+    unknown = {**dict.fromkeys(added, ""), "known_cost_usd": None}
+    assert aged.calls() == [call | unknown for call in before]
+    call_command("check_usage")
 
 
 def test_the_list_says_what_is_where() -> None:

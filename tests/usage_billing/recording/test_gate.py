@@ -35,8 +35,22 @@ def test_the_lengths_are_those_of_the_columns() -> None:
 
 
 def test_an_ordinary_event_is_not_copied() -> None:
-    plain = event(context={"service_tier": "default"}, response={"http_status": 201})
+    account = {"organization": "org-1", "project": "proj_1", "api_key": "0123456789abcdef"}
+    plain = event(context={"service_tier": "default"}, response={"http_status": 201}, account=account)
     assert gate.admitted(plain) is plain
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ({"organization": "org 1", "project": "x" * 65}, {"organization": "~…", "project": "~…"}),
+        ({"api_key": "sk-the-key-itself", "project": "p"}, {"project": "p"}),
+        ({"user_profile": "", "somebody": "else", "organization": 7}, {"organization": "7"}),
+    ],
+)
+def test_an_account_is_short_words_and_never_a_key(given: dict[str, Any], kept: dict[str, str]) -> None:
+    found = admitted(account=given).account
+    assert {name: "~…" if word.startswith("~") else word for name, word in found.items()} == kept
 
 
 @pytest.mark.parametrize("number", [2**63 - 1, 2**62, -(2**63), 10**12 + 1, 10**40, 1e300])
