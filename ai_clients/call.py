@@ -165,7 +165,7 @@ class Call:
             parts=answer.parts,
             completes=answer.completes,
             context=answer.context | {"region": region} if region else answer.context,
-            response={"http_status": response.status_code} if response.status_code != 200 else {},
+            response=answer.response | ({"http_status": response.status_code} if response.status_code != 200 else {}),
             attribution=self._attribution,
         )
 
