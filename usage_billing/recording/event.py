@@ -11,7 +11,9 @@ import msgspec
 
 from usage_billing.recording.context import NOBODY, Attribution
 
-Flavour = Literal["chat", "responses", "embeddings", "images", "transcription", "speech", "messages"]
+Flavour = Literal[
+    "chat", "responses", "embeddings", "images", "transcription", "speech", "messages", "decisions", "containers"
+]
 """The provider's API: it decides how the usage block is read. `messages` is Anthropic's, all others are OpenAI's."""
 
 FLAVOURS: dict[str, Flavour] = {
@@ -25,6 +27,8 @@ FLAVOURS: dict[str, Flavour] = {
     "/audio/transcriptions": "transcription",
     "/audio/translations": "transcription",
     "/audio/speech": "speech",
+    "/decisions": "decisions",
+    "/containers": "containers",  # a container is billed by itself, whether a response uses it or not
     "/v1/messages": "messages",
 }
 """End of the path → API. Azure and other hosts put their own words in front. All other paths bill nothing by the call:
