@@ -78,7 +78,7 @@ def _declined_hops(
 
 
 def _turns(usage: Mapping[str, Any]) -> list[list[int]]:
-    """Indexes of `usage.iterations`, those of one model in a row together: a model's loop over server tools is one hop."""
+    """Indexes of `usage.iterations`, grouped by hop: one model in a row, which may loop over server tools."""
     iterations = usage.get("iterations")
     hops: list[list[int]] = []
     latest: Any = None

@@ -58,10 +58,11 @@ _decode_dream = decoder(_Dream)
 
 
 def read_events(events: Iterable[bytes], *, model: str = "") -> list[Answer]:
-    """The answers to a session's model requests, from its events' data (SDK type `BetaManagedAgentsStreamSessionEvents`).
+    """The answers to a session's model requests, from its events' data.
 
-    `span.model_request_end` has the usage and no model: `model` is the session's, until `session.updated` names another.
-    The id is that of the event, the same in the stream and in the list. An event that came twice is one answer.
+    SDK type `BetaManagedAgentsStreamSessionEvents`: `span.model_request_end` has the usage and no model. `model` is the
+    session's, until `session.updated` names another. The id is that of the event, the same in the stream and in the
+    list. An event that came twice is one answer.
     """
     answers: dict[str, Answer] = {}
     for data in events:

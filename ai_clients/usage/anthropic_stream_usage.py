@@ -1,7 +1,7 @@
 """Merges the usage blocks of one Anthropic stream (API reference: Streaming messages), field by field.
 
-`message_start` has the prompt's counts, `message_delta` the cumulative ones. Gateways restate them: some write 0 or null
-in the delta for a count that they do not have, some move tokens from one count to another (written → read).
+`message_start` has the prompt's counts, `message_delta` the cumulative ones. Gateways restate them: some write 0 or
+null in the delta for a count that they do not have, some move tokens from one count to another (written → read).
 """
 
 from __future__ import annotations

@@ -19,7 +19,10 @@ _decode_items = decoder(list[msgspec.Raw])
 
 
 def objects(body: bytes) -> Iterator[msgspec.Raw]:
-    """Yield each object of `{"data": […]}`, else the body itself. Raises `msgspec.DecodeError` if it is not an object."""
+    """Yield each object of `{"data": […]}`, else the body itself.
+
+    Raises `msgspec.DecodeError` if the body is not an object.
+    """
     data = _decode_list(body).data
     if bytes(data).lstrip().startswith(b"["):
         yield from (item for item in _decode_items(bytes(data)) if has_usage(item))

@@ -1,8 +1,8 @@
-"""Reads OpenAI's jobs, which are made by one request and told by later ones: runs, turns, evaluations, videos, training.
+"""Reads OpenAI's jobs, made by one request and told by later ones: runs, turns, evaluations, videos, training.
 
-API reference: Runs, Agent sessions (turns), Evals (runs), Videos, Fine-tuning (jobs). Each function takes the body of an
-answer, an object or a list of them, or the events of a stream, and returns one `Answer` for each job that may be billed.
-A job that has not ended is `pending`; its last answer `completes` it. Pure; no Django.
+API reference: Runs, Agent sessions (turns), Evals (runs), Videos, Fine-tuning (jobs). Each function takes the body of
+an answer, an object or a list of them, or the events of a stream, and returns one `Answer` for each job that may be
+billed. A job that has not ended is `pending`; its last answer `completes` it. Pure; no Django.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def read_runs(body: bytes) -> list[Answer]:
 
 
 def read_run_events(events: Iterable[bytes]) -> list[Answer]:
-    """The answers of a run's stream (SDK type `AssistantStreamEvent`), from its events' data: the last state of each run."""
+    """The last state of each run in a stream, from its events' data (SDK type `AssistantStreamEvent`)."""
     runs: dict[str, Answer] = {}
     for data in events:
         if b'"thread.run"' in data:
@@ -86,7 +86,7 @@ def read_run_events(events: Iterable[bytes]) -> list[Answer]:
 
 
 def read_turns(body: bytes, *, model: str = "") -> list[Answer]:
-    """The answers of a session's turn or turns (SDK type `Turn`). A turn does not name its model: `model` is the session's."""
+    """The answers of a session's turn or turns (SDK type `Turn`). A turn names no model: `model` is the session's."""
     return [_turn(job, model) for job in _jobs(body, "agent.session.turn")]
 
 
@@ -118,12 +118,12 @@ def session_model(body: bytes) -> str:
 
 
 def read_eval_runs(body: bytes) -> list[Answer]:
-    """The answers of evaluation runs (SDK type `RunRetrieveResponse`, `per_model_usage`): one for each model of a run."""
+    """The answers of evaluation runs, one for each model (SDK type `RunRetrieveResponse`, `per_model_usage`)."""
     return [answer for job in _jobs(body, "eval.run") for answer in _eval_run(job)]
 
 
 def read_videos(body: bytes) -> list[Answer]:
-    """The answers of video jobs (SDK type `Video`): seconds of video. `context` has the size, which affects the price."""
+    """The answers of video jobs (SDK type `Video`): seconds. `context` has the size, which affects the price."""
     return [_video(job) for job in _jobs(body, "video")]
 
 

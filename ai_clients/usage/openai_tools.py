@@ -138,7 +138,7 @@ CONTAINER_TOOLS = {"code_interpreter": "container", "shell": "environment"}
 
 
 def memory_of_new(tools: Any) -> dict[str, str]:
-    """Tool → the memory of the container that a request lets it make, from the `tools` of the request or of its answer."""
+    """Tool → memory of the container that it may make, from the `tools` of a request or of its answer."""
     asked: dict[str, str] = {}
     for tool in tools if isinstance(tools, list) else []:
         kind = text(tool.get("type")) if isinstance(tool, dict) else ""

@@ -13,8 +13,8 @@ import httpx2
 import msgspec
 
 from ai_clients.usage.answer import Answer, decoder, has_usage, seconds, text
+from ai_clients.usage.audio_duration import duration_of
 from ai_clients.usage.openai_tools import memory_of_new
-from ai_clients.usage.wav import duration_of
 from usage_billing.recording.event import Flavour
 
 TEXT_FORMATS = ("text", "srt", "vtt")

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from usage_billing.models import UsageRecord
 
 SESSION = timedelta(minutes=20)
-"""The length of the session that a price stands for (API reference: Containers, `expires_after`; Pricing: 20 minutes)."""
+"""The session that a price stands for (OpenAI, Pricing: 20 minutes; API reference: Containers, `expires_after`)."""
 
 FIELD = "containers"
 
@@ -34,8 +34,8 @@ def with_memory(row: Row, pending: Row) -> Row:
 def settle(rows: Sequence[Row]) -> None:
     """Keep in the usage of each row the containers that it is charged for. The rows may come in any order.
 
-    Reads the records of 20 minutes before and after the rows that used containers, if there are any. Whoever inserts the
-    rows holds a lock (`ledger.writer`).
+    Reads the records of 20 minutes before and after the rows that used containers, if there are any. Whoever inserts
+    the rows holds a lock (`ledger.writer`).
     """
     if using := [row for row in rows if _containers(row)]:
         _Sessions(using).settle(using)

@@ -151,7 +151,7 @@ def _is_number(value: Any) -> bool:
 
 
 NOTHING_TO_DO = frozenset({"transcription", "embeddings"})
-"""APIs whose input may be empty (silence, no text). Any other call with an answer used something: its zeros are wrong."""
+"""APIs whose input may be empty (silence, no text). Any other answered call used something: its zeros are wrong."""
 
 
 def _block(flavour: Flavour, block: Mapping[str, Any], free_turns: Set[str] = frozenset()) -> Metered:

@@ -42,10 +42,10 @@ REGIONAL_MODELS = re.compile(r"gpt-(5\.[4-9]|[6-9])")
 UNREGIONAL_MODELS = re.compile(r"(gpt-(3\.5|4|5($|-|\.[0-3]))|o[134]|text-embedding|whisper|tts|dall-e|chatgpt)")
 
 CONTAINER_USD = {"1g": Decimal("0.03"), "4g": Decimal("0.12"), "16g": Decimal("0.48"), "64g": Decimal("1.92")}
-"""OpenAI, Pricing, Built-in tools, Containers (hosted shell and code interpreter): memory → USD a session of 20 minutes.
+"""OpenAI, Pricing, Built-in tools, Containers (hosted shell, code interpreter): memory → USD a session of 20 minutes.
 
-OpenAI, API changelog, 2 June 2026: eligible sessions are billed by the minute, from 5 minutes on. No answer tells how long
-a session lasted or whether it is eligible, so the price of the whole session stands: the most that it can cost.
+OpenAI, API changelog, 2 June 2026: eligible sessions are billed by the minute, from 5 minutes on. No answer tells how
+long a session lasted or whether it is eligible: the price of the whole session stands, the most that it can cost.
 """
 DECISIONS = {"openai": "openai-decisions"}
 """A provider → the one that genai-prices keeps for its decisions, whose models have other prices."""
