@@ -97,8 +97,8 @@ def count(value: Any) -> int:
 
 
 def seconds(value: Any) -> dict[str, int | float]:
-    """The units of a length of audio in seconds; none if the value is not a positive number."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+    """The units of a length of audio in seconds, which may be 0; none if the value is not such a number."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
         return {}
     return {"audio_seconds": value, "input_audio_seconds": value}
 
