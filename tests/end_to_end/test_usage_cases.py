@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from anthropic import APIStatusError
 from anthropic.types.beta import BetaMessage
 from django.core.management import call_command
 
@@ -408,3 +409,119 @@ def test_decision_costs_its_input_alone(drained: Drained) -> None:
     assert cost_of(drained) == 500
     record = UsageRecord.objects.get()
     assert (record.endpoint, record.prompt_tokens, record.completion_tokens) == ("/v1/decisions", 5000, 10)
+
+
+# ── Merged streams: Anthropic, Streaming messages ──
+
+MERGED: dict[str, tuple[dict[str, Any], list[dict[str, Any]], Decimal | str]] = {
+    # 15 × 3 + 42 × 15
+    "zero input in the delta": (
+        {"input_tokens": 15, "output_tokens": 1},
+        [{"input_tokens": 0, "output_tokens": 42}],
+        Decimal(675),
+    ),
+    # 317 × 3 + 4425 × 0.30 + 20 × 15
+    "written restated as read": (
+        {
+            "input_tokens": 317,
+            "cache_creation_input_tokens": 4425,
+            "cache_creation": {"ephemeral_5m_input_tokens": 4425},
+            "output_tokens": 1,
+        },
+        [
+            {
+                "input_tokens": 317,
+                "cache_creation_input_tokens": 0,
+                "cache_read_input_tokens": 4425,
+                "output_tokens": 20,
+            }
+        ],
+        Decimal("2578.5"),
+    ),
+    # 15 × 3 + 42 × 15
+    "several deltas": (
+        {"input_tokens": 15, "output_tokens": 1},
+        [{"output_tokens": 40}, {"input_tokens": None, "output_tokens": 42}, {"output_tokens": 0}],
+        Decimal(675),
+    ),
+}
+
+
+@pytest.mark.parametrize(("start", "deltas", "millionths"), MERGED.values(), ids=MERGED.keys())
+def test_usage_of_a_stream_is_merged_field_by_field(
+    start: dict[str, Any], deltas: list[dict[str, Any]], millionths: Decimal, drained: Drained
+) -> None:
+    whole = message("claude-sonnet-4-5", {"input_tokens": 1, "output_tokens": 1}, [], "end_turn")
+    events: list[dict[str, Any]] = [
+        {"type": "message_start", "message": {**whole, "usage": start}},
+        {"type": "ping"},
+        {"type": "content_block_start", "index": 0, "content_block": TEXT},
+        *({"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": usage} for usage in deltas),
+        {"type": "message_stop"},
+    ]
+    client = anthropic_of(lambda _: streamed(wire_cases.sse(*events, named=True)))
+    for _ in client.messages.create(model="m", max_tokens=9, messages=PROMPT, stream=True):
+        pass
+    assert cost_of(drained) == millionths
+
+
+def test_stream_without_a_start_takes_the_model_of_its_request(drained: Drained) -> None:
+    """15 × 3 + 42 × 15"""
+    usage = {"input_tokens": 15, "output_tokens": 42}
+    events = wire_cases.sse(
+        {"type": "message_delta", "delta": {}, "usage": usage}, {"type": "message_stop"}, named=True
+    )
+    client = anthropic_of(lambda _: streamed(events))
+    for _ in client.messages.create(model="claude-sonnet-4-5", max_tokens=9, messages=PROMPT, stream=True):
+        pass
+    assert cost_of(drained) == 675
+
+
+def test_stream_that_ends_in_an_error_costs_an_unknown_amount(drained: Drained) -> None:
+    whole = message("claude-sonnet-4-5", {"input_tokens": 15, "output_tokens": 1}, [], "end_turn")
+    error = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
+    events = wire_cases.sse({"type": "message_start", "message": whole}, {"type": "ping"}, error, named=True)
+    client = anthropic_of(lambda _: streamed(events))
+    with pytest.raises(APIStatusError):
+        for _ in client.messages.create(model="m", max_tokens=9, messages=PROMPT, stream=True):
+            pass
+    assert cost_of(drained) is None
+    record = UsageRecord.objects.get()
+    assert (record.status, record.error_code, record.prompt_tokens) == ("aborted", "overloaded_error", 15)
+
+
+# ── Containers on the wire: OpenAI guides, Code interpreter and Shell ──
+
+
+def test_shell_container_that_the_request_makes_is_charged(drained: Drained) -> None:
+    """450 + 120,000: the answer echoes a reference, the request says `container_auto` with 4 GB."""
+    place = {"type": "container_reference", "container_id": "cntr_1"}
+    call = {"id": "sh_1", "type": "shell_call", "call_id": "c", "status": "completed", "environment": place}
+    body = wire_cases.response(
+        "gpt-5-mini",
+        {"input_tokens": 1000, "output_tokens": 100, "total_tokens": 1100},
+        [{**call, "action": {"commands": ["ls"], "timeout_ms": None, "max_output_length": None}}],
+        tools=[{"type": "shell", "environment": place}],
+    )
+    tools: Any = [{"type": "shell", "environment": {"type": "container_auto", "memory_limit": "4g"}}]
+    openai_of(lambda _: plain(body)).responses.create(model="m", input="Hello", tools=tools)
+    assert cost_of(drained) == 120_450
+
+
+def test_container_is_charged_once_between_its_creation_and_its_calls(drained: Drained) -> None:
+    """0.03 USD for the container, 450 millionths for each of two responses in it."""
+    made = {"id": "cntr_1", "object": "container", "created_at": 1, "status": "running", "name": "c"}
+    openai_of(lambda _: plain({**made, "memory_limit": "1g"})).containers.create(name="c")
+    drained()
+    for number in range(2):
+        body = wire_cases.response(
+            "gpt-5-mini",
+            {"input_tokens": 1000, "output_tokens": 100, "total_tokens": 1100},
+            [wire_cases.code_call(number, "cntr_1")],
+            tools=[{"type": "code_interpreter", "container": "cntr_1"}],
+        )
+        openai_of(lambda _, body=body: plain(body)).responses.create(model="m", input="Hello")
+        drained()
+    amounts = UsageRecord.objects.order_by("id").values_list("cost_usd", flat=True)
+    assert list(amounts) == [Decimal("0.03"), Decimal("0.00045"), Decimal("0.00045")]
+    call_command("check_usage")

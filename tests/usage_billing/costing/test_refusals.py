@@ -47,7 +47,7 @@ def test_free_turns_until_september_are_all(category: str, at: datetime) -> None
     ],
 )
 def test_free_turns_since_september_are_those_of_other_categories(category: str, is_free: bool, at: datetime) -> None:
-    """Refusals and fallback, How refusals are billed: “in any other category, or with a null category, is not billed”."""
+    """Refusals and fallback, How refusals are billed: none “in any other category, or with a null category”."""
     assert free_turns({"declined": {"all": category}}, at) == (FREE if is_free else frozenset())
 
 
