@@ -63,7 +63,7 @@ class _Sessions:
             response_metadata__containers__has_any_keys=sorted({name for row in rows for name in _containers(row)}),
         )
         for record in used.values("ai_provider", "request_id", "created_at", "response_metadata", "usage"):
-            self._note(record)
+            self._note(dict(record))
 
     def settle(self, rows: Sequence[Row]) -> None:
         for row in sorted(rows, key=lambda row: (row["created_at"], row["request_id"])):
