@@ -1,4 +1,4 @@
-"""What answers say about usage that is not plain tokens: from the wire to the record's exact cost.
+"""Usage in answers that is not plain tokens: from the wire to the exact cost of the record.
 
 The page that gives the rule stands beside each case. Amounts are millionths of a dollar.
 """
@@ -511,14 +511,18 @@ def test_container_is_charged_once_between_its_creation_and_its_calls(drained: D
     made = {"id": "cntr_1", "object": "container", "created_at": 1, "status": "running", "name": "c"}
     openai_of(lambda _: plain({**made, "memory_limit": "1g"})).containers.create(name="c")
     drained()
-    for number in range(2):
-        body = wire_cases.response(
+    bodies = [
+        wire_cases.response(
             "gpt-5-mini",
             {"input_tokens": 1000, "output_tokens": 100, "total_tokens": 1100},
             [wire_cases.code_call(number, "cntr_1")],
             tools=[{"type": "code_interpreter", "container": "cntr_1"}],
         )
-        openai_of(lambda _, body=body: plain(body)).responses.create(model="m", input="Hello")
+        for number in range(2)
+    ]
+    client = openai_of(lambda _: plain(bodies.pop()))
+    while bodies:
+        client.responses.create(model="m", input="Hello")
         drained()
     amounts = UsageRecord.objects.order_by("id").values_list("cost_usd", flat=True)
     assert list(amounts) == [Decimal("0.03"), Decimal("0.00045"), Decimal("0.00045")]

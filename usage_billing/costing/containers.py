@@ -31,14 +31,14 @@ def with_memory(row: Row, pending: Row) -> Row:
     return {**row, "response_metadata": {**row["response_metadata"], FIELD: known}}
 
 
-def settle(rows: Sequence[Row]) -> None:
+def charge(rows: Sequence[Row]) -> None:
     """Keep in the usage of each row the containers that it is charged for. The rows may come in any order.
 
     Reads the records of 20 minutes before and after the rows that used containers, if there are any. Whoever inserts
     the rows holds a lock (`ledger.writer`).
     """
     if using := [row for row in rows if _containers(row)]:
-        _Sessions(using).settle(using)
+        _Sessions(using).charge(using)
 
 
 class _Use(NamedTuple):
@@ -65,9 +65,9 @@ class _Sessions:
         for record in used.values("ai_provider", "request_id", "created_at", "response_metadata", "usage"):
             self._note(dict(record))
 
-    def settle(self, rows: Sequence[Row]) -> None:
+    def charge(self, rows: Sequence[Row]) -> None:
         for row in sorted(rows, key=lambda row: (row["created_at"], row["request_id"])):
-            self._settle(row)
+            self._charge(row)
 
     def _note(self, row: Row) -> None:
         charged = row["usage"].get(FIELD, {})
@@ -75,7 +75,7 @@ class _Sessions:
             use = _Use(row["request_id"], row["created_at"], memory, container in charged)
             self._uses[row["ai_provider"], container].append(use)
 
-    def _settle(self, row: Row) -> None:
+    def _charge(self, row: Row) -> None:
         charged: dict[str, str] = {}
         memories: dict[str, str] = {}
         for container, told in _containers(row).items():

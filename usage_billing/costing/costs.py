@@ -25,7 +25,7 @@ def rows(events: Sequence[Event], overrides: PriceOverrides) -> Iterator[Row]:
     organizations = OrganizationLookup(event.attribution for event in events)
     recorded_at = timezone.now()
     attributed = [_attributed(event, organizations, recorded_at) for event in events]
-    containers.settle(attributed)
+    containers.charge(attributed)
     rates = exchange.rates_on({row["usage_date"] for row in attributed})
     return (cost(row | {"usd_rub_rate": rates[row["usage_date"]]}, overrides) for row in attributed)
 
@@ -35,7 +35,7 @@ def completed(pending: Row, answer: Event, overrides: PriceOverrides) -> Row:
     lasted = max(0, round((answer.started_at - pending["created_at"].timestamp()) * 1000) + answer.duration_ms)
     row = {**pending, **_answer(answer), "recorded_at": timezone.now(), "execution_time_ms": lasted}
     row = containers.with_memory(row, pending)
-    containers.settle([row])
+    containers.charge([row])
     return cost(row, overrides)
 
 
@@ -184,9 +184,11 @@ def _price(row: Row, metered: metering.Metered, overrides: PriceOverrides) -> pr
             if not metered.lines and not metered.problem:
                 return pricing.REFUSED
             context = pricing.context_of(row["response_metadata"].get("context", {}), row["usage"])
-            provider = row["ai_provider"]
+            provider: str = row["ai_provider"]
+            if flavour_of(row["endpoint"]) == "decisions":
+                provider = pricing.DECISIONS.get(provider, provider)
             return pricing.price(
-                pricing.DECISIONS.get(provider, provider) if flavour_of(row["endpoint"]) == "decisions" else provider,
+                provider,
                 row["ai_model"],
                 metered,
                 context,
