@@ -148,7 +148,7 @@ class Call:
     def _created(self) -> Event:
         """The event of a request that made an answer."""
         answer, flavour = self._answer(), self._endpoint.flavour
-        if not answer.model or flavour in ("speech", "transcription"):
+        if not answer.model or flavour in ("speech", "transcription") or request_facts.tells_containers(answer):
             answer = request_facts.completed(answer, flavour, self._request)
         if answer.completes:
             answer = msgspec.structs.replace(answer, completes=False)  # no earlier event waits for this one
@@ -196,7 +196,7 @@ class Call:
             parts=answer.parts,
             completes=answer.completes,
             context=answer.context | {"region": region} if region else answer.context,
-            response=response,
+            response=answer.response | response if answer.response else response,
             account=account_of(self._request.headers, self._response.headers if self._response is not None else None),
             attribution=self._attribution,
         )

@@ -6,7 +6,7 @@ An unknown price is None with a reason, never zero (guarantee 6, docs/guarantees
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -39,8 +39,17 @@ REGIONAL = Decimal("1.1")
 REGIONAL_MODELS = re.compile(r"gpt-(5\.[4-9]|[6-9])")
 UNREGIONAL_MODELS = re.compile(r"(gpt-(3\.5|4|5($|-|\.[0-3]))|o[134]|text-embedding|whisper|tts|dall-e|chatgpt)")
 
-CODE_SESSION_USD = Decimal("0.03")
-"""OpenAI, Pricing, Built-in tools: code interpreter, a session (1 GB container)."""
+CONTAINER_USD = {"1g": Decimal("0.03"), "4g": Decimal("0.12"), "16g": Decimal("0.48"), "64g": Decimal("1.92")}
+"""OpenAI, Pricing, Built-in tools, Containers (hosted shell, code interpreter): memory → USD a session of 20 minutes.
+
+OpenAI, API changelog, 2 June 2026: eligible sessions are billed by the minute, from 5 minutes on. No answer tells how
+long a session lasted or whether it is eligible: the price of the whole session stands, the most that it can cost.
+"""
+DECISIONS = {"openai": "openai-decisions"}
+"""A provider → the one that genai-prices keeps for its decisions, whose models have other prices."""
+
+CONTAINERS = "openai containers"
+"""The price source of container sessions."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +73,9 @@ OUT_OF_BOUNDS = "amount-out-of-bounds"
 
 NOT_CHARGED = Price(Decimal(0), "not-charged:failed")
 """OpenAI and Anthropic charge nothing for a request that they answer with an error status."""
+
+REFUSED = Price(Decimal(0), "not-charged:refusal")
+"""Anthropic, Refusals and fallback: nothing is charged for this refusal (`refusals.free_turns`)."""
 
 
 class UnknownCostError(Exception):
@@ -120,6 +132,10 @@ def price(
     sources: list[str] = []
     try:
         for line in metered.lines:
+            if line.containers:
+                _add_containers(line.containers, provider, parts, sources)
+            if line.containers and not vars(line.usage):
+                continue
             name, special = line.model or model, _special(context)
             override = overrides.find(provider, name, org_id, at) if overrides is not None else None
             if override is None:
@@ -152,7 +168,7 @@ def _override_price(model_price: ModelPrice, provider: str, name: str, special: 
         general = [prices[each] for each in _get_registry().ancestor_usage_keys(key) if each in prices]
         if not general or (any(general) and NEEDS_ITS_OWN_PRICE.fullmatch(key)):
             raise UnknownCostError(f"no-price-for:{key}")
-    return _amounts(prices, line, provider, factor)
+    return _amounts(prices, line, factor)
 
 
 def _list_price(provider_id: str, name: str, special: dict[str, str], at: datetime, line: Line) -> tuple[Amounts, str]:
@@ -170,7 +186,7 @@ def _list_price(provider_id: str, name: str, special: dict[str, str], at: dateti
     if not _is_priced(provider, model, variant):
         raise UnknownCostError(_unknown_context(variant))
     prices = prices_of(model.get_prices(at, variant))
-    of_line = _amounts(prices, line, provider.id, factor)
+    of_line = _amounts(prices, line, factor)
     _expect_whole_prices(prices, line, of_line)
     return of_line, f"{price_list.name_of(snapshot)}:{provider.id}/{model.id}"
 
@@ -192,21 +208,24 @@ def _expect_whole_prices(prices: Prices, line: Line, of_line: Amounts) -> None:
         for key in sorted(used - prices.keys()):
             if NEEDS_ITS_OWN_PRICE.fullmatch(key):
                 raise UnknownCostError(f"no-price-for:{key}")
-    if used and not line.code_sessions and not any(of_line.values()) and any(prices.values()):
+    if used and not any(of_line.values()) and any(prices.values()):
         raise UnknownCostError("no-price-for:" + ",".join(sorted(used)))
 
 
-def _amounts(prices: Prices, line: Line, provider: str, token_factor: Decimal) -> Amounts:
+def _amounts(prices: Prices, line: Line, token_factor: Decimal) -> Amounts:
     """Return USD by kind of what one line uses; units without a price are left out."""
     try:
-        of_line = amounts(prices, line.usage, token_factor)
+        return amounts(prices, line.usage, token_factor)
     except ContradictionError:
         raise UnknownCostError("contradictory-usage") from None
-    if line.code_sessions:
-        if provider != "openai":
-            raise UnknownCostError("no-price-for:code_interpreter_sessions")
-        of_line["tools"] = of_line.get("tools", Decimal(0)) + line.code_sessions * CODE_SESSION_USD
-    return of_line
+
+
+def _add_containers(memories: Sequence[str], provider: str, parts: Amounts, sources: list[str]) -> None:
+    """Add the sessions of containers, each by its memory. Raises `UnknownCostError`."""
+    if provider != "openai" or not {*memories} <= CONTAINER_USD.keys():
+        raise UnknownCostError("no-price-for:container")
+    parts["tools"] = parts.get("tools", Decimal(0)) + sum(CONTAINER_USD[memory] for memory in memories)
+    sources += [CONTAINERS] if CONTAINERS not in sources else []
 
 
 def _special(context: Mapping[str, str]) -> dict[str, str]:

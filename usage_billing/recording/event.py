@@ -12,7 +12,8 @@ import msgspec
 from usage_billing.recording.context import NOBODY, Attribution
 
 Flavour = Literal[
-    "chat", "responses", "embeddings", "images", "transcription", "speech", "messages", "realtime", "unknown"
+    "chat", "responses", "embeddings", "images", "transcription", "speech", "messages", "decisions", "containers",
+    "realtime", "unknown",
 ]
 """The provider's API: it decides how the usage block is read. `messages` is Anthropic's, the others are OpenAI's.
 
@@ -23,7 +24,6 @@ FLAVOURS: dict[str, Flavour] = {
     "/completions": "chat",  # the legacy API's usage block is that of chat
     "/responses": "responses",
     "/responses/compact": "responses",
-    "/decisions": "responses",  # the block of a decision is that of a response (SDK: `types.decision.Usage`)
     "/embeddings": "embeddings",
     "/images/generations": "images",
     "/images/edits": "images",
@@ -31,6 +31,8 @@ FLAVOURS: dict[str, Flavour] = {
     "/audio/transcriptions": "transcription",
     "/audio/translations": "transcription",
     "/audio/speech": "speech",
+    "/decisions": "decisions",
+    "/containers": "containers",  # a container is billed by itself, whether a response uses it or not
     "/v1/messages": "messages",
 }
 """End of the path → API. Azure and other hosts put their own words in front."""
