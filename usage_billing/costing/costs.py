@@ -9,15 +9,20 @@ from urllib.parse import urlsplit
 
 from django.utils import timezone
 
-from usage_billing.costing import metering, pricing
+from usage_billing.conf import conf
+from usage_billing.costing import metering, pricing, providers
 from usage_billing.costing.attribution import OrganizationLookup
 from usage_billing.costing.overrides import PriceOverrides
 from usage_billing.exchange_rates import rates as exchange
+from usage_billing.models import UsageRecord
 from usage_billing.models.fields import MONEY_PLACES
 from usage_billing.recording import gate
 from usage_billing.recording.event import Event, Flavour, flavour_of
 
 Row = dict[str, Any]
+
+HAS_KNOWN_COST = any(column.attname == "known_cost_usd" for column in UsageRecord._meta.concrete_fields)
+"""Whether a record has a column for the known part of an unknown cost."""
 
 
 def rows(events: Sequence[Event], overrides: PriceOverrides) -> Iterator[Row]:
@@ -74,12 +79,12 @@ class _Address(NamedTuple):
 
 def _address(url: str, flavour: Flavour) -> _Address:
     parts = urlsplit(url)
-    provider = pricing.provider_of(f"{parts.scheme}://{parts.netloc}", flavour)
+    provider = providers.provider_of(f"{parts.scheme}://{parts.netloc}", flavour)
     return _Address(
         endpoint=gate.name(parts.path, "endpoint"),
         provider=gate.name(provider, "ai_provider"),
         host=parts.netloc,
-        is_this_machine=pricing.is_this_machine(parts.hostname or ""),
+        is_this_machine=providers.is_this_machine(parts.hostname or ""),
     )
 
 
@@ -105,14 +110,16 @@ def _answer(event: Event) -> Row:
 
 
 def _response_metadata(event: Event) -> dict[str, Any]:
-    """Return facts about the answer. The host is among them for a pending call, whose answer must come from it, and for
-    a call to this machine, whose provider is only guessed from the API.
+    """Return facts about the answer. The host is among them for a pending call, whose answer must come from it, for a
+    call to this machine, whose provider is only guessed from the API, and for a deployment, whose name is the host's.
     """
     metadata = dict(event.response)
     if event.context:
         metadata["context"] = event.context
+    if deployment := providers.deployment_in(urlsplit(event.url).path):
+        metadata.setdefault("deployment", deployment)
     address = _address(event.url, event.flavour)
-    if address.is_this_machine or event.status == "pending":
+    if address.is_this_machine or event.status == "pending" or metadata.get("deployment"):
         metadata["host"] = address.host
     return metadata
 
@@ -135,26 +142,28 @@ def cost(row: Row, overrides: PriceOverrides) -> Row:
 
     New calls and `reprice_usage` both get their cost here.
     """
-    flavour = flavour_of(row["endpoint"])
-    usage = row["usage"]
-    metered = metering.meter(flavour, usage) if flavour else metering.Metered(problem="unknown-endpoint")
+    metered = metering.meter(flavour_of(row["endpoint"]), row["usage"], row["ai_provider"], row["ai_model"])
     price, cost_rub = _amounts(_price(row, metered, overrides), row["usd_rub_rate"])
     tokens = metered.tokens
     response = {key: value for key, value in row["response_metadata"].items() if key != "cost_parts"}
-    if len(price.parts) > 1:
+    if len(price.parts) > 1 or (price.parts and price.usd is None):
         response["cost_parts"] = {kind: format(usd.normalize(), "f") for kind, usd in price.parts.items()}
-    return row | {
-        "prompt_tokens": tokens.prompt,
-        "completion_tokens": tokens.completion,
-        "total_tokens": tokens.prompt + tokens.completion,
-        "cached_tokens": tokens.cached,
-        "cache_write_tokens": tokens.cache_write,
-        "reasoning_tokens": tokens.reasoning,
-        "cost_usd": price.usd,
-        "cost_rub": cost_rub,
-        "price_source": gate.name(price.source, "price_source"),
-        "response_metadata": response,
-    }
+    return (
+        row
+        | {
+            "prompt_tokens": tokens.prompt,
+            "completion_tokens": tokens.completion,
+            "total_tokens": tokens.prompt + tokens.completion,
+            "cached_tokens": tokens.cached,
+            "cache_write_tokens": tokens.cache_write,
+            "reasoning_tokens": tokens.reasoning,
+            "cost_usd": price.usd,
+            "cost_rub": cost_rub,
+            "price_source": gate.name(price.source, "price_source"),
+            "response_metadata": response,
+        }
+        | ({"known_cost_usd": price.known_usd} if HAS_KNOWN_COST else {})
+    )
 
 
 def _price(row: Row, metered: metering.Metered, overrides: PriceOverrides) -> pricing.Price:
@@ -167,23 +176,49 @@ def _price(row: Row, metered: metering.Metered, overrides: PriceOverrides) -> pr
             return pricing.unpriced("pending")
         case _:
             context = pricing.context_of(row["response_metadata"].get("context", {}), row["usage"])
+            if location := providers.location_in(row["endpoint"]):
+                context["location"] = location
+            deployment = _deployment(row)
             return pricing.price(
-                row["ai_provider"],
-                row["ai_model"],
+                _price_list_of(row),
+                _mapped(deployment, row) or providers.model_in(row["endpoint"]) or row["ai_model"],
                 metered,
                 context,
                 org_id=row["org_id"],
                 at=row["created_at"],
                 overrides=overrides,
+                aliases=[name for name in (deployment, row["ai_model"]) if name],
+                usage=row["usage"],
             )
+
+
+def _price_list_of(row: Row) -> str:
+    """Return the provider whose prices hold. OpenAI, Decisions: they have prices of their own for the same models."""
+    is_decision = row["ai_provider"] == "openai" and row["endpoint"].endswith("/decisions")
+    return "openai-decisions" if is_decision else row["ai_provider"]
+
+
+def _deployment(row: Row) -> str:
+    """Return the name of the deployment that answered, or of Bedrock's inference profile; empty if there is none."""
+    named = row["response_metadata"].get("deployment")
+    return named if isinstance(named, str) and named else providers.model_in(row["endpoint"])
+
+
+def _mapped(deployment: str, row: Row) -> str:
+    """Return the model behind the deployment, as the setting `DEPLOYMENTS` says; empty if it does not."""
+    if not deployment:
+        return ""
+    models = {name.lower(): model for name, model in conf.DEPLOYMENTS.items()}
+    host = row["response_metadata"].get("host", "")
+    return str(models.get(f"{host}/{deployment}".lower()) or models.get(deployment.lower(), ""))
 
 
 def _amounts(price: pricing.Price, rate: Any) -> tuple[pricing.Price, Any]:
     """Return the price and its RUB; unpriced if either exceeds what a call can cost."""
-    usd = price.usd
+    usd = price.usd if price.usd is not None else price.known_usd
     if usd is not None and abs(usd) * max(1, rate or 0) >= gate.LARGEST_NUMBER:
         return pricing.unpriced(pricing.OUT_OF_BOUNDS), None
-    return price, to_rub(usd, rate)
+    return price, to_rub(price.usd, rate)
 
 
 def to_rub(usd: Any, rate: Any) -> Any:

@@ -6,29 +6,18 @@ source.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from operator import add
 from typing import Any
 
 import msgspec
 from genai_prices import Usage
-from genai_prices.data_snapshot import get_snapshot
-from genai_prices.types import Provider
 from genai_prices.units import _get_registry
 from msgspec.structs import replace
 
+from usage_billing.costing import reported_costs, usage_shapes
 from usage_billing.recording.event import Flavour
 from usage_billing.recording.gate import LARGEST_NUMBER
-
-EXTRACTORS: dict[Flavour, tuple[str, str]] = {
-    "chat": ("openai", "chat"),
-    "responses": ("openai", "responses"),
-    "embeddings": ("openai", "embeddings"),
-    "images": ("openai", "images"),
-    "messages": ("anthropic", "default"),
-}
-"""API flavour → the provider that designed it, and that provider's extractor in genai-prices for its usage block."""
 
 
 class Tokens(msgspec.Struct, frozen=True):
@@ -55,33 +44,46 @@ class Tokens(msgspec.Struct, frozen=True):
 
 
 class Line(msgspec.Struct, frozen=True):
-    """Units used on one model (empty: the call's own). `code_sessions`: sessions of a hosted code interpreter."""
+    """Units used on one model (empty: the call's own). `code_sessions`: sessions of a hosted code interpreter.
+
+    requests: how many requests to the model the counts may be the sum of: a loop of server tools makes one more than
+    it uses tools. searches: web searches of the call, whose results are within the counts.
+    """
 
     usage: Usage
     model: str = ""
     code_sessions: int = 0
+    requests: int = 1
+    searches: int = 0
 
 
 class Metered(msgspec.Struct, frozen=True):
-    """The units of a call, line by line, or in `problem` why they are unknown. `tokens`: the counts that are known."""
+    """The units of a call, line by line. `problem`: why they are not known in full; the lines are what is known then.
+
+    tokens: the counts that are known.
+    """
 
     lines: tuple[Line, ...] = ()
     tokens: Tokens = Tokens()
     problem: str = ""
 
 
-class NoPriceError(Exception):
-    """Raised for a unit that has no published price; the message is its name."""
-
-
-def meter(flavour: Flavour, usage: Mapping[str, Any]) -> Metered:
+def meter(flavour: Flavour | None, usage: Mapping[str, Any], provider: str = "", model: str = "") -> Metered:
     """Meter a call. `usage` is the provider's block, with two keys of our own beside it:
 
     `units`: units of the price list that the block does not report (`web_searches`, `input_characters`, …);
     `parts`: usage on other models, each `{"model", "api", "usage"}` (an image made by a tool).
+
+    provider, model: who answered, and with which model. For an endpoint that nobody knows, the block's own shape tells
+    how to read it.
     """
     block = {name: value for name, value in usage.items() if name not in ("units", "parts")}
-    metered = _block(flavour, block) if block else Metered()
+    api: str = flavour or "unknown"
+    if api == "unknown" or (api in _TOLD_BY_SHAPE and block.keys().isdisjoint(TOKEN_COUNTS.get(api, NEWER_COUNTS))):
+        api = usage_shapes.shape_of(block, provider, model) or api.replace("unknown", "")
+    if not api and not usage.get("units"):
+        return Metered(tokens=_plain_tokens(block), problem="unreadable-usage" if block else "unknown-endpoint")
+    metered = _block(api, block, provider) if block and api else Metered()
     for part in _mappings(usage.get("parts")):
         metered = _together(metered, _part(part))
     if units := usage.get("units"):
@@ -90,7 +92,24 @@ def meter(flavour: Flavour, usage: Mapping[str, Any]) -> Metered:
         return replace(metered, problem="no-usage")
     if max(msgspec.structs.astuple(metered.tokens)) > LARGEST_NUMBER:
         return Metered(problem="unreadable-usage")
-    return metered
+    return _with_requests(metered, block, usage.get("units"))
+
+
+_TOLD_BY_SHAPE = ("chat", "responses", "messages")
+"""APIs whose gateways may answer with another API's block."""
+
+
+def _with_requests(metered: Metered, block: Mapping[str, Any], units: Any) -> Metered:
+    """Note on the first line which searches its counts contain, and how many requests they may be the sum of."""
+    beside = _mapping(units)
+    uses = sum(_count(value) for value in _mapping(block.get("server_tool_use")).values())
+    uses += _count(beside.get("web_searches")) + _count(beside.get("storage_searches"))
+    if not uses or not metered.lines or block.get("iterations"):
+        return metered
+    first, *others = metered.lines
+    return replace(
+        metered, lines=(replace(first, requests=1 + uses, searches=_count(beside.get("web_searches"))), *others)
+    )
 
 
 def decode_usage(raw: msgspec.Raw) -> Any:
@@ -102,27 +121,39 @@ def decode_usage(raw: msgspec.Raw) -> Any:
 
 
 def compact(block: Any) -> Any:
-    """Return the usage block without zeros and nulls, and without objects that this leaves empty."""
+    """Return the usage block without zeros and nulls, and without objects that this leaves empty.
+
+    A charge of zero that the host reports stays: it says that the call was free.
+    """
     if isinstance(block, list):
         return [compact(item) for item in block]
     if not isinstance(block, dict):
         return block
     kept = {key: compact(value) if isinstance(value, (dict, list)) else value for key, value in block.items()}
-    return {key: value for key, value in kept.items() if value or value == ""}
+    return {
+        key: value
+        for key, value in kept.items()
+        if value or value == "" or (key in reported_costs.KEPT_ZEROS and value == 0 and value is not False)
+    }
 
 
-def _block(flavour: Flavour, block: Mapping[str, Any]) -> Metered:
+def _block(api: str, block: Mapping[str, Any], provider: str = "") -> Metered:
     if iterations := _mappings(block.get("iterations")):
         return _iterations(block, iterations)
     try:
-        usage = _READERS.get(flavour, _extracted)(flavour, block)
-    except NoPriceError as unit:
-        return Metered(tokens=_plain_tokens(block), problem=f"no-price-for:{unit}")
+        usage = _READERS.get(api, _extracted)(api, block, provider)
+        adds_up = usage_shapes.settle_total(block, usage)
     except (ValueError, TypeError, KeyError, ArithmeticError):
         return Metered(tokens=_plain_tokens(block), problem="unreadable-usage")
     tokens = _tokens(usage)
     if problem := _contradiction(usage, tokens):
         return Metered(tokens=tokens.within(), problem=problem)
+    if not adds_up:
+        # At least what the parts say was used, if the total says more.
+        is_more = _count(block.get("total_tokens")) > tokens.prompt + tokens.completion
+        return Metered((Line(usage),) if is_more else (), tokens, problem="contradictory-usage")
+    if field := usage_shapes.unknown_field(api, block, provider):
+        return Metered((Line(usage),), tokens, problem=f"unknown-usage-field:{field}")
     return Metered((Line(usage),), tokens)
 
 
@@ -146,7 +177,12 @@ def _iterations(block: Mapping[str, Any], iterations: list[Mapping[str, Any]]) -
 
 def _part(part: Mapping[str, Any]) -> Metered:
     model, flavour, usage = part.get("model"), part.get("api"), part.get("usage")
-    if not isinstance(usage, Mapping) or not isinstance(model, str) or not model or flavour not in EXTRACTORS:
+    if (
+        not isinstance(usage, Mapping)
+        or not isinstance(model, str)
+        or not model
+        or (flavour not in usage_shapes.STANDARD)
+    ):
         return Metered(problem="no-model-of-a-tool")
     metered = _block(flavour, usage)
     return replace(metered, lines=tuple(replace(line, model=model) for line in metered.lines))
@@ -171,35 +207,49 @@ def _together(one: Metered, other: Metered) -> Metered:
 # ── Usage blocks ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-TOKEN_COUNTS = {"chat": ("prompt_tokens", "completion_tokens")}
-"""Names of a block's two counts; every API but chat uses the newer names."""
+TOKEN_COUNTS = {"chat": ("prompt_tokens", "completion_tokens"), "converse": ("inputTokens", "outputTokens")}
+"""Names of a block's two counts; every other API uses the newer names."""
 NEWER_COUNTS = ("input_tokens", "output_tokens")
 
 
-def _counted(flavour: Flavour, block: Mapping[str, Any]) -> dict[str, Any]:
+def _counted(api: str, block: Mapping[str, Any]) -> dict[str, Any]:
     """Return the block with both counts: records omit zeros. Raises `ValueError` if it has neither."""
-    counts = TOKEN_COUNTS.get(flavour, NEWER_COUNTS)
+    counts = TOKEN_COUNTS.get(api, NEWER_COUNTS)
     if block.keys().isdisjoint(counts):
         raise ValueError(f"neither of {counts}")
     return {**dict.fromkeys(counts, 0), **block}
 
 
-def _extracted(flavour: Flavour, block: Mapping[str, Any]) -> Usage:
-    provider, extractor = EXTRACTORS[flavour]
-    return _provider(provider).extract_usage({"usage": _counted(flavour, block)}, api_flavor=extractor)[1]
+def _extracted(api: str, block: Mapping[str, Any], provider: str) -> Usage:
+    return usage_shapes.extract(api, _counted(api, block), provider)
 
 
-def _responses(flavour: Flavour, block: Mapping[str, Any]) -> Usage:
-    """Meter a response. OpenAI, Response object: cache writes last 30 minutes or, at another price, 12 hours."""
-    writes = _mapping(_mapping(block.get("input_tokens_details")).get("cache_write_tokens_details"))
-    if writes.get("ttl_12h_tokens"):
-        raise NoPriceError("cache_write_12h_tokens")
-    return _extracted(flavour, block)
+def _chat(api: str, block: Mapping[str, Any], provider: str) -> Usage:
+    """Meter a chat. DeepSeek, Moonshot, Mistral have named cached tokens at the top of the block, each otherwise."""
+    usage = _extracted(api, block, provider)
+    if "cache_read_tokens" not in vars(usage):
+        named = (_count(block.get(name)) for name in ("cached_tokens", "prompt_cache_hit_tokens", "num_cached_tokens"))
+        if cached := max(named):
+            usage.cache_read_tokens = cached
+    return usage
 
 
-def _messages(flavour: Flavour, block: Mapping[str, Any]) -> Usage:
+def _responses(api: str, block: Mapping[str, Any], provider: str) -> Usage:
+    """Meter a response. OpenAI, ResponseUsage: cache writes last 30 minutes or, at another price, 12 hours.
+
+    The price list has two units for lifetimes of cache writes, named after Anthropic's: the shorter and the longer one.
+    """
+    usage = _extracted(api, block, provider)
+    details = _mapping(_mapping(block.get("input_tokens_details")).get("cache_write_tokens_details"))
+    if longer := _count(details.get("ttl_12h_tokens")):
+        usage.cache_write_1h_tokens = longer
+        usage.cache_write_5m_tokens = max(0, int(vars(usage).get("cache_write_tokens", 0)) - longer)
+    return usage
+
+
+def _messages(api: str, block: Mapping[str, Any], provider: str) -> Usage:
     """Meter a message. Anthropic, Streaming: `message_delta` raises the sum of cache writes, not their breakdown."""
-    usage = _extracted(flavour, block)
+    usage = _extracted(api, block, provider)
     reported = vars(usage)
     used = [name for name in WRITES_BY_TIME if reported.get(name)]
     if len(used) == 1 and reported[used[0]] < reported.get("cache_write_tokens", 0):
@@ -211,26 +261,26 @@ WRITES_BY_TIME = ("cache_write_5m_tokens", "cache_write_1h_tokens")
 """Units of cache writes, by lifetime."""
 
 
-def _images(flavour: Flavour, block: Mapping[str, Any]) -> Usage:
+def _images(api: str, block: Mapping[str, Any], provider: str) -> Usage:
     """Meter an image. OpenAI, Images: output tokens are image tokens unless the block reports text tokens apart."""
     if "input_tokens_details" in block or not block.get("input_tokens"):
         details = {"text_tokens": 0, "image_tokens": 0} | dict(_mapping(block.get("input_tokens_details")))
         block = {**block, "input_tokens_details": details}
-    usage = _extracted(flavour, block)
+    usage = _extracted(api, block, provider)
     if "output_tokens_details" not in block:
         usage.output_image_tokens = usage.output_tokens
     return usage
 
 
-def _embeddings(_flavour: Flavour, block: Mapping[str, Any]) -> Usage:
+def _embeddings(_api: str, block: Mapping[str, Any], _provider: str) -> Usage:
     return _usage(input_tokens=block["prompt_tokens"] if "prompt_tokens" in block else block["total_tokens"])
 
 
-def _transcription(flavour: Flavour, block: Mapping[str, Any]) -> Usage:
+def _transcription(api: str, block: Mapping[str, Any], _provider: str) -> Usage:
     """Meter seconds or tokens, whichever the model is billed by (OpenAI, Transcription object: `usage.type`)."""
     if "seconds" in block:
         return _usage(audio_seconds=block["seconds"], input_audio_seconds=block["seconds"])
-    counted = _counted(flavour, block)
+    counted = _counted(api, block)
     details = _mapping(block.get("input_token_details"))
     return _usage(
         input_tokens=counted["input_tokens"],
@@ -240,13 +290,14 @@ def _transcription(flavour: Flavour, block: Mapping[str, Any]) -> Usage:
     )
 
 
-def _speech(flavour: Flavour, block: Mapping[str, Any]) -> Usage:
+def _speech(api: str, block: Mapping[str, Any], _provider: str) -> Usage:
     """Meter speech: audio output at the model's only output price (OpenAI, Speech: `speech.audio.done`)."""
-    counted = _counted(flavour, block)
+    counted = _counted(api, block)
     return _usage(input_tokens=counted["input_tokens"], output_tokens=counted["output_tokens"])
 
 
 _READERS = {
+    "chat": _chat,
     "responses": _responses,
     "messages": _messages,
     "images": _images,
@@ -300,8 +351,3 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 
 def _mappings(value: Any) -> list[Mapping[str, Any]]:
     return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
-
-
-@functools.cache
-def _provider(provider_id: str) -> Provider:
-    return get_snapshot().find_provider(None, provider_id, None)

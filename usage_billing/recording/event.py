@@ -11,7 +11,9 @@ import msgspec
 
 from usage_billing.recording.context import NOBODY, Attribution
 
-Flavour = Literal["chat", "responses", "embeddings", "images", "transcription", "speech", "messages"]
+Flavour = Literal[
+    "chat", "responses", "embeddings", "images", "transcription", "speech", "messages", "realtime", "unknown"
+]
 """The provider's API: it decides how the usage block is read. `messages` is Anthropic's, all others are OpenAI's."""
 
 FLAVOURS: dict[str, Flavour] = {

@@ -1,0 +1,123 @@
+"""Finds the model that a name means: hosts and gateways write a vendor, a region or a version around it.
+
+A name never means another model than its own: `claude-haiku-4-5-turbo` is not priced as `claude-haiku-4-5`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from genai_prices.data_snapshot import get_snapshot
+from genai_prices.types import ModelInfo, Provider
+
+from usage_billing.costing import providers
+
+VENDORS = {
+    "openai": "openai",
+    "azure": "azure",
+    "azure_ai": "azure",
+    "anthropic": "anthropic",
+    "bedrock": "aws",
+    "bedrock_converse": "aws",
+    "vertex_ai": "google",
+    "gemini": "google",
+    "google": "google",
+    "xai": "x-ai",
+    "x-ai": "x-ai",
+    "deepseek": "deepseek",
+    "mistral": "mistral",
+    "groq": "groq",
+    "cohere": "cohere",
+    "perplexity": "perplexity",
+    "openrouter": "openrouter",
+    "fireworks_ai": "fireworks",
+    "together_ai": "together",
+    "cerebras": "cerebras",
+    "moonshot": "moonshotai",
+    "moonshotai": "moonshotai",
+}
+"""Vendor in front of a model's name, as gateways write it (LiteLLM, Providers; OpenRouter, Models) → provider."""
+
+FAMILIES = ((r"claude-", "anthropic"), (r"gemini-", "google"), (r"grok-", "x-ai"), (r"gpt-|o[134](-|$)", "openai"))
+"""Families that only their own vendor makes. They tell the provider where an address on this machine leaves it open."""
+
+OPEN_WEIGHTS = re.compile(r"gpt-oss|gemma")
+"""Models that anybody may serve, under the vendor's name too (Hugging Face): the vendor's price says nothing."""
+
+_PATH_PREFIX = re.compile(r"^(?:publishers/[^/]+/)?models/")
+_BEDROCK_ARN = re.compile(r"^arn:aws[a-z-]*:bedrock:[^:]*:[^:]*:(?:foundation-model|inference-profile)/")
+_BEDROCK_REGION = re.compile(r"^[a-z]{2}(?:-[a-z]+)+-\d/")
+_BEDROCK_GEOGRAPHY = r"(?:(?P<scope>global|us|eu|apac|au|jp|ca|in|us-gov)\.)?"
+_BEDROCK_ID = re.compile(_BEDROCK_GEOGRAPHY + r"(?P<core>(?:anthropic|amazon|meta|mistral|cohere|openai)\..+)")
+_BEDROCK_VERSION = re.compile(r"(?:-\d{8})?(?:-v\d+(?::\d+)?)?$")
+
+_CLAUDE = re.compile(
+    r"claude-(?:(?:opus|sonnet|haiku|fable|mythos)-\d+(?:[-.]\d{1,2}(?!\d))?"
+    r"|\d+(?:[-.]\d{1,2}(?!\d))?(?:-(?:opus|sonnet|haiku))?|v\d|instant-v?\d)"
+    r"(?P<rest>.*)"
+)
+_CLAUDE_VERSION = re.compile(r"(?:[-@]\d{8}|-\d{4}-\d\d-\d\d|[-@](?:latest|default)|-v\d+(?:[:@]\d+)?|:\d+|\.\d)*")
+
+
+def find(provider: str, name: str) -> tuple[Provider, ModelInfo] | None:
+    """Return the provider whose price holds for `name` at `provider`, and the model; None if no price is known."""
+    for candidate, model in candidates(provider, name):
+        if (found := _listed(candidate, model)) is not None:
+            return found
+    return None
+
+
+def candidates(provider: str, name: str) -> Iterator[tuple[str, str]]:
+    """Yield (provider, name) in the order in which they may have the price.
+
+    provider: genai-prices' id, or a host that the list does not know. Only there, and where the provider is a guess
+    (OpenAI, Anthropic: an address on this machine), does the name choose another provider.
+    """
+    name = name.strip().lower()
+    yield provider, name
+    bare = _PATH_PREFIX.sub("", _BEDROCK_ARN.sub("", name))
+    if bare != name:
+        yield provider, bare
+    is_open = provider in ("openai", "anthropic") or not providers.is_listed(provider)
+    vendor, slash, rest = bare.partition("/")
+    owner = VENDORS.get(vendor) if slash else None
+    if owner and (owner == provider or is_open) and not OPEN_WEIGHTS.search(rest):
+        rest = _BEDROCK_ARN.sub("", _BEDROCK_REGION.sub("", rest))
+        yield owner, rest
+        if "/" in rest:  # two in front: openrouter/openai/gpt-4o, vertex_ai/gemini/…
+            yield owner, rest.partition("/")[2]
+    elif is_open and (_BEDROCK_ARN.match(name) or _BEDROCK_ID.fullmatch(bare)):
+        yield "aws", bare
+    elif provider in ("openai", "anthropic"):
+        yield from ((maker, bare) for family, maker in FAMILIES if maker != provider and re.match(family, bare))
+
+
+def _listed(provider: str, name: str) -> tuple[Provider, ModelInfo] | None:
+    if not providers.is_listed(provider) or (provider in CLAUDE_HOSTS and not _is_itself(name)):
+        return None
+    try:
+        return get_snapshot().find_provider_model(name, None, provider, None)
+    except LookupError:
+        return _bedrock_alias(name) if provider == "aws" else None
+
+
+CLAUDE_HOSTS = ("anthropic", "aws", "azure", "google")
+
+
+def _is_itself(name: str) -> bool:
+    """Return whether a Claude name has nothing behind it but a version: the list takes any name that begins alike."""
+    found = _CLAUDE.search(name)
+    return found is None or _CLAUDE_VERSION.fullmatch(found["rest"]) is not None
+
+
+def _bedrock_alias(name: str) -> tuple[Provider, ModelInfo] | None:
+    """Return the model of an id without date and version: the list has Bedrock's older models with them only."""
+    found = _BEDROCK_ID.fullmatch(name)
+    if found is None:
+        return None
+    scope = "global" if found["scope"] == "global" else "regional"
+    wanted = f"{scope}.{_BEDROCK_VERSION.sub('', found['core'])}"
+    provider = get_snapshot().find_provider(None, "aws", None)
+    models = [model for model in provider.models if _BEDROCK_VERSION.sub("", model.id) == wanted]
+    return (provider, models[0]) if len(models) == 1 else None

@@ -1,0 +1,90 @@
+"""Tells who answered a call, from its address: the provider, the region whose prices hold, the model in the path.
+
+The ids are genai-prices' own. A host that nobody knows is named by itself.
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import unquote, urlsplit
+
+from genai_prices.data_snapshot import get_snapshot
+
+from usage_billing.recording.event import Flavour
+
+HOSTS = (
+    # OpenAI, Your data: regional addresses, `eu.api.openai.com`.
+    (r"([a-z0-9-]+\.)?api\.openai\.com", "openai"),
+    # openai.providers.bedrock, anthropic.lib.bedrock: the runtime, and Mantle, its newer address.
+    (r"bedrock-runtime(-fips)?\.[a-z0-9-]+\.(amazonaws\.com(\.cn)?|api\.aws)", "aws"),
+    (r"bedrock-mantle\.[a-z0-9-]+\.api\.aws", "aws"),
+    # Anthropic, Pricing, Claude Platform on AWS: Anthropic serves it at its own prices; AWS sends the bill.
+    (r"aws-external-anthropic\.[a-z0-9-]+\.api\.aws", "anthropic"),
+    # anthropic.lib.google_cloud: Claude Platform on Google Cloud, as above.
+    (r"claude\.googleapis\.com", "anthropic"),
+    # anthropic.lib.vertex: global, regional and multi-regional addresses.
+    (r"([a-z0-9-]+-)?aiplatform(\.[a-z]+\.rep)?\.googleapis\.com", "google"),
+    # Azure OpenAI, REST API reference: an address that a whole region shares.
+    (r"[a-z0-9-]+\.api\.cognitive\.microsoft\.com", "azure"),
+    # xAI, Regional endpoints.
+    (r"[a-z0-9-]+\.api\.x\.ai", "x-ai"),
+)
+"""Hosts that genai-prices does not know, or gives to another provider than the one that sets the price."""
+
+_HOSTS = tuple((re.compile(pattern), provider) for pattern, provider in HOSTS)
+
+
+def is_this_machine(host: str) -> bool:
+    return host in {"localhost", "::1"} or host.startswith("127.")
+
+
+def provider_of(origin: str, flavour: Flavour) -> str:
+    """Return genai-prices' id of the provider at `origin` (`https://host`), else the host's name.
+
+    An address on this machine is the simulator, or a gateway to the provider whose API it speaks; the record keeps
+    the host.
+    """
+    host = urlsplit(origin).hostname or ""
+    if known := next((provider for pattern, provider in _HOSTS if pattern.fullmatch(host)), ""):
+        return known
+    try:
+        provider = get_snapshot().find_provider(None, None, origin)
+    except LookupError:
+        owner = "anthropic" if flavour == "messages" else "openai"
+        return owner if is_this_machine(host) else host
+    # The list matches prefixes: `https://api.openai.com.example` would be OpenAI.
+    found = re.match(provider.api_pattern, origin)
+    return provider.id if found and origin[found.end() : found.end() + 1] in ("", ":", "/") else host
+
+
+def is_listed(provider: str) -> bool:
+    """Return whether the price list knows the provider."""
+    return any(each.id == provider for each in get_snapshot().providers)
+
+
+_DEPLOYMENT = re.compile(r"/deployments/([^/]+)/")
+_BEDROCK_MODEL = re.compile(r"/model/(.+)/(?:invoke|converse)[^/]*$")
+_VERTEX_MODEL = re.compile(r"/models/([^/:]+):[A-Za-z]+$")
+_VERTEX_LOCATION = re.compile(r"/locations/([a-z0-9-]+)/")
+
+
+def deployment_in(path: str) -> str:
+    """Return the deployment that an Azure path names (`/openai/deployments/<name>/…`), else an empty text."""
+    found = _DEPLOYMENT.search(path)
+    return unquote(found[1]) if found else ""
+
+
+def model_in(path: str) -> str:
+    """Return the model that a path of Bedrock (`/model/<id>/invoke`) or Vertex (`/models/<id>:rawPredict`) names.
+
+    It says more than the answer: `global.anthropic.…` and `us.anthropic.…` have different prices, and both answer with
+    the same model.
+    """
+    found = _BEDROCK_MODEL.search(path) or _VERTEX_MODEL.search(path)
+    return unquote(found[1]) if found else ""
+
+
+def location_in(path: str) -> str:
+    """Return the location that a path of Vertex names (`/locations/us-east5/`); empty for `global` or none."""
+    found = _VERTEX_LOCATION.search(path)
+    return found[1] if found and found[1] != "global" else ""
