@@ -116,8 +116,6 @@ def _response_metadata(event: Event) -> dict[str, Any]:
     metadata = dict(event.response)
     if event.context:
         metadata["context"] = event.context
-    if deployment := providers.deployment_in(urlsplit(event.url).path):
-        metadata.setdefault("deployment", deployment)
     address = _address(event.url, event.flavour)
     if address.is_this_machine or event.status == "pending" or metadata.get("deployment"):
         metadata["host"] = address.host
@@ -176,12 +174,11 @@ def _price(row: Row, metered: metering.Metered, overrides: PriceOverrides) -> pr
             return pricing.unpriced("pending")
         case _:
             context = pricing.context_of(row["response_metadata"].get("context", {}), row["usage"])
-            if location := providers.location_in(row["endpoint"]):
-                context["location"] = location
             deployment = _deployment(row)
+            is_model = bool(deployment) and row["ai_provider"] in NAMES_MODELS
             return pricing.price(
                 _price_list_of(row),
-                _mapped(deployment, row) or providers.model_in(row["endpoint"]) or row["ai_model"],
+                _mapped(deployment, row) or (deployment if is_model else row["ai_model"]),
                 metered,
                 context,
                 org_id=row["org_id"],
@@ -198,10 +195,17 @@ def _price_list_of(row: Row) -> str:
     return "openai-decisions" if is_decision else row["ai_provider"]
 
 
+NAMES_MODELS = ("aws", "google")
+"""Providers whose deployments are models of their own: their names say more than the answer.
+
+Bedrock's `global.anthropic.…` and `us.anthropic.…` have different prices, and both answer with the same model.
+"""
+
+
 def _deployment(row: Row) -> str:
-    """Return the name of the deployment that answered, or of Bedrock's inference profile; empty if there is none."""
+    """Return the name of the deployment or model in the request's path; empty if the path named none."""
     named = row["response_metadata"].get("deployment")
-    return named if isinstance(named, str) and named else providers.model_in(row["endpoint"])
+    return named if isinstance(named, str) else ""
 
 
 def _mapped(deployment: str, row: Row) -> str:

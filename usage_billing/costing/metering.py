@@ -77,7 +77,7 @@ def meter(flavour: Flavour | None, usage: Mapping[str, Any], provider: str = "",
     provider, model: who answered, and with which model. For an endpoint that nobody knows, the block's own shape tells
     how to read it.
     """
-    block = {name: value for name, value in usage.items() if name not in ("units", "parts")}
+    block = {name: value for name, value in usage.items() if name not in _NOT_USAGE}
     api: str = flavour or "unknown"
     if api == "unknown" or (api in _TOLD_BY_SHAPE and block.keys().isdisjoint(TOKEN_COUNTS.get(api, NEWER_COUNTS))):
         api = usage_shapes.shape_of(block, provider, model) or api.replace("unknown", "")
@@ -94,6 +94,8 @@ def meter(flavour: Flavour | None, usage: Mapping[str, Any], provider: str = "",
         return Metered(problem="unreadable-usage")
     return _with_requests(metered, block, usage.get("units"))
 
+
+_NOT_USAGE = {"units", "parts"} | reported_costs.FIELDS
 
 _TOLD_BY_SHAPE = ("chat", "responses", "messages")
 """APIs whose gateways may answer with another API's block."""

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 from genai_prices.data_snapshot import get_snapshot
-from genai_prices.types import ModelInfo, Provider
+from genai_prices.types import ClauseContains, ClauseOr, ClauseStartsWith, ModelInfo, Provider
 
 from usage_billing.costing import providers
 
@@ -52,12 +53,7 @@ _BEDROCK_GEOGRAPHY = r"(?:(?P<scope>global|us|eu|apac|au|jp|ca|in|us-gov)\.)?"
 _BEDROCK_ID = re.compile(_BEDROCK_GEOGRAPHY + r"(?P<core>(?:anthropic|amazon|meta|mistral|cohere|openai)\..+)")
 _BEDROCK_VERSION = re.compile(r"(?:-\d{8})?(?:-v\d+(?::\d+)?)?$")
 
-_CLAUDE = re.compile(
-    r"claude-(?:(?:opus|sonnet|haiku|fable|mythos)-\d+(?:[-.]\d{1,2}(?!\d))?"
-    r"|\d+(?:[-.]\d{1,2}(?!\d))?(?:-(?:opus|sonnet|haiku))?|v\d|instant-v?\d)"
-    r"(?P<rest>.*)"
-)
-_CLAUDE_VERSION = re.compile(r"(?:[-@]\d{8}|-\d{4}-\d\d-\d\d|[-@](?:latest|default)|-v\d+(?:[:@]\d+)?|:\d+|\.\d)*")
+_VERSION = re.compile(r"(?:[-@]\d{8}|-\d{4}-\d\d-\d\d|[-@](?:latest|default)|-v\d+(?:[:@]\d+)?|:\d+|\.\d)*")
 
 
 def find(provider: str, name: str) -> tuple[Provider, ModelInfo] | None:
@@ -94,21 +90,28 @@ def candidates(provider: str, name: str) -> Iterator[tuple[str, str]]:
 
 
 def _listed(provider: str, name: str) -> tuple[Provider, ModelInfo] | None:
-    if not providers.is_listed(provider) or (provider in CLAUDE_HOSTS and not _is_itself(name)):
+    if not providers.is_listed(provider):
         return None
     try:
-        return get_snapshot().find_provider_model(name, None, provider, None)
+        found = get_snapshot().find_provider_model(name, None, provider, None)
     except LookupError:
         return _bedrock_alias(name) if provider == "aws" else None
+    return found if "claude" not in name or provider not in CLAUDE_HOSTS or _is_itself(found[1].match, name) else None
 
 
 CLAUDE_HOSTS = ("anthropic", "aws", "azure", "google")
+"""Providers for which the list takes any name that begins like, or contains, that of a Claude."""
 
 
-def _is_itself(name: str) -> bool:
-    """Return whether a Claude name has nothing behind it but a version: the list takes any name that begins alike."""
-    found = _CLAUDE.search(name)
-    return found is None or _CLAUDE_VERSION.fullmatch(found["rest"]) is not None
+def _is_itself(clause: Any, name: str) -> bool:
+    """Return whether the clause matches the name with nothing but a version behind it."""
+    if isinstance(clause, ClauseOr):
+        return any(_is_itself(each, name) for each in clause.or_)
+    if not isinstance(clause, ClauseStartsWith | ClauseContains):
+        return bool(clause.is_match(name))
+    literal = clause.starts_with if isinstance(clause, ClauseStartsWith) else clause.contains
+    stem = re.sub(r"[-@](20\d\d)?$", "", literal.lower())  # it may end within the version: `claude-sonnet-4@`
+    return clause.is_match(name) and _VERSION.fullmatch(name.partition(stem)[2]) is not None
 
 
 def _bedrock_alias(name: str) -> tuple[Provider, ModelInfo] | None:

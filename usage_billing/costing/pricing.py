@@ -34,8 +34,12 @@ STANDARD = {
     "service_tier": {"default", "standard", "auto"},
     "speed": {"standard"},
     "inference_geo": {"global", "not_available"},
+    "location": {"global"},
 }
 """Values in an answer that stand for the standard price."""
+
+IN_BLOCK = ("service_tier", "speed", "inference_geo")
+"""Parts of the context that Anthropic tells inside the usage block."""
 
 ONLY_ADDING = {"search", "container", "tools", "images", "region", "location"}
 """Parts of a context that can only raise the price: without them, the price is a lower bound."""
@@ -101,7 +105,7 @@ class UnknownCostError(Exception):
 def context_of(said: Mapping[str, str], block: Any) -> dict[str, str]:
     """Return what an answer says about its price: beside its usage block (OpenAI), or inside it (Anthropic)."""
     inside = block if isinstance(block, Mapping) else {}
-    return {**said, **{name: inside[name] for name in STANDARD if isinstance(inside.get(name), str)}}
+    return {**said, **{name: inside[name] for name in IN_BLOCK if isinstance(inside.get(name), str)}}
 
 
 def price(
@@ -124,66 +128,72 @@ def price(
     The cost is unknown if the price list does not know the context (the standard price would be a guess), or if one
     line has no price (the rest would be too little).
     """
-    special = _special(context)
-    if overrides is None or not _has_override(overrides, provider, model, aliases, metered, org_id, at):
-        charge = reported_costs.charge(provider, usage or {})
-        if charge is not None and charge.is_whole:
-            return Price(round(charge.usd, MONEY_PLACES), f"reported:{provider}")
-        if charge is not None:
-            known = round(charge.usd, MONEY_PLACES)
-            return Price(None, "unpriced:charged-to-own-key", known_usd=known or None)
+    find = _Finder(provider, model, aliases, org_id, at, overrides)
+    try:
+        if not any(find.override(line) for line in metered.lines):
+            charge = reported_costs.charge(provider, usage or {})
+            if charge is not None and (charge.usd or metered.lines):
+                return _charged(charge, provider)
+        return _added_up(find, metered, _special(context))
+    except ArithmeticError:  # more digits than the decimal context has: 28
+        return unpriced(OUT_OF_BOUNDS)
+
+
+def _charged(charge: reported_costs.Charge, provider: str) -> Price:
+    """Return the price of a call whose host tells what it charged."""
+    usd = round(charge.usd, MONEY_PLACES)
+    if charge.is_whole:
+        return Price(usd, f"reported:{provider}")
+    return Price(None, "unpriced:charged-to-own-key", known_usd=usd or None)
+
+
+def _added_up(find: _Finder, metered: Metered, special: dict[str, str]) -> Price:
+    """Return the sum over the lines; if one is not known in full, the sum of what is known is a lower bound."""
     parts: dict[str, Decimal] = {}
     sources: list[str] = []
     problem = metered.problem
-    try:
-        for line in metered.lines:
-            try:
-                of_line, source = _line_price(provider, model, special, line, org_id, at, overrides, aliases)
-                sources += [source] if source not in sources else []
-            except UnknownCostError as unknown:
-                problem, of_line = problem or str(unknown), unknown.known
-            for kind, usd in of_line.items():
-                parts[kind] = parts.get(kind, Decimal(0)) + usd
-        rounded = {kind: round(usd, MONEY_PLACES) for kind, usd in parts.items() if usd}
-        total = round(sum(parts.values(), Decimal(0)), MONEY_PLACES)
-    except ArithmeticError:  # more digits than the decimal context has: 28
-        return unpriced(OUT_OF_BOUNDS)
+    for line in metered.lines:
+        try:
+            of_line, source = find.price(line, special)
+            sources += [source] if source not in sources else []
+        except UnknownCostError as unknown:
+            problem, of_line = problem or str(unknown), unknown.known
+        for kind, usd in of_line.items():
+            parts[kind] = parts.get(kind, Decimal(0)) + usd
+    rounded = {kind: round(usd, MONEY_PLACES) for kind, usd in parts.items() if usd}
+    total = round(sum(parts.values(), Decimal(0)), MONEY_PLACES)
     if problem:
         return Price(None, f"unpriced:{problem}", rounded, total or None)
     return Price(total, " + ".join(sources), rounded)
 
 
-def _has_override(
-    overrides: PriceOverrides,
-    provider: str,
-    model: str,
-    aliases: Sequence[str],
-    metered: Metered,
-    org_id: int,
-    at: datetime,
-) -> bool:
-    """Return whether a price override applies to one of the call's models."""
-    names = {*aliases, model, *(line.model for line in metered.lines if line.model)}
-    return any(overrides.find(provider, name, org_id, at) is not None for name in names)
+@dataclass(frozen=True)
+class _Finder:
+    """Finds the price override of a line, for a call of one organisation at one moment."""
 
+    provider: str
+    model: str
+    aliases: Sequence[str]
+    org_id: int
+    at: datetime
+    overrides: PriceOverrides | None
 
-def _line_price(
-    provider: str,
-    model: str,
-    special: dict[str, str],
-    line: Line,
-    org_id: int,
-    at: datetime,
-    overrides: PriceOverrides | None,
-    aliases: Sequence[str],
-) -> tuple[Amounts, str]:
-    """Return USD by kind for one line, and the name of its price. Raises `UnknownCostError`."""
-    name = line.model or model
-    if overrides is not None:
-        for known_as in (name,) if line.model else (*aliases, name):
-            if (override := overrides.find(provider, known_as, org_id, at)) is not None:
-                return _override_price(override[0], provider, name, special, at, line), override[1]
-    return _list_price(provider, name, special, at, line)
+    def override(self, line: Line) -> tuple[ModelPrice, str] | None:
+        """Return the price and its name. A gateway's name for a model (`openai/gpt-4.1`) stands for the model too."""
+        if self.overrides is None:
+            return None
+        for name in (line.model,) if line.model else (*self.aliases, self.model):
+            for provider, known_as in model_names.candidates(self.provider, name):
+                if (found := self.overrides.find(provider, known_as, self.org_id, self.at)) is not None:
+                    return found
+        return None
+
+    def price(self, line: Line, special: dict[str, str]) -> tuple[Amounts, str]:
+        """Return USD by kind for one line, and the name of its price. Raises `UnknownCostError`."""
+        name = line.model or self.model
+        if (override := self.override(line)) is not None:
+            return _override_price(override[0], self.provider, name, special, self.at, line), override[1]
+        return _list_price(self.provider, name, special, self.at, line)
 
 
 def _override_price(
@@ -200,10 +210,13 @@ def _override_price(
     variant.pop("location", None)  # a price of the customer's own holds wherever the endpoint is
     if variant and any(prices.values()):
         raise UnknownCostError(_unknown_context(variant))
+    missing = []
     for key in sorted(used_units(line.usage) - prices.keys()):
         general = [prices[each] for each in _get_registry().ancestor_usage_keys(key) if each in prices]
         if not general or (any(general) and NEEDS_ITS_OWN_PRICE.fullmatch(key)):
-            raise UnknownCostError(f"no-price-for:{key}")
+            missing.append(key)
+    if missing:
+        raise UnknownCostError(f"no-price-for:{missing[0]}", _known_amounts(prices, line, missing, provider, factor))
     return _amounts(prices, line, provider, factor)
 
 
@@ -226,13 +239,18 @@ def _list_price(provider_id: str, name: str, special: dict[str, str], at: dateti
     source = f"{PRICE_LIST}:{owner}/{model_id}" if found else ""
     if correction is not None and (not found or _is_used(correction, line)):
         source = f"{source} + correction:{correction.id}".removeprefix(" + ")
-    reasons = [_unknown_context(unknown)] if unknown else []
+    # Models that always search do not report how often (OpenAI, Pricing, Tools): say so first.
+    is_search_model = owner == "openai" and SEARCH_MODELS.match(name) is not None
+    reasons = ["no-price-for:web_searches"] if is_search_model else []
+    reasons += [_unknown_context(unknown)] if unknown else []
     prices, is_loop = _per_request(prices, line)
     reasons += ["long-context-in-a-loop"] if is_loop else []
     missing = _missing(owner, name, prices, line, is_preview=is_preview, is_unknown_search="search" in unknown)
     reasons += [f"no-price-for:{UNIT_NAMES.get((owner, key), key)}" for key in missing]
     if reasons:
-        raise UnknownCostError(reasons[0], _known_amounts(prices, line, missing, owner, factor))
+        # A container may have been paid by an earlier call.
+        counted = msgspec.structs.replace(line, code_sessions=0) if "container" in unknown else line
+        raise UnknownCostError(reasons[0], _known_amounts(prices, counted, missing, owner, factor))
     of_line = _amounts(prices, line, owner, factor)
     used = used_units(line.usage)
     if used and not line.code_sessions and not any(of_line.values()) and any(prices.values()):
@@ -316,10 +334,7 @@ tokens. The answer's usage has it already."""
 def _missing(
     owner: str, name: str, prices: Mapping[str, Any], line: Line, *, is_preview: bool, is_unknown_search: bool
 ) -> list[str]:
-    """Return the units of a line whose price is not known.
-
-    OpenAI, Pricing, Tools: models that always search do not report how often.
-    """
+    """Return the units of a line whose price is not known."""
     used = used_units(line.usage)
     missing = [key for key in sorted(used - prices.keys()) if prices and NEEDS_ITS_OWN_PRICE.fullmatch(key)]
     has_blocks = owner == "openai" and not is_preview and BLOCK_BILLED_MODELS.match(name)
@@ -327,8 +342,6 @@ def _missing(
         missing.append("web_search_content")  # the blocks are not within the counts after all
     searches = vars(line.usage).get("web_searches", 0)
     if is_unknown_search and searches and "web_searches" not in missing:
-        missing.append("web_searches")
-    if owner == "openai" and SEARCH_MODELS.match(name) and "web_searches" not in missing:
         missing.append("web_searches")
     return missing
 

@@ -1,12 +1,9 @@
-"""Tells who answered a call, from its address: the provider, the region whose prices hold, the model in the path.
-
-The ids are genai-prices' own. A host that nobody knows is named by itself.
-"""
+"""Tells who answered a call, from its host. The ids are genai-prices' own; a host that nobody knows names itself."""
 
 from __future__ import annotations
 
 import re
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from genai_prices.data_snapshot import get_snapshot
 
@@ -14,9 +11,9 @@ from usage_billing.recording.event import Flavour
 
 HOSTS = (
     # OpenAI, Your data: regional addresses, `eu.api.openai.com`.
-    (r"([a-z0-9-]+\.)?api\.openai\.com", "openai"),
+    (r"([a-z0-9-]+\.)*api\.openai\.com", "openai"),
     # openai.providers.bedrock, anthropic.lib.bedrock: the runtime, and Mantle, its newer address.
-    (r"bedrock-runtime(-fips)?\.[a-z0-9-]+\.(amazonaws\.com(\.cn)?|api\.aws)", "aws"),
+    (r"bedrock-runtime(-fips)?\.[a-z0-9-]+\.(amazonaws\.com|api\.aws)", "aws"),
     (r"bedrock-mantle\.[a-z0-9-]+\.api\.aws", "aws"),
     # Anthropic, Pricing, Claude Platform on AWS: Anthropic serves it at its own prices; AWS sends the bill.
     (r"aws-external-anthropic\.[a-z0-9-]+\.api\.aws", "anthropic"),
@@ -60,31 +57,3 @@ def provider_of(origin: str, flavour: Flavour) -> str:
 def is_listed(provider: str) -> bool:
     """Return whether the price list knows the provider."""
     return any(each.id == provider for each in get_snapshot().providers)
-
-
-_DEPLOYMENT = re.compile(r"/deployments/([^/]+)/")
-_BEDROCK_MODEL = re.compile(r"/model/(.+)/(?:invoke|converse)[^/]*$")
-_VERTEX_MODEL = re.compile(r"/models/([^/:]+):[A-Za-z]+$")
-_VERTEX_LOCATION = re.compile(r"/locations/([a-z0-9-]+)/")
-
-
-def deployment_in(path: str) -> str:
-    """Return the deployment that an Azure path names (`/openai/deployments/<name>/…`), else an empty text."""
-    found = _DEPLOYMENT.search(path)
-    return unquote(found[1]) if found else ""
-
-
-def model_in(path: str) -> str:
-    """Return the model that a path of Bedrock (`/model/<id>/invoke`) or Vertex (`/models/<id>:rawPredict`) names.
-
-    It says more than the answer: `global.anthropic.…` and `us.anthropic.…` have different prices, and both answer with
-    the same model.
-    """
-    found = _BEDROCK_MODEL.search(path) or _VERTEX_MODEL.search(path)
-    return unquote(found[1]) if found else ""
-
-
-def location_in(path: str) -> str:
-    """Return the location that a path of Vertex names (`/locations/us-east5/`); empty for `global` or none."""
-    found = _VERTEX_LOCATION.search(path)
-    return found[1] if found and found[1] != "global" else ""

@@ -36,6 +36,9 @@ HOSTS = {
 }
 """genai-prices' id of a provider → where its answers tell the amount that it charges."""
 
+FIELDS = frozenset({"cost", "cost_details", "cost_in_usd_ticks", "is_byok"})
+"""Fields of a usage block that hold amounts, not usage."""
+
 KEPT_ZEROS = frozenset({"cost", "total_cost", "cost_in_usd_ticks", "upstream_inference_cost"})
 """Fields whose zero says something: the call was free."""
 

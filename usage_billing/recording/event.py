@@ -28,6 +28,7 @@ FLAVOURS: dict[str, Flavour] = {
     "/audio/translations": "transcription",
     "/audio/speech": "speech",
     "/v1/messages": "messages",
+    "/decisions": "responses",  # its usage block is that of a response
 }
 """End of the path → API. Azure and other hosts put their own words in front. All other paths bill nothing by the call:
 `/messages/count_tokens`, `/threads/…/messages`, `/moderations`, `/models`, files, batches when they are made."""
