@@ -298,8 +298,21 @@ def _speech(api: str, block: Mapping[str, Any], _provider: str) -> Usage:
     return _usage(input_tokens=counted["input_tokens"], output_tokens=counted["output_tokens"])
 
 
+def _realtime(api: str, block: Mapping[str, Any], provider: str) -> Usage:
+    """Meter a response of the Realtime API. OpenAI, RealtimeResponseUsage: cached tokens are told by kind as well.
+
+    Records omit zeros: a kind that the details leave out was not cached.
+    """
+    usage = _extracted(api, block, provider)
+    if _mapping(block.get("input_token_details")).get("cached_tokens_details"):
+        for unit in ("cache_text_read_tokens", "cache_audio_read_tokens", "cache_image_read_tokens"):
+            setattr(usage, unit, vars(usage).get(unit, 0))
+    return usage
+
+
 _READERS = {
     "chat": _chat,
+    "realtime": _realtime,
     "responses": _responses,
     "messages": _messages,
     "images": _images,
