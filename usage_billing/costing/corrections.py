@@ -42,10 +42,9 @@ class Correction:
     read_on: date
     upstream: str
 
-    def holds(self, provider: str, model: str, context: Mapping[str, str], day: date) -> bool:
+    def holds(self, model: str, context: Mapping[str, str], day: date) -> bool:
         return (
-            self.provider == provider
-            and (model in self.models or "*" in self.models)
+            (model in self.models or "*" in self.models)
             and self.when == context
             and (self.first is None or self.first <= day)
             and (self.end is None or day < self.end)
@@ -62,7 +61,12 @@ def load() -> tuple[Correction, ...]:
 def find(provider: str, model: str, context: Mapping[str, str], at: datetime) -> Correction | None:
     """Return the correction for a model in a context at a moment; the first in the file takes precedence."""
     day = at.astimezone(UTC).date()
-    return next((each for each in load() if each.holds(provider, model, context, day)), None)
+    return next((each for each in _of(provider) if each.holds(model, context, day)), None)
+
+
+@functools.lru_cache(maxsize=256)
+def _of(provider: str) -> tuple[Correction, ...]:
+    return tuple(each for each in load() if each.provider == provider)
 
 
 def _correction(id_: str, entry: Mapping[str, Any]) -> Correction:

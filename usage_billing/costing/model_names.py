@@ -5,6 +5,7 @@ A name never means another model than its own: `claude-haiku-4-5-turbo` is not p
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -64,13 +65,17 @@ def find(provider: str, name: str) -> tuple[Provider, ModelInfo] | None:
     return None
 
 
-def candidates(provider: str, name: str) -> Iterator[tuple[str, str]]:
-    """Yield (provider, name) in the order in which they may have the price.
+@functools.lru_cache(maxsize=4096)
+def candidates(provider: str, name: str) -> tuple[tuple[str, str], ...]:
+    """Return (provider, name) in the order in which they may have the price.
 
     provider: genai-prices' id, or a host that the list does not know. Only there, and where the provider is a guess
     (OpenAI, Anthropic: an address on this machine), does the name choose another provider.
     """
-    name = name.strip().lower()
+    return tuple(_candidates(provider, name.strip().lower()))
+
+
+def _candidates(provider: str, name: str) -> Iterator[tuple[str, str]]:
     yield provider, name
     bare = _PATH_PREFIX.sub("", _BEDROCK_ARN.sub("", name))
     if bare != name:

@@ -207,7 +207,7 @@ def _override_price(
     factor, variant = _token_factor(provider, name, special, at)
     if variant.get("search") == "preview":
         del variant["search"]  # a kind of search: the override prices it, or has no price for searches
-    variant.pop("location", None)  # a price of the customer's own holds wherever the endpoint is
+    variant.pop("location", None)  # a price override holds wherever the endpoint is
     if variant and any(prices.values()):
         raise UnknownCostError(_unknown_context(variant))
     missing = []

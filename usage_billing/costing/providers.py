@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from urllib.parse import urlsplit
 
@@ -15,7 +16,7 @@ HOSTS = (
     # openai.providers.bedrock, anthropic.lib.bedrock: the runtime, and Mantle, its newer address.
     (r"bedrock-runtime(-fips)?\.[a-z0-9-]+\.(amazonaws\.com|api\.aws)", "aws"),
     (r"bedrock-mantle\.[a-z0-9-]+\.api\.aws", "aws"),
-    # Anthropic, Pricing, Claude Platform on AWS: Anthropic serves it at its own prices; AWS sends the bill.
+    # Anthropic, Pricing, Claude Platform on AWS: the API's prices; AWS sends the bill.
     (r"aws-external-anthropic\.[a-z0-9-]+\.api\.aws", "anthropic"),
     # anthropic.lib.google_cloud: Claude Platform on Google Cloud, as above.
     (r"claude\.googleapis\.com", "anthropic"),
@@ -56,4 +57,10 @@ def provider_of(origin: str, flavour: Flavour) -> str:
 
 def is_listed(provider: str) -> bool:
     """Return whether the price list knows the provider."""
-    return any(each.id == provider for each in get_snapshot().providers)
+    return provider in _listed(id(get_snapshot()))
+
+
+@functools.lru_cache(maxsize=2)
+def _listed(_snapshot_id: int) -> frozenset[str]:
+    """Return the ids of all providers, read once per snapshot of the price list."""
+    return frozenset(provider.id for provider in get_snapshot().providers)

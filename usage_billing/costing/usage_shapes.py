@@ -201,7 +201,7 @@ def _counts(block: Block, within: str = "") -> Iterator[tuple[str, int | float]]
     for name, value in block.items():
         if name in NOT_COUNTS:
             continue
-        if isinstance(value, Mapping):
+        if isinstance(value, dict):
             yield from _counts(value, f"{within}{name}.")
         elif isinstance(value, int | float) and not isinstance(value, bool) and BILLABLE.fullmatch(name):
             yield within + name, value

@@ -59,7 +59,7 @@ def test_name_means_its_model_at_the_provider_that_serves_it(provider: str, name
         ("aws", "us.anthropic.claude-haiku-4-5-nano"),
         ("google", "claude-haiku-4-5-preview@20251001"),
         ("aws", f"{ARN}:application-inference-profile/abc123"),
-        # A provider of its own prices: another one's say nothing.
+        # This provider sets the price: another one's list says nothing.
         ("groq", "openai/gpt-4.1-mini"),
         ("openrouter", "gpt-4.1-mini"),
         # Anybody may serve these under the vendor's name, and at an unknown host any model.

@@ -25,7 +25,7 @@ from usage_billing.costing import providers
         ("aiplatform.googleapis.com", "google"),
         ("aiplatform.eu.rep.googleapis.com", "google"),
         ("generativelanguage.googleapis.com", "google"),
-        # Anthropic serves these at its own prices (Pricing, Claude Platform on AWS).
+        # Anthropic runs these, at the prices of its API (Pricing, Claude Platform on AWS).
         ("aws-external-anthropic.us-east-1.api.aws", "anthropic"),
         ("claude.googleapis.com", "anthropic"),
         ("openrouter.ai", "openrouter"),
