@@ -224,15 +224,15 @@ def _list_price(provider_id: str, name: str, special: dict[str, str], at: dateti
     """Return USD by kind at the price list's price, corrected, and that price's name. Raises `UnknownCostError`."""
     if not name:
         raise UnknownCostError("no-model")
+    is_preview = special.get("search") == "preview"
     found = model_names.find(provider_id, name)
-    owner, model_id = (found[0].id, found[1].id) if found else (provider_id, _undated(name))
-    factor, variant = _token_factor(owner, name, special, at)
-    is_preview = variant.get("search") == "preview"
-    if owner == "openai":
-        _drop_preview(name, variant)
-    correction = corrections.find(owner, model_id, variant, at)
-    if found is None and (correction is None or not correction.prices):
-        raise UnknownCostError("unknown-model")
+    vendored, name = name, name.rpartition("/")[2]
+    if found is not None:
+        owner, model_id = found[0].id, found[1].id
+        factor, variant = _context_at(owner, name, special, at)
+        correction = corrections.find(owner, model_id, variant, at)
+    else:
+        owner, model_id, factor, variant, correction = _only_corrected(provider_id, vendored, special, at)
     prices, unknown = _prices(found, variant, at, correction)
     if unknown and not unknown.keys() <= ONLY_ADDING:
         raise UnknownCostError(_unknown_context(unknown))
@@ -256,6 +256,26 @@ def _list_price(provider_id: str, name: str, special: dict[str, str], at: dateti
     if used and not line.code_sessions and not any(of_line.values()) and any(prices.values()):
         raise UnknownCostError("no-price-for:" + ",".join(sorted(used)))
     return of_line, source
+
+
+def _context_at(owner: str, name: str, special: dict[str, str], at: datetime) -> tuple[Decimal, dict[str, str]]:
+    """Return the factor on token prices, and the context that needs prices of its own."""
+    factor, variant = _token_factor(owner, name, special, at)
+    if owner == "openai":
+        _drop_preview(name, variant)
+    return factor, variant
+
+
+def _only_corrected(
+    provider_id: str, name: str, special: dict[str, str], at: datetime
+) -> tuple[str, str, Decimal, dict[str, str], Correction]:
+    """Return the same of a model that the list lacks and a correction has. Raises `UnknownCostError`."""
+    for owner, known_as in model_names.candidates(provider_id, name):
+        factor, variant = _context_at(owner, known_as, special, at)
+        correction = corrections.find(owner, _undated(known_as), variant, at)
+        if correction is not None and correction.prices:
+            return owner, known_as, factor, variant, correction
+    raise UnknownCostError("unknown-model")
 
 
 def _is_used(correction: Correction, line: Line) -> bool:

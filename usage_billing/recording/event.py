@@ -14,7 +14,10 @@ from usage_billing.recording.context import NOBODY, Attribution
 Flavour = Literal[
     "chat", "responses", "embeddings", "images", "transcription", "speech", "messages", "realtime", "unknown"
 ]
-"""The provider's API: it decides how the usage block is read. `messages` is Anthropic's, all others are OpenAI's."""
+"""The provider's API: it decides how the usage block is read. `messages` is Anthropic's, all others are OpenAI's.
+
+`unknown`: an endpoint that nobody knows. The shape of its usage block tells how to read it.
+"""
 
 FLAVOURS: dict[str, Flavour] = {
     "/completions": "chat",  # the legacy API's usage block is that of chat

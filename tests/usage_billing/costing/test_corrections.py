@@ -111,12 +111,22 @@ MESSAGE = {"input_tokens": 1000, "output_tokens": 100, "cache_read_input_tokens"
             {"search": "preview"},
             "0.051456",
         ),
+        # … and 10 USD on models that reason, also behind a gateway: 1000 × 0.25 + 100 × 2
+        (
+            "openai",
+            "responses",
+            "openai/gpt-5-mini",
+            response(1000, 100, units={"web_searches": 1}),
+            {"search": "preview"},
+            "0.01045",
+        ),
         # OpenAI, Decisions: input at 0.10, cached or not; output is free
         ("openai-decisions", "responses", "gpt-6-luna", response(5000, 10), {}, "0.0005"),
         ("openai-decisions", "responses", "gpt-6-luna", response(5000, 10, cached=4000), {}, "0.0005"),
         # Anthropic, Pricing, Model pricing: 1000 × 10 + 1000 × 1 (5.1: 0.25) + 100 × 50
         ("anthropic", "messages", "claude-mythos-5", MESSAGE, {}, "0.016"),
         ("anthropic", "messages", "claude-mythos-5-1", MESSAGE, {}, "0.01525"),
+        ("openai", "messages", "anthropic/claude-mythos-5", MESSAGE, {}, "0.016"),
         ("anthropic", "messages", "claude-mythos-5-1-20260901", MESSAGE, {"processing": "batch"}, "0.007625"),
     ],
 )
