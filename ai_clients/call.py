@@ -119,7 +119,7 @@ class Call:
     def _created(self) -> Event:
         """The event of a request that made an answer."""
         answer, flavour = self._answer(), self._endpoint.flavour
-        if not answer.model or flavour in ("speech", "transcription"):
+        if not answer.model or flavour in ("speech", "transcription") or request_facts.tells_containers(answer):
             answer = request_facts.completed(answer, flavour, self._request)
         if answer.completes:
             answer = msgspec.structs.replace(answer, completes=False)  # no earlier event waits for this one
@@ -165,7 +165,7 @@ class Call:
             parts=answer.parts,
             completes=answer.completes,
             context=answer.context | {"region": region} if region else answer.context,
-            response={"http_status": response.status_code} if response.status_code != 200 else {},
+            response=answer.response | ({"http_status": response.status_code} if response.status_code != 200 else {}),
             attribution=self._attribution,
         )
 

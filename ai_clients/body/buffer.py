@@ -31,6 +31,8 @@ _TELLING = (
     b'"error"',
     b"[DONE]",
     b"message_",
+    b'"content_block_start"',
+    b'"fallback"',
     b'"url_citation"',
     b'"image_generation.completed"',
     b'"image_edit.completed"',

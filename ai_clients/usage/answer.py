@@ -29,7 +29,8 @@ class Answer(msgspec.Struct, frozen=True):
     """The facts of one answer, without its content.
 
     usage: the provider's own block, unchanged. units, parts: usage that the block leaves out (see `Event`). context:
-    facts that affect the price. completes: whether it ends a background response.
+    facts that affect the price. response: other facts (refusals, containers). completes: whether it ends a background
+    response, a run, or another job.
     """
 
     id: str = ""
@@ -41,6 +42,7 @@ class Answer(msgspec.Struct, frozen=True):
     parts: list[Part] = []
     completes: bool = False
     context: dict[str, str] = {}
+    response: dict[str, Any] = {}
 
 
 CUSTOM_ID = re.compile(rb'"custom_id"\s*:\s*"([^"\\]+)"')
@@ -95,8 +97,8 @@ def count(value: Any) -> int:
 
 
 def seconds(value: Any) -> dict[str, int | float]:
-    """The units of a length of audio in seconds; none if the value is not a positive number."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+    """The units of a length of audio in seconds, which may be 0; none if the value is not such a number."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
         return {}
     return {"audio_seconds": value, "input_audio_seconds": value}
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from ai_clients.usage import anthropic_refusals, anthropic_stream_usage
 from ai_clients.usage.answer import NO_USAGE, Answer, decoder, has_usage, text, usage_block
 from usage_billing.recording.event import Flavour
 
@@ -15,6 +16,12 @@ class _Message(msgspec.Struct):
     id: Any = None
     model: Any = None
     usage: msgspec.Raw = NO_USAGE
+    stop_reason: Any = None
+    stop_details: Any = None
+
+
+class _Content(msgspec.Struct):
+    content: Any = None
 
 
 class _Event(msgspec.Struct):
@@ -22,9 +29,15 @@ class _Event(msgspec.Struct):
     message: _Message | None = None
     usage: msgspec.Raw = NO_USAGE
     error: Any = None
+    delta: Any = None
+    content_block: Any = None
 
+
+_OUTPUT = {"type": "output"}
+"""Stands for a content block of any other type: a large one is not decoded."""
 
 _decode_message = decoder(_Message)
+_decode_content = decoder(_Content)
 _decode_event = decoder(_Event)
 _decode_usage = decoder(dict[str, Any])
 
@@ -32,34 +45,47 @@ _decode_usage = decoder(dict[str, Any])
 def read_body(_flavour: Flavour, body: bytes) -> Answer:
     """The answer of a plain body. Raises `msgspec.DecodeError` if it is not a JSON object."""
     message = _decode_message(body)
-    return Answer(id=text(message.id), model=text(message.model), usage=usage_block(message.usage))
+    response: dict[str, Any] = {}
+    if message.stop_reason == "refusal" or anthropic_refusals.FALLBACK in body:
+        usage = _decode_usage(message.usage) if has_usage(message.usage) else {}
+        content = _decode_content(body).content
+        response = anthropic_refusals.told(content, message.stop_reason, message.stop_details, usage)
+    return Answer(id=text(message.id), model=text(message.model), usage=usage_block(message.usage), response=response)
 
 
 def read_stream(_flavour: Flavour, events: Sequence[bytes]) -> Answer:
     """The answer of a stream from its events' data; the stream may be cut short or empty.
 
-    `message_delta` is cumulative and overrides `message_start`, which alone has the cache breakdown, the tier and the
-    geography. A stream that is cut before it still has the input tokens.
+    `message_delta` is cumulative; `message_start` alone has the cache breakdown, the tier and the geography. A stream
+    that is cut before its end still has the input tokens.
     """
     message, complete, error = _Message(), False, ""
     usage: dict[str, Any] = {}
+    blocks: list[Any] = []
+    delta: dict[str, Any] = {}
     for data in events:
         if b'"message_start"' in data:
             event = _decode_event(data)
             message = event.message or message
-            usage |= _known(message.usage)
+            usage = anthropic_stream_usage.merged(usage, _fields(message.usage))
         elif b'"message_delta"' in data:
             event = _decode_event(data)
-            usage |= _known(event.usage)
-            complete = event.type == "message_delta"
+            usage = anthropic_stream_usage.merged(usage, _fields(event.usage))
+            complete = complete or event.type == "message_delta"
+            delta |= event.delta if isinstance(event.delta, dict) else {}
+        elif b'"content_block_start"' in data:
+            blocks.append(_decode_event(data).content_block if anthropic_refusals.FALLBACK in data else _OUTPUT)
         elif b'"error"' in data and (event := _decode_event(data)).type == "error":
-            error = text(event.error.get("type")) if isinstance(event.error, dict) else "error"
+            error = error_code(event.error) or "error"
     return Answer(
         id=text(message.id),
         model=text(message.model),
         usage=msgspec.Raw(msgspec.json.encode(usage)) if usage else NO_USAGE,
         status="succeeded" if complete and not error else "aborted",
         error_code=error,
+        response=anthropic_refusals.told(
+            blocks, delta.get("stop_reason"), delta.get("stop_details"), usage, streamed=True
+        ),
     )
 
 
@@ -68,7 +94,5 @@ def error_code(error: Any) -> str:
     return text(error.get("type")) if isinstance(error, dict) else ""
 
 
-def _known(raw: msgspec.Raw) -> dict[str, Any]:
-    """The fields of a usage block that are not null."""
-    fields = _decode_usage(raw) if has_usage(raw) else {}
-    return {name: value for name, value in fields.items() if value is not None}
+def _fields(raw: msgspec.Raw) -> dict[str, Any]:
+    return _decode_usage(raw) if has_usage(raw) else {}

@@ -25,14 +25,18 @@ CALLS = (
 
 REACHED_A_CONTAINER = ("interpreting", "completed", "incomplete", "failed")
 DEFAULT_MEMORY = "1g"
+"""API reference: Containers, `memory_limit`: 1 GB unless the request asks for more."""
+NEW = ("auto", "container_auto")
+"""Types of `code_interpreter.container` and `shell.environment` that make a container for the request."""
 
 
 class ToolUse(msgspec.Struct, frozen=True):
-    """The units, parts and context of an `Event` that tools add."""
+    """The units, parts, context and response facts of an `Event` that tools add."""
 
     units: dict[str, int | float] = {}
     parts: list[Part] = []
     context: dict[str, str] = {}
+    response: dict[str, Any] = {}
 
 
 NO_TOOLS = ToolUse()
@@ -129,27 +133,40 @@ def _searches(use: ToolUse, told: _ToolUsage, items: list[_Item], tools: list[_T
         use.units["storage_searches"] = files
 
 
+CONTAINER_TOOLS = {"code_interpreter": "container", "shell": "environment"}
+"""Tools that run in a container → their field that tells which."""
+
+
+def memory_of_new(tools: Any) -> dict[str, str]:
+    """Tool → memory of the container that it may make, from the `tools` of a request or of its answer."""
+    asked: dict[str, str] = {}
+    for tool in tools if isinstance(tools, list) else []:
+        kind = text(tool.get("type")) if isinstance(tool, dict) else ""
+        place = tool.get(CONTAINER_TOOLS[kind]) if kind in CONTAINER_TOOLS else None
+        if isinstance(place, dict) and place.get("type") in NEW:
+            asked[kind] = text(place.get("memory_limit")) or DEFAULT_MEMORY
+    return asked
+
+
 def _containers(use: ToolUse, items: list[_Item], tools: list[_Tool]) -> None:
-    """A container is billed by the session and by its memory; one that the caller made before may be paid already."""
+    """Note the containers that ran, each with its memory: empty where the answer names a container that was there.
+
+    OpenAI guide, Shell: a shell's new container is told in the same way (`container_reference`).
+    """
+    declared = {text(tool.type): "" for tool in tools}
+    memories = declared | memory_of_new([msgspec.structs.asdict(tool) for tool in tools])
     containers = {
-        text(item.container_id)
+        text(item.container_id): memories.get("code_interpreter", DEFAULT_MEMORY)
         for item in items
         if item.type == "code_interpreter_call" and text(item.status) in REACHED_A_CONTAINER
     } | {
-        text(item.environment.get("container_id"))
+        text(item.environment.get("container_id")): memories.get("shell", DEFAULT_MEMORY)
         for item in items
         if item.type == "shell_call" and isinstance(item.environment, dict)
         if item.environment.get("type") == "container_reference"
     }
-    if not containers:
-        return
-    use.units["code_interpreter_sessions"] = len(containers)
-    for tool in tools:
-        place = tool.container if tool.type == "code_interpreter" else tool.environment
-        if isinstance(place, str) or (isinstance(place, dict) and place.get("type") == "container_reference"):
-            use.context["container"] = "reused"
-        elif isinstance(place, dict) and (place.get("memory_limit") or DEFAULT_MEMORY) != DEFAULT_MEMORY:
-            use.context["container"] = text(place["memory_limit"]) or "unknown"
+    if containers:
+        use.response["containers"] = containers
 
 
 def _images(use: ToolUse, told: _ToolUsage, items: list[_Item], tools: list[_Tool]) -> None:

@@ -17,7 +17,7 @@ from ai_clients.usage.answer import (
     text,
     usage_block,
 )
-from ai_clients.usage.openai_tools import NO_TOOLS, ToolUse, ran, svg_part, tool_use
+from ai_clients.usage.openai_tools import DEFAULT_MEMORY, NO_TOOLS, ToolUse, ran, svg_part, tool_use
 from usage_billing.recording.event import Flavour, Status
 
 # `response.failed` may bill what was used until then, `response.incomplete` always does.
@@ -56,6 +56,7 @@ class _Body(msgspec.Struct):
     duration: Any = None
     tool_usage: msgspec.Raw = NO_USAGE
     svg_usage: msgspec.Raw = NO_USAGE
+    memory_limit: Any = None
 
 
 class _Event(msgspec.Struct):
@@ -75,6 +76,9 @@ def read_body(flavour: Flavour, body: bytes) -> Answer:
     if flavour == "responses":
         return _response(decoded, body, called=ran(body))
     answer = _answer(decoded)
+    if flavour == "containers":
+        memory = text(decoded.memory_limit) or DEFAULT_MEMORY
+        return msgspec.structs.replace(answer, status="succeeded", response={"containers": {answer.id: memory}})
     if flavour == "chat":
         return _with_searches(answer, body)
     if flavour == "images":
@@ -148,6 +152,7 @@ def _answer(body: _Body, status: Status = "succeeded", tools: ToolUse = NO_TOOLS
         units=tools.units,
         parts=tools.parts,
         context=context | tools.context if tools.context else context,
+        response=tools.response,
     )
 
 

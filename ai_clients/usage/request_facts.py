@@ -13,7 +13,8 @@ import httpx2
 import msgspec
 
 from ai_clients.usage.answer import Answer, decoder, has_usage, seconds, text
-from ai_clients.usage.wav import duration_of
+from ai_clients.usage.audio_duration import duration_of
+from ai_clients.usage.openai_tools import memory_of_new
 from usage_billing.recording.event import Flavour
 
 TEXT_FORMATS = ("text", "srt", "vtt")
@@ -29,7 +30,12 @@ class _Request(msgspec.Struct):
     stream_format: Any = None
 
 
+class _Tools(msgspec.Struct):
+    tools: Any = None
+
+
 _decode_request = decoder(_Request)
+_decode_tools = decoder(_Tools)
 
 
 def completed(answer: Answer, flavour: Flavour, request: httpx2.Request) -> Answer:
@@ -41,7 +47,34 @@ def completed(answer: Answer, flavour: Flavour, request: httpx2.Request) -> Answ
             units = _characters(request)
         elif flavour == "transcription":
             units = _audio(request)
-    return msgspec.structs.replace(answer, model=model, units=units)
+    response = {**answer.response, **_new_containers(answer, request)} if flavour == "responses" else answer.response
+    return msgspec.structs.replace(answer, model=model, units=units, response=response)
+
+
+def tells_containers(answer: Answer) -> bool:
+    """Whether the request may tell more about the containers of this answer."""
+    return answer.status == "pending" or "containers" in answer.response
+
+
+def _new_containers(answer: Answer, request: httpx2.Request) -> dict[str, Any]:
+    """The response facts about containers that only the request tells: the memory of those that it lets a tool make.
+
+    OpenAI guide, Shell: an answer echoes `container_auto` as a reference to the container that was made. A request that
+    makes two kinds of different memory does not tell which is which. A background response runs its tools later:
+    `container_memory` waits for them.
+    """
+    if not tells_containers(answer):
+        return {}
+    try:
+        memories = {*memory_of_new(_decode_tools(request.content).tools).values()}
+    except (msgspec.DecodeError, httpx2.RequestNotRead):
+        return {}
+    if len(memories) != 1:
+        return {}
+    (memory,) = memories
+    if answer.status == "pending":
+        return {"container_memory": memory}
+    return {"containers": {name: known or memory for name, known in answer.response["containers"].items()}}
 
 
 def model_of(request: httpx2.Request) -> str:

@@ -21,6 +21,7 @@ from openai.types.audio import (
 from ai_clients import OpenAI
 from ai_clients.body.buffer import BodyBuffer
 from ai_clients.call import _may_be_stream
+from tests.support import audio
 from tests.support.recorded import Recorded
 from tests.support.scripted import REQUEST_ID, Body, Provider, plain, sse, streamed
 from tests.support.wire import async_openai_of, body, one, openai_of, wav
@@ -81,7 +82,7 @@ JSON: dict[str, tuple[dict[str, Any], object, dict[str, Any]]] = {
         {**HEARD, "model": "gpt-4o-transcribe-diarize", "usage": TOKENS},
     ),
     "no usage": ({"model": "whisper-1"}, body(Transcription, text="Hi"), {**WHISPER, "units": UNITS}),
-    "no usage, not WAV": ({"model": "whisper-1", "file": ("a.mp3", b"ID3")}, {"text": "Hi"}, WHISPER),
+    "no usage, not audio": ({"model": "whisper-1", "file": ("a.mp3", b"ID3")}, {"text": "Hi"}, WHISPER),
     "strange duration": ({"model": "whisper-1"}, {"text": "Hi", "duration": "8"}, {**WHISPER, "units": UNITS}),
 }
 
@@ -161,6 +162,7 @@ FILES: dict[str, tuple[Callable[[Path], Any], bool]] = {
     "named bytes": (lambda path: ("a.wav", path.read_bytes()), True),
     "path": (lambda path: path, True),
     "opened": (lambda path: path.open("rb"), True),
+    "with headers": (lambda path: ("a.wav", path.read_bytes(), "audio/wav", {"X-Part": "1"}), True),
     "in memory": (lambda path: io.BytesIO(path.read_bytes()), True),
     "not seekable": (lambda path: Unseekable(path.read_bytes()), False),
 }
@@ -288,3 +290,13 @@ def test_speech_is_not_kept_in_memory() -> None:
     for chunk in (b"d", b"at", b"um", b"\x00" * 1000):
         buffer.take(chunk)
     assert buffer.body() == b""
+
+
+@pytest.mark.parametrize("answer_format", ["text", "srt", "vtt"])
+def test_plain_transcription_of_an_mp3_is_metered_by_its_own_length(recorded: Recorded, answer_format: str) -> None:
+    """OpenAI, Pricing: whisper-1 is billed by the second. API reference, Create transcription: these tell no usage."""
+    content = audio.mp3([32] * 10 + [128, 64] * 200)
+    client = openai_of(lambda _: typed(b"Hello"))
+    client.audio.transcriptions.create(model="whisper-1", file=("a.mp3", content), response_format=answer_format)  # type: ignore[call-overload]
+    units = one(recorded)["units"]
+    assert units["audio_seconds"] == units["input_audio_seconds"] == pytest.approx(410 * audio.FRAME_SECONDS)

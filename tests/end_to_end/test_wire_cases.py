@@ -153,8 +153,8 @@ BOTH_WAYS = {
     "response searched, with its block": Case("responses", wire_cases.response("gpt-4o-mini", response_usage(8508, 463), [wire_cases.search_call(1)]), 11_554, (8508, 463, 0, 0, 0)),
     # Fewer tokens than the block has: it is not within them
     "response searched, billed by the block": Case("responses", wire_cases.response("gpt-4.1-mini", response_usage(1000, 100), tool_usage=wire_cases.tool_usage(searches=1)), "no-price-for:web_search_content", (1000, 100, 0, 0, 0)),
-    # A container with more memory has another price; one that was there before may be paid
-    "response code interpreter, larger": Case("responses", wire_cases.response("gpt-5-mini", response_usage(1000, 100), [wire_cases.code_call(1, "c1")], tools=[{"type": "code_interpreter", "container": {"type": "auto", "memory_limit": "4g"}}]), "unknown-context:container=4g", (1000, 100, 0, 0, 0)),
+    # A container with 4 GB costs 0.12 USD: 450 + 120,000
+    "response code interpreter, larger": Case("responses", wire_cases.response("gpt-5-mini", response_usage(1000, 100), [wire_cases.code_call(1, "c1")], tools=[{"type": "code_interpreter", "container": {"type": "auto", "memory_limit": "4g"}}]), 120_450, (1000, 100, 0, 0, 0)),
     "response image tool without a model": Case("responses", wire_cases.response("gpt-5-mini", response_usage(1000, 100), tools=[{"type": "image_generation"}], tool_usage=wire_cases.tool_usage(image=image_usage(20, 0, 1000))), "no-model-of-a-tool", (1000, 100, 0, 0, 0)),
     "response with a tool that did not run": Case("responses", wire_cases.response("gpt-5-mini", response_usage(1000, 100), tools=[{"type": "web_search"}], tool_usage=wire_cases.tool_usage()), 450, (1000, 100, 0, 0, 0)),
     # File search, 2.50 USD a thousand: 450 + 2 × 2500

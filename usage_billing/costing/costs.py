@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from django.utils import timezone
 
 from usage_billing.conf import conf
-from usage_billing.costing import metering, pricing, providers
+from usage_billing.costing import containers, metering, pricing, providers, refusals
 from usage_billing.costing.attribution import OrganizationLookup
 from usage_billing.costing.overrides import PriceOverrides
 from usage_billing.exchange_rates import rates as exchange
@@ -30,6 +30,7 @@ def rows(events: Sequence[Event], overrides: PriceOverrides) -> Iterator[Row]:
     organizations = OrganizationLookup(event.attribution for event in events)
     recorded_at = timezone.now()
     attributed = [_attributed(event, organizations, recorded_at) for event in events]
+    containers.charge(attributed)
     rates = exchange.rates_on({row["usage_date"] for row in attributed})
     return (cost(row | {"usd_rub_rate": rates[row["usage_date"]]}, overrides) for row in attributed)
 
@@ -37,7 +38,10 @@ def rows(events: Sequence[Event], overrides: PriceOverrides) -> Iterator[Row]:
 def completed(pending: Row, answer: Event, overrides: PriceOverrides) -> Row:
     """Return the row of a pending call with its answer; its attribution and the moment of the call stay."""
     lasted = max(0, round((answer.started_at - pending["created_at"].timestamp()) * 1000) + answer.duration_ms)
-    return cost({**pending, **_answer(answer), "recorded_at": timezone.now(), "execution_time_ms": lasted}, overrides)
+    row = {**pending, **_answer(answer), "recorded_at": timezone.now(), "execution_time_ms": lasted}
+    row = containers.with_memory(row, pending)
+    containers.charge([row])
+    return cost(row, overrides)
 
 
 def _attributed(event: Event, organizations: OrganizationLookup, recorded_at: datetime) -> Row:
@@ -132,7 +136,9 @@ def _usage(event: Event) -> dict[str, Any]:
         usage["parts"] = [
             {"model": part.model, "api": part.api, "usage": metering.decode_usage(part.usage)} for part in event.parts
         ]
-    return dict(metering.compact(usage))
+    usage = metering.compact(usage)
+    used = event.response.get(containers.FIELD)
+    return {**usage, containers.FIELD: used} if isinstance(used, dict) and used else usage
 
 
 def cost(row: Row, overrides: PriceOverrides) -> Row:
@@ -140,7 +146,7 @@ def cost(row: Row, overrides: PriceOverrides) -> Row:
 
     New calls and `reprice_usage` both get their cost here.
     """
-    metered = metering.meter(flavour_of(row["endpoint"]), row["usage"], row["ai_provider"], row["ai_model"])
+    metered = _metered(row)
     price, cost_rub = _amounts(_price(row, metered, overrides), row["usd_rub_rate"])
     tokens = metered.tokens
     response = {key: value for key, value in row["response_metadata"].items() if key != "cost_parts"}
@@ -164,15 +170,26 @@ def cost(row: Row, overrides: PriceOverrides) -> Row:
     )
 
 
+def _metered(row: Row) -> metering.Metered:
+    answered = (flavour_of(row["endpoint"]), row["usage"], row["ai_provider"], row["ai_model"])
+    try:
+        free_turns = refusals.free_turns(row["response_metadata"], row["created_at"])
+    except refusals.UnknownRefusalError:
+        return metering.meter(*answered).failed("unknown-refusal")
+    return metering.meter(*answered, free_turns=free_turns)
+
+
 def _price(row: Row, metered: metering.Metered, overrides: PriceOverrides) -> pricing.Price:
     match row["status"]:
-        case "failed" if not row["usage"]:
+        case "failed" if not metering.uses_something(row["usage"]):
             return pricing.NOT_CHARGED
         case "aborted":
             return pricing.unpriced("cut-short")
         case "pending":
             return pricing.unpriced("pending")
         case _:
+            if not metered.lines and not metered.problem:
+                return pricing.REFUSED
             context = pricing.context_of(row["response_metadata"].get("context", {}), row["usage"])
             deployment = _deployment(row)
             is_model = bool(deployment) and row["ai_provider"] in NAMES_MODELS
@@ -191,8 +208,8 @@ def _price(row: Row, metered: metering.Metered, overrides: PriceOverrides) -> pr
 
 def _price_list_of(row: Row) -> str:
     """Return the provider whose prices hold. OpenAI, Decisions: they have prices of their own for the same models."""
-    is_decision = row["ai_provider"] == "openai" and row["endpoint"].endswith("/decisions")
-    return "openai-decisions" if is_decision else row["ai_provider"]
+    provider: str = row["ai_provider"]
+    return pricing.DECISIONS.get(provider, provider) if flavour_of(row["endpoint"]) == "decisions" else provider
 
 
 NAMES_MODELS = ("aws", "google")

@@ -6,7 +6,7 @@ source.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from operator import add
 from typing import Any
 
@@ -16,8 +16,9 @@ from genai_prices.units import _get_registry
 from msgspec.structs import replace
 
 from usage_billing.costing import reported_costs, usage_shapes
+from usage_billing.costing.refusals import WHOLE
 from usage_billing.recording.event import Flavour
-from usage_billing.recording.gate import LARGEST_NUMBER
+from usage_billing.recording.gate import LARGEST_NUMBER, PARTS
 
 
 class Tokens(msgspec.Struct, frozen=True):
@@ -44,7 +45,7 @@ class Tokens(msgspec.Struct, frozen=True):
 
 
 class Line(msgspec.Struct, frozen=True):
-    """Units used on one model (empty: the call's own). `code_sessions`: sessions of a hosted code interpreter.
+    """Units used on one model (empty: the call's own), or sessions of containers: the memory of each (`1g`).
 
     requests: how many requests to the model the counts may be the sum of: a loop of server tools makes one more than
     it uses tools. searches: web searches of the call, whose results are within the counts.
@@ -52,7 +53,7 @@ class Line(msgspec.Struct, frozen=True):
 
     usage: Usage
     model: str = ""
-    code_sessions: int = 0
+    containers: tuple[str, ...] = ()
     requests: int = 1
     searches: int = 0
 
@@ -67,35 +68,60 @@ class Metered(msgspec.Struct, frozen=True):
     tokens: Tokens = Tokens()
     problem: str = ""
 
+    def failed(self, problem: str) -> Metered:
+        """Return the same counts, with this problem unless there is one already."""
+        return replace(self, problem=self.problem or problem)
 
-def meter(flavour: Flavour | None, usage: Mapping[str, Any], provider: str = "", model: str = "") -> Metered:
-    """Meter a call. `usage` is the provider's block, with two keys of our own beside it:
+
+class NoPriceError(Exception):
+    """Raised for a unit that has no published price; the message is its name."""
+
+
+_NO_BLOCK = dict.fromkeys(usage_shapes.STANDARD, "no-usage")
+"""API → the problem of an answer without a block. Speech and transcription may be metered by their request alone."""
+
+
+def meter(
+    flavour: Flavour | None,
+    usage: Mapping[str, Any],
+    provider: str = "",
+    model: str = "",
+    *,
+    free_turns: Set[str] = frozenset(),
+) -> Metered:
+    """Meter a call. `usage` is the provider's block, with three keys of our own beside it:
 
     `units`: units of the price list that the block does not report (`web_searches`, `input_characters`, …);
-    `parts`: usage on other models, each `{"model", "api", "usage"}` (an image made by a tool).
+    `parts`: usage on other models, each `{"model", "api", "usage"}` (an image made by a tool);
+    `containers`: containers whose session is charged to this call, each with its memory.
 
     provider, model: who answered, and with which model. For an endpoint that nobody knows, the block's own shape tells
-    how to read it.
+    how to read it. free_turns: turns of the block that are not billed; their tokens are counted all the same
+    (`refusals.free_turns`).
     """
     block = {name: value for name, value in usage.items() if name not in _NOT_USAGE}
+    containers = _mapping(usage.get("containers"))
     api: str = flavour or "unknown"
     if api == "unknown" or (api in _TOLD_BY_SHAPE and block.keys().isdisjoint(TOKEN_COUNTS.get(api, NEWER_COUNTS))):
         api = usage_shapes.shape_of(block, provider, model) or api.replace("unknown", "")
-    if not api and not usage.get("units"):
+    if not api and not usage.get("units") and not containers:
         return Metered(tokens=_plain_tokens(block), problem="unreadable-usage" if block else "unknown-endpoint")
-    metered = _block(api, block, provider) if block and api else Metered()
+    # Units beside a block that did not come are not the whole usage.
+    metered = _block(api, block, provider, free_turns) if block and api else Metered(problem=_NO_BLOCK.get(api, ""))
     for part in _mappings(usage.get("parts")):
         metered = _together(metered, _part(part))
     if units := usage.get("units"):
         metered = _together(metered, _units(units))
-    if not metered.lines and not metered.problem:
+    if containers:
+        metered = _together(metered, Metered((Line(_usage(), containers=tuple(map(str, containers.values()))),)))
+    if not metered.lines and not metered.problem and not free_turns:
         return replace(metered, problem="no-usage")
     if max(msgspec.structs.astuple(metered.tokens)) > LARGEST_NUMBER:
         return Metered(problem="unreadable-usage")
     return _with_requests(metered, block, usage.get("units"))
 
 
-_NOT_USAGE = {"units", "parts"} | reported_costs.FIELDS
+_NOT_USAGE = {"units", "parts", "containers"} | reported_costs.FIELDS
 
 _TOLD_BY_SHAPE = ("chat", "responses", "messages")
 """APIs whose gateways may answer with another API's block."""
@@ -125,13 +151,22 @@ def decode_usage(raw: msgspec.Raw) -> Any:
 def compact(block: Any) -> Any:
     """Return the usage block without zeros and nulls, and without objects that this leaves empty.
 
-    A charge of zero that the host reports stays: it says that the call was free.
+    If nothing was used, the zeros of the block and of its `units` stay: zero usage is known, absent usage is not. A
+    charge of zero that the host reports stays as well: it says that the call was free.
     """
+    kept = _without_zeros(block)
+    if not isinstance(block, dict) or uses_something(kept):
+        return kept
+    units = {"units": block["units"]} if block.get("units") else {}
+    return {**kept, **{key: value for key, value in block.items() if _is_number(value)}, **units}
+
+
+def _without_zeros(block: Any) -> Any:
     if isinstance(block, list):
-        return [compact(item) for item in block]
+        return [_without_zeros(item) for item in block]
     if not isinstance(block, dict):
         return block
-    kept = {key: compact(value) if isinstance(value, (dict, list)) else value for key, value in block.items()}
+    kept = {key: _without_zeros(value) if isinstance(value, (dict, list)) else value for key, value in block.items()}
     return {
         key: value
         for key, value in kept.items()
@@ -139,12 +174,33 @@ def compact(block: Any) -> Any:
     }
 
 
-def _block(api: str, block: Mapping[str, Any], provider: str = "") -> Metered:
-    if iterations := _mappings(block.get("iterations")):
-        return _iterations(block, iterations)
+def uses_something(usage: Any) -> bool:
+    """Return whether the usage holds a number other than zero, or one that cannot be read."""
+    if isinstance(usage, Mapping):
+        return "unreadable" in usage or any(uses_something(value) for value in usage.values())
+    if isinstance(usage, list):
+        return any(uses_something(value) for value in usage)
+    return _is_number(usage) and bool(usage)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+NOTHING_TO_DO = frozenset({"transcription", "embeddings"})
+"""APIs whose input may be empty (silence, no text). Any other answered call used something: its zeros are wrong."""
+
+
+def _block(api: str, block: Mapping[str, Any], provider: str = "", free_turns: Set[str] = frozenset()) -> Metered:
+    if iterations := block.get("iterations"):
+        return _iterations(block, iterations if isinstance(iterations, list) else [], free_turns)
+    if api not in NOTHING_TO_DO and any(map(_is_number, block.values())) and not uses_something(block):
+        return Metered(problem="no-usage")
     try:
         usage = _READERS.get(api, _extracted)(api, block, provider)
         adds_up = usage_shapes.settle_total(block, usage)
+    except NoPriceError as unit:
+        return Metered(tokens=_plain_tokens(block), problem=f"no-price-for:{unit}")
     except (ValueError, TypeError, KeyError, ArithmeticError):
         return Metered(tokens=_plain_tokens(block), problem="unreadable-usage")
     tokens = _tokens(usage)
@@ -156,21 +212,23 @@ def _block(api: str, block: Mapping[str, Any], provider: str = "") -> Metered:
         return Metered((Line(usage),) if is_more else (), tokens, problem="contradictory-usage")
     if field := usage_shapes.unknown_field(api, block, provider):
         return Metered((Line(usage),), tokens, problem=f"unknown-usage-field:{field}")
-    return Metered((Line(usage),), tokens)
+    return Metered(() if WHOLE in free_turns else (Line(usage),), tokens)
 
 
-def _iterations(block: Mapping[str, Any], iterations: list[Mapping[str, Any]]) -> Metered:
+def _iterations(block: Mapping[str, Any], iterations: list[Any], free_turns: Set[str]) -> Metered:
     """Meter compaction, advisor and fallback turns, each on its own model.
 
     Anthropic, Compaction: the top-level counts leave out the compaction turns; the bill is the sum over all
-    `usage.iterations`. Only the top level reports searches.
+    `usage.iterations`. Only the top level reports searches. A turn that used nothing is left out.
     """
     metered = Metered()
-    for iteration in iterations:
+    for index, iteration in enumerate(iterations):
+        if not isinstance(iteration, Mapping) or not uses_something(iteration):
+            continue
         turn = _block("messages", {name: value for name, value in iteration.items() if name != "iterations"})
         model = iteration.get("model")
         lines = tuple(replace(line, model=model if isinstance(model, str) else "") for line in turn.lines)
-        metered = _together(metered, replace(turn, lines=lines))
+        metered = _together(metered, replace(turn, lines=() if str(index) in free_turns else lines))
     searches = block.get("server_tool_use")
     if isinstance(searches, Mapping) and searches.get("web_search_requests"):
         metered = _together(metered, _units({"web_searches": searches["web_search_requests"]}))
@@ -193,13 +251,15 @@ def _part(part: Mapping[str, Any]) -> Metered:
 def _units(units: Any) -> Metered:
     """Meter units beside the block. The price list has no unit for OpenAI's code interpreter sessions."""
     rest = dict(_mapping(units))
-    sessions = _count(rest.pop("code_interpreter_sessions", 0))
+    sessions = _count(rest.pop("code_interpreter_sessions", 0))  # events of earlier versions
     if not rest.keys() <= _get_registry().units.keys():
         return Metered(problem="unknown-unit:" + ",".join(sorted(rest.keys() - _get_registry().units.keys())))
+    containers = ("1g",) * min(sessions, PARTS)
     try:
-        return Metered((Line(_usage(**rest), code_sessions=sessions),))
+        lines = (Line(_usage(**rest)),) if rest or not containers else ()
     except ValueError:
         return Metered(problem="unreadable-usage")
+    return Metered(lines + ((Line(_usage(), containers=containers),) if containers else ()))
 
 
 def _together(one: Metered, other: Metered) -> Metered:
@@ -209,16 +269,20 @@ def _together(one: Metered, other: Metered) -> Metered:
 # ── Usage blocks ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-TOKEN_COUNTS = {"chat": ("prompt_tokens", "completion_tokens"), "converse": ("inputTokens", "outputTokens")}
-"""Names of a block's two counts; every other API uses the newer names."""
+TOKEN_COUNTS = {
+    "chat": ("prompt_tokens", "completion_tokens"),
+    "converse": ("inputTokens", "outputTokens"),
+    "messages": ("input_tokens", "output_tokens", "cache_creation_input_tokens", "cache_read_input_tokens"),
+}
+"""Names of a block's counts. Every other API uses the newer names; a message may only write or read the cache."""
 NEWER_COUNTS = ("input_tokens", "output_tokens")
 
 
 def _counted(api: str, block: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the block with both counts: records omit zeros. Raises `ValueError` if it has neither."""
+    """Return the block with all its counts: records omit zeros. Raises `ValueError` if it has none."""
     counts = TOKEN_COUNTS.get(api, NEWER_COUNTS)
     if block.keys().isdisjoint(counts):
-        raise ValueError(f"neither of {counts}")
+        raise ValueError(f"none of {counts}")
     return {**dict.fromkeys(counts, 0), **block}
 
 
@@ -271,7 +335,32 @@ def _images(api: str, block: Mapping[str, Any], provider: str) -> Usage:
     usage = _extracted(api, block, provider)
     if "output_tokens_details" not in block:
         usage.output_image_tokens = usage.output_tokens
+    for unit, cached in _cached_of_images(block).items():
+        setattr(usage, unit, cached)
     return usage
+
+
+def _cached_of_images(block: Mapping[str, Any]) -> dict[str, int]:
+    """Return the cached units of an image tool (OpenAI, Response object: `tool_usage.image_gen.cached_tokens_details`).
+
+    Text and images have different prices: raises `NoPriceError` if both came and the details do not part them.
+    """
+    cached = _count(block.get("cached_tokens"))
+    details = _mapping(block.get("cached_tokens_details"))
+    text, image = _count(details.get("cached_text_tokens")), _count(details.get("cached_image_tokens"))
+    if text + image < cached:
+        inputs = _mapping(block.get("input_tokens_details"))
+        if text or image or (_count(inputs.get("text_tokens")) and _count(inputs.get("image_tokens"))):
+            raise NoPriceError("cached_tokens_of_either_kind")
+        text, image = (0, cached) if _count(inputs.get("image_tokens")) else (cached, 0)
+    units = {"cache_read_tokens": text + image, "cache_text_read_tokens": text, "cache_image_read_tokens": image}
+    return {unit: number for unit, number in units.items() if number}
+
+
+def _decisions(api: str, block: Mapping[str, Any], provider: str) -> Usage:
+    """Meter a decision. OpenAI, Decisions: input alone is billed, at one price for cached and other tokens."""
+    usage = _extracted(api, block, provider)
+    return _usage(input_tokens=usage.input_tokens, output_tokens=usage.output_tokens)
 
 
 def _embeddings(_api: str, block: Mapping[str, Any], _provider: str) -> Usage:
@@ -316,6 +405,7 @@ _READERS = {
     "responses": _responses,
     "messages": _messages,
     "images": _images,
+    "decisions": _decisions,
     "embeddings": _embeddings,
     "transcription": _transcription,
     "speech": _speech,

@@ -62,8 +62,17 @@ UNLOCATED_MODELS = re.compile(r"claude-(3|(opus|sonnet)-4($|-[01]($|\D)|@|-2025)
 LOCATED_MODELS = re.compile(r"claude-|gemini-[3-9]")
 GEMINI_LOCATED_SINCE = datetime(2026, 7, 1, tzinfo=UTC)
 
-CODE_SESSION_USD = Decimal("0.03")
-"""OpenAI, Pricing, Built-in tools: code interpreter, a session (1 GB container)."""
+CONTAINER_USD = {"1g": Decimal("0.03"), "4g": Decimal("0.12"), "16g": Decimal("0.48"), "64g": Decimal("1.92")}
+"""OpenAI, Pricing, Built-in tools, Containers (hosted shell, code interpreter): memory → USD a session of 20 minutes.
+
+OpenAI, API changelog, 2 June 2026: eligible sessions are billed by the minute, from 5 minutes on. No answer tells how
+long a session lasted or whether it is eligible: the price of the whole session stands, the most that it can cost.
+"""
+DECISIONS = {"openai": "openai-decisions"}
+"""A provider → the one that genai-prices keeps for its decisions, whose models have other prices."""
+
+CONTAINERS = "openai containers"
+"""The price source of container sessions."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +98,10 @@ OUT_OF_BOUNDS = "amount-out-of-bounds"
 
 NOT_CHARGED = Price(Decimal(0), "not-charged:failed")
 """OpenAI and Anthropic charge nothing for a request that they answer with an error status."""
+
+
+REFUSED = Price(Decimal(0), "not-charged:refusal")
+"""Anthropic, Refusals and fallback: nothing is charged for this refusal (`refusals.free_turns`)."""
 
 
 class UnknownCostError(Exception):
@@ -154,7 +167,7 @@ def _added_up(find: _Finder, metered: Metered, special: dict[str, str]) -> Price
     problem = metered.problem
     for line in metered.lines:
         try:
-            of_line, source = find.price(line, special)
+            of_line, source = _container_price(line, find.provider) if line.containers else find.price(line, special)
             sources += [source] if source not in sources else []
         except UnknownCostError as unknown:
             problem, of_line = problem or str(unknown), unknown.known
@@ -216,8 +229,8 @@ def _override_price(
         if not general or (any(general) and NEEDS_ITS_OWN_PRICE.fullmatch(key)):
             missing.append(key)
     if missing:
-        raise UnknownCostError(f"no-price-for:{missing[0]}", _known_amounts(prices, line, missing, provider, factor))
-    return _amounts(prices, line, provider, factor)
+        raise UnknownCostError(f"no-price-for:{missing[0]}", _known_amounts(prices, line, missing, factor))
+    return _amounts(prices, line, factor)
 
 
 def _list_price(provider_id: str, name: str, special: dict[str, str], at: datetime, line: Line) -> tuple[Amounts, str]:
@@ -248,12 +261,10 @@ def _list_price(provider_id: str, name: str, special: dict[str, str], at: dateti
     missing = _missing(owner, name, prices, line, is_preview=is_preview, is_unknown_search="search" in unknown)
     reasons += [f"no-price-for:{UNIT_NAMES.get((owner, key), key)}" for key in missing]
     if reasons:
-        # A container may have been paid by an earlier call.
-        counted = msgspec.structs.replace(line, code_sessions=0) if "container" in unknown else line
-        raise UnknownCostError(reasons[0], _known_amounts(prices, counted, missing, owner, factor))
-    of_line = _amounts(prices, line, owner, factor)
+        raise UnknownCostError(reasons[0], _known_amounts(prices, line, missing, factor))
+    of_line = _amounts(prices, line, factor)
     used = used_units(line.usage)
-    if used and not line.code_sessions and not any(of_line.values()) and any(prices.values()):
+    if used and not any(of_line.values()) and any(prices.values()):
         raise UnknownCostError("no-price-for:" + ",".join(sorted(used)))
     return of_line, source
 
@@ -366,9 +377,7 @@ def _missing(
     return missing
 
 
-def _known_amounts(
-    prices: Mapping[str, Any], line: Line, missing: Sequence[str], provider: str, factor: Decimal
-) -> Amounts:
+def _known_amounts(prices: Mapping[str, Any], line: Line, missing: Sequence[str], factor: Decimal) -> Amounts:
     """Return USD by kind of a line without the units that have no price: a lower bound."""
     rest = dict(vars(line.usage))
     for key in missing:
@@ -377,22 +386,24 @@ def _known_amounts(
             if containing in rest:
                 rest[containing] -= count
     try:
-        return _amounts(prices, msgspec.structs.replace(line, usage=Usage(**rest)), provider, factor)
+        return _amounts(prices, msgspec.structs.replace(line, usage=Usage(**rest)), factor)
     except (UnknownCostError, ValueError):
         return {}
 
 
-def _amounts(prices: Mapping[str, Any], line: Line, provider: str, token_factor: Decimal) -> Amounts:
+def _amounts(prices: Mapping[str, Any], line: Line, token_factor: Decimal) -> Amounts:
     """Return USD by kind of what one line uses; units without a price are left out."""
     try:
-        of_line = amounts(prices, line.usage, token_factor)
+        return amounts(prices, line.usage, token_factor)
     except ContradictionError:
         raise UnknownCostError("contradictory-usage") from None
-    if line.code_sessions:
-        if provider != "openai":
-            raise UnknownCostError("no-price-for:code_interpreter_sessions", of_line)
-        of_line["tools"] = of_line.get("tools", Decimal(0)) + line.code_sessions * CODE_SESSION_USD
-    return of_line
+
+
+def _container_price(line: Line, provider: str) -> tuple[Amounts, str]:
+    """Return USD for sessions of containers, each by its memory, and their price's name. Raises `UnknownCostError`."""
+    if provider != "openai" or not {*line.containers} <= CONTAINER_USD.keys():
+        raise UnknownCostError("no-price-for:container")
+    return {"tools": sum((CONTAINER_USD[memory] for memory in line.containers), Decimal(0))}, CONTAINERS
 
 
 def _special(context: Mapping[str, str]) -> dict[str, str]:

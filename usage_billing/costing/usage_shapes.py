@@ -24,6 +24,7 @@ STANDARD = {
     "embeddings": ("openai", "embeddings"),
     "images": ("openai", "images"),
     "realtime": ("openai", "realtime"),
+    "decisions": ("openai-decisions", "default"),
     "messages": ("anthropic", "default"),
     "converse": ("aws", "default"),
 }
@@ -42,12 +43,14 @@ def shape_of(block: Block, provider: str, model: str) -> str:
         return "chat"
     if "inputTokens" in block or "outputTokens" in block:
         return "converse"
+    if not block.keys().isdisjoint(ANTHROPIC_FIELDS):
+        return "messages"
     if block.keys().isdisjoint(("input_tokens", "output_tokens")):
         return "transcription" if "seconds" in block else ""
     if "input_token_details" in block or "output_token_details" in block:
         return "realtime"
     is_claude = provider == "anthropic" or "claude" in model.lower()
-    return "messages" if is_claude or not block.keys().isdisjoint(ANTHROPIC_FIELDS) else "responses"
+    return "messages" if is_claude else "responses"
 
 
 ANTHROPIC_FIELDS = ("cache_creation_input_tokens", "cache_read_input_tokens", "cache_creation", "server_tool_use")
@@ -159,7 +162,8 @@ KNOWN: dict[str, set[str]] = {
     # Anthropic, ServerToolUsage: fetching is free. Tool search tool: only its tokens are billed.
     "messages": {"web_fetch_requests", "tool_search_requests"},
     "embeddings": {"prompt_tokens"},
-    "images": {"image_tokens"},
+    # OpenAI, Response object, `tool_usage.image_gen`: `metering` parts cached text from cached images.
+    "images": {"image_tokens", "cached_text_tokens", "cached_image_tokens"},
     "transcription": {"seconds", "input_tokens", "output_tokens", "input_token_details.audio_tokens"},
     "speech": {"input_tokens", "output_tokens"},
 }

@@ -21,7 +21,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from usage_billing.costing import costs
+from usage_billing.costing import containers, costs
 from usage_billing.costing.costs import Row
 from usage_billing.costing.overrides import PriceOverrides
 from usage_billing.ledger import archived, bulk, rollup
@@ -50,6 +50,8 @@ def add(events: Sequence[Event]) -> int:
     """
     in_order = sorted(map(gate.admitted, events), key=lambda event: event.request_id)
     with roles.applied(roles.AS_LEDGER):
+        if any(containers.FIELD in event.response for event in in_order):
+            _lock_containers()
         overrides = PriceOverrides.load()
         inserted, gained = _insert_once(costs.rows([event for event in in_order if not event.completes], overrides))
         completed, unseen = _complete([event for event in in_order if event.completes], overrides)
@@ -57,6 +59,16 @@ def add(events: Sequence[Event]) -> int:
         late, gained_late = _insert_once(costs.rows(unseen, overrides))
         _add_to_rollups([gained, gained_late], completed)
     return inserted + late
+
+
+def _lock_containers() -> None:
+    """Wait for other writers of calls that used containers: two of them would both be charged for one session.
+
+    SQLite has one writer at a time.
+    """
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtext('usage_billing.containers'))")
 
 
 def insert(rows: Sequence[Row]) -> int:

@@ -12,8 +12,9 @@ import msgspec
 from usage_billing.recording.context import NOBODY, Attribution
 
 Flavour = Literal[
-    "chat", "responses", "embeddings", "images", "transcription", "speech", "messages", "realtime", "unknown"
-]
+    "chat", "responses", "embeddings", "images", "transcription", "speech", "messages", "decisions", "containers",
+    "realtime", "unknown",
+]  # fmt: skip
 """The provider's API: it decides how the usage block is read. `messages` is Anthropic's, all others are OpenAI's.
 
 `unknown`: an endpoint that nobody knows. The shape of its usage block tells how to read it.
@@ -30,8 +31,9 @@ FLAVOURS: dict[str, Flavour] = {
     "/audio/transcriptions": "transcription",
     "/audio/translations": "transcription",
     "/audio/speech": "speech",
+    "/decisions": "decisions",
+    "/containers": "containers",  # a container is billed by itself, whether a response uses it or not
     "/v1/messages": "messages",
-    "/decisions": "responses",  # its usage block is that of a response
 }
 """End of the path → API. Azure and other hosts put their own words in front. All other paths bill nothing by the call:
 `/messages/count_tokens`, `/threads/…/messages`, `/moderations`, `/models`, files, batches when they are made."""

@@ -21,6 +21,7 @@ RESPONSE = {
     "usage": TOKENS,
     "context": {"service_tier": "default"},
 }
+CONTAINER = "cntr_68a7b1c2d3e4f5061728394a5b6c7d8e"
 NO_IMAGES = {
     "input_tokens": 0,
     "input_tokens_details": {"image_tokens": 0, "text_tokens": 0},
@@ -45,6 +46,10 @@ FILES: dict[str, Any] = {"type": "file_search", "vector_store_ids": ["vs_1"]}
 CODE: dict[str, Any] = {"type": "code_interpreter", "container": {"type": "auto"}}
 IMAGE: dict[str, Any] = {"type": "image_generation", "model": "gpt-image-1.5"}
 SHELL: dict[str, Any] = {"type": "shell", "environment": {"type": "container_auto"}}
+ECHOED_SHELL: dict[str, Any] = {
+    "type": "shell",
+    "environment": {"type": "container_reference", "container_id": "cntr_1"},
+}
 
 
 def tool_usage(searches: int = 0, images: dict[str, Any] = NO_IMAGES) -> dict[str, Any]:
@@ -138,27 +143,32 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     ),
     "one container twice": (
         {"tools": [CODE], "output": [code("cntr_1"), code("cntr_1", "failed"), code("cntr_2", "in_progress")]},
-        {"units": {"code_interpreter_sessions": 1}},
+        {"response": {"containers": {"cntr_1": "1g"}}},
     ),
     "two containers": (
         {"tools": [CODE], "output": [code("cntr_1"), code("cntr_2", "incomplete")]},
-        {"units": {"code_interpreter_sessions": 2}},
+        {"response": {"containers": {"cntr_1": "1g", "cntr_2": "1g"}}},
     ),
     "larger container": (
         {"tools": [{**CODE, "container": {"type": "auto", "memory_limit": "4g"}}], "output": [code("cntr_1")]},
-        {"units": {"code_interpreter_sessions": 1}, "context": {"service_tier": "default", "container": "4g"}},
+        {"response": {"containers": {"cntr_1": "4g"}}},
     ),
     "default container by name": (
         {"tools": [{**CODE, "container": {"type": "auto", "memory_limit": "1g"}}], "output": [code("cntr_1")]},
-        {"units": {"code_interpreter_sessions": 1}},
+        {"response": {"containers": {"cntr_1": "1g"}}},
     ),
+    "container without a declared tool": ({"output": [code("cntr_1")]}, {"response": {"containers": {"cntr_1": "1g"}}}),
     "container of the caller": (
         {"tools": [{**CODE, "container": "cntr_1"}], "output": [code("cntr_1")]},
-        {"units": {"code_interpreter_sessions": 1}, "context": {"service_tier": "default", "container": "reused"}},
+        {"response": {"containers": {"cntr_1": ""}}},
     ),
     "hosted shell": (
         {"tools": [SHELL], "output": [shell({"type": "container_reference", "container_id": "cntr_1"})]},
-        {"units": {"code_interpreter_sessions": 1}},
+        {"response": {"containers": {"cntr_1": "1g"}}},
+    ),
+    "hosted shell, echoed": (
+        {"tools": [ECHOED_SHELL], "output": [shell({"type": "container_reference", "container_id": "cntr_1"})]},
+        {"response": {"containers": {"cntr_1": ""}}},
     ),
     "local shell": (
         {"tools": [{"type": "shell", "environment": {"type": "local"}}], "output": [shell({"type": "local"})]},
@@ -189,8 +199,9 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
             "output": [search(), files(), code("cntr_1"), image(), MESSAGE],
         },
         {
-            "units": {"web_searches": 3, "storage_searches": 1, "code_interpreter_sessions": 1},
+            "units": {"web_searches": 3, "storage_searches": 1},
             "parts": [part("gpt-image-1.5", DRAWN)],
+            "response": {"containers": {"cntr_1": "1g"}},
         },
     ),
 }
@@ -211,6 +222,39 @@ def test_tools_of_a_streamed_response(
     for _ in openai_of(lambda _: streamed(*events)).responses.create(model="m", input="Hello", stream=True):
         pass
     assert one(recorded) == {**RESPONSE, **expected}
+
+
+@pytest.mark.parametrize("limit", [None, "4g"])
+def test_shell_container_that_the_request_makes(recorded: Recorded, limit: str | None) -> None:
+    """OpenAI guide, Shell: the answer always echoes `container_reference`; the request alone says `container_auto`."""
+    environment: Any = {"type": "container_auto", **({"memory_limit": limit} if limit else {})}
+    output = [shell({"type": "container_reference", "container_id": "cntr_1"})]
+    client = openai_of(lambda _: plain(response(tools=[ECHOED_SHELL], output=output)))
+    client.responses.create(model="m", input="Hello", tools=[{"type": "shell", "environment": environment}])
+    assert one(recorded) == {**RESPONSE, "response": {"containers": {"cntr_1": limit or "1g"}}}
+
+
+def test_shell_container_of_the_caller_has_the_memory_that_nothing_tells(recorded: Recorded) -> None:
+    output = [shell({"type": "container_reference", "container_id": "cntr_1"})]
+    client = openai_of(lambda _: plain(response(tools=[ECHOED_SHELL], output=output)))
+    client.responses.create(model="m", input="Hello", tools=[ECHOED_SHELL])  # type: ignore[list-item]
+    assert one(recorded) == {**RESPONSE, "response": {"containers": {"cntr_1": ""}}}
+
+
+def test_background_response_keeps_the_memory_that_its_request_asks_for(recorded: Recorded) -> None:
+    client = openai_of(lambda _: plain(response(status="queued", background=True, usage=None, output=[])))
+    client.responses.create(model="m", input="Hello", background=True, tools=[SHELL])  # type: ignore[list-item]
+    assert one(recorded)["response"] == {"container_memory": "1g"}
+
+
+def test_created_container_tells_its_memory(recorded: Recorded) -> None:
+    """API reference: Containers. `memory_limit` is 1 GB unless the request asks for more."""
+    made = {"id": CONTAINER, "object": "container", "created_at": 1, "status": "running", "name": "c"}
+    client = openai_of(lambda _: plain({**made, "memory_limit": "16g"}))
+    client.containers.create(name="c", memory_limit="16g")
+    event = one(recorded)
+    assert (event["request_id"], event["flavour"], event["status"]) == (CONTAINER, "containers", "succeeded")
+    assert event["response"] == {"containers": {CONTAINER: "16g"}}
 
 
 def test_search_of_before_actions_were_told_is_one() -> None:

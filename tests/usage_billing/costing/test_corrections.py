@@ -121,8 +121,8 @@ MESSAGE = {"input_tokens": 1000, "output_tokens": 100, "cache_read_input_tokens"
             "0.01045",
         ),
         # OpenAI, Decisions: input at 0.10, cached or not; output is free
-        ("openai-decisions", "responses", "gpt-6-luna", response(5000, 10), {}, "0.0005"),
-        ("openai-decisions", "responses", "gpt-6-luna", response(5000, 10, cached=4000), {}, "0.0005"),
+        ("openai-decisions", "decisions", "gpt-6-luna", response(5000, 10), {}, "0.0005"),
+        ("openai-decisions", "decisions", "gpt-6-luna", response(5000, 10, cached=4000), {}, "0.0005"),
         # Anthropic, Pricing, Model pricing: 1000 × 10 + 1000 × 1 (5.1: 0.25) + 100 × 50
         ("anthropic", "messages", "claude-mythos-5", MESSAGE, {}, "0.016"),
         ("anthropic", "messages", "claude-mythos-5-1", MESSAGE, {}, "0.01525"),

@@ -107,7 +107,7 @@ def test_vertex_is_priced_by_the_location_in_its_path(location: str, usd: str) -
 def test_decisions_have_prices_of_their_own() -> None:
     """OpenAI, Decisions: 5000 × 0.10, and the output is free."""
     usage = {"input_tokens": 5000, "output_tokens": 10, "total_tokens": 5010}
-    record = recorded(url="https://api.openai.com/v1/decisions", model="gpt-6-luna", usage=usage, flavour="unknown")
+    record = recorded(url="https://api.openai.com/v1/decisions", model="gpt-6-luna", usage=usage, flavour="decisions")
     assert (record.cost_usd, record.total_tokens) == (Decimal("0.0005"), 5010)
 
 

@@ -183,3 +183,64 @@ def test_no_block_breaks_metering_or_pricing(
         assert price.usd >= 0
         assert price.known_usd is None
         assert not price.parts or sum(price.parts.values()) == pytest.approx(price.usd, abs=Decimal("1e-10"))
+
+
+@pytest.mark.parametrize(
+    ("block", "kept"),
+    [
+        ({"type": "duration", "seconds": 0}, {"type": "duration", "seconds": 0}),
+        ({"prompt_tokens": 0, "details": {"cached_tokens": 0}, "x": None}, {"prompt_tokens": 0}),
+        ({"units": {"audio_seconds": 0}}, {"units": {"audio_seconds": 0}}),
+        ({"prompt_tokens": 0, "units": {"web_searches": 1}}, {"units": {"web_searches": 1}}),
+        ({"input_tokens": 0, "cache_creation_input_tokens": 9}, {"cache_creation_input_tokens": 9}),
+        ({}, {}),
+        ({"usage": None}, {}),
+    ],
+)
+def test_compact_usage_of_nothing_keeps_its_zeros(block: Any, kept: Any) -> None:
+    assert compact(block) == kept
+    assert compact(kept) == kept
+
+
+@pytest.mark.parametrize(
+    ("flavour", "usage", "problem"),
+    [
+        ("transcription", {"type": "duration", "seconds": 0}, ""),
+        ("transcription", {"type": "tokens", "input_tokens": 0, "output_tokens": 0}, ""),
+        ("transcription", {"units": {"audio_seconds": 0, "input_audio_seconds": 0}}, ""),
+        ("embeddings", {"prompt_tokens": 0, "total_tokens": 0}, ""),
+        ("messages", {"cache_creation_input_tokens": 10_000}, ""),
+        ("messages", {"cache_read_input_tokens": 10_000}, ""),
+        ("messages", {"input_tokens": 0, "output_tokens": 0}, "no-usage"),
+        ("chat", {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}, "no-usage"),
+        ("responses", {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}, "no-usage"),
+        ("images", {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}, "no-usage"),
+        ("speech", {"input_tokens": 0, "output_tokens": 0}, "no-usage"),
+        # What tools used is not the whole usage of an answer without a block.
+        ("responses", {"units": {"web_searches": 1}}, "no-usage"),
+        ("responses", {"containers": {"cntr_1": "1g"}}, "no-usage"),
+        ("containers", {"containers": {"cntr_1": "1g"}}, ""),
+        ("speech", {"units": {"input_characters": 5}}, ""),
+    ],
+)
+def test_zero_usage_is_known_where_nothing_may_have_been_used(flavour: Flavour, usage: Any, problem: str) -> None:
+    assert meter(flavour, usage).problem == problem
+
+
+def test_sessions_of_an_event_of_an_earlier_version_are_containers_of_one_gigabyte() -> None:
+    usage = {"input_tokens": 5, "output_tokens": 1, "units": {"code_interpreter_sessions": 2}}
+    assert [line.containers for line in meter("responses", usage).lines] == [(), ("1g", "1g")]
+
+
+def test_free_turns_keep_their_tokens_and_have_no_line() -> None:
+    turn = {"type": "message", "model": "claude-fable-5", "input_tokens": 535}
+    served = {"type": "fallback_message", "model": "claude-opus-4-8", "input_tokens": 412, "output_tokens": 264}
+    metered = meter("messages", {"input_tokens": 412, "iterations": [turn, served]}, free_turns={"0"})
+    assert [line.model for line in metered.lines] == ["claude-opus-4-8"]
+    assert metered.tokens == Tokens(535 + 412, 264)
+
+
+def test_turn_that_used_nothing_is_left_out() -> None:
+    turns = [{"type": "message", "model": "m"}, {"type": "message", "input_tokens": 7}]
+    metered = meter("messages", {"input_tokens": 7, "iterations": turns})
+    assert (len(metered.lines), metered.tokens, metered.problem) == (1, Tokens(7), "")

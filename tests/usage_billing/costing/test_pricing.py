@@ -250,7 +250,7 @@ def test_a_breakdown_by_request_decides_each_step() -> None:
             "unknown-model",
             {"input": "0.00025", "output": "0.0402"},
         ),
-        # Searches whose number is not told, and a container that may be paid already.
+        # Searches whose number is not told, and a container of a size that has no price.
         (
             "gpt-5-mini",
             {},
@@ -260,9 +260,9 @@ def test_a_breakdown_by_request_decides_each_step() -> None:
         ),
         (
             "gpt-5-mini",
-            {"units": {"code_interpreter_sessions": 1}},
-            {"container": "reused"},
-            "unknown-context:container=reused",
+            {"containers": {"cntr_1": "2g"}},
+            {},
+            "no-price-for:container",
             {"input": "0.00025", "output": "0.0002"},
         ),
     ],
