@@ -68,6 +68,9 @@ DEFAULTS: dict[str, Any] = {
     "LOGIN_FAILURES_PER_ACCOUNT": 100,
     "PASSWORD_RESETS_PER_ACCOUNT": 3,
     "PASSWORD_RESETS_PER_ADDRESS": 20,
+    # ── Prices ──
+    # Deployment (Azure, or a Bedrock inference profile), or host/deployment → the model behind it.
+    "DEPLOYMENTS": {},
     # ── Exchange rates ──
     # The Bank of Russia, or a mirror of it.
     "EXCHANGE_RATES_URL": "https://www.cbr.ru/scripts",

@@ -144,10 +144,14 @@ BOTH_WAYS = {
     "response searched": Case("responses", wire_cases.response("gpt-5-mini", response_usage(1000, 100), [wire_cases.search_call(1), wire_cases.search_call(2, "open_page")], tool_usage=wire_cases.tool_usage(searches=2)), 20_450, (1000, 100, 0, 0, 0)),
     # Without tool_usage, the items that searched: one of three
     "response searched, by its items": Case("responses", wire_cases.response("gpt-5-mini", response_usage(1000, 100), [wire_cases.search_call(1), wire_cases.search_call(2, "open_page"), wire_cases.search_call(3, "find_in_page")]), 10_450, (1000, 100, 0, 0, 0)),
-    # The preview tool costs the same on a model that reasons: 450 + 10,000; on others it does not
+    # The preview tool costs the same on a model that reasons: 450 + 10,000; on others (OpenAI, Pricing, Tools) 25 USD a
+    # thousand: 1000 × 2 + 100 × 8 + 25,000
     "response searched, preview": Case("responses", wire_cases.response("gpt-5-mini", response_usage(1000, 100), [wire_cases.search_call(1)], tools=[{"type": "web_search_preview"}]), 10_450, (1000, 100, 0, 0, 0)),
-    "response searched, preview, no reasoning": Case("responses", wire_cases.response("gpt-4.1", response_usage(1000, 100), [wire_cases.search_call(1)], tools=[{"type": "web_search_preview"}]), "unknown-context:search=preview", (1000, 100, 0, 0, 0)),
-    # These models are charged for search results by the block, which the answer does not report
+    "response searched, preview, no reasoning": Case("responses", wire_cases.response("gpt-4.1", response_usage(1000, 100), [wire_cases.search_call(1)], tools=[{"type": "web_search_preview"}]), 27_800, (1000, 100, 0, 0, 0)),
+    # OpenAI, Pricing, Tools: on these models, results are billed as a block of 8,000 tokens, which the usage contains:
+    # 8508 × 0.15 + 463 × 0.60 + 10,000
+    "response searched, with its block": Case("responses", wire_cases.response("gpt-4o-mini", response_usage(8508, 463), [wire_cases.search_call(1)]), 11_554, (8508, 463, 0, 0, 0)),
+    # Fewer tokens than the block has: it is not within them
     "response searched, billed by the block": Case("responses", wire_cases.response("gpt-4.1-mini", response_usage(1000, 100), tool_usage=wire_cases.tool_usage(searches=1)), "no-price-for:web_search_content", (1000, 100, 0, 0, 0)),
     # A container with 4 GB costs 0.12 USD: 450 + 120,000
     "response code interpreter, larger": Case("responses", wire_cases.response("gpt-5-mini", response_usage(1000, 100), [wire_cases.code_call(1, "c1")], tools=[{"type": "code_interpreter", "container": {"type": "auto", "memory_limit": "4g"}}]), 120_450, (1000, 100, 0, 0, 0)),
@@ -243,7 +247,7 @@ ONE_OF_THEM = {
     "transcription by seconds": Case(
         "transcription", {"text": "x", "usage": {"type": "duration", "seconds": 60}}, 6000, asked={"model": "whisper-1"}
     ),
-    # 10 text × 2.50 + 200 audio × 6 + 50 × 10
+    # OpenAI, Pricing, Transcription models: 10 text × 2.50 + 200 audio × 2.50 + 50 × 10
     "transcription by tokens": Case(
         "transcription",
         {
@@ -256,7 +260,7 @@ ONE_OF_THEM = {
                 "total_tokens": 260,
             },
         },
-        1725,
+        1025,
         (210, 50, 0, 0, 0),
         asked={"model": "gpt-4o-transcribe"},
     ),

@@ -32,6 +32,9 @@ def settings_are_understood(**_kwargs: Any) -> list[CheckMessage]:
             found.append(_error(f"AI_COSTS has no setting {name!r}.", hint))
         elif name in NUMBERS and not (value is None or (isinstance(value, int) and value >= 0)):
             found.append(_error(f'AI_COSTS["{name}"] is {value!r}.', "Set a whole number, 0 or more."))
+    models = conf.DEPLOYMENTS
+    if not isinstance(models, Mapping) or not all(isinstance(text, str) for pair in models.items() for text in pair):
+        found.append(_error(f'AI_COSTS["DEPLOYMENTS"] is {models!r}.', "Set a dict: deployment → model."))
     if conf.DRAIN not in DRAINS:
         found.append(_error(f'AI_COSTS["DRAIN"] is {conf.DRAIN!r}.', f"Set one of {', '.join(DRAINS)}."))
     if conf.DATABASE and conf.DATABASE not in connections:

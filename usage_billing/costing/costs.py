@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 
 from django.utils import timezone
 
-from usage_billing.costing import containers, metering, pricing, refusals
+from usage_billing.conf import conf
+from usage_billing.costing import containers, metering, pricing, providers, refusals
 from usage_billing.costing.attribution import OrganizationLookup
 from usage_billing.costing.overrides import PriceOverrides
 from usage_billing.exchange_rates import rates as exchange
@@ -88,12 +89,12 @@ class _Address(NamedTuple):
 
 def _address(url: str, flavour: Flavour) -> _Address:
     parts = urlsplit(url)
-    provider = pricing.provider_of(f"{parts.scheme}://{parts.netloc}", flavour)
+    provider = providers.provider_of(f"{parts.scheme}://{parts.netloc}", flavour)
     return _Address(
         endpoint=gate.name(parts.path, "endpoint"),
         provider=gate.name(provider, "ai_provider"),
         host=parts.netloc,
-        is_this_machine=pricing.is_this_machine(parts.hostname or ""),
+        is_this_machine=providers.is_this_machine(parts.hostname or ""),
     )
 
 
@@ -119,14 +120,14 @@ def _answer(event: Event) -> Row:
 
 
 def _response_metadata(event: Event) -> dict[str, Any]:
-    """Return facts about the answer. The host is among them for a pending call, whose answer must come from it, and for
-    a call to this machine, whose provider is only guessed from the API.
+    """Return facts about the answer. The host is among them for a pending call, whose answer must come from it, for a
+    call to this machine, whose provider is only guessed from the API, and for a deployment, whose name is the host's.
     """
     metadata = dict(event.response)
     if event.context:
         metadata["context"] = event.context
     address = _address(event.url, event.flavour)
-    if address.is_this_machine or event.status == "pending":
+    if address.is_this_machine or event.status == "pending" or metadata.get("deployment"):
         metadata["host"] = address.host
     return metadata
 
@@ -155,7 +156,7 @@ def cost(row: Row, overrides: PriceOverrides) -> Row:
     price, cost_rub = _amounts(_price(row, metered, overrides), row["usd_rub_rate"])
     tokens = metered.tokens
     response = {key: value for key, value in row["response_metadata"].items() if key != "cost_parts"}
-    if len(price.parts) > 1:
+    if len(price.parts) > 1 or (price.parts and price.usd is None):
         response["cost_parts"] = {kind: format(usd.normalize(), "f") for kind, usd in price.parts.items()}
     return row | {
         "prompt_tokens": tokens.prompt,
@@ -166,21 +167,19 @@ def cost(row: Row, overrides: PriceOverrides) -> Row:
         "reasoning_tokens": tokens.reasoning,
         "cost_usd": price.usd,
         "cost_rub": cost_rub,
-        "known_cost_usd": None,
+        "known_cost_usd": price.known_usd,
         "price_source": gate.name(price.source, "price_source"),
         "response_metadata": response,
     }
 
 
 def _metered(row: Row) -> metering.Metered:
-    flavour = flavour_of(row["endpoint"])
-    if flavour is None:
-        return metering.Metered(problem="unknown-endpoint")
+    answered = (flavour_of(row["endpoint"]), row["usage"], row["ai_provider"], row["ai_model"])
     try:
         free_turns = refusals.free_turns(row["response_metadata"], row["created_at"])
     except refusals.UnknownRefusalError:
-        return metering.meter(flavour, row["usage"]).failed("unknown-refusal")
-    return metering.meter(flavour, row["usage"], free_turns)
+        return metering.meter(*answered).failed("unknown-refusal")
+    return metering.meter(*answered, free_turns=free_turns)
 
 
 def _price(row: Row, metered: metering.Metered, overrides: PriceOverrides) -> pricing.Price:
@@ -195,26 +194,55 @@ def _price(row: Row, metered: metering.Metered, overrides: PriceOverrides) -> pr
             if not metered.lines and not metered.problem:
                 return pricing.REFUSED
             context = pricing.context_of(row["response_metadata"].get("context", {}), row["usage"])
-            provider: str = row["ai_provider"]
-            if flavour_of(row["endpoint"]) == "decisions":
-                provider = pricing.DECISIONS.get(provider, provider)
+            deployment = _deployment(row)
+            is_model = bool(deployment) and row["ai_provider"] in NAMES_MODELS
             return pricing.price(
-                provider,
-                row["ai_model"],
+                _price_list_of(row),
+                _mapped(deployment, row) or (deployment if is_model else row["ai_model"]),
                 metered,
                 context,
                 org_id=row["org_id"],
                 at=row["created_at"],
                 overrides=overrides,
+                aliases=[name for name in (deployment, row["ai_model"]) if name],
+                usage=row["usage"],
             )
+
+
+def _price_list_of(row: Row) -> str:
+    """Return the provider whose prices hold. OpenAI, Decisions: they have prices of their own for the same models."""
+    provider: str = row["ai_provider"]
+    return pricing.DECISIONS.get(provider, provider) if flavour_of(row["endpoint"]) == "decisions" else provider
+
+
+NAMES_MODELS = ("aws", "google")
+"""Providers whose deployments are models of their own: their names say more than the answer.
+
+Bedrock's `global.anthropic.…` and `us.anthropic.…` have different prices, and both answer with the same model.
+"""
+
+
+def _deployment(row: Row) -> str:
+    """Return the name of the deployment or model in the request's path; empty if the path named none."""
+    named = row["response_metadata"].get("deployment")
+    return named if isinstance(named, str) else ""
+
+
+def _mapped(deployment: str, row: Row) -> str:
+    """Return the model behind the deployment, as the setting `DEPLOYMENTS` says; empty if it does not."""
+    if not deployment:
+        return ""
+    models = {name.lower(): model for name, model in conf.DEPLOYMENTS.items()}
+    host = row["response_metadata"].get("host", "")
+    return str(models.get(f"{host}/{deployment}".lower()) or models.get(deployment.lower(), ""))
 
 
 def _amounts(price: pricing.Price, rate: Any) -> tuple[pricing.Price, Any]:
     """Return the price and its RUB; unpriced if either exceeds what a call can cost."""
-    usd = price.usd
+    usd = price.usd if price.usd is not None else price.known_usd
     if usd is not None and abs(usd) * max(1, rate or 0) >= gate.LARGEST_NUMBER:
         return pricing.unpriced(pricing.OUT_OF_BOUNDS), None
-    return price, to_rub(usd, rate)
+    return price, to_rub(price.usd, rate)
 
 
 def to_rub(usd: Any, rate: Any) -> Any:

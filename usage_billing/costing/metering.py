@@ -6,35 +6,19 @@ source.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Set
 from operator import add
 from typing import Any
 
 import msgspec
 from genai_prices import Usage
-from genai_prices.data_snapshot import get_snapshot
-from genai_prices.types import Provider
 from genai_prices.units import _get_registry
 from msgspec.structs import replace
 
+from usage_billing.costing import reported_costs, usage_shapes
 from usage_billing.costing.refusals import WHOLE
 from usage_billing.recording.event import Flavour
 from usage_billing.recording.gate import LARGEST_NUMBER, PARTS
-
-EXTRACTORS: dict[Flavour, tuple[str, str]] = {
-    "chat": ("openai", "chat"),
-    "responses": ("openai", "responses"),
-    "embeddings": ("openai", "embeddings"),
-    "images": ("openai", "images"),
-    "decisions": ("openai-decisions", "default"),
-    "messages": ("anthropic", "default"),
-}
-"""API flavour → the provider that designed it, and that provider's extractor in genai-prices for its usage block."""
-
-
-_NO_BLOCK = dict.fromkeys(EXTRACTORS, "no-usage")
-"""API → the problem of an answer without a block. Speech and transcription may be metered by their request alone."""
 
 
 class Tokens(msgspec.Struct, frozen=True):
@@ -61,15 +45,24 @@ class Tokens(msgspec.Struct, frozen=True):
 
 
 class Line(msgspec.Struct, frozen=True):
-    """Units used on one model (empty: the call's own). `containers`: the memory of each container session (`1g`)."""
+    """Units used on one model (empty: the call's own), or sessions of containers: the memory of each (`1g`).
+
+    requests: how many requests to the model the counts may be the sum of: a loop of server tools makes one more than
+    it uses tools. searches: web searches of the call, whose results are within the counts.
+    """
 
     usage: Usage
     model: str = ""
     containers: tuple[str, ...] = ()
+    requests: int = 1
+    searches: int = 0
 
 
 class Metered(msgspec.Struct, frozen=True):
-    """The units of a call, line by line, or in `problem` why they are unknown. `tokens`: the counts that are known."""
+    """The units of a call, line by line. `problem`: why they are not known in full; the lines are what is known then.
+
+    tokens: the counts that are known.
+    """
 
     lines: tuple[Line, ...] = ()
     tokens: Tokens = Tokens()
@@ -84,28 +77,67 @@ class NoPriceError(Exception):
     """Raised for a unit that has no published price; the message is its name."""
 
 
-def meter(flavour: Flavour, usage: Mapping[str, Any], free_turns: Set[str] = frozenset()) -> Metered:
+_NO_BLOCK = dict.fromkeys(usage_shapes.STANDARD, "no-usage")
+"""API → the problem of an answer without a block. Speech and transcription may be metered by their request alone."""
+
+
+def meter(
+    flavour: Flavour | None,
+    usage: Mapping[str, Any],
+    provider: str = "",
+    model: str = "",
+    *,
+    free_turns: Set[str] = frozenset(),
+) -> Metered:
     """Meter a call. `usage` is the provider's block, with three keys of our own beside it:
 
     `units`: units of the price list that the block does not report (`web_searches`, `input_characters`, …);
     `parts`: usage on other models, each `{"model", "api", "usage"}` (an image made by a tool);
     `containers`: containers whose session is charged to this call, each with its memory.
-    `free_turns`: turns of the block that are not billed; their tokens are counted all the same (`refusals.free_turns`).
+
+    provider, model: who answered, and with which model. For an endpoint that nobody knows, the block's own shape tells
+    how to read it. free_turns: turns of the block that are not billed; their tokens are counted all the same
+    (`refusals.free_turns`).
     """
-    block = {name: value for name, value in usage.items() if name not in ("units", "parts", "containers")}
+    block = {name: value for name, value in usage.items() if name not in _NOT_USAGE}
+    containers = _mapping(usage.get("containers"))
+    api: str = flavour or "unknown"
+    if api == "unknown" or (api in _TOLD_BY_SHAPE and block.keys().isdisjoint(TOKEN_COUNTS.get(api, NEWER_COUNTS))):
+        api = usage_shapes.shape_of(block, provider, model) or api.replace("unknown", "")
+    if not api and not usage.get("units") and not containers:
+        return Metered(tokens=_plain_tokens(block), problem="unreadable-usage" if block else "unknown-endpoint")
     # Units beside a block that did not come are not the whole usage.
-    metered = _block(flavour, block, free_turns) if block else Metered(problem=_NO_BLOCK.get(flavour, ""))
+    metered = _block(api, block, provider, free_turns) if block and api else Metered(problem=_NO_BLOCK.get(api, ""))
     for part in _mappings(usage.get("parts")):
         metered = _together(metered, _part(part))
     if units := usage.get("units"):
         metered = _together(metered, _units(units))
-    if containers := _mapping(usage.get("containers")):
+    if containers:
         metered = _together(metered, Metered((Line(_usage(), containers=tuple(map(str, containers.values()))),)))
     if not metered.lines and not metered.problem and not free_turns:
         return replace(metered, problem="no-usage")
     if max(msgspec.structs.astuple(metered.tokens)) > LARGEST_NUMBER:
         return Metered(problem="unreadable-usage")
-    return metered
+    return _with_requests(metered, block, usage.get("units"))
+
+
+_NOT_USAGE = {"units", "parts", "containers"} | reported_costs.FIELDS
+
+_TOLD_BY_SHAPE = ("chat", "responses", "messages")
+"""APIs whose gateways may answer with another API's block."""
+
+
+def _with_requests(metered: Metered, block: Mapping[str, Any], units: Any) -> Metered:
+    """Note on the first line which searches its counts contain, and how many requests they may be the sum of."""
+    beside = _mapping(units)
+    uses = sum(_count(value) for value in _mapping(block.get("server_tool_use")).values())
+    uses += _count(beside.get("web_searches")) + _count(beside.get("storage_searches"))
+    if not uses or not metered.lines or block.get("iterations"):
+        return metered
+    first, *others = metered.lines
+    return replace(
+        metered, lines=(replace(first, requests=1 + uses, searches=_count(beside.get("web_searches"))), *others)
+    )
 
 
 def decode_usage(raw: msgspec.Raw) -> Any:
@@ -119,7 +151,8 @@ def decode_usage(raw: msgspec.Raw) -> Any:
 def compact(block: Any) -> Any:
     """Return the usage block without zeros and nulls, and without objects that this leaves empty.
 
-    If nothing was used, the zeros of the block and of its `units` stay: zero usage is known, absent usage is not.
+    If nothing was used, the zeros of the block and of its `units` stay: zero usage is known, absent usage is not. A
+    charge of zero that the host reports stays as well: it says that the call was free.
     """
     kept = _without_zeros(block)
     if not isinstance(block, dict) or uses_something(kept):
@@ -134,7 +167,11 @@ def _without_zeros(block: Any) -> Any:
     if not isinstance(block, dict):
         return block
     kept = {key: _without_zeros(value) if isinstance(value, (dict, list)) else value for key, value in block.items()}
-    return {key: value for key, value in kept.items() if value or value == ""}
+    return {
+        key: value
+        for key, value in kept.items()
+        if value or value == "" or (key in reported_costs.KEPT_ZEROS and value == 0 and value is not False)
+    }
 
 
 def uses_something(usage: Any) -> bool:
@@ -154,13 +191,14 @@ NOTHING_TO_DO = frozenset({"transcription", "embeddings"})
 """APIs whose input may be empty (silence, no text). Any other answered call used something: its zeros are wrong."""
 
 
-def _block(flavour: Flavour, block: Mapping[str, Any], free_turns: Set[str] = frozenset()) -> Metered:
+def _block(api: str, block: Mapping[str, Any], provider: str = "", free_turns: Set[str] = frozenset()) -> Metered:
     if iterations := block.get("iterations"):
         return _iterations(block, iterations if isinstance(iterations, list) else [], free_turns)
-    if flavour not in NOTHING_TO_DO and any(map(_is_number, block.values())) and not uses_something(block):
+    if api not in NOTHING_TO_DO and any(map(_is_number, block.values())) and not uses_something(block):
         return Metered(problem="no-usage")
     try:
-        usage = _READERS.get(flavour, _extracted)(flavour, block)
+        usage = _READERS.get(api, _extracted)(api, block, provider)
+        adds_up = usage_shapes.is_total_right(block, usage)
     except NoPriceError as unit:
         return Metered(tokens=_plain_tokens(block), problem=f"no-price-for:{unit}")
     except (ValueError, TypeError, KeyError, ArithmeticError):
@@ -168,6 +206,12 @@ def _block(flavour: Flavour, block: Mapping[str, Any], free_turns: Set[str] = fr
     tokens = _tokens(usage)
     if problem := _contradiction(usage, tokens):
         return Metered(tokens=tokens.within(), problem=problem)
+    if not adds_up:
+        # At least what the parts say was used, if the total says more.
+        is_more = _count(block.get("total_tokens")) > tokens.prompt + tokens.completion
+        return Metered((Line(usage),) if is_more else (), tokens, problem="contradictory-usage")
+    if field := usage_shapes.unknown_field(api, block, provider):
+        return Metered((Line(usage),), tokens, problem=f"unknown-usage-field:{field}")
     return Metered(() if WHOLE in free_turns else (Line(usage),), tokens)
 
 
@@ -193,7 +237,12 @@ def _iterations(block: Mapping[str, Any], iterations: list[Any], free_turns: Set
 
 def _part(part: Mapping[str, Any]) -> Metered:
     model, flavour, usage = part.get("model"), part.get("api"), part.get("usage")
-    if not isinstance(usage, Mapping) or not isinstance(model, str) or not model or flavour not in EXTRACTORS:
+    if (
+        not isinstance(usage, Mapping)
+        or not isinstance(model, str)
+        or not model
+        or (flavour not in usage_shapes.STANDARD)
+    ):
         return Metered(problem="no-model-of-a-tool")
     metered = _block(flavour, usage)
     return replace(metered, lines=tuple(replace(line, model=model) for line in metered.lines))
@@ -205,10 +254,12 @@ def _units(units: Any) -> Metered:
     sessions = _count(rest.pop("code_interpreter_sessions", 0))  # events of earlier versions
     if not rest.keys() <= _get_registry().units.keys():
         return Metered(problem="unknown-unit:" + ",".join(sorted(rest.keys() - _get_registry().units.keys())))
+    containers = ("1g",) * min(sessions, PARTS)
     try:
-        return Metered((Line(_usage(**rest), containers=("1g",) * min(sessions, PARTS)),))
+        lines = (Line(_usage(**rest)),) if rest or not containers else ()
     except ValueError:
         return Metered(problem="unreadable-usage")
+    return Metered(lines + ((Line(_usage(), containers=containers),) if containers else ()))
 
 
 def _together(one: Metered, other: Metered) -> Metered:
@@ -220,36 +271,51 @@ def _together(one: Metered, other: Metered) -> Metered:
 
 TOKEN_COUNTS = {
     "chat": ("prompt_tokens", "completion_tokens"),
+    "converse": ("inputTokens", "outputTokens"),
     "messages": ("input_tokens", "output_tokens", "cache_creation_input_tokens", "cache_read_input_tokens"),
 }
-"""Names of a block's counts. Every API but chat uses the newer names; a message may only write or read the cache."""
+"""Names of a block's counts. Every other API uses the newer names; a message may only write or read the cache."""
 NEWER_COUNTS = ("input_tokens", "output_tokens")
 
 
-def _counted(flavour: Flavour, block: Mapping[str, Any]) -> dict[str, Any]:
+def _counted(api: str, block: Mapping[str, Any]) -> dict[str, Any]:
     """Return the block with all its counts: records omit zeros. Raises `ValueError` if it has none."""
-    counts = TOKEN_COUNTS.get(flavour, NEWER_COUNTS)
+    counts = TOKEN_COUNTS.get(api, NEWER_COUNTS)
     if block.keys().isdisjoint(counts):
         raise ValueError(f"none of {counts}")
     return {**dict.fromkeys(counts, 0), **block}
 
 
-def _extracted(flavour: Flavour, block: Mapping[str, Any]) -> Usage:
-    provider, extractor = EXTRACTORS[flavour]
-    return _provider(provider).extract_usage({"usage": _counted(flavour, block)}, api_flavor=extractor)[1]
+def _extracted(api: str, block: Mapping[str, Any], provider: str) -> Usage:
+    return usage_shapes.extract(api, _counted(api, block), provider)
 
 
-def _responses(flavour: Flavour, block: Mapping[str, Any]) -> Usage:
-    """Meter a response. OpenAI, Response object: cache writes last 30 minutes or, at another price, 12 hours."""
-    writes = _mapping(_mapping(block.get("input_tokens_details")).get("cache_write_tokens_details"))
-    if writes.get("ttl_12h_tokens"):
-        raise NoPriceError("cache_write_12h_tokens")
-    return _extracted(flavour, block)
+def _chat(api: str, block: Mapping[str, Any], provider: str) -> Usage:
+    """Meter a chat. DeepSeek, Moonshot, Mistral have named cached tokens at the top of the block, each otherwise."""
+    usage = _extracted(api, block, provider)
+    if "cache_read_tokens" not in vars(usage):
+        named = (_count(block.get(name)) for name in ("cached_tokens", "prompt_cache_hit_tokens", "num_cached_tokens"))
+        if cached := max(named):
+            usage.cache_read_tokens = cached
+    return usage
 
 
-def _messages(flavour: Flavour, block: Mapping[str, Any]) -> Usage:
+def _responses(api: str, block: Mapping[str, Any], provider: str) -> Usage:
+    """Meter a response. OpenAI, ResponseUsage: cache writes last 30 minutes or, at another price, 12 hours.
+
+    The price list has two units for lifetimes of cache writes, named after Anthropic's: the shorter and the longer one.
+    """
+    usage = _extracted(api, block, provider)
+    details = _mapping(_mapping(block.get("input_tokens_details")).get("cache_write_tokens_details"))
+    if longer := _count(details.get("ttl_12h_tokens")):
+        usage.cache_write_1h_tokens = longer
+        usage.cache_write_5m_tokens = max(0, int(vars(usage).get("cache_write_tokens", 0)) - longer)
+    return usage
+
+
+def _messages(api: str, block: Mapping[str, Any], provider: str) -> Usage:
     """Meter a message. Anthropic, Streaming: `message_delta` raises the sum of cache writes, not their breakdown."""
-    usage = _extracted(flavour, block)
+    usage = _extracted(api, block, provider)
     reported = vars(usage)
     used = [name for name in WRITES_BY_TIME if reported.get(name)]
     if len(used) == 1 and reported[used[0]] < reported.get("cache_write_tokens", 0):
@@ -261,12 +327,12 @@ WRITES_BY_TIME = ("cache_write_5m_tokens", "cache_write_1h_tokens")
 """Units of cache writes, by lifetime."""
 
 
-def _images(flavour: Flavour, block: Mapping[str, Any]) -> Usage:
+def _images(api: str, block: Mapping[str, Any], provider: str) -> Usage:
     """Meter an image. OpenAI, Images: output tokens are image tokens unless the block reports text tokens apart."""
     if "input_tokens_details" in block or not block.get("input_tokens"):
         details = {"text_tokens": 0, "image_tokens": 0} | dict(_mapping(block.get("input_tokens_details")))
         block = {**block, "input_tokens_details": details}
-    usage = _extracted(flavour, block)
+    usage = _extracted(api, block, provider)
     if "output_tokens_details" not in block:
         usage.output_image_tokens = usage.output_tokens
     for unit, cached in _cached_of_images(block).items():
@@ -291,21 +357,21 @@ def _cached_of_images(block: Mapping[str, Any]) -> dict[str, int]:
     return {unit: number for unit, number in units.items() if number}
 
 
-def _decisions(flavour: Flavour, block: Mapping[str, Any]) -> Usage:
+def _decisions(api: str, block: Mapping[str, Any], provider: str) -> Usage:
     """Meter a decision. OpenAI, Decisions: input alone is billed, at one price for cached and other tokens."""
-    usage = _extracted(flavour, block)
+    usage = _extracted(api, block, provider)
     return _usage(input_tokens=usage.input_tokens, output_tokens=usage.output_tokens)
 
 
-def _embeddings(_flavour: Flavour, block: Mapping[str, Any]) -> Usage:
+def _embeddings(_api: str, block: Mapping[str, Any], _provider: str) -> Usage:
     return _usage(input_tokens=block["prompt_tokens"] if "prompt_tokens" in block else block["total_tokens"])
 
 
-def _transcription(flavour: Flavour, block: Mapping[str, Any]) -> Usage:
+def _transcription(api: str, block: Mapping[str, Any], _provider: str) -> Usage:
     """Meter seconds or tokens, whichever the model is billed by (OpenAI, Transcription object: `usage.type`)."""
     if "seconds" in block:
         return _usage(audio_seconds=block["seconds"], input_audio_seconds=block["seconds"])
-    counted = _counted(flavour, block)
+    counted = _counted(api, block)
     details = _mapping(block.get("input_token_details"))
     return _usage(
         input_tokens=counted["input_tokens"],
@@ -315,13 +381,27 @@ def _transcription(flavour: Flavour, block: Mapping[str, Any]) -> Usage:
     )
 
 
-def _speech(flavour: Flavour, block: Mapping[str, Any]) -> Usage:
+def _speech(api: str, block: Mapping[str, Any], _provider: str) -> Usage:
     """Meter speech: audio output at the model's only output price (OpenAI, Speech: `speech.audio.done`)."""
-    counted = _counted(flavour, block)
+    counted = _counted(api, block)
     return _usage(input_tokens=counted["input_tokens"], output_tokens=counted["output_tokens"])
 
 
+def _realtime(api: str, block: Mapping[str, Any], provider: str) -> Usage:
+    """Meter a response of the Realtime API. OpenAI, RealtimeResponseUsage: cached tokens are told by kind as well.
+
+    Records omit zeros: a kind that the details leave out was not cached.
+    """
+    usage = _extracted(api, block, provider)
+    if _mapping(block.get("input_token_details")).get("cached_tokens_details"):
+        for unit in ("cache_text_read_tokens", "cache_audio_read_tokens", "cache_image_read_tokens"):
+            setattr(usage, unit, vars(usage).get(unit, 0))
+    return usage
+
+
 _READERS = {
+    "chat": _chat,
+    "realtime": _realtime,
     "responses": _responses,
     "messages": _messages,
     "images": _images,
@@ -371,13 +451,8 @@ def _count(value: Any) -> int:
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
+    return value if isinstance(value, dict) else {}
 
 
 def _mappings(value: Any) -> list[Mapping[str, Any]]:
-    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
-
-
-@functools.cache
-def _provider(provider_id: str) -> Provider:
-    return get_snapshot().find_provider(None, provider_id, None)
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []

@@ -12,8 +12,17 @@ import msgspec
 from usage_billing.recording.context import NOBODY, Attribution
 
 Flavour = Literal[
-    "chat", "responses", "embeddings", "images", "transcription", "speech", "messages", "decisions", "containers",
-    "realtime", "unknown",
+    "chat",
+    "responses",
+    "embeddings",
+    "images",
+    "transcription",
+    "speech",
+    "messages",
+    "decisions",
+    "containers",
+    "realtime",
+    "unknown",
 ]
 """The provider's API: it decides how the usage block is read. `messages` is Anthropic's, the others are OpenAI's.
 

@@ -22,6 +22,7 @@ import msgspec
 from msgspec import Meta
 from msgspec.structs import replace
 
+from usage_billing.recording import request_paths
 from usage_billing.recording.context import Attribution, text
 from usage_billing.recording.event import ACCOUNT_COLUMNS, FLAVOURS, Event, Part, plain
 
@@ -140,6 +141,7 @@ def _bounded(event: Event) -> Event:
     if units is None or parts is None:
         usage, units, parts = _unreadable("units beside the block are out of bounds"), {}, []
     duration: Any = event.duration_ms
+    context, response = _named_in_path(event)
     return replace(
         event,
         request_id=identifier(event.request_id, "request_id"),
@@ -151,11 +153,22 @@ def _bounded(event: Event) -> Event:
         usage=usage,
         units=units,
         parts=parts,
-        context={_word(key): _word(value) for key, value in list(event.context.items())[:DEPTH]},
-        response=metadata(event.response),
+        context={_word(key): _word(value) for key, value in list(context.items())[:DEPTH]},
+        response=metadata(response),
         account=_account(event.account),
         attribution=attribution(event.attribution),
     )
+
+
+def _named_in_path(event: Event) -> tuple[dict[str, str], dict[str, Any]]:
+    """Return the context and the response with what the path names: `known_url` leaves it out."""
+    try:
+        named = request_paths.named_in(text(event.url)[:LONGEST_TEXT])
+    except ValueError:
+        return event.context, event.response
+    location = {"location": named.location} if named.location else {}
+    deployment = {"deployment": named.deployment} if named.deployment else {}
+    return location | event.context, deployment | event.response
 
 
 def attribution(given: Attribution) -> Attribution:

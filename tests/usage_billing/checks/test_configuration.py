@@ -26,6 +26,8 @@ def test_the_services_own_settings_are_understood() -> None:
         ("OUTBOX_MAX_MB", "2 GB", "Set a whole number, 0 or more."),
         ("TRUSTED_PROXIES", -1, "Set a whole number, 0 or more."),
         ("ORGANIZATION_RESOLVER", "company.costs.nobody", "Name a function by its dotted path."),
+        ("DEPLOYMENTS", ["gpt4-turbo"], "Set a dict: deployment → model."),
+        ("DEPLOYMENTS", {"gpt4-turbo": 4}, "Set a dict: deployment → model."),
     ],
 )
 def test_a_wrong_setting_is_named(settings: Settings, name: str, value: Any, hint: str) -> None:

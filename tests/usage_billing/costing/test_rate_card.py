@@ -63,3 +63,13 @@ def test_a_price_that_rises_with_the_prompt(tokens: int) -> None:
     ]
     assert rising
     assert [ours(*each) for each in rising] == [of_the_library(*each) for each in rising]
+
+
+def test_how_much_audio_was_cached_must_be_told_where_it_has_a_price_of_its_own() -> None:
+    model = next(model for model in MODELS if model.id == "gpt-realtime")
+    usage = Usage(input_tokens=2, cache_read_tokens=1, input_audio_tokens=1)
+    with pytest.raises(ContradictionError):
+        amounts(prices_of(model.get_prices(AT)), usage, Decimal(1))
+    usage.cache_audio_read_tokens = 0
+    # 1 × 0.40 + 1 × 32 USD per million
+    assert sum(amounts(prices_of(model.get_prices(AT)), usage, Decimal(1)).values()) == Decimal("0.0000324")

@@ -108,7 +108,7 @@ def test_what_becomes_unknown_is_null_and_counted() -> None:
     assert (run.usd_before, run.usd_after, run.unpriced_before, run.unpriced_after) == (Decimal("0.00056"), 0, 0, 1)
     record = UsageRecord.objects.get()
     assert (record.cost_usd, record.price_source) == (None, "unpriced:no-price-for:output_tokens")
-    assert "cost_parts" not in record.response_metadata
+    assert record.response_metadata["cost_parts"] == {"input": "0.001"}  # what is known stands beside the NULL
     assert (total().cost_usd, total().unpriced_usd_count) == (0, 1)
 
 
