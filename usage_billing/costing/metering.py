@@ -27,6 +27,7 @@ EXTRACTORS: dict[Flavour, tuple[str, str]] = {
     "embeddings": ("openai", "embeddings"),
     "images": ("openai", "images"),
     "messages": ("anthropic", "default"),
+    "realtime": ("openai", "realtime"),
 }
 """API flavour → the provider that designed it, and that provider's extractor in genai-prices for its usage block."""
 
@@ -246,7 +247,30 @@ def _speech(flavour: Flavour, block: Mapping[str, Any]) -> Usage:
     return _usage(input_tokens=counted["input_tokens"], output_tokens=counted["output_tokens"])
 
 
+def _realtime(flavour: Flavour, block: Mapping[str, Any]) -> Usage:
+    """Meter a Realtime response, or the seconds of a Live session.
+
+    OpenAI, Managing costs (Realtime): text, audio and image tokens have prices of their own, cached ones too. A count
+    whose modalities are not told has no price. OpenAI, Cost optimization: a Live session is billed by the second.
+    """
+    if "seconds" in block:
+        return _usage(audio_seconds=block["seconds"])
+    counted = _counted(flavour, block)
+    inputs = _mapping(block.get("input_token_details"))
+    for total, details in (
+        (counted["input_tokens"], inputs),
+        (counted["output_tokens"], _mapping(block.get("output_token_details"))),
+        (inputs.get("cached_tokens", 0), _mapping(inputs.get("cached_tokens_details"))),
+    ):
+        if sum(details.get(name, 0) for name in MODALITIES) != total:
+            raise ValueError("the modalities do not add up to their total")
+    return _extracted(flavour, block)
+
+
+MODALITIES = ("text_tokens", "audio_tokens", "image_tokens")
+
 _READERS = {
+    "realtime": _realtime,
     "responses": _responses,
     "messages": _messages,
     "images": _images,

@@ -32,6 +32,11 @@ FLAVOURS: dict[str, Flavour] = {
     "/audio/translations": "transcription",
     "/audio/speech": "speech",
     "/v1/messages": "messages",
+    # Websockets. The last two stand for a Live session, and for the transcription of what is said in a Realtime one.
+    "/realtime": "realtime",
+    "/realtime/translations": "realtime",
+    "/live": "realtime",
+    "/realtime/input_audio_transcription": "transcription",
 }
 """End of the path → API. Azure and other hosts put their own words in front."""
 
