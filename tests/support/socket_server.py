@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -39,7 +40,7 @@ class Peer:
 
     def break_off(self) -> None:
         """End the connection without a word, as a network does."""
-        self._connection.socket.close()
+        self._connection.socket.shutdown(socket.SHUT_RDWR)
 
     def close(self, code: int = 1000) -> None:
         self._connection.close(code)
