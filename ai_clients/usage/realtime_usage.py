@@ -90,7 +90,7 @@ def read_session(session: msgspec.Raw) -> Session:
         transcription_model=text(
             _mapping(audio.get("transcription")).get("model") or _mapping(body.input_audio_transcription).get("model")
         ),
-        # Without a word about it, the server detects turns (SDK: `RealtimeAudioConfigInput.turn_detection`).
+        # Unless it is told otherwise, the server detects turns (SDK: `RealtimeAudioConfigInput.turn_detection`).
         responds_to_speech=turns is msgspec.UNSET
         or (turns is not None and _mapping(turns).get("create_response") is not False),
     )

@@ -61,7 +61,10 @@ class SocketCalls:
         attribution: that of the code that sends it, if this is another (a queue is flushed by whoever reconnects).
         """
         try:
-            if not isinstance(message, str | bytes) or (kind := type_of(message)) not in SENT:
+            if not isinstance(message, str | bytes):
+                return None
+            if (kind := type_of(message)) not in SENT:
+                self._responses.other_sent()
                 return None
             with self._lock:
                 if kind == APPENDS:

@@ -22,14 +22,14 @@ class _Open(msgspec.Struct, frozen=True):
 
 
 class ResponseCalls:
-    """Records each response once. speech_turns: the responses that the server may begin unasked."""
+    """Records each response once."""
 
     def __init__(self, records: SocketRecords, opener: Attribution) -> None:
         self._records = records
         self._opener = opener
         self._waiting = Waiting(opener)
         self._open: dict[str, _Open] = {}
-        self.speech_turns = 0
+        self._has_other_events = False
 
     # ── The client's events ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -49,6 +49,10 @@ class ResponseCalls:
     def steered(self, message: Message, attribution: Attribution) -> None:
         """Note a `response.steer` that is about to be sent."""
         self._waiting.steer(text(message.previous_response_id), attribution)
+
+    def other_sent(self) -> None:
+        """Note that errors may be about events that ask for no response."""
+        self._has_other_events = True
 
     # ── The server's events ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -101,19 +105,19 @@ class ResponseCalls:
             if request := self._waiting.named(named):
                 self._write(Answer(status="failed", error_code=code), request)
             return
-        if self._records.api != RESPONSES or self._records.is_live:
-            self._waiting.doubt(lane)  # it may be about any of the client's events
-            return
         under_way = [id_ for id_, one in self._open.items() if one.lane == lane]
-        if not under_way:
-            is_certain = self._waiting.number_in(lane) == 1
-            if request := self._waiting.first_refused(lane):
-                self._write(Answer(status="failed" if is_certain else "aborted", error_code=code), request)
-        elif message.sequence_number is not None and len(under_way) == 1:
+        waiting = self._waiting.number_in(lane)
+        if message.sequence_number is not None and len(under_way) == 1:
             # An error of the stream (SDK: `ResponseWsError.sequence_number`) ends the response that it belongs to.
             self._give_up(self._open.pop(under_way[0]).request, under_way[0], code)
-        else:
-            self._waiting.doubt(lane)
+        elif self._has_other_events or under_way or not waiting:
+            self._waiting.doubt_all()
+        elif request := self._waiting.first_refused(lane):
+            self._write(Answer(status="failed" if waiting == 1 else "aborted", error_code=code), request)
+
+    def spoken(self) -> None:
+        """Note that the server will begin a response by itself, because the user has spoken."""
+        self._waiting.spoken()
 
     def closed(self, error_code: str) -> None:
         """Record as aborted what is under way."""
@@ -148,9 +152,7 @@ class ResponseCalls:
         if self._records.is_live:
             # The session delegates by itself, too: only the name of a command tells whose response it is.
             return (self._waiting.named(command) if command else None) or request_now(self._opener)
-        may_be_unasked = self.speech_turns > 0
-        self.speech_turns = max(0, self.speech_turns - 1)
-        found = self._waiting.take(lane, response, may_be_unasked=may_be_unasked)
+        found = self._waiting.take(lane, response)
         return found if isinstance(found, Request) else request_now(found)
 
     def _give_up(self, request: Request, id_: str = "", error_code: str = "") -> None:

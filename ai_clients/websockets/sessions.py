@@ -96,7 +96,7 @@ class SessionCalls:
     def committed(self, message: Message, _body: bytes) -> None:
         """Note that input audio is complete: it is transcribed, and answered, if the session does so."""
         if self._session.responds_to_speech:
-            self._responses.speech_turns += 1
+            self._responses.spoken()
         item = text(message.item_id)
         if self._session.transcription_model and item and len(self._transcriptions) < MOST_TRANSCRIPTIONS:
             self._transcriptions[item] = request_now(self._opener, self._session.transcription_model)

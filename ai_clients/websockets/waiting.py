@@ -23,8 +23,7 @@ MOST_WAITING = 1000
 class Request(msgspec.Struct, eq=False):
     """A `response.create` that was sent. lane: its `stream_id`, if it has one.
 
-    started_at: seconds since the epoch. began: on the clock that durations are measured with. is_doubtful: it may
-    have been refused or answered already.
+    started_at: seconds since the epoch. began: on the clock that durations are measured with.
     """
 
     attribution: Attribution
@@ -35,7 +34,6 @@ class Request(msgspec.Struct, eq=False):
     model: str = ""
     previous: str = ""
     metadata: Mapping[str, Any] = {}
-    is_doubtful: bool = False
 
 
 def request_now(attribution: Attribution, model: str = "") -> Request:
@@ -63,18 +61,23 @@ class Waiting:
         self._opener = opener
         self._requests: list[Request] = []
         self._steered: dict[str, Attribution] = {}
+        self._speech_turns = 0
+        self._doubtful: set[str] = set()
 
     def add(self, request: Request) -> Request | None:
         """Add a request that is about to be sent. Returns the oldest if there are too many; it waits no longer."""
-        if any(other.is_doubtful for other in self._in_lane(request.lane)):
-            self._doubt(request)
+        if request.lane in self._doubtful:
+            request.attribution = self._opener
         self._requests.append(request)
-        return self._requests.pop(0) if len(self._requests) > MOST_WAITING else None
+        if len(self._requests) <= MOST_WAITING:
+            return None
+        self.doubt(self._requests[0].lane)
+        return self._requests.pop(0)
 
     def remove(self, request: Request) -> None:
         """Remove a request that could not be sent."""
         if request in self._requests:
-            self._requests.remove(request)
+            self._remove(request)
 
     def steer(self, response_id: str, attribution: Attribution) -> None:
         """Note who steers a response: the next one of its chain may begin without a request.
@@ -85,43 +88,48 @@ class Waiting:
         if len(self._steered) > MOST_WAITING:
             del self._steered[next(iter(self._steered))]
 
-    def take(self, lane: str, response: Response, *, may_be_unasked: bool) -> Request | Attribution:
+    def spoken(self) -> None:
+        """Note that the server will begin a response by itself, because the user has spoken."""
+        self._speech_turns += 1
+
+    def take(self, lane: str, response: Response) -> Request | Attribution:
         """Remove and return the request that a response answers; the attribution of a response without a request.
 
-        may_be_unasked: the server may have begun the response by itself, because the user has spoken. OpenAI answers
-        the requests of a lane one after the other (guide “WebSocket mode”).
+        OpenAI answers the requests of a lane one after the other (guide “WebSocket mode”).
         """
         previous = text(response.previous_response_id)
         steered = self._steered.pop(previous, None) if previous else None
-        candidates = self._candidates(lane, response, is_sole_cause=steered is None and not may_be_unasked)
+        candidates = self._candidates(lane, response, is_steered=steered is not None)
         if not candidates:
+            self._speech_turns = max(0, self._speech_turns - 1)
+            self._settle(lane)
             return self._opener if steered is None else steered
         first = candidates[0]
         is_named = bool(first.metadata) and first.metadata == response.metadata
-        if (steered is not None and steered != first.attribution) or (may_be_unasked and not is_named):
+        if not is_named and (self._speech_turns or (steered is not None and steered != first.attribution)):
+            # One of several causes: how many are left is known, but not which.
             self.doubt(lane)
-        self._requests.remove(first)
-        return first
+        return self._remove(first)
 
-    def _candidates(self, lane: str, response: Response, *, is_sole_cause: bool) -> list[Request]:
-        """The requests that a response may answer. is_sole_cause: it answers one of them for certain."""
+    def _candidates(self, lane: str, response: Response, *, is_steered: bool) -> list[Request]:
+        """The requests that a response may answer."""
         waiting = self._in_lane(lane)
         if named := [one for one in waiting if one.metadata and one.metadata == response.metadata]:
             return named
         if response.previous_response_id is msgspec.UNSET:  # Realtime has no chains
-            fitting = [one for one in waiting if not one.metadata]
-        else:
-            fitting = [one for one in waiting if one.previous == text(response.previous_response_id)]
-        return fitting or (waiting if is_sole_cause else [])
+            return [one for one in waiting if not one.metadata] or ([] if self._speech_turns else waiting)
+        previous = text(response.previous_response_id)
+        chained = [one for one in waiting if one.previous == previous]
+        # Some gateways do not repeat what a response continues.
+        return chained or ([] if previous or is_steered else waiting)
 
     def named(self, event_id: str) -> Request | None:
         """Remove and return the request that has this `event_id`."""
         found = next((one for one in self._requests if one.event_id == event_id), None)
-        if found is not None:
-            self._requests.remove(found)
-        return found
+        return found and self._remove(found)
 
     def number_in(self, lane: str) -> int:
+        """The number of requests that wait in a lane."""
         return len(self._in_lane(lane))
 
     def first_refused(self, lane: str) -> Request | None:
@@ -129,19 +137,32 @@ class Waiting:
         waiting = self._in_lane(lane)
         if len(waiting) > 1:
             self.doubt(lane)
-        if waiting:
-            self._requests.remove(waiting[0])
-            return waiting[0]
-        return None
+        return self._remove(waiting[0]) if waiting else None
 
     def doubt(self, lane: str) -> None:
-        """Note that it can no longer be told which requests of a lane the coming responses answer."""
-        for request in self._in_lane(lane):
-            self._doubt(request)
+        """Charge the opener: it can no longer be told which requests of a lane the coming responses answer.
 
-    def _doubt(self, request: Request) -> None:
-        request.is_doubtful = True
-        request.attribution = self._opener
+        That holds until as many have come as wait now, and as were sent meanwhile.
+        """
+        if waiting := self._in_lane(lane):
+            self._doubtful.add(lane)
+        for request in waiting:
+            request.attribution = self._opener
+
+    def doubt_all(self) -> None:
+        """`doubt` every lane."""
+        for lane in {request.lane for request in self._requests}:
+            self.doubt(lane)
+
+    def _remove(self, request: Request) -> Request:
+        self._requests.remove(request)
+        self._settle(request.lane)
+        return request
+
+    def _settle(self, lane: str) -> None:
+        """End the doubt about a lane in which nothing is awaited any more."""
+        if not self._speech_turns and not self._in_lane(lane):
+            self._doubtful.discard(lane)
 
     def _in_lane(self, lane: str) -> list[Request]:
         return [request for request in self._requests if request.lane == lane]

@@ -357,14 +357,16 @@ def test_translation_session_is_recorded_with_unknown_usage(reads_the_end: bool,
         peer.tell("session.closed", event_id="event_1")
         peer.wait_closed()
 
-    with socket_server(play) as url:
-        with recording(url).realtime.translations.connect(model="gpt-realtime-translate") as connection:
+    with (
+        socket_server(play) as url,
+        recording(url).realtime.translations.connect(model="gpt-realtime-translate") as connection,
+    ):
+        connection.recv()
+        connection.send({"type": "session.input_audio_buffer.append", "audio": "AAAA"})
+        connection.recv()
+        if reads_the_end:
+            connection.send({"type": "session.close"})
             connection.recv()
-            connection.send({"type": "session.input_audio_buffer.append", "audio": "AAAA"})
-            connection.recv()
-            if reads_the_end:
-                connection.send({"type": "session.close"})
-                connection.recv()
     event = recorded.one()
     assert (event.flavour, event.model) == ("realtime", "gpt-realtime-translate")
     assert event.status == ("succeeded" if reads_the_end else "aborted")
@@ -377,9 +379,11 @@ def test_translation_session_without_audio_is_not_recorded(recorded: Recorded) -
         peer.tell("session.created", session=SESSION | {"model": "gpt-realtime-translate"})
         peer.wait_closed()
 
-    with socket_server(play) as url:
-        with recording(url).realtime.translations.connect(model="gpt-realtime-translate") as connection:
-            connection.recv()
+    with (
+        socket_server(play) as url,
+        recording(url).realtime.translations.connect(model="gpt-realtime-translate") as connection,
+    ):
+        connection.recv()
     assert recorded.all() == []
 
 
@@ -481,6 +485,7 @@ def test_response_is_aborted_when_the_connection_breaks(recorded: Recorded) -> N
     assert recorded.one() == event
 
 
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_response_is_aborted_when_the_connection_is_dropped(recorded: Recorded) -> None:
     async def leave() -> None:
         connection = await recording_async(url).responses.connect().enter()
@@ -599,19 +604,21 @@ def play_break_then_answer(peer: Peer) -> None:
 
 
 def test_reconnection_counts_nothing_twice(recorded: Recorded) -> None:
-    with socket_server(play_break_then_answer) as url:
-        with recording(url).responses.connect(on_reconnecting=lambda _event: None, initial_delay=0.01) as connection:
-            connection.response.create(model="gpt-5-mini", input="1")
-            for event in connection:
-                if event.type == "response.completed" and event.response.id == "resp_of_the_first_request":
-                    connection.response.create(model="gpt-5-mini", input="2")
-                    break
-            connection.recv()  # the second begins
-            queued = threading.Timer(0.3, lambda: connection.response.create(model="gpt-5-mini", input="3"))
-            queued.start()
-            for event in connection:
-                if event.type == "response.completed" and event.response.id == "resp_of_the_last_request_":
-                    break
+    with (
+        socket_server(play_break_then_answer) as url,
+        recording(url).responses.connect(on_reconnecting=lambda _event: None, initial_delay=0.01) as connection,
+    ):
+        connection.response.create(model="gpt-5-mini", input="1")
+        for event in connection:
+            if event.type == "response.completed" and event.response.id == "resp_of_the_first_request":
+                connection.response.create(model="gpt-5-mini", input="2")
+                break
+        connection.recv()  # the second begins
+        queued = threading.Timer(0.3, lambda: connection.response.create(model="gpt-5-mini", input="3"))
+        queued.start()
+        for event in connection:
+            if event.type == "response.completed" and event.response.id == "resp_of_the_last_request_":
+                break
     assert [(event.request_id, event.status) for event in recorded.all()] == [
         ("resp_of_the_first_request", "succeeded"),
         ("resp_that_is_broken_off", "aborted"),
