@@ -248,13 +248,15 @@ def _speech(flavour: Flavour, block: Mapping[str, Any]) -> Usage:
 
 
 def _realtime(flavour: Flavour, block: Mapping[str, Any]) -> Usage:
-    """Meter a Realtime response, or the seconds of a Live session.
+    """Meter a Realtime response, the transcription of input audio, or the seconds of a Live session.
 
     OpenAI, Managing costs (Realtime): text, audio and image tokens have prices of their own, cached ones too. A count
     whose modalities are not told has no price. OpenAI, Cost optimization: a Live session is billed by the second.
     """
     if "seconds" in block:
         return _usage(audio_seconds=block["seconds"])
+    if block.get("type") == "tokens":  # SDK: `UsageTranscriptTextUsageTokens`
+        return _transcription(flavour, block)
     counted = _counted(flavour, block)
     inputs = _mapping(block.get("input_token_details"))
     for total, details in (
@@ -264,7 +266,8 @@ def _realtime(flavour: Flavour, block: Mapping[str, Any]) -> Usage:
     ):
         if sum(details.get(name, 0) for name in MODALITIES) != total:
             raise ValueError("the modalities do not add up to their total")
-    return _extracted(flavour, block)
+    response = {"response": {"usage": counted}}
+    return _provider("openai").extract_usage(response, api_flavor="realtime")[1]
 
 
 MODALITIES = ("text_tokens", "audio_tokens", "image_tokens")

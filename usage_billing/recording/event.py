@@ -36,7 +36,7 @@ FLAVOURS: dict[str, Flavour] = {
     "/realtime": "realtime",
     "/realtime/translations": "realtime",
     "/live": "realtime",
-    "/realtime/input_audio_transcription": "transcription",
+    "/realtime/input_audio_transcription": "realtime",
 }
 """End of the path → API. Azure and other hosts put their own words in front."""
 

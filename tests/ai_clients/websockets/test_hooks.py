@@ -342,7 +342,7 @@ def test_transcription_is_recorded_at_its_own_model(recorded: Recorded) -> None:
         connection.input_audio_buffer.append(audio="AAAA")
         [connection.recv() for _ in range(3)]
     event = recorded.one()
-    assert (event.flavour, event.model, event.status) == ("transcription", "gpt-4o-transcribe", "succeeded")
+    assert (event.flavour, event.model, event.status) == ("realtime", "gpt-4o-transcribe", "succeeded")
     assert event.url == f"{url}/realtime/input_audio_transcription"
     assert usage_of(event) == usage
     assert b"secret" not in b"".join(recorded.bodies())

@@ -15,7 +15,7 @@ from ai_clients.websockets.messages import type_of
         ('{"type":"response.done","response":{}}', "response.done"),
         (' {\n "event_id" : "event_1", "n": -1.5e3, "is": null,\n"type" : "error"}', "error"),
         ('{"response":{"type":"inner"},"type":"response.done"}', "response.done"),
-        ('{"delta":"a \\"type\\":\\"response.done\\" b","type":"response.output_text.delta"}', "response.output_text.delta"),
+        (r'{"delta":"a \"type\":\"response.done\" b","type":"response.x.delta"}', "response.x.delta"),
         ('{"delta":"' + "A" * 5000 + '","type":"response.output_audio.delta"}', "response.output_audio.delta"),
         ('{"type":7,"kind":"x"}', ""),
         ('{"kind":"type"}', ""),
