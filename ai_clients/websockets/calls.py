@@ -18,9 +18,12 @@ from ai_clients.websockets.sessions import SessionCalls
 from ai_clients.websockets.waiting import Request
 from usage_billing.recording import Attribution, current_attribution, lost
 
-ASKS, STEERS, APPENDS = "response.create", "response.steer", "session.input_audio_buffer.append"
-"""Types of the client's events that matter; the last is a translation session's."""
-SENT = frozenset((ASKS, STEERS, APPENDS))
+ASKS, STEERS = "response.create", "response.steer"
+"""Types of the client's events that may begin a response: it is charged to who sent them."""
+APPENDS = "session.input_audio_buffer.append"
+"""Audio for a translation session."""
+
+SenderOf = Callable[[Any, Attribution], Attribution | None]
 
 
 class SocketCalls:
@@ -55,26 +58,27 @@ class SocketCalls:
             "conversation.item.input_audio_transcription.failed": sessions.transcribed,
         }
 
-    def sending(self, message: Any, attribution: Attribution | None = None) -> Request | None:
+    def sending(self, message: Any, sender_of: SenderOf = lambda _message, _opener: None) -> Request | None:
         """Note a message that is about to be sent. Returns the request in it, for `not_sent`.
 
-        attribution: that of the code that sends it, if this is another (a queue is flushed by whoever reconnects).
+        sender_of: tells, from the message and the opener, the attribution of who sent it, if that is not the code that
+        sends it now.
         """
         try:
             if not isinstance(message, str | bytes):
                 return None
-            if (kind := type_of(message)) not in SENT:
-                self._responses.other_sent()
-                return None
+            kind = type_of(message)
             with self._lock:
-                if kind == APPENDS:
+                if kind in (ASKS, STEERS):
+                    attribution = sender_of(message, self.opener) or current_attribution()
+                    decoded = decode(as_bytes(message))
+                    if kind == ASKS:
+                        return self._responses.asked(decoded, attribution)
+                    self._responses.steered(decoded, attribution)
+                elif kind == APPENDS:
                     self._sessions.audio_sent()
-                    return None
-                decoded = decode(as_bytes(message))
-                attribution = attribution or current_attribution()
-                if kind == ASKS:
-                    return self._responses.asked(decoded, attribution)
-                self._responses.steered(decoded, attribution)
+                else:
+                    self._responses.other_sent()
         except Exception as error:  # noqa: BLE001 - guarantee 1, docs/guarantees.md: the message goes out in any case
             lost(error)
         return None

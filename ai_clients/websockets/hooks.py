@@ -190,7 +190,7 @@ def _observe_sync(socket: Any, calls: SocketCalls) -> None:
 
     @functools.wraps(send)
     def observed_send(message: Any, *args: Any, **options: Any) -> Any:
-        request = calls.sending(message, sender_of(message, calls.opener))
+        request = calls.sending(message, sender_of)
         try:
             return send(message, *args, **options)
         except Exception:
@@ -225,7 +225,7 @@ def _observe_async(socket: Any, calls: SocketCalls) -> None:
 
     @functools.wraps(send)
     async def observed_send(message: Any, *args: Any, **options: Any) -> Any:
-        request = calls.sending(message, sender_of(message, calls.opener))
+        request = calls.sending(message, sender_of)
         try:
             return await send(message, *args, **options)
         except Exception:

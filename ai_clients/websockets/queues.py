@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 
 from openai._send_queue import SendQueue
 
-from ai_clients.websockets.calls import SENT
+from ai_clients.websockets.calls import ASKS, STEERS
 from ai_clients.websockets.messages import type_of
 from usage_billing.recording import Attribution, current_attribution, lost
 
@@ -54,7 +54,7 @@ def _remembering(enqueue: Callable[..., bool]) -> Callable[..., bool]:
             admitted = enqueue(self, data, **options)
         finally:
             if entry is not None and not admitted:
-                _senders[self].remove(entry)
+                _senders[self] = [each for each in _senders[self] if each is not entry]
         return admitted
 
     return remembering
@@ -62,7 +62,7 @@ def _remembering(enqueue: Callable[..., bool]) -> Callable[..., bool]:
 
 def _remember(queue: SendQueue, data: str | bytes) -> tuple[str | bytes, Attribution] | None:
     try:
-        if type_of(data) not in SENT:
+        if type_of(data) not in (ASKS, STEERS):
             return None
         entry = (data, current_attribution())
         _senders.setdefault(queue, []).append(entry)

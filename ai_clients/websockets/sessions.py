@@ -54,7 +54,8 @@ class SessionCalls:
         """Record a session that is billed by its duration: `session.closed`."""
         if has_usage(message.session):
             self.told(message, _body)
-        request, self._timed = self._timed or request_now(self._opener), None
+        request = self._timed or request_now(self._opener)
+        self._timed = None
         if self._records.is_translation:
             self._translated("succeeded", request)
         elif not self._records.has_ended(self._session.id):

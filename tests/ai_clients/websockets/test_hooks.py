@@ -24,6 +24,7 @@ from typing import Any
 import openai
 import openai.resources
 import pytest
+from openai._resource import AsyncAPIResource, SyncAPIResource
 from openai.lib.responses_websocket import (
     AsyncResponsesWebSocketSession,
     ResponsesWebSocketLimits,
@@ -247,6 +248,37 @@ def test_lanes_of_a_session_are_charged_each_to_its_sender(recorded: Recorded) -
             lane.get_final_response(timeout=20)
     charged = {event.request_id: event.attribution.agent_id for event in recorded.all()}
     assert charged == {"resp_of_the_second_lane": "b", "resp_of_the_first_lane_": "a"}
+
+
+def test_threads_that_share_a_connection_are_charged_each_for_its_own(recorded: Recorded) -> None:
+    def play(peer: Peer) -> None:
+        for number in range(20):
+            lane = peer.hear()["stream_id"]
+            tell_response(peer, f"resp_{lane}_{number:016}", stream_id=lane)
+        peer.wait_closed()
+
+    with (
+        socket_server(play) as url,
+        usage_context(agent_id="opener"),
+        recording(url).responses.connect() as connection,
+        ResponsesWebSocketSession(connection, limits=LIMITS) as session,
+    ):
+
+        def work(name: str) -> None:
+            lane = session.lane(name)
+            with usage_context(agent_id=name):
+                for _ in range(10):
+                    lane.send({"type": "response.create", "model": "gpt-5-mini", "input": "x"})
+                    lane.get_final_response(timeout=20)
+
+        threads = [threading.Thread(target=work, args=(name,)) for name in ("left", "right")]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+    events = recorded.all()
+    assert len(events) == 20
+    assert all(event.request_id.startswith(f"resp_{event.attribution.agent_id}_") for event in events)
 
 
 @pytest.mark.anyio
@@ -760,12 +792,13 @@ def test_every_connection_of_the_sdk_is_opened_by_a_resource_that_is_patched() -
         for module in modules
         for thing in vars(module).values()
         if isinstance(thing, type)
-        and issubclass(thing, hooks.SyncAPIResource | hooks.AsyncAPIResource)
+        and issubclass(thing, SyncAPIResource | AsyncAPIResource)
         and "connect" in vars(thing)
     }
     assert len(resources) == 16
     for resource in resources:
-        resource(recording("http://127.0.0.1:1/v1"))
+        client: Any = recording("http://127.0.0.1:1/v1")
+        resource(client)
         assert hasattr(vars(resource)["connect"], hooks._PATCHED)
 
 

@@ -24,7 +24,7 @@ def connection(url: str) -> SocketCalls:
 
 
 def send(calls: SocketCalls, who: str, type_: str = "response.create", **members: Any) -> None:
-    calls.sending(json.dumps({"type": type_, **members}), Attribution(agent_id=who))
+    calls.sending(json.dumps({"type": type_, **members}), lambda _message, _opener: Attribution(agent_id=who))
 
 
 def hear(calls: SocketCalls, type_: str, **members: Any) -> None:
