@@ -59,7 +59,7 @@ class SocketRecords:
     def write(self, answer: Answer, request: Request, api: str, *, id_: str = "", completes: bool = False) -> None:
         """Record an answer as one call. `api`: the endpoint. `id_`: an id that is the provider's, if it gave one."""
         id_ = id_ or answer.id
-        if id_:
+        if id_ and answer.status != "pending":
             self._ended[id_] = None
             if len(self._ended) > MOST_ENDED:
                 del self._ended[next(iter(self._ended))]

@@ -30,7 +30,7 @@ class SessionCalls:
         self._session = realtime_usage.Session()
         self._transcriptions: dict[str, Request] = {}
         self._timed: Request | None = None
-        self._usage = NO_USAGE
+        self._usage: msgspec.Raw = NO_USAGE
         self._has_audio = False
 
     def audio_sent(self) -> None:
@@ -65,8 +65,8 @@ class SessionCalls:
     def closed(self, error_code: str) -> None:
         """Record what is under way: the connection was closed, or broke."""
         transcriptions, self._transcriptions = self._transcriptions, {}
-        for item, request in transcriptions.items():
-            self._transcription_ended(item, Answer(status="aborted", error_code=error_code), request)
+        for item, begun in transcriptions.items():
+            self._transcription_ended(item, Answer(status="aborted", error_code=error_code), begun)
         if (request := self._timed) is None:
             return
         self._timed = None

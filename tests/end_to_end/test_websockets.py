@@ -23,11 +23,11 @@ API = "wss://api.openai.com/v1"
 
 
 def record_of(url: str, *plays: Play) -> UsageRecord:
-    """The only record of these connections to `url`, one after the other. It belongs to a new organisation."""
-    org = factories.organization()
+    """The only record of a connection to `url` that breaks between these. It belongs to a new organisation."""
+    org, ended = factories.organization(), dict[str, None]()
     for play in plays:
         with isolated_outbox(), collected() as events:
-            calls = SocketCalls(url, Attribution(org_id=org.pk), {})
+            calls = SocketCalls(url, Attribution(org_id=org.pk), ended)
             play(calls)
             calls.closed()
         for _ in range(2):  # an event may come any number of times
