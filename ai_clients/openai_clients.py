@@ -9,6 +9,7 @@ import openai
 
 from ai_clients.connection import with_simulator
 from ai_clients.marking import RecordingMixin, record_client
+from ai_clients.websockets.hooks import record_websockets
 
 if TYPE_CHECKING:
     # For type checkers the constructors are the official ones, argument for argument.
@@ -35,3 +36,5 @@ else:
         def __init__(self, **options: Any) -> None:
             super().__init__(**with_simulator("OpenAI", options))
             record_client(self)
+
+    record_websockets(RecordingMixin)

@@ -388,16 +388,33 @@ def _speech(api: str, block: Mapping[str, Any], _provider: str) -> Usage:
 
 
 def _realtime(api: str, block: Mapping[str, Any], provider: str) -> Usage:
-    """Meter a response of the Realtime API. OpenAI, RealtimeResponseUsage: cached tokens are told by kind as well.
+    """Meter a Realtime response, the transcription of input audio, or the seconds of a Live session.
 
-    Records omit zeros: a kind that the details leave out was not cached.
+    OpenAI, Managing costs (Realtime): text, audio and image tokens have prices of their own, cached ones too
+    (RealtimeResponseUsage). A count whose modalities are not told has no price. OpenAI, Cost optimization: a Live
+    session is billed by the second. Records omit zeros: a kind that the details leave out was not cached.
     """
-    usage = _extracted(api, block, provider)
-    if _mapping(block.get("input_token_details")).get("cached_tokens_details"):
+    if "seconds" in block:
+        return _usage(audio_seconds=block["seconds"])
+    if block.get("type") == "tokens":  # SDK: `UsageTranscriptTextUsageTokens`
+        return _transcription(api, block, provider)
+    counted = _counted(api, block)
+    inputs = _mapping(block.get("input_token_details"))
+    for total, details in (
+        (counted["input_tokens"], inputs),
+        (counted["output_tokens"], _mapping(block.get("output_token_details"))),
+        (inputs.get("cached_tokens", 0), _mapping(inputs.get("cached_tokens_details"))),
+    ):
+        if sum(details.get(name, 0) for name in MODALITIES) != total:
+            raise ValueError("the modalities do not add up to their total")
+    usage = _extracted(api, counted, provider)
+    if _mapping(inputs.get("cached_tokens_details")):
         for unit in ("cache_text_read_tokens", "cache_audio_read_tokens", "cache_image_read_tokens"):
             setattr(usage, unit, vars(usage).get(unit, 0))
     return usage
 
+
+MODALITIES = ("text_tokens", "audio_tokens", "image_tokens")
 
 _READERS = {
     "chat": _chat,

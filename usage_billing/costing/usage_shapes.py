@@ -164,6 +164,7 @@ KNOWN: dict[str, set[str]] = {
     "embeddings": {"prompt_tokens"},
     # OpenAI, Response object, `tool_usage.image_gen`: `metering` parts cached text from cached images.
     "images": {"image_tokens", "cached_text_tokens", "cached_image_tokens"},
+    "realtime": {"seconds", "input_tokens", "output_tokens", "input_token_details.audio_tokens"},
     "transcription": {"seconds", "input_tokens", "output_tokens", "input_token_details.audio_tokens"},
     "speech": {"input_tokens", "output_tokens"},
 }

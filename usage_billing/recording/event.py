@@ -43,6 +43,11 @@ FLAVOURS: dict[str, Flavour] = {
     "/decisions": "decisions",
     "/containers": "containers",  # a container is billed by itself, whether a response uses it or not
     "/v1/messages": "messages",
+    # Websockets. The last two stand for a Live session, and for the transcription of what is said in a Realtime one.
+    "/realtime": "realtime",
+    "/realtime/translations": "realtime",
+    "/live": "realtime",
+    "/realtime/input_audio_transcription": "realtime",
 }
 """End of the path → API. Azure and other hosts put their own words in front."""
 

@@ -131,8 +131,7 @@ def test_known_part_of_an_unknown_cost_is_kept_beside_it_and_in_no_total() -> No
     assert record.response_metadata["cost_parts"] == {"input": "0.0004", "output": "0.00016"}
 
 
-def test_known_part_goes_into_its_column_once_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(costs, "HAS_KNOWN_COST", True)
+def test_known_part_of_an_unknown_cost_has_a_column() -> None:
     usage = chat_usage(1000, 100) | {"odd_tokens": 5}
     row, whole = costs.rows([event(usage=usage), event()], PriceOverrides.load())
     assert (row["cost_usd"], row["known_cost_usd"]) == (None, Decimal("0.00056"))

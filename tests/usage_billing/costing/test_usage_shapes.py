@@ -206,7 +206,7 @@ def test_realtime_response_is_metered_by_kind() -> None:
 def test_cached_tokens_of_a_realtime_response_without_their_kinds_are_unknown() -> None:
     details = {"text_tokens": 119, "audio_tokens": 13, "cached_tokens": 64}
     price = priced("openai", "realtime", "gpt-realtime", {**REALTIME, "input_token_details": details})
-    assert (price.usd, price.source) == (None, "unpriced:contradictory-usage")
+    assert (price.usd, price.source) == (None, "unpriced:unreadable-usage")
 
 
 @pytest.mark.parametrize(
