@@ -32,7 +32,9 @@ def install() -> None:
     A task without the header is attributed to nobody. One that runs eagerly is part of the code that calls it.
     """
     if not has_django_settings():
-        raise ImproperlyConfigured("Contexts travel signed with SECRET_KEY: set DJANGO_SETTINGS_MODULE before install().")
+        raise ImproperlyConfigured(
+            "Contexts travel signed with SECRET_KEY: set DJANGO_SETTINGS_MODULE before install()."
+        )
     before_task_publish.connect(_send, weak=False, dispatch_uid=f"{__name__}.send")
     task_prerun.connect(_begin, weak=False, dispatch_uid=f"{__name__}.begin")
     task_postrun.connect(_end, weak=False, dispatch_uid=f"{__name__}.end")

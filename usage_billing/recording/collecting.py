@@ -19,7 +19,7 @@ def collect(*events: Event) -> None:
         collecting.extend(events)
 
 
-class collected:  # noqa: N801 - used like a function, as `contextlib.suppress` is
+class collected:
     """Give a list that gets each event recorded inside, also by tasks and by threads started with a copied context.
 
     Events of a nested block reach the outer list when the nested block ends. All of them go to the outbox as well. In

@@ -110,7 +110,7 @@ class CallerBlock:
             _caller.close(opened)
 
 
-class usage_context(CallerBlock):  # noqa: N801 - used like a function, as `contextlib.suppress` is
+class usage_context(CallerBlock):
     """Attribute the AI calls made inside to this organisation, user, agent and so on: objects or their ids.
 
     An organisation of the project's own is one that `AI_COSTS["ORGANIZATION_RESOLVER"]` takes. Contexts nest: an inner
@@ -183,7 +183,7 @@ _WORDS = ("agent_id", "request_type", "platform", "content_type", "task_type")
 _REFERENCES = ("workflow_id", "content_id")
 
 
-class request_user(CallerBlock):  # noqa: N801 - as above
+class request_user(CallerBlock):
     """Use `look_up` for the user's id (or None) of the calls made inside, unless a `usage_context` gives a user."""
 
     __slots__ = ("_look_up",)
@@ -197,7 +197,7 @@ class request_user(CallerBlock):  # noqa: N801 - as above
         return Caller(outer.attribution, self._look_up)
 
 
-class restored(CallerBlock):  # noqa: N801 - as above
+class restored(CallerBlock):
     """Attribute the AI calls made inside to this alone, whatever holds around it: for code of another thread."""
 
     __slots__ = ("_attribution",)

@@ -113,6 +113,8 @@ class YieldSafeVar(Generic[T]):
         except (ValueError, RuntimeError):
             # The context that opened it still holds it, and cannot be reached from here.
             block.is_uncertain = True
+            if generator is not None:
+                return  # whoever closes a generator may have been started by it
         is_last = bool(blocks) and blocks[-1] is block
         self._blocks.set(blocks[:-1] if is_last else tuple(other for other in blocks if other is not block))
 

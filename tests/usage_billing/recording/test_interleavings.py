@@ -42,8 +42,8 @@ class BoomError(Exception):
 class Who:
     """The tenant whose code runs.
 
-    is_certain: whether it must be found; otherwise `undetermined` is allowed. opened_in: the context (by number) in which a
-    generator opened the tenant's block; None outside of generators.
+    is_certain: whether it must be found; otherwise `undetermined` is allowed. opened_in: the context (by number) in which
+    a generator opened the tenant's block; None outside of generators.
     """
 
     org: int | None
@@ -423,8 +423,8 @@ class ByHand:
     def __enter__(self) -> None:
         self._context.__enter__()
 
-    def __exit__(self, *_: object) -> None:
-        self._context.__exit__()
+    def __exit__(self, *error: Any) -> None:
+        self._context.__exit__(*error)
 
 
 class _Entered:

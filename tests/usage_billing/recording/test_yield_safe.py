@@ -86,14 +86,15 @@ def test_a_generator_that_is_thrown_away_leaves_nothing() -> None:
 
 
 def test_a_generator_in_a_cycle_is_collected_with_its_context() -> None:
-    def cyclic() -> Iterator[None]:
-        itself = generator  # noqa: F841 - the cycle
+    def cyclic(itself: list[Any]) -> Iterator[None]:
         with usage_context(org=1):
             yield
+            itself.clear()
 
-    generator = cyclic()
-    next(generator)
-    del generator
+    cycle: list[Any] = []
+    cycle.append(cyclic(cycle))
+    next(cycle[0])
+    del cycle
     gc.collect()
     assert org() is None
 
