@@ -94,7 +94,7 @@ class YieldSafeVar(Generic[T]):
         else:
             opener = call_stack.opener(frame)
             generator = None if opener.generator is None else self._generator(opener.generator)
-            block = Block(value, generator and generator.key, is_uncertain=opener.may_yield)
+            block = Block(value, generator.key if generator else None, is_uncertain=opener.may_yield)
         block.token = self._blocks.set((*self._without_closed(), block))
         if generator is not None:
             generator.blocks.append(block)
