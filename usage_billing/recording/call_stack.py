@@ -66,7 +66,7 @@ def opener(frame: FrameType) -> Opener:
 
 
 def suspendable_frames(start: FrameType) -> Iterator[FrameType]:
-    """Yield the frames of generators and coroutines that run now, from `start` to the first of this task or callback."""
+    """Yield the frames of generators and coroutines that run now, up to the first of the task or callback."""
     frame: FrameType | None = start
     while frame is not None:
         code = frame.f_code

@@ -173,10 +173,17 @@ class usage_context(CallerBlock):
         if given["user"] is not None:
             fields["user_id"] = _safely(identity.user, given["user"], None)
         if given["org"] is not None:
-            fields |= _safely(identity.organization, given["org"], identity.UNREADABLE)
+            fields |= _safely(identity.organization, given["org"], _no_organization(outer, fields))
         if given["metadata"] is not None:
             fields["metadata"] = inherited.metadata | _by_text(given["metadata"])
         return Caller(msgspec.structs.replace(inherited, **fields), outer.request_user)
+
+
+def _no_organization(outer: Caller, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of an organisation that cannot be read: the call goes neither to an outer one nor the user's."""
+    around = outer.attribution
+    others = (around.org_id, around.org_key or None, around.user_id, fields.get("user_id"), outer.request_user)
+    return {} if all(other is None for other in others) else identity.UNREADABLE
 
 
 _WORDS = ("agent_id", "request_type", "platform", "content_type", "task_type")

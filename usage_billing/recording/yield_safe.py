@@ -94,7 +94,7 @@ class YieldSafeVar(Generic[T]):
         else:
             opener = call_stack.opener(frame)
             generator = None if opener.generator is None else self._generator(opener.generator)
-            block = Block(value, generator and generator.key, is_uncertain=opener.may_yield)
+            block = Block(value, generator.key if generator else None, is_uncertain=opener.may_yield)
         block.token = self._blocks.set((*self._without_closed(), block))
         if generator is not None:
             generator.blocks.append(block)
@@ -113,6 +113,8 @@ class YieldSafeVar(Generic[T]):
         except (ValueError, RuntimeError):
             # The context that opened it still holds it, and cannot be reached from here.
             block.is_uncertain = True
+            if generator is not None:
+                return  # whoever closes a generator may have been started by it
         is_last = bool(blocks) and blocks[-1] is block
         self._blocks.set(blocks[:-1] if is_last else tuple(other for other in blocks if other is not block))
 

@@ -125,7 +125,9 @@ def test_the_header_is_bounded(app: Any) -> None:
         lambda signed: b"\xff",
         lambda signed: {"org_id": 3},
         lambda signed: signed[:-1],
-        lambda signed: signing.Signer(key="another", salt="usage_billing.recording.celery:id").sign_object({"org_id": 3}),
+        lambda signed: signing.Signer(key="another", salt="usage_billing.recording.celery:id").sign_object(
+            {"org_id": 3}
+        ),
         lambda signed: signing.Signer(salt="usage_billing.recording.celery:id").sign_object(["org_id"]),
         lambda signed: signing.Signer(salt="usage_billing.recording.celery:id").sign_object({"org_id": {"$gt": 0}}),
         lambda signed: signing.Signer(salt="usage_billing.recording.celery:other").sign_object({"org_id": 3}),

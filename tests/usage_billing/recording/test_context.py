@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import dataclasses
 import threading
 from typing import Any
 from uuid import UUID
 
+import numpy
 import pytest
 from django.contrib.auth.models import User
+from django.utils.functional import SimpleLazyObject
 from pytest_django import Settings
 
 from tests.support.configure import configure
@@ -65,6 +68,60 @@ def test_everything_given_is_kept() -> None:
 def test_ids_are_kept(given: Any, kept: Any) -> None:
     with usage_context(org=given, user=given):
         assert (current_attribution().org_id, current_attribution().user_id) == (kept, kept)
+
+
+@pytest.mark.parametrize(("given", "kept"), [("0042", "0042"), ("007", "007"), (42, "42"), (UUID_1, str(UUID_1))])
+def test_workflows_and_content_are_kept_as_written(given: Any, kept: str) -> None:
+    # true-cost.md, row 15
+    for value in (given, Thing(given)):
+        with usage_context(workflow_id=value, content_id=value, agent_id=given):
+            found = current_attribution()
+        assert (found.workflow_id, found.content_id, found.agent_id) == (kept, kept, kept)
+
+
+def test_a_key_with_leading_zeros_is_no_number() -> None:
+    with usage_context(org="007", user="007"):
+        assert (current_attribution().org_id, current_attribution().user_id) == ("007", "007")
+
+
+class Text(str):
+    """Text of a class of the caller's own."""
+
+    __slots__ = ()
+
+
+@pytest.mark.parametrize("given", [numpy.int64(7), Text("7"), SimpleLazyObject(lambda: User(pk=7))])
+def test_keys_of_other_types_are_plain_numbers(given: Any) -> None:
+    with usage_context(user=given):
+        kept = current_attribution().user_id
+    assert (kept, type(kept)) == (7, int)
+
+
+@dataclasses.dataclass
+class Foreign:
+    """An object of another library, with an id."""
+
+    id: int = 7
+
+
+@pytest.mark.parametrize(
+    "given", [[7], (7,), {"pk": 7}, Foreign(), Foreign, True, 7.0, Organization(pk=7), Organization()]
+)
+def test_a_foreign_object_is_never_taken_by_its_number(given: Any) -> None:
+    with usage_context(user=3, workflow_id="w", content_id="c"), usage_context(user=given, content_id=given):
+        assert (current_attribution().user_id, current_attribution().content_id) == (None, None)
+    with usage_context(org=3), usage_context(org=User(pk=7) if isinstance(given, Organization) else given):
+        assert isinstance(current_attribution().org_id, str)
+
+
+def test_an_organisation_that_cannot_be_read_is_not_inherited(settings: Settings) -> None:
+    configure(settings, ORGANIZATION_RESOLVER="tests.usage_billing.recording.test_context.failing")
+    with usage_context(org=Organization(pk=3)), usage_context(org=Thing(7)):
+        assert current_attribution() == Attribution(org_id="unreadable")
+
+
+def failing(thing: Any) -> OrganizationKey:
+    raise LookupError(thing)
 
 
 def test_users_may_have_uuid_keys() -> None:

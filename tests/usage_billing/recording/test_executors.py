@@ -59,8 +59,12 @@ def test_processes() -> None:
 
 def test_a_thread_and_a_pool_of_somebody_elses() -> None:
     seen: list[Any] = []
+
+    def note() -> None:
+        seen.append(org())
+
     with usage_context(org=1):
-        thread = threading.Thread(target=with_usage_context(lambda: seen.append(org())))
+        thread = threading.Thread(target=with_usage_context(note))
         thread.start()
         thread.join()
         with futures.ThreadPoolExecutor(max_workers=1) as pool:

@@ -42,8 +42,8 @@ class BoomError(Exception):
 class Who:
     """The tenant whose code runs.
 
-    is_certain: whether it must be found; otherwise `undetermined` is allowed. opened_in: the context (by number) in which a
-    generator opened the tenant's block; None outside of generators.
+    is_certain: whether it must be found; else `undetermined` is allowed. opened_in: the context (by number) in which
+    a generator opened the tenant's block; None outside of generators.
     """
 
     org: int | None
@@ -146,13 +146,13 @@ class Program:
         self.read(who, depth, reading)
 
     def generate(self, reading: Reading, depth: int, *, bare: bool) -> Iterator[None]:
+        self.had_generator_blocks = True
         self.call(reading.reader, "generator's start")
         if bare:
             for _ in range(self.random.randint(1, 4)):
                 yield
                 self.run(reading.reader, depth)
             return
-        self.had_generator_blocks = True
         me = self.entered(by_generator=True)
         with contextlib.suppress(BoomError), self.manager(me.org):
             try:
@@ -172,7 +172,10 @@ class Program:
             return
         try:
             reading.reader = who
-            self.random.choice([next, next, next, self.throw])(reading.generator)
+            if self.chance(0.25):
+                reading.generator.throw(BoomError())
+            else:
+                next(reading.generator)
         except (StopIteration, BoomError):
             self.remove(self.sync_readings, reading)
         finally:
@@ -193,9 +196,6 @@ class Program:
         both = [self.generate(reading, depth + 1, bare=False) for reading in readings]
         for _ in zip(*both, strict=False):
             self.call(who, "reader of two")
-
-    def throw(self, generator: Any) -> None:
-        generator.throw(BoomError())
 
     def close(self, who: Who, depth: int) -> None:
         reading = self.pick(self.sync_readings)
@@ -243,7 +243,8 @@ class Program:
         thread.join()
 
     ACTIONS = (
-        nest, nest, nest_without_an_org, make, make, read, read, read, read_in_another_context, zip, close, drop, thread,
+        nest, nest, nest_without_an_org, make, make, read, read, read, read_in_another_context, zip, close, drop,
+        thread,
     )  # fmt: skip
 
     # ── Coroutines and async generators ──────────────────────────────────────────────────────────────────────────
@@ -423,8 +424,8 @@ class ByHand:
     def __enter__(self) -> None:
         self._context.__enter__()
 
-    def __exit__(self, *_: object) -> None:
-        self._context.__exit__()
+    def __exit__(self, *error: Any) -> None:
+        self._context.__exit__(*error)
 
 
 class _Entered:

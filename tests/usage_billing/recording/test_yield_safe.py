@@ -86,14 +86,15 @@ def test_a_generator_that_is_thrown_away_leaves_nothing() -> None:
 
 
 def test_a_generator_in_a_cycle_is_collected_with_its_context() -> None:
-    def cyclic() -> Iterator[None]:
-        itself = generator  # noqa: F841 - the cycle
+    def cyclic(itself: list[Any]) -> Iterator[None]:
         with usage_context(org=1):
             yield
+            itself.clear()
 
-    generator = cyclic()
-    next(generator)
-    del generator
+    cycle: list[Any] = []
+    cycle.append(cyclic(cycle))
+    next(cycle[0])
+    del cycle
     gc.collect()
     assert org() is None
 
@@ -176,7 +177,7 @@ def test_two_generators_may_throw_and_be_thrown_at() -> None:
 
 def test_a_coroutine_driven_by_hand_is_like_a_generator() -> None:
     class Pause:
-        def __await__(self) -> Iterator[None]:
+        def __await__(self) -> Generator[None, None, None]:
             yield
 
     seen = []
@@ -362,17 +363,17 @@ def test_a_hook_wrapper_holds_for_its_hook() -> None:
     hook, implementation = pluggy.HookspecMarker("calls"), pluggy.HookimplMarker("calls")
 
     class Specification:
-        @hook
+        @hook  # type: ignore[untyped-decorator]
         def call(self) -> None: ...
 
     class Wrapper:
-        @implementation(wrapper=True)
-        def call(self) -> Iterator[None]:
+        @implementation(wrapper=True)  # type: ignore[untyped-decorator]
+        def call(self) -> Generator[None, Any, Any]:
             with usage_context(org=1):
-                return (yield)  # type: ignore[return-value]
+                return (yield)
 
     class Implementation:
-        @implementation
+        @implementation  # type: ignore[untyped-decorator]
         def call(self) -> Any:
             return org()
 
