@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     # For type checkers the constructors are the official ones, argument for argument.
     from anthropic import Anthropic as Anthropic
     from anthropic import AsyncAnthropic as AsyncAnthropic
+    from anthropic import AsyncClient as AsyncClient
+    from anthropic import Client as Client
 else:
 
     class Anthropic(RecordingMixin, anthropic.Anthropic):
@@ -58,6 +60,8 @@ else:
             return super().copy(**_with_inherited_credentials(self, options))
 
         with_options = copy
+
+    Client, AsyncClient = Anthropic, AsyncAnthropic
 
 
 # The official class looks for the profile or federated identity of this machine, and passes it on to its copies, only

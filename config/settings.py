@@ -52,6 +52,7 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "axes",
     "usage_billing",
+    "ai_clients",
     "ai_clients.assistants",
     "config.apps.ServiceConfig",
 ]
@@ -221,6 +222,7 @@ AI_COSTS: dict[str, Any] = {
     "OUTBOX_PATH": env.str("USAGE_OUTBOX_PATH", default=str(VAR_DIR / "outbox")),
     "OUTBOX_MAX_MB": env.int("USAGE_OUTBOX_MAX_MB", default=2048),
     "DRAIN": env.str("USAGE_DRAIN", default="thread"),
+    "INSTRUMENT": env.bool("AI_COSTS_INSTRUMENT", default=False),
     "ARCHIVE_DIR": env.str("USAGE_ARCHIVE_DIR", default=str(VAR_DIR / "archive")),
     "RETENTION_MONTHS": int(_retention) if _retention else None,
     "ROW_LEVEL_SECURITY": True,

@@ -272,7 +272,17 @@ def _unknown_url(url: str) -> str:
     return f"https://{_hash(url)}.invalid{OTHER_PATH}"
 
 
+_PLATFORM_PATH = re.compile(
+    r"/model/.+(?P<bedrock>/invoke(?:-with-response-stream)?)$"
+    r"|(?P<vertex>/publishers/anthropic/models)/[^/:]+(?P<verb>:(?:rawPredict|streamRawPredict))$"
+)
+"""Claude on Bedrock and on Vertex: the path names the model, which may be a profile of the caller's own."""
+
+
 def _known_path(path: str) -> str:
+    if platform := _PLATFORM_PATH.search(path):
+        bedrock, vertex, verb = platform.group("bedrock", "vertex", "verb")
+        return f"/model/*{bedrock}" if bedrock else f"{vertex}/*{verb}"
     found = _API_PATH.search(path)
     if found is None:
         return _plain_path(path)
