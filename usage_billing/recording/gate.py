@@ -200,11 +200,11 @@ def _word(value: Any) -> str:
 
 _CODE = re.compile(
     r"(\d{3}( |$))?"
-    r"([a-z]{1,20}([_.-][a-z]{1,20}){0,4}\d{0,3}|[A-Z]{1,20}(_[A-Z]{1,20}){0,4}|([A-Z][a-z]{1,19}){1,5}"
+    r"([a-z]{1,20}([_.-][a-z]{1,20}){0,4}\d{0,3}|[A-Z]{1,20}(_[A-Z]{1,20}){0,4}|[A-Z]?[a-z]{1,19}([A-Z][a-z]{1,19}){0,4}"
     r"|other~[0-9a-f]{16})?",
     re.ASCII,
 )
-"""`rate_limit_exceeded`, `RATE_LIMIT`, `DeploymentNotFound`: few words of a usual length."""
+"""`rate_limit_exceeded`, `RATE_LIMIT`, `DeploymentNotFound`, `throttlingException`: few words of a usual length."""
 
 
 def known_code(error_code: str) -> str:
