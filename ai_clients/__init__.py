@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         AsyncAnthropicVertex,
     )
     from ai_clients.instrumentation import instrument
+    from ai_clients.marking import record_http_client
     from ai_clients.openai_clients import (
         AsyncAzureOpenAI,
         AsyncBedrockOpenAI,
@@ -58,7 +59,11 @@ __all__ = [
     "BedrockOpenAI",
     "OpenAI",
     "instrument",
+    "record_http_client",
 ]
+
+_FUNCTIONS = {"instrument": "instrumentation", "record_http_client": "marking"}
+"""Function → its module."""
 
 
 def __getattr__(name: str) -> Any:
@@ -69,8 +74,8 @@ def __getattr__(name: str) -> Any:
 
 
 def _module_of(name: str) -> str:
-    if name == "instrument":
-        return "instrumentation"
+    if name in _FUNCTIONS:
+        return _FUNCTIONS[name]
     if name.endswith("OpenAI"):
         return "openai_clients"
     return "anthropic_clients" if name in ("Anthropic", "AsyncAnthropic") else "anthropic_platform_clients"

@@ -42,6 +42,18 @@ def record_client(client: _Client) -> None:
         add_base_url(url.raw_scheme, url.raw_host, url.port, url.path)
 
 
+def record_http_client(client: Any, *base_urls: str) -> None:
+    """Let an HTTP client record the AI calls that the program sends through it itself, without an SDK's client.
+
+    client: of `httpx2` or `httpx`. base_urls: those of gateways; a provider's own host is known. Recorded below them are
+    the endpoints whose usage is known. Raises ImproperlyConfigured if nothing says where to record.
+    """
+    record_calls(client)
+    for base_url in base_urls:
+        url = httpx2.URL(base_url)
+        add_base_url(url.raw_scheme, url.raw_host, url.port, url.path)
+
+
 def recording_class(official: type[Any], family: Family, module: str) -> type[Any]:
     """A subclass of an official client that records. `module`: the one that it is to be found in, by the same name."""
 
