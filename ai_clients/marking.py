@@ -45,8 +45,8 @@ def record_client(client: _Client) -> None:
 def record_http_client(client: Any, *base_urls: str) -> None:
     """Let an HTTP client record the AI calls that the program sends through it itself, without an SDK's client.
 
-    client: of `httpx2` or `httpx`. base_urls: those of gateways; a provider's own host is known. Recorded below them are
-    the endpoints whose usage is known. Raises ImproperlyConfigured if nothing says where to record.
+    client: of `httpx2` or `httpx`. base_urls: those of gateways, below which the endpoints with a known usage block are
+    recorded; a provider's own host needs none. Raises ImproperlyConfigured if nothing says where to record.
     """
     record_calls(client)
     for base_url in base_urls:

@@ -173,6 +173,17 @@ def test_without_an_outbox_it_says_so(settings: Settings, monkeypatch: pytest.Mo
         instrument()
 
 
+def test_an_http_client_of_the_program_records_below_the_base_urls_that_it_names(
+    recorded: Recorded, simulator: Simulator
+) -> None:
+    body = {"model": "gpt-4.1-mini", "input": "Hello"}
+    with httpx2.Client() as client:
+        ai_clients.record_http_client(client, f"{simulator.openai_base_url}/")
+        client.post(f"{simulator.openai_base_url}/responses", json=body)
+        client.post(f"{simulator.anthropic_base_url}/responses", json=body)
+    assert recorded.one().url == f"{simulator.openai_base_url}/responses"
+
+
 # ── The setting ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -1,4 +1,7 @@
-"""Environments with other libraries, made by pip from the package index: minutes, so `make recipes` runs these tests."""
+"""Environments with other libraries, which pip makes from the package index.
+
+That takes minutes: `make recipes` runs these tests.
+"""
 
 from __future__ import annotations
 

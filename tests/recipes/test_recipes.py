@@ -30,9 +30,31 @@ REQUIREMENTS: dict[str, tuple[str, ...]] = {
         "opentelemetry-instrumentation-openai",
         "opentelemetry-instrumentation-anthropic",
     ),
+    "Executors": ("openai",),
+    "Celery": ("celery",),
     "HTTP without an SDK": ("httpx2",),
 }
 """Heading → what pip installs beside our wheel, each in its newest version."""
+
+
+SETTINGS = """
+import os
+
+SECRET_KEY = "of a foreign project, and long enough to sign what it signs"
+AI_COSTS = {"OUTBOX_PATH": os.environ["AI_COSTS_OUTBOX_PATH"], "DRAIN": "off"}
+"""
+WORKER = """
+import threading
+
+from celery.contrib.testing.worker import start_worker
+from celery.signals import task_postrun
+
+done = threading.Event()
+task_postrun.connect(lambda **_: done.set(), weak=False)
+with start_worker(app, pool="solo", perform_ping_check=False, loglevel="ERROR"):
+    assert done.wait(60)
+"""
+"""Is appended to Celery's program: its broker is in the memory of the process."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +83,12 @@ def has_tokens(event: Event) -> bool:
 
 
 @pytest.mark.parametrize("recipe", recipes(), ids=lambda recipe: recipe.title)
-def test_a_recipe_leaves_the_records_that_it_names(recipe: Recipe, run: Run) -> None:
-    ran = run(recipe.program, *REQUIREMENTS[recipe.title])
+def test_a_recipe_leaves_the_records_that_it_names(recipe: Recipe, run: Run, tmp_path: Path) -> None:
+    if recipe.title == "Celery":
+        (tmp_path / "settings.py").write_text(SETTINGS)
+        ran = run(recipe.program + WORKER, *REQUIREMENTS["Celery"], DJANGO_SETTINGS_MODULE="settings")
+    else:
+        ran = run(recipe.program, *REQUIREMENTS[recipe.title])
     assert [(event.status, has_tokens(event)) for event in ran.events] == [("succeeded", True)] * recipe.records
     assert all(event.model for event in ran.events)
     agents = {event.attribution.agent_id for event in ran.events}

@@ -1,4 +1,4 @@
-"""Both SDKs' other versions and HTTP libraries: each call is recorded once, with `instrument()` and by our own classes."""
+"""Other versions and HTTP libraries of both SDKs: each call is recorded once, by `instrument()` and by our classes."""
 
 from __future__ import annotations
 

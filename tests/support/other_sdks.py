@@ -1,4 +1,4 @@
-"""A program for environments with other versions of the SDKs: calls them in each way, and prints how many calls it made.
+"""A program that calls both SDKs in each way and prints how many calls it made, for other versions of them.
 
 `python other_sdks.py instrument`: with the official classes. `… twins`: with those of `ai_clients`. It imports nothing
 of the tests.
@@ -22,7 +22,8 @@ def openai_calls(sdk: Any) -> int:
         client.chat.completions.create(**CHAT)
         client.chat.completions.with_raw_response.create(**CHAT)
         chunks = list(client.chat.completions.create(**CHAT, stream=True))
-        assert chunks[-1].choices and chunks[-1].usage is None, "the caller did not ask for usage"
+        assert chunks[-1].choices, "the caller did not ask for usage"
+        assert chunks[-1].usage is None
         asked = list(client.chat.completions.create(**CHAT, stream=True, stream_options={"include_usage": True}))
         assert asked[-1].usage
         list(client.responses.create(model="gpt-4.1-mini", input="Hello", stream=True))
@@ -51,9 +52,8 @@ async def async_calls(openai: Any, anthropic: Any) -> int:
 
 async def aiohttp_calls(openai: Any, anthropic: Any) -> int:
     """The SDKs' clients on `aiohttp`, where it is installed."""
-    import openai as openai_sdk
-
     import anthropic as anthropic_sdk
+    import openai as openai_sdk
 
     calls = 0
     async with openai.AsyncOpenAI(http_client=openai_sdk.DefaultAioHttpClient()) as client:
@@ -99,10 +99,15 @@ def given_up_calls(openai: Any) -> int:
     client = openai.OpenAI(timeout=0.5, max_retries=0, default_headers={"x-simulator-delay-ms": "3000"})
     try:
         client.chat.completions.create(**CHAT)
-    except Exception as error:  # noqa: BLE001 - the class belongs to the version of the SDK
-        assert type(error).__name__ == "APITimeoutError", error
+    except openai_timeouts():
         return 1
     raise AssertionError("the simulator answered at once")
+
+
+def openai_timeouts() -> Any:
+    import openai
+
+    return openai.APITimeoutError
 
 
 def main(way: str) -> None:
@@ -120,9 +125,8 @@ def main(way: str) -> None:
     if "httpx" in sys.argv:
         calls += older_http_calls(openai)
     given_up = given_up_calls(openai)
-    import openai as openai_sdk
-
     import anthropic as anthropic_sdk
+    import openai as openai_sdk
 
     library = type(openai_sdk.OpenAI()._client).__mro__[-2].__module__.partition(".")[0]
     versions = {"openai": openai_sdk.__version__, "anthropic": anthropic_sdk.__version__}
