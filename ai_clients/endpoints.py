@@ -64,6 +64,7 @@ def endpoint_of(
         return None
     model = _PLATFORM_MODEL.search(path) if method == "POST" else None
     own_path = _own_path(mark.path if mark is not None and mark.path.startswith("/") else path)
+    kind: tuple[Purpose, Flavour] | None
     kind = ("create", "messages") if model is not None else _kind_of(method, own_path)
     if kind is None:
         return None

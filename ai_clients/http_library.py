@@ -15,7 +15,8 @@ import httpx2
 def libraries() -> tuple[Any, ...]:
     """The HTTP libraries that this process has imported, as modules."""
     older = sys.modules.get("httpx")
-    return (httpx2,) if older is None else (httpx2, older)
+    # `URL` is the last of its names: without it, another thread is importing the library.
+    return (httpx2, older) if hasattr(older, "URL") else (httpx2,)
 
 
 def library_of(value: Any) -> Any:

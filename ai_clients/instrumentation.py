@@ -55,7 +55,7 @@ def uninstrument() -> None:
         if _finder in sys.meta_path:
             sys.meta_path.remove(_finder)
         for name, original in _originals.items():
-            sys.modules[name].BaseClient._build_request = original  # type: ignore[attr-defined]
+            sys.modules[name].BaseClient._build_request = original
         _originals.clear()
 
 

@@ -54,13 +54,13 @@ def record_http_client(client: Any, *base_urls: str) -> None:
         add_base_url(url.raw_scheme, url.raw_host, url.port, url.path)
 
 
-def recording_class(official: type[Any], family: Family, module: str) -> type[Any]:
+def recording_class(official: Any, family: Family, module: str) -> Any:
     """A subclass of an official client that records. `module`: the one that it is to be found in, by the same name."""
 
-    class Recording(RecordingMixin, official):
+    class Recording(RecordingMixin, official):  # type: ignore[misc]
         _family = family
 
-        @functools.wraps(official.__init__)
+        @functools.wraps(official.__init__)  # type: ignore[misc]
         def __init__(self, *args: Any, **options: Any) -> None:
             super().__init__(*args, **options)
             record_client(self)

@@ -162,11 +162,11 @@ class _WatchedBody:
 
 def _watched(request: httpx2.Request, inner: Any) -> _WatchedBody | None:
     """Watch the body of a request to the network. Other transports may look at it: they get it as it is."""
-    library = library_of(request)
+    library = _library_of(request)
     if not isinstance(inner, library.HTTPTransport | library.AsyncHTTPTransport):
         return None
-    body: Any = _of_library(_WatchedBody, library)(request.stream)
-    request.stream = body
+    body: _WatchedBody = _of_library(_WatchedBody, library)(request.stream)
+    request.stream = body  # type: ignore[assignment]
     return body
 
 
@@ -267,8 +267,13 @@ class AsyncObservedStream(_Observed):
             self._call.finish()
 
 
+def _library_of(value: Any) -> Any:
+    """The library of a request or response. One of another class was made for `httpx2`."""
+    return library_of(value) or httpx2
+
+
 @functools.cache
-def _of_library(kind: type[Any], library: Any) -> type[Any]:
+def _of_library(kind: Any, library: Any) -> Any:
     """The class as a stream of this HTTP library, which takes no other."""
     return type(kind.__name__, (kind, *(getattr(library, name) for name in kind.bases)), {})
 
@@ -307,14 +312,14 @@ def _observed(response: httpx2.Response, call: Call, *, hide: bool, stream: type
         usage_filter = usage_chunk_filter.UsageChunkFilter()
         if encoding is not None:
             # We asked for a plain body. If the server compresses it anyway, decode it, because a part must be hidden.
-            decoded = encoded(encoding, stream=body, library=library_of(response))
+            decoded = encoded(encoding, stream=body, library=_library_of(response))
             del headers["content-encoding"]
             encoding = None
         headers.pop("content-length", None)
     elif hide and not _OF_COMPLETE_BODY.intersection(headers):
         usage_filter = usage_chunk_filter.UndeclaredStreamFilter()
     call.answered(response, encoding=encoding, is_stream=is_stream)
-    observed = _of_library(stream, library_of(response))
+    observed = _of_library(stream, _library_of(response))  # type: ignore[arg-type]
     response.stream = observed(body, call, usage_filter=usage_filter, decoded=decoded)
     return response
 
@@ -330,9 +335,10 @@ def _already_read(response: httpx2.Response, call: Call, *, hide: bool) -> httpx
         return response
     usage_filter = usage_chunk_filter.UsageChunkFilter()
     visible = usage_filter.feed(body) + usage_filter.flush()
-    return library_of(response).Response(
+    visible_response: httpx2.Response = _library_of(response).Response(
         response.status_code, headers=_plain_headers(response), content=visible, extensions=response.extensions
     )
+    return visible_response
 
 
 _OF_COMPLETE_BODY = frozenset(("content-length", "content-encoding"))
@@ -349,13 +355,14 @@ def _refuses_options(response: httpx2.Response) -> bool:
 
 def _unread(response: httpx2.Response) -> httpx2.Response:
     """The response as it was before its body was read."""
-    library = library_of(response)
-    return library.Response(
+    library = _library_of(response)
+    unread: httpx2.Response = library.Response(
         response.status_code,
         headers=_plain_headers(response),
         stream=library.ByteStream(response.content),
         extensions=response.extensions,
     )
+    return unread
 
 
 def _plain_headers(response: httpx2.Response) -> httpx2.Headers:

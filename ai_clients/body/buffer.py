@@ -63,7 +63,8 @@ def encoded(encoding: str, stream: Any = None, library: Any = httpx2) -> httpx2.
 
     `library`: the HTTP library that `stream` is of.
     """
-    return library.Response(200, headers={b"content-encoding": encoding.encode()}, stream=stream)
+    response: httpx2.Response = library.Response(200, headers={b"content-encoding": encoding.encode()}, stream=stream)
+    return response
 
 
 class BodyBuffer:

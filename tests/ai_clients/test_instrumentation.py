@@ -54,7 +54,7 @@ def anthropic_options(simulator: Simulator) -> dict[str, Any]:
 @pytest.mark.parametrize("module", BASE_CLIENTS)
 def test_each_sdk_has_the_private_method_that_is_patched(module: str) -> None:
     """`BaseClient._build_request`: pyproject.toml caps the versions of both SDKs for its sake."""
-    parameters = inspect.signature(sys.modules[module].BaseClient._build_request).parameters  # type: ignore[attr-defined]
+    parameters = inspect.signature(sys.modules[module].BaseClient._build_request).parameters
     assert list(parameters) == ["self", "options", "retries_taken"]
 
 
@@ -125,7 +125,7 @@ def test_the_modules_own_client_is_recorded(
 
 
 def test_twice_changes_nothing_and_undoing_restores_the_sdk(recorded: Recorded) -> None:
-    bases = [sys.modules[name].BaseClient for name in BASE_CLIENTS]  # type: ignore[attr-defined]
+    bases = [sys.modules[name].BaseClient for name in BASE_CLIENTS]
     originals = [base._build_request for base in bases]
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(lambda _: instrument(), range(64)))

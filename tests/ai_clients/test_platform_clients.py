@@ -198,9 +198,7 @@ def test_each_official_client_class_has_a_twin() -> None:
         official = {
             name
             for name, value in list(vars(sdk).items())
-            if inspect.isclass(value)
-            and issubclass(value, sdk._base_client.BaseClient)  # type: ignore[attr-defined]
-            and not name.startswith("_")
+            if inspect.isclass(value) and issubclass(value, sdk._base_client.BaseClient) and not name.startswith("_")
         }
         twins = {name for name in official if hasattr(ai_clients, name)}
         if clients is not None:

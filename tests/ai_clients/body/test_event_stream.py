@@ -16,7 +16,8 @@ from tests.support.event_stream import chunk, exception, message
 START = {"type": "message_start", "message": {"id": "msg_bdrk_01", "model": "claude", "usage": {"input_tokens": 9}}}
 TEXT = {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Hi\n\u2028!"}}
 DELTA = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 12}}
-STREAM = b"".join(map(chunk, (START, TEXT, TEXT, DELTA, {"type": "message_stop"})))
+EVENTS: list[dict[str, Any]] = [START, TEXT, TEXT, DELTA, {"type": "message_stop"}]
+STREAM = b"".join(map(chunk, EVENTS))
 USAGE = {"input_tokens": 9, "output_tokens": 12}
 
 
