@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import anthropic
 from anthropic import NOT_GIVEN, NotGiven
-from anthropic.lib.credentials import CredentialResult, default_credentials
 
 from ai_clients.connection import with_simulator
 from ai_clients.marking import RecordingMixin, record_client
+
+if TYPE_CHECKING:
+    from anthropic.lib.credentials import CredentialResult
 
 CREDENTIALS = ("api_key", "auth_token", "credentials", "config", "profile")
 
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     # For type checkers the constructors are the official ones, argument for argument.
     from anthropic import Anthropic as Anthropic
     from anthropic import AsyncAnthropic as AsyncAnthropic
+    from anthropic import AsyncClient as AsyncClient
+    from anthropic import Client as Client
 else:
 
     class Anthropic(RecordingMixin, anthropic.Anthropic):
@@ -59,6 +63,8 @@ else:
 
         with_options = copy
 
+    Client, AsyncClient = Anthropic, AsyncAnthropic
+
 
 # The official class looks for the profile or federated identity of this machine, and passes it on to its copies, only
 # if the instance is not of a subclass. So a subclass has to do both.
@@ -69,6 +75,10 @@ def _found_credentials(options: dict[str, Any]) -> CredentialResult | None:
     # The official constructor finds a key or token of the environment in a subclass too.
     if any(options.get(name) is not None for name in CREDENTIALS) or os.environ.get("ANTHROPIC_AUTH_TOKEN"):
         return None
+    try:
+        from anthropic.lib.credentials import default_credentials
+    except ImportError:
+        return None  # an older SDK has no profiles
     return default_credentials(base_url=str(_base_url(options) or "https://api.anthropic.com"))
 
 
@@ -90,7 +100,12 @@ def _with_inherited_credentials(client: Any, options: dict[str, Any]) -> dict[st
     others = any(options.get(name) for name in CREDENTIALS) or not isinstance(
         options.get("credentials", NOT_GIVEN), NotGiven
     )
-    if others or client.credentials is None or client.api_key is not None or client.auth_token is not None:
+    if (
+        others
+        or getattr(client, "credentials", None) is None
+        or client.api_key is not None
+        or client.auth_token is not None
+    ):
         return options
     inherited = {"credentials": client.credentials}
     if options.get("base_url") is None:

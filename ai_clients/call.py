@@ -12,6 +12,7 @@ import msgspec
 
 from ai_clients.account import account_of
 from ai_clients.body.buffer import BatchBuffer, BodyBuffer
+from ai_clients.body.event_stream import EVENT_STREAM, EventStreamBuffer
 from ai_clients.endpoints import MARK, Endpoint, Mark
 from ai_clients.usage import (
     anthropic_batches,
@@ -82,7 +83,7 @@ class Call:
                 record(
                     self._event(
                         Answer(
-                            model=request_facts.model_of(self._request),
+                            model=self._endpoint.model or request_facts.model_of(self._request),
                             status="aborted",
                             error_code=type(error).__name__,
                         )
@@ -97,6 +98,9 @@ class Call:
                 return BodyBuffer(streamed=False, encoding=encoding, wanted=_may_be_stream)
             if self._endpoint.purpose == "batch":
                 return self._batch_buffer(encoding)
+            if self._response.headers.get("content-type", "").startswith(EVENT_STREAM):
+                self._is_stream = True
+                return EventStreamBuffer(encoding)
         return BodyBuffer(streamed=self._is_stream, encoding=encoding)
 
     def _batch_buffer(self, encoding: str | None) -> BatchBuffer:
@@ -148,6 +152,9 @@ class Call:
     def _created(self) -> Event:
         """The event of a request that made an answer."""
         answer, flavour = self._answer(), self._endpoint.flavour
+        if self._endpoint.model:
+            # On Bedrock and Vertex it tells more than the answer: `global.` and `us.` have prices of their own.
+            answer = msgspec.structs.replace(answer, model=self._endpoint.model)
         if not answer.model or flavour in ("speech", "transcription") or request_facts.tells_containers(answer):
             answer = request_facts.completed(answer, flavour, self._request)
         if answer.completes:

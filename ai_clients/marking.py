@@ -5,6 +5,7 @@ The mark tells a call from another request that the program sends through the sa
 
 from __future__ import annotations
 
+import functools
 from typing import Any, Protocol
 
 import httpx2
@@ -17,7 +18,7 @@ from usage_billing.recording import lost
 class _Client(Protocol):
     """What both SDKs' clients have. `_client` is private to them; their major versions are capped in pyproject.toml."""
 
-    _client: httpx2.Client | httpx2.AsyncClient
+    _client: Any
 
     @property
     def base_url(self) -> httpx2.URL: ...
@@ -37,7 +38,37 @@ def record_client(client: _Client) -> None:
     """Let the HTTP client of an SDK client record. Raises ImproperlyConfigured if nothing says where to record."""
     record_calls(client._client)
     url = client.base_url
-    add_base_url(url.raw_scheme, url.raw_host, url.port, url.path)
+    if url.host:  # Google Cloud's client without a project learns its URL with the first request
+        add_base_url(url.raw_scheme, url.raw_host, url.port, url.path)
+
+
+def record_http_client(client: Any, *base_urls: str) -> None:
+    """Let an HTTP client record the AI calls that the program sends through it itself, without an SDK's client.
+
+    client: of `httpx2` or `httpx`. base_urls: those of gateways, below which the endpoints with a known usage block are
+    recorded; a provider's own host needs none. Raises ImproperlyConfigured if nothing says where to record.
+    """
+    record_calls(client)
+    for base_url in base_urls:
+        url = httpx2.URL(base_url)
+        add_base_url(url.raw_scheme, url.raw_host, url.port, url.path)
+
+
+def recording_class(official: Any, family: Family, module: str) -> Any:
+    """A subclass of an official client that records. `module`: the one that it is to be found in, by the same name."""
+
+    class Recording(RecordingMixin, official):  # type: ignore[misc]
+        _family = family
+
+        @functools.wraps(official.__init__)  # type: ignore[misc]
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            record_client(self)
+
+    Recording.__name__ = Recording.__qualname__ = official.__name__
+    Recording.__module__ = module
+    Recording.__doc__ = f"`{family}.{official.__name__}`; every call is recorded."
+    return Recording
 
 
 class RecordingMixin:

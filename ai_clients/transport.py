@@ -6,9 +6,10 @@ The answer passes through unchanged; `Call.finish` runs when the body has been r
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx2
 
@@ -16,6 +17,7 @@ from ai_clients import usage_chunk_filter
 from ai_clients.body.buffer import encoded
 from ai_clients.call import Call
 from ai_clients.endpoints import MARK, endpoint_of
+from ai_clients.http_library import libraries, library_of
 from ai_clients.usage.answer import STREAM_BEGINNINGS
 from usage_billing.recording import lost
 from usage_billing.recording.recorder import check_configuration
@@ -24,37 +26,43 @@ logger = logging.getLogger(__name__)
 
 REFUSALS = (400, 422)
 
-NOT_SENT: tuple[type[Exception], ...] = (
-    httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.ProxyError, httpx2.UnsupportedProtocol,
-    httpx2.LocalProtocolError, httpx2.WriteError, httpx2.WriteTimeout,
+NOT_SENT = (
+    "ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError", "UnsupportedProtocol", "LocalProtocolError",
+    "WriteError", "WriteTimeout",
 )  # fmt: skip
 """Errors of a request that did not reach the provider as a whole: it cannot be billed."""
+
+RECORDED = "recorded"
+"""Takes the place of the mark while a transport sends the request: one that is wrapped in it must not record it too."""
 
 _refusing_origins: set[tuple[bytes, bytes, int | None]] = set()
 """Hosts that refuse `stream_options`; they are not asked again."""
 
 
-def record_calls(client: httpx2.Client | httpx2.AsyncClient) -> None:
-    """Let `client` record the AI calls that are sent through it. A second time changes nothing.
+def record_calls(client: Any) -> None:
+    """Let `client`, of `httpx2` or the older `httpx`, record the AI calls that are sent through it.
 
-    Raises ImproperlyConfigured if nothing says where to record them.
+    A second time changes nothing. Raises ImproperlyConfigured if nothing says where to record them.
     """
+    if isinstance(getattr(client, "_transport", None), RecordingTransport | AsyncRecordingTransport):
+        return
     check_configuration()
-    if not isinstance(client, httpx2.Client | httpx2.AsyncClient):
-        # The OpenAI SDK still takes a client of the older `httpx`, whose transports are of another kind.
+    library = library_of(client)
+    if library is None:
         logger.error(
             "The calls of this client are not recorded: its http_client is a %s.%s. Pass one of httpx2.",
             type(client).__module__,
             type(client).__qualname__,
         )
         return
-    kind: Any = RecordingTransport if isinstance(client, httpx2.Client) else AsyncRecordingTransport
+    kind: Any = RecordingTransport if isinstance(client, library.Client) else AsyncRecordingTransport
 
     def wrapped(transport: Any) -> Any:
         return transport if transport is None or isinstance(transport, kind) else kind(transport)
 
-    client._transport = wrapped(client._transport)
+    # Both are private to the libraries. `httpx2` is capped in pyproject.toml, `httpx` by the SDKs that need it.
     client._mounts = {pattern: wrapped(transport) for pattern, transport in client._mounts.items()}
+    client._transport = wrapped(client._transport)
 
 
 class RecordingTransport(httpx2.BaseTransport):
@@ -81,7 +89,7 @@ class RecordingTransport(httpx2.BaseTransport):
             _given_up(call, error, body)
             raise
         finally:
-            _unwatched(sent, body)
+            _unwatched(request, sent, body)
         return _observed(response, call, hide=sent is not request, stream=ObservedStream)
 
     def __enter__(self) -> RecordingTransport:
@@ -119,7 +127,7 @@ class AsyncRecordingTransport(httpx2.AsyncBaseTransport):
             _given_up(call, error, body)
             raise
         finally:
-            _unwatched(sent, body)
+            _unwatched(request, sent, body)
         return _observed(response, call, hide=sent is not request, stream=AsyncObservedStream)
 
     async def __aenter__(self) -> AsyncRecordingTransport:
@@ -133,10 +141,10 @@ class AsyncRecordingTransport(httpx2.AsyncBaseTransport):
         await self._inner.aclose()
 
 
-class _WatchedBody(httpx2.SyncByteStream, httpx2.AsyncByteStream):
+class _WatchedBody:
     """A request's body that knows whether it was written as a whole: nothing else tells it of a cancelled call."""
 
-    __slots__ = ("is_written", "stream")
+    bases: ClassVar = ("SyncByteStream", "AsyncByteStream")
 
     def __init__(self, stream: Any) -> None:
         self.stream = stream
@@ -154,22 +162,25 @@ class _WatchedBody(httpx2.SyncByteStream, httpx2.AsyncByteStream):
 
 def _watched(request: httpx2.Request, inner: Any) -> _WatchedBody | None:
     """Watch the body of a request to the network. Other transports may look at it: they get it as it is."""
-    if not isinstance(inner, httpx2.HTTPTransport | httpx2.AsyncHTTPTransport):
+    library = _library_of(request)
+    if not isinstance(inner, library.HTTPTransport | library.AsyncHTTPTransport):
         return None
-    body = _WatchedBody(request.stream)
-    request.stream = body
+    body: _WatchedBody = _of_library(_WatchedBody, library)(request.stream)
+    request.stream = body  # type: ignore[assignment]
     return body
 
 
-def _unwatched(request: httpx2.Request, body: _WatchedBody | None) -> None:
-    if request.stream is body and body is not None:
-        request.stream = body.stream
+def _unwatched(request: httpx2.Request, sent: httpx2.Request, body: _WatchedBody | None) -> None:
+    request.extensions.pop(MARK, None)
+    if body is not None and sent.stream is body:  # type: ignore[comparison-overlap]
+        sent.stream = body.stream
 
 
 def _given_up(call: Call, error: BaseException, body: _WatchedBody | None) -> None:
     """Record an attempt that ended without an answer, if it was sent."""
-    is_of_network = isinstance(error, httpx2.TransportError)
-    if not isinstance(error, NOT_SENT) and (is_of_network or body is None or body.is_written):
+    is_of_network = isinstance(error, tuple(library.TransportError for library in libraries()))
+    not_sent = tuple(getattr(library, name) for library in libraries() for name in NOT_SENT)
+    if not isinstance(error, not_sent) and (is_of_network or body is None or body.is_written):
         call.given_up(error)
 
 
@@ -181,6 +192,8 @@ class _Observed:
 
     `decoded`: a response over a compressed body that has to be decoded, because a part of it is hidden.
     """
+
+    bases: ClassVar[tuple[str, ...]]
 
     def __init__(
         self, stream: Any, call: Call, *, usage_filter: _Filter | None, decoded: httpx2.Response | None = None
@@ -202,8 +215,10 @@ class _Observed:
         self._call.finish()
 
 
-class ObservedStream(_Observed, httpx2.SyncByteStream):
+class ObservedStream(_Observed):
     """The answer's body, noted chunk by chunk on its way to the caller."""
+
+    bases = ("SyncByteStream",)
 
     def __iter__(self) -> Iterator[bytes]:
         try:
@@ -226,8 +241,10 @@ class ObservedStream(_Observed, httpx2.SyncByteStream):
             self._call.finish()
 
 
-class AsyncObservedStream(_Observed, httpx2.AsyncByteStream):
+class AsyncObservedStream(_Observed):
     """The answer's body, noted chunk by chunk on its way to the caller."""
+
+    bases = ("AsyncByteStream",)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         try:
@@ -250,13 +267,28 @@ class AsyncObservedStream(_Observed, httpx2.AsyncByteStream):
             self._call.finish()
 
 
+def _library_of(value: Any) -> Any:
+    """The library of a request or response. One of another class was made for `httpx2`."""
+    return library_of(value) or httpx2
+
+
+@functools.cache
+def _of_library(kind: Any, library: Any) -> Any:
+    """The class as a stream of this HTTP library, which takes no other."""
+    return type(kind.__name__, (kind, *(getattr(library, name) for name in kind.bases)), {})
+
+
 def _begin(request: httpx2.Request) -> tuple[Call | None, httpx2.Request]:
     """The call to record, if there is one, and the request to send: the caller's own, or a copy that asks for usage."""
     try:
         url, mark = request.url, request.extensions.pop(MARK, None)
+        if mark is RECORDED:
+            request.extensions[MARK] = mark
+            return None, request
         endpoint = endpoint_of(request.method, url.raw_scheme, url.raw_host, url.port, url.raw_path, mark)
         if endpoint is None:
             return None, request
+        request.extensions[MARK] = RECORDED
         asking = None
         if endpoint.flavour == "chat" and endpoint.purpose == "create" and _origin(request) not in _refusing_origins:
             asking = usage_chunk_filter.asking(request)
@@ -280,14 +312,15 @@ def _observed(response: httpx2.Response, call: Call, *, hide: bool, stream: type
         usage_filter = usage_chunk_filter.UsageChunkFilter()
         if encoding is not None:
             # We asked for a plain body. If the server compresses it anyway, decode it, because a part must be hidden.
-            decoded = encoded(encoding, stream=body)
+            decoded = encoded(encoding, stream=body, library=_library_of(response))
             del headers["content-encoding"]
             encoding = None
         headers.pop("content-length", None)
     elif hide and not _OF_COMPLETE_BODY.intersection(headers):
         usage_filter = usage_chunk_filter.UndeclaredStreamFilter()
     call.answered(response, encoding=encoding, is_stream=is_stream)
-    response.stream = stream(body, call, usage_filter=usage_filter, decoded=decoded)  # type: ignore[assignment]
+    observed = _of_library(stream, _library_of(response))  # type: ignore[arg-type]
+    response.stream = observed(body, call, usage_filter=usage_filter, decoded=decoded)
     return response
 
 
@@ -302,9 +335,10 @@ def _already_read(response: httpx2.Response, call: Call, *, hide: bool) -> httpx
         return response
     usage_filter = usage_chunk_filter.UsageChunkFilter()
     visible = usage_filter.feed(body) + usage_filter.flush()
-    return httpx2.Response(
+    visible_response: httpx2.Response = _library_of(response).Response(
         response.status_code, headers=_plain_headers(response), content=visible, extensions=response.extensions
     )
+    return visible_response
 
 
 _OF_COMPLETE_BODY = frozenset(("content-length", "content-encoding"))
@@ -321,12 +355,14 @@ def _refuses_options(response: httpx2.Response) -> bool:
 
 def _unread(response: httpx2.Response) -> httpx2.Response:
     """The response as it was before its body was read."""
-    return httpx2.Response(
+    library = _library_of(response)
+    unread: httpx2.Response = library.Response(
         response.status_code,
         headers=_plain_headers(response),
-        stream=httpx2.ByteStream(response.content),
+        stream=library.ByteStream(response.content),
         extensions=response.extensions,
     )
+    return unread
 
 
 def _plain_headers(response: httpx2.Response) -> httpx2.Headers:

@@ -13,10 +13,13 @@ from typing import Any
 import httpx2
 import msgspec
 
+from ai_clients.http_library import content_of, library_of
 from ai_clients.usage.answer import NO_USAGE, STREAM_BEGINNINGS, decoder, has_usage, names_usage
 
 _SIGNATURES = frozenset((b"x-amz-content-sha256", b"content-digest", b"digest", b"content-md5"))
 """Headers that sign the body, as OpenAI's Bedrock provider does: such a request must not be changed."""
+_SIGNING_SCHEME = "AWS4-HMAC-SHA256"
+"""It signs the body too (AWS, Signature Version 4), and botocore then sets none of these headers."""
 
 LONGEST_USAGE_CHUNK = 2**16
 """A longer event is not the usage chunk, which has a few hundred bytes."""
@@ -40,15 +43,15 @@ _all_fields = decoder(dict[str, msgspec.Raw])
 def asking(request: httpx2.Request) -> httpx2.Request | None:
     """The request with `include_usage`, otherwise unchanged; None if it does not stream, or asks already."""
     try:
-        body = request.content
-        if b'"stream"' not in body:
+        body = content_of(request)
+        if body is None or b'"stream"' not in body:
             return None
         asked = _fields(body)
         if bytes(asked.stream) != b"true":
             return None
         content = _with_option(body) if asked.stream_options is msgspec.UNSET else _with_options(body)
-    except (httpx2.RequestNotRead, msgspec.DecodeError):
-        return None  # a body that is produced while it is sent, or that the provider will refuse
+    except msgspec.DecodeError:
+        return None  # the provider will refuse it
     return None if content is None else _with_content(request, content)
 
 
@@ -70,14 +73,15 @@ def _with_options(body: bytes) -> bytes | None:
 
 def _with_content(request: httpx2.Request, content: bytes) -> httpx2.Request | None:
     """The request with another body; None if it is signed."""
-    if not _SIGNATURES.isdisjoint([name.lower() for name, _ in request.headers.raw]):
+    is_signed = not _SIGNATURES.isdisjoint([name.lower() for name, _ in request.headers.raw])
+    if is_signed or request.headers.get("authorization", "").startswith(_SIGNING_SCHEME):
         return None
     # Given a stream, the library adds no headers of its own: that would take as long as everything else here.
     sent = type(request)(
         request.method,
         request.url,
         headers=request.headers,
-        stream=httpx2.ByteStream(content),
+        stream=library_of(request).ByteStream(content),
         extensions=request.extensions,
     )
     sent.read()

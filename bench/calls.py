@@ -100,7 +100,28 @@ def in_turn(call: Callable[[Any, Sample], None], calls: int, options: Any) -> Fi
     """One call of each, one after the other, so that the machine's noise falls on both alike."""
     import ai_clients
 
-    clients = openai.OpenAI(**options), ai_clients.OpenAI(**options)
+    return _compared(openai.OpenAI(**options), ai_clients.OpenAI(**options), call, calls)
+
+
+def in_turn_instrumented(call: Callable[[Any, Sample], None], calls: int, options: Any) -> Figures:
+    """The same with `instrument()`: the official class records, and a subclass with the SDK's own method does not."""
+    import ai_clients
+    from ai_clients.instrumentation import uninstrument
+
+    class Bare(openai.OpenAI):
+        _build_request = openai.OpenAI._build_request
+
+    ai_clients.instrument()
+    try:
+        return _compared(Bare(**options), openai.OpenAI(**options), call, calls)
+    finally:
+        uninstrument()
+
+
+def _compared(
+    bare: openai.OpenAI, recording: openai.OpenAI, call: Callable[[Any, Sample], None], calls: int
+) -> Figures:
+    clients = bare, recording
     for client in clients * WARM_UP:
         call(client, Sample())
     samples = Sample(), Sample()
@@ -181,6 +202,7 @@ def turns(calls: int) -> Iterator[int]:
 
 MEASUREMENTS: dict[str, tuple[Any, Any, int]] = {
     "plain": (in_turn, plain, 600),
+    "instrument": (in_turn_instrumented, plain, 600),
     "stream": (in_turn, stream, 150),
     "asking stream": (in_turn, asking_stream, 150),
     "async": (in_turn_async, plain_async, 600),

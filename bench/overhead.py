@@ -28,19 +28,25 @@ def section(rounds: int) -> Section:
         own_process = _environment(directory, drain="off")
         _run(["manage.py", "migrate", "-v0"], own_process)
         with _drain(own_process):
-            measured = _calls(url, rounds, ["plain", "stream", "asking stream", "async", "throughput"], own_process)
+            measured = _calls(
+                url, rounds, ["plain", "instrument", "stream", "asking stream", "async", "throughput"], own_process
+            )
         measured |= _calls(url, rounds, ["thread"], _environment(directory, drain="thread"))
     return Section("Recording adds to a call", _rows(measured), _remarks(measured))
 
 
 def _rows(measured: Figures) -> list[Row]:
     plain, stream, asking = measured["plain"], measured["stream"], measured["asking stream"]
+    instrumented = measured["instrument"]
     async_, thread = measured["async"], measured["thread"]
     streamed = f"stream of {CHUNKS} chunks"
     return [
         Row("plain call, p50", plain["p50"], "µs", 80),
         Row("plain call, p99", plain["p99"], "µs", 300),
         Row("plain call, CPU", plain["cpu"], "µs", 120),
+        Row("plain call, instrument(), p50", instrumented["p50"], "µs", 80),
+        Row("plain call, instrument(), p99", instrumented["p99"], "µs", 300),
+        Row("plain call, instrument(), CPU", instrumented["cpu"], "µs", 120),
         Row(f"{streamed}, p50", stream["p50"], "µs", 120),
         Row(f"{streamed}, to the first, p50", stream["first chunk"], "µs", 30),
         Row(f"{streamed}, CPU", stream["cpu"], "µs"),

@@ -52,6 +52,7 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "axes",
     "usage_billing",
+    "ai_clients",
     "ai_clients.assistants",
     "config.apps.ServiceConfig",
 ]
@@ -224,6 +225,7 @@ AI_COSTS: dict[str, Any] = {
     "FINGERPRINT_KEY": env.str("USAGE_FINGERPRINT_KEY", default="") or None,
     "PRICES_FILE": env.str("USAGE_PRICES_FILE", default=""),
     "PRICES_URL": env.str("PRICES_URL", default=DEFAULTS["PRICES_URL"]),
+    "INSTRUMENT": env.bool("AI_COSTS_INSTRUMENT", default=False),
     "ARCHIVE_DIR": env.str("USAGE_ARCHIVE_DIR", default=str(VAR_DIR / "archive")),
     "RETENTION_MONTHS": int(_retention) if _retention else None,
     "ROW_LEVEL_SECURITY": True,

@@ -98,11 +98,11 @@ MARKED_BY_PATH = {
         "end_to_end/test_hostile_",
         "ai_clients/test_fuzz.py",
     ),
-    "installation": ("installation/",),
+    "installation": ("installation/", "recipes/"),
     "reliability": ("reliability/", "deployment/test_slow_clients.py"),
 }
 USE_THE_DATABASE = {"db", "transactional_db", "django_db_setup"}
-SECONDS = {"browser": 180, "conformance": 600, "installation": 300, "reliability": 300}
+SECONDS = {"browser": 180, "conformance": 600, "installation": 900, "reliability": 300}
 """Time limits of a single test that differ from pyproject.toml's. Only tests that hang reach them."""
 SOAK_SECONDS = 4 * 3600
 SLOW_FIRST = (

@@ -26,6 +26,8 @@ DEFAULTS: dict[str, Any] = {
     "DRAIN": "thread",
     # Quota of the outbox in MB. Beyond it, calls still run, but are only counted as lost.
     "OUTBOX_MAX_MB": 2048,
+    # Whether all clients of both SDKs record, not only those of `ai_clients`, which must be an installed app then.
+    "INSTRUMENT": False,
     # Dotted path of a function that turns an organisation of the project into an `OrganizationKey`.
     "ORGANIZATION_RESOLVER": "",
     # Key of the fingerprints of providers' API keys. None: derived from SECRET_KEY. Empty: no fingerprints.

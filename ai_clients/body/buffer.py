@@ -60,9 +60,13 @@ def content_decoder(encoding: str) -> _Decoder:
     return encoded(encoding)._get_content_decoder()
 
 
-def encoded(encoding: str, stream: Any = None) -> httpx2.Response:
-    """A response whose body has this content encoding. httpx2 ignores an encoding that it does not know."""
-    return httpx2.Response(200, headers={b"content-encoding": encoding.encode()}, stream=stream)
+def encoded(encoding: str, stream: Any = None, library: Any = httpx2) -> httpx2.Response:
+    """A response whose body has this content encoding. `httpx2` ignores an encoding that it does not know.
+
+    `library`: the HTTP library that `stream` is of.
+    """
+    response: httpx2.Response = library.Response(200, headers={b"content-encoding": encoding.encode()}, stream=stream)
+    return response
 
 
 class BodyBuffer:

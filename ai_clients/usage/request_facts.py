@@ -12,6 +12,7 @@ from typing import Any
 import httpx2
 import msgspec
 
+from ai_clients.http_library import content_of
 from ai_clients.usage.answer import Answer, decoder, has_usage, seconds, text
 from ai_clients.usage.audio_duration import duration_of
 from ai_clients.usage.openai_tools import memory_of_new
@@ -106,9 +107,10 @@ def _audio(request: httpx2.Request) -> dict[str, int | float]:
 
 
 def _json(request: httpx2.Request) -> _Request:
+    content = content_of(request)
     try:
-        return _decode_request(request.content)
-    except (msgspec.DecodeError, httpx2.RequestNotRead):
+        return _Request() if content is None else _decode_request(content)
+    except msgspec.DecodeError:
         return _Request()
 
 
@@ -140,9 +142,8 @@ def _read_fields(request: httpx2.Request) -> Iterator[_Value | _File]:
     form, _, boundary = request.headers.get("content-type", "").partition("boundary=")
     if not form.startswith("multipart/form-data") or not boundary:
         return
-    try:
-        content, delimiter = request.content, b"--" + boundary.partition(";")[0].strip('"').encode()
-    except httpx2.RequestNotRead:
+    content, delimiter = content_of(request), b"--" + boundary.partition(";")[0].strip('"').encode()
+    if content is None:
         return
     start = content.find(delimiter)
     while (head_end := content.find(b"\r\n\r\n", start)) >= 0:

@@ -29,11 +29,17 @@ _OBSERVER = "_ai_costs_observer"
 def record_websockets(*clients: type) -> None:
     """Record the connections that clients of these classes open. A second time changes nothing.
 
-    For all clients of a process: `record_websockets(openai.OpenAI, openai.AsyncOpenAI)`.
+    For all clients of a process: their base class.
     """
     global _clients
     _clients = tuple({*_clients, *clients})
     _install()
+
+
+def leave_websockets(*clients: type) -> None:
+    """Stop recording the connections that clients of these classes open from now on."""
+    global _clients
+    _clients = tuple({*_clients}.difference(clients))
 
 
 @functools.cache

@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Mapping
 from typing import Any
 
+from django.apps import apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import connections
@@ -41,6 +42,8 @@ def settings_are_understood(**_kwargs: Any) -> list[CheckMessage]:
         found.append(
             _error(f'AI_COSTS["DATABASE"] is {conf.DATABASE!r}.', f"Set one of {', '.join(settings.DATABASES)}.")
         )
+    if conf.INSTRUMENT and not apps.is_installed("ai_clients"):
+        found.append(_error('AI_COSTS["INSTRUMENT"] has no effect.', 'Add "ai_clients" to INSTALLED_APPS.'))
     if conf.ORGANIZATION_RESOLVER:
         try:
             import_string(conf.ORGANIZATION_RESOLVER)

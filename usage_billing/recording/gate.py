@@ -234,11 +234,11 @@ def _account(given: Mapping[str, Any]) -> dict[str, str]:
 
 _CODE = re.compile(
     r"(\d{3}( |$))?"
-    r"([a-z]{1,20}([_.-][a-z]{1,20}){0,4}\d{0,3}|[A-Z]{1,20}(_[A-Z]{1,20}){0,4}|([A-Z][a-z]{1,19}){1,5}"
+    r"([a-z]{1,20}([_.-][a-z]{1,20}){0,4}\d{0,3}|[A-Z]{1,20}(_[A-Z]{1,20}){0,4}|[A-Z]?[a-z]{1,19}([A-Z][a-z]{1,19}){0,4}"
     r"|other~[0-9a-f]{16})?",
     re.ASCII,
 )
-"""`rate_limit_exceeded`, `RATE_LIMIT`, `DeploymentNotFound`: few words of a usual length."""
+"""`rate_limit_exceeded`, `RATE_LIMIT`, `DeploymentNotFound`, `throttlingException`: few words of a usual length."""
 
 
 def known_code(error_code: str) -> str:
@@ -306,7 +306,17 @@ def _unknown_url(url: str) -> str:
     return f"https://{_hash(url)}.invalid{OTHER_PATH}"
 
 
+_PLATFORM_PATH = re.compile(
+    r"/model/.+(?P<bedrock>/invoke(?:-with-response-stream)?)$"
+    r"|(?P<vertex>/publishers/anthropic/models)/[^/:]+(?P<verb>:(?:rawPredict|streamRawPredict))$"
+)
+"""Claude on Bedrock and on Vertex: the path names the model, which may be a profile of the caller's own."""
+
+
 def _known_path(path: str) -> str:
+    if platform := _PLATFORM_PATH.search(path):
+        bedrock, vertex, verb = platform.group("bedrock", "vertex", "verb")
+        return f"/model/*{bedrock}" if bedrock else f"{vertex}/*{verb}"
     found = _API_PATH.search(path)
     if found is None:
         return _plain_path(path)
