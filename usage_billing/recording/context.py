@@ -180,7 +180,7 @@ class usage_context(CallerBlock):
 
 
 def _no_organization(outer: Caller, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of an organisation that cannot be read: the call goes neither to an outer one nor the user's."""
+    """Return the fields of an organisation that cannot be read: not an outer one, nor that of the user."""
     around = outer.attribution
     others = (around.org_id, around.org_key or None, around.user_id, fields.get("user_id"), outer.request_user)
     return {} if all(other is None for other in others) else identity.UNREADABLE

@@ -8,7 +8,9 @@ generator that opened it, and only code that runs inside of that generator gets 
 from __future__ import annotations
 
 import functools
+import gc
 import itertools
+import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar, Token
@@ -23,6 +25,24 @@ MOST_TO_ASK = 20
 """With more generators than this, searching the call stack takes less time than asking each whether it runs."""
 
 _clock = itertools.count()
+_collections: dict[int, int] = {}
+"""Thread → the tick at which its run of the garbage collector began."""
+
+
+def _note_collection(phase: str, _info: dict[str, int]) -> None:
+    thread = threading.get_ident()
+    if phase == "start":
+        _collections[thread] = next(_clock)
+    else:
+        _collections.pop(thread, None)
+
+
+gc.callbacks.append(_note_collection)
+
+
+def is_collecting() -> bool:
+    """Whether the garbage collector runs this code, such as the cleanup of a forgotten generator."""
+    return threading.get_ident() in _collections
 
 
 class Block(Generic[T]):
@@ -78,6 +98,8 @@ class YieldSafeVar(Generic[T]):
 
     def get(self, frame: FrameType) -> T:
         """Return the value for the code that runs now, in this frame."""
+        if _collections and is_collecting():
+            return self._during_collection()
         if self._generators and (block := self._of_running_generator(frame)) is not None:
             return block.value
         blocks = self._blocks.get()
@@ -117,6 +139,15 @@ class YieldSafeVar(Generic[T]):
                 return  # whoever closes a generator may have been started by it
         is_last = bool(blocks) and blocks[-1] is block
         self._blocks.set(blocks[:-1] if is_last else tuple(other for other in blocks if other is not block))
+
+    def _during_collection(self) -> T:
+        """Return the value for code that the garbage collector runs: it is not code of what happened to run then.
+
+        The collector forgets weak references first, so that a generator's blocks may not be known any more.
+        """
+        blocks = self._blocks.get()
+        is_its_own = bool(blocks) and blocks[-1].opened_at > _collections[threading.get_ident()]
+        return blocks[-1].value if is_its_own else self._default
 
     def _generator(self, frame: FrameType) -> _Generator[T]:
         generator = self._generators.get(id(frame))

@@ -28,6 +28,7 @@ from usage_billing import usage_context, with_usage_context
 from usage_billing.recording import current_attribution
 from usage_billing.recording.context import UNDETERMINED
 from usage_billing.recording.executors import ThreadPoolExecutor
+from usage_billing.recording.yield_safe import is_collecting
 
 PROGRAMS = int(os.environ.get("AI_COSTS_INTERLEAVINGS", "400"))
 CHUNK = 100  # programs in a test
@@ -84,6 +85,8 @@ class Program:
     def call(self, who: Who, where: str) -> None:
         self.calls += 1
         seen = current_attribution().org_id
+        if is_collecting() and seen is None:
+            return  # the rule for code that the garbage collector runs
         if seen != who.org and (who.is_certain or seen != UNDETERMINED):
             self.wrong.append(f"{where}: {who} was charged to {seen}")
 

@@ -99,6 +99,29 @@ def test_a_generator_in_a_cycle_is_collected_with_its_context() -> None:
     assert org() is None
 
 
+def test_code_that_the_garbage_collector_runs_is_nobodys() -> None:
+    seen: list[Any] = []
+
+    def cyclic(itself: list[Any]) -> Iterator[None]:
+        with usage_context(org=1):
+            try:
+                yield
+            finally:
+                seen.append(org())
+                with usage_context(org=3):
+                    seen.append(org())
+                itself.clear()
+
+    cycle: list[Any] = []
+    cycle.append(cyclic(cycle))
+    next(cycle[0])
+    del cycle
+    with usage_context(org=2):
+        gc.collect()
+        assert org() == 2
+    assert seen == [None, 3]
+
+
 def test_the_reader_in_a_context_of_its_own_keeps_it() -> None:
     generator = calls(1)
     next(generator)
