@@ -185,10 +185,8 @@ class Call:
         return next(filter(_is_unique, given), "") or uuid.uuid4().hex
 
     def _event(self, answer: Answer) -> Event:
-        status, region, deployment = self._http_status(), self._endpoint.region, self._endpoint.deployment
+        status, region = self._http_status(), self._endpoint.region
         response: dict[str, Any] = {} if status in (0, 200) else {"http_status": status}
-        if deployment:
-            response["deployment"] = deployment
         return Event(
             request_id=self._request_id(answer),
             started_at=self._started_at,

@@ -14,6 +14,7 @@ import msgspec
 
 from ai_clients.free_endpoints import is_free
 from usage_billing.recording.event import Flavour, flavour_of
+from usage_billing.recording.request_paths import named_in_path
 
 Purpose = Literal["create", "complete", "batch"]
 """`create` makes an answer; `complete` fetches that of a background response; `batch` fetches a batch's results."""
@@ -37,8 +38,7 @@ class Endpoint(msgspec.Struct, frozen=True):
     """The endpoint of a request, and why it is recorded.
 
     flavour: of a batch, that of its provider until its lines tell. url: without query and credentials. region: whose
-    prices hold there; empty where there is one price for all. deployment: the name that a customer gave to a model, on
-    Azure or as an inference profile on Bedrock; empty elsewhere. model: the one that the path names, on Bedrock and
+    prices hold there; empty where there is one price for all. model: the one that the path names, on Bedrock and
     Vertex; empty elsewhere.
     """
 
@@ -46,7 +46,6 @@ class Endpoint(msgspec.Struct, frozen=True):
     flavour: Flavour
     url: str
     region: str = ""
-    deployment: str = ""
     model: str = ""
 
 
@@ -63,10 +62,8 @@ def endpoint_of(
     path = urllib.parse.unquote(raw_path.decode("ascii", "replace"))
     if mark is None and not (_is_provider(raw_host) or _is_below_base_url(raw_scheme, raw_host, port, path)):
         return None
-    model = _PLATFORM_MODEL.search(path) if method == "POST" else None
     own_path = _own_path(mark.path if mark is not None and mark.path.startswith("/") else path)
-    kind: tuple[Purpose, Flavour] | None
-    kind = ("create", "messages") if model is not None else _kind_of(method, own_path)
+    kind = _kind_of(method, own_path)
     if kind is None:
         return None
     host = raw_host.decode("ascii")
@@ -74,14 +71,11 @@ def endpoint_of(
     if port is not None:
         netloc += f":{port}"
     url_path = f"/v1{own_path}" if kind[1] == "unknown" else path
-    deployed = _DEPLOYMENT.search(path)
-    named = _named_by(model) if model is not None else ("", "")
     return Endpoint(
         *kind,
         f"{raw_scheme.decode('ascii')}://{netloc}{url_path}",
         region=_region_of(raw_host),
-        deployment=deployed[1] if deployed else named[1],
-        model=named[0],
+        model=named_in_path(path).model,
     )
 
 
@@ -135,30 +129,14 @@ def _region_of(host: bytes) -> str:
 # ── Paths ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 _VERSION = re.compile(r".*/v\d{1,2}([a-z]{1,8}\d{0,2})?(?=/|$)")
-_DEPLOYMENT = re.compile(r"/(?:deployments|engines)/([^/]+)/")
-_PLATFORM_MODEL = re.compile(
-    r"/model/(?P<bedrock>.+)/invoke(?:-with-response-stream)?$"
-    r"|/publishers/anthropic/models/(?P<vertex>(?!count-tokens:)[^/:]+):(?:rawPredict|streamRawPredict)$"
+_PLATFORM_MESSAGES = re.compile(
+    r"/model/.+/invoke(-with-response-stream)?|.*/publishers/anthropic/models/(?!count-tokens:)[^/:]+:(raw|streamRaw)Predict"
 )
-"""Claude on Bedrock and on Vertex: the path names the model (SDK: `anthropic.lib.bedrock`, `anthropic.lib.vertex`)."""
-_INFERENCE_PROFILE = re.compile(r"arn:[^/]+:(?P<kind>[a-z-]+)/(?P<name>[^/]+)")
+"""Messages on Bedrock and on Vertex (SDK: `anthropic.lib.bedrock`, `anthropic.lib.vertex`)."""
 _RESPONSE = re.compile(r"/responses/[^/]+$")
 _CANCELLED_RESPONSE = re.compile(r"/responses/[^/]+/cancel$")
 _FILE_CONTENT = re.compile(r"/files/[^/]+/content$")
 _MESSAGE_BATCH_RESULTS = re.compile(r"/messages/batches/[^/]+/results$")
-
-
-def _named_by(found: re.Match[str]) -> tuple[str, str]:
-    """The model and the deployment that a path names; either may be empty.
-
-    The ARN of an application inference profile names no model (Amazon Bedrock, Supported inference profiles).
-    """
-    name = found["bedrock"] or found["vertex"]
-    arn = _INFERENCE_PROFILE.fullmatch(name)
-    if arn is None:
-        return name, ""
-    is_of_provider = arn["kind"] in ("inference-profile", "foundation-model")
-    return (arn["name"], "") if is_of_provider else ("", arn["name"])
 
 
 def _own_path(path: str) -> str:
@@ -170,6 +148,8 @@ def _own_path(path: str) -> str:
 def _kind_of(method: str, path: str) -> tuple[Purpose, Flavour] | None:
     """Purpose and flavour of a request; None for one that is free. `path`: below the version."""
     if method == "POST":
+        if _PLATFORM_MESSAGES.fullmatch(path):
+            return "create", "messages"
         if flavour := flavour_of(f"/v1{path}"):
             return "create", flavour
         if _CANCELLED_RESPONSE.search(path):

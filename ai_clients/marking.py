@@ -6,13 +6,16 @@ The mark tells a call from another request that the program sends through the sa
 from __future__ import annotations
 
 import functools
+import logging
 from typing import Any, Protocol
 
 import httpx2
 
-from ai_clients.endpoints import MARK, Family, Mark, add_base_url
-from ai_clients.transport import record_calls
+from ai_clients.endpoints import MARK, Family, Mark, add_base_url, endpoint_of
+from ai_clients.transport import UnrecordableClientError, record_calls
 from usage_billing.recording import lost
+
+logger = logging.getLogger(__name__)
 
 
 class _Client(Protocol):
@@ -25,10 +28,16 @@ class _Client(Protocol):
 
 
 def mark(client: Any, family: Family, path: str, request: httpx2.Request) -> httpx2.Request:
-    """Mark a request that `client` built for the endpoint at `path`, and return it."""
+    """Mark a request that `client` built for the endpoint at `path`, and return it.
+
+    A request that cannot be recorded is counted as lost (`usage_lost_events_total`).
+    """
     try:
         record_calls(client._client)
         request.extensions[MARK] = Mark(family, path)
+    except UnrecordableClientError as error:
+        if endpoint_of(request.method, *_address(request.url), Mark(family, path)) is not None:
+            lost(error)
     except Exception as error:  # noqa: BLE001 - guarantee 1, docs/guarantees.md: the request goes out in any case
         lost(error)
     return request
@@ -36,17 +45,26 @@ def mark(client: Any, family: Family, path: str, request: httpx2.Request) -> htt
 
 def record_client(client: _Client) -> None:
     """Let the HTTP client of an SDK client record. Raises ImproperlyConfigured if nothing says where to record."""
-    record_calls(client._client)
+    try:
+        record_calls(client._client)
+    except UnrecordableClientError as error:
+        logger.error("The calls of this client are not recorded but counted as lost: %s.", error)
+        return
     url = client.base_url
     if url.host:  # Google Cloud's client without a project learns its URL with the first request
         add_base_url(url.raw_scheme, url.raw_host, url.port, url.path)
+
+
+def _address(url: Any) -> tuple[bytes, bytes, int | None, bytes]:
+    return url.raw_scheme, url.raw_host, url.port, url.raw_path
 
 
 def record_http_client(client: Any, *base_urls: str) -> None:
     """Let an HTTP client record the AI calls that the program sends through it itself, without an SDK's client.
 
     client: of `httpx2` or `httpx`. base_urls: those of gateways, below which the endpoints with a known usage block are
-    recorded; a provider's own host needs none. Raises ImproperlyConfigured if nothing says where to record.
+    recorded; a provider's own host needs none. Raises ImproperlyConfigured if nothing says where to record, and
+    `UnrecordableClientError` for a client of another library.
     """
     record_calls(client)
     for base_url in base_urls:
@@ -77,5 +95,5 @@ class RecordingMixin:
     _family: Family
 
     def _build_request(self, options: Any, **kwargs: Any) -> httpx2.Request:
-        # `_build_request` is private to the SDKs: tests/ai_clients/test_marking.py names it.
+        # `_build_request` is private to the SDKs: tests/ai_clients/test_instrumentation.py names it.
         return mark(self, self._family, options.url, super()._build_request(options, **kwargs))  # type: ignore[misc]

@@ -7,7 +7,6 @@ The answer passes through unchanged; `Call.finish` runs when the body has been r
 from __future__ import annotations
 
 import functools
-import logging
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, ClassVar
 
@@ -21,8 +20,6 @@ from ai_clients.http_library import libraries, library_of
 from ai_clients.usage.answer import STREAM_BEGINNINGS
 from usage_billing.recording import lost
 from usage_billing.recording.recorder import check_configuration
-
-logger = logging.getLogger(__name__)
 
 REFUSALS = (400, 422)
 
@@ -39,22 +36,23 @@ _refusing_origins: set[tuple[bytes, bytes, int | None]] = set()
 """Hosts that refuse `stream_options`; they are not asked again."""
 
 
+class UnrecordableClientError(TypeError):
+    """Raised for an HTTP client that cannot record: it is neither of `httpx2` nor of `httpx`."""
+
+
 def record_calls(client: Any) -> None:
     """Let `client`, of `httpx2` or the older `httpx`, record the AI calls that are sent through it.
 
-    A second time changes nothing. Raises ImproperlyConfigured if nothing says where to record them.
+    A second time changes nothing. Raises ImproperlyConfigured if nothing says where to record them, and
+    `UnrecordableClientError`.
     """
     if isinstance(getattr(client, "_transport", None), RecordingTransport | AsyncRecordingTransport):
         return
     check_configuration()
     library = library_of(client)
     if library is None:
-        logger.error(
-            "The calls of this client are not recorded: its http_client is a %s.%s. Pass one of httpx2.",
-            type(client).__module__,
-            type(client).__qualname__,
-        )
-        return
+        kind = type(client)
+        raise UnrecordableClientError(f"its http_client is a {kind.__module__}.{kind.__qualname__}, not one of httpx2")
     kind: Any = RecordingTransport if isinstance(client, library.Client) else AsyncRecordingTransport
 
     def wrapped(transport: Any) -> Any:

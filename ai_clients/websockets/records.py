@@ -67,8 +67,8 @@ class SocketRecords:
         endpoint = endpoint_of("POST", self._scheme, self._host, self._port, path.encode(), Mark("openai", path))
         if endpoint is None:
             return  # free
-        deployment = self._deployment or endpoint.deployment
-        response: dict[str, Any] = {"deployment": deployment} if deployment else {}
+        # Of the query; that of a path is read with the URL.
+        response: dict[str, Any] = {"deployment": self._deployment} if self._deployment else {}
         region = {"region": endpoint.region} if endpoint.region else {}
         record(
             Event(

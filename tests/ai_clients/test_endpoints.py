@@ -23,7 +23,7 @@ def kind_of(method: str, raw_path: bytes) -> tuple[Purpose, Flavour] | None:
         (b"/v1/completions", "chat"),
         (b"/v1/responses/", "responses"),
         (b"/v1/responses/compact", "responses"),
-        (b"/v1/decisions", "responses"),
+        (b"/v1/decisions", "decisions"),
         (b"/v1/embeddings", "embeddings"),
         (b"/v1/images/generations", "images"),
         (b"/v1/images/edits", "images"),
@@ -186,10 +186,3 @@ def test_marked_path_is_the_endpoint_wherever_the_base_url_leads() -> None:
     assert found == Endpoint("create", "unknown", "https://gateway.example.com/v1/new_thing")
     listed = endpoint_of("GET", b"https", b"gateway.example.com", None, b"/a-secret/models", Mark("openai", "/models"))
     assert listed is None
-
-
-def test_deployment_is_the_name_in_the_path() -> None:
-    path = b"/openai/deployments/gpt4-turbo/chat/completions?api-version=1"
-    found = endpoint_of("POST", b"https", b"acme.openai.azure.com", None, path)
-    assert found is not None
-    assert (found.flavour, found.deployment) == ("chat", "gpt4-turbo")

@@ -6,12 +6,11 @@ import asyncio
 import gc
 import gzip
 import json
-import logging
 import socket
 import threading
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, ClassVar
 
 import anthropic
 import httpx2
@@ -19,8 +18,9 @@ import openai
 import pytest
 
 from ai_clients import Anthropic, AsyncAnthropic, AsyncOpenAI, OpenAI, transport
+from ai_clients.marking import mark
 from ai_clients.simulator import Simulator
-from ai_clients.transport import AsyncRecordingTransport, RecordingTransport, record_calls
+from ai_clients.transport import AsyncRecordingTransport, RecordingTransport, UnrecordableClientError, record_calls
 from tests.support.recorded import Recorded, usage_of
 from tests.support.scripted import (
     CHAT,
@@ -37,6 +37,7 @@ from tests.support.scripted import (
     sse,
     streamed,
 )
+from usage_billing.recording import recorder
 
 Answer = Callable[[httpx2.Request], httpx2.Response]
 STREAM: dict[str, Any] = {**CHAT, "stream": True}
@@ -466,17 +467,45 @@ async def test_record_calls_wraps_each_transport_once_async() -> None:
         assert [type(transport) for transport in client._mounts.values()] == [AsyncRecordingTransport]
 
 
-def test_record_calls_of_another_library_leaves_the_client_alone(caplog: pytest.LogCaptureFixture) -> None:
-    class Client:
-        """Stands for `httpx.Client`, which the OpenAI SDK still takes; its transports are of other classes."""
+class OfAnotherLibrary:
+    """An HTTP client that cannot record. It can do all that the SDK asks of it."""
 
-        _transport = "its own"
+    _transport = "its own"
+    cookies: ClassVar[dict[str, str]] = {}
 
-    client: Any = Client()
-    record_calls(client)
+    def __init__(self) -> None:
+        self._client = httpx2.Client(transport=Provider(lambda _: plain(CHAT_ANSWER)))
+
+    def build_request(self, *args: Any, **kwargs: Any) -> httpx2.Request:
+        return self._client.build_request(*args, **kwargs)
+
+    def send(self, *args: Any, **kwargs: Any) -> httpx2.Response:
+        return self._client.send(*args, **kwargs)
+
+    def close(self) -> None:
+        self._client.close()
+
+
+def test_http_client_of_another_library_cannot_record() -> None:
+    client = OfAnotherLibrary()
+    with pytest.raises(UnrecordableClientError, match="OfAnotherLibrary"):
+        record_calls(client)
     assert client._transport == "its own"
-    assert [line.levelno for line in caplog.records] == [logging.ERROR]
-    assert "Pass one of httpx2" in caplog.text
+
+
+def test_calls_that_cannot_be_recorded_are_counted(recorded: Recorded, caplog: pytest.LogCaptureFixture) -> None:
+    """The SDK itself refuses such a client today; an instrumented one of another version may not."""
+    client = openai.OpenAI(api_key="k", base_url="https://x.test/v1")
+    client._client = OfAnotherLibrary()  # type: ignore[assignment]
+    client.chat.completions.create(**CHAT)
+    assert recorder.health().lost == 0
+    request = client._client.build_request("POST", "https://x.test/v1/chat/completions")
+    for _ in range(2):
+        assert mark(client, "openai", "/chat/completions", request) is request
+    mark(client, "openai", "/models", client._client.build_request("GET", "https://x.test/v1/models"))
+    assert recorder.health().lost == 2
+    assert recorded.all() == []
+    assert [line.message for line in caplog.records if "OfAnotherLibrary" in line.message] != []
 
 
 def test_threads_on_one_client_record_each_call(openai_recording: OpenAI, recorded: Recorded) -> None:

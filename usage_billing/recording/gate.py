@@ -141,7 +141,9 @@ def _bounded(event: Event) -> Event:
     if units is None or parts is None:
         usage, units, parts = _unreadable("units beside the block are out of bounds"), {}, []
     duration: Any = event.duration_ms
-    context, response = _named_in_path(event)
+    named = _named_in_path(event)
+    location = {"location": named.location} if named.location else {}
+    deployment = {"deployment": named.deployment} if named.deployment else {}
     return replace(
         event,
         request_id=identifier(event.request_id, "request_id"),
@@ -149,26 +151,23 @@ def _bounded(event: Event) -> Event:
         duration_ms=min(max(0, duration), LARGEST_NUMBER) if isinstance(duration, int) else 0,
         url=known_url(event.url),
         error_code=known_code(text(event.error_code)),
-        model=name(event.model, "ai_model"),
+        model=name(event.model or named.model, "ai_model"),
         usage=usage,
         units=units,
         parts=parts,
-        context={_word(key): _word(value) for key, value in list(context.items())[:DEPTH]},
-        response=metadata(response),
+        context={_word(key): _word(value) for key, value in list((location | event.context).items())[:DEPTH]},
+        response=metadata(deployment | event.response),
         account=_account(event.account),
         attribution=attribution(event.attribution),
     )
 
 
-def _named_in_path(event: Event) -> tuple[dict[str, str], dict[str, Any]]:
-    """Return the context and the response with what the path names: `known_url` leaves it out."""
+def _named_in_path(event: Event) -> request_paths.Named:
+    """Return the names in the path, which `known_url` leaves out."""
     try:
-        named = request_paths.named_in(text(event.url)[:LONGEST_TEXT])
+        return request_paths.named_in(text(event.url)[:LONGEST_TEXT])
     except ValueError:
-        return event.context, event.response
-    location = {"location": named.location} if named.location else {}
-    deployment = {"deployment": named.deployment} if named.deployment else {}
-    return location | event.context, deployment | event.response
+        return request_paths.Named()
 
 
 def attribution(given: Attribution) -> Attribution:

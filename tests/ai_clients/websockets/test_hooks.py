@@ -32,7 +32,8 @@ from openai.lib.responses_websocket import (
 )
 from websockets.exceptions import ConnectionClosed
 
-from ai_clients import AsyncOpenAI, OpenAI
+from ai_clients import AsyncOpenAI, OpenAI, instrument
+from ai_clients.instrumentation import uninstrument
 from ai_clients.marking import RecordingMixin
 from ai_clients.websockets import calls, hooks
 from tests.support.recorded import Recorded, usage_of
@@ -831,3 +832,22 @@ def test_connection_that_cannot_be_observed_is_not_touched(recorded: Recorded, m
         connection.response.create(model="gpt-5-mini", input="x")
         assert json.loads(connection.recv_bytes())["type"] == "response.created"
     assert recorder.health().lost == 1
+
+
+def test_connection_of_an_official_client_is_recorded_while_all_clients_are(recorded: Recorded) -> None:
+    def ask(client: openai.OpenAI) -> None:
+        with client.responses.connect() as connection:
+            connection.response.create(model="gpt-5-mini", input="Hello")
+            while connection.recv().type != "response.completed":
+                pass
+
+    with socket_server(play_responses) as url, openai.OpenAI(api_key="k", base_url=url) as client:
+        ask(client)
+        assert recorded.all() == []
+        instrument()
+        try:
+            ask(client)
+        finally:
+            uninstrument()
+        ask(client)
+    assert usage_of(recorded.one()) == USAGE

@@ -13,15 +13,19 @@ PROFILE = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/
 @pytest.mark.parametrize(
     ("path", "named"),
     [
-        ("/openai/deployments/gpt4%20turbo/chat/completions", Named("gpt4 turbo")),
-        ("/model/us.anthropic.claude-haiku-4-5/invoke-with-response-stream", Named("us.anthropic.claude-haiku-4-5")),
-        (f"/model/{PROFILE.replace(':', '%3A').replace('/', '%2F')}/converse", Named(PROFILE)),
-        (f"/model/{PROFILE}/invoke", Named(PROFILE)),
+        ("/openai/deployments/gpt4%20turbo/chat/completions", Named(deployment="gpt4 turbo")),
+        (
+            "/model/us.anthropic.claude-haiku-4-5/invoke-with-response-stream",
+            Named(model="us.anthropic.claude-haiku-4-5"),
+        ),
+        (f"/model/{PROFILE.replace(':', '%3A').replace('/', '%2F')}/converse", Named(deployment="abc")),
+        (f"/model/{PROFILE}/invoke", Named(deployment="abc")),
+        (f"/model/{PROFILE.replace('application-', '')}/invoke", Named(model="abc")),
         (
             "/v1/projects/p/locations/us-east5/publishers/anthropic/models/claude-sonnet-4-5@20250929:rawPredict",
-            Named("claude-sonnet-4-5@20250929", "us-east5"),
+            Named(model="claude-sonnet-4-5@20250929", location="us-east5"),
         ),
-        ("/v1alpha/projects/p/locations/global/workspaces/w/invoke/v1/messages", Named("", "global")),
+        ("/v1alpha/projects/p/locations/global/workspaces/w/invoke/v1/messages", Named(location="global")),
         ("/openai/deployments/*/chat/completions", Named()),
         ("/v1/chat/completions", Named()),
         ("/v1/models/gpt-4.1", Named()),
@@ -38,6 +42,12 @@ def test_the_gate_keeps_what_the_path_named_and_not_the_path() -> None:
     assert given.url == "https://acme.openai.azure.com/openai/deployments/*/chat/completions"
     assert given.response == {"deployment": "turbo", "http_status": 201}
     assert gate.admitted(given) == given
+
+
+def test_the_gate_takes_the_model_of_the_path_if_the_answer_tells_none() -> None:
+    url = "https://bedrock-runtime.us-east-1.amazonaws.com/model/us.anthropic.claude-haiku-4-5/invoke"
+    assert gate.admitted(event(url=url, model="")).model == "us.anthropic.claude-haiku-4-5"
+    assert gate.admitted(event(url=url, model="told")).model == "told"
 
 
 def test_what_the_caller_says_precedes_the_path() -> None:
