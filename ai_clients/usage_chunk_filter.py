@@ -35,6 +35,8 @@ _LONGEST_END = 4
 _NULL_USAGE = re.compile(rb',[ \t]{0,8}"usage"[ \t]{0,8}:[ \t]{0,8}null')
 _LONGEST_NULL_USAGE = len(',"usage":null') + 3 * 8
 
+_DONE = b"[DONE]"
+
 Finding = Literal["when asked", "perhaps unasked", "unasked", "none"]
 """When the usage chunk of a stream came. `none`: it was not asked for and did not come."""
 
@@ -136,7 +138,7 @@ class UsageChunkFilter:
 class UnaskedStream:
     """Gives the network chunks of a stream back unchanged, and looks for a usage chunk that came unasked.
 
-    It comes last, before `[DONE]`, so only the end of the stream is kept.
+    It comes last, before `[DONE]`, so only the end of the stream is kept. A stream that is cut before tells nothing.
     """
 
     __slots__ = ("_end", "_found")
@@ -146,16 +148,17 @@ class UnaskedStream:
         self._end = bytearray()
 
     def feed(self, chunk: bytes) -> bytes:
+        search_from = max(0, len(self._end) - len(_DONE) + 1)
         self._end += chunk
+        # The SDK reads no further than this event.
+        if self._end.find(_DONE, search_from) >= 0:
+            events = _EVENT_END.split(bytes(self._end))
+            self._found("unasked" if any(_usage_chunk(event) for event in events) else "none")
         if len(self._end) > 2 * LONGEST_USAGE_CHUNK:
             del self._end[:-LONGEST_USAGE_CHUNK]
         return chunk
 
     def flush(self) -> bytes:
-        if b"[DONE]" in self._end:  # otherwise the stream was cut, and the usage chunk may have been still to come
-            events = _EVENT_END.split(bytes(self._end))
-            self._found("unasked" if any(_usage_chunk(event) for event in events) else "none")
-        self._end.clear()
         return b""
 
 
