@@ -6,15 +6,17 @@ reference: Chat, `stream_options.include_usage`). Other servers differ; some sen
 | event of a stream for whose usage we asked                 | the caller                                              |
 |------------------------------------------------------------|---------------------------------------------------------|
 | a null usage                                               | does not see it                                         |
-| usage beside choices (LiteLLM's last chunk; Mistral, x.ai) | sees it: it may come unasked, and harms nobody          |
+| usage beside choices (LiteLLM, Mistral, x.ai)              | sees it: it may come unasked, and harms nobody          |
 | usage, `choices` null or left out (Fireworks)              | does not see it: `chunk.choices[0]` would raise         |
-| usage, `choices: []`, null usages before it                | does not see it: the server did what we asked           |
-| usage, `choices: []`, no null usage: it may come unasked   | does not see it: `chunk.choices[0]` would raise. The    |
-|                                                            | SDK's `.stream()`, which never does that, sees it       |
+| usage, `choices: []`, from a server that is known          | does not see it: the server did what we asked           |
+| usage, `choices: []`, null usages before it                | does not see it: as above                               |
+| usage, `choices: []`, no null usage, other chunks without  | sees it: it may come unasked, and this caller copes     |
+| choices before it, or read by the SDK's own `.stream()`    | with such chunks                                        |
+| usage, `choices: []`, nothing of this                      | does not see it: `chunk.choices[0]` would raise         |
 | an error, or anything else                                 | sees it                                                 |
 
-Of the last usage but one we cannot know by one answer whether it came unasked. Then the next stream of that server is
-left unasked, and tells (`usage_option`).
+No single answer tells whether the usage of the last two kinds came unasked. The next stream of the server is left
+unasked, and tells (`usage_option`).
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ _LONGEST_END = 4
 _NULL_USAGE = re.compile(rb',[ \t]{0,8}"usage"[ \t]{0,8}:[ \t]{0,8}null')
 _LONGEST_NULL_USAGE = len(',"usage":null') + 3 * 8
 
+_NO_CHOICES = re.compile(rb'"choices"\s{0,8}:\s{0,8}\[\s{0,8}\]')
 _DONE = b"[DONE]"
 
 Finding = Literal["when asked", "perhaps unasked", "unasked", "none"]
@@ -60,13 +63,17 @@ class UsageChunkFilter:
     An incomplete event is held back until it is complete, or longer than a usage chunk can be. A complete one goes
     through at once. Each byte is searched once, however small the network chunks are.
 
-    shows_doubtful: whether a usage chunk that may come unasked is shown. found: called when the usage chunk came.
+    certain: whether the server gives usage only when asked. copes: whether the caller copes with chunks without
+    choices. found: called when the usage chunk came.
     """
 
-    __slots__ = ("_found", "_held", "_null_usage_came", "_passes", "_shows_doubtful")
+    __slots__ = ("_certain", "_copes", "_found", "_held", "_null_usage_came", "_passes")
 
-    def __init__(self, *, shows_doubtful: bool = False, found: Callable[[Finding], None] = _ignore) -> None:
-        self._shows_doubtful = shows_doubtful
+    def __init__(
+        self, *, certain: bool = True, copes: bool = False, found: Callable[[Finding], None] = _ignore
+    ) -> None:
+        self._certain = certain
+        self._copes = copes
         self._found = found
         self._null_usage_came = False
         self._held = bytearray()
@@ -116,23 +123,28 @@ class UsageChunkFilter:
     def _visible(self, events: bytes) -> bytes:
         """The events without the null usage in each and without the usage chunk."""
         events = self._without_null_usage(events)
-        if not names_usage(events):
-            return events
-        ends = _event_ends(events, 0)
-        each = (events[start:end] for start, end in zip([0, *ends], [*ends, len(events)], strict=True))
-        return b"".join(event for event in each if not self._hides(event))
+        if names_usage(events):
+            ends = _event_ends(events, 0)
+            each = (events[start:end] for start, end in zip([0, *ends], [*ends, len(events)], strict=True))
+            return b"".join(event for event in each if self._shows(event))
+        if not (self._certain or self._copes):
+            self._copes = _NO_CHOICES.search(events) is not None
+        return events
 
     def _without_null_usage(self, part: bytes) -> bytes:
         visible = _without_null_usage(part)
         self._null_usage_came |= len(visible) < len(part)
         return visible
 
-    def _hides(self, event: bytes) -> bool:
+    def _shows(self, event: bytes) -> bool:
         chunk = _usage_chunk(event)
         if chunk is None:
+            self._copes |= _NO_CHOICES.search(event) is not None
+            return True
+        if self._certain:
             return False
         self._found("when asked" if self._null_usage_came else "perhaps unasked")
-        return self._null_usage_came or not self._shows_doubtful or chunk.choices is None
+        return self._copes and not self._null_usage_came and chunk.choices is not None
 
 
 class UnaskedStream:

@@ -140,13 +140,11 @@ class StreamedUsage:
         return StreamedUsage(self._own, self._server, self._behaviour, None)
 
     def _usage_filter(self) -> UsageChunkFilter:
-        if self._behaviour == "when asked":
-            return UsageChunkFilter()
-        return UsageChunkFilter(shows_doubtful=_is_stream_helper(self._own), found=self._learn)
+        certain = self._behaviour == "when asked"
+        return UsageChunkFilter(certain=certain, copes=not certain and _is_stream_helper(self._own), found=self._learn)
 
     def _learn(self, finding: Finding) -> None:
-        if _documented(self._server[1]) == "unknown":
-            servers.note_behaviour(self._server, "when asked" if finding == "none" else finding)
+        servers.note_behaviour(self._server, "when asked" if finding == "none" else finding)
 
 
 def streamed_usage(request: httpx2.Request) -> StreamedUsage | None:

@@ -226,6 +226,16 @@ def test_stream_helper_shows_usage_that_comes_unasked(recorded: Recorded) -> Non
     assert [usage_of(event) for event in recorded.all()] == [USAGE] * 3
 
 
+def test_caller_who_copes_with_chunks_without_choices_sees_usage_that_comes_unasked(recorded: Recorded) -> None:
+    """openai-python, tests/lib/chat/test_stream_moderation.py: a chunk of moderation before that of usage."""
+    compared = Compared(lambda _: streamed(*sse(*CHUNKS, chat_chunk(None, moderation={}), USAGE_CHUNK, "[DONE]")))
+    for _ in range(3):
+        official, ours = compared.streams()
+        assert ours == official
+        assert ours[-1]["usage"] == USAGE
+    assert [usage_of(event) for event in recorded.all()] == [USAGE] * 3
+
+
 def test_server_that_gives_usage_unasked_is_found_out_by_one_stream_left_unasked(recorded: Recorded) -> None:
     compared = Compared(always)
     official, first = compared.streams()

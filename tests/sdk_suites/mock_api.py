@@ -27,7 +27,6 @@ import typing_extensions
 import uvicorn
 
 VERBS = {"_get": "GET", "_post": "POST", "_put": "PUT", "_patch": "PATCH", "_delete": "DELETE", "_get_api_list": "GET"}
-_ANY_TYPE = (Any, object, typing.TypeVar)
 _SCALARS: dict[Any, Any] = {
     str: "string",
     int: 1,
@@ -65,19 +64,19 @@ def _module_names(package: types.ModuleType) -> list[str]:
 
 def _methods_in(module: types.ModuleType) -> Iterator[Method]:
     for node in ast.walk(ast.parse(inspect.getsource(module))):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in VERBS and node.args:
-            path, given = _path_in(node.args[0]), {word.arg: word.value for word in node.keywords}
-            if path is None:
-                continue
-            verb = VERBS[node.func.attr]
-            if isinstance(method := given.get("method"), ast.Constant):
-                verb = str(method.value).upper()
-            path, _, query = path.partition("?")
-            pattern = re.compile(re.sub(r"\\\{.*?\\\}", "[^/]+", re.escape(path)))
-            expected = given.get("page") or given.get("cast_to")
-            stream = _value(given.get("stream_cls"), module)
-            event = typing.get_args(stream)[0] if typing.get_args(stream) else None
-            yield Method(verb, pattern, "beta=true" in query, _value(expected, module), event)
+        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args):
+            continue
+        verb, path = VERBS.get(node.func.attr), _path_in(node.args[0])
+        if verb is None or path is None:
+            continue
+        given = {word.arg: word.value for word in node.keywords}
+        if isinstance(method := given.get("method"), ast.Constant):
+            verb = str(method.value).upper()
+        path, _, query = path.partition("?")
+        pattern = re.compile(re.sub(r"\\\{.*?\\\}", "[^/]+", re.escape(path)))
+        answer = _value(given.get("page") or given.get("cast_to"), module)
+        stream = typing.get_args(_value(given.get("stream_cls"), module))
+        yield Method(verb, pattern, "beta=true" in query, answer, stream[0] if stream else None)
 
 
 def _path_in(node: ast.expr) -> str | None:
@@ -112,15 +111,15 @@ def example(type_: Any) -> Any:
         return arguments[0]
     if origin in (typing.Union, types.UnionType):
         return example(arguments[0])
-    if origin in (list, typing.Iterable) or type_ is list:
-        return [example(argument) for argument in arguments]
+    if origin is list:
+        return [example(arguments[0])]
     if origin is dict:
         return {"key": example(arguments[1])}
     if isinstance(type_, type) and issubclass(type_, pydantic.BaseModel):
         return {
             field.alias or name: example(field.annotation)
             for name, field in type_.model_fields.items()
-            if field.is_required()
+            if field.is_required() or type(None) not in typing.get_args(field.annotation)
         }
     return {}
 
@@ -153,7 +152,9 @@ class MockAPI:
             return 404, b"application/json", b'{"error":{"message":"no method of the SDK sends this request"}}'
         if method.event is not None and _fields(body).get("stream") is True:
             return 200, b"text/event-stream", _stream(method.event, _fields(body))
-        return 200, b"application/json", json.dumps(example(method.answer)).encode()
+        # Of `audio.transcriptions` and `audio.translations`, the argument `response_format` decides the type.
+        value = {"text": "string"} if method.answer is None else example(method.answer)
+        return 200, b"application/json", json.dumps(value).encode()
 
     def _method(self, verb: str, path: str, *, beta: bool) -> Method | None:
         found = [method for method in self._methods if method.verb == verb and method.path.fullmatch(path)]
@@ -173,8 +174,9 @@ def _stream(event: Any, asked: dict[str, Any]) -> bytes:
     events = [example(event)]
     if (asked.get("stream_options") or {}).get("include_usage"):
         events.append({**events[0], "choices": [], "usage": USAGE})
-    lines = [f"event: {each['type']}\ndata: {json.dumps(each)}" if "type" in each else f"data: {json.dumps(each)}" for each in events]
-    return "\n\n".join([*lines, "data: [DONE]", ""]).encode()
+    names = [f"event: {each['type']}\n" if "type" in each else "" for each in events]
+    lines = [f"{name}data: {json.dumps(each)}\n\n" for name, each in zip(names, events, strict=True)]
+    return "".join([*lines, "data: [DONE]\n\n"]).encode()
 
 
 @contextmanager
