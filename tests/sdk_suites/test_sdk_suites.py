@@ -1,7 +1,7 @@
 """The SDKs' own test suites, which their source distributions contain, pass with our clients as with the official ones.
 
 Each suite runs once with ours. The tests that fail run again with the official clients, alone: what fails there too
-fails for reasons of its own. The others run once more with ours, because some depend on chance.
+fails for reasons of its own. The others run again with ours, because some depend on chance.
 `make suites` runs this; it takes about ten minutes on two cores.
 """
 
@@ -34,8 +34,45 @@ CLIENTS = ["recording", *(["instrumented"] if hasattr(ai_clients, "instrument") 
 LEAST_PASSED = {"openai": 19_000, "anthropic": 5_000}
 """A suite that runs fewer tests has not run."""
 
-DIFFERENCES: dict[str, dict[str, str]] = {"openai": {}, "anthropic": {}}
+_WRAPPED_ERRORS = [
+    f"tests/test_streaming.py::test_request_errors_are_wrapped[httpx2-{error}-{delivered}-first-event-{kind}]"
+    for error in (
+        "ReadTimeout-APITimeoutError",
+        "RemoteProtocolError-APIConnectionError",
+        "DecodingError-APIConnectionError",
+        "SSLError-APIConnectionError",
+        "EndOfStream-APIConnectionError",
+    )
+    for delivered in ("before", "after")
+    for kind in ("sync", "async")
+]
+_TRANSPORTS = [
+    *(
+        f"tests/test_client.py::{kind}::test_retrying_{error}_errors_doesnt_leak"
+        for kind in ("TestOpenAI", "TestAsyncOpenAI")
+        for error in ("status", "timeout")
+    ),
+    *(
+        f"tests/test_x509_workload_identity{test}"
+        for kind in ("sync", "async")
+        for test in (
+            f".py::test_{kind}_x509_does_not_mutate_or_independently_close_caller_transport",
+            f"_transport.py::test_{kind}_x509_preserves_mounted_transports_and_restores_caller_configuration",
+        )
+    ),
+]
+DIFFERENCES: dict[str, dict[str, str]] = {
+    "openai": {
+        # The transport gets a copy of the caller's request, which asks for usage; the error has the caller's own.
+        **dict.fromkeys(_WRAPPED_ERRORS, "error.request is the request that a mock transport got"),
+        **dict.fromkeys(_TRANSPORTS, "httpx2.Client._transport"),
+    },
+    "anthropic": {},
+}
 """Tests that fail with our classes alone, by node id, and the private attribute or identity that each looks at."""
+
+TRIES = 3
+"""How often a test that fails with our classes alone is run with them again. Some wait two seconds for a process."""
 
 SECRETS = (b"My API Key", b"My Admin API Key", b"my-anthropic-api-key", b"What's the weather like in SF?")
 """Keys and a prompt that the suites send."""
@@ -114,8 +151,9 @@ def test_suite_passes_as_with_the_official_clients(suite: Suite, clients: str) -
     failed, passed = suite.run(clients)
     own_fault = set(suite.run("official", failed)[0]) if failed else set()
     suspects = [test for test in failed if test not in own_fault]
-    differing = suite.run(clients, suspects)[0] if suspects else []
-    assert set(differing) == set(DIFFERENCES[suite.sdk])
+    for _ in range(TRIES):
+        suspects = suite.run(clients, suspects)[0] if suspects else []
+    assert set(suspects) == set(DIFFERENCES[suite.sdk])
     assert passed >= LEAST_PASSED[suite.sdk]
 
     outbox = Outbox(suite.outbox)
