@@ -1,13 +1,13 @@
 """Hides from the caller the parts of a streamed chat completion that came only because we asked for usage.
 
-Asked, OpenAI writes a null usage into each chunk and sends one more chunk, which has the usage and no choices (API
-reference: Chat, `stream_options.include_usage`). Other servers differ; some send that chunk whether asked or not.
+When it is asked, OpenAI writes a null usage into each chunk and sends one more chunk, which has the usage and no choices
+(API reference: Chat, `stream_options.include_usage`). Other servers differ; some send that chunk whether asked or not.
 
 | event of a stream for whose usage we asked                 | the caller                                              |
 |------------------------------------------------------------|---------------------------------------------------------|
 | a null usage                                               | does not see it                                         |
-| usage beside choices (LiteLLM, Mistral, x.ai)              | sees it: it may come unasked, and harms nobody          |
-| usage, `choices` null or left out (Fireworks)              | does not see it: `chunk.choices[0]` would raise         |
+| usage beside choices (BerriAI/litellm#28735)               | sees it: it may come unasked, and harms nobody          |
+| usage, `choices` null or left out (Portkey-AI/gateway#1627) | does not see it: `chunk.choices[0]` would raise        |
 | usage, `choices: []`, from a server that is known          | does not see it: the server did what we asked           |
 | usage, `choices: []`, null usages before it                | does not see it: as above                               |
 | usage, `choices: []`, no null usage, other chunks without  | sees it: it may come unasked, and this caller copes     |

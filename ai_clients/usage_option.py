@@ -40,13 +40,13 @@ MOST_SERVERS = 1000
 MOST_REFUSALS = 16
 """The most servers that are remembered, and the most kinds of refused requests of each. Beyond it all are forgotten."""
 
-# Microsoft Learn, "Azure OpenAI in Azure AI Foundry Models REST API reference": the endpoint's hosts.
+# OpenAI, API reference: Chat, `stream_options.include_usage`. Azure's hosts: genai-prices, provider `azure`.
 _ASKS_FOR_USAGE = re.compile(
     rb"(?:[a-z0-9-]+\.)?api\.openai\.com"
-    rb"|[a-z0-9-]+\.(?:openai\.azure\.com|services\.ai\.azure\.com|cognitiveservices\.azure\.com)"
+    rb"|[a-z0-9-]+\.(?:openai|cognitiveservices)\.azure\.com"
 )
 # OpenRouter, "Usage Accounting": `stream_options: {include_usage: true}` has no effect; usage is always included.
-_GIVES_USAGE = re.compile(rb"openrouter\.ai")
+_GIVES_USAGE = re.compile(rb"(?:api\.)?openrouter\.ai")
 
 _SIGNATURES = frozenset((b"x-amz-content-sha256", b"content-digest", b"digest", b"content-md5"))
 """Headers that sign the body, as OpenAI's Bedrock provider does: such a request must not be changed."""
@@ -65,7 +65,7 @@ _all_fields = decoder(dict[str, msgspec.Raw])
 
 
 class ServerMemory:
-    """What streams told of their servers, for a while and in a bounded amount of memory."""
+    """Remembers how servers answered, for a while and in a bounded amount of memory."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -196,7 +196,8 @@ def _with_options(body: bytes) -> bytes | None:
     """The JSON object with `include_usage` in its `stream_options`; None if that must not be added.
 
     The options may ask for usage already. vLLM's `continuous_usage_stats` has an effect only together with
-    `include_usage`: each chunk would have a usage that the caller's own request does not bring.
+    `include_usage`: each chunk would have a usage that the caller's own request does not bring (vLLM,
+    test_completion.py, `test_completion_stream_options`).
     """
     fields = _all_fields(body)
     given = bytes(fields["stream_options"])

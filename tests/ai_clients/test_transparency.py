@@ -1,4 +1,4 @@
-"""Whatever a caller does with a client, it sees the same with the official class and with ours."""
+"""A caller sees the same with the official class and with ours, in every way to read a stream."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def plain(item: Any) -> Any:
 
 
 def observed(api: str, client: Any, way: str, read: str, most: int) -> Observed:
-    """What a caller sees who reads so many items, or all, and then closes the stream."""
+    """The headers, items and error that a caller sees who reads `most` items and then closes the stream."""
     seen: Observed = []
     try:
         opened = ways(api, client)[way]()

@@ -128,7 +128,7 @@ def test_asking_any_body_keeps_every_other_field(field: object) -> None:
 
 
 def test_asking_leaves_continuous_usage_to_the_caller() -> None:
-    """vLLM, "OpenAI-Compatible Server": `continuous_usage_stats` works only together with `include_usage`."""
+    """vLLM, test_completion.py, `test_completion_stream_options`: it works only together with `include_usage`."""
     assert asking(request(b'{"stream":true,"stream_options":{"continuous_usage_stats":true}}')) is None
 
 
