@@ -1,7 +1,7 @@
 """Hides from the caller the parts of a streamed chat completion that came only because we asked for usage.
 
-When it is asked, OpenAI writes a null usage into each chunk and sends one more chunk, which has the usage and no choices
-(API reference: Chat, `stream_options.include_usage`). Other servers differ; some send that chunk whether asked or not.
+When it is asked, OpenAI writes a null usage into each chunk and sends one more, which has the usage and no choices (API
+reference: Chat, `stream_options.include_usage`). Other servers differ; some send that chunk whether asked or not.
 
 | event of a stream for whose usage we asked                 | the caller                                              |
 |------------------------------------------------------------|---------------------------------------------------------|

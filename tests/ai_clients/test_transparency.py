@@ -160,7 +160,7 @@ async def take_async(items: AsyncIterator[Any], most: int, seen: Observed) -> No
 
 def joined(seen: Observed) -> Observed:
     """The same without the borders of the network chunks, which differ where a part is hidden."""
-    pieces = [item for item in seen if isinstance(item, str | bytes)]
+    pieces: list[Any] = [item for item in seen if isinstance(item, str | bytes)]
     return [
         *(item for item in seen if not isinstance(item, str | bytes)),
         pieces[:1] and type(pieces[0])().join(pieces),

@@ -95,7 +95,18 @@ class Suite:
         chosen.write_text("\n".join(tests))
         # The options that the suite has in its pyproject.toml, but for the number of processes.
         alias = ["-p", "tests._alias_httpx"] if self.sdk == "anthropic" else []
-        command = [self.python, "-m", "pytest", "-q", "--tb=short", "-o", "addopts=", *alias, "-p", "recorded_clients"]
+        command: list[str | Path] = [
+            self.python,
+            "-m",
+            "pytest",
+            "-q",
+            "--tb=short",
+            "-o",
+            "addopts=",
+            *alias,
+            "-p",
+            "recorded_clients",
+        ]
         command += ["-p", "no:django", "-p", "no:cacheprovider", *(["-n", "2"] if not tests else [])]
         environment = {
             "PATH": os.environ["PATH"],
