@@ -95,19 +95,9 @@ class Suite:
         chosen.write_text("\n".join(tests))
         # The options that the suite has in its pyproject.toml, but for the number of processes.
         alias = ["-p", "tests._alias_httpx"] if self.sdk == "anthropic" else []
-        command: list[str | Path] = [
-            self.python,
-            "-m",
-            "pytest",
-            "-q",
-            "--tb=short",
-            "-o",
-            "addopts=",
-            *alias,
-            "-p",
-            "recorded_clients",
-        ]
-        command += ["-p", "no:django", "-p", "no:cacheprovider", *(["-n", "2"] if not tests else [])]
+        command: list[str | Path] = [self.python, "-m", "pytest", "-q", "--tb=short", "-o", "addopts=", *alias]
+        command += ["-p", "recorded_clients", "-p", "no:django", "-p", "no:cacheprovider"]
+        command += [f"@{chosen}"] if tests else ["-n", "2"]
         environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(self.outbox.parent),
@@ -119,7 +109,7 @@ class Suite:
             "SDK_SUITE_REPORT": str(report),
         }
         done = subprocess.run(
-            [*command, *([f"@{chosen}"] if tests else [])],
+            command,
             cwd=self.folder,
             env=environment,
             stdout=subprocess.PIPE,
