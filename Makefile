@@ -28,7 +28,7 @@ endef
 export DOT_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-sqlite test-postgresql recipes soak lint lint-types lint-rest format bench pins clean
+.PHONY: help setup run test test-sqlite test-postgresql recipes suites soak lint lint-types lint-rest format bench pins clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -54,6 +54,9 @@ test-postgresql: $(VENV)/installed-dev
 
 recipes: $(VENV)/installed-dev ## The programs of docs/recipes.md with other libraries, which pip downloads, about ten minutes
 	RECIPES=1 env -u DATABASE_URL $(BIN)/python -m pytest tests/recipes $(ARGS)
+
+suites: $(VENV)/installed-dev ## The SDKs' own test suites with our clients, about ten minutes
+	SDK_SUITES=1 env -u DATABASE_URL $(BIN)/python -m pytest tests/sdk_suites $(ARGS)
 
 soak: $(VENV)/installed-dev ## The proofs of reliability in their long form, about an hour, and then an hour of load (MINUTES=…)
 	SOAK=1 $(BIN)/python -m tests.support.postgres $(BIN)/python -m pytest tests/reliability $(ARGS)

@@ -12,12 +12,13 @@ from typing import Any, ClassVar
 
 import httpx2
 
-from ai_clients import usage_chunk_filter
 from ai_clients.body.buffer import encoded
 from ai_clients.call import Call
 from ai_clients.endpoints import MARK, endpoint_of
 from ai_clients.http_library import libraries, library_of
 from ai_clients.usage.answer import STREAM_BEGINNINGS
+from ai_clients.usage_chunk_filter import UnaskedStream, UndeclaredStreamFilter, UsageChunkFilter
+from ai_clients.usage_option import StreamedUsage, streamed_usage
 from usage_billing.recording import lost
 from usage_billing.recording.recorder import check_configuration
 
@@ -31,9 +32,6 @@ NOT_SENT = (
 
 RECORDED = "recorded"
 """Takes the place of the mark while a transport sends the request: one that is wrapped in it must not record it too."""
-
-_refusing_origins: set[tuple[bytes, bytes, int | None]] = set()
-"""Hosts that refuse `stream_options`; they are not asked again."""
 
 
 class UnrecordableClientError(TypeError):
@@ -70,17 +68,18 @@ class RecordingTransport(httpx2.BaseTransport):
         self._inner = inner
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        call, sent = _begin(request)
+        call, usage = _begin(request)
         if call is None:
             return self._inner.handle_request(request)
+        sent = request if usage is None else usage.request
         body = _watched(sent, self._inner)
         try:
             response = self._inner.handle_request(sent)
-            if sent is not request and response.status_code in REFUSALS:
+            if usage is not None and usage.asks and response.status_code in REFUSALS:
                 response.read()
                 if _refuses_options(response):
-                    sent, response = request, self._inner.handle_request(request)
-                    _note_refusal(request, response)
+                    response = self._inner.handle_request(request)
+                    usage = usage.refused(accepted=response.is_success)
                 else:
                     response = _unread(response)
         except BaseException as error:
@@ -88,7 +87,7 @@ class RecordingTransport(httpx2.BaseTransport):
             raise
         finally:
             _unwatched(request, sent, body)
-        return _observed(response, call, hide=sent is not request, stream=ObservedStream)
+        return _observed(response, call, usage, stream=ObservedStream)
 
     def __enter__(self) -> RecordingTransport:
         self._inner.__enter__()
@@ -108,17 +107,18 @@ class AsyncRecordingTransport(httpx2.AsyncBaseTransport):
         self._inner = inner
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        call, sent = _begin(request)
+        call, usage = _begin(request)
         if call is None:
             return await self._inner.handle_async_request(request)
+        sent = request if usage is None else usage.request
         body = _watched(sent, self._inner)
         try:
             response = await self._inner.handle_async_request(sent)
-            if sent is not request and response.status_code in REFUSALS:
+            if usage is not None and usage.asks and response.status_code in REFUSALS:
                 await response.aread()
                 if _refuses_options(response):
-                    sent, response = request, await self._inner.handle_async_request(request)
-                    _note_refusal(request, response)
+                    response = await self._inner.handle_async_request(request)
+                    usage = usage.refused(accepted=response.is_success)
                 else:
                     response = _unread(response)
         except BaseException as error:
@@ -126,7 +126,7 @@ class AsyncRecordingTransport(httpx2.AsyncBaseTransport):
             raise
         finally:
             _unwatched(request, sent, body)
-        return _observed(response, call, hide=sent is not request, stream=AsyncObservedStream)
+        return _observed(response, call, usage, stream=AsyncObservedStream)
 
     async def __aenter__(self) -> AsyncRecordingTransport:
         await self._inner.__aenter__()
@@ -169,7 +169,8 @@ def _watched(request: httpx2.Request, inner: Any) -> _WatchedBody | None:
 
 
 def _unwatched(request: httpx2.Request, sent: httpx2.Request, body: _WatchedBody | None) -> None:
-    request.extensions.pop(MARK, None)
+    for each in (request, sent):
+        each.extensions.pop(MARK, None)
     if body is not None and sent.stream is body:  # type: ignore[comparison-overlap]
         sent.stream = body.stream
 
@@ -182,7 +183,7 @@ def _given_up(call: Call, error: BaseException, body: _WatchedBody | None) -> No
         call.given_up(error)
 
 
-_Filter = usage_chunk_filter.UsageChunkFilter | usage_chunk_filter.UndeclaredStreamFilter
+_Filter = UsageChunkFilter | UndeclaredStreamFilter | UnaskedStream
 
 
 class _Observed:
@@ -276,63 +277,67 @@ def _of_library(kind: Any, library: Any) -> Any:
     return type(kind.__name__, (kind, *(getattr(library, name) for name in kind.bases)), {})
 
 
-def _begin(request: httpx2.Request) -> tuple[Call | None, httpx2.Request]:
-    """The call to record, if there is one, and the request to send: the caller's own, or a copy that asks for usage."""
+def _begin(request: httpx2.Request) -> tuple[Call | None, StreamedUsage | None]:
+    """The call to record, if there is one, and how its usage comes, if it is a streamed chat completion."""
     try:
         url, mark = request.url, request.extensions.pop(MARK, None)
         if mark is RECORDED:
             request.extensions[MARK] = mark
-            return None, request
+            return None, None
         endpoint = endpoint_of(request.method, url.raw_scheme, url.raw_host, url.port, url.raw_path, mark)
         if endpoint is None:
-            return None, request
+            return None, None
         request.extensions[MARK] = RECORDED
-        asking = None
-        if endpoint.flavour == "chat" and endpoint.purpose == "create" and _origin(request) not in _refusing_origins:
-            asking = usage_chunk_filter.asking(request)
-        return Call(request, endpoint, mark), asking or request
+        streams_chat = endpoint.flavour == "chat" and endpoint.purpose == "create"
+        return Call(request, endpoint, mark), streamed_usage(request) if streams_chat else None
     except Exception as error:  # noqa: BLE001 - guarantee 1, docs/guarantees.md: the request goes out in any case
         lost(error)
-        return None, request
+        return None, None
 
 
-def _observed(response: httpx2.Response, call: Call, *, hide: bool, stream: type[_Observed]) -> httpx2.Response:
-    """The response with its body observed. `hide`: without the parts that came only because we asked for usage."""
+def _observed(
+    response: httpx2.Response, call: Call, usage: StreamedUsage | None, *, stream: type[_Observed]
+) -> httpx2.Response:
+    """The response with its body observed, and without the parts that came only because we asked for usage."""
     if 300 <= response.status_code < 400:
         call.redirected()
         return response  # the answer comes from the place that it leads to
     if hasattr(response, "_content"):
-        return _already_read(response, call, hide=hide)
+        return _already_read(response, call, usage)
     headers, body, decoded = response.headers, response.stream, None
     encoding, is_stream = headers.get("content-encoding"), _is_stream(response)
     usage_filter: _Filter | None = None
-    if hide and is_stream:
-        usage_filter = usage_chunk_filter.UsageChunkFilter()
+    if usage is not None and usage.asks and is_stream:
+        usage_filter = usage.declared_filter()
         if encoding is not None:
             # We asked for a plain body. If the server compresses it anyway, decode it, because a part must be hidden.
             decoded = encoded(encoding, stream=body, library=_library_of(response))
             del headers["content-encoding"]
             encoding = None
         headers.pop("content-length", None)
-    elif hide and not _OF_COMPLETE_BODY.intersection(headers):
-        usage_filter = usage_chunk_filter.UndeclaredStreamFilter()
+    elif usage is not None and is_stream and encoding is None:
+        usage_filter = usage.declared_filter()
+    elif usage is not None and not _OF_COMPLETE_BODY.intersection(headers):
+        usage_filter = usage.undeclared_filter()
     call.answered(response, encoding=encoding, is_stream=is_stream)
     observed = _of_library(stream, _library_of(response))  # type: ignore[arg-type]
     response.stream = observed(body, call, usage_filter=usage_filter, decoded=decoded)
     return response
 
 
-def _already_read(response: httpx2.Response, call: Call, *, hide: bool) -> httpx2.Response:
+def _already_read(response: httpx2.Response, call: Call, usage: StreamedUsage | None) -> httpx2.Response:
     """Record at once the response of a transport that has read the body: for its log, from a cache, in a test."""
     body = response.content
     call.answered(response, encoding=None, is_stream=_is_stream(response))
     call.take(body)
     call.ended = True
     call.finish()
-    if not hide or not (_is_stream(response) or body.startswith(STREAM_BEGINNINGS)):
+    if usage is None or not (_is_stream(response) or body.startswith(STREAM_BEGINNINGS)):
         return response
-    usage_filter = usage_chunk_filter.UsageChunkFilter()
+    usage_filter = usage.declared_filter()
     visible = usage_filter.feed(body) + usage_filter.flush()
+    if not usage.asks:
+        return response
     visible_response: httpx2.Response = _library_of(response).Response(
         response.status_code, headers=_plain_headers(response), content=visible, extensions=response.extensions
     )
@@ -369,13 +374,3 @@ def _plain_headers(response: httpx2.Response) -> httpx2.Headers:
     if headers.pop("content-encoding", None):
         headers.pop("content-length", None)
     return headers
-
-
-def _note_refusal(request: httpx2.Request, response: httpx2.Response) -> None:
-    """Remember a host that accepts the caller's own request. If it refuses that too, `stream_options` was not why."""
-    if response.is_success:
-        _refusing_origins.add(_origin(request))
-
-
-def _origin(request: httpx2.Request) -> tuple[bytes, bytes, int | None]:
-    return request.url.raw_scheme, request.url.raw_host, request.url.port

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pytest_django import Settings
 
-from ai_clients import Anthropic, AsyncAnthropic, AsyncOpenAI, OpenAI, transport
+from ai_clients import Anthropic, AsyncAnthropic, AsyncOpenAI, OpenAI, usage_option
 from ai_clients.simulator import Simulator, ensure_running
 from tests.support.configure import configure
 from tests.support.recorded import Recorded
@@ -28,13 +28,13 @@ def simulator() -> Simulator:
 
 @pytest.fixture(autouse=True)
 def recorded(tmp_path: Path, settings: Settings) -> Iterator[Recorded]:
-    """A new outbox that nothing drains, a recorder that has lost nothing, and no host known to refuse."""
+    """A new outbox that nothing drains, a recorder that has lost nothing, and nothing known of any server."""
     path = tmp_path / "outbox.sqlite3"
     configure(settings, DRAIN="off")
     configure(settings, OUTBOX_PATH=str(path))
     recorder.outbox.cache_clear()
     recorder._losses.clear()
-    transport._refusing_origins.clear()
+    usage_option.servers.clear()
     yield Recorded(path)
     recorder.outbox().close()
     recorder.outbox.cache_clear()

@@ -400,7 +400,7 @@ def _break_endpoint(patch: pytest.MonkeyPatch) -> None:
 
 
 def _break_asking(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("ai_clients.usage_chunk_filter._fields", _raise)
+    patch.setattr("ai_clients.usage_option._fields", _raise)
 
 
 BREAKS = [_break_outbox, _break_encode, _break_attribution, _break_body_reader, _break_event, _break_endpoint]

@@ -17,7 +17,7 @@ import httpx2
 import openai
 import pytest
 
-from ai_clients import Anthropic, AsyncAnthropic, AsyncOpenAI, OpenAI, transport
+from ai_clients import Anthropic, AsyncAnthropic, AsyncOpenAI, OpenAI, usage_option
 from ai_clients.marking import mark
 from ai_clients.simulator import Simulator
 from ai_clients.transport import AsyncRecordingTransport, RecordingTransport, UnrecordableClientError, record_calls
@@ -225,7 +225,7 @@ def test_host_that_refuses_the_option_gets_the_callers_own_request(
     expected = list(
         OpenAI(api_key="k", http_client=httpx2.Client(transport=official)).chat.completions.create(**STREAM)
     )
-    transport._refusing_origins.clear()
+    usage_option.servers.clear()
     client = OpenAI(api_key="k", http_client=httpx2.Client(transport=ours))
     assert list(client.chat.completions.create(**STREAM)) == expected
     event = recorded.all()[1]
