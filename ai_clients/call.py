@@ -195,7 +195,7 @@ class Call:
             parts=answer.parts,
             completes=answer.completes,
             context=answer.context | {"region": region} if region else answer.context,
-            response=response,
+            response=answer.response | response if answer.response else response,
             attribution=self._attribution,
         )
 

@@ -29,7 +29,8 @@ class Answer(msgspec.Struct, frozen=True):
     """The facts of one answer, without its content.
 
     usage: the provider's own block, unchanged. units, parts: usage that the block leaves out (see `Event`). context:
-    facts that affect the price. completes: whether it ends a background response.
+    facts that affect the price. response: other facts (refusals, containers). completes: whether it ends a background
+    response, a run, or another job.
     """
 
     id: str = ""
@@ -41,6 +42,7 @@ class Answer(msgspec.Struct, frozen=True):
     parts: list[Part] = []
     completes: bool = False
     context: dict[str, str] = {}
+    response: dict[str, Any] = {}
 
 
 CUSTOM_ID = re.compile(rb'"custom_id"\s*:\s*"([^"\\]+)"')
