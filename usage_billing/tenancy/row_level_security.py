@@ -25,6 +25,7 @@ from usage_billing.models import (
     DailyUsage,
     ExchangeRate,
     Installation,
+    JobPart,
     Membership,
     Organization,
     PriceOverride,
@@ -83,6 +84,7 @@ OF_OUR_OWN: dict[str, Access] = {
     PriceOverride._meta.db_table: Access(READ, WRITE, READ, None, READ),
     ExchangeRate._meta.db_table: Access(READ, WRITE, WRITE, "true", READ),
     Installation._meta.db_table: Access(frozenset(), frozenset(), READ | {"INSERT"}),
+    JobPart._meta.db_table: Access(frozenset(), frozenset(), WRITE),
     KEY_TABLE: Access(frozenset(), frozenset()),
 }
 """The tables of this app that some role may not write. Only the ledger's role writes calls and rollups."""
