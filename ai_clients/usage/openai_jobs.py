@@ -145,7 +145,9 @@ def _answer(job: _Job, **fields: Any) -> Answer:
 
 
 def _run(job: _Job) -> Answer:
-    declared = {text(tool.get("type")) for tool in job.tools if isinstance(tool, dict)} if _is_list(job.tools) else set()
+    declared = (
+        {text(tool.get("type")) for tool in job.tools if isinstance(tool, dict)} if _is_list(job.tools) else set()
+    )
     context = {"tools": "unknown-use"} if declared & {*RUN_TOOLS} else {}
     return _answer(job, usage=usage_block(job.usage), context=context)
 

@@ -54,9 +54,24 @@ def attributed_like(rows: Sequence[Row], job: Row, overrides: PriceOverrides) ->
     """Return the rows of a job's calls with the attribution of the job; each keeps its own moment."""
     zone = Organization.objects.get(pk=job["org_id"]).zone
     columns = {name: job[name] for name in ATTRIBUTION}
-    dated = [_known({**row, **columns, "usage_date": row["created_at"].astimezone(zone).date()}) for row in rows]
+    dated = [
+        _known(_with_model({**row, **columns, "usage_date": row["created_at"].astimezone(zone).date()}, job))
+        for row in rows
+    ]
     rates = exchange.rates_on({row["usage_date"] for row in dated})
     return [cost({**row, "usd_rub_rate": rates[row["usage_date"]]}, overrides) for row in dated]
+
+
+def attributed_to_reader(row: Row, job: Row | None, overrides: PriceOverrides) -> Row:
+    """Return the row of a call whose job's beginning is not known. `job`: the job's row, if somebody read it."""
+    marked = {**row, "response_metadata": {**row["response_metadata"], **BY_READER}}
+    return marked if job is None or row["ai_model"] else cost(_with_model(marked, job), overrides)
+
+
+def _with_model(row: Row, job: Row) -> Row:
+    """Return the row with the job's model, if it has none of its own and its answer does not say that it is another."""
+    is_another = "model" in row["response_metadata"].get("context", {})
+    return row if row["ai_model"] or is_another else {**row, "ai_model": job["ai_model"]}
 
 
 ATTRIBUTION = (

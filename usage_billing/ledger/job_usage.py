@@ -15,14 +15,14 @@ import msgspec
 from usage_billing.costing import costs, metering
 from usage_billing.costing.costs import Row
 from usage_billing.costing.overrides import PriceOverrides
-from usage_billing.recording.event import Event, Job, flavour_of
+from usage_billing.recording.event import Event, Flavour, flavour_of
 
 COUNTS = ("prompt_tokens", "cached_tokens", "cache_write_tokens", "completion_tokens", "reasoning_tokens")
 
 
-def begun(row: Row, job: Job | None) -> Row:
+def begun(row: Row, event: Event, overrides: PriceOverrides) -> Row:
     """Return the row of the call that began the job, ready to count its requests."""
-    return row if job is None or row["status"] == "failed" else _with_state(row, {"is_session": job.is_session})
+    return row if row["status"] == "failed" else ended(row, event, overrides)
 
 
 def ended(row: Row, event: Event, overrides: PriceOverrides) -> Row:
@@ -36,11 +36,12 @@ def ended(row: Row, event: Event, overrides: PriceOverrides) -> Row:
     state["failed"] = event.status == "failed"
     if job.requests is not None:
         state["requests"] = job.requests
-    if isinstance(usage := metering.decode_usage(event.usage), dict) and usage:
-        state["usage"] = metering.compact(usage)
+    if isinstance(usage := metering.decode_usage(event.usage), dict) and (usage := metering.compact(usage)):
+        # An older sum may come later, from another machine.
+        state["usage"] = max(state.get("usage", {}), usage, key=lambda block: _total(row, block))
     changed = {**row, "ai_model": row["ai_model"] or event.model, "error_code": event.error_code or row["error_code"]}
-    if event.context:
-        changed["response_metadata"] = {**changed["response_metadata"], "context": dict(event.context)}
+    said = dict(event.response) | ({"context": event.context} if event.context else {})
+    changed["response_metadata"] = {**changed["response_metadata"], **said}
     return _settled(_with_state(changed, state), overrides)
 
 
@@ -59,6 +60,16 @@ def with_request(row: Row, request: Row, overrides: PriceOverrides) -> Row:
     for name in COUNTS:
         told[name] = told.get(name, 0) + request[name]
     return _settled(_with_state(row, state), overrides)
+
+
+def _total(row: Row, block: Mapping[str, Any]) -> int:
+    """Return the number of tokens of a usage block of the job."""
+    tokens = metering.meter(_flavour(row), block).tokens if block else metering.Tokens()
+    return tokens.prompt + tokens.completion
+
+
+def _flavour(row: Row) -> Flavour:
+    return flavour_of(row["endpoint"]) or "responses"
 
 
 def _state(row: Row) -> dict[str, Any]:
@@ -101,7 +112,7 @@ def _rest(row: Row, total: Mapping[str, Any], told: Mapping[str, int]) -> dict[s
     """Return the usage block of what is left of the sum; empty if nothing is."""
     if not any(told.get(name) for name in COUNTS):
         return dict(total)
-    flavour = flavour_of(row["endpoint"]) or "responses"
+    flavour = _flavour(row)
     sums = msgspec.structs.asdict(metering.meter(flavour, total).tokens)
     left = {name: max(0, sums[name.removesuffix("_tokens")] - told.get(name, 0)) for name in COUNTS}
     if not left["prompt_tokens"] and not left["completion_tokens"]:

@@ -33,14 +33,20 @@ IDS_A_QUERY = 5_000
 
 @dataclass
 class Plan:
-    """What the writer is to do: rows to insert, records to change in place, records to move to another organisation."""
+    """What the writer is to do: rows to insert; records to change in place, to move to another organisation, to remove."""
 
     rows: list[Row] = field(default_factory=list)
     changes: list[RecordChange] = field(default_factory=list)
     moves: list[RecordChange] = field(default_factory=list)
+    removed: list[Row] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.rows or self.changes or self.moves)
+        return bool(self.rows or self.changes or self.moves or self.removed)
+
+    @property
+    def deleted(self) -> list[Row]:
+        """The records whose place is given up."""
+        return [*self.removed, *(move.before for move in self.moves)]
 
 
 NOTHING = Plan()
@@ -119,13 +125,15 @@ class _Work:
             self._begin(event, row, host)
         else:
             self._request(event, row, host)
+            if event.job and event.job.is_read:
+                self._end(replace(event, request_id=event.origin), row, host)
 
     # ── Events ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _begin(self, event: Event, row: Row, host: str) -> None:
         entry = self._entry(event)
         if entry is None:
-            self._add_job(_Entry(None, job_usage.begun(row, event.job)), host)
+            self._add_job(_Entry(None, job_usage.begun(row, event, self._overrides)), host)
         elif costs.is_by_reader(entry.row):
             entry.row = costs.begun_by(entry.row, row, self._overrides)
             self._claim(entry, host)
@@ -139,10 +147,13 @@ class _Work:
         entry = self._entry(replace(event, request_id=job))
         for file in event.job.files if event.job else ():
             self._belongs(host, file, job)
-        if event.job and event.job.is_read and entry is None:
+        is_read = event.job is not None and event.job.is_read and not event.job.has_ended
+        if is_read and entry is None:
             self._note(host, job, END, "")  # the results are recorded, and the job's own record may never come
+        elif is_read and entry is not None:
+            entry.row = job_usage.read(entry.row, self._overrides)
         elif entry is None:
-            row = {**row, "response_metadata": {**row["response_metadata"], **costs.BY_READER}}
+            row = costs.attributed_to_reader(row, None, self._overrides)
             self._add_job(_Entry(None, job_usage.ended(row, event, self._overrides)), host)
         elif event.job:
             entry.row = job_usage.ended(entry.row, event, self._overrides)
@@ -158,7 +169,7 @@ class _Work:
         if origin is not None and not costs.is_by_reader(origin.row):
             (row,) = costs.attributed_like([row], origin.row, self._overrides)
         else:
-            row = {**row, "response_metadata": {**row["response_metadata"], **costs.BY_READER}}
+            row = costs.attributed_to_reader(row, origin and origin.row, self._overrides)
             self._note(host, job, CALL, row["request_id"])
         self._entries[row["request_id"]].append(_Entry(None, row))
         if origin is not None:
@@ -224,9 +235,10 @@ class _Work:
 
     def _is_known(self, event: Event, row: Row) -> bool:
         """Whether a record of any organisation is the same answer."""
-        told = row["usage"], row["ai_model"]
         return any(
-            costs.may_complete(entry.row, event) and (entry.row["usage"], entry.row["ai_model"]) == told
+            costs.may_complete(entry.row, event)
+            and entry.row["usage"] == row["usage"]
+            and row["ai_model"] in ("", entry.row["ai_model"])
             for entry in self._entries[event.request_id]
         )
 
@@ -239,16 +251,20 @@ class _Work:
 
     def plan(self) -> Plan:
         """Write the notes, and return what changed in the records."""
-        self._write_notes()
         plan = Plan(rows=self._others)
         for entry in (entry for entries in self._entries.values() for entry in entries):
-            if entry.before is None:
+            if _is_superfluous(entry.row):
+                self._note(entry.row["response_metadata"]["host"], entry.row["request_id"], END, "")
+                if entry.before is not None:
+                    plan.removed.append(entry.before)
+            elif entry.before is None:
                 plan.rows.append(entry.row)
             elif entry.before["org_id"] != entry.row["org_id"]:
                 plan.moves.append(RecordChange(entry.before, entry.row))
             elif entry.before != entry.row:
                 plan.changes.append(RecordChange(entry.before, entry.row))
         plan.changes.sort(key=lambda change: change.before["id"])
+        self._write_notes()
         return plan
 
     def _write_notes(self) -> None:
@@ -275,6 +291,11 @@ _values = attrgetter("host", "job", "kind", "part")
 
 def _slices(ids: Sequence[Any]) -> Iterable[Sequence[Any]]:
     return (ids[start : start + IDS_A_QUERY] for start in range(0, len(ids), IDS_A_QUERY))
+
+
+def _is_superfluous(row: Row) -> bool:
+    """Whether a job's record says nothing: nobody here began the job, and its requests have records of their own."""
+    return costs.is_by_reader(row) and bool(row["response_metadata"].get("job", {}).get("in_its_requests"))
 
 
 def _is_at(row: Row, host: str) -> bool:

@@ -55,19 +55,19 @@ def add(events: Sequence[Event]) -> int:
         plan = jobs.planned(of_jobs, overrides) if of_jobs else jobs.NOTHING
         inserted, gained = _insert_once(costs.rows(in_order, overrides))
         late, gained_late = _carry_out(plan)
-        _add_to_rollups([gained, gained_late], plan.changes, [move.before for move in plan.moves])
+        _add_to_rollups([gained, gained_late], plan.changes, plan.deleted)
     return inserted + late
 
 
 def _carry_out(plan: jobs.Plan) -> tuple[int, list[rollup.Row]]:
     """Write the rows of jobs. Returns how many were inserted, and the rollup rows that they and the moved ones add.
 
-    A row is moved to another organisation by deleting and inserting it: Citus cannot update the column that distributes.
+    A row is moved to another organisation by deleting and inserting it: Citus cannot update the distributing column.
     """
     if not plan:
         return 0, []
-    if plan.moves:
-        UsageRecord.objects.filter(pk__in=[move.before["id"] for move in plan.moves]).delete()
+    if plan.deleted:
+        UsageRecord.objects.filter(pk__in=[row["id"] for row in plan.deleted]).delete()
     rows = [*plan.rows, *(move.after for move in plan.moves)]
     written, gained = _insert_once(sorted(rows, key=lambda row: row["request_id"]))
     _update(plan.changes)
