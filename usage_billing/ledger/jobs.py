@@ -251,7 +251,7 @@ class _Work:
 
     def plan(self) -> Plan:
         """Write the notes, and return what changed in the records."""
-        plan = Plan(rows=self._others)
+        plan = Plan()
         for entry in (entry for entries in self._entries.values() for entry in entries):
             if _is_superfluous(entry.row):
                 self._note(entry.row["response_metadata"]["host"], entry.row["request_id"], END, "")
@@ -263,6 +263,7 @@ class _Work:
                 plan.moves.append(RecordChange(entry.before, entry.row))
             elif entry.before != entry.row:
                 plan.changes.append(RecordChange(entry.before, entry.row))
+        plan.rows += self._others  # last, for they may repeat other rows: the first one counts
         plan.changes.sort(key=lambda change: change.before["id"])
         self._write_notes()
         return plan

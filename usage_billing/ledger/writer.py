@@ -68,7 +68,7 @@ def _carry_out(plan: jobs.Plan) -> tuple[int, list[rollup.Row]]:
         return 0, []
     if plan.deleted:
         UsageRecord.objects.filter(pk__in=[row["id"] for row in plan.deleted]).delete()
-    rows = [*plan.rows, *(move.after for move in plan.moves)]
+    rows = [*(move.after for move in plan.moves), *plan.rows]
     written, gained = _insert_once(sorted(rows, key=lambda row: row["request_id"]))
     _update(plan.changes)
     return written - len(plan.moves), gained
