@@ -41,6 +41,8 @@ FLAVOURS: dict[str, Flavour] = {
     "/agents/sessions/turns": "responses",
     "/v1/sessions": "messages",  # SDK: `types.beta.BetaManagedAgentsSessionUsage`
     "/v1/sessions/events": "messages",  # SDK: `types.beta.sessions.BetaManagedAgentsSpanModelUsage`
+    "/videos": "unknown",  # told in seconds
+    "/fine_tuning/jobs": "unknown",  # told in trained tokens
     "/v1/dreams": "messages",  # SDK: `types.beta.BetaDreamUsage`
 }
 """End of the path → API. Azure and other hosts put their own words in front."""
