@@ -220,6 +220,7 @@ class Call:
                     origin=each.origin,
                     job=each.job,
                     completes=answer.completes and not is_beginning,
+                    is_listed=later.is_list(job),
                 )
             )
         if begins:  # nothing is silent: the provider made something that its answer does not tell

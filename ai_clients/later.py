@@ -52,7 +52,14 @@ def read_body(endpoint: JobEndpoint, body: bytes) -> list[Told]:
         return [_own(endpoint.kind, _session_answer(started), SESSION)] if started else []
     if endpoint.told == "requests":
         return _requests(endpoint, _REQUESTS[endpoint.kind](body))
+    if endpoint.kind == "eval-run" and is_list(endpoint):
+        return []  # a run of an evaluation has requests, which a list would tell without whoever began it
     return list(_JOBS[endpoint.kind](body))
+
+
+def is_list(endpoint: JobEndpoint) -> bool:
+    """Whether the answer lists jobs, which others may have begun long ago."""
+    return not endpoint.begins and endpoint.told == "job" and not endpoint.job_id
 
 
 def read_stream(endpoint: JobEndpoint, lines: Iterable[bytes]) -> list[Told]:

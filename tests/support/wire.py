@@ -142,7 +142,7 @@ def seen(event: Event) -> dict[str, Any]:
     said["parts"] = [
         {"model": part.model, "api": part.api, "usage": msgspec.json.decode(part.usage)} for part in event.parts
     ]
-    for name in ("started_at", "duration_ms", "attribution", "origin", "job"):
+    for name in ("started_at", "duration_ms", "attribution", "origin", "job", "is_listed"):
         del said[name]
     return {name: value for name, value in said.items() if value not in ("", {}, [], None, False)}
 

@@ -25,9 +25,9 @@ from usage_billing.ledger import job_usage, records
 from usage_billing.ledger.records import RecordChange
 from usage_billing.models import JobPart
 from usage_billing.models.database import connection
-from usage_billing.recording.event import Event
+from usage_billing.recording.event import Event, decode, encode
 
-FILE, CALL, END = JobPart.Kind
+FILE, CALL, END, LISTED = JobPart.Kind
 IDS_A_QUERY = 5_000
 
 
@@ -108,6 +108,7 @@ class _Work:
         self._notes = {_values(note): note for note in noted}
         self._parts: dict[Key, set[tuple[str, str]]] = defaultdict(set)  # job → kind and part
         self._job_of_file: dict[Key, str] = {}
+        self._listed = {(note.host, note.job): note.event for note in noted if note.kind == LISTED}
         for host, job, kind, part in self._notes:
             self._note(host, job, kind, part)
         self._entries: dict[str, list[_Entry]] = defaultdict(list)
@@ -134,6 +135,9 @@ class _Work:
         entry = self._entry(event)
         if entry is None:
             self._add_job(_Entry(None, job_usage.begun(row, event, self._overrides)), host)
+            if listed := self._listed.pop((host, event.origin), ""):
+                self._parts[host, event.origin].discard((LISTED, ""))
+                self._end(decode(listed.encode()), row, host)
         elif costs.is_by_reader(entry.row):
             entry.row = costs.begun_by(entry.row, row, self._overrides)
             self._claim(entry, host)
@@ -152,6 +156,9 @@ class _Work:
             self._note(host, job, END, "")  # the results are recorded, and the job's own record may never come
         elif is_read and entry is not None:
             entry.row = job_usage.read(entry.row, self._overrides)
+        elif entry is None and event.is_listed:
+            self._listed[host, job] = encode(event).decode()
+            self._note(host, job, LISTED, "")
         elif entry is None:
             row = costs.attributed_to_reader(row, None, self._overrides)
             self._add_job(_Entry(None, job_usage.ended(row, event, self._overrides)), host)
@@ -274,10 +281,13 @@ class _Work:
             for some in _slices(gone):
                 JobPart.objects.filter(pk__in=some).delete()
         new = [
-            JobPart(host=host, job=job, kind=kind, part=part)
+            JobPart(host=host, job=job, kind=kind, part=part, event=self._event_of(host, job, kind))
             for host, job, kind, part in sorted(wanted - self._notes.keys())
         ]
         JobPart.objects.bulk_create(new, ignore_conflicts=True, batch_size=1_000)
+
+    def _event_of(self, host: str, job: str, kind: str) -> str:
+        return self._listed[host, job] if kind == LISTED else ""
 
 
 def _notes(**lookup: Any) -> Iterator[JobPart]:

@@ -16,11 +16,14 @@ class JobPart(models.Model):
         """`part` is the request id of a call that waits for the record of whoever began the job."""
         END = "end"
         """All results of the job were read before its record came."""
+        LISTED = "list"
+        """A list told the job's end before its record came: `event` is that."""
 
     host = models.CharField(max_length=300)
     job = models.CharField(max_length=200)
     kind = models.CharField(max_length=4, choices=Kind.choices)
     part = models.CharField(max_length=200)
+    event = models.TextField(default="")
 
     class Meta:
         db_table = "usage_job_part"

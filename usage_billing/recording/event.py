@@ -94,7 +94,8 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     context: facts of the answer that change its price (`service_tier`, `processing`, …). response: other facts of it.
     origin: the id of the job that the call belongs to (a batch, a file of its results, a session, a background
     response); the record is attributed to whoever began that job. The call that begins it has its id as `request_id`.
-    job: the state of that job, if the event is about the job itself.
+    job: the state of that job, if the event is about the job itself. is_listed: a list told it, among jobs that others
+    began; it completes a record, and makes none.
     """
 
     request_id: str
@@ -114,6 +115,7 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     attribution: Attribution = NOBODY
     origin: str = ""
     job: Job | None = None
+    is_listed: bool = False
 
 
 def plain(value: Any) -> Any:

@@ -112,7 +112,7 @@ def test_events_of_two_machines_come_to_the_same_end(seed: int, times: list[int]
     creator, reader = factories.organization(), factories.organization()
     refused = line(9, reader, usage={}, status="failed", error_code="400 invalid_value")
     events = [
-        created(creator), retrieved(reader), retrieved(None), line(1, reader), line(2, None), last(line(3, reader)), refused,
+        created(creator), retrieved(reader), retrieved(None, is_listed=True), line(1, reader), line(2, None), last(line(3, reader)), refused,
     ]  # fmt: skip
     come = [one for one, number in zip(events, times, strict=True) for _ in range(number)]
     chance = random.Random(seed)
@@ -178,6 +178,23 @@ def test_a_batch_that_was_stopped_costs_what_was_done(ended: str) -> None:
     writer.add([created(org), retrieved(usage=done, error_code=ended, job=job)])
     assert job_cost()[0] == LINE_COST
     assert UsageRecord.objects.get().error_code == ended
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(2))))
+def test_a_list_completes_a_batch_that_was_begun_here_in_either_order(order: Sequence[int]) -> None:
+    org, reader = factories.organization(), factories.organization()
+    events = [created(org), retrieved(reader, is_listed=True)]
+    for index in order:
+        writer.add([events[index]])
+        writer.add([events[index]])
+    record = UsageRecord.objects.get()
+    assert (record.org, record.agent_id, record.cost_usd) == (org, "nightly", 2 * LINE_COST)
+    call_command("check_usage")
+
+
+def test_a_list_makes_no_records_of_batches_that_others_began() -> None:
+    writer.add([retrieved(factories.organization(), is_listed=True)])
+    assert not UsageRecord.objects.exists()
 
 
 def test_a_batch_that_failed_costs_nothing() -> None:
