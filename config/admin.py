@@ -1,16 +1,19 @@
 """Users and groups in the service's admin, for superadmins alone: who changes a user can make themselves anything."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
-from django.utils.translation import pgettext_lazy
+from django.db.models import Sum
+from django.http import HttpRequest
+from django.utils.translation import ngettext, pgettext_lazy
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from usage_billing.admin.scoped import SuperadminAdmin
 from usage_billing.admin.theme import ModelAdmin
+from usage_billing.models import DailyUsage
 
 if TYPE_CHECKING:
     UserBase = DjangoUserAdmin[User]
@@ -34,6 +37,19 @@ class UserAdmin(SuperadminAdmin, UserBase):
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """Say before a deletion that calls stay."""
+        listed, *rest = super().get_deleted_objects(objs, request)
+        calls = DailyUsage.objects.filter(grain="cube", user_id__in=[user.pk for user in objs])
+        if count := calls.aggregate(calls=Sum("requests_count", default=0))["calls"]:
+            kept = ngettext(
+                "%(count)s call stays in the ledger, under the name of its user",
+                "%(count)s calls stay in the ledger, under the names of their users",
+                count,
+            )
+            listed = [kept % {"count": count}, *listed]
+        return (listed, *rest)
 
 
 @admin.register(Group)

@@ -259,7 +259,7 @@ def test_roubles_without_a_rate_are_null(org: Organization, run: Ask) -> None:
     ExchangeRate.objects.all().delete()
     cost = run(factories.owner(org), "legal_guard").json()["data"]["cost"]
     assert Decimal(cost["cost_usd"]) > 0
-    assert (cost["cost_rub"], cost["unpriced_count"]) == (None, 1)
+    assert (cost["cost_rub"], cost["unpriced_count"], cost["unpriced_rub_count"]) == (None, 0, 1)
 
 
 def test_content_of_another_tenant_is_as_if_it_were_not_there(

@@ -481,7 +481,7 @@ def test_a_session_that_a_deployment_started_is_recorded(drained: Drained) -> No
 
 
 def test_a_dream_is_completed_by_a_fetch(drained: Drained) -> None:
-    dream = {
+    dream: dict[str, Any] = {
         "id": "drm_6a1b2c3d4e5f60718293",
         "type": "dream",
         "status": "pending",

@@ -13,9 +13,11 @@ from pytest_django import Settings
 from tests.support import factories
 from tests.support.configure import configure
 from tests.support.rows import enter, row
+from usage_billing import reports
 from usage_billing.archive import parquet, storage
 from usage_billing.conf import conf
 from usage_billing.models import ArchiveFile, DailyUsage, Organization, UsageRecord
+from usage_billing.tenancy.scope import EVERYTHING
 
 MARCH, APRIL, MAY, JUNE = (date(2026, month, 1) for month in (3, 4, 5, 6))
 CALLS = 20
@@ -61,6 +63,11 @@ def calls(**lookup: Any) -> list[dict[str, Any]]:
 
 def totals() -> list[dict[str, Any]]:
     return sorted((dict(row) for row in DailyUsage.objects.values()), key=str)
+
+
+def by_content() -> list[Any]:
+    """Return the totals by content, which no rollup keeps."""
+    return reports.totals(EVERYTHING, by=["content_id"])
 
 
 def in_files() -> list[int]:

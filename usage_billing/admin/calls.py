@@ -6,7 +6,7 @@ from datetime import date, timedelta
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Max, Min, QuerySet
+from django.db.models import Max, Min, OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext
@@ -17,7 +17,7 @@ from usage_billing.admin.links import costs_link
 from usage_billing.admin.read_only import ReadOnlyAdmin
 from usage_billing.admin.scoped import ScopedAdmin, ScopedRelatedFilter, request_scope
 from usage_billing.admin.theme import ModelAdmin, Paginator
-from usage_billing.models import UsageRecord
+from usage_billing.models import DeletedUser, UsageRecord
 from usage_billing.models.database import has_users
 from usage_billing.templatetags import amounts
 
@@ -97,6 +97,8 @@ class UsageRecordAdmin(ReadOnlyAdmin, ScopedAdmin, ModelAdmin[UsageRecord]):
         """Return the calls that the reports show this person."""
         rows = QuickDates(UsageRecord, reports.calls(request_scope(request)).query)
         # `user` is joined by an outer join, because the column may be NULL.
+        deleted = DeletedUser.objects.filter(user_id=OuterRef("user_id"), org_id=OuterRef("org_id")).values("name")
+        rows = rows.annotate(deleted_user=Subquery(deleted[:1]))
         return rows.select_related("org", "user") if has_users() else rows.select_related("org")
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
@@ -150,7 +152,9 @@ class UsageRecordAdmin(ReadOnlyAdmin, ScopedAdmin, ModelAdmin[UsageRecord]):
     def who(self, call: UsageRecord) -> str:
         if call.user_id is None:
             return gettext("system")
-        return call.user.get_username() if call.user else f"#{call.user_id}"
+        if call.user:
+            return call.user.get_username()
+        return call.deleted_user or f"#{call.user_id}"  # type: ignore[attr-defined]  # annotated
 
     @admin.display(description=_("status"))
     def status_text(self, call: UsageRecord) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, NoReturn
 
 from asgiref.sync import sync_to_async
@@ -63,7 +64,11 @@ class ExportView(ReportView):
 
     @extend_schema(
         responses={
-            (200, sheets.CSV): OpenApiResponse(OpenApiTypes.STR, description="A header, then one line per call."),
+            (200, sheets.CSV): OpenApiResponse(
+                OpenApiTypes.STR,
+                description="A header, then one line per call. With a request header Accept-Language whose language"
+                " writes decimal commas, such as `ru`: semicolons between the cells and commas in the numbers.",
+            ),
             (200, sheets.JSON_LINES): OpenApiResponse(OpenApiTypes.STR, description="One object per line."),
             (200, sheets.WORKBOOK): OpenApiResponse(OpenApiTypes.BINARY, description="One sheet."),
         },
@@ -78,6 +83,9 @@ class ExportView(ReportView):
         except export_slots.TooManyExportsError as full:
             raise Throttled(export_slots.RETRY_AFTER_S, str(full), "too_many_exports") from None
         content_type, lines = FORMATS[kind]
+        if kind == "csv" and "Accept-Language" in request.headers:
+            # A browser: the file will be opened in a spreadsheet. Programs send no language.
+            lines = partial(sheets.csv_lines, dialect=sheets.dialect_of_language())
         chunks = lines(iter(()) if request.method == "HEAD" else _batches(request, self.scope, parameters))
         is_async = isinstance(request._request, ASGIRequest)
         return ExportResponse(

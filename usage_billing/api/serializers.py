@@ -55,7 +55,8 @@ class RatioField(AmountField):
     places = RATIO_PLACES
 
 
-_UNPRICED = "Calls without a cost in USD or in RUB. The amounts do not include them."
+_UNPRICED = "Calls without a cost in USD. The amounts do not include them."
+_WITHOUT_RUB = "Calls without a cost in RUB: the unpriced ones, and those whose day has no exchange rate."
 
 
 class TotalsSerializer(serializers.Serializer[dict[str, Any]]):
@@ -65,7 +66,8 @@ class TotalsSerializer(serializers.Serializer[dict[str, Any]]):
     cost_usd = AmountField()
     cost_rub = AmountField()
     requests_count = serializers.IntegerField()
-    unpriced_count = serializers.IntegerField(source="unpriced_rub_count", help_text=_UNPRICED)
+    unpriced_count = serializers.IntegerField(source="unpriced_usd_count", help_text=_UNPRICED)
+    unpriced_rub_count = serializers.IntegerField(help_text=_WITHOUT_RUB)
 
 
 class SummarySerializer(serializers.Serializer[dict[str, Any]]):
@@ -79,7 +81,8 @@ class MeasuresSerializer(serializers.Serializer[dict[str, Any]]):
 
     requests_count = serializers.IntegerField()
     failed_count = serializers.IntegerField()
-    unpriced_count = serializers.IntegerField(source="unpriced_rub_count", help_text=_UNPRICED)
+    unpriced_count = serializers.IntegerField(source="unpriced_usd_count", help_text=_UNPRICED)
+    unpriced_rub_count = serializers.IntegerField(help_text=_WITHOUT_RUB)
     prompt_tokens = serializers.IntegerField(help_text="Includes cached and cache-written tokens.")
     completion_tokens = serializers.IntegerField(help_text="Includes reasoning tokens.")
     total_tokens = serializers.IntegerField()

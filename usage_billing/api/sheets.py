@@ -9,9 +9,10 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
+from django.utils.formats import get_format
 
 from usage_billing.api import workbook
 from usage_billing.api.serializers import CallSerializer, columns_of_calls
@@ -34,17 +35,33 @@ Also after a semicolon, where Excel with Russian settings splits the file. Tabs 
 Batches = Iterable[Sequence[UsageRecord]]
 
 
-def csv_lines(batches: Batches) -> Iterator[bytes]:
+class Dialect(NamedTuple):
+    """The characters of a CSV file: between two cells, and in a decimal number."""
+
+    delimiter: str
+    decimal: str
+
+
+PLAIN = Dialect(",", ".")
+"""For programs (RFC 4180)."""
+
+
+def dialect_of_language() -> Dialect:
+    """The dialect that a spreadsheet expects in the active language: `;` where a comma is in the numbers."""
+    return Dialect(";", ",") if get_format("DECIMAL_SEPARATOR") == "," else PLAIN
+
+
+def csv_lines(batches: Batches, dialect: Dialect = PLAIN) -> Iterator[bytes]:
     """Write CSV with a byte-order mark, by which Excel recognizes UTF-8."""
     yield "\ufeff".encode()
-    yield _csv([COLUMNS])
+    yield _csv([COLUMNS], dialect)
     for batch in batches:
-        yield _csv([[_cell(value) for value in _values(call)] for call in batch])
+        yield _csv([[_cell(value, dialect) for value in _values(call)] for call in batch], dialect)
 
 
-def csv_file(rows: Iterable[Sequence[Any]]) -> bytes:
+def csv_file(rows: Iterable[Sequence[Any]], dialect: Dialect) -> bytes:
     """Return a whole file of these rows."""
-    return "\ufeff".encode() + _csv([[_cell(value) for value in row] for row in rows])
+    return "\ufeff".encode() + _csv([[_cell(value, dialect) for value in row] for row in rows], dialect)
 
 
 def json_lines(batches: Batches) -> Iterator[bytes]:
@@ -78,12 +95,14 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _cell(value: Any) -> Any:
+def _cell(value: Any, dialect: Dialect) -> Any:
     """Return a cell of CSV. Text that a spreadsheet would run as a formula gets an apostrophe."""
     if isinstance(value, datetime | date):
         return value.isoformat()
-    if value is None or isinstance(value, int | Decimal):
-        return _plain(value)
+    if isinstance(value, Decimal):
+        return _plain(value).replace(".", dialect.decimal)
+    if value is None or isinstance(value, int):
+        return value
     return FORMULA.sub(r"\g<0>'", _text(value))
 
 
@@ -92,7 +111,7 @@ def _text(value: Any) -> str:
     return printable(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
 
 
-def _csv(rows: Iterable[Sequence[Any]]) -> bytes:
+def _csv(rows: Iterable[Sequence[Any]], dialect: Dialect) -> bytes:
     buffer = io.StringIO()
-    csv.writer(buffer).writerows(rows)
+    csv.writer(buffer, delimiter=dialect.delimiter).writerows(rows)
     return buffer.getvalue().encode()

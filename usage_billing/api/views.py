@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import date, datetime, timedelta
 from typing import Any, ClassVar
 
-from django.contrib.auth import get_user_model
 from django.utils import timezone
 from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
@@ -126,9 +125,7 @@ class UsersView(BreakdownView):
     answer = serializers.UsersSerializer
 
     def named(self, items: list[Totals]) -> list[Totals]:
-        users = get_user_model()
-        ids = [item["user_id"] for item in items if is_user(item["user_id"])]
-        names = dict(users._default_manager.filter(pk__in=ids).values_list("pk", users.USERNAME_FIELD))
+        names = reports.user_names(item["user_id"] for item in items)
         return [
             {**item, "user": key if is_user(key := item["user_id"]) else None, "username": names.get(key)}
             for item in items

@@ -20,12 +20,14 @@ from typing import Any
 from django.db import IntegrityError
 from django.db.models import QuerySet
 
-from usage_billing.archive import parquet, storage
+from usage_billing.archive import parquet, storage, usage_sums
 from usage_billing.conf import conf
 from usage_billing.ledger import bulk, consistency
 from usage_billing.ledger.archived import ArchivedError, after
+from usage_billing.ledger.rollup import SUMMED
 from usage_billing.models import ArchiveFile, UsageRecord
 from usage_billing.models.archive_file import SUMS
+from usage_billing.models.archived_usage import KEY
 from usage_billing.models.database import connection
 from usage_billing.recording.private_files import make_folder, make_private
 from usage_billing.tenancy import roles
@@ -233,6 +235,7 @@ def _remove(file: ArchiveFile, advance: Advance) -> Outcome:
 def _remove_batch(table: Any, file: ArchiveFile) -> int:
     """Remove the calls that equal the table's rows; note the ids of the others in `changed_ids`."""
     same, changed = _compared(table)
+    usage_sums.add_calls(file, UsageRecord.objects.filter(pk__in=same).values(*KEY, *SUMMED))
     removed, _ = UsageRecord.objects.filter(pk__in=same).delete()
     if more := set(changed) - set(file.changed_ids):
         file.changed_ids = sorted(more | set(file.changed_ids))
@@ -300,17 +303,20 @@ def restore(file: ArchiveFile, advance: Advance) -> int:
     restored = 0
     for table in parquet.read(storage.path_of(file)):
         with roles.applied(roles.AS_LEDGER):
-            restored += _restore_batch(parquet.unchanged(table, _held(file, State.RESTORING)))
+            held = _held(file, State.RESTORING)
+            restored += _restore_batch(parquet.unchanged(table, held), held)
         advance(len(table))
     with roles.applied(roles.AS_LEDGER):
         _held(file, State.RESTORING).delete()
     return restored
 
 
-def _restore_batch(table: Any) -> int:
+def _restore_batch(table: Any, file: ArchiveFile) -> int:
     """Insert the calls that are missing in the ledger. Returns their number."""
     rows = parquet.ledger_rows(table)
     inserted = bulk.insert(UsageRecord, parquet.COLUMNS, rows, "ON CONFLICT DO NOTHING RETURNING id")
+    back = UsageRecord.objects.filter(pk__in=[id_ for (id_,) in inserted])
+    usage_sums.subtract_calls(file, back.values(*KEY, *SUMMED))
     if not _table_of(_in_the_ledger(table["id"].to_pylist())).equals(table):
         raise InexactArchiveError(
             "The ledger has other calls under the ids or request ids of archived ones. Nothing more was restored."

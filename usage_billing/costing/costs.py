@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -21,6 +21,9 @@ from usage_billing.recording import gate
 from usage_billing.recording.event import Event, Flavour, flavour_of
 
 Row = dict[str, Any]
+
+CLOCK_TOLERANCE = timedelta(minutes=5)
+"""How far the clock of the machine that made a call may be ahead. Beyond it, the call counts from when it came here."""
 
 
 def rows(events: Sequence[Event], overrides: PriceOverrides) -> Iterator[Row]:
@@ -104,6 +107,12 @@ def _attributed(event: Event, organizations: OrganizationLookup, recorded_at: da
     given = event.attribution
     org = organizations.org(given)
     created_at = datetime.fromtimestamp(event.started_at, tz=UTC)
+    ahead = created_at - recorded_at
+    answer = _answer(event)
+    if ahead > CLOCK_TOLERANCE:
+        # A day in the future would be in no report of today, and would lengthen every report that goes up to now.
+        created_at = recorded_at
+        answer["response_metadata"]["clock_ahead_s"] = round(ahead.total_seconds())
     address = _address(event.url, event.flavour)
     return {
         "org_id": org.pk,
@@ -118,7 +127,7 @@ def _attributed(event: Event, organizations: OrganizationLookup, recorded_at: da
         "request_id": event.request_id,
         "endpoint": address.endpoint,
         "ai_provider": address.provider,
-        **_answer(event),
+        **answer,
         "execution_time_ms": max(0, event.duration_ms),
         "request_metadata": {**given.metadata, **organizations.not_found(given)},
         "created_at": created_at,

@@ -15,7 +15,7 @@ from usage_billing.recording.event import Event
 class Estimate:
     """Tokens and amounts (USD, RUB) of some calls, failed ones included. An amount is None if one call's is unknown.
 
-    unpriced_count: calls whose USD are unknown, or whose day has no exchange rate.
+    unpriced_count: calls whose USD are unknown. unpriced_rub_count: these, and those whose day has no exchange rate.
     """
 
     requests_count: int
@@ -25,6 +25,7 @@ class Estimate:
     cost_usd: Decimal | None
     cost_rub: Decimal | None
     unpriced_count: int
+    unpriced_rub_count: int
 
 
 def estimate(events: Sequence[Event]) -> Estimate:
@@ -37,7 +38,8 @@ def estimate(events: Sequence[Event]) -> Estimate:
         total_tokens=sum(row["total_tokens"] for row in rows),
         cost_usd=_sum(row["cost_usd"] for row in rows),
         cost_rub=_sum(row["cost_rub"] for row in rows),
-        unpriced_count=sum(row["cost_rub"] is None for row in rows),
+        unpriced_count=sum(row["cost_usd"] is None for row in rows),
+        unpriced_rub_count=sum(row["cost_rub"] is None for row in rows),
     )
 
 

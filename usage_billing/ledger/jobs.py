@@ -1,10 +1,10 @@
 """Attributes the calls of a job to whoever began it, once, in whatever order and from whichever machines events come.
 
 A job is work that ends later: a batch, a session, a run, a background response. Its events are told apart by their ids:
-the call that began it has the job's id; `completes` marks the job's end, told by whoever fetched it; the other events are
-its requests. While the beginning is not known, a call is attributed to whoever read it, and `JobPart` remembers it: the
-beginning moves it. `planned` decides, `writer` writes. It runs once at a time (`_lock`), because no unique key spans
-organisations.
+the call that began it has the job's id; `completes` marks an answer that was fetched later; the other events are the job's
+requests. While the beginning is not known, a call is attributed to whoever read it, and `JobPart` remembers it: the
+beginning moves it. `planned` decides, `writer` writes. One process decides at a time (`_lock`), because no unique key
+spans organisations.
 """
 
 from __future__ import annotations
@@ -176,7 +176,7 @@ class _Work:
         if origin is not None and not costs.is_by_reader(origin.row):
             (row,) = costs.attributed_like([row], origin.row, self._overrides)
         else:
-            row = costs.attributed_to_reader(row, origin and origin.row, self._overrides)
+            row = costs.attributed_to_reader(row, origin.row if origin else None, self._overrides)
             self._note(host, job, CALL, row["request_id"])
         self._entries[row["request_id"]].append(_Entry(None, row))
         if origin is not None:

@@ -21,7 +21,7 @@ from usage_billing.costing import costs
 from usage_billing.costing.costs import Row
 from usage_billing.costing.overrides import PriceOverrides
 from usage_billing.ledger import archived, bulk, jobs, records, rollup
-from usage_billing.ledger.records import COLUMNS, RecordChange
+from usage_billing.ledger.records import RecordChange
 from usage_billing.models import DailyUsage, UsageRecord
 from usage_billing.models.database import connection, on_commit
 from usage_billing.models.fields import as_sqlite_keeps
@@ -156,10 +156,12 @@ def _other_calls(repeated: Sequence[Row]) -> list[Row]:
         if known is None or known[:2] == (row["usage"], row["ai_model"]):
             continue
         # A pending row has no usage to compare. If it repeats a completed call, or comes late from another machine's
-        # outbox, it is not later than the record.
-        if row["status"] != "pending" or row["created_at"] > known[2]:
+        # outbox, it is not later than the record. (Of a clock that is ahead, each delivery has another moment.)
+        is_later = row["created_at"] > known[2] and "clock_ahead_s" not in row["response_metadata"]
+        if row["status"] != "pending" or is_later:
             # A line of a batch's output has no duration, and may be read again at any time.
-            moment = row["created_at"].isoformat() if row["execution_time_ms"] else ""
+            has_moment = row["execution_time_ms"] and "clock_ahead_s" not in row["response_metadata"]
+            moment = row["created_at"].isoformat() if has_moment else ""
             content = json.dumps([row["usage"], row["ai_model"], moment], sort_keys=True)
             suffix = f"~{hashlib.sha256(content.encode()).hexdigest()[:16]}"
             request_id = row["request_id"][: gate.LENGTHS["request_id"] - len(suffix)] + suffix
@@ -233,6 +235,7 @@ def _repair(org_id: int | None) -> str:
 
 # ── Statements ───────────────────────────────────────────────────────────────────────────────────────────────────
 
+COLUMNS = records.COLUMNS
 _values = itemgetter(*COLUMNS)
 _ONCE = "ON CONFLICT (org_id, request_id) DO NOTHING RETURNING org_id, request_id"
 _ADD_TO_ROLLUPS = f"ON CONFLICT ({', '.join(rollup.KEY)}) DO UPDATE SET {rollup.added_sql('token_usage_daily')}"

@@ -1,7 +1,9 @@
 """One model a file; import them from here."""
 
 from usage_billing.models.archive_file import ArchiveFile
+from usage_billing.models.archived_usage import ArchivedUsage
 from usage_billing.models.daily_usage import DailyUsage
+from usage_billing.models.deleted_user import DeletedUser
 from usage_billing.models.exchange_rate import ExchangeRate
 from usage_billing.models.installation import Installation
 from usage_billing.models.job_part import JobPart
@@ -14,7 +16,9 @@ from usage_billing.models.usage_record import UsageRecord
 
 __all__ = [
     "ArchiveFile",
+    "ArchivedUsage",
     "DailyUsage",
+    "DeletedUser",
     "ExchangeRate",
     "Installation",
     "JobPart",

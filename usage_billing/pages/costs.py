@@ -114,7 +114,7 @@ def page_context(scope: Scope, parameters: PageParameters, now: datetime) -> dic
     options = filter_form.options(scope, shown, parameters)
     known = Names(
         orgs=names.of_organizations(scope),
-        users=names.of_users(_users_in(latest, most_expensive, breakdowns.get(USER), options.get(USER, ()))),
+        users=reports.user_names(_users_in(latest, most_expensive, breakdowns.get(USER), options.get(USER, ()))),
         contents=names.of_contents(scope, _contents_in(workflows, latest)),
     )
     panels = [_panel(dimension, breakdowns[dimension], parameters, known) for dimension in shown]

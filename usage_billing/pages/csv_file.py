@@ -1,4 +1,7 @@
-"""The page as a CSV file: the same tables in the same order, with every digit of each amount."""
+"""The page as a CSV file: the same tables in the same order, with every digit of each amount.
+
+The file is for a spreadsheet in the reader's language: a Russian one splits at semicolons and reads decimal commas.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ Cells = Sequence[Any]
 def answer(context: Mapping[str, Any]) -> HttpResponse:
     since, last = context["since"], context["last"]
     return HttpResponse(
-        sheets.csv_file(_rows(context)),
+        sheets.csv_file(_rows(context), sheets.dialect_of_language()),
         content_type=f"{sheets.CSV}; charset=utf-8",
         headers={"Content-Disposition": f'attachment; filename="ai-costs-{since}-{last}.csv"'},
     )
@@ -40,8 +43,8 @@ def _rows(context: Mapping[str, Any]) -> Iterator[Cells]:
 def _totals(context: Mapping[str, Any]) -> Iterator[Cells]:
     total = context["total"]
     before = total["before"] or {}
-    yield [gettext("Total"), *_amount_heads(), gettext("Failed"), gettext("Unpriced")]
-    yield [gettext("This period"), *_amounts(total), total["failed_count"], total["unpriced_rub_count"]]
+    yield [gettext("Total"), *_amount_heads(), gettext("Failed"), *_unpriced_heads()]
+    yield [gettext("This period"), *_amounts(total), total["failed_count"], *_unpriced(total)]
     if before:
         yield [gettext("Previous period"), *_amounts(before)]
     expected = context["forecast"].expected
@@ -52,26 +55,26 @@ def _totals(context: Mapping[str, Any]) -> Iterator[Cells]:
 def _days(context: Mapping[str, Any]) -> Iterator[Cells]:
     currency = context["parameters"].currency.upper()
     names = [f"{entry['name']}, {currency}" for entry in context["legend"]]
-    yield [gettext("Day"), *_amount_heads(), gettext("Unpriced"), *names]
+    yield [gettext("Day"), *_amount_heads(), *_unpriced_heads(), *names]
     for row in context["days"]:
         sums = row["sums"]
-        yield [sums["date"], *_amounts(sums), sums["unpriced_rub_count"], *row["amounts"]]
+        yield [sums["date"], *_amounts(sums), *_unpriced(sums), *row["amounts"]]
 
 
 def _panel(panel: Any) -> Iterator[Cells]:
-    heads = [str(panel.dimension.one), *_amount_heads(), gettext("Failed"), gettext("Unpriced")]
+    heads = [str(panel.dimension.one), *_amount_heads(), gettext("Failed"), *_unpriced_heads()]
     yield [*heads, gettext("Share of cost"), gettext("Trend")]
     for row in panel.rows:
         sums = row.sums
         change = (sums["change"] or {}).get("cost_usd")
-        numbers = [*_amounts(sums), sums["failed_count"], sums["unpriced_rub_count"]]
+        numbers = [*_amounts(sums), sums["failed_count"], *_unpriced(sums)]
         yield [row.name, *numbers, *(None if each is None else round(each, 4) for each in (sums["share"], change))]
     if panel.other:
         yield [
             gettext("all others"),
             *_amounts(panel.other),
             panel.other["failed_count"],
-            panel.other["unpriced_rub_count"],
+            *_unpriced(panel.other),
         ]
 
 
@@ -114,3 +117,11 @@ def _amount_heads() -> Cells:
 
 def _amounts(row: Mapping[str, Any]) -> Cells:
     return [row["requests_count"], row["total_tokens"], row["cost_usd"], row["cost_rub"]]
+
+
+def _unpriced_heads() -> Cells:
+    return [f"{gettext('Unpriced')}, USD", f"{gettext('Unpriced')}, RUB"]
+
+
+def _unpriced(row: Mapping[str, Any]) -> Cells:
+    return [row["unpriced_usd_count"], row["unpriced_rub_count"]]

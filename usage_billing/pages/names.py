@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.contrib.auth import get_user_model
 from django.utils.translation import gettext
 
 from usage_billing.models import Organization
@@ -28,7 +27,7 @@ class Names:
         return self.orgs.get(id_, f"#{id_}")
 
     def user(self, id_: Any) -> str:
-        """A deleted user is shown by number, because records outlive users."""
+        """A user whose name is not known is shown by number."""
         return self.users.get(id_, f"#{id_}") if is_user(id_) else gettext("system")
 
     def of(self, dimension: Dimension, key: tuple[Any, ...]) -> str:
@@ -50,13 +49,6 @@ def of_organizations(scope: Scope) -> dict[int, str]:
     if not scope.everything:
         rows = rows.filter(pk__in=scope.org_ids)
     return dict(rows.values_list("pk", "name"))
-
-
-def of_users(ids: Iterable[Any]) -> dict[Any, str]:
-    """Names of users whose calls are in scope. One query."""
-    users = get_user_model()
-    wanted = {id_ for id_ in ids if is_user(id_)}
-    return dict(users._default_manager.filter(pk__in=wanted).values_list("pk", users.USERNAME_FIELD))
 
 
 def of_contents(scope: Scope, ids: Collection[str]) -> dict[str, str]:

@@ -34,7 +34,7 @@ def own_record(request: HttpRequest, id: int) -> HttpResponse:
     context = {
         "title": gettext("Call"),
         "call": call,
-        "who": names.Names(users=names.of_users([call.user_id])).user(call.user_id),
+        "who": names.Names(users=reports.user_names([call.user_id])).user(call.user_id),
         "content": content.get(call.content_id or "", call.content_id),
         "zone": call.org.timezone,
         "parts": call.response_metadata.get("cost_parts", {}),

@@ -11,6 +11,7 @@ from usage_billing.reports.parameters import ALL_TIME, FILTERS, Period
 from usage_billing.reports.stacked_series import Series, stacked_series
 from usage_billing.reports.time_series import STEPS, time_series
 from usage_billing.reports.totals import orgs_with_calls, period_over_period, summary, totals
+from usage_billing.reports.user_names import user_names
 from usage_billing.reports.workflow_totals import workflow_totals
 
 __all__ = [
@@ -39,5 +40,6 @@ __all__ = [
     "summary",
     "time_series",
     "totals",
+    "user_names",
     "workflow_totals",
 ]

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from usage_billing.models import UsageRecord
+from usage_billing.models.archived_usage import OF_CALLS_ONLY
 from usage_billing.reports.calls import calls
-from usage_billing.reports.parameters import ALL_TIME, OF_CALLS_ONLY, Period
+from usage_billing.reports.parameters import ALL_TIME, Period
 from usage_billing.reports.sql.totals import highest_costs
 from usage_billing.tenancy.scope import Scope
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
+from usage_billing.models.archived_usage import OF_CALLS_ONLY
 from usage_billing.models.daily_usage import DIMENSIONS
-
-OF_CALLS_ONLY = ("workflow_id", "content_id")
-"""Columns that rollups leave out: totals by these are added up from the calls, which an index finds."""
 
 FILTERS = (*DIMENSIONS, *OF_CALLS_ONLY)
 """The columns that a report can be narrowed by. Filters narrow the scope, they never widen it."""

@@ -21,8 +21,10 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from usage_billing.conf import conf
 from usage_billing.models import (
+    ArchivedUsage,
     ArchiveFile,
     DailyUsage,
+    DeletedUser,
     ExchangeRate,
     Installation,
     JobPart,
@@ -83,6 +85,8 @@ OF_OUR_OWN: dict[str, Access] = {
     Membership._meta.db_table: Access(READ, WRITE, READ, OWN_MEMBERSHIPS),
     PriceOverride._meta.db_table: Access(READ, WRITE, READ, None, READ),
     ExchangeRate._meta.db_table: Access(READ, WRITE, WRITE, "true", READ),
+    ArchivedUsage._meta.db_table: Access(READ, READ, WRITE, OWN_CALLS, READ),
+    DeletedUser._meta.db_table: Access(READ, WRITE, READ | {"INSERT"}, OWN_CALLS),
     Installation._meta.db_table: Access(frozenset(), frozenset(), READ | {"INSERT"}),
     JobPart._meta.db_table: Access(frozenset(), frozenset(), WRITE),
     KEY_TABLE: Access(frozenset(), frozenset()),

@@ -62,7 +62,8 @@ class EstimateSerializer(serializers.Serializer[Any]):
     total_tokens = serializers.IntegerField()
     cost_usd = AmountField(allow_null=True)
     cost_rub = AmountField(allow_null=True)
-    unpriced_count = serializers.IntegerField(help_text="Calls without a known cost in USD, or without a rate for RUB.")
+    unpriced_count = serializers.IntegerField(help_text="Calls without a known cost in USD.")
+    unpriced_rub_count = serializers.IntegerField(help_text="These, and calls whose day has no exchange rate.")
 
 
 class RunSerializer(serializers.Serializer[dict[str, Any]]):

@@ -7,12 +7,11 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, Literal
 
-from django.contrib.auth import get_user_model
 from django.utils import timezone
 
 from ai_clients.assistants.digest.week import Week, last_full_week
 from usage_billing import reports
-from usage_billing.models import Organization
+from usage_billing.models import Organization, user_keys
 from usage_billing.reports import Period
 from usage_billing.tenancy.scope import Scope, of_organization, within
 
@@ -115,17 +114,16 @@ def _lines(scope: Scope, week: Week, dimension: str) -> list[Line]:
 
 
 def _by_user(scope: Scope, week: Week) -> list[Line]:
-    """The name of a user; a deleted one is named by id, and calls of jobs have no name."""
-    users = get_user_model()
+    """A user whose name is not known is named by id; calls of jobs have no name."""
     lines = _lines(scope, week, "user_id")
-    ids = [int(line.name) for line in lines]
-    names = {
-        str(user_id): name
-        for user_id, name in users._default_manager.filter(pk__in=ids).values_list("pk", users.USERNAME_FIELD)
-    }
-    return [
-        Line("" if line.name == "0" else names.get(line.name, f"#{line.name}"), line.now, line.before) for line in lines
-    ]
+    keys = {line.name: user_keys.parse(line.name) for line in lines}
+    names = reports.user_names(keys.values())
+
+    def name(line: Line) -> str:
+        key = keys[line.name]
+        return names.get(key, f"#{line.name}") if user_keys.is_user(key) else ""
+
+    return [Line(name(line), line.now, line.before) for line in lines]
 
 
 def _read(row: dict[str, Any]) -> Totals:

@@ -49,12 +49,13 @@ def test_summary_gives_each_period_exactly() -> None:
         "cost_rub": "0.04508",
         "requests_count": 2,
         "unpriced_count": 1,
+        "unpriced_rub_count": 1,
     }
     assert summary(owner) == {
         "today": known,
         "this_month": known,
-        # The old call has no exchange rate: it adds USD, and counts as unpriced because it has no cost in RUB.
-        "all_time": known | {"total_tokens": 3300, "cost_usd": "0.00112", "requests_count": 3, "unpriced_count": 2},
+        # The old call has no exchange rate: it adds USD, and has no cost in RUB.
+        "all_time": known | {"total_tokens": 3300, "cost_usd": "0.00112", "requests_count": 3, "unpriced_rub_count": 2},
     }
 
 

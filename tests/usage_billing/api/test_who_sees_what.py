@@ -87,7 +87,8 @@ def summed_up(calls: Calls) -> dict[str, Any]:
     return {
         "requests_count": len(calls),
         "total_tokens": sum(call.total_tokens for call in calls),
-        "unpriced_count": sum(call.cost_rub is None for call in calls),
+        "unpriced_count": sum(call.cost_usd is None for call in calls),
+        "unpriced_rub_count": sum(call.cost_rub is None for call in calls),
         "cost_usd": amount("usd"),
         "cost_rub": amount("rub"),
     }

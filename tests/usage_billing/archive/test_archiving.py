@@ -25,10 +25,13 @@ from tests.support.aged import APRIL, CALLS, JUNE, MARCH, MAY
 from tests.support.configure import configure
 from tests.support.killed_archiving import ARCHIVING, RESTORING
 from tests.support.rows import enter, row
+from usage_billing import reports
 from usage_billing.archive import archiving, parquet, storage
 from usage_billing.conf import conf
 from usage_billing.ledger import archived, writer
-from usage_billing.models import ArchiveFile, DailyUsage, UsageRecord
+from usage_billing.models import ArchivedUsage, ArchiveFile, DailyUsage, UsageRecord
+from usage_billing.reports import Period
+from usage_billing.tenancy.scope import scoped
 
 pytestmark = pytest.mark.django_db
 
@@ -257,9 +260,11 @@ def test_killed_and_run_again_it_is_as_if_never_killed(database_url: str, direct
     UsageRecord.objects.filter(usage_date__lt=MAY).delete()
     DailyUsage.objects.filter(usage_date__lt=MAY).delete()
     before, totals = aged.calls(), aged.totals()
+    by_content = aged.by_content()
     ids = [call["id"] for call in before]
 
     kill(moment, database_url, directory)
+    assert aged.by_content() == by_content
 
     here = [call["id"] for call in aged.calls()]
     assert set(here) | set(aged.in_files()) == set(ids)
@@ -273,22 +278,26 @@ def test_killed_and_run_again_it_is_as_if_never_killed(database_url: str, direct
     aged.archive()
 
     assert (aged.calls(), aged.in_files(), aged.totals()) == ([], ids, totals)
+    assert aged.by_content() == by_content
     assert [path for path in directory.iterdir() if path.suffix == ".parquet"] == [
         storage.path_of(ArchiveFile.objects.get())
     ]
     call_command("check_usage")
     call_command("restore_usage", "--month", "2026-05")
     assert aged.calls() == before
+    assert aged.by_content() == by_content
+    assert not ArchivedUsage.objects.exists()
 
 
 @pytest.mark.parametrize("moment", RESTORING)
 def test_a_restoration_killed_and_run_again_is_exact(database_url: str, directory: Path, moment: str) -> None:
     aged.fill()
     of_may = aged.calls(usage_date__gte=MAY)
-    totals = aged.totals()
+    totals, by_content = aged.totals(), aged.by_content()
     aged.archive()
 
     kill(moment, database_url, directory)
+    assert aged.by_content() == by_content
 
     back = {
         "before calls are back for good": 3,
@@ -300,6 +309,7 @@ def test_a_restoration_killed_and_run_again_is_exact(database_url: str, director
         aged.archive(JUNE)
     call_command("restore_usage", "--month", "2026-05")
     assert (aged.calls(), aged.totals()) == (of_may, totals)
+    assert aged.by_content() == by_content
     assert not ArchiveFile.objects.filter(month=MAY).exists()
     call_command("check_usage")
 
@@ -521,3 +531,40 @@ def test_restore_of_what_is_not_archived() -> None:
         call_command("restore_usage", "--month", "2026-05")
     with pytest.raises(CommandError, match="is not a month"):
         call_command("restore_usage", "--month", "May")
+
+
+# ── Totals by what rollups leave out ─────────────────────────────────────────────────────────────────────────────
+
+
+def test_totals_by_workflow_and_content_outlive_the_calls() -> None:
+    org, other = aged.fill()
+    owner, member = factories.owner(org), factories.member(org)
+    post, in_may = {"content_id": "post-7"}, datetime(2026, 5, 9, tzinfo=UTC)
+    enter(
+        row(org, **post, workflow_id="0042", created_at=in_may - timedelta(days=30)),
+        row(org, **post, workflow_id="0042", created_at=in_may),
+        row(org, **post, workflow_id="0042", user_id=member.pk, created_at=in_may),
+        row(other, **post, created_at=in_may),
+        row(org, **post),
+    )
+
+    def asked() -> list[Any]:
+        found: list[Any] = []
+        for person in (factories.superadmin(), owner, member):
+            with scoped(person) as scope:
+                found += [
+                    reports.totals(scope, filters={"content_id": "post-7"}),
+                    reports.totals(scope, by=["workflow_id"], period=Period(MARCH, JUNE)),
+                    reports.totals(scope, by=["usage_date", "ai_model"], filters={"workflow_id": "0042"}),
+                    reports.workflow_totals(scope, "content_id", Period(APRIL)),
+                ]
+        return found
+
+    before = asked()
+    assert [found[0]["requests_count"] for found in (before[0], before[4], before[8])] == [5, 4, 1]
+    aged.archive()
+    assert asked() == before
+    call_command("check_usage")
+    ArchivedUsage.objects.filter(content_id="post-7").delete()
+    with pytest.raises(CommandError, match="2 differences"):
+        call_command("check_usage")

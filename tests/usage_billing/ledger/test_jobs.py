@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from tests.support import factories
 from tests.support.factories import NOON, event
 from usage_billing.ledger import writer
-from usage_billing.models import JobPart, Organization, UsageRecord
+from usage_billing.models import DailyUsage, JobPart, Organization, UsageRecord
 from usage_billing.recording.event import Event, Job
 
 pytestmark = pytest.mark.django_db
@@ -108,7 +108,7 @@ def test_a_batch_and_its_results_are_charged_once_to_its_creator_in_any_order(
 def test_events_of_two_machines_come_to_the_same_end(seed: int, times: list[int]) -> None:
     UsageRecord.objects.all().delete()
     JobPart.objects.all().delete()
-    writer.DailyUsage.objects.all().delete()
+    DailyUsage.objects.all().delete()
     creator, reader = factories.organization(), factories.organization()
     refused = line(9, reader, usage={}, status="failed", error_code="400 invalid_value")
     events = [

@@ -12,6 +12,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connection, transaction
 from django.db.models import ProtectedError
+from django.utils import timezone
 
 from tests.support import factories, rows
 from tests.support.factories import NOON, chat_usage, event
@@ -119,7 +120,7 @@ def test_totals_equal_the_records_at_every_grain() -> None:
             event(org=one, user=person, attribution={"agent_id": "a", "request_type": "t"}),
             event(org=two, status="failed", error_code="429", usage=msgspec.Raw(b"null")),
             event(org=two, model="gpt-99"),
-            event(org=two, at=datetime(2026, 11, 30, tzinfo=UTC)),
+            event(org=two, at=NOON - timedelta(days=20)),
         ]
     )
     call_command("check_usage")
@@ -133,7 +134,7 @@ def test_totals_equal_the_records_at_every_grain() -> None:
     assert (first.requests_count, first.failed_count) == (6, 1)
     assert (first.unpriced_usd_count, first.unpriced_rub_count) == (1, 1)
     assert first.cost_usd == Decimal("0.00056") * 4
-    last = DailyUsage.objects.get(grain="total", usage_date=date(2026, 11, 30))
+    last = DailyUsage.objects.get(grain="total", usage_date=NOON.date() - timedelta(days=20))
     # No rate for that day: USD are known, RUB are not.
     assert (last.unpriced_usd_count, last.unpriced_rub_count, last.cost_rub) == (0, 1, 0)
 
@@ -586,3 +587,33 @@ def test_changing_records_changes_their_rollups() -> None:
     assert list(DailyUsage.objects.filter(grain="agent").values_list("agent_id", flat=True)) == ["new"]
     call_command("check_usage")
     assert writer.apply_changes([one.pk], lambda row: row) == []
+
+
+# ── Clocks ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("ahead", [timedelta(days=3), timedelta(days=60), timedelta(days=365 * 50)])
+def test_call_of_a_clock_that_is_ahead_counts_from_when_it_came(ahead: timedelta) -> None:
+    org = factories.organization()
+    before = timezone.now()
+    call = event(org=org, at=before + ahead)
+    assert (writer.add([call]), writer.add([call])) == (1, 0)
+    record = UsageRecord.objects.get()
+    assert before <= record.created_at <= timezone.now()
+    assert record.usage_date == record.created_at.astimezone(org.zone).date()
+    assert abs(record.response_metadata["clock_ahead_s"] - ahead.total_seconds()) < 60
+    assert record.cost_usd is not None
+
+
+def test_clock_that_is_a_little_ahead_is_taken_at_its_word() -> None:
+    at = timezone.now() + timedelta(minutes=4)
+    writer.add([event(org=factories.organization(), at=at)])
+    record = UsageRecord.objects.get()
+    assert record.created_at == at
+    assert "clock_ahead_s" not in record.response_metadata
+
+
+def test_pending_call_of_a_clock_that_is_ahead_is_one_call_however_often_it_comes() -> None:
+    at = timezone.now() + timedelta(days=3)
+    call = event(org=factories.organization(), at=at, usage=msgspec.Raw(b"null"), status="pending", flavour="responses")
+    assert [writer.add([call]) for _ in range(3)] == [1, 0, 0]

@@ -670,10 +670,32 @@ def test_csv_has_the_tables_of_the_page(superadmin: Client, acme: Organization, 
     assert response["Content-Disposition"] == 'attachment; filename="ai-costs-2026-05-14-2026-05-20.csv"'
     lines = list(csv.reader(io.StringIO(response.content.decode("utf-8-sig"))))
     assert ["Organisation", "Acme"] in lines
-    assert ["This period", "2", "240", "0.623456789", "80", "0", "0"] in lines
-    assert ["2026-05-20", "1", "120", "0.123456789", "40", "0", "0.123456789"] in lines
+    assert ["This period", "2", "240", "0.623456789", "80", "0", "0", "0"] in lines
+    assert ["2026-05-20", "1", "120", "0.123456789", "40", "0", "0", "0.123456789"] in lines
     assert [line[:2] for line in lines if any("cmd" in cell for cell in line[:1])] == [["'=cmd()", "1"]]
     assert not any("Globex" in cell for line in lines for cell in line)
+
+
+@pytest.mark.parametrize(("language", "cells"), [("en", "120,0.1234,"), ("ru", "120;0,1234;")])
+def test_csv_is_for_a_spreadsheet_in_the_readers_language(
+    superadmin: Client, acme: Organization, language: str, cells: str
+) -> None:
+    """Excel, Regional settings: a Russian one splits a file at semicolons and reads decimal commas."""
+    enter(row(acme, cost_usd=Decimal("0.1234")))
+    text = superadmin.get(f"{SUPERADMIN}?days=7&format=csv", headers={"Accept-Language": language}).content.decode()
+    assert cells in text
+
+
+def test_csv_counts_unpriced_calls_of_each_currency(superadmin: Client, acme: Organization) -> None:
+    enter(
+        row(acme), row(acme, cost_rub=None), row(acme, cost_usd=None, cost_rub=None, price_source="unpriced:no-usage")
+    )
+    response = superadmin.get(f"{SUPERADMIN}?days=7&format=csv")
+    lines = list(csv.reader(io.StringIO(response.content.decode("utf-8-sig"))))
+    (heads,) = (line for line in lines if line[:1] == ["Total"])
+    (total,) = (line for line in lines if line[:1] == ["This period"])
+    assert heads[-2:] == ["Unpriced, USD", "Unpriced, RUB"]
+    assert total[-2:] == ["1", "2"]
 
 
 # ── The last calls ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -692,7 +714,7 @@ def test_last_calls_are_50_newest_first(superadmin: Client, acme: Organization) 
     assert len(lines) == 1 + 50
     what = ["gpt-5-mini openai", "120", "$0.50", "₽40.00", "Acme"]
     assert lines[1] == ["May 20, 12:00:01", "no type no agent", *what, "anna", "succeeded"]
-    assert lines[2] == ["May 20, 11:00:00", "custom_analysis legal_guard", *what, f"#{gone_id}", "cut short"]
+    assert lines[2] == ["May 20, 11:00:00", "custom_analysis legal_guard", *what, "gone", "cut short"]
     assert lines[3][-2] == "system"
 
 

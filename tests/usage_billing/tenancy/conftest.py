@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import date
 from typing import Any
 
 import psycopg
@@ -16,8 +17,12 @@ from django.db import connection
 from ai_clients.assistants.models import ContentPiece, DigestDelivery, Message, Participant
 from tests.support import factories
 from tests.support.factories import event
+from usage_billing.archive import usage_sums
 from usage_billing.ledger import writer
-from usage_billing.models import Organization, RepriceRun
+from usage_billing.ledger.rollup import SUMMED
+from usage_billing.models import ArchiveFile, DeletedUser, Organization, RepriceRun, UsageRecord
+from usage_billing.models.archive_file import SUMS
+from usage_billing.models.archived_usage import KEY
 from usage_billing.tenancy import seal
 from usage_billing.tenancy.roles import DRAIN, WEB
 
@@ -57,6 +62,12 @@ class World:
         person = Participant.objects.create(org=org, external_id="1", name="Somebody")
         Message.objects.create(org=org, participant=person, chat_id="1", text="Words.", sent_at=factories.NOON)
         DigestDelivery.objects.create(org=org, week=factories.TODAY)
+        archived = ArchiveFile.objects.create(
+            month=date(2020, 1, 1), part=org.pk, path=f"{org.pk}.parquet", size=1, sha256="", by="somebody",
+            archived_at=factories.NOON, **dict.fromkeys(SUMS, 0),
+        )  # fmt: skip
+        usage_sums.add_calls(archived, UsageRecord.objects.filter(org=org, user=member).values(*KEY, *SUMMED)[:1])
+        DeletedUser.objects.create(org=org, user=member, name="somebody")
 
 
 @pytest.fixture

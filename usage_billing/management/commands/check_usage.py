@@ -5,13 +5,15 @@ from datetime import date
 from typing import Any
 
 from django.core.management.base import CommandError
+from django.db.models import OuterRef, Subquery, Sum
 from tqdm import tqdm
 
 from usage_billing.archive import storage
 from usage_billing.ledger import archived, consistency
+from usage_billing.ledger.archived import after
 from usage_billing.management.commands.rebuild_daily import day
 from usage_billing.management.ledger_command import INTERRUPTED, LedgerCommand
-from usage_billing.models import ArchiveFile
+from usage_billing.models import ArchivedUsage, ArchiveFile
 from usage_billing.models.daily_usage import GRAINS
 
 SHOWN = 20
@@ -45,6 +47,7 @@ class Command(LedgerCommand):
             ) from stopped
         finally:
             bar.close()
+        found += archive.wrong_sums(first, last)
         for line in archive.not_checked():
             self.stderr.write(line)
         if found:
@@ -78,6 +81,24 @@ class Archive:
             # While a month is being archived, its calls are in both places: compare again if its files have changed.
             if not (found := consistency.differences(day, sums)) or self._files_of(day) == files:
                 return found
+
+    def wrong_sums(self, first: date | None, last: date | None) -> list[str]:
+        """Return the files whose sums by workflow, content and account do not count all of their calls."""
+        files = ArchiveFile.objects.filter(state=ArchiveFile.State.ARCHIVED).annotate(
+            counted=Subquery(
+                ArchivedUsage.objects.filter(file=OuterRef("pk"))
+                .order_by()
+                .values("file")
+                .values(calls=Sum("requests_count"))
+            )
+        )
+        return [
+            f"{file.path}: the sums by workflow and content count {file.counted or 0:,} of {expected:,} calls. Restore"
+            " this month (`restore_usage`) and archive it again."
+            for file in files
+            if (first or date.min) <= after(file.month) and file.month <= (last or date.max)
+            if (file.counted or 0) != (expected := file.calls - len(file.changed_ids))
+        ]
 
     def not_checked(self) -> list[str]:
         return [f"{month:%Y-%m} was not checked: {why}" for month, why in sorted(self.unreadable.items())]

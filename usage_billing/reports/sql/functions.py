@@ -62,7 +62,8 @@ _SUMMED_UP = f"""
         CASE WHEN sum(requests) > sum(unpriced_rub) IS NOT FALSE THEN coalesce(sum(rub), 0) END,
         coalesce(jsonb_object_agg(request_type, jsonb_build_object(
             'requests', requests, 'tokens', tokens, 'cost_usd', CASE WHEN requests > unpriced_usd THEN usd END,
-            'cost_rub', CASE WHEN requests > unpriced_rub THEN rub END, 'unpriced', unpriced_rub
+            'cost_rub', CASE WHEN requests > unpriced_rub THEN rub END,
+            'unpriced', unpriced_usd, 'unpriced_rub', unpriced_rub
         )), '{{}}')
     FROM types
 """

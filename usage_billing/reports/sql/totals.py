@@ -13,10 +13,11 @@ from typing import Any
 
 from usage_billing.ledger import rollup
 from usage_billing.models import user_keys
-from usage_billing.models.daily_usage import MAX_COST
+from usage_billing.models.archived_usage import KEY, OF_CALLS_ONLY
+from usage_billing.models.daily_usage import MAX_COST, MEASURES
 from usage_billing.models.database import connection
 from usage_billing.models.fields import as_sqlite_keeps
-from usage_billing.reports.parameters import OF_CALLS_ONLY, Period
+from usage_billing.reports.parameters import Period
 from usage_billing.reports.sql.conditions import Sql, allowed_values, coarsest, joined, where
 from usage_billing.tenancy.scope import Scope
 
@@ -66,7 +67,7 @@ def highest_costs(scope: Scope, filters: Mapping[str, Any], period: Period) -> l
 
 
 def _rows(scope: Scope, asked: set[str], filters: Mapping[str, Any], period: Period) -> Sql | None:
-    """`SELECT` of the rows to add up: rollup rows, or calls where only calls have the `asked` dimensions.
+    """`SELECT` of the rows to add up: rollup rows, or calls and the sums of archived ones, which have all dimensions.
 
     One `SELECT` for each part of the scope, so that each uses its index. None if no row can match.
     """
@@ -74,17 +75,25 @@ def _rows(scope: Scope, asked: set[str], filters: Mapping[str, Any], period: Per
     parts = []
     for allowed in allowed_values(scope, filters):
         conditions = where(allowed, period, None if of_calls else coarsest(asked | allowed.keys()))
-        select = _calls() if of_calls else "SELECT * FROM token_usage_daily"
-        parts.append(Sql(f"{select} WHERE {conditions.text}", conditions.values))
+        selects = (_calls(), _archived()) if of_calls else ("SELECT * FROM token_usage_daily",)
+        parts += [Sql(f"{select} WHERE {conditions.text}", conditions.values) for select in selects]
     return joined(" UNION ALL ", parts) if parts else None
+
+
+def _dimensions() -> str:
+    nobody = user_keys.literal(connection)
+    return ", ".join(f"coalesce(user_id, {nobody}) AS user_id" if name == "user_id" else name for name in KEY)
+
+
+def _archived() -> str:
+    """Select the sums of archived calls."""
+    return f"SELECT {_dimensions()}, {', '.join(MEASURES)} FROM usage_archived_usage"  # noqa: S608 - our own names
 
 
 def _calls() -> str:
     """Select single calls in the shape of rollup rows."""
-    nobody = user_keys.literal(connection)
     return f"""
-    SELECT usage_date, org_id, coalesce(user_id, {nobody}) AS user_id, agent_id, request_type, ai_provider, ai_model,
-        status, workflow_id, content_id, 1 AS requests_count,
+    SELECT {_dimensions()}, 1 AS requests_count,
         CASE WHEN status = 'failed' THEN 1 ELSE 0 END AS failed_count,
         CASE WHEN cost_usd IS NULL THEN 1 ELSE 0 END AS unpriced_usd_count,
         CASE WHEN cost_rub IS NULL THEN 1 ELSE 0 END AS unpriced_rub_count, {", ".join(rollup.SUMMED)}

@@ -19,7 +19,7 @@ from ai_clients.assistants.runs.run import UnfinishedRunError
 from usage_billing.costing.estimates import Estimate
 
 NOW = datetime(2026, 11, 18, 9, 0, tzinfo=UTC)
-SPENT = Estimate(1, 9, 1, 10, Decimal("0.0010"), None, 1)
+SPENT = Estimate(1, 9, 1, 10, Decimal("0.0010"), None, 0, 1)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,8 @@ COST = {
     "total_tokens": 10,
     "cost_usd": "0.001",
     "cost_rub": None,
-    "unpriced_count": 1,
+    "unpriced_count": 0,
+    "unpriced_rub_count": 1,
 }
 
 

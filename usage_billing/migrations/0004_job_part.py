@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("usage_billing", "0002_postgresql"),
+        ("usage_billing", "0003_names_and_archived_sums"),
     ]
 
     operations = [

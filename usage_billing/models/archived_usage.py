@@ -1,0 +1,72 @@
+"""Sums of archived calls by the dimensions that no rollup keeps, so that these totals outlive the calls."""
+
+from django.conf import settings
+from django.db import models
+
+from usage_billing.models.archive_file import ArchiveFile
+from usage_billing.models.daily_usage import DIMENSIONS
+from usage_billing.models.fields import NamedIndex, money_total
+from usage_billing.models.organization import Organization
+
+OF_CALLS_ONLY = ("workflow_id", "content_id")
+"""Columns of calls that rollups leave out: reports add these up from the calls, and from this table."""
+
+KEY = ("usage_date", *DIMENSIONS, *OF_CALLS_ONLY)
+
+
+class ArchivedUsage(models.Model):
+    """What some archived calls with one `KEY` add up to. Several rows may have the same key; their sum counts.
+
+    A restored call is subtracted by a row with negative sums, until its file is restored as a whole.
+    """
+
+    file = models.ForeignKey(ArchiveFile, on_delete=models.CASCADE, related_name="+")
+    usage_date = models.DateField()
+    org = models.ForeignKey(Organization, on_delete=models.PROTECT, db_index=False, related_name="+")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.DO_NOTHING,
+        null=True,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
+    )
+    agent_id = models.CharField(max_length=100)
+    request_type = models.CharField(max_length=100)
+    ai_provider = models.CharField(max_length=50)
+    ai_model = models.CharField(max_length=200)
+    status = models.CharField(max_length=10)
+    workflow_id = models.CharField(max_length=100, null=True)  # noqa: DJ001 - as in the calls
+    content_id = models.CharField(max_length=100, null=True)  # noqa: DJ001 - as in the calls
+
+    requests_count = models.BigIntegerField()
+    failed_count = models.BigIntegerField()
+    unpriced_usd_count = models.BigIntegerField()
+    unpriced_rub_count = models.BigIntegerField()
+    prompt_tokens = models.BigIntegerField()
+    completion_tokens = models.BigIntegerField()
+    total_tokens = models.BigIntegerField()
+    cached_tokens = models.BigIntegerField()
+    cache_write_tokens = models.BigIntegerField()
+    reasoning_tokens = models.BigIntegerField()
+    execution_time_ms = models.BigIntegerField()
+    cost_usd = money_total()
+    cost_rub = money_total()
+
+    class Meta:
+        db_table = "usage_archived_usage"
+        indexes = (
+            NamedIndex(
+                fields=("workflow_id",),
+                name="idx_archived_usage_workflow",
+                condition=models.Q(workflow_id__isnull=False),
+            ),
+            NamedIndex(
+                fields=("content_id",), name="idx_archived_usage_content", condition=models.Q(content_id__isnull=False)
+            ),
+            NamedIndex(fields=("org", "usage_date"), name="idx_archived_usage_org_date"),
+            NamedIndex(fields=("usage_date",), name="idx_archived_usage_date"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.usage_date} {self.workflow_id or self.content_id or ''}"
