@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 from django.core.management import call_command
+from django.db import connection
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -338,3 +340,37 @@ def test_an_older_sum_of_a_session_that_comes_later_changes_nothing() -> None:
     writer.add([session(None, {"input_tokens": 3000, "output_tokens": 300})])
     writer.add([session(None, {"input_tokens": 1000, "output_tokens": 100})])
     assert UsageRecord.objects.get().total_tokens == 3300
+
+
+# ── Several drains at once ───────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.postgres
+@pytest.mark.django_db(transaction=True)
+def test_drains_of_several_machines_at_once_charge_each_batch_once() -> None:
+    creator, *readers = (factories.organization() for _ in range(4))
+    batches = [f"batch_of_a_machine_{number:010d}" for number in range(20)]
+
+    def events_of(batch: str, reader: Organization) -> list[Event]:
+        lines = [line(number, reader, model="gpt-4.1-mini") for number in (1, 2)]
+        lines = [msgspec.structs.replace(each, request_id=f"{each.request_id}-{batch}", origin=batch) for each in lines]
+        fields = {"request_id": batch, "origin": batch}
+        return [created(creator, **fields), retrieved(reader, **fields), lines[0], last(lines[1])]
+
+    def drain(seed: int) -> None:
+        chance = random.Random(seed)
+        events = [each for batch in batches for each in events_of(batch, readers[seed % 3])]
+        chance.shuffle(events)
+        try:
+            for start in range(0, len(events), 8):
+                writer.add(events[start : start + 8])
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(drain, range(4)))
+    records = UsageRecord.objects.all()
+    assert {(record.org_id, record.agent_id) for record in records} == {(creator.pk, "nightly")}
+    assert sum(record.cost_usd or 0 for record in records) == 40 * LINE_COST
+    assert records.count() == 60
+    call_command("check_usage")
