@@ -157,8 +157,9 @@ def host_of(event: Event) -> str:
 def _address(url: str, flavour: Flavour) -> _Address:
     parts = urlsplit(url)
     provider = pricing.provider_of(f"{parts.scheme}://{parts.netloc}", flavour)
+    path = _FETCHED.sub(r"\1", parts.path) if flavour == "responses" else parts.path
     return _Address(
-        endpoint=gate.name(_FETCHED.sub(r"\1", parts.path), "endpoint"),
+        endpoint=gate.name(path, "endpoint"),
         provider=gate.name(provider, "ai_provider"),
         host=parts.netloc,
         is_this_machine=pricing.is_this_machine(parts.hostname or ""),
