@@ -46,8 +46,8 @@ class Call:
     """
 
     __slots__ = (
-        "_attribution", "_began", "_body", "_endpoint", "_finished", "_is_stream", "_job", "_mark", "_read_batch", "_request",
-        "_response", "_seen", "_started_at", "ended",
+        "_attribution", "_began", "_body", "_endpoint", "_finished", "_is_stream", "_job", "_mark", "_read_batch",
+        "_request", "_response", "_seen", "_started_at", "ended",
     )  # fmt: skip
 
     def __init__(self, request: httpx2.Request, endpoint: Endpoint, mark: Mark | None = None) -> None:
@@ -164,7 +164,7 @@ class Call:
             record(*held)
 
     def _has_all_results(self) -> bool:
-        """Whether all billed requests of the batch were read. OpenAI puts those that failed into a file of their own."""
+        """Whether all billed requests of the batch were read. OpenAI puts failed ones into a file of their own."""
         is_whole = self._http_status() == 200 and "unreadable" not in self._seen
         return is_whole and (self._endpoint.flavour == "messages" or "succeeded" in self._seen)
 

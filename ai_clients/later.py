@@ -100,7 +100,7 @@ def _requests(endpoint: JobEndpoint, answers: Iterable[Answer]) -> list[Told]:
 
 
 def _of_session(answer: Answer, kind: Kind) -> Answer:
-    """The answer, without a model if the session's record has it. A turn of a subagent says that its model is another."""
+    """The answer, without a model if the session's record has it. A subagent's turn says that its model is another."""
     is_of_subagent = kind == "agent-session" and not answer.model
     return msgspec.structs.replace(
         answer,

@@ -1,4 +1,4 @@
-"""Reads the batch objects of both providers (SDK types `Batch`, `MessageBatch`): the state of a batch, not its results."""
+"""Reads the batch objects of both providers (SDK types `Batch`, `MessageBatch`): a batch's state, not its results."""
 
 from __future__ import annotations
 

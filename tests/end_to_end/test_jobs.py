@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
+from openai import APITimeoutError
 
 from ai_clients import Anthropic, OpenAI
 from tests.support import factories, wire_cases
@@ -339,7 +341,7 @@ def test_a_run_of_an_evaluation_has_a_record_for_each_model(drained: Drained) ->
 
 @pytest.mark.parametrize("make", ["create", "remix", "edit", "extend"])
 def test_a_video_keeps_its_seconds_and_size(drained: Drained, make: str) -> None:
-    video = {
+    video: dict[str, Any] = {
         "id": "video_6a1b2c3d4e5f60718293",
         "object": "video",
         "model": "sora-2",
@@ -453,9 +455,9 @@ def test_a_long_stream_of_a_session_is_recorded_as_it_comes(drained: Drained) ->
 
 
 def test_input_to_a_session_that_was_begun_elsewhere_leaves_a_record(drained: Drained) -> None:
-    with anthropic({f"POST /v1/sessions/{SESSION_ID}/events": {"data": []}}) as client:
-        with usage_context(agent_id="sender"):
-            client.beta.sessions.events.send(SESSION_ID, events=[])
+    script: dict[str, Any] = {f"POST /v1/sessions/{SESSION_ID}/events": {"data": []}}
+    with anthropic(script) as client, usage_context(agent_id="sender"):
+        client.beta.sessions.events.send(SESSION_ID, events=[])
     drained()
     record = UsageRecord.objects.get()
     assert (record.agent_id, record.request_id, record.price_source) == ("sender", SESSION_ID, "unpriced:pending")
@@ -498,3 +500,57 @@ def test_a_dream_is_completed_by_a_fetch(drained: Drained) -> None:
         client.beta.dreams.retrieve(dream["id"])
     drained()
     assert records() == [("nightly", "/v1/dreams", "claude-haiku-4-5", HAIKU_COST)]
+
+
+# ── Background responses ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("way", ["retrieve", "stream", "cancel"])
+@pytest.mark.parametrize("create_first", [True, False])
+def test_a_background_response_is_one_call_of_its_creator(drained: Drained, way: str, create_first: bool) -> None:
+    creator, reader = factories.organization(), factories.organization()
+    usage = {"input_tokens": 1000, "output_tokens": 100, "total_tokens": 1100}
+    done = wire_cases.response("gpt-5-mini", usage, background=True)
+    queued = {**done, "status": "queued", "usage": None}
+    events = [{"type": "response.completed", "sequence_number": 1, "response": done}]
+    path = f"/v1/responses/{done['id']}"
+    script: dict[str, Any] = {"POST /v1/responses": queued, f"POST {path}/cancel": done}
+    script[f"GET {path}"] = events if way == "stream" else done
+
+    def create(client: OpenAI) -> None:
+        with usage_context(org=creator, agent_id="nightly"):
+            client.responses.create(model="gpt-5-mini", input="Hello", background=True)
+        drained()
+
+    with openai(script) as client:
+        if create_first:
+            create(client)
+        for context in ({"org": reader}, {}):
+            with usage_context(**context):
+                match way:
+                    case "retrieve":
+                        client.responses.retrieve(done["id"])
+                    case "stream":
+                        list(client.responses.retrieve(done["id"], stream=True))
+                    case _:
+                        client.responses.cancel(done["id"])
+            drained()
+            # OpenAI, Pricing: 1000 × 0.25 + 100 × 2 per million, at once
+            assert [record.cost_usd for record in UsageRecord.objects.all()] == [Decimal("0.00045")]
+        if not create_first:
+            assert UsageRecord.objects.get().org == reader
+            create(client)
+    assert records() == [("nightly", "/v1/responses", "gpt-5-mini", Decimal("0.00045"))]
+    assert UsageRecord.objects.get().org == creator
+    call_command("check_usage")
+
+
+def test_a_batch_whose_creation_was_given_up_leaves_a_record(drained: Drained) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes the request, and never answers
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/v1"
+        client = OpenAI(api_key="k", base_url=url, max_retries=0, timeout=0.3)
+        with pytest.raises(APITimeoutError):
+            client.batches.create(input_file_id="file-1", endpoint="/v1/responses", completion_window="24h")
+    drained()
+    record = UsageRecord.objects.get()
+    assert (record.status, record.cost_usd, record.endpoint) == ("aborted", None, "/v1/batches")

@@ -30,7 +30,7 @@ def serving(script: Script) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(body)
 
-        do_GET = do_POST = _answer  # noqa: N815 - names of the base class
+        do_GET = do_POST = _answer
 
         def log_message(self, *_: object) -> None:
             pass

@@ -1,7 +1,7 @@
 """Attributes the calls of a job to whoever began it, once, in whatever order and from whichever machines events come.
 
 A job is work that ends later: a batch, a session, a run, a background response. Its events are told apart by their ids:
-the call that began it has the job's id; `completes` marks an answer that was fetched later; the other events are the job's
+the call that began it has the job's id; `completes` marks an answer that was fetched later; the others are the job's
 requests. While the beginning is not known, a call is attributed to whoever read it, and `JobPart` remembers it: the
 beginning moves it. `planned` decides, `writer` writes. One process decides at a time (`_lock`), because no unique key
 spans organisations.
@@ -33,7 +33,7 @@ IDS_A_QUERY = 5_000
 
 @dataclass
 class Plan:
-    """What the writer is to do: rows to insert; records to change in place, to move to another organisation, to remove."""
+    """The writer's work: rows to insert; records to change in place, to move to another organisation, to remove."""
 
     rows: list[Row] = field(default_factory=list)
     changes: list[RecordChange] = field(default_factory=list)

@@ -114,7 +114,8 @@ def test_events_of_two_machines_come_to_the_same_end(seed: int, times: list[int]
     creator, reader = factories.organization(), factories.organization()
     refused = line(9, reader, usage={}, status="failed", error_code="400 invalid_value")
     events = [
-        created(creator), retrieved(reader), retrieved(None, is_listed=True), line(1, reader), line(2, None), last(line(3, reader)), refused,
+        created(creator), retrieved(reader), retrieved(None, is_listed=True),
+        line(1, reader), line(2, None), last(line(3, reader)), refused,
     ]  # fmt: skip
     come = [one for one, number in zip(events, times, strict=True) for _ in range(number)]
     chance = random.Random(seed)
