@@ -525,8 +525,8 @@ def test_a_background_response_is_one_call_of_its_creator(drained: Drained, way:
     with openai(script) as client:
         if create_first:
             create(client)
-        for context in ({"org": reader}, {}):
-            with usage_context(**context):
+        for org in (reader, None):
+            with usage_context(org=org):
                 match way:
                     case "retrieve":
                         client.responses.retrieve(done["id"])
