@@ -13,11 +13,13 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from ai_clients.free_endpoints import is_free
+from ai_clients.job_endpoints import PLACES, JobEndpoint, job_endpoint_of
 from usage_billing.recording.event import Flavour, flavour_of
 from usage_billing.recording.request_paths import named_in_path
 
-Purpose = Literal["create", "complete", "batch"]
-"""`create` makes an answer; `complete` fetches that of a background response; `batch` fetches a batch's results."""
+Purpose = Literal["create", "complete", "batch", "job"]
+"""`create` makes an answer; `complete` fetches that of a background response; `batch` fetches a batch's results; `job`
+begins, changes or reads a job."""
 
 Family = Literal["openai", "anthropic"]
 """The SDK that built a request: it decides how an unknown endpoint's usage is read."""
@@ -39,7 +41,7 @@ class Endpoint(msgspec.Struct, frozen=True):
 
     flavour: of a batch, that of its provider until its lines tell. url: without query and credentials. region: whose
     prices hold there; empty where there is one price for all. model: the one that the path names, on Bedrock and
-    Vertex; empty elsewhere.
+    Vertex; empty elsewhere. job: which job the request is about, and how, if its purpose is `job`.
     """
 
     purpose: Purpose
@@ -47,6 +49,7 @@ class Endpoint(msgspec.Struct, frozen=True):
     url: str
     region: str = ""
     model: str = ""
+    job: JobEndpoint | None = None
 
 
 @functools.lru_cache(maxsize=1024)
@@ -63,7 +66,8 @@ def endpoint_of(
     if mark is None and not (_is_provider(raw_host) or _is_below_base_url(raw_scheme, raw_host, port, path)):
         return None
     own_path = _own_path(mark.path if mark is not None and mark.path.startswith("/") else path)
-    kind = _kind_of(method, own_path)
+    job = job_endpoint_of(method, own_path)
+    kind = _kind_of(method, own_path) if job is None else ("job", PLACES[job.kind].flavour)
     if kind is None:
         return None
     host = raw_host.decode("ascii")
@@ -71,11 +75,14 @@ def endpoint_of(
     if port is not None:
         netloc += f":{port}"
     url_path = f"/v1{own_path}" if kind[1] == "unknown" else path
+    if job is not None:
+        url_path = f"/v1{PLACES[job.kind].path}"
     return Endpoint(
         *kind,
         f"{raw_scheme.decode('ascii')}://{netloc}{url_path}",
         region=_region_of(raw_host),
         model=named_in_path(path).model,
+        job=job,
     )
 
 

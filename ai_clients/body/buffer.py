@@ -38,6 +38,7 @@ _TELLING = (
     b'"image_edit.completed"',
     b'"transcript.text.done"',
     b'"speech.audio.done"',
+    b'"thread.run"',
 )
 
 

@@ -290,7 +290,17 @@ def failed(custom_id: str, code: str) -> dict[str, Any]:
     }
 
 
+ENDED = {
+    "request_id": BATCH_ID,
+    "flavour": "messages",
+    "url": "https://api.anthropic.com/v1/messages/batches",
+    "status": "succeeded",
+    "context": BATCH,
+    "completes": True,
+}
+"""The SDK retrieves the batch before its results."""
 EVENTS = [
+    ENDED,
     SUCCEEDED,
     failed("2", "invalid_request_error"),
     failed("3", "canceled"),
@@ -314,7 +324,9 @@ def test_results_are_recorded_when_they_were_read(recorded: Recorded, size: int)
     read = list(anthropic_of(results_of(size)).messages.batches.results(BATCH_ID))
     assert [item.custom_id for item in read] == ["1", "2", "3", "4", "5"]
     assert [seen(event) for event in recorded.all()] == EVENTS
-    assert {event.duration_ms for event in recorded.all()} == {0}
+    assert {event.duration_ms for event in recorded.all()[1:]} == {0}
+    assert [event.job and event.job.is_read for event in recorded.all()] == [False, None, None, None, None, True]
+    assert {event.origin for event in recorded.all()} == {BATCH_ID}
 
 
 def test_results_of_the_beta_are_recorded(recorded: Recorded) -> None:
@@ -327,7 +339,7 @@ def test_results_closed_early_are_recorded_as_far_as_they_came(recorded: Recorde
     decoder = anthropic_of(results_of(size)).messages.batches.results(BATCH_ID)
     next(decoder)
     decoder.close()
-    assert [seen(event) for event in recorded.all()] == EVENTS[:2]
+    assert [seen(event) for event in recorded.all()] == EVENTS[:3]
 
 
 @pytest.mark.anyio

@@ -59,8 +59,6 @@ def test_endpoint_of_a_fetch(method: str, path: bytes, kind: tuple[Purpose, Flav
     ("method", "path"),
     [
         ("POST", b"/v1/messages/count_tokens"),
-        ("POST", b"/v1/messages/batches/msgbatch_1/cancel"),
-        ("GET", b"/v1/messages/batches/msgbatch_1"),
         ("POST", b"/v1/threads/thread_1/messages"),
         ("POST", b"/v1/chat/completions/chatcmpl-1"),
         ("GET", b"/v1/chat/completions/chatcmpl-1"),

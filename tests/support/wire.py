@@ -137,12 +137,12 @@ def images(**fields: Any) -> dict[str, Any]:
 
 
 def seen(event: Event) -> dict[str, Any]:
-    """The event's facts about the answer, without its time and default values."""
+    """The event's facts about the answer, without its time, its job and default values."""
     said = msgspec.structs.asdict(event) | {"usage": msgspec.json.decode(event.usage)}
     said["parts"] = [
         {"model": part.model, "api": part.api, "usage": msgspec.json.decode(part.usage)} for part in event.parts
     ]
-    for name in ("started_at", "duration_ms", "attribution"):
+    for name in ("started_at", "duration_ms", "attribution", "origin", "job", "is_listed"):
         del said[name]
     return {name: value for name, value in said.items() if value not in ("", {}, [], None, False)}
 

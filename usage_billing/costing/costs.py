@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -14,6 +16,7 @@ from usage_billing.costing import containers, metering, pricing, providers, refu
 from usage_billing.costing.attribution import OrganizationLookup
 from usage_billing.costing.overrides import PriceOverrides
 from usage_billing.exchange_rates import rates as exchange
+from usage_billing.models import Organization
 from usage_billing.models.fields import MONEY_PLACES
 from usage_billing.recording import gate
 from usage_billing.recording.event import ACCOUNT_COLUMNS, Event, Flavour, flavour_of
@@ -37,10 +40,71 @@ def rows(events: Sequence[Event], overrides: PriceOverrides) -> Iterator[Row]:
 def completed(pending: Row, answer: Event, overrides: PriceOverrides) -> Row:
     """Return the row of a pending call with its answer; its attribution and the moment of the call stay."""
     lasted = max(0, round((answer.started_at - pending["created_at"].timestamp()) * 1000) + answer.duration_ms)
-    row = {**pending, **_answer(answer), "recorded_at": timezone.now(), "execution_time_ms": lasted}
+    columns = _answer(answer)
+    columns["ai_model"] = columns["ai_model"] or pending["ai_model"]
+    columns["response_metadata"] = {**_of_job(pending), **columns["response_metadata"]}
+    row = {**pending, **columns, "recorded_at": timezone.now(), "execution_time_ms": lasted}
     row = containers.with_memory(row, pending)
     containers.charge([row])
     return cost(row, overrides)
+
+
+def begun_by(row: Row, beginning: Row, overrides: PriceOverrides) -> Row:
+    """Return the row of an answer that was recorded before the call that began it, as if that had come first."""
+    since = row["created_at"] - beginning["created_at"]
+    lasted = max(0, round(since.total_seconds() * 1000) + row["execution_time_ms"])
+    columns = {name: beginning[name] for name in (*ATTRIBUTION, "created_at", "usage_date", "usd_rub_rate")}
+    columns["ai_model"] = row["ai_model"] or beginning["ai_model"]
+    return cost(_known({**row, **columns, "execution_time_ms": lasted}), overrides)
+
+
+def attributed_like(rows: Sequence[Row], job: Row, overrides: PriceOverrides) -> list[Row]:
+    """Return the rows of a job's calls with the attribution of the job; each keeps its own moment."""
+    zone = Organization.objects.get(pk=job["org_id"]).zone
+    columns = {name: job[name] for name in ATTRIBUTION}
+    dated = [
+        _known(_with_model({**row, **columns, "usage_date": row["created_at"].astimezone(zone).date()}, job))
+        for row in rows
+    ]
+    rates = exchange.rates_on({row["usage_date"] for row in dated})
+    return [cost({**row, "usd_rub_rate": rates[row["usage_date"]]}, overrides) for row in dated]
+
+
+def attributed_to_reader(row: Row, job: Row | None, overrides: PriceOverrides) -> Row:
+    """Return the row of a call whose job's beginning is not known. `job`: the job's row, if somebody read it."""
+    marked = {**row, "response_metadata": {**row["response_metadata"], **BY_READER}}
+    return marked if job is None or row["ai_model"] else cost(_with_model(marked, job), overrides)
+
+
+def _with_model(row: Row, job: Row) -> Row:
+    """Return the row with the job's model, if it has none of its own and its answer does not say that it is another."""
+    is_another = "model" in row["response_metadata"].get("context", {})
+    return row if row["ai_model"] or is_another else {**row, "ai_model": job["ai_model"]}
+
+
+ATTRIBUTION = (
+    "org_id", "user_id", "content_id", "workflow_id", "agent_id", "request_type", "platform", "content_type",
+    "task_type", "request_metadata",
+)  # fmt: skip
+"""The columns that say who caused a call."""
+
+BY_READER = {"attributed_to": "reader"}
+"""In `response_metadata`: whoever began the job is not known yet, so the call is attributed to whoever read it."""
+
+
+def is_by_reader(row: Row) -> bool:
+    return bool(row["response_metadata"].get("attributed_to") == "reader")
+
+
+def _known(row: Row) -> Row:
+    """Return the row without the mark that its attribution is the reader's."""
+    metadata = {name: value for name, value in row["response_metadata"].items() if name not in BY_READER}
+    return {**row, "response_metadata": metadata}
+
+
+def _of_job(row: Row) -> dict[str, Any]:
+    """Return the facts of a pending row that its answer does not tell: its job's state, and whose it is."""
+    return {name: row["response_metadata"][name] for name in ("job", *BY_READER) if name in row["response_metadata"]}
 
 
 def _attributed(event: Event, organizations: OrganizationLookup, recorded_at: datetime) -> Row:
@@ -87,11 +151,21 @@ class _Address(NamedTuple):
     is_this_machine: bool
 
 
+_FETCHED = re.compile(r"(/responses)/[^/]+(/cancel)?$")
+"""The end of a path that fetches a response: its endpoint is that of the call that made it."""
+
+
+def host_of(event: Event) -> str:
+    """Return the host, with its port, that the event's call went to."""
+    return urlsplit(event.url).netloc
+
+
 def _address(url: str, flavour: Flavour) -> _Address:
     parts = urlsplit(url)
     provider = providers.provider_of(f"{parts.scheme}://{parts.netloc}", flavour)
+    path = _FETCHED.sub(r"\1", parts.path) if flavour == "responses" else parts.path
     return _Address(
-        endpoint=gate.name(parts.path, "endpoint"),
+        endpoint=gate.name(path, "endpoint"),
         provider=gate.name(provider, "ai_provider"),
         host=parts.netloc,
         is_this_machine=providers.is_this_machine(parts.hostname or ""),
@@ -120,15 +194,18 @@ def _answer(event: Event) -> Row:
 
 
 def _response_metadata(event: Event) -> dict[str, Any]:
-    """Return facts about the answer. The host is among them for a pending call, whose answer must come from it, for a
-    call to this machine, whose provider is only guessed from the API, and for a deployment, whose name is the host's.
+    """Return facts about the answer. The host is among them for a call of a job, whose other events must come from it,
+    for a call to this machine, whose provider is only guessed from the API, and for a deployment, whose name is the
+    host's.
     """
     metadata = dict(event.response)
     if event.context:
         metadata["context"] = event.context
     address = _address(event.url, event.flavour)
-    if address.is_this_machine or event.status == "pending" or metadata.get("deployment"):
+    if address.is_this_machine or event.status == "pending" or event.origin or metadata.get("deployment"):
         metadata["host"] = address.host
+    if event.origin:
+        metadata["origin"] = event.origin
     return metadata
 
 
@@ -182,7 +259,13 @@ def _metered(row: Row) -> metering.Metered:
     return metering.meter(*answered, free_turns=free_turns)
 
 
+IN_ITS_REQUESTS = pricing.Price(Decimal(0), "not-charged:in-its-requests")
+"""The requests of a batch or session have records of their own, which have its whole cost."""
+
+
 def _price(row: Row, metered: metering.Metered, overrides: PriceOverrides) -> pricing.Price:
+    if (job := row["response_metadata"].get("job")) and row["status"] == "succeeded" and not row["usage"]:
+        return IN_ITS_REQUESTS if job.get("in_its_requests") else pricing.unpriced("results-not-read")
     match row["status"]:
         case "failed" if not metering.uses_something(row["usage"]):
             return pricing.NOT_CHARGED

@@ -89,7 +89,7 @@ def _is_read_again(row: dict[str, Any]) -> bool:
 
 
 def _is_fetched(row: dict[str, Any]) -> bool:
-    return bool(row["endpoint"].endswith(f"/{row['request_id']}"))
+    return bool(row["response_metadata"].get("origin"))
 
 
 def _may_be_of(month: date, row: dict[str, Any]) -> bool:

@@ -21,7 +21,7 @@ from usage_billing.costing.costs import Row
 from usage_billing.costing.overrides import PriceOverrides
 from usage_billing.exchange_rates import rates
 from usage_billing.ledger import writer
-from usage_billing.ledger.writer import RecordChange
+from usage_billing.ledger.records import RecordChange
 from usage_billing.models import Organization, RepriceRun, UsageRecord
 from usage_billing.models.reprice_run import MEASURES
 from usage_billing.tenancy import roles

@@ -12,19 +12,16 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from functools import partial
 from operator import itemgetter
-from typing import Any
-
-from django.db.models import QuerySet
 
 from usage_billing.costing import containers, costs
 from usage_billing.costing.costs import Row
 from usage_billing.costing.overrides import PriceOverrides
-from usage_billing.ledger import archived, bulk, rollup
+from usage_billing.ledger import archived, bulk, jobs, records, rollup
+from usage_billing.ledger.records import RecordChange
 from usage_billing.models import DailyUsage, UsageRecord
 from usage_billing.models.database import connection, on_commit
 from usage_billing.models.fields import as_sqlite_keeps
@@ -49,15 +46,18 @@ def add(events: Sequence[Event]) -> int:
     the rollups (guarantee 4, docs/guarantees.md).
     """
     in_order = sorted(map(gate.admitted, events), key=lambda event: event.request_id)
+    of_jobs = [event for event in in_order if jobs.is_of_job(event)]
+    if of_jobs:
+        in_order = [event for event in in_order if not jobs.is_of_job(event)]
     with roles.applied(roles.AS_LEDGER):
-        if any(containers.FIELD in event.response for event in in_order):
+        if any(containers.FIELD in event.response for event in events):
             _lock_containers()
         overrides = PriceOverrides.load()
-        inserted, gained = _insert_once(costs.rows([event for event in in_order if not event.completes], overrides))
-        completed, unseen = _complete([event for event in in_order if event.completes], overrides)
-        # An answer whose pending record never arrived becomes a record itself.
-        late, gained_late = _insert_once(costs.rows(unseen, overrides))
-        _add_to_rollups([gained, gained_late], completed)
+        # First, because it locks the jobs: a writer that holds rows must not wait for them.
+        plan = jobs.planned(of_jobs, overrides) if of_jobs else jobs.NOTHING
+        inserted, gained = _insert_once(costs.rows(in_order, overrides))
+        late, gained_late = _carry_out(plan)
+        _add_to_rollups([gained, gained_late], plan.changes, plan.deleted)
     return inserted + late
 
 
@@ -69,6 +69,21 @@ def _lock_containers() -> None:
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(hashtext('usage_billing.containers'))")
+
+
+def _carry_out(plan: jobs.Plan) -> tuple[int, list[rollup.Row]]:
+    """Write the rows of jobs. Returns how many were inserted, and the rollup rows that they and the moved ones add.
+
+    A row is moved to another organisation by deleting and inserting it: Citus cannot update the distributing column.
+    """
+    if not plan:
+        return 0, []
+    if plan.deleted:
+        UsageRecord.objects.filter(pk__in=[row["id"] for row in plan.deleted]).delete()
+    rows = [*(move.after for move in plan.moves), *plan.rows]
+    written, gained = _insert_once(sorted(rows, key=lambda row: row["request_id"]))
+    _update(plan.changes)
+    return written - len(plan.moves), gained
 
 
 def insert(rows: Sequence[Row]) -> int:
@@ -88,7 +103,7 @@ def apply_changes(ids: Sequence[int], change: Callable[[Row], Row]) -> list[Reco
     `change` gets each record's row and returns the new one.
     """
     with roles.applied(roles.AS_LEDGER):
-        changes = _changes(_locked(pk__in=ids), change)
+        changes = _changes(records.locked(pk__in=ids), change)
         _update(changes)
         _add_to_rollups([], changes)
     return changes
@@ -96,22 +111,14 @@ def apply_changes(ids: Sequence[int], change: Callable[[Row], Row]) -> list[Reco
 
 def preview_changes(ids: Sequence[int], change: Callable[[Row], Row]) -> list[RecordChange]:
     """Return what `apply_changes` would change; nothing is written or locked."""
-    return _changes(_records(pk__in=ids), change)
+    return _changes(records.found(pk__in=ids), change)
 
 
-@dataclass(frozen=True)
-class RecordChange:
-    """A record's row before and after, each column → value with the `id`."""
-
-    before: Row
-    after: Row
-
-
-def _changes(records: QuerySet[UsageRecord, Row], change: Callable[[Row], Row]) -> list[RecordChange]:
+def _changes(rows: Iterable[Row], change: Callable[[Row], Row]) -> list[RecordChange]:
     """Return the changes that the database can store: digits beyond its precision are no change."""
     return [
         RecordChange(before=before, after=after)
-        for before in records
+        for before in rows
         if (after := as_stored(change(dict(before)))) != before
     ]
 
@@ -121,29 +128,6 @@ def as_stored(row: Row) -> Row:
     if connection.vendor != "sqlite":
         return row
     return {name: as_sqlite_keeps(float(value)) if isinstance(value, Decimal) else value for name, value in row.items()}
-
-
-def _complete(answers: Sequence[Event], overrides: PriceOverrides) -> tuple[list[RecordChange], list[Event]]:
-    """Complete the pending records that these answers belong to, whichever organisation fetched the answer.
-
-    Returns what changed, and the answers whose record is not here. An answer that comes again changes nothing.
-    """
-    by_request_id: dict[str, list[Row]] = {}
-    for row in _locked(request_id__in={event.request_id for event in answers}):
-        by_request_id.setdefault(row["request_id"], []).append(row)
-    changes: list[RecordChange] = []
-    unseen: list[Event] = []
-    for event in answers:
-        rows = by_request_id.get(event.request_id, [])
-        matching = [index for index, row in enumerate(rows) if costs.may_complete(row, event)]
-        if not matching:
-            unseen.append(event)
-        elif pending := [index for index in matching if rows[index]["status"] == "pending"]:
-            before = rows[pending[0]]
-            after = rows[pending[0]] = costs.completed(before, event, overrides)
-            changes.append(RecordChange(before, after))
-    _update(changes)
-    return changes, unseen
 
 
 def _insert_once(rows: Iterable[Row]) -> tuple[int, list[rollup.Row]]:
@@ -210,27 +194,18 @@ def _count_new_ids(rows: Sequence[Row]) -> None:
         )
 
 
-def _add_to_rollups(gained: Iterable[list[rollup.Row]], changes: Sequence[RecordChange]) -> None:
+def _add_to_rollups(
+    gained: Iterable[list[rollup.Row]], changes: Sequence[RecordChange], removed: Sequence[Row] = ()
+) -> None:
     """Add to the rollups with one sorted upsert: writers that lock rows in different orders could deadlock."""
     changed = [change for change in changes if change.after != change.before]
     after = rollup.roll_up(change.after for change in changed)
-    before = rollup.roll_up(change.before for change in changed)
+    gone = [*(change.before for change in changed), *removed]
+    before = rollup.roll_up(gone)
     bulk.insert(DailyUsage, rollup.COLUMNS, rollup.merged(*gained, after, rollup.negated(before)), _ADD_TO_ROLLUPS)
-    if days := {change.before["usage_date"] for change in changed}:
+    if days := {row["usage_date"] for row in gone}:
         # Delete rollup rows that no longer count any call.
         DailyUsage.objects.filter(usage_date__in=days, requests_count=0).delete()
-
-
-def _records(**lookup: Any) -> QuerySet[UsageRecord, Row]:
-    """Return records as rows, in the order of their ids."""
-    records: QuerySet[UsageRecord, Row] = UsageRecord.objects.filter(**lookup).order_by("pk").values("id", *COLUMNS)
-    return records
-
-
-def _locked(**lookup: Any) -> QuerySet[UsageRecord, Row]:
-    """Return records as rows, locked until the transaction ends, in the order of their ids to avoid deadlocks."""
-    records = _records(**lookup)
-    return records.select_for_update() if connection.features.has_select_for_update else records
 
 
 def _update(changes: Sequence[RecordChange]) -> None:
@@ -272,7 +247,7 @@ def _repair(org_id: int | None) -> str:
 
 # ── Statements ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-COLUMNS = tuple(field.attname for field in UsageRecord._meta.concrete_fields if not field.primary_key)
+COLUMNS = records.COLUMNS
 _values = itemgetter(*COLUMNS)
 _ONCE = "ON CONFLICT (org_id, request_id) DO NOTHING RETURNING org_id, request_id"
 _ADD_TO_ROLLUPS = f"ON CONFLICT ({', '.join(rollup.KEY)}) DO UPDATE SET {rollup.added_sql('token_usage_daily')}"

@@ -6,6 +6,7 @@ from usage_billing.models.daily_usage import DailyUsage
 from usage_billing.models.deleted_user import DeletedUser
 from usage_billing.models.exchange_rate import ExchangeRate
 from usage_billing.models.installation import Installation
+from usage_billing.models.job_part import JobPart
 from usage_billing.models.organization import Membership, Organization
 from usage_billing.models.price_override import PriceOverride
 from usage_billing.models.reprice_run import RepriceRun
@@ -20,6 +21,7 @@ __all__ = [
     "DeletedUser",
     "ExchangeRate",
     "Installation",
+    "JobPart",
     "Membership",
     "Organization",
     "PriceOverride",

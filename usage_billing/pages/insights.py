@@ -77,6 +77,11 @@ def _words(failure: FailureGroup, *, for_superadmin: bool) -> tuple[str, str]:
                 gettext("The answer has not been fetched yet."),
                 gettext("Fetch it: its tokens and its cost come with it."),
             )
+        case "results-not-read":
+            return (
+                gettext("The batch has ended, and nobody has read its results, which report the usage."),
+                gettext("Read the results, even if nobody needs them: their usage comes with them."),
+            )
         case _:
             return (
                 gettext("The provider's answer has no usage, or contradicts itself (%(reason)s).")

@@ -48,6 +48,18 @@ FLAVOURS: dict[str, Flavour] = {
     "/realtime/translations": "realtime",
     "/live": "realtime",
     "/realtime/input_audio_transcription": "realtime",
+    # Jobs: each has one path, without the ids in it.
+    "/v1/messages/batches": "messages",
+    "/batches": "responses",  # SDK: `types.batch_usage.BatchUsage`
+    "/threads/runs": "chat",  # SDK: `types.beta.threads.run.Usage`
+    "/evals/runs": "chat",  # SDK: `types.evals.run_retrieve_response.PerModelUsage`
+    "/agents/sessions": "responses",  # SDK: `types.beta.token_usage.TokenUsage`
+    "/agents/sessions/turns": "responses",
+    "/v1/sessions": "messages",  # SDK: `types.beta.BetaManagedAgentsSessionUsage`
+    "/v1/sessions/events": "messages",  # SDK: `types.beta.sessions.BetaManagedAgentsSpanModelUsage`
+    "/videos": "unknown",  # told in seconds
+    "/fine_tuning/jobs": "unknown",  # told in trained tokens
+    "/v1/dreams": "messages",  # SDK: `types.beta.BetaDreamUsage`
 }
 """End of the path → API. Azure and other hosts put their own words in front."""
 
@@ -82,6 +94,21 @@ ACCOUNT_COLUMNS = {
 """Key of `Event.account` → column of `token_usage`."""
 
 
+class Job(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The state of a job whose requests have records of their own: a batch, or a session.
+
+    A batch ends; a session goes on, and its usage is the sum so far. requests: how many of a batch's requests were
+    billed; None if nothing tells. is_read: the results of all requests have been read. files: ids of the files that the
+    results are in.
+    """
+
+    is_session: bool = False
+    has_ended: bool = False
+    is_read: bool = False
+    requests: int | None = None
+    files: list[str] = []
+
+
 class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """One answered call. Never holds prompt or answer text, keys or headers.
 
@@ -91,6 +118,10 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     parts: usage of other models. completes: this is the answer of a background call, whose pending record it completes.
     context: facts of the answer that change its price (`service_tier`, `processing`, …). response: other facts of it.
     account: who pays at the provider, by the keys of `ACCOUNT_COLUMNS`; `api_key` is a fingerprint, never the key.
+    origin: the id of the job that the call belongs to (a batch, a file of its results, a session, a background
+    response); the record is attributed to whoever began that job. The call that begins it has its id as `request_id`.
+    job: the state of that job, if the event is about the job itself. is_listed: a list told it, among jobs that others
+    began; it completes a record, and makes none.
     """
 
     request_id: str
@@ -109,6 +140,9 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     response: dict[str, Any] = {}
     account: dict[str, str] = {}
     attribution: Attribution = NOBODY
+    origin: str = ""
+    job: Job | None = None
+    is_listed: bool = False
 
 
 def plain(value: Any) -> Any:

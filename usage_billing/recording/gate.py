@@ -24,7 +24,7 @@ from msgspec.structs import replace
 
 from usage_billing.recording import request_paths
 from usage_billing.recording.context import Attribution, text
-from usage_billing.recording.event import ACCOUNT_COLUMNS, FLAVOURS, Event, Part, plain
+from usage_billing.recording.event import ACCOUNT_COLUMNS, FLAVOURS, Event, Job, Part, plain
 
 LARGEST_NUMBER = 10**12
 """The largest count of any unit (tokens, characters, …), amount of money and duration (ms) of one call.
@@ -101,6 +101,7 @@ def _is_plain(event: Event) -> bool:
     names = (
         event.request_id, event.model, given.agent_id, given.request_type, given.workflow_id or "",
         given.content_id or "", given.platform, given.content_type, given.task_type, given.org_key, given.org_name,
+        event.origin,
     )  # fmt: skip
     return (
         "".join(names).isprintable()
@@ -109,7 +110,7 @@ def _is_plain(event: Event) -> bool:
         and usage.isascii()
         and b"\\" not in usage
         and b"\x7f" not in usage
-        and not (event.units or event.parts or event.error_code or given.metadata)
+        and not (event.units or event.parts or event.error_code or given.metadata or event.job)
         and _is_number_or_none(given.org_id)
         and not given.org_timezone
         and _is_number_or_none(given.user_id)
@@ -127,7 +128,7 @@ _LONGEST = tuple(
     LENGTHS[name]
     for name in (
         "request_id", "ai_model", "agent_id", "request_type", "workflow_id", "content_id", "platform", "content_type",
-        "task_type", "org_key", "org_name",
+        "task_type", "org_key", "org_name", "request_id",
     )
 )  # fmt: skip
 _HTTP_STATUS = {"http_status"}
@@ -159,6 +160,17 @@ def _bounded(event: Event) -> Event:
         response=metadata(deployment | event.response),
         account=_account(event.account),
         attribution=attribution(event.attribution),
+        origin=identifier(event.origin, "request_id"),
+        job=event.job and _job(event.job),
+    )
+
+
+def _job(job: Job) -> Job:
+    requests: Any = job.requests
+    return replace(
+        job,
+        requests=requests if isinstance(requests, int) and 0 <= requests <= LARGEST_NUMBER else None,
+        files=[identifier(file, "request_id") for file in job.files[:DEPTH]],
     )
 
 

@@ -27,6 +27,7 @@ from usage_billing.models import (
     DeletedUser,
     ExchangeRate,
     Installation,
+    JobPart,
     Membership,
     Organization,
     PriceOverride,
@@ -87,6 +88,7 @@ OF_OUR_OWN: dict[str, Access] = {
     ArchivedUsage._meta.db_table: Access(READ, READ, WRITE, OWN_CALLS, READ),
     DeletedUser._meta.db_table: Access(READ, WRITE, READ | {"INSERT"}, OWN_CALLS),
     Installation._meta.db_table: Access(frozenset(), frozenset(), READ | {"INSERT"}),
+    JobPart._meta.db_table: Access(frozenset(), frozenset(), WRITE),
     KEY_TABLE: Access(frozenset(), frozenset()),
 }
 """The tables of this app that some role may not write. Only the ledger's role writes calls and rollups."""
