@@ -60,7 +60,7 @@ def opener(frame: FrameType) -> Opener:
     generator = _nearest_generator(frame)
     if generator is None:
         return NO_GENERATOR
-    # What a coroutine driven by hand awaits may hand control to the driver, whichever coroutine has the `with`.
+    # All that a coroutine driven by hand awaits may hand control to the driver, whichever coroutine has the `with`.
     is_driven_by_hand = generator.f_code.co_flags & _COROUTINE
     return Opener(generator, may_yield=bool(is_driven_by_hand or not _is_entering_with(_entering(frame))))
 

@@ -166,7 +166,7 @@ class usage_context(CallerBlock):
         """Return the caller with the given values, which win over those of the code around it."""
         given, inherited = self._given, outer.attribution
         fields: dict[str, Any] = {name: text(given[name]) for name in _WORDS if given[name] is not None}
-        # What cannot be read is not inherited either: it would be charged to somebody whom nobody named.
+        # No outer value replaces an unreadable one: the call would be charged to somebody whom nobody named.
         for name in _REFERENCES:
             if given[name] is not None:
                 fields[name] = _safely(identity.reference, given[name], None)

@@ -94,7 +94,7 @@ class Program:
         return self.random.random() < share
 
     def copied(self, who: Who) -> Who:
-        """Who runs in a copied context that `who` has started."""
+        """Return the tenant of code in a copied context that `who` has started."""
         return replace(who, is_certain=who.is_certain and not self.had_generator_blocks, opened_in=None)
 
     def entered(self, *, by_generator: bool) -> Who:
