@@ -171,7 +171,8 @@ def _watched(request: httpx2.Request, inner: Any) -> _WatchedBody | None:
 
 
 def _unwatched(request: httpx2.Request, sent: httpx2.Request, body: _WatchedBody | None) -> None:
-    request.extensions.pop(MARK, None)
+    for each in (request, sent):
+        each.extensions.pop(MARK, None)
     if body is not None and sent.stream is body:  # type: ignore[comparison-overlap]
         sent.stream = body.stream
 
