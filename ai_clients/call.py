@@ -28,6 +28,9 @@ from ai_clients.usage.answer import STREAM_BEGINNINGS, Answer, BatchLine, decode
 from usage_billing.recording import Event, current_attribution, lost, record
 from usage_billing.recording.event import Flavour, Job, Status
 
+STREAMED_BY_AMAZON = "/invoke-with-response-stream"
+"""The endpoint that answers with an event stream of Amazon's."""
+
 UNIQUE_LENGTH = 20
 """Shorter ids are counters or examples (`chatcmpl-123`, local servers) and are not unique."""
 
@@ -101,12 +104,16 @@ class Call:
                 return BodyBuffer(streamed=False, encoding=encoding, wanted=_may_be_stream)
             if self._endpoint.purpose == "batch":
                 return self._batch_buffer(encoding)
-            if self._response.headers.get("content-type", "").startswith(EVENT_STREAM):
+            if self._endpoint.url.endswith(STREAMED_BY_AMAZON) and EVENT_STREAM in self._content_type():
                 self._is_stream = True
                 return EventStreamBuffer(encoding)
         if self._is_stream and self._job is not None and later.is_stream_of_session(self._job):
             return BatchBuffer(streamed=True, encoding=encoding)
         return BodyBuffer(streamed=self._is_stream, encoding=encoding)
+
+    def _content_type(self) -> str:
+        content_type: str = self._response.headers.get("content-type", "")
+        return content_type
 
     def _batch_buffer(self, encoding: str | None) -> BatchBuffer:
         self._seen: set[str] = set()

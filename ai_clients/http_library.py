@@ -11,6 +11,8 @@ from typing import Any
 
 import httpx2
 
+_NEWER = (httpx2.Request, httpx2.Response)
+
 
 def libraries() -> tuple[Any, ...]:
     """The HTTP libraries that this process has imported, as modules."""
@@ -21,7 +23,7 @@ def libraries() -> tuple[Any, ...]:
 
 def library_of(value: Any) -> Any:
     """The library, a module, of a client, a request or a response; None for anything else."""
-    if isinstance(value, httpx2.Request | httpx2.Response):
+    if isinstance(value, _NEWER):
         return httpx2  # at once: callers wait for it
     return next((each for each in libraries() if isinstance(value, _types_of(each))), None)
 

@@ -44,7 +44,7 @@ def record_calls(client: Any) -> None:
     A second time changes nothing. Raises ImproperlyConfigured if nothing says where to record them, and
     `UnrecordableClientError`.
     """
-    if isinstance(getattr(client, "_transport", None), RecordingTransport | AsyncRecordingTransport):
+    if isinstance(getattr(client, "_transport", None), _RECORDING):
         return
     check_configuration()
     library = library_of(client)
@@ -139,6 +139,9 @@ class AsyncRecordingTransport(httpx2.AsyncBaseTransport):
         await self._inner.aclose()
 
 
+_RECORDING = (RecordingTransport, AsyncRecordingTransport)
+
+
 class _WatchedBody:
     """A request's body that knows whether it was written as a whole: nothing else tells it of a cancelled call."""
 
@@ -161,7 +164,7 @@ class _WatchedBody:
 def _watched(request: httpx2.Request, inner: Any) -> _WatchedBody | None:
     """Watch the body of a request to the network. Other transports may look at it: they get it as it is."""
     library = _library_of(request)
-    if not isinstance(inner, library.HTTPTransport | library.AsyncHTTPTransport):
+    if not isinstance(inner, (library.HTTPTransport, library.AsyncHTTPTransport)):
         return None
     body: _WatchedBody = _of_library(_WatchedBody, library)(request.stream)
     request.stream = body  # type: ignore[assignment]

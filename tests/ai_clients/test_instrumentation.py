@@ -21,7 +21,7 @@ from openai.types.chat import ChatCompletion
 from pytest_django import Settings
 
 import ai_clients
-from ai_clients import instrumentation
+from ai_clients import endpoints, instrumentation
 from ai_clients.instrumentation import BASE_CLIENTS, instrument, uninstrument
 from ai_clients.simulator import Simulator
 from tests.support.configure import configure
@@ -174,8 +174,10 @@ def test_without_an_outbox_it_says_so(settings: Settings, monkeypatch: pytest.Mo
 
 
 def test_an_http_client_of_the_program_records_below_the_base_urls_that_it_names(
-    recorded: Recorded, simulator: Simulator
+    recorded: Recorded, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(endpoints, "_base_urls", set())
+    endpoints.endpoint_of.cache_clear()
     body = {"model": "gpt-4.1-mini", "input": "Hello"}
     with httpx2.Client() as client:
         ai_clients.record_http_client(client, f"{simulator.openai_base_url}/")

@@ -18,6 +18,7 @@ import pytest
 
 import ai_clients
 from ai_clients import anthropic_clients, openai_clients
+from ai_clients.endpoints import endpoint_of
 from tests.support import wire
 from tests.support.event_stream import exception, of_event_stream
 from tests.support.loopback import Answered, Loopback, Received, of_events, of_json, serving
@@ -295,6 +296,42 @@ def test_an_inference_profile_of_bedrock_is_the_model_or_a_deployment(
     assert (event.model, event.response.get("deployment", "")) == (model, deployment)
     assert event.url == f"{provider.url}/model/*/invoke"
     assert b"123456789012" not in recorded.bodies()[0]
+
+
+@pytest.mark.parametrize(
+    ("path", "kept"),
+    [
+        (f"/model/{PROFILE}/invoke", "/model/*/invoke"),
+        ("/model/arn:aws:bedrock:x:1:application-inference-profile/a/invoke-with-response-stream",
+         "/model/*/invoke-with-response-stream"),
+        ("/v1/projects/p/locations/l/publishers/anthropic/models/m:rawPredict",
+         "/publishers/anthropic/models/*:rawPredict"),
+        ("/v1/projects/p/locations/l/publishers/google/models/m:rawPredict",
+         "/v1/projects/*/locations/*/publishers/google/models/*"),
+    ],
+)  # fmt: skip
+def test_of_a_url_neither_model_nor_project_is_kept(path: str, kept: str) -> None:
+    assert gate.known_url(f"https://host.test{path}") == f"https://host.test{kept}"
+
+
+@pytest.mark.parametrize(
+    ("host", "path"),
+    [
+        ("bedrock-runtime.us-east-1.amazonaws.com", f"/model/{PROFILE}/invoke"),
+        ("bedrock-mantle.eu-west-1.api.aws", "/anthropic/v1/messages"),
+        ("aws-external-anthropic.us-east-1.api.aws", "/v1/messages"),
+        ("europe-west1-aiplatform.googleapis.com", "/v1/publishers/anthropic/models/claude-opus-5:streamRawPredict"),
+        ("aiplatform.eu.rep.googleapis.com", "/v1/publishers/anthropic/models/claude-opus-5:rawPredict"),
+        ("claude.googleapis.com", "/v1/projects/p/locations/global/workspaces/w/invoke/v1/messages"),
+        ("resource.services.ai.azure.com", "/anthropic/v1/messages"),
+    ],
+)
+def test_the_platforms_own_hosts_are_providers(host: str, path: str) -> None:
+    """The SDK's default base URLs."""
+    endpoint = endpoint_of("POST", b"https", host.encode(), None, path.encode())
+    assert endpoint is not None
+    assert (endpoint.purpose, endpoint.flavour) == ("create", "messages")
+    assert endpoint_of("POST", b"https", f"{host}.evil.test".encode(), None, path.encode()) is None
 
 
 def test_token_counting_on_vertex_is_free(provider: Loopback, recorded: Recorded) -> None:

@@ -43,7 +43,7 @@ def provider() -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Ran:
-    """What a program printed, and the events that it left."""
+    """The output of a program, and the events that it left."""
 
     printed: str
     events: list[Event]
