@@ -89,7 +89,7 @@ class Call:
                 record(
                     self._event(
                         Answer(
-                            model=self._endpoint.model or request_facts.model_of(self._request),
+                            model=request_facts.model_of(self._request),
                             status="aborted",
                             error_code=type(error).__name__,
                         )
@@ -246,9 +246,6 @@ class Call:
     def _created(self) -> Event:
         """The event of a request that made an answer."""
         answer, flavour = self._answer(), self._endpoint.flavour
-        if self._endpoint.model:
-            # On Bedrock and Vertex it tells more than the answer: `global.` and `us.` have prices of their own.
-            answer = msgspec.structs.replace(answer, model=self._endpoint.model)
         if not answer.model or flavour in ("speech", "transcription") or request_facts.tells_containers(answer):
             answer = request_facts.completed(answer, flavour, self._request)
         if not answer.completes and answer.status != "pending":

@@ -15,7 +15,6 @@ import msgspec
 from ai_clients.free_endpoints import is_free
 from ai_clients.job_endpoints import PLACES, JobEndpoint, job_endpoint_of
 from usage_billing.recording.event import Flavour, flavour_of
-from usage_billing.recording.request_paths import named_in_path
 
 Purpose = Literal["create", "complete", "batch", "job"]
 """`create` makes an answer; `complete` fetches that of a background response; `batch` fetches a batch's results; `job`
@@ -40,15 +39,14 @@ class Endpoint(msgspec.Struct, frozen=True):
     """The endpoint of a request, and why it is recorded.
 
     flavour: of a batch, that of its provider until its lines tell. url: without query and credentials. region: whose
-    prices hold there; empty where there is one price for all. model: the one that the path names, on Bedrock and
-    Vertex; empty elsewhere. job: which job the request is about, and how, if its purpose is `job`.
+    prices hold there; empty where there is one price for all. job: which job the request is about, and how, if its
+    purpose is `job`.
     """
 
     purpose: Purpose
     flavour: Flavour
     url: str
     region: str = ""
-    model: str = ""
     job: JobEndpoint | None = None
 
 
@@ -81,7 +79,6 @@ def endpoint_of(
         *kind,
         f"{raw_scheme.decode('ascii')}://{netloc}{url_path}",
         region=_region_of(raw_host),
-        model=named_in_path(path).model,
         job=job,
     )
 

@@ -12,6 +12,7 @@ from typing import Any
 import anthropic
 import httpx2
 import pytest
+from anthropic import _client
 from pydantic import BaseModel
 from pytest_django import Settings
 
@@ -376,3 +377,16 @@ def test_broken_profile_that_was_named_raises_as_in_the_official_class(
     with pytest.raises(expected.type) as raised:
         Anthropic()
     assert str(raised.value) == str(expected.value)
+
+
+def test_the_sdk_takes_our_clients_for_its_own_and_no_others() -> None:
+    """`anthropic._client._is_base_client`, which `ai_clients.anthropic_clients` replaces, is private to the SDK."""
+    own: Any = _client._is_base_client
+    assert own.__wrapped__(anthropic.Anthropic(api_key="k"))
+    for client in (Anthropic, AsyncAnthropic, anthropic.Anthropic, anthropic.AsyncAnthropic):
+        assert own(client(api_key="k"))
+
+    class OfAnotherPlatform(Anthropic):  # type: ignore[misc]
+        pass
+
+    assert not own(OfAnotherPlatform(api_key="k"))

@@ -65,21 +65,6 @@ _WORKLOAD_IDENTITY = [
         f"_transport.py::test_{kind}_x509_preserves_mounted_transports_and_restores_caller_configuration",
     )
 ]
-_CREDENTIALS = "tests/lib/test_credentials.py::Test"
-_WARNINGS = [
-    f"{_CREDENTIALS}CredentialPrecedence::test_{test}"
-    for test in (
-        "env_api_key_and_auth_token_warn_once_per_process[Anthropic]",
-        "env_api_key_and_auth_token_warn_once_per_process[AsyncAnthropic]",
-        "env_api_key_shadows_env_federation_trio_with_warning",
-        "env_api_key_shadows_env_profile_with_warning",
-        "shadow_warning_is_one_shot_per_process",
-    )
-]
-_TOKENS = [
-    f"{_CREDENTIALS}AnthropicCredentials::test_copy_with_same_base_url_shares_token_exchange",
-    f"{_CREDENTIALS}AsyncAnthropicCredentials::test_async_copy_with_same_base_url_shares_token_exchange",
-]
 DIFFERENCES: dict[str, dict[str, str]] = {
     "openai": {
         # The transport gets a copy of the caller's request, which asks for usage; the error has the caller's own.
@@ -88,9 +73,6 @@ DIFFERENCES: dict[str, dict[str, str]] = {
     },
     "anthropic": {
         **dict.fromkeys(_LEAKS["anthropic"], "httpx2.Client._transport"),
-        # To be mended in `ai_clients.anthropic_clients`: callers can see these two differences.
-        **dict.fromkeys(_WARNINGS, "anthropic._client._is_base_client: no warning of a shadowed credential"),
-        **dict.fromkeys(_TOKENS, "Anthropic._token_cache: a copy with the same base_url fetches a token of its own"),
     },
 }
 """Tests that fail with our classes alone, by node id, and the private attribute or identity that each looks at."""

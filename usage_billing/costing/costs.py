@@ -278,10 +278,10 @@ def _price(row: Row, metered: metering.Metered, overrides: PriceOverrides) -> pr
                 return pricing.REFUSED
             context = pricing.context_of(row["response_metadata"].get("context", {}), row["usage"])
             deployment = _deployment(row)
-            is_model = bool(deployment) and row["ai_provider"] in NAMES_MODELS
+            is_profile = bool(deployment) and row["ai_provider"] == "aws"
             return pricing.price(
                 _price_list_of(row),
-                _mapped(deployment, row) or (deployment if is_model else row["ai_model"]),
+                _mapped(deployment, row) or (deployment if is_profile else row["ai_model"]),
                 metered,
                 context,
                 org_id=row["org_id"],
@@ -298,15 +298,12 @@ def _price_list_of(row: Row) -> str:
     return pricing.DECISIONS.get(provider, provider) if flavour_of(row["endpoint"]) == "decisions" else provider
 
 
-NAMES_MODELS = ("aws", "google")
-"""Providers whose deployments are models of their own: their names say more than the answer.
-
-Bedrock's `global.anthropic.…` and `us.anthropic.…` have different prices, and both answer with the same model.
-"""
-
-
 def _deployment(row: Row) -> str:
-    """Return the name of the deployment or model in the request's path; empty if the path named none."""
+    """Return the name of the deployment in the request's path; empty if the path named none.
+
+    An inference profile of the customer's own on Bedrock answers with the model and not with its geography, which the
+    price depends on.
+    """
     named = row["response_metadata"].get("deployment")
     return named if isinstance(named, str) else ""
 
@@ -315,7 +312,8 @@ def _mapped(deployment: str, row: Row) -> str:
     """Return the model behind the deployment, as the setting `DEPLOYMENTS` says; empty if it does not."""
     if not deployment:
         return ""
-    models = {name.lower(): model for name, model in conf.DEPLOYMENTS.items()}
+    # Of an inference profile's ARN, the record has the name alone.
+    models = {re.sub(r"^arn:[^/]+/", "", name.lower()): model for name, model in conf.DEPLOYMENTS.items()}
     host = row["response_metadata"].get("host", "")
     return str(models.get(f"{host}/{deployment}".lower()) or models.get(deployment.lower(), ""))
 

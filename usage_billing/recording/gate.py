@@ -152,7 +152,7 @@ def _bounded(event: Event) -> Event:
         duration_ms=min(max(0, duration), LARGEST_NUMBER) if isinstance(duration, int) else 0,
         url=known_url(event.url),
         error_code=known_code(text(event.error_code)),
-        model=name(event.model or named.model, "ai_model"),
+        model=name(named.model or event.model, "ai_model"),
         usage=usage,
         units=units,
         parts=parts,

@@ -1,6 +1,7 @@
 """Reads the names in the path of a request that its price needs, before the path is cut to the part that is kept.
 
-The hosts of Azure, Bedrock and Vertex name the model or the deployment in the path; the answer may name another one.
+The hosts of Azure, Bedrock and Vertex name the model or the deployment in the path. That name says more than the one in
+the answer: Bedrock's `global.anthropic.…` and `us.anthropic.…` have different prices, and answer with the same model.
 """
 
 from __future__ import annotations

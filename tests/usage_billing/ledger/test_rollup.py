@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.support import factories
 from usage_billing.ledger import rollup, writer
 from usage_billing.models.daily_usage import DIMENSIONS, GRAINS
+from usage_billing.recording.event import ACCOUNT_COLUMNS
 
 records = st.lists(
     st.fixed_dictionaries(
@@ -45,7 +46,8 @@ def finished(drawn: dict[str, Any], org_id: int, number: int) -> dict[str, Any]:
         "cost_rub": usd * 80 if usd is not None and has_rate else None,
         "usd_rub_rate": Decimal(80) if has_rate else None,
         "price_source": "test" if usd is not None else "unpriced:test",
-        **dict.fromkeys(("content_id", "workflow_id")),
+        **dict.fromkeys(("content_id", "workflow_id", "known_cost_usd")),
+        **dict.fromkeys(ACCOUNT_COLUMNS.values(), ""),
         **dict.fromkeys(("endpoint", "platform", "content_type", "task_type", "error_code"), ""),
         **{name: {} for name in ("usage", "request_metadata", "response_metadata")},
         "execution_time_ms": 5,

@@ -44,10 +44,12 @@ def test_the_gate_keeps_what_the_path_named_and_not_the_path() -> None:
     assert gate.admitted(given) == given
 
 
-def test_the_gate_takes_the_model_of_the_path_if_the_answer_tells_none() -> None:
+@pytest.mark.parametrize("answered", ["", "claude-haiku-4-5"])
+def test_the_model_of_the_path_precedes_that_of_the_answer(answered: str) -> None:
     url = "https://bedrock-runtime.us-east-1.amazonaws.com/model/us.anthropic.claude-haiku-4-5/invoke"
-    assert gate.admitted(event(url=url, model="")).model == "us.anthropic.claude-haiku-4-5"
-    assert gate.admitted(event(url=url, model="told")).model == "told"
+    given = gate.admitted(event(url=url, model=answered))
+    assert given.model == "us.anthropic.claude-haiku-4-5"
+    assert gate.admitted(given) == given
 
 
 def test_what_the_caller_says_precedes_the_path() -> None:
