@@ -6,14 +6,14 @@ from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
-from django.db.models import Sum
 from django.http import HttpRequest
 from django.utils.translation import ngettext, pgettext_lazy
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
+from usage_billing import reports
 from usage_billing.admin.scoped import SuperadminAdmin
 from usage_billing.admin.theme import ModelAdmin
-from usage_billing.models import DailyUsage
+from usage_billing.tenancy.scope import EVERYTHING
 
 if TYPE_CHECKING:
     UserBase = DjangoUserAdmin[User]
@@ -41,8 +41,8 @@ class UserAdmin(SuperadminAdmin, UserBase):
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         """Say before a deletion that calls stay."""
         listed, *rest = super().get_deleted_objects(objs, request)
-        calls = DailyUsage.objects.filter(grain="cube", user_id__in=[user.pk for user in objs])
-        if count := calls.aggregate(calls=Sum("requests_count", default=0))["calls"]:
+        (calls,) = reports.totals(EVERYTHING, filters={"user_id": {user.pk for user in objs}})
+        if count := calls["requests_count"]:
             kept = ngettext(
                 "%(count)s call stays in the ledger, under the name of its user",
                 "%(count)s calls stay in the ledger, under the names of their users",

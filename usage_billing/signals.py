@@ -2,8 +2,10 @@
 
 from typing import Any
 
-from usage_billing.models import DailyUsage, DeletedUser, Membership, PriceOverride, Session
+from usage_billing import reports
+from usage_billing.models import DeletedUser, Membership, PriceOverride, Session
 from usage_billing.tenancy import roles
+from usage_billing.tenancy.scope import EVERYTHING
 
 
 def forget_user(instance: Any, **_options: Any) -> None:
@@ -17,11 +19,8 @@ def forget_user(instance: Any, **_options: Any) -> None:
 def _keep_name(user: Any) -> None:
     """Keep the name for every organisation that the user made calls for."""
     with roles.applied(roles.AS_LEDGER):
-        calls = DailyUsage.objects.filter(grain="cube", user_id=user.pk)
+        by_org = reports.totals(EVERYTHING, by=["org_id"], filters={"user_id": user.pk})
         DeletedUser.objects.bulk_create(
-            [
-                DeletedUser(org_id=org_id, user_id=user.pk, name=user.get_username())
-                for org_id in calls.order_by().values_list("org_id", flat=True).distinct()
-            ],
+            [DeletedUser(org_id=row["org_id"], user_id=user.pk, name=user.get_username()) for row in by_org],
             ignore_conflicts=True,
         )

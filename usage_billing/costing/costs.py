@@ -274,6 +274,8 @@ def _price(row: Row, metered: metering.Metered, overrides: PriceOverrides) -> pr
         case "pending":
             return pricing.unpriced("pending")
         case _:
+            if metered.problem == metering.UNKNOWN_ENDPOINT and USED_ELSEWHERE.fullmatch(row["endpoint"]):
+                return pricing.unpriced("used-elsewhere")
             if not metered.lines and not metered.problem:
                 return pricing.REFUSED
             context = pricing.context_of(row["response_metadata"].get("context", {}), row["usage"])
@@ -290,6 +292,13 @@ def _price(row: Row, metered: metering.Metered, overrides: PriceOverrides) -> pr
                 aliases=[name for name in (deployment, row["ai_model"]) if name],
                 usage=row["usage"],
             )
+
+
+USED_ELSEWHERE = re.compile(
+    r"/v1/(realtime/(client_secrets|sessions|transcription_sessions|calls|translations/client_secrets)"
+    r"|live/sessions|chatkit/sessions)"
+)
+"""Endpoints that open a session for a browser or a telephone, which gets its usage: of Realtime, Live, ChatKit."""
 
 
 def _price_list_of(row: Row) -> str:

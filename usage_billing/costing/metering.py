@@ -20,6 +20,9 @@ from usage_billing.costing.refusals import WHOLE
 from usage_billing.recording.event import Flavour
 from usage_billing.recording.gate import LARGEST_NUMBER, PARTS
 
+UNKNOWN_ENDPOINT = "unknown-endpoint"
+"""The problem of a call to an endpoint that nobody knows, whose answer has no usage."""
+
 
 class Tokens(msgspec.Struct, frozen=True):
     """Token counts of a record: `prompt` includes cached and cache-written tokens, `completion` includes reasoning."""
@@ -105,7 +108,7 @@ def meter(
     if api == "unknown" or (api in _TOLD_BY_SHAPE and block.keys().isdisjoint(TOKEN_COUNTS.get(api, NEWER_COUNTS))):
         api = usage_shapes.shape_of(block, provider, model) or api.replace("unknown", "")
     if not api and not usage.get("units") and not containers:
-        return Metered(tokens=_plain_tokens(block), problem="unreadable-usage" if block else "unknown-endpoint")
+        return Metered(tokens=_plain_tokens(block), problem="unreadable-usage" if block else UNKNOWN_ENDPOINT)
     # Units beside a block that did not come are not the whole usage.
     metered = _block(api, block, provider, free_turns) if block and api else Metered(problem=_NO_BLOCK.get(api, ""))
     for part in _mappings(usage.get("parts")):

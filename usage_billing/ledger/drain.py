@@ -6,12 +6,14 @@ import fcntl
 import logging
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from django.db import DataError, Error, IntegrityError
 
+from usage_billing.ledger import counters
 from usage_billing.recording import state_files
 from usage_billing.recording.event import Event, decode
 from usage_billing.recording.outbox import EventId, Outbox
@@ -92,15 +94,15 @@ def drain_all(outbox: Outbox, go_on: Callable[[int], bool] = lambda _total: True
     Raises `DatabaseAwayError`, and `OSError` where the outbox cannot be read.
     """
     total, drained = 0, BATCH
-    kept_apart = _ids_kept_apart()
+    before = Counter(counters.counts)
     try:
         while drained == BATCH and go_on(total):
             drained = drain_once(outbox)
             total += drained
     except Exception:
-        _note(outbox, drained=total, kept_apart=_ids_kept_apart() - kept_apart, failing=True)
+        _note(outbox, drained=total, counted=counters.counts - before, failing=True)
         raise
-    _note(outbox, drained=total, kept_apart=_ids_kept_apart() - kept_apart, failing=False)
+    _note(outbox, drained=total, counted=counters.counts - before, failing=False)
     return total
 
 
@@ -171,13 +173,7 @@ def _is_refusal(error: Error) -> bool:
     return (getattr(error.__cause__, "sqlstate", None) or "").startswith(TOO_COMPLEX)
 
 
-def _ids_kept_apart() -> int:
-    from usage_billing.ledger import writer
-
-    return writer.ids_kept_apart()
-
-
-def _note(outbox: Outbox, *, drained: int, kept_apart: int, failing: bool) -> None:
+def _note(outbox: Outbox, *, drained: int, counted: Counter[str], failing: bool) -> None:
     state = state_files.drain_state(outbox.path)
 
     def changed(values: state_files.Values) -> state_files.Values:
@@ -185,7 +181,7 @@ def _note(outbox: Outbox, *, drained: int, kept_apart: int, failing: bool) -> No
         return {
             "pid": os.getpid(),
             "drained": values.get("drained", 0) + drained,
-            "ids_kept_apart": values.get("ids_kept_apart", 0) + kept_apart,
+            "counted": dict(Counter(values.get("counted", {})) + counted),
             "drained_at": now if drained else values.get("drained_at"),
             "failing": failing,
         }

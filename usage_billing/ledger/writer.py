@@ -20,7 +20,7 @@ from operator import itemgetter
 from usage_billing.costing import containers, costs
 from usage_billing.costing.costs import Row
 from usage_billing.costing.overrides import PriceOverrides
-from usage_billing.ledger import archived, bulk, jobs, records, rollup
+from usage_billing.ledger import archived, bulk, counters, jobs, records, rollup
 from usage_billing.ledger.records import RecordChange
 from usage_billing.models import DailyUsage, UsageRecord
 from usage_billing.models.database import connection, on_commit
@@ -30,13 +30,6 @@ from usage_billing.recording.event import Event
 from usage_billing.tenancy import roles
 
 logger = logging.getLogger(__name__)
-
-_under_new_ids = 0
-
-
-def ids_kept_apart() -> int:
-    """Return how many calls this process inserted under a new id, because another call already had theirs."""
-    return _under_new_ids
 
 
 def add(events: Sequence[Event]) -> int:
@@ -146,6 +139,8 @@ def _insert_once(rows: Iterable[Row]) -> tuple[int, list[rollup.Row]]:
         on_commit(partial(_count_new_ids, [by_key[key] for key in under_new_ids]))
         inserted += under_new_ids
     new = archived.without_known([by_key[key] for key in inserted])
+    if unpriced := [row["price_source"] for row in new if row["cost_usd"] is None]:
+        on_commit(partial(counters.count_unpriced, unpriced))
     return len(new), rollup.roll_up(new)
 
 
@@ -182,9 +177,8 @@ def _other_calls(repeated: Sequence[Row]) -> list[Row]:
 
 
 def _count_new_ids(rows: Sequence[Row]) -> None:
-    global _under_new_ids
     if rows:
-        _under_new_ids += len(rows)
+        counters.counts[counters.IDS_KEPT_APART] += len(rows)
         logger.warning(
             "%d calls had the id of another call but reported different usage; each was recorded under a new id, such"
             " as %s of %s. The server that answers does not give each response its own id.",

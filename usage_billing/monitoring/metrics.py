@@ -20,6 +20,7 @@ from prometheus_client.registry import Collector
 
 from usage_billing import recording
 from usage_billing.conf import conf
+from usage_billing.ledger import counters
 from usage_billing.monitoring.health import age, database_is_reachable, drain_state
 
 FORWARDED = ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_X_REAL_IP")
@@ -76,10 +77,18 @@ class _Recorder(Collector):
         )
         yield _counter("usage_lost_events", "Calls that could not be recorded.", health.lost)
         yield _counter("usage_drained_events", "Calls that left the outbox.", drain.get("drained", 0))
-        kept_apart = drain.get("ids_kept_apart", 0)
+        counted = drain.get("counted", {})
+        kept_apart = counted.get(counters.IDS_KEPT_APART, 0)
         yield _counter(
             "usage_ids_kept_apart", "Calls that came with the id of another call but with other usage.", kept_apart
         )
+        unpriced = CounterMetricFamily(
+            "usage_unpriced_calls", "Calls that came to the ledger without a known cost, by reason.", labels=["reason"]
+        )
+        for name, calls in sorted(counted.items()):
+            if name.startswith(counters.UNPRICED):
+                unpriced.add_metric([name.removeprefix(counters.UNPRICED)], calls)
+        yield unpriced
         if drain:
             yield _gauge("usage_drain_failing", "Whether the drain's last attempt failed.", drain.get("failing", False))
             yield _gauge("usage_drain_seen_timestamp_seconds", "When a drain last ran.", drain["seen_at"])

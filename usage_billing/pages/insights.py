@@ -61,7 +61,7 @@ def _words(failure: FailureGroup, *, for_superadmin: bool) -> tuple[str, str]:
     kind, _, detail = failure.reason.partition(":")
     match kind:
         case "unknown-model" | "no-model":
-            advice = gettext("Update the package genai-prices or add a price override, then run reprice_usage.")
+            advice = gettext("Run update_prices, or add a price override and run reprice_usage.")
             return gettext("No price is known for this model."), advice if for_superadmin else ask
         case "no-price-for" | "unknown-context":
             reason = gettext("The price list has no price for %(what)s.") % {"what": detail.replace(",", ", ")}
@@ -69,13 +69,23 @@ def _words(failure: FailureGroup, *, for_superadmin: bool) -> tuple[str, str]:
             return reason, advice if for_superadmin else ask
         case "cut-short":
             return (
-                gettext("The stream was closed before its end, where the provider reports the usage."),
-                gettext("Read streams to their end, or close them only after the usage has arrived."),
+                gettext("The call was given up before its answer was complete; the provider may charge for it."),
+                gettext("Read streams to their end, where the usage comes, and allow a longer time for the answer."),
             )
         case "pending":
             return (
                 gettext("The answer has not been fetched yet."),
                 gettext("Fetch it: its tokens and its cost come with it."),
+            )
+        case "unknown-endpoint":
+            return (
+                gettext("This endpoint is not known, and its answer has no usage."),
+                gettext("Look up in the provider's documentation how it is billed."),
+            )
+        case "used-elsewhere":
+            return (
+                gettext("A browser or a telephone uses this session, and its usage is reported there."),
+                gettext("Connect to the session from the server to record its responses."),
             )
         case "results-not-read":
             return (

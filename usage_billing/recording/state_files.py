@@ -116,5 +116,7 @@ def add_losses(outbox: str | os.PathLike[str], by_reason: Mapping[str, int]) -> 
 
 
 def drain_state(outbox: str | os.PathLike[str]) -> StateFile:
-    """The drain's state: `pid`; `drained` and `ids_kept_apart`, events ever; `drained_at`, epoch seconds; `failing`."""
+    """The drain's state: `pid`; `drained`, events ever; `counted`, name → calls ever; `drained_at`, epoch seconds;
+    `failing`.
+    """
     return StateFile(f"{outbox}.drain-state")

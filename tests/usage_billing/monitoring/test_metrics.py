@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from django.db import OperationalError, connection
 from django.test import Client
@@ -55,6 +56,27 @@ def test_metrics_show_backlog_losses_and_drained_events(client: Client, outbox: 
     names = ("backlog_events", "rejected_events", "lost_events_total", "drained_events_total", "drain_failing")
     assert [metrics[f"usage_{name}"] for name in names] == [1, 1, 4, 2, 0]
     assert metrics["usage_drain_seen_timestamp_seconds"] >= metrics["usage_drained_timestamp_seconds"] - 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_metrics_count_unpriced_calls_by_reason(client: Client, outbox: Outbox) -> None:
+    nothing = msgspec.Raw(b"null")
+    new, elsewhere = ("https://api.openai.com/v1/new_thing", "https://api.openai.com/v1/realtime/client_secrets")
+    record(
+        event(),
+        event(model="gpt-99"),
+        event(status="aborted", usage=nothing),
+        *(event(flavour="unknown", url=url, usage=nothing) for url in (new, new, elsewhere)),
+    )
+    drain.drain_all(Outbox(outbox.path))
+    answer = client.get("/metrics", headers={"accept": "text/plain"}).content.decode()
+    counted = {
+        sample.labels["reason"]: sample.value
+        for family in text_string_to_metric_families(answer)
+        for sample in family.samples
+        if sample.name == "usage_unpriced_calls_total"
+    }
+    assert counted == {"unknown-model": 1, "cut-short": 1, "unknown-endpoint": 2, "used-elsewhere": 1}
 
 
 def test_metrics_say_that_the_database_is_away(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -637,7 +637,7 @@ def test_failures_have_a_reason_and_advice(
         ["6", "No price is known for this model.", "model_0, model_1, model_2, model_3 and 2 more"],
         ["1", "The call failed; the provider charges nothing for it. 429 rate_limit_exceeded", "gpt-5-mini"],
     ]
-    assert rows[1][3].startswith("Update the package genai-prices")
+    assert rows[1][3].startswith("Run update_prices")
     assert "1 call has no amount in RUB" in response.content.decode()
     assert read(owner_of(acme).get(OWN)).tables[FAILURES][1][3] == "Ask a superadmin to add a price override."
 
