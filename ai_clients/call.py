@@ -4,29 +4,19 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
 import httpx2
 import msgspec
 
-from ai_clients import later
 from ai_clients.account import account_of
-from ai_clients.body.buffer import BatchBuffer, BodyBuffer
+from ai_clients.body.buffer import BodyBuffer
 from ai_clients.body.event_stream import EVENT_STREAM, EventStreamBuffer
 from ai_clients.endpoints import MARK, Endpoint, Mark
-from ai_clients.job_endpoints import PLACES, JobEndpoint
-from ai_clients.usage import (
-    anthropic_batches,
-    anthropic_usage,
-    openai_batches,
-    openai_usage,
-    request_facts,
-    unknown,
-)
-from ai_clients.usage.answer import STREAM_BEGINNINGS, Answer, BatchLine, decoder, payloads
+from ai_clients.usage import anthropic_usage, openai_usage, request_facts, unknown
+from ai_clients.usage.answer import STREAM_BEGINNINGS, Answer, decoder, payloads
 from usage_billing.recording import Event, current_attribution, lost, record
-from usage_billing.recording.event import Flavour, Job, Status
+from usage_billing.recording.event import Flavour
 
 STREAMED_BY_AMAZON = "/invoke-with-response-stream"
 """The endpoint that answers with an event stream of Amazon's."""
@@ -41,25 +31,21 @@ class _Reader(Protocol):
     def error_code(self, error: Any, /) -> str: ...
 
 
-_BatchReader = Callable[[Iterable[bytes]], Iterator[BatchLine | Exception]]
-
-
 class Call:
-    """An attempt under way. `finish` records it, once; nothing is written before that, except batches' results.
+    """An attempt under way. `finish` records it, once; nothing is written before that.
 
     ended: whether the body was read to its end.
     """
 
     __slots__ = (
-        "_attribution", "_began", "_body", "_endpoint", "_finished", "_is_stream", "_job", "_mark", "_read_batch",
-        "_request", "_response", "_seen", "_started_at", "ended",
+        "_attribution", "_began", "_body", "_endpoint", "_finished", "_is_stream", "_mark", "_request", "_response",
+        "_started_at", "ended",
     )  # fmt: skip
 
     def __init__(self, request: httpx2.Request, endpoint: Endpoint, mark: Mark | None = None) -> None:
         self._request: Any = request
         self._response: Any = None
         self._endpoint = endpoint
-        self._job = endpoint.job
         self._mark = mark
         self._attribution = current_attribution()
         self._started_at = time.time()
@@ -85,7 +71,7 @@ class Call:
             return
         self._finished = True
         try:
-            if self._endpoint.purpose == "create" or (self._job is not None and self._job.begins):
+            if self._makes_something():
                 record(
                     self._event(
                         Answer(
@@ -98,42 +84,30 @@ class Call:
         except Exception as failure:  # noqa: BLE001 - guarantee 1, docs/guarantees.md: the caller gets its own error
             lost(failure)
 
+    def _makes_something(self) -> bool:
+        """Whether the request makes what the provider may bill."""
+        return self._endpoint.purpose == "create"
+
     def _buffer(self, encoding: str | None) -> BodyBuffer:
         if not self._is_stream and self._response.status_code < 400:
             if self._endpoint.flavour == "speech":
                 return BodyBuffer(streamed=False, encoding=encoding, wanted=_may_be_stream)
-            if self._endpoint.purpose == "batch":
-                return self._batch_buffer(encoding)
             if self._endpoint.url.endswith(STREAMED_BY_AMAZON) and EVENT_STREAM in self._content_type():
                 self._is_stream = True
                 return EventStreamBuffer(encoding)
-        if self._is_stream and self._job is not None and later.is_stream_of_session(self._job):
-            return BatchBuffer(streamed=True, encoding=encoding)
         return BodyBuffer(streamed=self._is_stream, encoding=encoding)
 
     def _content_type(self) -> str:
         content_type: str = self._response.headers.get("content-type", "")
         return content_type
 
-    def _batch_buffer(self, encoding: str | None) -> BatchBuffer:
-        self._seen: set[str] = set()
-        if self._endpoint.flavour == "messages":
-            self._read_batch: _BatchReader = anthropic_batches.read_lines
-            return BatchBuffer(streamed=False, encoding=encoding)
-        self._read_batch = openai_batches.OutputReader().read_lines
-        return BatchBuffer(streamed=False, encoding=encoding, wanted=openai_batches.may_be_output)
-
     def take(self, chunk: bytes) -> None:
         """Keep a chunk of the body on its way to the caller, as far as it says something about usage. Never raises."""
         if self._finished:
             return
         try:
-            if not self._body.take(chunk):
-                return
-            if isinstance(self._body, BatchBuffer):
-                self._record_batch(self._body, whole=False)
-            else:
-                self._body.fold()
+            if self._body.take(chunk):
+                self._fold()
         except Exception as error:  # noqa: BLE001 - guarantee 1, docs/guarantees.md: the caller goes on reading
             lost(error)
             self._finished = True
@@ -145,103 +119,22 @@ class Call:
             return
         self._finished = True
         try:
-            if self._endpoint.purpose == "create":
-                record(self._created())
-            elif isinstance(self._body, BatchBuffer):
-                self._record_batch(self._body, whole=self.ended)
-            elif self._job is not None:
-                if events := self._of_job(self._job):
-                    record(*events)
-            elif self._endpoint.purpose == "complete" and (answer := self._answer()).completes:
-                event = self._event(answer)
-                record(msgspec.structs.replace(event, origin=event.request_id))
+            self._record()
         except Exception as error:  # noqa: BLE001 - guarantee 1, docs/guarantees.md: the caller gets its answer
             lost(error)
         # The response holds its stream, which holds this call. Break the cycle, so that it is freed at once.
         self._request = self._response = None
 
-    def _record_batch(self, body: BatchBuffer, *, whole: bool) -> None:
-        """Record what has come of a batch's results, or of a session's stream: it is never held as a whole."""
-        held: list[Event] = []
-        for lines in body.pop_lines(whole=whole):
-            events = list(self._batch_events(lines) if self._job is None else self._of_session(self._job, lines))
-            if held and events:
-                record(*held)
-            held = events or held
-        if whole and self._job is None and self._has_all_results():
-            # The batch's own record need not wait any more: the last line says so.
-            last = held.pop() if held else self._end_of_results()
-            held.append(msgspec.structs.replace(last, job=Job(is_read=True)))
-        if held:
-            record(*held)
+    def _fold(self) -> None:
+        """Keep of the chunks what says something about usage: there are many."""
+        self._body.fold()
 
-    def _has_all_results(self) -> bool:
-        """Whether all billed requests of the batch were read. OpenAI puts failed ones into a file of their own."""
-        is_whole = self._http_status() == 200 and "unreadable" not in self._seen
-        return is_whole and (self._endpoint.flavour == "messages" or "succeeded" in self._seen)
-
-    def _end_of_results(self) -> Event:
-        _, batch_id = self._of_results()
-        event = self._event(Answer(id=batch_id, completes=True))
-        return msgspec.structs.replace(event, request_id=batch_id, origin=batch_id, duration_ms=0)
-
-    def _of_results(self) -> tuple[str, str]:
-        """The beginning of the URL of the batch's requests, and the id of the batch or of its file."""
-        within = "/messages/batches/" if self._endpoint.flavour == "messages" else "/files/"
-        root, _, rest = self._endpoint.url.rpartition(within)
-        return root, rest.partition("/")[0]
-
-    def _of_job(self, job: JobEndpoint) -> list[Event]:
-        """The events of an answer that tells of jobs."""
-        if self._http_status() >= 400:
-            return [self._event(self._answer())] if job.begins else []
-        try:
-            if self._is_stream or self._body.is_stream():
-                told = later.read_stream(job, self._body.lines())
-            else:
-                told = later.read_body(job, self._body.body())
-        except msgspec.DecodeError:
-            told = []
-        return self._told(job, told)
-
-    def _of_session(self, job: JobEndpoint, lines: list[bytes]) -> list[Event]:
-        """The events of a piece of a session's stream. Its first piece tells which session it began."""
-        told = later.read_stream(job, lines)
-        if job.begins:
-            if not told:
-                return []
-            self._job = job._replace(begins=False, job_id=told[0].origin)
-        return self._told(job, told)
-
-    def _told(self, job: JobEndpoint, told: list[later.Told]) -> list[Event]:
-        root = self._endpoint.url.removesuffix(PLACES[job.kind].path)
-        events, begins = [], job.begins
-        for each in told:
-            is_beginning = begins and each.answer.id == each.origin
-            if is_beginning:
-                begins = False
-            elif each.answer.id == each.origin and not each.answer.completes:
-                continue  # it is under way, which its record says already
-            answer = each.answer if each.answer.model or not is_beginning else self._with_model(each.answer)
-            events.append(
-                msgspec.structs.replace(
-                    self._event(answer),
-                    flavour=each.flavour,
-                    url=root + each.path,
-                    request_id=answer.id,
-                    origin=each.origin,
-                    job=each.job,
-                    completes=answer.completes and not is_beginning,
-                    is_listed=later.is_list(job),
-                )
-            )
-        if begins:  # nothing is silent: the provider made something that its answer does not tell
-            status: Status = "succeeded" if self.ended else "aborted"
-            events.append(self._event(self._with_model(Answer(status=status, error_code="unreadable-answer"))))
-        return events
-
-    def _with_model(self, answer: Answer) -> Answer:
-        return msgspec.structs.replace(answer, model=request_facts.model_of(self._request))
+    def _record(self) -> None:
+        if self._endpoint.purpose == "create":
+            record(self._created())
+        elif (answer := self._answer()).completes:
+            event = self._event(answer)
+            record(msgspec.structs.replace(event, origin=event.request_id))
 
     def _created(self) -> Event:
         """The event of a request that made an answer."""
@@ -254,28 +147,11 @@ class Call:
         event = self._event(answer)
         return msgspec.structs.replace(event, completes=False, origin=event.request_id)
 
-    def _batch_events(self, lines: Iterable[bytes]) -> Iterator[Event]:
-        """An event for each request of a batch whose result is in these lines."""
-        root, batch_id = self._of_results()
-        for line in self._read_batch(lines):
-            self._seen.add(line.answer.status if isinstance(line, BatchLine) else "unreadable")
-            if isinstance(line, BatchLine):
-                yield msgspec.structs.replace(
-                    self._event(line.answer),
-                    flavour=line.flavour,
-                    url=root + line.path if line.path else self._endpoint.url,
-                    request_id=line.answer.id if _is_unique(line.answer.id) else f"{batch_id}:{line.custom_id}",
-                    duration_ms=0,
-                    origin=batch_id,
-                )
-            else:
-                lost(line)
-
     def _request_id(self, answer: Answer) -> str:
         """The first unique id that the provider gave; a new one if it gave none."""
         headers = self._response.headers if self._response is not None else {}
         given = (answer.id, headers.get("x-request-id", ""), headers.get("request-id", ""))
-        return next(filter(_is_unique, given), "") or uuid.uuid4().hex
+        return next(filter(is_unique, given), "") or uuid.uuid4().hex
 
     def _event(self, answer: Answer) -> Event:
         status, region = self._http_status(), self._endpoint.region
@@ -356,5 +232,5 @@ def _may_be_stream(beginning: bytes) -> bool | None:
     return None if any(word.startswith(beginning) for word in STREAM_BEGINNINGS) else False
 
 
-def _is_unique(id_: str) -> bool:
+def is_unique(id_: str) -> bool:
     return len(id_) >= UNIQUE_LENGTH

@@ -16,6 +16,7 @@ from ai_clients.body.buffer import encoded
 from ai_clients.call import Call
 from ai_clients.endpoints import MARK, endpoint_of
 from ai_clients.http_library import libraries, library_of
+from ai_clients.job_calls import call_of
 from ai_clients.usage.answer import STREAM_BEGINNINGS
 from ai_clients.usage_chunk_filter import UnaskedStream, UndeclaredStreamFilter, UsageChunkFilter
 from ai_clients.usage_option import StreamedUsage, streamed_usage
@@ -292,7 +293,7 @@ def _begin(request: httpx2.Request) -> tuple[Call | None, StreamedUsage | None]:
             return None, None
         request.extensions[MARK] = RECORDED
         streams_chat = endpoint.flavour == "chat" and endpoint.purpose == "create"
-        return Call(request, endpoint, mark), streamed_usage(request) if streams_chat else None
+        return call_of(request, endpoint, mark), streamed_usage(request) if streams_chat else None
     except Exception as error:  # noqa: BLE001 - guarantee 1, docs/guarantees.md: the request goes out in any case
         lost(error)
         return None, None

@@ -93,7 +93,7 @@ class _Sessions:
 
 def _containers(row: Row) -> Mapping[str, str]:
     found = row["response_metadata"].get(FIELD)
-    return found if isinstance(found, Mapping) else {}
+    return found if isinstance(found, dict) else {}
 
 
 def _is_same(known: str, given: str) -> bool:

@@ -179,7 +179,7 @@ def _without_zeros(block: Any) -> Any:
 
 def uses_something(usage: Any) -> bool:
     """Return whether the usage holds a number other than zero, or one that cannot be read."""
-    if isinstance(usage, Mapping):
+    if isinstance(usage, dict):
         return "unreadable" in usage or any(uses_something(value) for value in usage.values())
     if isinstance(usage, list):
         return any(uses_something(value) for value in usage)
@@ -226,14 +226,14 @@ def _iterations(block: Mapping[str, Any], iterations: list[Any], free_turns: Set
     """
     metered = Metered()
     for index, iteration in enumerate(iterations):
-        if not isinstance(iteration, Mapping) or not uses_something(iteration):
+        if not isinstance(iteration, dict) or not uses_something(iteration):
             continue
         turn = _block("messages", {name: value for name, value in iteration.items() if name != "iterations"})
         model = iteration.get("model")
         lines = tuple(replace(line, model=model if isinstance(model, str) else "") for line in turn.lines)
         metered = _together(metered, replace(turn, lines=() if str(index) in free_turns else lines))
     searches = block.get("server_tool_use")
-    if isinstance(searches, Mapping) and searches.get("web_search_requests"):
+    if isinstance(searches, dict) and searches.get("web_search_requests"):
         metered = _together(metered, _units({"web_searches": searches["web_search_requests"]}))
     return metered
 
@@ -241,7 +241,7 @@ def _iterations(block: Mapping[str, Any], iterations: list[Any], free_turns: Set
 def _part(part: Mapping[str, Any]) -> Metered:
     model, flavour, usage = part.get("model"), part.get("api"), part.get("usage")
     if (
-        not isinstance(usage, Mapping)
+        not isinstance(usage, dict)
         or not isinstance(model, str)
         or not model
         or (flavour not in usage_shapes.STANDARD)

@@ -44,6 +44,9 @@ class PriceOverrides:
         """Read all overrides in one query; call it once per batch."""
         return cls(PriceOverride.objects.order_by())
 
+    def __bool__(self) -> bool:
+        return bool(self._of_provider)
+
     def find(self, provider: str, model: str, org_id: int, at: datetime) -> tuple[ModelPrice, str] | None:
         """Return the price with the price list's keys, and its name `override:<id>`; None if no override applies."""
         name, day = model.lower(), at.astimezone(UTC).date()

@@ -114,7 +114,7 @@ class UnknownCostError(Exception):
 
 def context_of(said: Mapping[str, str], block: Any) -> dict[str, str]:
     """Return what an answer says about its price: beside its usage block (OpenAI), or inside it (Anthropic)."""
-    inside = block if isinstance(block, Mapping) else {}
+    inside = block if isinstance(block, dict) else {}
     return {**said, **{name: inside[name] for name in IN_BLOCK if isinstance(inside.get(name), str)}}
 
 
@@ -190,7 +190,7 @@ class _Finder:
 
     def override(self, line: Line) -> tuple[ModelPrice, str] | None:
         """Return the price and its name. A gateway's name for a model (`openai/gpt-4.1`) stands for the model too."""
-        if self.overrides is None:
+        if not self.overrides:
             return None
         for name in (line.model,) if line.model else (*self.aliases, self.model):
             for provider, known_as in model_names.candidates(self.provider, name):

@@ -35,7 +35,7 @@ def free_turns(response_metadata: Mapping[str, Any], at: datetime) -> frozenset[
     `declined` in the metadata: turn → category. Raises `UnknownRefusalError`.
     """
     declined = response_metadata.get("declined")
-    if not isinstance(declined, Mapping) or at < FREE_FROM:
+    if not isinstance(declined, dict) or at < FREE_FROM:
         return frozenset()
     if declined.get(WHOLE) == UNKNOWN or (at >= CATEGORIES_FROM and UNKNOWN in declined.values()):
         raise UnknownRefusalError

@@ -69,7 +69,7 @@ def _amount(usage: Mapping[str, Any], path: tuple[str, ...]) -> Decimal | None:
     """Return the number at `path`; None unless it is a finite number of at least 0."""
     value: Any = usage
     for name in path:
-        value = value.get(name) if isinstance(value, Mapping) else None
+        value = value.get(name) if isinstance(value, dict) else None
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:

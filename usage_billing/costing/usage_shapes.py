@@ -136,7 +136,7 @@ def _plain_counts(block: Block) -> tuple[int, int]:
 
 def _nested_reasoning(block: Block) -> int:
     details = block.get("completion_tokens_details") or block.get("output_tokens_details")
-    return _count(details.get("reasoning_tokens")) if isinstance(details, Mapping) else 0
+    return _count(details.get("reasoning_tokens")) if isinstance(details, dict) else 0
 
 
 # ── Fields that nobody knows ─────────────────────────────────────────────────────────────────────────────────────
@@ -183,13 +183,23 @@ more read ones. So the counts price the retry as it is billed, whether the credi
 
 def unknown_field(api: str, block: Block, provider: str) -> str:
     """Return the name of a count in the block that may bear on the price and that nobody reads; empty if none."""
-    counts = [path for path, value in _counts(block) if value > 0]
     known = _known(api)
-    unread = [path for path in counts if known.isdisjoint((path, path.rpartition(".")[2]))]
-    if unread and api in STANDARD:
-        read = {_dotted(mapping.path) for mapping in _reader(api, block, provider).mappings}
-        unread = [path for path in unread if path not in read]
-    return unread[0] if unread else ""
+    read = _paths_of(_reader(api, block, provider)) if api in STANDARD else known
+    for path, value in _counts(block):
+        if value > 0 and path not in read and path not in known and path.rpartition(".")[2] not in known:
+            return path
+    return ""
+
+
+_paths: dict[int, frozenset[str]] = {}
+"""Id of a reader of the installed price list → the fields that it reads."""
+
+
+def _paths_of(reader: UsageExtractor) -> frozenset[str]:
+    found = _paths.get(id(reader))
+    if found is None:
+        found = _paths[id(reader)] = frozenset(_dotted(mapping.path) for mapping in reader.mappings)
+    return found
 
 
 @functools.cache
