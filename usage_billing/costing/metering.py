@@ -240,12 +240,7 @@ def _iterations(block: Mapping[str, Any], iterations: list[Any], free_turns: Set
 
 def _part(part: Mapping[str, Any]) -> Metered:
     model, flavour, usage = part.get("model"), part.get("api"), part.get("usage")
-    if (
-        not isinstance(usage, dict)
-        or not isinstance(model, str)
-        or not model
-        or (flavour not in usage_shapes.STANDARD)
-    ):
+    if not isinstance(usage, dict) or not isinstance(model, str) or not model or (flavour not in usage_shapes.STANDARD):
         return Metered(problem="no-model-of-a-tool")
     metered = _block(flavour, usage)
     return replace(metered, lines=tuple(replace(line, model=model) for line in metered.lines))
