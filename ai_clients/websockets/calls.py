@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from ai_clients.usage import openai_usage
@@ -25,16 +26,21 @@ APPENDS = "session.input_audio_buffer.append"
 
 SenderOf = Callable[[Any, Attribution], Attribution | None]
 
+NO_ACCOUNT: Mapping[str, str] = MappingProxyType({})
+
 
 class SocketCalls:
     """The calls of the connection to `url`. Its methods never raise.
 
     `sending` takes each message before it is sent; `received` each that came, before the caller gets it. opener: the
-    attribution of the code that opened the connection. ended: the ids of what was recorded before it broke.
+    attribution of the code that opened the connection. ended: the ids of what was recorded before it broke. account:
+    who pays (`Event.account`).
     """
 
-    def __init__(self, url: str, opener: Attribution, ended: dict[str, None]) -> None:
-        records = SocketRecords(url, ended)
+    def __init__(
+        self, url: str, opener: Attribution, ended: dict[str, None], account: Mapping[str, str] = NO_ACCOUNT
+    ) -> None:
+        records = SocketRecords(url, ended, account)
         self.opener = opener
         self._pid = os.getpid()
         self._lock = threading.RLock()  # re-entrant: the garbage collector may end a connection in the middle

@@ -15,6 +15,7 @@ from typing import Any
 
 from openai._resource import AsyncAPIResource, SyncAPIResource
 
+from ai_clients.account import account_of
 from ai_clients.websockets.calls import SocketCalls
 from ai_clients.websockets.queues import remember_senders, sender_of
 from usage_billing.recording import Attribution, current_attribution, lost
@@ -157,7 +158,7 @@ class _Observer:
         try:
             if self._opener is None:
                 self._opener = current_attribution()
-            calls = SocketCalls(_url_of(socket), self._opener, self._ended)
+            calls = SocketCalls(_url_of(socket), self._opener, self._ended, _account_of(socket))
             # Nobody may close it: then it ends with the object, or with the process.
             weakref.finalize(socket, calls.closed)
             if inspect.iscoroutinefunction(socket.recv):
@@ -177,6 +178,18 @@ def _url_of(socket: Any) -> str:
     host = f"[{uri.host}]" if ":" in uri.host else uri.host
     port = "" if uri.port == (443 if uri.secure else 80) else f":{uri.port}"
     return f"{'wss' if uri.secure else 'ws'}://{host}{port}{uri.resource_name}"
+
+
+class _Headers:
+    """The headers of a handshake, as `account_of` reads them."""
+
+    def __init__(self, handshake: Any) -> None:
+        self.raw = [(name.encode(), value.encode()) for name, value in handshake.headers.raw_items()]
+
+
+def _account_of(socket: Any) -> dict[str, str]:
+    """Who pays, by the headers of the handshake."""
+    return account_of(_Headers(socket.request), None if socket.response is None else _Headers(socket.response))
 
 
 def _observe_sync(socket: Any, calls: SocketCalls) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 import uuid
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -33,7 +34,8 @@ class SocketRecords:
     another connection, a browser or a telephone.
     """
 
-    def __init__(self, url: str, ended: dict[str, None]) -> None:
+    def __init__(self, url: str, ended: dict[str, None], account: Mapping[str, str]) -> None:
+        self._account = dict(account)
         parts = urlsplit(url)
         found = _API.search(parts.path)
         query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
@@ -86,6 +88,7 @@ class SocketRecords:
                 completes=completes,
                 context=answer.context | region,
                 response=response,
+                account=self._account,
                 attribution=request.attribution,
             )
         )

@@ -21,6 +21,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
+import httpx2
 import openai
 import openai.resources
 import pytest
@@ -33,6 +34,7 @@ from openai.lib.responses_websocket import (
 from websockets.exceptions import ConnectionClosed
 
 from ai_clients import AsyncOpenAI, OpenAI, instrument
+from ai_clients.account import account_of
 from ai_clients.instrumentation import uninstrument
 from ai_clients.marking import RecordingMixin
 from ai_clients.websockets import calls, hooks
@@ -124,6 +126,7 @@ def test_response_is_recorded_like_one_over_http(recorded: Recorded) -> None:
     assert (event.url, event.model) == (f"{url}/responses", "gpt-5-mini")
     assert event.context == {"service_tier": "flex"}
     assert event.attribution.agent_id == "sender"
+    assert event.account == account_of(httpx2.Headers({"authorization": "Bearer sk-secret"}), None)
     assert not event.completes
     assert usage_of(event) == USAGE
 
