@@ -17,7 +17,7 @@ import pytest
 from django.core.management import call_command
 from django.test import Client
 
-from ai_clients.transport import record_calls
+from ai_clients import record_http_client
 from tests.support import factories
 from tests.support.scripted import Provider, plain, sse, streamed
 from usage_billing import recording
@@ -146,9 +146,9 @@ def test_none_is_lost_none_is_refused_and_none_harms_another_tenant(
     attacked, other = factories.organization(), factories.organization()
     answers: list[httpx2.Response] = []
     hostile = httpx2.Client(transport=Provider(lambda _request: answers.pop()))
-    record_calls(hostile)
+    record_http_client(hostile, *(f"https://{host}" for host in HOSTS))
     good = httpx2.Client(transport=Provider(lambda request: plain({**GOOD, "id": request.headers["x-number"]})))
-    record_calls(good)
+    record_http_client(good)
     sent = 0
     for number in range(EVENTS):
         answers.append(answer(chance))

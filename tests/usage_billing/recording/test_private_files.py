@@ -31,6 +31,7 @@ def modes(folder: Path) -> dict[str, int]:
 
 LIVE = """
 import os, sys
+from collections import Counter
 from pathlib import Path
 os.umask(int(sys.argv[2], 8))
 from usage_billing.ledger import drain
@@ -40,7 +41,7 @@ box.append(b"1")
 box.note_losses({"disk full": 1})
 with drain.exclusively(box.path):
     box.read(1)
-    drain._note(box, drained=1, kept_apart=0, failing=False)
+    drain._note(box, drained=1, counted=Counter(), failing=False)
     box.reject(box.read(1)[0][0], "because")
 box.path.write_bytes(b"This is no outbox. " * 1000)
 box.append(b"2")
