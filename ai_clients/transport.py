@@ -50,8 +50,10 @@ def record_calls(client: Any) -> None:
     check_configuration()
     library = library_of(client)
     if library is None:
-        kind = type(client)
-        raise UnrecordableClientError(f"its http_client is a {kind.__module__}.{kind.__qualname__}, not one of httpx2")
+        found = type(client)
+        raise UnrecordableClientError(
+            f"its http_client is a {found.__module__}.{found.__qualname__}, not one of httpx2"
+        )
     kind: Any = RecordingTransport if isinstance(client, library.Client) else AsyncRecordingTransport
 
     def wrapped(transport: Any) -> Any:

@@ -386,7 +386,7 @@ def test_the_sdk_takes_our_clients_for_its_own_and_no_others() -> None:
     for client in (Anthropic, AsyncAnthropic, anthropic.Anthropic, anthropic.AsyncAnthropic):
         assert own(client(api_key="k"))
 
-    class OfAnotherPlatform(Anthropic):  # type: ignore[misc]
+    class OfAnotherPlatform(Anthropic):
         pass
 
     assert not own(OfAnotherPlatform(api_key="k"))

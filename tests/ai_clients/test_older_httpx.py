@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import httpx
 import openai
 import pytest
 
-from ai_clients import AsyncOpenAI, OpenAI, record_http_client
+import ai_clients
+from ai_clients import record_http_client
 from ai_clients.simulator import Simulator
 from tests.support.recorded import Recorded, usage_of
 from tests.support.scripted import CHAT
 
-STREAM = {**CHAT, "stream": True}
+STREAM: dict[str, Any] = {**CHAT, "stream": True}
+# The SDK's types name clients of `httpx2` alone.
+OpenAI: Any = ai_clients.OpenAI
+AsyncOpenAI: Any = ai_clients.AsyncOpenAI
 
 
 def test_calls_through_an_older_client_are_recorded(simulator: Simulator, recorded: Recorded) -> None:

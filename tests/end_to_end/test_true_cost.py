@@ -64,7 +64,7 @@ def message(model: str, usage: dict[str, Any], **more: Any) -> Answer:
 
 def message_stream(start: dict[str, Any], delta: dict[str, Any]) -> Answer:
     begun = {"id": wire_cases.an_id("msg_01"), "model": "claude-sonnet-4-6", "usage": start}
-    events = [
+    events: list[dict[str, Any]] = [
         {"type": "message_start", "message": begun},
         {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": delta},
         {"type": "message_stop"},

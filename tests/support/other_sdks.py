@@ -78,7 +78,7 @@ def module_calls() -> int:
 
 def older_http_calls(openai: Any) -> int:
     """OpenAI's newest SDK with clients of the older `httpx`, which it still takes."""
-    import httpx  # type: ignore[import-not-found] # only where the older library is installed
+    import httpx  # only where the older library is installed
 
     with openai.OpenAI(http_client=httpx.Client()) as client:
         client.chat.completions.create(**CHAT)

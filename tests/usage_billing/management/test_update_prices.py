@@ -150,7 +150,8 @@ def test_an_interrupted_repricing_is_continued_by_the_next_run(
     publisher: Bank, printed: Callable[..., str], org: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(repricing, "BATCH", 1)
-    change, done = writer.apply_changes, []
+    change = writer.apply_changes
+    done: list[Any] = []
 
     def once(*arguments: Any) -> Any:
         if done:
@@ -288,7 +289,7 @@ from django.core.management import call_command
 call_command("update_prices", "--no-reprice")
 """
     clock = [1000.0]
-    monkeypatch.setattr(price_list.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr("usage_billing.costing.price_list.time.monotonic", lambda: clock[0])
     price_list.forget()
     writer.add([event(org=org, model="gpt-99")])
     environment = {name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"}

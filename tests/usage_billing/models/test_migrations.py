@@ -13,7 +13,7 @@ from django.db.migrations.executor import MigrationExecutor
 from tests.support import factories
 from tests.support.rows import enter, row
 from usage_billing.ledger import writer
-from usage_billing.models import UsageRecord
+from usage_billing.models import Organization, UsageRecord
 from usage_billing.recording.event import ACCOUNT_COLUMNS
 
 ADDED = (*ACCOUNT_COLUMNS.values(), "known_cost_usd")
@@ -34,7 +34,7 @@ def columns() -> set[str]:
 
 
 def test_records_of_0_2_0_stay_and_processes_of_0_2_0_go_on_inserting(at_0_2_0: Any) -> None:
-    record, organization = at_0_2_0.get_model("usage_billing", "UsageRecord"), factories.Organization.objects.get()
+    record, organization = at_0_2_0.get_model("usage_billing", "UsageRecord"), Organization.objects.get()
     assert not columns() & {*ADDED}
     values = {name: value for name, value in row(organization).items() if name not in ADDED}
     record.objects.create(**values)

@@ -54,7 +54,8 @@ def test_an_event_brings_its_account_into_the_ledger() -> None:
 
 
 def test_the_answer_of_a_background_call_leaves_the_account_of_its_creator() -> None:
-    org, created = factories.organization(), {"flavour": "responses", "url": "https://api.openai.com/v1/responses"}
+    org = factories.organization()
+    created: dict[str, Any] = {"flavour": "responses", "url": "https://api.openai.com/v1/responses"}
     pending = event(org=org, request_id="resp_" + 40 * "a", status="pending", usage=None, account=ACCOUNT, **created)
     answer = event(request_id=pending.request_id, completes=True, account={"project": "another"}, **created)
     writer.add([pending])
