@@ -1,4 +1,4 @@
-"""Who pays for a call at the provider, by the headers of its request and its answer.
+"""Tells which account pays for a call, by the headers of its request and its answer.
 
 OpenAI, API Overview, Debugging requests: the answer has `openai-organization`, and with project keys `openai-project`.
 Anthropic, API overview, Response headers: `anthropic-organization-id`; and `anthropic-workspace-id`.
@@ -41,7 +41,7 @@ _OF_REQUEST = {
     b"x-api-key": "api_key",
     b"api-key": "api_key",
     b"anthropic-user-profile-id": "user_profile",
-    # What the client asked for; an answer that says otherwise wins.
+    # The client asked for these; an answer that says otherwise wins.
     b"openai-organization": "organization",
     b"openai-project": "project",
     b"anthropic-workspace-id": "project",

@@ -12,7 +12,7 @@ import functools
 import re
 
 WITH_EVERY_METHOD = (
-    # What can be called, and what is asked beforehand.
+    # Questions before a call: models, token counts, moderation.
     "/models/**",
     "/moderations",
     "/messages/count_tokens",

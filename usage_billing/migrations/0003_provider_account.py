@@ -8,7 +8,7 @@ from django.db import migrations, models
 
 
 def drop_view(apps: Any, schema_editor: Any) -> None:
-    """SQLite adds a column by making a new table, and refuses to rename it below a view. `migrate` makes the view anew."""
+    """SQLite adds a column by making a new table, and refuses to rename it below a view. `migrate` makes the view again."""
     if schema_editor.connection.vendor == "sqlite":
         schema_editor.execute("DROP VIEW IF EXISTS openai_api_logs")
 

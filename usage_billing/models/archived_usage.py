@@ -4,8 +4,8 @@ from django.conf import settings
 from django.db import models
 
 from usage_billing.models.archive_file import ArchiveFile
-from usage_billing.models.daily_usage import DIMENSIONS
-from usage_billing.models.fields import NamedIndex, money_total
+from usage_billing.models.daily_usage import DIMENSIONS, Measured
+from usage_billing.models.fields import NamedIndex
 from usage_billing.models.organization import Organization
 
 OF_CALLS_ONLY = (
@@ -22,7 +22,7 @@ those of a workflow, of a piece of content, and of a period."""
 KEY = ("usage_date", *DIMENSIONS, *OF_CALLS_ONLY)
 
 
-class ArchivedUsage(models.Model):
+class ArchivedUsage(Measured):
     """What some archived calls with one `KEY` add up to. Several rows may have the same key; their sum counts.
 
     A restored call is subtracted by a row with negative sums, until its file is restored as a whole.
@@ -50,20 +50,6 @@ class ArchivedUsage(models.Model):
     provider_project = models.CharField(max_length=64)
     api_key_fingerprint = models.CharField(max_length=16)
     provider_user_profile = models.CharField(max_length=64)
-
-    requests_count = models.BigIntegerField()
-    failed_count = models.BigIntegerField()
-    unpriced_usd_count = models.BigIntegerField()
-    unpriced_rub_count = models.BigIntegerField()
-    prompt_tokens = models.BigIntegerField()
-    completion_tokens = models.BigIntegerField()
-    total_tokens = models.BigIntegerField()
-    cached_tokens = models.BigIntegerField()
-    cache_write_tokens = models.BigIntegerField()
-    reasoning_tokens = models.BigIntegerField()
-    execution_time_ms = models.BigIntegerField()
-    cost_usd = money_total()
-    cost_rub = money_total()
 
     class Meta:
         db_table = "usage_archived_usage"

@@ -49,7 +49,28 @@ MAX_COST = "max_cost_usd"
 archived. Reports use it to find the most expensive calls."""
 
 
-class DailyUsage(models.Model):
+class Measured(models.Model):
+    """A row of sums: the columns of `MEASURES`."""
+
+    requests_count = models.BigIntegerField()
+    failed_count = models.BigIntegerField()
+    unpriced_usd_count = models.BigIntegerField()
+    unpriced_rub_count = models.BigIntegerField()
+    prompt_tokens = models.BigIntegerField()
+    completion_tokens = models.BigIntegerField()
+    total_tokens = models.BigIntegerField()
+    cached_tokens = models.BigIntegerField()
+    cache_write_tokens = models.BigIntegerField()
+    reasoning_tokens = models.BigIntegerField()
+    execution_time_ms = models.BigIntegerField()
+    cost_usd = money_total()
+    cost_rub = money_total()
+
+    class Meta:
+        abstract = True
+
+
+class DailyUsage(Measured):
     """One day's sums for one key of one grain; equal to `GROUP BY` over `token_usage` at every commit (guarantee 5,
     docs/guarantees.md).
     """
@@ -71,19 +92,6 @@ class DailyUsage(models.Model):
     ai_model = models.CharField(max_length=200)
     status = models.CharField(max_length=10)
 
-    requests_count = models.BigIntegerField()
-    failed_count = models.BigIntegerField()
-    unpriced_usd_count = models.BigIntegerField()
-    unpriced_rub_count = models.BigIntegerField()
-    prompt_tokens = models.BigIntegerField()
-    completion_tokens = models.BigIntegerField()
-    total_tokens = models.BigIntegerField()
-    cached_tokens = models.BigIntegerField()
-    cache_write_tokens = models.BigIntegerField()
-    reasoning_tokens = models.BigIntegerField()
-    execution_time_ms = models.BigIntegerField()
-    cost_usd = money_total()
-    cost_rub = money_total()
     max_cost_usd = money(db_default=0)
 
     class Meta:
