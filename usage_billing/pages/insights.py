@@ -67,6 +67,9 @@ def _words(failure: FailureGroup, *, for_superadmin: bool) -> tuple[str, str]:
             reason = gettext("The price list has no price for %(what)s.") % {"what": detail.replace(",", ", ")}
             advice = gettext("Add a price override that names it, then run reprice_usage.")
             return reason, advice if for_superadmin else ask
+        case "unknown-usage-field":
+            reason = gettext("The answer counts something whose price is not known: %(what)s.") % {"what": detail}
+            return reason, gettext("Open one of the calls: its usage is kept as the provider reported it.")
         case "cut-short":
             return (
                 gettext("The call was given up before its answer was complete; the provider may charge for it."),
