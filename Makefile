@@ -56,7 +56,7 @@ recipes: $(VENV)/installed-dev ## The programs of docs/recipes.md with other lib
 	RECIPES=1 env -u DATABASE_URL $(BIN)/python -m pytest tests/recipes $(ARGS)
 
 suites: $(VENV)/installed-dev ## The SDKs' own test suites with our clients, about ten minutes
-	SDK_SUITES=1 env -u DATABASE_URL $(BIN)/python -m pytest tests/sdk_suites $(ARGS)
+	SDK_SUITES=$${SDK_SUITES:-1} env -u DATABASE_URL $(BIN)/python -m pytest tests/sdk_suites $(ARGS)
 
 soak: $(VENV)/installed-dev ## The proofs of reliability in their long form, about an hour, and then an hour of load (MINUTES=…)
 	SOAK=1 $(BIN)/python -m tests.support.postgres $(BIN)/python -m pytest tests/reliability $(ARGS)

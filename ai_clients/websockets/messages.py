@@ -68,6 +68,8 @@ def type_of(message: str | bytes) -> str:
     if found is not None:
         kind = found[1]
         return kind if isinstance(kind, str) else kind.decode("utf-8", "replace")
+    if message[:1] not in ("{", b"{", " ", b" ", "\n", b"\n"):
+        return ""  # no JSON object: it is not copied to find that out
     try:
         decoded = _decode_type(as_bytes(message)).type
     except msgspec.DecodeError:

@@ -20,7 +20,6 @@ from pathlib import Path
 
 import pytest
 
-import ai_clients
 from tests.sdk_suites import mock_api
 from usage_billing.recording.outbox import Outbox
 
@@ -30,7 +29,8 @@ pytestmark = [
 ]
 
 HERE = Path(__file__).parent
-CLIENTS = ["recording", *(["instrumented"] if hasattr(ai_clients, "instrument") else [])]
+CLIENTS = ["recording", *(["instrumented"] if os.environ.get("SDK_SUITES") == "all" else [])]
+"""In CI with our classes; `SDK_SUITES=all` also with the official ones and `instrument()`."""
 LEAST_PASSED = {"openai": 19_000, "anthropic": 5_000}
 """A suite that runs fewer tests has not run."""
 
@@ -65,17 +65,32 @@ _WORKLOAD_IDENTITY = [
         f"_transport.py::test_{kind}_x509_preserves_mounted_transports_and_restores_caller_configuration",
     )
 ]
+_MODULE_CLIENTS = [
+    *(
+        f"tests/test_module_client.py::test_azure_module_explicit_auth_precedence[{mode}-{forced}]"
+        for mode in ("api_key", "azure_ad_token", "azure_ad_token_provider", "environment")
+        for forced in (False, True)
+    ),
+    "tests/test_module_client.py::test_azure_azure_ad_token_provider_version_and_endpoint_env",
+    "tests/test_module_client.py::test_azure_azure_ad_token_version_and_endpoint_env",
+]
 DIFFERENCES: dict[str, dict[str, str]] = {
     "openai": {
         # The transport gets a copy of the caller's request, which asks for usage; the error has the caller's own.
         **dict.fromkeys(_WRAPPED_ERRORS, "error.request is the request that a mock transport got"),
         **dict.fromkeys([*_LEAKS["openai"], *_WORKLOAD_IDENTITY], "httpx2.Client._transport"),
     },
-    "anthropic": {
-        **dict.fromkeys(_LEAKS["anthropic"], "httpx2.Client._transport"),
-    },
+    "anthropic": dict.fromkeys(_LEAKS["anthropic"], "httpx2.Client._transport"),
 }
-"""Tests that fail with our classes alone, by node id, and the private attribute or identity that each looks at."""
+"""Tests that fail while calls are recorded, by node id, and the private attribute or identity that each looks at."""
+
+OF_CLASSES: dict[str, dict[str, str]] = {
+    "openai": dict.fromkeys(
+        _MODULE_CLIENTS, "the module's own client is no instance of a class that takes another's name"
+    ),
+    "anthropic": {},
+}
+"""Tests that fail with our classes in place of the official ones, and not with `instrument()`."""
 
 TRIES = 3
 """How often a test that fails with our classes alone is run with them again. Some wait two seconds for a process."""
@@ -160,7 +175,8 @@ def test_suite_passes_as_with_the_official_clients(suite: Suite, clients: str) -
     suspects = [test for test in failed if test not in own_fault]
     for _ in range(TRIES):
         suspects = suite.run(clients, suspects)[0] if suspects else []
-    assert set(suspects) == set(DIFFERENCES[suite.sdk])
+    named = DIFFERENCES[suite.sdk] | (OF_CLASSES[suite.sdk] if clients == "recording" else {})
+    assert set(suspects) == set(named)
     assert passed >= LEAST_PASSED[suite.sdk]
 
     outbox = Outbox(suite.outbox)
