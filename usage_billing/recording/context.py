@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import logging
 import sys
 from collections.abc import Callable, Mapping
@@ -153,7 +154,15 @@ class usage_context(CallerBlock):
         }
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
-        """Decorate a function, so that each of its calls has a context like this one."""
+        """Decorate a function or a coroutine function, so that each of its calls has a context like this one."""
+        if inspect.iscoroutinefunction(function):
+
+            @functools.wraps(function)
+            async def attributed_async(*args: P.args, **kwargs: P.kwargs) -> Any:
+                with usage_context(**self._given):
+                    return await function(*args, **kwargs)
+
+            return attributed_async  # type: ignore[return-value]
 
         @functools.wraps(function)
         def attributed(*args: P.args, **kwargs: P.kwargs) -> R:

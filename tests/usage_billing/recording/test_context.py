@@ -194,3 +194,14 @@ async def test_tasks_inherit_it_and_keep_their_own() -> None:
     with usage_context(org=1):
         found = await asyncio.gather(task("a"), task("b"))
     assert list(found) == [Attribution(org_id=1, agent_id="a"), Attribution(org_id=1, agent_id="b")]
+
+
+@pytest.mark.anyio
+async def test_a_decorated_coroutine_function_has_the_context_while_it_runs() -> None:
+    @usage_context(agent_id="decorated")
+    async def work() -> str:
+        await asyncio.sleep(0)
+        return current_attribution().agent_id
+
+    assert await work() == "decorated"
+    assert current_attribution().agent_id == ""
