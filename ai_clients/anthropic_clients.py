@@ -9,7 +9,7 @@ import anthropic
 from anthropic import _client
 
 from ai_clients.connection import with_simulator
-from ai_clients.marking import RecordingMixin, record_client
+from ai_clients.marking import recording_class
 
 if TYPE_CHECKING:
     # For type checkers the constructors are the official ones, argument for argument.
@@ -19,26 +19,11 @@ if TYPE_CHECKING:
     from anthropic import Client as Client
 else:
 
-    class Anthropic(RecordingMixin, anthropic.Anthropic):
-        """`anthropic.Anthropic`; every call is recorded."""
+    def _completed(options: dict[str, Any]) -> dict[str, Any]:
+        return with_simulator("Anthropic", options)
 
-        _family = "anthropic"
-
-        @functools.wraps(anthropic.Anthropic.__init__)
-        def __init__(self, **options: Any) -> None:
-            super().__init__(**with_simulator("Anthropic", options))
-            record_client(self)
-
-    class AsyncAnthropic(RecordingMixin, anthropic.AsyncAnthropic):
-        """`anthropic.AsyncAnthropic`; every call is recorded."""
-
-        _family = "anthropic"
-
-        @functools.wraps(anthropic.AsyncAnthropic.__init__)
-        def __init__(self, **options: Any) -> None:
-            super().__init__(**with_simulator("Anthropic", options))
-            record_client(self)
-
+    Anthropic = recording_class(anthropic.Anthropic, __name__, _completed)
+    AsyncAnthropic = recording_class(anthropic.AsyncAnthropic, __name__, _completed)
     Client, AsyncClient = Anthropic, AsyncAnthropic
 
     if hasattr(_client, "_is_base_client"):

@@ -38,4 +38,4 @@ else:
     # An older SDK has fewer.
     for _name in (*NAMES, *(f"Async{name}" for name in NAMES)):
         if hasattr(anthropic, _name):
-            globals()[_name] = recording_class(getattr(anthropic, _name), "anthropic", __name__)
+            globals()[_name] = recording_class(getattr(anthropic, _name), __name__)

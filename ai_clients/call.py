@@ -38,8 +38,8 @@ class Call:
     """
 
     __slots__ = (
-        "_attribution", "_began", "_body", "_endpoint", "_finished", "_is_stream", "_mark", "_request", "_response",
-        "_started_at", "ended",
+        "_account", "_attribution", "_began", "_body", "_endpoint", "_finished", "_is_stream", "_mark", "_request",
+        "_response", "_started_at", "ended",
     )  # fmt: skip
 
     def __init__(self, request: httpx2.Request, endpoint: Endpoint, mark: Mark | None = None) -> None:
@@ -51,6 +51,7 @@ class Call:
         self._started_at = time.time()
         self._began = time.perf_counter()
         self._finished = False
+        self._account: dict[str, str] | None = None
         self.ended = False
 
     def answered(self, response: httpx2.Response, *, encoding: str | None, is_stream: bool) -> None:
@@ -171,9 +172,16 @@ class Call:
             completes=answer.completes,
             context=answer.context | {"region": region} if region else answer.context,
             response=answer.response | response if answer.response else response,
-            account=account_of(self._request.headers, self._response.headers if self._response is not None else None),
+            account=self._who_pays(),
             attribution=self._attribution,
         )
+
+    def _who_pays(self) -> dict[str, str]:
+        """The account of the attempt, read once: a batch's results have an event for each line."""
+        if self._account is None:
+            answered = self._response.headers if self._response is not None else None
+            self._account = account_of(self._request.headers, answered)
+        return self._account
 
     def _http_status(self) -> int:
         """The status of the response; 0 if none came."""

@@ -20,9 +20,6 @@ Purpose = Literal["create", "complete", "batch", "job"]
 """`create` makes an answer; `complete` fetches that of a background response; `batch` fetches a batch's results; `job`
 begins, changes or reads a job."""
 
-Family = Literal["openai", "anthropic"]
-"""The SDK that built a request: it decides how an unknown endpoint's usage is read."""
-
 
 MARK = "ai_costs"
 """The key of a `Mark` among a request's extensions."""
@@ -31,7 +28,6 @@ MARK = "ai_costs"
 class Mark(NamedTuple):
     """A note on a request that an SDK client built. `path`: the endpoint's, below the client's base URL."""
 
-    family: Family
     path: str
 
 
@@ -112,9 +108,8 @@ def _is_provider(raw_host: bytes) -> bool:
 
 
 def _is_below_base_url(raw_scheme: bytes, raw_host: bytes, port: int | None, path: str) -> bool:
-    return any(
-        base[:3] == (raw_scheme, raw_host, port) and path.startswith(f"{base[3]}/") and flavour_of(path) is not None
-        for base in _base_urls
+    return flavour_of(path) is not None and any(
+        base[:3] == (raw_scheme, raw_host, port) and path.startswith(f"{base[3]}/") for base in _base_urls
     )
 
 

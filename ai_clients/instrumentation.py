@@ -19,15 +19,15 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-from ai_clients.endpoints import Family
 from ai_clients.marking import mark
 from usage_billing.recording.recorder import check_configuration
 
 logger = logging.getLogger(__name__)
 
-BASE_CLIENTS: dict[str, Family] = {"openai._base_client": "openai", "anthropic._base_client": "anthropic"}
-"""Module → SDK. Each has a class `BaseClient`, which all clients inherit, and through whose `_build_request` each
-attempt of each request passes. Both are private: tests/ai_clients/test_instrumentation.py names them."""
+OPENAI = "openai._base_client"
+BASE_CLIENTS = (OPENAI, "anthropic._base_client")
+"""Modules of both SDKs. Each has a class `BaseClient`, which all clients inherit, and through whose `_build_request`
+each attempt of each request passes. Both are private: tests/ai_clients/test_instrumentation.py names them."""
 
 _lock = threading.Lock()
 _originals: dict[str, Callable[..., Any]] = {}
@@ -56,14 +56,14 @@ def uninstrument() -> None:
             sys.meta_path.remove(_finder)
         for name, original in _originals.items():
             sys.modules[name].BaseClient._build_request = original
-            if BASE_CLIENTS[name] == "openai":
+            if name == OPENAI:
                 _websockets().leave_websockets(sys.modules[name].BaseClient)
         _originals.clear()
 
 
 def _patch(module: ModuleType) -> None:
     """Let each request that a client of this SDK builds be marked."""
-    family, base = BASE_CLIENTS[module.__name__], getattr(module, "BaseClient", None)
+    base = getattr(module, "BaseClient", None)
     with _lock:
         if module.__name__ in _originals:
             return
@@ -74,11 +74,11 @@ def _patch(module: ModuleType) -> None:
 
         @functools.wraps(original)
         def _build_request(client: Any, options: Any, *args: Any, **kwargs: Any) -> Any:
-            return mark(client, family, options.url, original(client, options, *args, **kwargs))
+            return mark(client, options.url, original(client, options, *args, **kwargs))
 
         base._build_request = _build_request  # type: ignore[union-attr]
         _originals[module.__name__] = original
-    if family == "openai":
+    if module.__name__ == OPENAI:
         _websockets().record_websockets(base)
 
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import functools
 import logging
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import httpx2
 
-from ai_clients.endpoints import MARK, Family, Mark, add_base_url, endpoint_of
+from ai_clients.endpoints import MARK, Mark, add_base_url, endpoint_of
 from ai_clients.transport import UnrecordableClientError, record_calls
 from usage_billing.recording import lost
 
@@ -27,16 +28,16 @@ class _Client(Protocol):
     def base_url(self) -> httpx2.URL: ...
 
 
-def mark(client: Any, family: Family, path: str, request: httpx2.Request) -> httpx2.Request:
+def mark(client: Any, path: str, request: httpx2.Request) -> httpx2.Request:
     """Mark a request that `client` built for the endpoint at `path`, and return it.
 
     A request that cannot be recorded is counted as lost (`usage_lost_events_total`).
     """
     try:
         record_calls(client._client)
-        request.extensions[MARK] = Mark(family, path)
+        request.extensions[MARK] = Mark(path)
     except UnrecordableClientError as error:
-        if endpoint_of(request.method, *_address(request.url), Mark(family, path)) is not None:
+        if endpoint_of(request.method, *_address(request.url), Mark(path)) is not None:
             lost(error)
     except Exception as error:  # noqa: BLE001 - guarantee 1, docs/guarantees.md: the request goes out in any case
         lost(error)
@@ -72,28 +73,30 @@ def record_http_client(client: Any, *base_urls: str) -> None:
         add_base_url(url.raw_scheme, url.raw_host, url.port, url.path)
 
 
-def recording_class(official: Any, family: Family, module: str) -> Any:
-    """A subclass of an official client that records. `module`: the one that it is to be found in, by the same name."""
+def recording_class(
+    official: Any, module: str, completed: Callable[[dict[str, Any]], dict[str, Any]] = lambda options: options
+) -> Any:
+    """A subclass of an official client that records.
+
+    module: the one that it is to be found in, by the same name. completed: turns the options that were given into those
+    of the official class.
+    """
 
     class Recording(RecordingMixin, official):  # type: ignore[misc]
-        _family = family
-
         @functools.wraps(official.__init__)  # type: ignore[misc]
         def __init__(self, *args: Any, **options: Any) -> None:
-            super().__init__(*args, **options)
+            super().__init__(*args, **completed(options))
             record_client(self)
 
     Recording.__name__ = Recording.__qualname__ = official.__name__
     Recording.__module__ = module
-    Recording.__doc__ = f"`{family}.{official.__name__}`; every call is recorded."
+    Recording.__doc__ = f"`{official.__module__.partition('.')[0]}.{official.__name__}`; every call is recorded."
     return Recording
 
 
 class RecordingMixin:
     """The part that all recording clients share: it stands before the official class."""
 
-    _family: Family
-
     def _build_request(self, options: Any, **kwargs: Any) -> httpx2.Request:
         # `_build_request` is private to the SDKs: tests/ai_clients/test_instrumentation.py names it.
-        return mark(self, self._family, options.url, super()._build_request(options, **kwargs))  # type: ignore[misc]
+        return mark(self, options.url, super()._build_request(options, **kwargs))  # type: ignore[misc]

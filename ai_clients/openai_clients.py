@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 from typing import TYPE_CHECKING, Any
 
 import openai
 
 from ai_clients.connection import with_simulator
-from ai_clients.marking import RecordingMixin, record_client, recording_class
+from ai_clients.marking import RecordingMixin, recording_class
 from ai_clients.websockets.hooks import record_websockets
 
 if TYPE_CHECKING:
@@ -23,31 +22,16 @@ if TYPE_CHECKING:
     from openai import OpenAI as OpenAI
 else:
 
-    class OpenAI(RecordingMixin, openai.OpenAI):
-        """`openai.OpenAI`; every call is recorded."""
+    def _completed(options: dict[str, Any]) -> dict[str, Any]:
+        return with_simulator("OpenAI", options)
 
-        _family = "openai"
-
-        @functools.wraps(openai.OpenAI.__init__)
-        def __init__(self, **options: Any) -> None:
-            super().__init__(**with_simulator("OpenAI", options))
-            record_client(self)
-
-    class AsyncOpenAI(RecordingMixin, openai.AsyncOpenAI):
-        """`openai.AsyncOpenAI`; every call is recorded."""
-
-        _family = "openai"
-
-        @functools.wraps(openai.AsyncOpenAI.__init__)
-        def __init__(self, **options: Any) -> None:
-            super().__init__(**with_simulator("OpenAI", options))
-            record_client(self)
-
+    OpenAI = recording_class(openai.OpenAI, __name__, _completed)
+    AsyncOpenAI = recording_class(openai.AsyncOpenAI, __name__, _completed)
     Client, AsyncClient = OpenAI, AsyncOpenAI
 
     # An older SDK has no client for Bedrock.
     for _name in ("AzureOpenAI", "AsyncAzureOpenAI", "BedrockOpenAI", "AsyncBedrockOpenAI"):
         if hasattr(openai, _name):
-            globals()[_name] = recording_class(getattr(openai, _name), "openai", __name__)
+            globals()[_name] = recording_class(getattr(openai, _name), __name__)
 
     record_websockets(RecordingMixin)

@@ -66,7 +66,7 @@ class SocketRecords:
             if len(self._ended) > MOST_ENDED:
                 del self._ended[next(iter(self._ended))]
         path = self._base + api if api else self._path
-        endpoint = endpoint_of("POST", self._scheme, self._host, self._port, path.encode(), Mark("openai", path))
+        endpoint = endpoint_of("POST", self._scheme, self._host, self._port, path.encode(), Mark(path))
         if endpoint is None:
             return  # free
         # Of the query; that of a path is read with the URL.

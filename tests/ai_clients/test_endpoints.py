@@ -93,7 +93,7 @@ def test_request_that_bills_nothing_has_no_endpoint(method: str, path: bytes) ->
     ],
 )
 def test_endpoint_has_the_region_of_its_host(host: bytes, region: str) -> None:
-    found = endpoint_of("POST", b"https", host, None, b"/v1/responses", Mark("openai", "/responses"))
+    found = endpoint_of("POST", b"https", host, None, b"/v1/responses", Mark("/responses"))
     assert found is not None
     assert found.region == region
 
@@ -111,7 +111,7 @@ def test_endpoint_has_the_region_of_its_host(host: bytes, region: str) -> None:
 )
 def test_url_of_an_endpoint_is_without_query_and_credentials(url: str, known: str) -> None:
     parsed = httpx2.URL(url)
-    mark = Mark("openai", "/responses")
+    mark = Mark("/responses")
     found = endpoint_of("POST", parsed.raw_scheme, parsed.raw_host, parsed.port, parsed.raw_path, mark)
     assert found is not None
     assert found.url == known == f"{parsed.scheme}://{parsed.netloc.decode('ascii')}{parsed.path}"
@@ -180,7 +180,7 @@ def test_request_that_no_client_built_is_recorded_below_a_clients_base_url(monke
 
 def test_marked_path_is_the_endpoint_wherever_the_base_url_leads() -> None:
     raw = b"/a-secret/models/openai/new_thing"
-    found = endpoint_of("POST", b"https", b"gateway.example.com", None, raw, Mark("openai", "/new_thing"))
+    found = endpoint_of("POST", b"https", b"gateway.example.com", None, raw, Mark("/new_thing"))
     assert found == Endpoint("create", "unknown", "https://gateway.example.com/v1/new_thing")
-    listed = endpoint_of("GET", b"https", b"gateway.example.com", None, b"/a-secret/models", Mark("openai", "/models"))
+    listed = endpoint_of("GET", b"https", b"gateway.example.com", None, b"/a-secret/models", Mark("/models"))
     assert listed is None

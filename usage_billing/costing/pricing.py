@@ -22,8 +22,6 @@ from usage_billing.costing import corrections, model_names, price_list, reported
 from usage_billing.costing.corrections import Correction
 from usage_billing.costing.metering import Line, Metered
 from usage_billing.costing.overrides import PriceOverrides
-from usage_billing.costing.providers import is_this_machine as is_this_machine
-from usage_billing.costing.providers import provider_of as provider_of
 from usage_billing.costing.rate_card import Amounts, ContradictionError, amounts, prices_of, used_units
 from usage_billing.models.fields import MONEY_PLACES
 

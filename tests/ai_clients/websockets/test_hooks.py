@@ -33,10 +33,9 @@ from openai.lib.responses_websocket import (
 )
 from websockets.exceptions import ConnectionClosed
 
-from ai_clients import AsyncOpenAI, OpenAI, instrument
+from ai_clients import AsyncOpenAI, AzureOpenAI, OpenAI, instrument
 from ai_clients.account import account_of
 from ai_clients.instrumentation import uninstrument
-from ai_clients.marking import RecordingMixin
 from ai_clients.websockets import calls, hooks
 from tests.support.recorded import Recorded, usage_of
 from tests.support.socket_server import Peer, socket_server
@@ -340,11 +339,7 @@ async def test_realtime_response_is_recorded_from_an_async_connection(connect: A
 
 def test_azure_deployment_is_recorded(recorded: Recorded) -> None:
     with socket_server(play_realtime) as url:
-
-        class Azure(RecordingMixin, openai.AzureOpenAI):
-            _family = "openai"
-
-        client = Azure(
+        client = AzureOpenAI(
             api_key="secret", api_version="2025-04-01", azure_endpoint="https://mine.openai.azure.com",
             websocket_base_url=url.replace("http", "ws").replace("/v1", "/openai"),
         )  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.support.factories import chat_usage
-from usage_billing.costing import pricing
+from usage_billing.costing import pricing, providers
 from usage_billing.costing.metering import meter
 from usage_billing.costing.pricing import Price
 from usage_billing.recording.event import Flavour
@@ -341,4 +341,4 @@ def test_price_of_a_free_model_is_zero_and_not_unknown() -> None:
     ],
 )
 def test_provider_is_named_by_the_host(origin: str, flavour: Flavour, provider: str) -> None:
-    assert pricing.provider_of(origin, flavour) == provider
+    assert providers.provider_of(origin, flavour) == provider
