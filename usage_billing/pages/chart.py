@@ -1,128 +1,141 @@
-"""The charts: cost by day in stacked bars, and the sparklines of the cards. x is in per cent, y in pixels.
+"""Charts as SVG: stacked bars, or lines, by step.
 
-The chart has no view box, so that its text and patterns keep their size on a phone.
+The plot's x is in thousandths of its width and stretches with it; y is in pixels. Texts lie outside, so they keep their
+size. One path a series: a chart of 90 days and 7 series has 7 paths, not 630 rectangles.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import date
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from decimal import ROUND_CEILING, Decimal
-from html import escape
-from typing import Any
 
-from django.utils.formats import date_format
-from django.utils.safestring import SafeString
-from django.utils.translation import get_language, gettext
-
-from usage_billing.reports import Series
-from usage_billing.templatetags.amounts import Style, style_of, write_amount, written_day
-
-HEIGHT = 240
-TOP, BOTTOM = 12, 28
-LEFT = Decimal(7)
-"""Per cent of the width that the amounts on the axis take."""
-PLOT = HEIGHT - TOP - BOTTOM
-LAYERS = 6
-"""Series with a pattern of their own; all others are drawn as one."""
-CROWDED_FROM = 45
-"""With more bars than this there is no room for lines between their parts."""
-LABELS = 6
+WIDTH, HEIGHT = 1000, 220
+TOP = 8
+"""Pixels above the highest line."""
+PLOT = HEIGHT - TOP
+LABELS = 8
 LINES = 4
-SPARK_WIDTH, SPARK_HEIGHT = 100, 28
+
+Write = Callable[[Decimal], str]
 
 
 @dataclass(frozen=True)
-class Line:
-    y: str
-    amount: Decimal
+class Step:
+    """A day, week or month on the x axis. label: under the axis; title: in the tooltip; link: to its calls.
+
+    is_partial: not over yet. is_expected: a forecast.
+    """
+
+    label: str
+    title: str
+    link: str | None = None
+    is_partial: bool = False
+    is_expected: bool = False
 
 
 @dataclass(frozen=True)
-class Label:
-    x: str
+class Layer:
+    """A series. color: a class of `colors`. narrowing: the query that narrows a page to it; empty: none can."""
+
+    name: str
+    color: str
+    values: Sequence[Decimal | None]
+    total: str = ""
+    link: str | None = None
+    narrowing: str = ""
+    has_pattern: bool = False
+
+
+@dataclass(frozen=True)
+class Column:
+    """What the pointer finds over one step: where and how wide, in per cent, and the text that is shown."""
+
+    at: str
+    size: str
+    title: str
+    link: str | None
+    is_partial: bool
+    is_expected: bool
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A layer and its path."""
+
+    layer: Layer
+    path: str
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A line of the y axis, or a label of the x axis. at: pixels, or per cent. is_minor: left out on a phone."""
+
+    at: str
     text: str
+    is_minor: bool = False
 
 
 @dataclass(frozen=True)
 class Chart:
-    """`bars`: one a step, as markup."""
-
-    bars: SafeString
-    lines: list[Line]
-    labels: list[Label]
-    is_crowded: bool
+    layers: list[Drawn]
+    columns: list[Column]
+    lines: list[Mark]
+    labels: list[Mark]
+    is_stacked: bool = True
+    width: int = WIDTH
     height: int = HEIGHT
+    compared: str = ""
+    """The path of the period that is compared with."""
 
 
-def layer(series: Series, number: int) -> str:
-    """The name of a series' pattern."""
-    return "rest" if series.key is None else str(number)
+def told_apart(layers: Sequence[Layer]) -> list[Layer]:
+    """The layers, with a pattern where an earlier one has the same colour."""
+    seen: set[str] = set()
+    result = []
+    for layer in layers:
+        result.append(replace(layer, has_pattern=layer.has_pattern or layer.color in seen))
+        seen.add(layer.color)
+    return result
 
 
-def draw(series: Sequence[Series], names: Sequence[str], totals: Sequence[dict[str, Any]], currency: str) -> Chart:
-    """Draw the series. `names`: theirs, in the same order; `totals`: one row a step, with `date` and the amounts."""
-    layers = [layer(each, number) for number, each in enumerate(series)]
-    column = f"cost_{currency}"
-    top, step = _scale(max((row[column] or Decimal(0) for row in totals), default=Decimal(0)))
-    slot = (Decimal(100) - LEFT) / max(1, len(totals))
-    width = slot * Decimal("0.76" if len(totals) <= CROWDED_FROM else "0.84")
-    bars, style = [], style_of(get_language())
-    for number, row in enumerate(totals):
-        amounts = [each.rows[number][column] or Decimal(0) for each in series]
-        parts = sorted(
-            ((name, amount) for name, amount in zip(names, amounts, strict=True) if amount), key=lambda part: -part[1]
-        )
-        x = _percent(LEFT + slot * number + (slot - width) / 2)
-        across = f'x="{x}" width="{_percent(width)}"'
-        title = escape(_title(row["date"], row[column], parts, currency.upper(), style))
-        hit = f'<rect class="hit" {across} y="0" height="{HEIGHT - BOTTOM}"/>'
-        bars.append(f'<g class="day"><title>{title}</title>{hit}{_segments(across, layers, amounts, top)}</g>')
+def draw(
+    steps: Sequence[Step],
+    layers: Sequence[Layer],
+    write: Write,
+    *,
+    totals: Sequence[Decimal | None] | None = None,
+    compared: Sequence[Decimal | None] = (),
+    is_stacked: bool = True,
+) -> Chart:
+    """Draw the layers. totals: of each step, for the tooltip; None where it is unknown. compared: another period's."""
+    layers = told_apart(layers)
+    stacked = [sum((value for layer in layers if (value := layer.values[n])), Decimal(0)) for n in range(len(steps))]
+    highest = stacked if is_stacked else [value for layer in layers for value in layer.values if value is not None]
+    top, unit = scale(max([*highest, *(value for value in compared if value is not None)], default=Decimal(0)))
+    slot = Decimal(WIDTH) / max(1, len(steps))
+    paths = _bars(layers, slot, top) if is_stacked else [_line(layer.values, slot, top) for layer in layers]
     return Chart(
-        bars=SafeString("".join(bars)),
-        lines=[Line(_pixels(_y(step * n, top)), step * n) for n in range(int(top / step) + 1)] if top else [],
-        labels=_labels([row["date"] for row in totals], slot),
-        is_crowded=len(totals) > CROWDED_FROM,
+        layers=[Drawn(layer, path) for layer, path in zip(layers, paths, strict=True)],
+        columns=[
+            Column(
+                f"{slot * number / 10:.2f}",
+                f"{slot / 10:.2f}",
+                _title(step, number, layers, write, totals),
+                step.link,
+                step.is_partial,
+                step.is_expected,
+            )
+            for number, step in enumerate(steps)
+        ],
+        lines=[Mark(_short(_y(unit * n, top)), write(unit * n)) for n in range(int(top / unit) + 1)] if top else [],
+        labels=_labels(steps),
+        is_stacked=is_stacked,
+        compared=_line(compared, slot, top) if compared else "",
     )
 
 
-def sparkline(values: Sequence[Decimal | int | None]) -> str:
-    """The points of a curve within `SPARK_WIDTH` × `SPARK_HEIGHT`; empty if all values are zero."""
-    numbers = [Decimal(value or 0) for value in values]
-    top = max(numbers, default=Decimal(0))
-    if len(numbers) < 2 or not top:
-        return ""
-    wide = Decimal(SPARK_WIDTH) / (len(numbers) - 1)
-    high = Decimal(SPARK_HEIGHT - 4)
-    return " ".join(
-        f"{number * wide:.1f},{SPARK_HEIGHT - 2 - value / top * high:.1f}" for number, value in enumerate(numbers)
-    )
-
-
-def _title(day: date, total: Decimal | None, parts: Sequence[tuple[str, Decimal]], currency: str, style: Style) -> str:
-    """The most expensive part first; a total of None is unknown."""
-    amount = gettext("unknown") if total is None else write_amount(total, currency, style)
-    lines = [f"{written_day(day)}: {amount}"]
-    return "\n".join([*lines, *(f"{name}: {write_amount(amount, currency, style)}" for name, amount in parts)])
-
-
-def _segments(across: str, layers: Sequence[str], amounts: Sequence[Decimal], top: Decimal) -> str:
-    segments, below = [], Decimal(0)
-    for layer_, amount in zip(layers, amounts, strict=True):
-        if amount > 0 and top:
-            height = max(amount / top * PLOT, Decimal("0.5"))
-            down = f'y="{_pixels(_y(below + amount, top))}" height="{_pixels(height)}"'
-            segments.append(f'<rect class="segment" {across} {down} fill="url(#layer-{layer_})"/>')
-            below += amount
-    return "".join(segments)
-
-
-def _y(amount: Decimal, top: Decimal) -> Decimal:
-    return TOP + PLOT - amount / top * PLOT
-
-
-def _scale(largest: Decimal) -> tuple[Decimal, Decimal]:
+def scale(largest: Decimal) -> tuple[Decimal, Decimal]:
     """The end of the axis and the step between its lines: 1, 2, 2.5 or 5 times a power of ten."""
     if largest <= 0:
         return Decimal(0), Decimal(1)
@@ -132,20 +145,63 @@ def _scale(largest: Decimal) -> tuple[Decimal, Decimal]:
     return (largest / step).to_integral_value(ROUND_CEILING) * step, step
 
 
-def _labels(days: Sequence[date], slot: Decimal) -> list[Label]:
-    """Evenly spread labels; the last step always has one."""
-    # Translators: a day on the chart's axis, short, in Django's date format
-    day_format = gettext("M j")
-    every = max(1, -(-len(days) // LABELS))
-    chosen = [number for number in range(len(days)) if (len(days) - 1 - number) % every == 0]
-    return [
-        Label(_percent(LEFT + slot * number + slot / 2), date_format(days[number], day_format)) for number in chosen
-    ]
+def _bars(layers: Sequence[Layer], slot: Decimal, top: Decimal) -> list[str]:
+    """One path of rectangles a layer, each upon the layers before it."""
+    gap = slot * Decimal("0.12")
+    width = _short(slot - 2 * gap)
+    below = [Decimal(0)] * max((len(layer.values) for layer in layers), default=0)
+    paths = []
+    for layer in layers:
+        parts = []
+        for number, value in enumerate(layer.values):
+            if value is not None and value > 0 and top:
+                bottom = _y(below[number], top)
+                below[number] += value
+                # At least half a pixel, so that a small part can be seen.
+                high = min(_y(below[number], top), bottom - Decimal("0.5"))
+                parts.append(f"M{_short(slot * number + gap)} {_short(high)}h{width}V{_short(bottom)}h-{width}z")
+        paths.append("".join(parts))
+    return paths
 
 
-def _percent(value: Decimal) -> str:
-    return f"{value:.3f}%"
+def _line(values: Sequence[Decimal | None], slot: Decimal, top: Decimal) -> str:
+    """A line through the middles of the steps, with a gap where a value is unknown."""
+    parts, pen = [], "M"
+    for number, value in enumerate(values):
+        if value is None:
+            pen = "M"
+            continue
+        y = _y(value, top) if top else Decimal(HEIGHT)
+        parts.append(f"{pen}{_short(slot * number + slot / 2)} {_short(y)}")
+        pen = "L"
+    return "".join(parts)
 
 
-def _pixels(value: Decimal) -> str:
-    return f"{value:.2f}"
+def _title(
+    step: Step, number: int, layers: Sequence[Layer], write: Write, totals: Sequence[Decimal | None] | None
+) -> str:
+    """The largest part first."""
+    head = step.title
+    if totals is not None:
+        total = totals[number]
+        head += ": " + ("—" if total is None else write(total))
+    parts = sorted(((value, layer.name) for layer in layers if (value := layer.values[number])), reverse=True)
+    return "\n".join([head, *(f"{name}: {write(value)}" for value, name in parts)])
+
+
+def _y(value: Decimal, top: Decimal) -> Decimal:
+    return TOP + PLOT - value / top * PLOT
+
+
+def _labels(steps: Sequence[Step]) -> list[Mark]:
+    """Evenly spread labels, counted from the last step; every second one is minor."""
+    every = max(1, -(-len(steps) // LABELS))
+    marks = []
+    for place, number in enumerate(range(len(steps) - 1, -1, -every)):
+        at = (Decimal(number) + Decimal("0.5")) / len(steps) * 100
+        marks.append(Mark(f"{at:.2f}%", steps[number].label, is_minor=place % 2 == 1))
+    return marks[::-1]
+
+
+def _short(value: Decimal) -> str:
+    return f"{value:.1f}".removesuffix(".0")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
 from urllib.parse import urlsplit
 
 from usage_billing.tenancy.scope import Scope
@@ -14,6 +15,9 @@ destination_sources: list[Callable[[], Mapping[str, str]]] = []
 
 content_sources: list[Callable[[Scope, Collection[str]], Mapping[str, str]]] = []
 """Functions of a scope and `content_id`s that return content id → title, for content the person may see."""
+
+admin_lists: list[Callable[[], Sequence[tuple[Any, str]]]] = []
+"""Functions that return further lists of the admin for the sidebar: title and `app.Model`."""
 
 
 def destinations() -> dict[str, str]:

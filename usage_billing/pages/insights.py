@@ -23,7 +23,10 @@ SUGGESTED = 4
 
 @dataclass(frozen=True)
 class FailureReason:
-    """Calls with one reason, and advice. `models`: (provider, model) of up to `NAMED`; `more`: how many others."""
+    """Calls with one reason, and advice. `models`: (provider, model) of up to `NAMED`; `more`: how many others.
+
+    narrowing: the URL parameters that narrow the calls to these.
+    """
 
     count: int
     models: list[tuple[str, str]]
@@ -31,6 +34,8 @@ class FailureReason:
     reason: str
     error_code: str
     advice: str
+    is_unpriced: bool
+    narrowing: dict[str, list[str]]
 
 
 def failure_reasons(failures: Sequence[FailureGroup], *, for_superadmin: bool) -> list[FailureReason]:
@@ -41,7 +46,18 @@ def failure_reasons(failures: Sequence[FailureGroup], *, for_superadmin: bool) -
         alike.setdefault((reason, failure.error_code, advice), []).append(failure)
     found = [
         FailureReason(
-            sum(each.count for each in group), models[:NAMED], max(0, len(models) - NAMED), reason, code, advice
+            sum(each.count for each in group),
+            models[:NAMED],
+            max(0, len(models) - NAMED),
+            reason,
+            code,
+            advice,
+            is_unpriced=bool(group[0].reason),
+            narrowing={
+                "status": sorted({each.status for each in group}),
+                "error_code": [code],
+                "price_source": sorted({each.price_source for each in group}),
+            },
         )
         for (reason, code, advice), group in alike.items()
         for models in [_models(group)]

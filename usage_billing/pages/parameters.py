@@ -1,26 +1,25 @@
-"""URL parameters of the AI costs page: those of the API and a few more; and the links that change them."""
+"""URL parameters of the pages: the period, filters and currency that all pages share, and a few of each page's own.
+
+A filter has the API's name. Several values of it mean any of them; `name!=value` excludes a value.
+"""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
-from urllib.parse import quote_plus, urlencode
+from urllib.parse import quote_plus
 
 from django.http import QueryDict
 from django.utils.translation import gettext
 from rest_framework import serializers
 
-from usage_billing.api.fields import user_key_field
-from usage_billing.api.parameters import (
-    COLUMNS,
-    DEFAULT_DAYS,
-    NARROWING,
-    FiltersSerializer,
-)
-from usage_billing.pages.dimensions import BY_NAME, MODEL
+from usage_billing.api.fields import WholeNumberField
+from usage_billing.api.filters import filters_of, is_filter
+from usage_billing.api.parameters import DEFAULT_DAYS, FIRST_DAY, LAST_DAY, LONGEST_DAYS
+from usage_billing.api.serializers import DayField
 from usage_billing.reports import Period
 
 PERIODS = (7, 30, 90)
@@ -28,117 +27,154 @@ PERIODS = (7, 30, 90)
 NAMED_PERIODS = ("this-month", "last-month")
 CURRENCIES = ("usd", "rub")
 PERIOD_PARAMETERS = ("days", "period_days", "period", "from", "to")
-ANY = "*"
-"""The form's value for “all”. An empty text is a value of its own: calls without an agent."""
+SHARED = (*PERIOD_PARAMETERS, "currency")
+"""Parameters, besides the filters, that a link to another page keeps."""
+
+Pairs = tuple[tuple[str, str], ...]
+Changes = Mapping[str, str | Sequence[str] | None]
+"""Parameter → its new value or values; None removes it."""
 
 
-class PageSerializer(FiltersSerializer):
-    """The API's parameters, and those that choose how the page shows the report."""
+class PageSerializer(serializers.Serializer[dict[str, Any]]):
+    """The period and the currency. Each page adds its own parameters in a subclass."""
 
-    default_days = DEFAULT_DAYS
-
-    user = user_key_field(required=False, min_value=0)  # `user_keys.nobody()`: calls without a user
-    period = serializers.ChoiceField(required=False, choices=NAMED_PERIODS)
-    by = serializers.ChoiceField(default=MODEL.name, choices=list(BY_NAME))
     currency = serializers.ChoiceField(default="usd", choices=CURRENCIES)
-    compare_model = serializers.CharField(required=False, max_length=300)
-    rows = serializers.ChoiceField(required=False, choices=["all"])
-    workflows = serializers.ChoiceField(required=False, choices=["all"])
+    period = serializers.ChoiceField(required=False, choices=NAMED_PERIODS)
+    days = WholeNumberField(required=False, min_value=1, max_value=LONGEST_DAYS)
+    period_days = WholeNumberField(required=False, min_value=1, max_value=LONGEST_DAYS)
+    filters = serializers.ChoiceField(required=False, choices=("edit",))  # the filter form is open
 
     def get_fields(self) -> dict[str, Any]:
-        fields = super().get_fields()
-        for name in ("ai_provider", "ai_model"):
-            fields[name].allow_blank = True
-        return fields
+        # `from` is a keyword of Python.
+        return {**super().get_fields(), **{name: DayField(required=False) for name in ("from", "to")}}
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        if "period" in attrs and (others := [name for name in PERIOD_PARAMETERS if name in attrs and name != "period"]):
-            raise serializers.ValidationError(
-                {"period": gettext("Give either this or “%(other)s”, not both.") % {"other": others[0]}}
-            )
-        return super().validate(attrs)
-
-
-_quoted = functools.lru_cache(maxsize=1024)(quote_plus)
-"""A page has hundreds of links made of the same few words."""
+        for name in ("from", "to"):
+            if name in attrs and not FIRST_DAY <= attrs[name] <= LAST_DAY:
+                text = gettext("A day between %(first)s and %(last)s.") % {"first": FIRST_DAY, "last": LAST_DAY}
+                raise serializers.ValidationError({name: text})
+        if "from" in attrs and "to" in attrs and attrs["to"] < attrs["from"]:
+            raise serializers.ValidationError({"to": gettext("This day is before “from”.")})
+        lengths = [name for name in ("period", "days", "period_days", "from") if name in attrs]
+        if "period" in attrs and "to" in attrs:
+            lengths.append("to")
+        if len(lengths) > 1:
+            text = gettext("Give either this or “%(other)s”, not both.") % {"other": lengths[1]}
+            raise serializers.ValidationError({lengths[0]: text})
+        return attrs
 
 
 @dataclass(frozen=True)
 class PageParameters:
-    """The parsed URL parameters. `given`: the valid ones as texts; `hints`: messages about the invalid ones."""
+    """The parsed URL parameters.
 
-    given: dict[str, str]
+    pairs: the valid ones as they came, name and text. filters: as reports take them. own: the values of the page's own
+    parameters. hints: messages about the invalid ones.
+    """
+
+    pairs: Pairs
     filters: dict[str, Any]
     period: Period
-    by: str
-    currency: str
-    compare_model: str = ""
-    all_rows: bool = False
-    all_workflows: bool = False
+    currency: str = "usd"
+    own: dict[str, Any] = field(default_factory=dict)
     hints: list[str] = field(default_factory=list)
 
-    def link(self, changes: Mapping[str, str | None] | None = None, **more: str | None) -> str:
-        """The address of this view with some parameters changed; None removes one."""
-        query = {**self.given, **(changes or {}), **more}
-        return "?" + "&".join(f"{_quoted(name)}={_quoted(value)}" for name, value in query.items() if value is not None)
+    def given(self, name: str) -> list[str]:
+        """The texts of a parameter."""
+        return [text for given, text in self.pairs if given == name]
 
-    def without_period(self) -> dict[str, str | None]:
-        return dict.fromkeys(PERIOD_PARAMETERS)
+    def query(self, changes: Changes | None = None) -> str:
+        """The query of this page with some parameters changed."""
+        return query_of(self.pairs, changes or {})
 
-    def hidden(self, left_out: Sequence[str]) -> list[tuple[str, str]]:
+    def shared(self, changes: Changes | None = None) -> str:
+        """The query of another page: period, filters and currency, with some parameters changed."""
+        return query_of(self.shared_pairs, changes or {})
+
+    @functools.cached_property
+    def shared_pairs(self) -> Pairs:
+        return tuple(pair for pair in self.pairs if pair[0] in SHARED or is_filter(pair[0]))
+
+    @property
+    def filter_pairs(self) -> Pairs:
+        return tuple(pair for pair in self.pairs if is_filter(pair[0]))
+
+    def hidden(self, left_out: Iterable[str]) -> Pairs:
         """Parameters that a form has to keep, besides its own fields."""
-        return [(name, value) for name, value in self.given.items() if name not in left_out]
+        left = {*left_out}
+        return tuple(pair for pair in self.pairs if pair[0] not in left)
 
 
-@functools.cache
-def _parameters() -> frozenset[str]:
-    return frozenset(PageSerializer().fields)
+WITHOUT_PERIOD: Changes = dict.fromkeys(PERIOD_PARAMETERS)
+_quoted = functools.lru_cache(maxsize=4096)(quote_plus)
+"""A page has hundreds of links made of the same few words."""
+
+
+def query_of(pairs: Pairs, changes: Changes) -> str:
+    """Format a query; a changed parameter replaces all its values."""
+    kept = [(name, text) for name, text in pairs if name not in changes]
+    for name, value in changes.items():
+        if value is not None:
+            kept += [(name, value)] if isinstance(value, str) else [(name, text) for text in value]
+    return "&".join(f"{_quoted(name)}={_quoted(text)}" for name, text in kept)
 
 
 def without_empty(query: QueryDict) -> str | None:
-    """The query without the fields that a form sends empty; None if there are none."""
-    given = query.dict()
-    empty = {
-        name for name, value in given.items() if value == ANY or (name in PERIOD_PARAMETERS and not str(value).strip())
-    }
-    if not empty:
-        return None
-    return urlencode([(name, value) for name in query if name not in empty for value in query.getlist(name)])
+    """The query without the fields that a form sends empty; None if there are none.
+
+    A filter keeps an empty value, which stands for calls without an agent, a user or a tag.
+    """
+    pairs = [(name, text) for name in query for text in query.getlist(name)]
+    kept = tuple((name, text) for name, text in pairs if text.strip() or is_filter(name))
+    return None if len(kept) == len(pairs) else query_of(kept, {})
 
 
-def parse(query: QueryDict, today: date) -> PageParameters:
+def parse(query: QueryDict, today: date, serializer_class: type[PageSerializer]) -> PageParameters:
     """Parse the URL parameters; an invalid one is left out, and a hint says why."""
-    given = {name: str(value) for name, value in query.dict().items() if name in _parameters()}
-    hints: list[str] = []
-    while True:
-        serializer = PageSerializer(data=given)
-        if serializer.is_valid():
-            break
-        wrong = serializer.errors
-        if not wrong.keys() & given.keys():
-            raise AssertionError(f"nothing to leave out for {wrong}")
-        for name, problems in wrong.items():
-            value = given.pop(name, "")
-            hints += [
-                gettext("“%(name)s=%(value)s” in the address was left out: %(problem)s")
-                % {"name": name, "value": value[:50], "problem": problem}
-                for problem in (problems if isinstance(problems, list) else [problems])
-            ]
-    values = serializer.validated_data
+    lists = {name: [str(text) for text in query.getlist(name)] for name in query}
+    filters, wrong = filters_of({name: texts for name, texts in lists.items() if is_filter(name)})
+    hints = [_hint(name, text, problem) for (name, text), problem in wrong.items()]
+    values, given, more = _own(lists, serializer_class)
+    pairs = [(name, text) for name, texts in lists.items() if is_filter(name) for text in texts]
     return PageParameters(
-        given=given,
-        filters={COLUMNS.get(name, name): values[name] for name in NARROWING if name in values},
-        period=_period(values, today),
-        by=values["by"],
+        pairs=(
+            *((name, text) for name, text in given.items() if name != "filters"),
+            *(pair for pair in pairs if pair not in wrong),
+        ),
+        filters=filters,
+        period=period_of(values, today),
         currency=values["currency"],
-        compare_model=values.get("compare_model", ""),
-        all_rows="rows" in values,
-        all_workflows="workflows" in values,
-        hints=hints,
+        own=values,
+        hints=[*hints, *more],
     )
 
 
-def _period(values: Mapping[str, Any], today: date) -> Period:
+def _own(
+    lists: Mapping[str, Sequence[str]], serializer_class: type[PageSerializer]
+) -> tuple[dict[str, Any], dict[str, str], list[str]]:
+    """The values of the parameters that are no filters, their texts, and hints about the invalid ones."""
+    known = serializer_class().fields
+    given = {name: texts[-1] for name, texts in lists.items() if name in known and texts}
+    hints: list[str] = []
+    while not (serializer := serializer_class(data=given)).is_valid():
+        wrong = serializer.errors.keys() & given.keys()
+        if not wrong:
+            raise AssertionError(f"nothing to leave out for {serializer.errors}")
+        for name in wrong:
+            text = given.pop(name)
+            hints += [_hint(name, text, problem) for problem in serializer.errors[name]]
+    return serializer.validated_data, given, hints
+
+
+def _hint(name: str, text: str, problem: object) -> str:
+    return gettext("“%(name)s=%(value)s” in the address was left out: %(problem)s") % {
+        "name": name,
+        "value": text[:50],
+        "problem": problem,
+    }
+
+
+def period_of(values: Mapping[str, Any], today: date) -> Period:
     first_of_month = today.replace(day=1)
     if values.get("period") == "this-month":
         return Period(first_of_month)

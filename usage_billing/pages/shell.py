@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.contrib.auth.views import LoginView
@@ -13,7 +12,6 @@ from django.views.decorators.http import require_safe
 
 from usage_billing.api.export_slots import RETRY_AFTER_S
 from usage_billing.conf import conf
-from usage_billing.tenancy.scope import Scope
 
 
 @require_safe
@@ -45,19 +43,3 @@ def too_many_exports(request: HttpRequest, text: str) -> HttpResponse:
     response = render(request, "usage_billing/not_found.html", context, status=429)
     response["Retry-After"] = str(RETRY_AFTER_S)
     return response
-
-
-def scope_text(scope: Scope, names: Mapping[int, str]) -> str:
-    """Describe whose calls the page shows. `names`: organisation id → name."""
-    if scope.everything:
-        return gettext("All organisations")
-
-    def listed(org_ids: Iterable[int]) -> str:
-        return ", ".join(sorted(names[org_id] for org_id in org_ids if org_id in names))
-
-    parts = []
-    if scope.owned_org_ids:
-        parts.append(gettext("All calls of %(names)s") % {"names": listed(scope.owned_org_ids)})
-    if scope.member_org_ids:
-        parts.append(gettext("Your own calls in %(names)s") % {"names": listed(scope.member_org_ids)})
-    return " · ".join(parts)

@@ -21,13 +21,17 @@ CURRENCIES = ("usd", "rub")
 
 @dataclass(frozen=True)
 class Forecast:
-    """Known costs by currency (`usd`, `rub`). `expected` is None, `learned_days` 0 without a whole day of history."""
+    """Known costs by currency (`usd`, `rub`). `expected` is None, `learned_days` 0 without a whole day of history.
+
+    `to_come`: what each day from today to the end of the month is still expected to cost.
+    """
 
     so_far: dict[str, Decimal]
     expected: dict[str, Decimal] | None
     month_before: dict[str, Decimal]
     learned_days: int
     unpriced_count: int
+    to_come: dict[str, dict[date, Decimal]]
 
 
 def forecast(scope: Scope, today: date, *, filters: Mapping[str, Any] | None = None) -> Forecast:
@@ -44,14 +48,16 @@ def forecast(scope: Scope, today: date, *, filters: Mapping[str, Any] | None = N
     learned = _learned_days(rows, today)
     left = [today + timedelta(days=n) for n in range(_days_of(first) - today.day + 1)]
     so_far = {each: _sum(rows, each, first, None) for each in CURRENCIES}
+    to_come = {each: _to_come(rows, each, today, left, learned) if learned else {} for each in CURRENCIES}
     return Forecast(
         so_far=so_far,
-        expected={each: so_far[each] + _to_come(rows, each, today, left, learned) for each in CURRENCIES}
+        expected={each: sum(to_come[each].values(), so_far[each]) for each in CURRENCIES}
         if learned
         else None,
         month_before={each: _sum(rows, each, month_before, first) for each in CURRENCIES},
         learned_days=learned,
         unpriced_count=sum(row["unpriced_usd_count"] for day, row in rows.items() if day >= first),
+        to_come=to_come,
     )
 
 
@@ -61,7 +67,9 @@ def _learned_days(rows: Mapping[date, Totals], today: date) -> int:
     return min(LEARNED_DAYS, (today - min(earlier)).days) if earlier else 0
 
 
-def _to_come(rows: Mapping[date, Totals], currency: str, today: date, left: list[date], learned: int) -> Decimal:
+def _to_come(
+    rows: Mapping[date, Totals], currency: str, today: date, left: list[date], learned: int
+) -> dict[date, Decimal]:
     costs = {day: rows[day][f"cost_{currency}"] or Decimal(0) for day in rows}
     known = [today - timedelta(days=n) for n in range(1, learned + 1)]
 
@@ -69,7 +77,7 @@ def _to_come(rows: Mapping[date, Totals], currency: str, today: date, left: list
         alike = [each for each in known if each.weekday() == day.weekday()] if learned == LEARNED_DAYS else known
         return sum((costs.get(each, Decimal(0)) for each in alike), Decimal(0)) / len(alike)
 
-    return sum((max(Decimal(0), expected(day) - costs.get(day, Decimal(0))) for day in left), Decimal(0))
+    return {day: max(Decimal(0), expected(day) - costs.get(day, Decimal(0))) for day in left}
 
 
 def _sum(rows: Mapping[date, Totals], currency: str, since: date, until: date | None) -> Decimal:

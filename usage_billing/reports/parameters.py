@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
 
 from usage_billing.models.archived_usage import OF_CALLS_ONLY
 from usage_billing.models.daily_usage import DIMENSIONS
 
 FILTERS = (*DIMENSIONS, *OF_CALLS_ONLY)
 """The columns that a report can be narrowed by. Filters narrow the scope, they never widen it."""
+
+
+@dataclass(frozen=True)
+class Excluded:
+    """A filter's value: any but these."""
+
+    values: frozenset[Any]
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from django import template
-from django.utils.formats import date_format, get_format
+from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import get_language, gettext
@@ -25,6 +25,7 @@ CENT, SMALL = Decimal("0.01"), Decimal("0.1")
 DIGITS_OF_SMALL = 3
 """Significant digits of an amount below 0.10, so that the price of a single short call can be seen."""
 
+COMPACT_FROM = 100_000
 MULTIPLE_FROM = 9
 """From this change on it is shown as a multiple: +900 % is ×10."""
 
@@ -88,8 +89,8 @@ def written_day(day: date) -> str:
 
 @functools.lru_cache(maxsize=4096)
 def _written_day(day: date, language: str | None) -> str:
-    """Cached, because a page shows each day twice and Django takes long to format one."""
-    return date_format(day, get_format("DATE_FORMAT", lang=language))
+    """28 Nov 2026; cached, because a page shows each day twice and Django takes long to format one."""
+    return date_format(day, "j M Y")
 
 
 def _rounded(value: Decimal) -> Decimal:
@@ -115,6 +116,58 @@ register.filter("day", written_day)
 def grouped(value: int) -> str:
     """A count: 12 345 in Russian, 12,345 in English."""
     return write_number(value, style_of(get_language()))
+
+
+@register.filter
+def compact(value: int) -> str:
+    """A count with three or four digits, as 10.20 M; all digits up to 99,999."""
+    style = style_of(get_language())
+    if abs(value) < COMPACT_FROM:
+        return write_number(value, style)
+    power = 9 if abs(value) >= 10**9 else 6
+    # Translators: the short word for a billion and for a million, after a number
+    word = gettext("B") if power == 9 else gettext("M")
+    number = Decimal(value).scaleb(-power).quantize(CENT, ROUND_HALF_UP)
+    return f"{write_number(number, style)}{NBSP}{word}"
+
+
+@register.filter
+def duration(milliseconds: Decimal | int | None) -> str:
+    """A time in seconds: 0.35 s, 4.2 s, 75 s; a dash if it is unknown."""
+    if not milliseconds:
+        return "—"
+    seconds = Decimal(milliseconds) / 1000
+    digits = "0.01" if seconds < 1 else "0.1" if seconds < 60 else "1"
+    # Translators: the short word for seconds, after a number
+    return write_number(seconds.quantize(Decimal(digits), ROUND_HALF_UP), style_of(get_language())) + NBSP + gettext("s")
+
+
+def common_places(values: Iterable[Decimal | None]) -> int:
+    """How many decimals a column of amounts needs: two digits of its smallest value that matters, from 2 to 6.
+
+    A value matters if it is at least a thousandth of the largest.
+    """
+    known = [abs(value) for value in values if value]
+    matter = [value for value in known if value * 1000 >= max(known)]
+    if not matter:
+        return 2
+    return min(6, max(2, 1 - min(matter).adjusted()))
+
+
+@register.filter
+def in_column(value: Decimal | None, places: int) -> SafeString:
+    """An amount of a column with so many decimals, without its currency; all digits on hover."""
+    if value is None:
+        return _shown(value, "USD")
+    if not value:
+        return SafeString("0")
+    style = style_of(get_language())
+    rounded = value.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP)
+    text = write_number(rounded, style)
+    if not rounded:
+        text = "<" + NBSP + write_number(Decimal(1).scaleb(-places), style)
+    exact_ = write_number(value.normalize(), style)
+    return SafeString(f'<span class="costs-amount" title="{exact_}">{text}</span>')
 
 
 @register.filter

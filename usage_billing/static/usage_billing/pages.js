@@ -1,40 +1,103 @@
-// What the pages gain by JavaScript: a switch between dark and light, and a chart that tells its numbers at once.
+// What the pages gain by JavaScript: dark or light, tooltips, sheets over the page, and menus that close. Every page works without.
 (() => {
     const root = document.documentElement;
-    const button = document.getElementById("theme");
-    button.hidden = false;
-    button.addEventListener("click", () => {
-        const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-        root.dataset.theme = dark ? "light" : "dark";
-        localStorage.setItem("_x_adminTheme", JSON.stringify(root.dataset.theme));
-    });
-
-    const chart = document.querySelector("svg.chart");
-    if (!chart) {
-        return;
+    const theme = document.getElementById("theme");
+    if (theme) {
+        theme.hidden = false;
+        theme.addEventListener("click", () => {
+            const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+            root.dataset.theme = dark ? "light" : "dark";
+            localStorage.setItem("_x_adminTheme", JSON.stringify(root.dataset.theme));
+        });
     }
+
+    // A menu closes when something else is clicked, and with Escape.
+    const close = (except) => {
+        for (const menu of document.querySelectorAll("details.popover[open]")) {
+            if (!menu.contains(except)) {
+                menu.open = false;
+            }
+        }
+    };
+    document.addEventListener("click", (event) => close(event.target));
+    document.addEventListener("keydown", (event) => {
+        if (event.key === "Escape") {
+            const menu = document.activeElement.closest("details.popover[open]");
+            close(null);
+            menu?.querySelector("summary").focus();
+        }
+    });
+    for (const field of document.querySelectorAll("[data-submits]")) {
+        field.addEventListener("change", () => field.form.requestSubmit());
+    }
+
+    // ── Charts: a tooltip at once, and a click on a part leads to its calls alone ────────────────────────────────
     const tip = document.createElement("div");
     tip.className = "tip";
     tip.hidden = true;
     tip.setAttribute("aria-hidden", "true");
     document.body.append(tip);
-    const texts = new Map();
-    for (const day of chart.querySelectorAll(".day")) {
-        const title = day.querySelector("title");
-        texts.set(day, title.textContent.trim());
-        title.remove(); // the browser would show it a second time, later
-    }
-    chart.addEventListener("pointermove", (event) => {
-        const day = event.target.closest(".day");
-        tip.hidden = !day;
-        if (day) {
-            tip.textContent = texts.get(day);
-            const left = Math.min(event.clientX + 14, innerWidth - tip.offsetWidth - 8);
-            tip.style.left = `${Math.max(8, left) + scrollX}px`;
-            tip.style.top = `${event.clientY + 18 + scrollY}px`;
+    for (const chart of document.querySelectorAll(".chart")) {
+        const texts = new Map();
+        for (const step of chart.querySelectorAll(".step")) {
+            const title = step.querySelector("title");
+            texts.set(step, title.textContent);
+            title.remove(); // the browser would show it a second time, later
         }
-    });
-    chart.addEventListener("pointerleave", () => {
-        tip.hidden = true;
+        chart.addEventListener("pointermove", (event) => {
+            const step = event.target.closest(".step");
+            tip.hidden = !step;
+            if (step) {
+                tip.textContent = texts.get(step);
+                const left = Math.min(event.clientX + 14, innerWidth - tip.offsetWidth - 8);
+                tip.style.left = `${Math.max(8, left) + scrollX}px`;
+                tip.style.top = `${event.clientY + 18 + scrollY}px`;
+            }
+        });
+        chart.addEventListener("pointerleave", () => {
+            tip.hidden = true;
+        });
+        chart.addEventListener("click", (event) => {
+            const link = event.target.closest("a");
+            const part = document.elementsFromPoint(event.clientX, event.clientY).find((each) => each.dataset?.narrowing);
+            if (link && part && !event.ctrlKey && !event.metaKey && !event.shiftKey) {
+                event.preventDefault();
+                location.assign(`${link.getAttribute("href")}&${part.dataset.narrowing}`);
+            }
+        });
+    }
+
+    // ── Sheets: the part of the linked page that `data-sheet` names, over this page ──────────────────────────────
+    const show = async (address, selector, opener) => {
+        const answer = await fetch(address, { headers: { "X-Requested-With": "XMLHttpRequest" } });
+        const found = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector(selector);
+        if (!answer.ok || !found) {
+            location.assign(address);
+            return;
+        }
+        const sheet = document.createElement("dialog");
+        sheet.className = selector === "#filters" ? "sheet wide" : "sheet";
+        sheet.setAttribute("aria-label", found.dataset.title || found.querySelector("h1, h2")?.textContent || "");
+        sheet.append(document.adoptNode(found));
+        sheet.addEventListener("click", (event) => {
+            if (event.target === sheet || event.target.closest("[data-close]")) {
+                event.preventDefault();
+                sheet.close();
+            }
+        });
+        sheet.addEventListener("close", () => {
+            sheet.remove();
+            opener.focus();
+        });
+        document.body.append(sheet);
+        sheet.showModal();
+        sheet.scrollTop = 0;
+    };
+    document.addEventListener("click", (event) => {
+        const link = event.target.closest("a[data-sheet]");
+        if (link && !event.ctrlKey && !event.metaKey && !event.shiftKey && event.button === 0) {
+            event.preventDefault();
+            show(link.href, link.dataset.sheet, link);
+        }
     });
 })();

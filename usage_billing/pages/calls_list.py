@@ -1,0 +1,58 @@
+"""Rows of lists of calls: names, tags, and the address of each call."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from django.urls import reverse
+
+from usage_billing.models import UsageRecord
+from usage_billing.pages.page import Page
+
+_STATUSES = dict(UsageRecord.Status.choices)
+
+
+@dataclass(frozen=True)
+class Entry:
+    call: UsageRecord
+    org: str
+    who: str
+    status: str
+    link: str
+    tags: str
+
+
+def entries(page: Page, calls: Iterable[UsageRecord]) -> list[Entry]:
+    """One query for the names of the users."""
+    listed = list(calls)
+    page.names.look_up(users=(call.user_id for call in listed))
+    link = call_links(for_superadmin=page.scope.everything)
+    return [
+        Entry(
+            call,
+            page.names.org(call.org_id),
+            page.names.user(call.user_id),
+            str(_STATUSES.get(call.status, call.status)),
+            link(call.pk),
+            " ".join(f"{key}={value}" for key, value in sorted(getattr(call, "tags", {}).items())),
+        )
+        for call in listed
+    ]
+
+
+def call_links(*, for_superadmin: bool) -> Callable[[int], str]:
+    """A function from a call's id to the address of its page.
+
+    Django resolves the address once: it takes long over one, and a page has dozens.
+    """
+    before, after = _around(for_superadmin, reverse("usage_billing:usage"))
+    return lambda id_: f"{before}{id_}{after}"
+
+
+@functools.lru_cache(maxsize=16)
+def _around(for_superadmin: bool, _usage: str) -> tuple[str, str]:
+    view = "usage_billing:ai-costs-call" if for_superadmin else "usage_billing:call"
+    before, _, after = reverse(view, args=[0]).rpartition("0")
+    return before, after

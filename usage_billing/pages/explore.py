@@ -1,0 +1,16 @@
+"""Explore: any metric by any dimensions over time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from usage_billing.pages.page import Page
+from usage_billing.pages.parameters import PageSerializer
+
+
+class ExploreSerializer(PageSerializer):
+    pass
+
+
+def context(page: Page) -> dict[str, Any]:
+    return {}

@@ -1,0 +1,73 @@
+"""The sidebar of the pages and of the admin: the same entries, each for people who may open it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from django.apps import apps
+from django.http import HttpRequest
+from django.urls import NoReverseMatch, reverse
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from usage_billing.pages import hooks
+from usage_billing.pages.page import CALLS, EXPLORE, INSIGHTS, OVERVIEW, address
+
+PAGES: tuple[tuple[str, Any], ...] = (
+    (OVERVIEW, _("Overview")),
+    (EXPLORE, _("Explore")),
+    (CALLS, _("Calls")),
+    (INSIGHTS, _("Insights")),
+)
+LISTS = (
+    (_("Organisations"), "usage_billing.Organization"),
+    (_("Price overrides"), "usage_billing.PriceOverride"),
+    (_("Exchange rates"), "usage_billing.ExchangeRate"),
+    (_("Repricing"), "usage_billing.RepriceRun"),
+)
+"""Title and model of each list of the admin."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    title: str | Promise
+    link: str
+    is_current: bool
+
+
+def pages(request: HttpRequest) -> list[Entry]:
+    """The four pages of the person."""
+    try:
+        links = [(title, address(name, for_superadmin=request.user.is_superuser)) for name, title in PAGES]
+    except NoReverseMatch:
+        return []  # a host project without the pages
+    path = request.path.rstrip("/")
+    # The longest address that the path begins with: a call's page lies below the calls.
+    current = max(
+        (link for _, link in links if f"{path}/".startswith(link.rstrip("/") + "/")), key=len, default=None
+    )
+    return [Entry(title, link, link == current) for title, link in links]
+
+
+def manage(request: HttpRequest) -> list[Entry]:
+    """The lists of the admin that the person may see."""
+    if not (apps.is_installed("django.contrib.admin") and request.user.is_active and request.user.is_staff):
+        return []
+    lists = [*LISTS, *(entry for source in hooks.admin_lists for entry in source())]
+    return [*_allowed(request, lists)]
+
+
+def _allowed(request: HttpRequest, lists: list[tuple[Any, str]]) -> Iterator[Entry]:
+    from django.contrib import admin  # not every project has it installed
+
+    for title, name in lists:
+        model = apps.get_model(name)
+        if not admin.site.is_registered(model) or not admin.site.get_model_admin(model).has_view_permission(request):
+            continue
+        try:
+            link = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
+        except NoReverseMatch:
+            return
+        yield Entry(title, link, request.path.startswith(link))

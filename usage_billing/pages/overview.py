@@ -1,0 +1,250 @@
+"""The overview: how much, since when, what for, and what needs action."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Decimal
+from functools import partial
+from typing import Any
+
+from django.utils.formats import date_format
+from django.utils.translation import get_language, gettext
+from rest_framework import serializers
+
+from usage_billing import reports
+from usage_billing.pages import calls_list, chart, needs_action, rows
+from usage_billing.pages.chart import Chart, Layer, Step
+from usage_billing.pages.colors import OTHERS, color_of
+from usage_billing.pages.dimensions import AGENT, BY_NAME, MODEL, ORG, TYPE, USER, Dimension
+from usage_billing.pages.page import INSIGHTS, Page
+from usage_billing.pages.parameters import WITHOUT_PERIOD, PageSerializer, query_of
+from usage_billing.reports import Breakdown, Forecast, Period, Series
+from usage_billing.reports.totals import COST_MEASURES, Totals
+from usage_billing.templatetags.amounts import common_places, style_of, write_amount, written_day
+
+STACKED_BY = (MODEL, TYPE, AGENT, ORG, USER)
+MEASURES = (*COST_MEASURES, "total_tokens", "failed_count")
+ROWS = 5
+"""Rows of a breakdown."""
+LAYERS = 6
+"""Series of the chart; all others are drawn as one."""
+LATEST_CALLS = 50
+DAILY_UP_TO, WEEKLY_UP_TO = 100, 731
+"""The longest periods, in days, whose chart is by day and by week. Longer ones are by month."""
+
+
+class OverviewSerializer(PageSerializer):
+    by = serializers.ChoiceField(default=MODEL.name, choices=[each.name for each in STACKED_BY])
+
+
+def context(page: Page) -> dict[str, Any]:
+    """The context of the template. Its number of queries does not depend on the amount of usage."""
+    parameters, scope = page.parameters, page.scope
+    period, filters = parameters.period, parameters.filters
+    previous = period.before(page.today)
+    step = step_of(period, page.today)
+    shown = _shown(page)
+    stacked_by = BY_NAME[parameters.own["by"]]
+
+    whole = reports.period_over_period(scope, period, previous, filters=filters)
+    breakdowns = {each: _breakdown(page, each, whole) for each in dict.fromkeys((*shown, stacked_by))}
+    total = breakdowns[TYPE].total
+    if not total["requests_count"]:
+        return {"total": total}
+    days = reports.time_series(scope, period, page.today, step=step, filters=filters, measures=MEASURES)
+    forecast = reports.forecast(scope, page.today, filters=filters)
+    latest = list(reports.calls(scope, filters=filters, period=period)[:LATEST_CALLS])
+    amounts = [getattr(call, f"cost_{parameters.currency}") for call in latest]
+    return {
+        "total": total,
+        "cards": _cards(page, total),
+        "previous": previous,
+        "previous_last": previous.last_day(page.today) if previous else None,
+        "step": step,
+        "forecast": forecast,
+        "month_ends": last_of_month(page.today),
+        "chart": _chart(page, stacked_by, breakdowns[stacked_by], days, step, forecast),
+        "stacks": [(each, page.link(by=each.name), each == stacked_by) for each in STACKED_BY if _tells(page, each)],
+        "needs_action": needs_action.items(page, days if step == "day" else []),
+        "panels": [rows.panel(page, each, breakdowns[each], ROWS, MEASURES) for each in shown],
+        "latest": calls_list.entries(page, latest),
+        "latest_places": common_places(amounts),
+        "reaches_back": True,
+        "calls_link": page.calls(),
+        "insights_link": page.to(INSIGHTS),
+        "failed_link": page.calls(status="failed"),
+        "unpriced_usd_link": page.calls(unpriced="usd"),
+        "unpriced_rub_link": page.calls(unpriced="rub"),
+        "month_link": page.calls({**WITHOUT_PERIOD, "period": "this-month"}),
+        "last_month_link": page.calls({**WITHOUT_PERIOD, "period": "last-month"}),
+        "archived_before": reports.archived_before(period),
+    }
+
+
+def _shown(page: Page) -> tuple[Dimension, ...]:
+    """Types, models, agents; and organisations, or the users of one."""
+    if page.several_orgs and "org_id" not in page.parameters.filters:
+        return TYPE, MODEL, AGENT, ORG
+    users = page.scope.everything or page.scope.owned_org_ids
+    return (TYPE, MODEL, AGENT, USER) if users else (TYPE, MODEL, AGENT)
+
+
+def _tells(page: Page, dimension: Dimension) -> bool:
+    return dimension in (*_shown(page), MODEL)
+
+
+def _breakdown(page: Page, dimension: Dimension, whole: tuple[Totals, Totals | None]) -> Breakdown:
+    return reports.breakdown(
+        page.scope,
+        dimension.columns,
+        page.parameters.period,
+        page.today,
+        filters=page.parameters.filters,
+        limit=LAYERS + 1,
+        whole=whole,
+        measures=MEASURES,
+        compare=ROWS + 1,
+    )
+
+
+# ── Cards ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class Card:
+    """A number of the period. change: relative, None where there is nothing to compare with."""
+
+    column: str
+    value: Any
+    change: Decimal | None
+    before: Any
+    link: str
+    before_link: str | None
+
+
+def _cards(page: Page, total: Totals) -> list[Card]:
+    """Requests, tokens, USD and RUB."""
+    change, before = total["change"] or {}, total["before"] or {}
+    days = page.previous_days()
+    return [
+        Card(
+            column,
+            total[column],
+            change.get(column),
+            before.get(column),
+            page.calls(),
+            page.calls(days) if days else None,
+        )
+        for column in ("requests_count", "total_tokens", "cost_usd", "cost_rub")
+    ]
+
+
+# ── Chart ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _chart(
+    page: Page, dimension: Dimension, found: Breakdown, days: Sequence[Totals], step: str, forecast: Forecast
+) -> Chart:
+    parameters = page.parameters
+    keys = [dimension.key(item) for item in found.items[:LAYERS]]
+    if len(found.items) == LAYERS + 1 and not found.other:
+        keys.append(dimension.key(found.items[-1]))
+    series = reports.stacked_series(
+        page.scope, dimension.columns, keys, days, parameters.period, step=step, filters=parameters.filters
+    )
+    page.names.look_up_rows(dimension, found.items)
+    write = amount_writer(parameters.currency)
+    steps = steps_of(page, [row["date"] for row in days], step)
+    layers = [_layer(page, dimension, each, write) for each in series]
+    column = f"cost_{parameters.currency}"
+    totals = [row[column] for row in days]
+    if parameters.given("period") == ["this-month"]:
+        expected = forecast.to_come[parameters.currency]
+        steps, layers, totals = _with_forecast(page, steps, layers, totals, expected)
+    return chart.draw(steps, layers, write, totals=totals)
+
+
+def _layer(page: Page, dimension: Dimension, series: Series, write: chart.Write) -> Layer:
+    column = f"cost_{page.parameters.currency}"
+    values = [row[column] for row in series.rows]
+    known = [value for value in values if value is not None]
+    total = write(sum(known, Decimal(0))) if known else "—"
+    if series.key is None:
+        return Layer(gettext("all others"), OTHERS, values, total)
+    narrowing = dimension.narrowing(series.key)
+    return Layer(
+        page.names.of(dimension, series.key),
+        color_of(dimension.name, str(series.key[-1])),
+        values,
+        total,
+        link=page.link(narrowing),
+        narrowing=query_of((), narrowing),
+    )
+
+
+def _with_forecast(
+    page: Page,
+    steps: list[Step],
+    layers: list[Layer],
+    totals: list[Decimal | None],
+    expected: Mapping[date, Decimal],
+) -> tuple[list[Step], list[Layer], list[Decimal | None]]:
+    """Add the days to come, and what is still expected of today."""
+    to_come = [day for day in sorted(expected) if day > page.today]
+    nothing: list[Decimal | None] = [None] * len(to_come)
+    of_days = [None] * (len(steps) - 1) + [expected.get(page.today), *(expected[day] for day in to_come)]
+    return (
+        [*steps, *(Step(label_of(day, "day"), written_day(day), is_expected=True) for day in to_come)],
+        [
+            *(Layer(**{**vars(layer), "values": [*layer.values, *nothing]}) for layer in layers),
+            Layer(gettext("forecast"), "c-expected", of_days, ""),
+        ],
+        [*totals, *(expected[day] for day in to_come)],
+    )
+
+
+def steps_of(page: Page, days: Sequence[date], step: str) -> list[Step]:
+    """The steps of a time series, each with a link to its calls."""
+    period = page.parameters.period
+    last = period.last_day(page.today)
+    found = []
+    for day in days:
+        ends = min(_end(day, step), max(last, day))
+        starts = max(day, period.since) if period.since else day
+        found.append(
+            Step(
+                label_of(day, step),
+                written_day(day),
+                link=page.calls(page.day(starts, ends)),
+                is_partial=ends >= page.today,
+            )
+        )
+    return found
+
+
+def _end(day: date, step: str) -> date:
+    if step == "week":
+        return day + timedelta(days=6)
+    return last_of_month(day) if step == "month" else day
+
+
+def label_of(day: date, step: str) -> str:
+    # Translators: a day, and a month, on the chart's axis, short, in Django's date format
+    return date_format(day, gettext("M Y") if step == "month" else gettext("M j"))
+
+
+def step_of(period: Period, today: date) -> str:
+    length = (period.last_day(today) - (period.since or today)).days + 1
+    return "day" if length <= DAILY_UP_TO else "week" if length <= WEEKLY_UP_TO else "month"
+
+
+def last_of_month(day: date) -> date:
+    return (day.replace(day=28) + timedelta(days=4)).replace(day=1) - timedelta(days=1)
+
+
+def amount_writer(currency: str) -> chart.Write:
+    return partial(write_amount, currency=currency.upper(), style=style_of(get_language()))
+
+
