@@ -88,9 +88,10 @@ def written_day(day: date) -> str:
 
 
 @functools.lru_cache(maxsize=4096)
-def _written_day(day: date, language: str | None) -> str:
+def _written_day(day: date, _language: str | None) -> str:
     """28 Nov 2026; cached, because a page shows each day twice and Django takes long to format one."""
-    return date_format(day, "j M Y")
+    # Translators: a day in Django's date format: 28 Nov 2026
+    return date_format(day, gettext("j M Y"))
 
 
 def _rounded(value: Decimal) -> Decimal:
