@@ -18,7 +18,8 @@ from usage_billing.models.daily_usage import MAX_COST, MEASURES
 from usage_billing.models.database import connection
 from usage_billing.models.fields import as_sqlite_keeps
 from usage_billing.reports.parameters import Period
-from usage_billing.reports.sql.conditions import Sql, allowed_values, coarsest, joined, where
+from usage_billing.reports.sql.conditions import allowed_values, coarsest, where
+from usage_billing.reports.sql.text import Sql, joined
 from usage_billing.tenancy.scope import Scope
 
 
