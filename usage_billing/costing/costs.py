@@ -84,7 +84,7 @@ def _with_model(row: Row, job: Row) -> Row:
 
 ATTRIBUTION = (
     "org_id", "user_id", "content_id", "workflow_id", "agent_id", "request_type", "platform", "content_type",
-    "task_type", "request_metadata",
+    "task_type", "request_metadata", "tags",
 )  # fmt: skip
 """The columns that say who caused a call."""
 
