@@ -129,6 +129,7 @@ def _attributed(event: Event, organizations: OrganizationLookup, recorded_at: da
         "platform": given.platform,
         "content_type": given.content_type,
         "task_type": given.task_type,
+        "tags": given.tags,
         "request_id": event.request_id,
         "endpoint": address.endpoint,
         "ai_provider": address.provider,
