@@ -4,7 +4,6 @@ from django.apps import AppConfig
 from django.core.checks import register
 from django.utils.translation import gettext_lazy as _
 
-
 LISTS = (
     (_("Content"), "ai_assistants.ContentPiece"),
     (_("Community participants"), "ai_assistants.Participant"),

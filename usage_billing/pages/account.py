@@ -53,7 +53,9 @@ def account(request: HttpRequest) -> HttpResponse:
         "title": gettext("Your account"),
         "sessions": listed,
         "this": _row_key(request),
-        "choices": [(choice, choice.read(request.user)) for choice in hooks.account_choices if choice.is_for(request.user)],
+        "choices": [
+            (choice, choice.read(request.user)) for choice in hooks.account_choices if choice.is_for(request.user)
+        ],
     }
     return render(request, "usage_billing/account.html", context)
 
