@@ -17,6 +17,7 @@ from genai_prices.units import _get_registry
 
 from usage_billing.costing import costs
 from usage_billing.costing.metering import Line
+from usage_billing.costing.pricing import DECISIONS
 from usage_billing.costing.rate_card import REQUESTS, kind_of, used_units
 from usage_billing.models.fields import MONEY_PLACES
 
@@ -33,6 +34,8 @@ ROUNDING = "rounding"
 """The amounts of the kinds are rounded one by one, the cost only once."""
 UNEXPLAINED = "unexplained"
 """A part of the cost that the record does not explain."""
+ONLY_INPUT_IS_BILLED = f"{DECISIONS['openai']}/"
+"""In the price source of calls whose output is free (OpenAI, Decisions)."""
 CONTAINER = "container"
 """Key of a container session; its memory follows a colon."""
 
@@ -85,7 +88,11 @@ def _amounts(row: Row, used: Mapping[str, _Used], whole: Decimal | None) -> dict
     kept = {kind: Decimal(usd) for kind, usd in row["response_metadata"].get("cost_parts", {}).items()}
     if kept or not whole:
         return kept
-    return {next(iter(used)) if len(used) == 1 else TOGETHER: whole} if used else {}
+    if not used:
+        return {}
+    if INPUT in used and ONLY_INPUT_IS_BILLED in row["price_source"]:
+        return {INPUT: whole}
+    return {next(iter(used)) if len(used) == 1 else TOGETHER: whole}
 
 
 def _of_kinds(used: Mapping[str, _Used], amounts: Mapping[str, Decimal], *, is_priced: bool) -> Iterator[CostLine]:

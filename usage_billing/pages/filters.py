@@ -9,7 +9,7 @@ from typing import Any
 from rest_framework import serializers
 
 from usage_billing.api import filters
-from usage_billing.api.fields import LARGEST_ID, WholeNumberField, user_key_field
+from usage_billing.api.fields import LARGEST_ID, WholeNumberField
 from usage_billing.api.filters import COLUMNS, EXCLUDES
 from usage_billing.models import DailyTagUsage
 from usage_billing.reports.parameters import TAG, Excluded
@@ -17,18 +17,10 @@ from usage_billing.reports.parameters import TAG, Excluded
 Wrong = dict[tuple[str, str], str]
 """Name and text of an invalid filter → what is wrong with it."""
 
-EMPTY_IS_NONE = ("workflow_id", "content_id")
-"""Filters whose empty value stands for calls without one: NULL in their rows."""
-
-
 @functools.cache
 def _fields() -> dict[str, Any]:
     fields = filters.value_fields() | filters.single_call_fields()
-    # The links of the pages have ids. 0 stands for no user, as in the totals.
-    fields["org"] = WholeNumberField(min_value=1, max_value=LARGEST_ID)
-    fields["user"] = user_key_field(min_value=0)
-    for name in EMPTY_IS_NONE:
-        fields[name] = filters.text_field(name, allow_blank=True)
+    fields["org"] = WholeNumberField(min_value=1, max_value=LARGEST_ID)  # no slugs: the links of the pages have ids
     return fields
 
 
@@ -67,8 +59,7 @@ def _value(name: str, base: str, text: str) -> Any:
     if base.startswith(TAG):
         filters.tag_key(base.removeprefix(TAG), name)
         return _tag_field().run_validation(text)
-    value = _fields()[base].run_validation(text)
-    return None if base in EMPTY_IS_NONE and value == "" else value
+    return _fields()[base].run_validation(text)
 
 
 def _problem(error: serializers.ValidationError) -> str:
