@@ -40,7 +40,7 @@ def test_pages_need_no_address_of_the_service() -> None:
         text = response.content.decode()
         assert (response.status_code, "unfold" in text) == (200, False)
         assert "/calls/" in address or f'href="{address.partition("?")[0].rstrip("/")}/calls/{call.pk}"' in text
-        assert client.get("/billing/usage/calls/999999").status_code == 404
+        assert client.get("/billing/usage/calls/999999", follow=True).status_code == 404
 
 
 def test_log_in_is_the_hosts() -> None:

@@ -106,6 +106,7 @@ def test_pages_and_admin_have_one_sidebar(superadmin: Client) -> None:
         "Weekly digests": "/superadmin/ai_assistants/digestdelivery/",
         "API": "/api/docs",
     }
+    assert {name: of_page[name] for name in expected} == expected
 
 
 def test_owner_has_their_own_pages_and_no_admin(owner_of: Callable[..., Client], acme: Organization) -> None:
