@@ -1,4 +1,4 @@
-"""The filters in an address, defined by the API: an invalid value is left out, and its problem is returned."""
+"""Filters in the addresses of pages: those of the API, where an invalid value is left out and the others hold."""
 
 from __future__ import annotations
 
@@ -6,63 +6,70 @@ import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from django.utils.translation import gettext
 from rest_framework import serializers
 
-from usage_billing.api import filters
 from usage_billing.api.fields import LARGEST_ID, WholeNumberField
-from usage_billing.api.filters import COLUMNS, EXCLUDES
-from usage_billing.models import DailyTagUsage
+from usage_billing.api.filters import (
+    COLUMNS,
+    EXCLUDES,
+    MOST_TAGS,
+    MOST_VALUES,
+    combined,
+    single_call_fields,
+    tag_fields,
+    value_fields,
+)
 from usage_billing.reports.parameters import TAG, Excluded
 
-Wrong = dict[tuple[str, str], str]
-"""Name and text of an invalid filter → what is wrong with it."""
 
 @functools.cache
 def _fields() -> dict[str, Any]:
-    fields = filters.value_fields() | filters.single_call_fields()
-    fields["org"] = WholeNumberField(min_value=1, max_value=LARGEST_ID)  # no slugs: the links of the pages have ids
-    return fields
-
-
-@functools.cache
-def _tag_field() -> serializers.CharField:
-    longest = DailyTagUsage._meta.get_field("tag_value").max_length
-    return serializers.CharField(allow_blank=True, max_length=longest, trim_whitespace=False)
+    return {
+        **value_fields(),
+        **single_call_fields(),
+        # Links of the pages have ids.
+        "org": WholeNumberField(min_value=1, max_value=LARGEST_ID),
+    }
 
 
 def is_filter(name: str) -> bool:
     """Whether a URL parameter is a filter."""
-    base = name.removesuffix(EXCLUDES)
-    return base in _fields() or base.startswith(TAG)
+    name = name.removesuffix(EXCLUDES)
+    return name in _fields() or (name.startswith(TAG) and len(name) > len(TAG))
 
 
-def filters_of(lists: Mapping[str, Sequence[str]]) -> tuple[dict[str, Any], Wrong]:
+def filters_of(lists: Mapping[str, Sequence[str]]) -> tuple[dict[str, Any], dict[tuple[str, str], str]]:
     """Filters as reports take them, and the problem of each invalid (name, text)."""
-    wanted: dict[str, set[Any]] = {}
-    excluded: dict[str, set[Any]] = {}
-    wrong: Wrong = {}
+    found: dict[str, Any] = {}
+    wrong: dict[tuple[str, str], str] = {}
+    tags = list(dict.fromkeys(name.removesuffix(EXCLUDES) for name in lists if name.startswith(TAG)))[:MOST_TAGS]
     for name, texts in lists.items():
-        base = name.removesuffix(EXCLUDES)
-        column = COLUMNS.get(base, base)
-        for text in texts:
+        values: set[Any] = set()
+        for text in dict.fromkeys(texts):
             try:
-                value = _value(name, base, text)
+                values.add(_value(name, text, tags, len(values)))
             except serializers.ValidationError as error:
-                wrong[name, text] = _problem(error)
-            else:
-                (excluded if name.endswith(EXCLUDES) else wanted).setdefault(column, set()).add(value)
-    found: dict[str, Any] = {column: values - excluded.pop(column, set()) for column, values in wanted.items()}
-    return {**found, **{column: Excluded(frozenset(values)) for column, values in excluded.items()}}, wrong
+                wrong[name, text] = _first(error.detail)
+        if values:
+            found[name] = Excluded(frozenset(values)) if name.endswith(EXCLUDES) else values
+    joined = combined(found, tuple(_fields()))
+    return {COLUMNS.get(name, name): value for name, value in joined.items()}, wrong
 
 
-def _value(name: str, base: str, text: str) -> Any:
-    if base.startswith(TAG):
-        filters.tag_key(base.removeprefix(TAG), name)
-        return _tag_field().run_validation(text)
-    return _fields()[base].run_validation(text)
+def _value(name: str, text: str, tags: Sequence[str], count: int) -> Any:
+    base = name.removesuffix(EXCLUDES)
+    if count == MOST_VALUES:
+        raise serializers.ValidationError(gettext("A filter takes at most %(most)d values.") % {"most": MOST_VALUES})
+    if not base.startswith(TAG):
+        return _fields()[base].run_validation(text)
+    if base not in tags:
+        raise serializers.ValidationError(gettext("Filter by at most %(most)d tags at a time.") % {"most": MOST_TAGS})
+    return tag_fields([base])[base].child.run_validation(text)
 
 
-def _problem(error: serializers.ValidationError) -> str:
-    detail = error.detail
-    first = next(iter(detail.values())) if isinstance(detail, dict) else detail
-    return str(first[0])
+def _first(detail: Any) -> str:
+    """The first message of an error."""
+    while isinstance(detail, dict | list):
+        detail = next(iter(detail.values() if isinstance(detail, dict) else detail))
+    return str(detail)
