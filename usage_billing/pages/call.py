@@ -21,12 +21,12 @@ from django.views.decorators.http import require_safe
 from usage_billing import reports
 from usage_billing.api.fields import LARGEST_ID
 from usage_billing.models import UsageRecord
-from usage_billing.pages import call_cost, call_facts, calls_list, shell
+from usage_billing.pages import call_cost, call_facts, call_price, calls_list, shell
 from usage_billing.pages.calls_list import Entry, call_links
 from usage_billing.pages.page import CALLS, INSIGHTS, Page
 from usage_billing.pages.parameters import PageSerializer, parse
-from usage_billing.tenancy.views import scoped_view
 from usage_billing.templatetags.amounts import common_places
+from usage_billing.tenancy.views import scoped_view
 
 OF_WORKFLOW = 10
 """Calls of the workflow that are listed."""
@@ -73,10 +73,10 @@ def _context(page: Page, call: UsageRecord) -> dict[str, Any]:
         "call": call,
         "zone": call.org.timezone,
         "lines": call_cost.lines(call),
-        "price_source": call_cost.price_source(call),
-        "context_notes": call_cost.context_notes(call),
-        "unpriced": call_cost.unpriced(call, for_superadmin=for_superadmin),
-        "error_advice": call_cost.error_advice(call, for_superadmin=for_superadmin),
+        "price_source": call_price.price_source(call),
+        "context_notes": call_price.context_notes(call),
+        "unpriced": call_price.unpriced(call, for_superadmin=for_superadmin),
+        "error_advice": call_price.error_advice(call, for_superadmin=for_superadmin),
         "attribution": call_facts.attribution(page, call),
         "tags": call_facts.tags(page, call),
         "account": call_facts.account(page, call),

@@ -59,7 +59,9 @@ def account(page: Page, call: UsageRecord) -> list[Fact]:
     """The account at the provider that paid."""
     values = [(name, getattr(call, COLUMNS.get(name, name))) for name in ACCOUNT]
     return [
-        Fact(label(name), value, page.calls({**days_around(page, call), name: value})) for name, value in values if value
+        Fact(label(name), value, page.calls({**days_around(page, call), name: value}))
+        for name, value in values
+        if value
     ]
 
 

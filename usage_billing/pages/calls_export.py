@@ -21,6 +21,4 @@ def links(page: Page) -> list[tuple[str, str]]:
         "to": (period.until - timedelta(days=1)).isoformat() if period.until else None,
     }
     export = reverse("usage_billing:api-export")
-    return [
-        (text, f"{export}?{query_of(parameters.filter_pairs, {**days, 'format': name})}") for name, text in FORMATS
-    ]
+    return [(text, f"{export}?{query_of(parameters.filter_pairs, {**days, 'format': name})}") for name, text in FORMATS]
