@@ -11,7 +11,8 @@ from django.utils.translation import gettext, ngettext
 from usage_billing import reports
 from usage_billing.models import UsageRecord
 from usage_billing.models.user_keys import parse as parse_user
-from usage_billing.pages import dimensions, hooks, page as page_
+from usage_billing.pages import dimensions, hooks
+from usage_billing.pages import page as page_
 from usage_billing.pages.dimensions import ORG, STATUS, Dimension
 from usage_billing.pages.page import Page
 from usage_billing.pages.parameters import CURRENCIES, NAMED_PERIODS, PERIODS, WITHOUT_PERIOD, Pairs
@@ -166,5 +167,3 @@ def _values(page: Page, dimension: Dimension) -> list[str]:
     )
     page.names.look_up_rows(dimension, rows)
     return [str(row[column]) for row in rows]
-
-

@@ -17,9 +17,9 @@ from django.utils.translation import gettext
 from rest_framework import serializers
 
 from usage_billing.api.fields import WholeNumberField
-from usage_billing.api.filters import filters_of, is_filter
 from usage_billing.api.parameters import DEFAULT_DAYS, FIRST_DAY, LAST_DAY, LONGEST_DAYS
 from usage_billing.api.serializers import DayField
+from usage_billing.pages.filters import filters_of, is_filter
 from usage_billing.reports import Period
 
 PERIODS = (7, 30, 90)

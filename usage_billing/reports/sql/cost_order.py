@@ -19,19 +19,19 @@ each day in order until 50 match takes two to three times as long for an agent w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from usage_billing.models import UsageRecord
 from usage_billing.models.database import connection
-from usage_billing.reports.parameters import ALL_TIME, Period
-from usage_billing.reports.sql.conditions import Sql, allowed_values, coarsest, joined, where
+from usage_billing.reports.parameters import ALL_TIME, Filters, Period
+from usage_billing.reports.sql.conditions import Allowed, allowed_values, coarsest, where
+from usage_billing.reports.sql.text import Sql, joined
 from usage_billing.tenancy.scope import Scope
 
 
 def calls_by_cost(
     scope: Scope,
-    filters: Mapping[str, Any],
+    filters: Filters,
     period: Period,
     *,
     descending: bool,
@@ -68,7 +68,7 @@ def calls_by_cost(
     return list(UsageRecord.objects.raw(statement, [*found.values, limit, offset]))
 
 
-def _first_of_each_day(allowed: Mapping[str, set[Any]], period: Period, priced: Sql, order: str, limit: int) -> Sql:
+def _first_of_each_day(allowed: Allowed, period: Period, priced: Sql, order: str, limit: int) -> Sql:
     """Id and cost of the first calls of each day, or of each organisation's day: what one index has in order."""
     keys = ["usage_date", *allowed]
     days = where(allowed, period, coarsest(allowed))
