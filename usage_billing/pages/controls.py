@@ -77,8 +77,7 @@ def context(page: Page) -> dict[str, Any]:
         "clear_link": page.link({name: None for name, _ in parameters.filter_pairs}) if chips else None,
         "filter_link": page.link(filters="edit") + "#filters",
         "without_period": parameters.hidden((*WITHOUT_PERIOD, "filters")),
-        "destinations": hooks.destinations(),
-        "simulator": hooks.SIMULATOR,
+        "simulated": ", ".join(name for name, host in hooks.destinations().items() if host == hooks.SIMULATOR),
     }
 
 

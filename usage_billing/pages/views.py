@@ -24,7 +24,7 @@ View = Callable[[HttpRequest], HttpResponseBase]
 
 @dataclass(frozen=True)
 class Kind:
-    """A page: its title and template, its own parameters, and the function that makes its context, or answers by itself."""
+    """A page: title, template, its own parameters, and the function that makes its context, or answers by itself."""
 
     title: Any
     template: str
