@@ -55,7 +55,7 @@ class PageSerializer(serializers.Serializer[dict[str, Any]]):
                 raise serializers.ValidationError({name: text})
         if "from" in attrs and "to" in attrs and attrs["to"] < attrs["from"]:
             raise serializers.ValidationError({"to": gettext("This day is before “from”.")})
-        lengths = [name for name in ("period", "days", "period_days", "from") if name in attrs]
+        lengths: list[str] = [name for name in ("period", "days", "period_days", "from") if name in attrs]
         if "period" in attrs and "to" in attrs:
             lengths.append("to")
         if len(lengths) > 1:
