@@ -63,15 +63,20 @@ def totals(
         None if by_percentile else limit,
         MOST_EXPENSIVE_FIRST if by_percentile else ordering,
     )
-    completed = [_completed(row) for row in rows]
-    return _by_percentile(completed, ordering)[:limit] if by_percentile else completed
+    found = [completed(row) for row in rows]
+    return _by_percentile(found, ordering)[:limit] if by_percentile else found
 
 
 def period_over_period(
-    scope: Scope, period: Period, previous: Period | None, *, filters: Filters | None = None
+    scope: Scope,
+    period: Period,
+    previous: Period | None,
+    *,
+    filters: Filters | None = None,
+    measures: Sequence[str] = MEASURES,
 ) -> tuple[Totals, Totals | None]:
-    """The totals of a period, and the `PREVIOUS_MEASURES` of the previous one. Two queries."""
-    (now,) = totals(scope, filters=filters, period=period)
+    """The totals of a period, and the `PREVIOUS_MEASURES` of the previous one, both of whole days. Two queries."""
+    (now,) = totals(scope, filters=filters, period=period, measures=tuple(dict.fromkeys((*MEASURES, *measures))))
     if previous is None:
         return now, None
     (before,) = totals(scope, filters=filters, period=previous, measures=PREVIOUS_MEASURES)
@@ -138,10 +143,10 @@ def _by_percentile(rows: list[Totals], ordering: str) -> list[Totals]:
     return sorted(rows, key=lambda row: (row[P95] is None, sign * (row[P95] or 0)))
 
 
-def _completed(row: dict[str, Any]) -> Totals:
-    """The sum of no rows is zero."""
+def completed(row: dict[str, Any]) -> Totals:
+    """The row with zero for the sum of no rows, None for unknown amounts, and the percentile of its durations."""
     if None in row.values():
         row = {name: NO_CALLS.get(name) if value is None else value for name, value in row.items()}
     if DURATIONS[0] in row:
-        row[P95] = p95_time_ms(row)
+        row = {**row, P95: p95_time_ms(row)}
     return without_unknown_amounts(row)

@@ -6,6 +6,7 @@ Whatever the source, its `SELECT` has the columns asked for, so that the stateme
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from usage_billing.models import user_keys
 from usage_billing.models.archived_usage import OF_CALLS_ONLY
@@ -56,6 +57,16 @@ def rows(scope: Scope, by: Sequence[str], filters: Filters, period: Period, meas
             parts += _of_tag(tag, part, by, period, measures)
         else:
             parts.append(_of_rollup(part, by, period, measures))
+    return joined(" UNION ALL ", parts) if parts else None
+
+
+def single_calls(
+    scope: Scope, filters: Filters, period: Period, measures: Sequence[str], since: Any, until: Any
+) -> Sql | None:
+    """`SELECT` of the calls with `since <= created_at < until`, without archived ones; None if none can match."""
+    moments = [connection.ops.adapt_datetimefield_value(moment) for moment in (since, until)]
+    in_time = Sql("created_at >= %s AND created_at < %s", moments)
+    parts = [_of_single_calls(part, (), period, measures, in_time) for part in allowed_values(scope, filters)]
     return joined(" UNION ALL ", parts) if parts else None
 
 
@@ -147,12 +158,16 @@ def _of_row(measure: str, sign: str = "") -> Sql:
 
 def _of_calls(part: Allowed, by: Sequence[str], period: Period, measures: Sequence[str]) -> Iterator[Sql]:
     """Single calls in the shape of rollup rows, and the sums of archived calls, unless only single calls have it."""
-    keys = [_key_of_call(name) for name in by]
-    conditions = where(part, period)
-    yield _select(keys, by, [Sql(_OF_CALL.get(name, name)) for name in measures], measures, "token_usage", conditions)
+    yield _of_single_calls(part, by, period, measures)
     if {HOUR, *SINGLE_CALL_FILTERS}.isdisjoint({*by, *part}):
-        of_rows = [_of_row(name) for name in measures]
-        yield _select(keys, by, of_rows, measures, "usage_archived_usage", conditions)
+        keys, of_rows = [_key_of_call(name) for name in by], [_of_row(name) for name in measures]
+        yield _select(keys, by, of_rows, measures, "usage_archived_usage", where(part, period))
+
+
+def _of_single_calls(part: Allowed, by: Sequence[str], period: Period, measures: Sequence[str], *more: Sql) -> Sql:
+    keys, values = [_key_of_call(name) for name in by], [Sql(_OF_CALL.get(name, name)) for name in measures]
+    conditions = joined(" AND ", [*more, where(part, period)])
+    return _select(keys, by, values, measures, "token_usage", conditions)
 
 
 def _key_of_call(name: str) -> Sql:

@@ -7,7 +7,7 @@ and a page needs fifteen.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -16,8 +16,10 @@ from usage_billing.models import user_keys
 from usage_billing.models.daily_usage import MAX_COST
 from usage_billing.models.database import connection
 from usage_billing.models.fields import MONEY_PLACES, as_sqlite_keeps
-from usage_billing.reports.parameters import Filters, Period
+from usage_billing.reports.parameters import ALL_TIME, Filters, Period
 from usage_billing.reports.sql import sources
+from usage_billing.reports.sql.conditions import allowed_values, coarsest, where
+from usage_billing.reports.sql.text import Sql, joined
 from usage_billing.tenancy.scope import Scope
 
 AVERAGES = {
@@ -65,6 +67,33 @@ def _order(ordering: str, keys: str) -> str:
         dividend, divisor = AVERAGES[name]
         first = f"1.0 * sum({dividend}) / nullif({divisor}, 0)"
     return f"{first} {direction} NULLS LAST, requests_count DESC, {keys}"
+
+
+def sums_of_part_day(
+    scope: Scope, filters: Filters, day: date, since: datetime | None, until: datetime | None, measures: Sequence[str]
+) -> dict[str, Any]:
+    """The sums over the calls of a billing day with `since <= created_at < until`. Archived calls are left out."""
+    period = Period(day, day + timedelta(days=1))
+    first, last = period.created_at_bounds()
+    source = sources.single_calls(scope, filters, period, measures, since or first, until or last)
+    if source is None:
+        return dict.fromkeys(measures)
+    wanted = ", ".join(f"{_sum(name, connection.vendor)} AS {name}" for name in measures)
+    return _read(measures, f"SELECT {wanted} FROM ({source.text}) AS usage_rows", source.values)[0]  # noqa: S608 - our own names
+
+
+def first_day(scope: Scope) -> date | None:
+    """The first day with calls in scope, archived ones included; None without calls."""
+    parts = []
+    for allowed in allowed_values(scope, {}):
+        conditions = where(allowed, ALL_TIME, coarsest(allowed))
+        statement = f"SELECT min(usage_date) AS usage_date FROM token_usage_daily WHERE {conditions.text}"  # noqa: S608 - our own names
+        parts.append(Sql(statement, conditions.values))
+    if not parts:
+        return None
+    found = joined(" UNION ALL ", parts)
+    statement = f"SELECT min(usage_date) FROM ({found.text}) AS days"  # noqa: S608 - our own names
+    return _read(("usage_date",), statement, found.values)[0]["usage_date"]  # type: ignore[no-any-return]
 
 
 def highest_costs(scope: Scope, filters: Filters, period: Period) -> list[tuple[date, Decimal]]:
