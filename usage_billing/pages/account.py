@@ -152,7 +152,7 @@ class EmailForm(forms.Form):
         return password
 
 
-class EmailChange(LoginRequiredMixin, FormView[EmailForm]):
+class EmailChange(LoginRequiredMixin, FormView):  # type: ignore[type-arg]  # Django has no generic view at run time
     """Change the e-mail address; the old one is told, in case somebody else did it."""
 
     form_class = EmailForm

@@ -103,7 +103,7 @@ def _chips(page: Page) -> list[Chip]:
     for name, text in page.parameters.filter_pairs:
         texts.setdefault(name, []).append(text)
     page.names.look_up(
-        users=(parse_user(text) for name in ("user", "user!") for text in texts.get(name, ())),
+        users=_with_calls(page, {parse_user(text) for name in ("user", "user!") for text in texts.get(name, ())}),
         contents=(text for name in ("content_id", "content_id!") for text in texts.get(name, ())),
     )
     return [
@@ -115,6 +115,14 @@ def _chips(page: Page) -> list[Chip]:
         )
         for name, values in texts.items()
     ]
+
+
+def _with_calls(page: Page, users: set[Any]) -> set[Any]:
+    """Those of the users who have calls in scope: an address may name anybody. One query, if it names somebody."""
+    if not (wanted := {key for key in users if key is not None}):
+        return set()
+    rows = reports.totals(page.scope, by=("user_id",), filters={"user_id": wanted}, measures=COST_MEASURES)
+    return {row["user_id"] for row in rows}
 
 
 def value_text(page: Page, name: str, text: str) -> str:
