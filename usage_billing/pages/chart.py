@@ -201,7 +201,9 @@ def _line(values: Sequence[Decimal | None], slot: Decimal, top: Decimal) -> str:
             pen = "M"
             continue
         y = _y(value, top) if top else Decimal(HEIGHT)
-        parts.append(f"{pen}{_short(slot * number + slot / 2)} {_short(y)}")
+        # A value between two gaps is a dot.
+        dot = "h.1" if pen == "M" and (number + 1 == len(values) or values[number + 1] is None) else ""
+        parts.append(f"{pen}{_short(slot * number + slot / 2)} {_short(y)}{dot}")
         pen = "L"
     return "".join(parts)
 

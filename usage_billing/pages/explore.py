@@ -15,7 +15,7 @@ from usage_billing.pages import explore_chart, explore_data, explore_files, expl
 from usage_billing.pages.controls import Choice as Option
 from usage_billing.pages.explore_choice import FORMATS, STEPS, Choice, choice_of, typed_tags
 from usage_billing.pages.explore_choice import ExploreSerializer as ExploreSerializer
-from usage_billing.pages.explore_metrics import COST
+from usage_billing.pages.explore_metrics import axis_writer
 from usage_billing.pages.page import Page
 from usage_billing.reports.time_series import HOUR
 
@@ -31,6 +31,8 @@ def context(page: Page) -> dict[str, Any] | HttpResponseBase:
         return _file(page, choice, kind)
     data = explore_data.read(page, choice)
     drawn, by_step = explore_chart.draw(page, choice, data)
+    table = explore_table.table(page, choice, data)
+    headline = choice.metric.value(data.whole, choice.currency)
     period = page.parameters.period
     return {
         "choice": choice,
@@ -39,9 +41,10 @@ def context(page: Page) -> dict[str, Any] | HttpResponseBase:
         "menus": explore_menus.menus(page, choice),
         "chart": drawn,
         "by_step": by_step,
-        "table": explore_table.table(page, choice, data),
+        "table": table,
+        "headline": "—" if headline is None else axis_writer(choice.metric, choice.currency)(headline),
+        "headline_change": table.change,
         "calls_link": page.calls(dict(choice.metric.calls)),
-        "cost_link": page.link(metric=None, sort=None) if choice.metric is not COST else None,
         "compared": choice.compared,
         "compared_last": choice.compared.last_day(page.today) if choice.compared else None,
         "reaches_back": data.reaches_back,

@@ -116,8 +116,8 @@ def _steps(page: Page, choice: Choice, rows: Sequence[Totals]) -> list[Step]:
 
 def _hour(page: Page, moment: datetime) -> Step:
     """A step of an hour. Its link leads to the calls of its day: lists of calls have days alone."""
-    # Translators: an hour on the chart's axis, and the first hour of a day, in Django's date format
-    label = date_format(moment, gettext("H:i") if moment.hour else gettext("M j"))
+    # Translators: an hour on the chart's axis, short, in Django's date format
+    label = date_format(moment, gettext("M j H:i"))
     return Step(
         label,
         f"{written_day(moment.date())}, {moment:%H:%M}",

@@ -45,8 +45,8 @@ class GroupField(serializers.CharField):
 
 class ExploreSerializer(PageSerializer):
     metric = serializers.ChoiceField(default=COST.name, choices=[each.name for each in METRICS])
-    group = GroupField(required=False, max_length=len(TAG) + 40)
-    then = GroupField(required=False, max_length=len(TAG) + 40)
+    group = GroupField(required=False)
+    then = GroupField(required=False)
     # What the forms for another tag send; the page leads to `group=tag.<key>`.
     group_tag = serializers.CharField(required=False, max_length=40)
     then_tag = serializers.CharField(required=False, max_length=40)

@@ -74,13 +74,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """all_link: to the table of all rows, if some are not shown. few_link: back."""
+    """change: of the whole, as text. all_link: to the table of all rows, if some are not shown. few_link: back."""
 
     columns: list[Column]
     rows: list[Row]
     metrics: list[Metric]
     has_share: bool
     has_change: bool
+    change: str
     all_link: str | None
     few_link: str | None
 
@@ -99,12 +100,14 @@ def table(page: Page, choice: Choice, data: Data) -> Table:
         rows = _sorted(rows, choice)
     if data.other is not None:
         rows.append(maker.of_others(data.other))
+    whole = maker.total()
     return Table(
         columns=_columns(page, choice, metrics, has_change=maker.has_change),
-        rows=[*rows, maker.total()],
+        rows=[*rows, whole],
         metrics=metrics,
         has_share=choice.metric.is_additive,
         has_change=maker.has_change,
+        change=next((cell.text for cell in whole.cells if cell.name == CHANGE and whole.change is not None), ""),
         all_link=page.link(rows="all") if data.other is not None and not choice.all_rows else None,
         few_link=page.link(rows=None) if choice.all_rows else None,
     )
