@@ -96,7 +96,9 @@ def test_page_is_not_kept_by_caches(superadmin: Client) -> None:
 def test_pages_and_admin_have_one_sidebar(superadmin: Client) -> None:
     of_page = sidebar(superadmin, SUPERADMIN)
     assert sidebar(superadmin, "/superadmin/") == of_page
-    assert {name: of_page[name] for name in ("Overview", "Calls", "Organisations", "Users", "Weekly digests", "API")} == {
+    assert {
+        name: of_page[name] for name in ("Overview", "Calls", "Organisations", "Users", "Weekly digests", "API")
+    } == {
         "Overview": SUPERADMIN,
         "Calls": f"{SUPERADMIN}/calls",
         "Organisations": "/superadmin/usage_billing/organization/",
@@ -104,6 +106,7 @@ def test_pages_and_admin_have_one_sidebar(superadmin: Client) -> None:
         "Weekly digests": "/superadmin/ai_assistants/digestdelivery/",
         "API": "/api/docs",
     }
+    assert {name: of_page[name] for name in expected} == expected
 
 
 def test_owner_has_their_own_pages_and_no_admin(owner_of: Callable[..., Client], acme: Organization) -> None:
@@ -190,9 +193,7 @@ def test_log_in_does_not_lead_to_another_host(client: Client) -> None:
     assert entered["Location"] == "/"
 
 
-def test_admin_has_the_log_in_of_the_pages(
-    client: Client, owner_of: Callable[..., Client], acme: Organization
-) -> None:
+def test_admin_has_the_log_in_of_the_pages(client: Client, owner_of: Callable[..., Client], acme: Organization) -> None:
     to_log_in = client.get("/superadmin/usage_billing/organization/", follow=True)
     assert to_log_in.redirect_chain[-1][0] == "/login/?next=%2Fsuperadmin%2Fusage_billing%2Forganization%2F"
     # A person who is logged in already is not led round in circles.
