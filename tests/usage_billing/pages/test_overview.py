@@ -167,7 +167,11 @@ def test_change_is_told_where_the_data_reaches_back(
 def test_part_of_today_is_compared_with_the_same_part_of_its_day(superadmin: Client, acme: Organization) -> None:
     a_week_ago = NOON - timedelta(days=7)
     enter(row(acme, created_at=NOON - timedelta(days=20)))
-    enter(row(acme), row(acme, created_at=a_week_ago), row(acme, created_at=a_week_ago + timedelta(hours=3)))
+    enter(
+        row(acme),
+        row(acme, created_at=a_week_ago - timedelta(hours=1)),
+        row(acme, created_at=a_week_ago + timedelta(hours=3)),
+    )
     page = read(superadmin.get(f"{SUPERADMIN}?days=7"))
     assert page.cards["Requests"] == ["1", "= 0% compared with the period before"]
 
@@ -388,8 +392,10 @@ def test_number_of_queries_is_fixed(
     orgs = [acme, globex, *(Organization.objects.create(name=f"Org{n}", slug=f"org{n}") for n in range(10))]
     people = [User.objects.get(username="misha"), *(User.objects.create_user(f"user{n}") for n in range(20))]
     fill(orgs, people, calls)
-    # Session, user; the period and the previous one; types, models, agents and organisations, each in both periods; by
-    # day, the same by layer; last calls, failures; names of organisations and users; forecast; archived months.
+    enter(row(acme, created_at=NOON - timedelta(days=200)))
+    # Session, user; the days of both periods, the same part of its day, the first day of all; types, models, agents and
+    # organisations, each in both periods; by day and layer; last calls, failures; names of organisations and users;
+    # forecast; archived months.
     with django_assert_num_queries(20 + scope_queries.of_a_superadmin()):
         superadmin.get(f"{SUPERADMIN}?days=90")
     with django_assert_num_queries(20 + scope_queries.of_a_member()):
