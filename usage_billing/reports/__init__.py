@@ -1,15 +1,17 @@
 """The only place that adds numbers up: totals from `token_usage_daily`, lists of calls from `token_usage`."""
 
-from usage_billing.reports.anomalies import Anomaly, anomalies
+from usage_billing.reports.anomalies import Anomaly, anomalies, anomalies_by
+from usage_billing.reports.anomaly_causes import Cause, cause
 from usage_billing.reports.breakdown import Breakdown, breakdown
 from usage_billing.reports.call_pages import Page, page
 from usage_billing.reports.calls import ORDERINGS, archived_before, calls
-from usage_billing.reports.failures import FailureGroup, failures
+from usage_billing.reports.failures import FailureGroup, Failures, all_failures, failures
 from usage_billing.reports.forecast import Forecast, forecast
 from usage_billing.reports.most_expensive import most_expensive
 from usage_billing.reports.parameters import ALL_TIME, FILTERS, Period
 from usage_billing.reports.stacked_series import Series, stacked_series
 from usage_billing.reports.time_series import STEPS, time_series
+from usage_billing.reports.token_totals import token_totals
 from usage_billing.reports.totals import orgs_with_calls, period_over_period, summary, totals
 from usage_billing.reports.user_names import user_names
 from usage_billing.reports.workflow_totals import workflow_totals
@@ -21,15 +23,20 @@ __all__ = [
     "STEPS",
     "Anomaly",
     "Breakdown",
+    "Cause",
     "FailureGroup",
+    "Failures",
     "Forecast",
     "Page",
     "Period",
     "Series",
+    "all_failures",
     "anomalies",
+    "anomalies_by",
     "archived_before",
     "breakdown",
     "calls",
+    "cause",
     "failures",
     "forecast",
     "most_expensive",
@@ -39,6 +46,7 @@ __all__ = [
     "stacked_series",
     "summary",
     "time_series",
+    "token_totals",
     "totals",
     "user_names",
     "workflow_totals",
