@@ -47,6 +47,29 @@ Figures = dict[str, float]
 Ask = Callable[[Any, date], Any]
 
 
+NARROWED = {
+    "one agent": f"agent_id={CHEAP_AGENT}",
+    "one type": "request_type=weekly_digest",
+    "one model": "ai_provider=openai&ai_model=gpt-7-preview",
+}
+"""The rarest type, with 2 % of the calls, and the rarest model, with 1 %."""
+ORDERS = ("-cost_usd", "-total_tokens", "-execution_time_ms")
+
+
+def pages_of(role: str) -> dict[str, str]:
+    """Name of each measured page → its address."""
+    base, below = ("/superadmin/ai-costs",) * 2 if role == "superadmin" else ("/usage/", "/usage")
+    narrowed = {**NARROWED, **({"one organisation": "org=1"} if role == "superadmin" else {})}
+    addresses = {"overview": base, "explore": f"{below}/explore", "calls": f"{below}/calls"}
+    pages = {f"page {name}": f"{address}?days=90" for name, address in addresses.items()}
+    for name, address in addresses.items():
+        pages |= {f"page {name} of {what}": f"{address}?days=90&{query}" for what, query in narrowed.items()}
+    pages |= {f"page calls by {order}": f"{below}/calls?days=90&sort={order}" for order in ORDERS}
+    pages["page explore of two groups"] = f"{below}/explore?days=90&group=ai_model&then=request_type"
+    pages["page insights"] = f"{below}/insights?days=90"
+    return pages
+
+
 class Questions:
     """Connections, users and cursors that every round uses."""
 
@@ -149,7 +172,6 @@ class Questions:
             self.http.close()  # the server has ended it, idle as it was
             token = {"Authorization": f"Bearer {self._token(PEOPLE[role])}"}  # good for minutes, which a round may take
             session = {"Cookie": self.cookies[role]}
-            page = "/superadmin/ai-costs" if role == "superadmin" else "/usage/"
             usage = "/api/billing/usage/tokens"
             for name, path, headers in (
                 ("summary, token", f"{usage}/summary", token),
@@ -157,35 +179,10 @@ class Questions:
                 ("history, token", f"{usage}/history?days=90", token),
                 ("by model, token", f"{usage}/by-model?period_days=90", token),
                 ("last 50, token", f"{usage}/detailed?limit=50", token),
-                ("page", f"{page}?days=90", session),
-                ("page of an agent", f"{page}?days=90&agent_id={CHEAP_AGENT}", session),
+                *((name, path, session) for name, path in pages_of(role).items()),
             ):
                 figures[f"{role}, HTTP {name}"] = _time(partial(self._get, path, headers), ASKINGS)
-            figures |= self._page_apart(role, page)
         return figures
-
-    def _page_apart(self, role: str, path: str) -> Figures:
-        """The time of the page's context and of its rendering, in this process."""
-        from django.http import QueryDict
-        from django.template.loader import render_to_string
-
-        from usage_billing.pages import costs
-        from usage_billing.pages.parameters import parse
-        from usage_billing.tenancy.scope import scoped
-
-        beyond, rendering, work = [], [], []
-        for _ in range(ASKINGS):
-            began, working = time.perf_counter(), time.process_time()
-            with scoped(self.users[role]) as scope:
-                now = timezone.now()
-                context = costs.page_context(scope, parse(QueryDict("days=90"), scope.today(now)), now)
-            made = time.perf_counter()
-            work.append(time.process_time() - working)
-            render_to_string("usage_billing/costs.html", context)
-            beyond.append(made - began)
-            rendering.append(time.perf_counter() - made)
-        medians = {"page beyond rendering": beyond, "page's work in Python": work, "page's rendering": rendering}
-        return {f"{role}, {name}": statistics.median(times) * 1000 for name, times in medians.items()}
 
     def _get(self, path: str, headers: dict[str, str]) -> None:
         self.http.request("GET", path, headers=headers)
@@ -214,7 +211,7 @@ class ClickHouse:
 
         from usage_billing.ledger import rollup
 
-        columns = {name: _KINDS.get(name, "String") for name in rollup.KEY[1:]}
+        columns = {name: _KINDS.get(name, "String") for name in rollup.DAILY.key[1:]}
         columns |= dict.fromkeys(rollup.SUMMED, "Int64")
         columns |= dict.fromkeys(("cost_usd", "cost_rub"), "Nullable(Decimal(24, 12))")
         self.directory = tempfile.TemporaryDirectory()

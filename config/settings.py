@@ -317,8 +317,26 @@ UNFOLD = {
     ],
     # The sidebar already links to the page.
     "SITE_URL": None,
-    "STYLES": [lambda _request: static("usage_billing/costs.css")],
-    "SHOW_LANGUAGES": True,
+    "STYLES": [
+        lambda _request: static("usage_billing/shell.css"),
+        lambda _request: static("usage_billing/costs.css"),
+    ],
+    "SCRIPTS": [lambda _request: static("usage_billing/theme.js"), lambda _request: static("usage_billing/admin.js")],
     "SHOW_HISTORY": True,
-    "SIDEBAR": {"show_search": False, "navigation": "config.navigation.sidebar"},
+    # The accent of the pages (shell.css), in the theme's eleven shades.
+    "COLORS": {
+        "primary": {
+            "50": "#f5f5fd",
+            "100": "#eeeefb",
+            "200": "#dcdcf7",
+            "300": "#c0c0f0",
+            "400": "#a5a5ff",
+            "500": "#6f6fe0",
+            "600": "#4f4fc4",
+            "700": "#4343ab",
+            "800": "#37378a",
+            "900": "#2d2d70",
+            "950": "#1c1c47",
+        }
+    },
 }

@@ -5,6 +5,7 @@ from django.urls import include, path, re_path
 
 from usage_billing.monitoring.health import healthz
 from usage_billing.monitoring.metrics import metrics
+from usage_billing.pages import shell
 
 urlpatterns = [
     re_path(r"^healthz/?$", healthz, name="healthz"),
@@ -15,6 +16,8 @@ urlpatterns = [
     # Answers every other address under /api/, so it comes last.
     path("api/", include("config.api")),
     path("", include("usage_billing.pages.account_urls")),
+    # One log-in for pages and admin.
+    path("superadmin/login/", shell.admin_log_in),
     path("superadmin/", admin.site.urls),
 ]
 

@@ -4,6 +4,14 @@ from django.apps import AppConfig
 from django.core.checks import register
 from django.utils.translation import gettext_lazy as _
 
+LISTS = (
+    (_("Content"), "ai_assistants.ContentPiece"),
+    (_("Community participants"), "ai_assistants.Participant"),
+    (_("Messages"), "ai_assistants.Message"),
+    (_("Weekly digests"), "ai_assistants.DigestDelivery"),
+)
+"""Lists of the admin, for the sidebar: title and model."""
+
 
 class AssistantsConfig(AppConfig):
     name = "ai_clients.assistants"
@@ -25,5 +33,6 @@ class AssistantsConfig(AppConfig):
         register(model_choice.check_choices)
         pages.destination_sources.append(destinations)
         pages.content_sources.append(titles.titles)
+        pages.admin_lists.append(lambda: LISTS)
         register(checks.agent_models)
         demo_data.further.append(demo_people.create)

@@ -27,7 +27,7 @@ def stored(row: dict[str, Any]) -> None:
     """Store the row in the ledger and the rollups, past the limits of `recording.gate`."""
     with roles.applied(roles.AS_LEDGER):
         UsageRecord.objects.create(**row)
-        totals = [dict(zip(rollup.COLUMNS, values, strict=True)) for values in rollup.roll_up([row])]
+        totals = [dict(zip(rollup.DAILY.columns, values, strict=True)) for values in summing.roll_up([row])]
         for total in totals:
             key = {name: total[name] for name in ("grain", "usage_date", *DIMENSIONS)}
             before = DailyUsage.objects.filter(**key).values(*total).first() or {}

@@ -1,53 +1,231 @@
-"""Filters of reports as URL parameters: each may be repeated, and `name!=value` excludes a value."""
+"""The filters that every endpoint and every page takes, each repeated for several values and excluded with `!`.
+
+`agent_id=a&agent_id=b` is any of both, `agent_id!=a` any but this one, `tag.feature=search` a tag, `tag.feature=` calls
+without that tag. `FiltersSerializer` (`parameters`) is built of these fields; pages use it as well.
+"""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import deepcopy
 from typing import Any
 
+from django.utils.translation import gettext
 from rest_framework import serializers
 
-from usage_billing.api.fields import user_key_field
-from usage_billing.api.parameters import COLUMNS, NARROWING, FiltersSerializer
-from usage_billing.reports.parameters import Excluded
+from usage_billing.api.fields import LARGEST_ID, WholeNumberField, user_key_field
+from usage_billing.models import DailyTagUsage, Organization, UsageRecord
+from usage_billing.reports.parameters import TAG, UNPRICED, Excluded, allowed, both
+from usage_billing.tenancy.scope import Scope
 
-TAG = "tag."
-EXCLUDING = "!"
+NARROWING = (
+    "org",
+    "user",
+    "agent_id",
+    "ai_provider",
+    "ai_model",
+    "request_type",
+    "workflow_id",
+    "content_id",
+    "status",
+    "provider_organization",
+    "provider_project",
+    "api_key",
+    "user_profile",
+)
+"""Names of the filters of every endpoint, besides tags."""
+OF_SINGLE_CALLS = (UNPRICED, "error_code", "price_source")
+"""Names of the filters of endpoints that list calls."""
+COLUMNS = {
+    "org": "org_id",
+    "user": "user_id",
+    "api_key": "api_key_fingerprint",
+    "user_profile": "provider_user_profile",
+}
+"""Columns of the filters with another name."""
+
+EXCLUDES = "!"
+"""The end of a parameter's name that excludes its values: `agent_id!=a`."""
+MOST_VALUES = 100
+"""Values of one filter in one request."""
+MOST_TAGS = 10
+"""Keys of tags in one request: as many as a call may have."""
 
 
-@functools.cache
-def _fields() -> dict[str, Any]:
-    known = FiltersSerializer().fields
-    fields = {name: known[name] for name in NARROWING}
-    for name in ("ai_provider", "ai_model"):
-        fields[name].allow_blank = True
-    fields["user"] = user_key_field(min_value=0)
-    fields["unpriced"] = serializers.ChoiceField(choices=("usd", "rub"))
-    fields["error_code"] = fields["price_source"] = serializers.CharField(max_length=200, allow_blank=True)
-    return fields
+SLUG = re.compile(r"(?=.*[A-Za-z])[-A-Za-z0-9_]{1,100}", re.ASCII)
+"""A slug of an organisation, told from an id by a letter."""
 
 
-def is_filter(name: str) -> bool:
-    """Whether a URL parameter is a filter."""
-    name = name.removesuffix(EXCLUDING)
-    return name in _fields() or name.startswith(TAG)
+class OrgField(WholeNumberField):
+    """An organisation's id, or its slug as text, which `resolved` turns into an id."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        return data if isinstance(data, str) and SLUG.fullmatch(data) else super().to_internal_value(data)
+
+    def run_validators(self, value: Any) -> None:
+        if not isinstance(value, str):
+            super().run_validators(value)
 
 
-def filters_of(lists: Mapping[str, Sequence[str]]) -> tuple[dict[str, Any], dict[tuple[str, str], str]]:
-    """Filters as reports take them, and the problem of each invalid (name, text)."""
-    wanted: dict[str, set[Any]] = {}
-    excluded: dict[str, set[Any]] = {}
-    wrong: dict[tuple[str, str], str] = {}
-    for name, texts in lists.items():
-        base = name.removesuffix(EXCLUDING)
-        column = COLUMNS.get(base, base)
-        for text in texts:
+class ValuesField(serializers.ListField):
+    """One value or several, each parsed by `child`; returns what `reports` takes as a filter's value."""
+
+    def __init__(self, *, excludes: bool = False, **options: Any) -> None:
+        super().__init__(required=False, allow_empty=False, max_length=MOST_VALUES, **options)
+        self.excludes = excludes
+
+    def to_internal_value(self, data: Any) -> Any:
+        given = list(data) if isinstance(data, list | tuple) else [data]
+        super().run_validators(given)  # the number of values
+        values = frozenset(super().to_internal_value(given))
+        return Excluded(values) if self.excludes else _simplified(values)
+
+    def run_validators(self, value: Any) -> None:
+        """Do nothing: the list was validated before it became a filter's value."""
+
+    def run_child_validation(self, data: Any) -> Any:
+        """Name the value that is wrong instead of its position."""
+        values, problems = [], []
+        for each in data:
             try:
-                value = text if base.startswith(TAG) else _fields()[base].run_validation(text)
+                values.append(self.child.run_validation(each))
             except serializers.ValidationError as error:
-                wrong[name, text] = str(error.detail[0])  # type: ignore[index]
-            else:
-                (excluded if name.endswith(EXCLUDING) else wanted).setdefault(column, set()).add(value)
-    filters: dict[str, Any] = {column: values - excluded.pop(column, set()) for column, values in wanted.items()}
-    return {**filters, **{column: Excluded(frozenset(values)) for column, values in excluded.items()}}, wrong
+                problems += error.detail if isinstance(error.detail, list) else [str(error.detail)]
+        if problems:
+            raise serializers.ValidationError(problems)
+        return values
+
+
+def text_field(column: str, **options: Any) -> serializers.CharField:
+    """Return a field for any text that fits the column, unchanged."""
+    fields = {field.name: field for field in UsageRecord._meta.concrete_fields}
+    longest = fields[column].max_length
+    return serializers.CharField(required=False, max_length=longest, trim_whitespace=False, **options)
+
+
+def value_fields() -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+    """Return a field for one value of each filter of `NARROWING`."""
+    return {
+        "org": OrgField(min_value=1, max_value=LARGEST_ID, help_text="Organisation's id, or its slug."),
+        "user": user_key_field(min_value=1, help_text="User's id."),
+        "agent_id": text_field("agent_id", allow_blank=True, help_text="Empty: calls without an agent."),
+        "ai_provider": text_field("ai_provider", allow_blank=True, help_text="For example `openai`."),
+        "ai_model": text_field("ai_model", allow_blank=True, help_text="For example `gpt-4.1-mini`."),
+        "request_type": text_field("request_type", allow_blank=True, help_text="Empty: calls without a type."),
+        "workflow_id": text_field("workflow_id"),
+        "content_id": text_field("content_id"),
+        "status": serializers.ChoiceField(choices=UsageRecord.Status.choices),
+        "provider_organization": text_field(
+            "provider_organization", allow_blank=True, help_text="The provider's id of the organisation that paid."
+        ),
+        "provider_project": text_field(
+            "provider_project", allow_blank=True, help_text="The provider's id of the project or workspace."
+        ),
+        "api_key": text_field(
+            "api_key_fingerprint", allow_blank=True, help_text="`api_key_fingerprint` of a call, never the key itself."
+        ),
+        "user_profile": text_field(
+            "provider_user_profile", allow_blank=True, help_text="The provider's id of the user profile that paid."
+        ),
+    }
+
+
+def single_call_fields() -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+    """Return a field for one value of each filter of `OF_SINGLE_CALLS`. Archived calls do not have these."""
+    return {
+        UNPRICED: serializers.ChoiceField(
+            choices=["usd", "rub"], help_text="Calls whose cost in this currency is unknown."
+        ),
+        "error_code": text_field("error_code", allow_blank=True, help_text="For example `429 rate_limit_exceeded`."),
+        "price_source": text_field("price_source", help_text="For example `unpriced:unknown-model`."),
+    }
+
+
+def repeated(fields: Mapping[str, Any]) -> Iterator[tuple[str, ValuesField]]:
+    """Yield name and field of each filter: its values, and its excluded values."""
+    for name, child in fields.items():
+        text = child.help_text or ""
+        yield name, ValuesField(child=child, help_text=text)
+        yield name + EXCLUDES, ValuesField(child=deepcopy(child), excludes=True, help_text=_excluded_text(name))
+
+
+def _excluded_text(name: str) -> str:
+    return f"Excludes these values of `{name}`."
+
+
+def tag_fields(names: Iterable[str]) -> dict[str, ValuesField]:
+    """Return the fields of the `tag.<key>` parameters among these names. Raises `ValidationError` for a wrong key."""
+    given = [name for name in names if name.startswith(TAG)]
+    if len({name.removesuffix(EXCLUDES) for name in given}) > MOST_TAGS:
+        raise serializers.ValidationError(
+            {given[0]: [gettext("Filter by at most %(most)d tags at a time.") % {"most": MOST_TAGS}]}
+        )
+    for name in given:
+        tag_key(name.removesuffix(EXCLUDES).removeprefix(TAG), name)
+    longest = DailyTagUsage._meta.get_field("tag_value").max_length
+    return {
+        name: ValuesField(
+            child=serializers.CharField(allow_blank=True, max_length=longest, trim_whitespace=False),
+            excludes=name.endswith(EXCLUDES),
+        )
+        for name in given
+    }
+
+
+def tag_key(key: str, parameter: str) -> str:
+    """Return the key of a tag. Raises `ValidationError`, under the name of the parameter, for one that no tag has."""
+    longest = DailyTagUsage._meta.get_field("tag_key").max_length
+    if not 0 < len(key) <= longest or not key.isprintable():
+        raise serializers.ValidationError(
+            {parameter: [gettext("The key of a tag has 1 to %(longest)d characters.") % {"longest": longest}]}
+        )
+    return key
+
+
+def combined(given: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """Join the included and the excluded values of each filter under its name without `!`."""
+    found: dict[str, Any] = {}
+    for name, value in given.items():
+        base = name.removesuffix(EXCLUDES)
+        if base in names or base.startswith(TAG):
+            if base in found:
+                joined = both(allowed(found[base]), allowed(value))
+                value = joined if isinstance(joined, Excluded) else _simplified(joined)
+            found[base] = value
+        else:
+            found[name] = value
+    return found
+
+
+def filters_of(given: Mapping[str, Any], scope: Scope) -> dict[str, Any]:
+    """Return the filters for `reports`, by column, of a `FiltersSerializer`'s validated data.
+
+    Raises `ValidationError` for an organisation's slug that is not in scope. One query if there is a slug.
+    """
+    names = (*NARROWING, *OF_SINGLE_CALLS)
+    found = {COLUMNS.get(name, name): value for name, value in given.items() if name in names or name.startswith(TAG)}
+    return {**found, "org_id": _ids(found["org_id"], scope)} if "org_id" in found else found
+
+
+def _ids(orgs: Any, scope: Scope) -> Any:
+    """Replace slugs by ids. Another tenant's slug is answered exactly as one that does not exist."""
+    values = allowed(orgs)
+    given = values.values if isinstance(values, Excluded) else values
+    slugs = {value for value in given if isinstance(value, str)}
+    if not slugs:
+        return orgs
+    visible = Organization.objects.filter(slug__in=slugs)
+    if not scope.everything:
+        visible = visible.filter(pk__in=scope.org_ids)
+    ids = dict(visible.values_list("slug", "pk"))
+    if unknown := sorted(slugs - ids.keys()):
+        text = gettext("There is no organisation “%(slug)s” here. Give its id, or the slug of one that you may see.")
+        raise serializers.ValidationError({"org": [text % {"slug": slug} for slug in unknown]})
+    found = frozenset(ids.get(value, value) for value in given)
+    return Excluded(found) if isinstance(values, Excluded) else _simplified(found)
+
+
+def _simplified(values: frozenset[Any]) -> Any:
+    """One value as itself, as a filter of one value is written."""
+    return next(iter(values)) if len(values) == 1 else set(values)

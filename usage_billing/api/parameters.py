@@ -14,7 +14,10 @@ from django.core.exceptions import ValidationError as DjangoValidationError
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
-from usage_billing.api.fields import LARGEST_ID, WholeNumberField, user_key_field
+from usage_billing.api import filters
+from usage_billing.api.fields import LARGEST_ID, WholeNumberField
+from usage_billing.api.filters import COLUMNS as COLUMNS
+from usage_billing.api.filters import NARROWING as NARROWING
 from usage_billing.api.serializers import DayField
 from usage_billing.models import UsageRecord
 from usage_billing.reports import ORDERINGS, STEPS, Period
@@ -25,36 +28,6 @@ LONGEST_DAYS = 3660
 LARGEST_PAGE = 1000
 DEEPEST_OFFSET = 100_000
 FIRST_DAY, LAST_DAY = date(2000, 1, 1), date(2199, 12, 31)
-
-NARROWING = (
-    "org",
-    "user",
-    "agent_id",
-    "ai_provider",
-    "ai_model",
-    "request_type",
-    "workflow_id",
-    "content_id",
-    "status",
-    "provider_organization",
-    "provider_project",
-    "api_key",
-    "user_profile",
-)
-COLUMNS = {
-    "org": "org_id",
-    "user": "user_id",
-    "api_key": "api_key_fingerprint",
-    "user_profile": "provider_user_profile",
-}
-"""Columns of the filters with another name."""
-
-
-def _text(column: str, **options: Any) -> serializers.CharField:
-    """Accept any text that fits the column, unchanged."""
-    fields = {field.name: field for field in UsageRecord._meta.concrete_fields}
-    longest = fields[column].max_length
-    return serializers.CharField(required=False, max_length=longest, trim_whitespace=False, **options)
 
 
 def _days(help_text: str) -> serializers.IntegerField:
@@ -70,50 +43,43 @@ class FiltersSerializer(serializers.Serializer[dict[str, Any]]):
     default_days: int | None = None
     """The period if the query names none; None: all time."""
 
-    org = WholeNumberField(required=False, min_value=1, max_value=LARGEST_ID, help_text="Organisation's id.")
-    user = user_key_field(required=False, min_value=1, help_text="User's id.")
-    agent_id = _text("agent_id", allow_blank=True, help_text="Empty: calls without an agent.")
-    ai_provider = _text("ai_provider", help_text="For example `openai`.")
-    ai_model = _text("ai_model", help_text="For example `gpt-4.1-mini`.")
-    request_type = _text("request_type", allow_blank=True, help_text="Empty: calls without a type.")
-    workflow_id = _text("workflow_id")
-    content_id = _text("content_id")
-    status = serializers.ChoiceField(required=False, choices=UsageRecord.Status.choices)
-    provider_organization = _text(
-        "provider_organization", allow_blank=True, help_text="The provider's id of the organisation that paid."
-    )
-    provider_project = _text(
-        "provider_project", allow_blank=True, help_text="The provider's id of the project or workspace."
-    )
-    api_key = _text(
-        "api_key_fingerprint", allow_blank=True, help_text="`api_key_fingerprint` of a call, never the key itself."
-    )
-    user_profile = _text(
-        "provider_user_profile", allow_blank=True, help_text="The provider's id of the user profile that paid."
-    )
     days = _days("Number of days that end with `to`, or with today.")
     period_days = _days("The same as `days`.")
+
+    with_single_call_filters = False
 
     def get_fields(self) -> dict[str, Any]:
         # `from` is a keyword of Python.
         day = {"from": "First billing day, for example 2026-01-31.", "to": "Last billing day, included."}
+        declared = super().get_fields()
+        values = filters.value_fields() | {name: declared.pop(name) for name in filters.NARROWING if name in declared}
+        if self.with_single_call_filters:
+            values |= filters.single_call_fields()
         return {
-            **super().get_fields(),
+            **dict(filters.repeated(values)),
+            **declared,
             **{name: DayField(required=False, help_text=text) for name, text in day.items()},
         }
 
     def to_internal_value(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        unknown = set(data) - set(self.fields)
-        if unknown:
-            known = ", ".join(self.fields)
-            raise serializers.ValidationError(
-                {
-                    name: [_("There is no such parameter here. Known are: %(known)s.") % {"known": known}]
-                    for name in sorted(unknown)
-                }
-            )
-        given: dict[str, Any] = super().to_internal_value(data)
-        return given
+        """Parse values, or lists of values: of a filter there may be several."""
+        tags = filters.tag_fields(data)
+        for name, field in tags.items():
+            self.fields[name] = field
+        known = self.fields
+        if unknown := [name for name in data if name not in known]:
+            text = _("There is no such parameter here. Known are: %(known)s.") % {"known": ", ".join(self._named())}
+            raise serializers.ValidationError({name: [text] for name in sorted(unknown)})
+        lists = {name: value for name, value in data.items() if isinstance(value, list)}
+        once = [name for name in lists if not isinstance(known[name], filters.ValuesField)]
+        if repeated := [name for name in once if len(lists[name]) > 1]:
+            raise serializers.ValidationError({name: [_("Give this once.")] for name in repeated})
+        given = super().to_internal_value({**data, **{name: lists[name][0] for name in once if lists[name]}})
+        return filters.combined(given, (*filters.NARROWING, *filters.OF_SINGLE_CALLS))
+
+    def _named(self) -> list[str]:
+        """The names of all parameters, for people."""
+        return [*(name for name in self.fields if not name.endswith(filters.EXCLUDES)), "tag.<key>"]
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         for name in ("from", "to"):
@@ -162,6 +128,8 @@ class HistorySerializer(FiltersSerializer):
 
 
 class DetailedSerializer(FiltersSerializer):
+    with_single_call_filters = True
+
     ordering = serializers.ChoiceField(
         default="-created_at",
         choices=[sign + name for name in ORDERINGS for sign in ("", "-")],
@@ -186,6 +154,8 @@ class DetailedSerializer(FiltersSerializer):
 
 
 class ExportSerializer(FiltersSerializer):
+    with_single_call_filters = True
+
     def get_fields(self) -> dict[str, Any]:
         formats = serializers.ChoiceField(default="csv", choices=["csv", "jsonl", "xlsx"])
         return {**super().get_fields(), "format": formats}
@@ -202,14 +172,10 @@ class ReportParameters:
 
 def report_parameters(serializer: type[FiltersSerializer], query: Any, scope: Scope, now: datetime) -> ReportParameters:
     """Parse a query. Raises DRF's `ValidationError`, which names each wrong parameter."""
-    repeated = [name for name in query if len(query.getlist(name)) > 1]
-    if repeated:
-        raise serializers.ValidationError({name: [_("Give this once.")] for name in repeated})
-    parsed = serializer(data=query.dict())
+    parsed = serializer(data=dict(query.lists()))
     parsed.is_valid(raise_exception=True)
     given = parsed.validated_data
-    filters = {COLUMNS.get(name, name): given[name] for name in NARROWING if name in given}
-    return ReportParameters(filters, _period(serializer, given, scope.today(now)), given)
+    return ReportParameters(filters.filters_of(given, scope), _period(serializer, given, scope.today(now)), given)
 
 
 def _period(serializer: type[FiltersSerializer], given: Mapping[str, Any], today: date) -> Period:

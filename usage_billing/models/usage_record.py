@@ -89,6 +89,7 @@ class UsageRecord(models.Model):
         null=True,
         help_text=_("A lower bound of an unknown cost. No total contains it."),
     )
+    tags = models.JSONField(_("tags"), default=dict, db_default={})
 
     class Meta:
         db_table = "token_usage"
@@ -139,6 +140,11 @@ class UsageRecord(models.Model):
             # `check_usage`, `rebuild_daily` and `reprice_usage`, which read the ledger by billing day.
             NamedIndex(fields=("usage_date", "-cost_usd", "-id"), name="idx_token_usage_day_cost"),
             NamedIndex(fields=("org", "usage_date", "-cost_usd", "-id"), name="idx_token_usage_org_day_cost"),
+            # The calls with the most tokens and the longest ones, in the same way.
+            NamedIndex(fields=("usage_date", "-total_tokens", "-id"), name="idx_token_usage_day_tokens"),
+            NamedIndex(fields=("org", "usage_date", "-total_tokens", "-id"), name="idx_token_usage_org_day_tokens"),
+            NamedIndex(fields=("usage_date", "-execution_time_ms", "-id"), name="idx_token_usage_day_time"),
+            NamedIndex(fields=("org", "usage_date", "-execution_time_ms", "-id"), name="idx_token_usage_org_day_time"),
             # Failed and unpriced calls, newest first, for the insights.
             NamedIndex(
                 fields=("-created_at", "-id"),

@@ -1,19 +1,24 @@
-"""The person's account: password and open sessions."""
+"""The person's account: password, e-mail address, choices, and open sessions."""
 
 from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any, cast
 from urllib.parse import urlsplit
 
+from django import forms
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.forms import PasswordResetForm
+from django.contrib.auth.mixins import LoginRequiredMixin
 from django.contrib.auth.models import User
 from django.contrib.auth.views import PasswordChangeView, PasswordResetConfirmView, PasswordResetView
+from django.core.mail import send_mail
 from django.db import connections
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import redirect, render
@@ -22,6 +27,7 @@ from django.utils.translation import get_language, gettext, override
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
+from django.views.generic import FormView
 
 from usage_billing.auth import sessions
 from usage_billing.auth.client_address import client_address
@@ -29,7 +35,7 @@ from usage_billing.auth.limits import Limit, digest, give_back, take
 from usage_billing.auth.login_throttling import too_many_attempts
 from usage_billing.auth.session_store import SessionStore
 from usage_billing.conf import conf
-from usage_billing.pages import shell
+from usage_billing.pages import hooks, shell
 
 logger = logging.getLogger(__name__)
 
@@ -43,8 +49,27 @@ logger = logging.getLogger(__name__)
 def account(request: HttpRequest) -> HttpResponse:
     """List the person's sessions, with a link to change the password."""
     listed = sessions.live_sessions(_person(request))
-    context = {"title": gettext("Your account"), "sessions": listed, "this": _row_key(request)}
+    context = {
+        "title": gettext("Your account"),
+        "sessions": listed,
+        "this": _row_key(request),
+        "choices": [
+            (choice, choice.read(request.user)) for choice in hooks.account_choices if choice.is_for(request.user)
+        ],
+    }
     return render(request, "usage_billing/account.html", context)
+
+
+@require_POST
+@never_cache
+@login_required
+def save_choices(request: HttpRequest) -> HttpResponse:
+    """Save the choices of the account page."""
+    for choice in hooks.account_choices:
+        if choice.is_for(request.user):
+            choice.write(request.user, choice.name in request.POST)
+    messages.success(request, gettext("Saved."))
+    return redirect("account")
 
 
 @require_POST
@@ -83,22 +108,95 @@ class PasswordChange(PasswordChangeView):
     extra_context = {"title": _("Change your password"), "submit": _("Change the password")}
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        # Without a limit, a person at somebody else's open browser could guess the password here.
-        limit = Limit(f"password-change:{request.user.pk}", settings.AXES_FAILURE_LIMIT, settings.AXES_COOLOFF_TIME)
-        if seconds := take(limit):
-            text = gettext("The old password was wrong too often.")
-            return too_many_attempts(request, text, seconds)
-        form = self.get_form()
-        is_valid = form.is_valid()
-        if "old_password" in form.cleaned_data:
-            give_back(limit)
-        return self.form_valid(form) if is_valid else self.form_invalid(form)
+        return _with_password(self, request)
 
     def form_valid(self, form: Any) -> HttpResponse:
         response = super().form_valid(form)
         sessions.end_other_sessions(_person(self.request), _row_key(self.request))
         messages.success(self.request, gettext("Your password is changed. All your other sessions have ended."))
         return response
+
+
+def _with_password(view: Any, request: HttpRequest) -> HttpResponse:
+    """Answer a form with the field `old_password`.
+
+    Without a limit, a person at somebody else's open browser could guess the password here.
+    """
+    limit = Limit(f"password-change:{request.user.pk}", settings.AXES_FAILURE_LIMIT, settings.AXES_COOLOFF_TIME)
+    if seconds := take(limit):
+        return too_many_attempts(request, gettext("The old password was wrong too often."), seconds)
+    form = view.get_form()
+    is_valid = form.is_valid()
+    if "old_password" in form.cleaned_data:
+        give_back(limit)
+    response: HttpResponse = view.form_valid(form) if is_valid else view.form_invalid(form)
+    return response
+
+
+class EmailForm(forms.Form):
+    """A new e-mail address, with the password: a link to choose a new password is sent to it."""
+
+    email = forms.EmailField(label=_("E-mail address"), max_length=254)
+    old_password = forms.CharField(
+        label=_("Your password"), widget=forms.PasswordInput(attrs={"autocomplete": "current-password"})
+    )
+
+    def __init__(self, user: User, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.user = user
+
+    def clean_old_password(self) -> str:
+        password: str = self.cleaned_data["old_password"]
+        if not self.user.check_password(password):
+            raise forms.ValidationError(gettext("This is not your password."))
+        return password
+
+
+class EmailChange(LoginRequiredMixin, FormView):  # type: ignore[type-arg]  # Django has no generic view at run time
+    """Change the e-mail address; the old one is told, in case somebody else did it."""
+
+    form_class = EmailForm
+    template_name = "usage_billing/account_form.html"
+    success_url = reverse_lazy("account")
+    extra_context = {"title": _("Change your e-mail address"), "submit": _("Save the address")}
+
+    def get_initial(self) -> dict[str, Any]:
+        return {"email": _person(self.request).email}
+
+    def get_form_kwargs(self) -> dict[str, Any]:
+        return {**super().get_form_kwargs(), "user": _person(self.request)}
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return _with_password(self, request)
+
+    def form_valid(self, form: EmailForm) -> HttpResponse:
+        person, before = form.user, form.user.email
+        if before != (address := form.cleaned_data["email"]):
+            person.email = address
+            person.save(update_fields=["email"])
+            if before:
+                subject = gettext("Your e-mail address was changed")
+                text = gettext(
+                    "The e-mail address of your account %(name)s at AI costs was changed to %(address)s. If this was "
+                    "not you, tell your administrator at once."
+                ) % {"name": person.get_username(), "address": address}
+                _in_thread(partial(send_mail, subject, text, None, [before]), "The notice of a changed e-mail address")
+        messages.success(self.request, gettext("Your e-mail address is saved."))
+        return super().form_valid(form)
+
+
+def _in_thread(send: Callable[[], object], what: str) -> None:
+    """Send an e-mail beside the request, so that the answer does not wait for the mail server."""
+
+    def run() -> None:
+        try:
+            send()
+        except Exception:
+            logger.exception("%s was not sent.", what)
+        finally:
+            connections.close_all()
+
+    threading.Thread(target=run, name="e-mail").start()
 
 
 class ResetForm(PasswordResetForm):
@@ -108,15 +206,10 @@ class ResetForm(PasswordResetForm):
         language = get_language()
 
         def send() -> None:
-            try:
-                with override(language):
-                    super(ResetForm, self).save(**options)
-            except Exception:
-                logger.exception("An e-mail with a link to choose a new password was not sent.")
-            finally:
-                connections.close_all()
+            with override(language):
+                super(ResetForm, self).save(**options)
 
-        threading.Thread(target=send, name="password-reset").start()
+        _in_thread(send, "An e-mail with a link to choose a new password")
 
 
 class PasswordReset(PasswordResetView):

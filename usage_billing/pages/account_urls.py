@@ -13,6 +13,8 @@ urlpatterns = [
     path("logout/", LogoutView.as_view(), name="logout"),
     path("account/", outside_scope(account.account), name="account"),
     path("account/sessions/end/", outside_scope(account.end_sessions), name="end-sessions"),
+    path("account/choices/", outside_scope(account.save_choices), name="account-choices"),
+    path("account/email/", outside_scope(account.EmailChange.as_view()), name="email-change"),
     path("account/password/", outside_scope(account.PasswordChange.as_view()), name="password-change"),
     path("account/password/reset/", outside_scope(account.PasswordReset.as_view()), name="password-reset"),
     path(

@@ -11,7 +11,8 @@ from django.utils.translation import gettext, ngettext
 from usage_billing import reports
 from usage_billing.models import UsageRecord
 from usage_billing.models.user_keys import parse as parse_user
-from usage_billing.pages import dimensions, hooks, page as page_
+from usage_billing.pages import dimensions, hooks
+from usage_billing.pages import page as page_
 from usage_billing.pages.dimensions import ORG, STATUS, Dimension
 from usage_billing.pages.page import Page
 from usage_billing.pages.parameters import CURRENCIES, NAMED_PERIODS, PERIODS, WITHOUT_PERIOD, Pairs
@@ -76,8 +77,7 @@ def context(page: Page) -> dict[str, Any]:
         "clear_link": page.link({name: None for name, _ in parameters.filter_pairs}) if chips else None,
         "filter_link": page.link(filters="edit") + "#filters",
         "without_period": parameters.hidden((*WITHOUT_PERIOD, "filters")),
-        "destinations": hooks.destinations(),
-        "simulator": hooks.SIMULATOR,
+        "simulated": ", ".join(name for name, host in hooks.destinations().items() if host == hooks.SIMULATOR),
     }
 
 
@@ -103,7 +103,7 @@ def _chips(page: Page) -> list[Chip]:
     for name, text in page.parameters.filter_pairs:
         texts.setdefault(name, []).append(text)
     page.names.look_up(
-        users=(parse_user(text) for name in ("user", "user!") for text in texts.get(name, ())),
+        users=_with_calls(page, {parse_user(text) for name in ("user", "user!") for text in texts.get(name, ())}),
         contents=(text for name in ("content_id", "content_id!") for text in texts.get(name, ())),
     )
     return [
@@ -115,6 +115,14 @@ def _chips(page: Page) -> list[Chip]:
         )
         for name, values in texts.items()
     ]
+
+
+def _with_calls(page: Page, users: set[Any]) -> set[Any]:
+    """Those of the users who have calls in scope: an address may name anybody. One query, if it names somebody."""
+    if not (wanted := {key for key in users if key is not None}):
+        return set()
+    rows = reports.totals(page.scope, by=("user_id",), filters={"user_id": wanted}, measures=COST_MEASURES)
+    return {row["user_id"] for row in rows}
 
 
 def value_text(page: Page, name: str, text: str) -> str:
@@ -166,5 +174,3 @@ def _values(page: Page, dimension: Dimension) -> list[str]:
     )
     page.names.look_up_rows(dimension, rows)
     return [str(row[column]) for row in rows]
-
-

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.utils.functional import Promise
-from django.utils.translation import gettext, gettext_lazy as _
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from usage_billing.tenancy.scope import Scope
 
@@ -43,9 +44,7 @@ TYPE = Dimension(
 ORG = Dimension("org", ("org_id",), ("org",), _("Organisations"), _("Organisation"))
 USER = Dimension("user", ("user_id",), ("user",), _("Users"), _("User"), _("system"))
 STATUS = Dimension("status", ("status",), ("status",), _("Statuses"), _("Status"))
-WORKFLOW = Dimension(
-    "workflow_id", ("workflow_id",), ("workflow_id",), _("Workflows"), _("Workflow"), _("no workflow")
-)
+WORKFLOW = Dimension("workflow_id", ("workflow_id",), ("workflow_id",), _("Workflows"), _("Workflow"), _("no workflow"))
 CONTENT = Dimension("content_id", ("content_id",), ("content_id",), _("Content"), _("Content"), _("no content"))
 
 EVERY = (TYPE, MODEL, PROVIDER, AGENT, ORG, USER, STATUS)
@@ -70,9 +69,7 @@ def offered(scope: Scope) -> tuple[Dimension, ...]:
     """The dimensions that tell this person something: organisations if there are several, users to owners."""
     several = scope.everything or len(scope.org_ids) > 1
     users = scope.everything or bool(scope.owned_org_ids)
-    return tuple(
-        each for each in EVERY if (each is not ORG or several) and (each is not USER or users)
-    )
+    return tuple(each for each in EVERY if (each is not ORG or several) and (each is not USER or users))
 
 
 LABELS: dict[str, Word] = {

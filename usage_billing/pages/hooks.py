@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,6 +19,22 @@ content_sources: list[Callable[[Scope, Collection[str]], Mapping[str, str]]] = [
 
 admin_lists: list[Callable[[], Sequence[tuple[Any, str]]]] = []
 """Functions that return further lists of the admin for the sidebar: title and `app.Model`."""
+
+
+@dataclass(frozen=True)
+class AccountChoice:
+    """A checkbox on the account page. is_for: whether it concerns the user; read, write: the user's choice."""
+
+    name: str
+    label: Any
+    help_text: Any
+    is_for: Callable[[Any], bool]
+    read: Callable[[Any], bool]
+    write: Callable[[Any, bool], None]
+
+
+account_choices: list[AccountChoice] = []
+"""Choices on the account page, such as whether a person wants a digest by e-mail."""
 
 
 def destinations() -> dict[str, str]:

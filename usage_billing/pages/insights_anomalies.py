@@ -46,9 +46,7 @@ def entries(page: Page) -> list[Entry]:
     """The anomalies of the period, those that cost most beyond the usual first. At most 3 + 2 × `MOST` queries."""
     parameters = page.parameters
     period = learned_period(page)
-    days = reports.time_series(
-        page.scope, period, page.today, filters=parameters.filters, measures=COST_MEASURES
-    )
+    days = reports.time_series(page.scope, period, page.today, filters=parameters.filters, measures=COST_MEASURES)
     known = [row["cost_usd"] for row in days if row["cost_usd"]]
     if not known:
         return []
@@ -139,4 +137,3 @@ def cause_words(page: Page, found: Cause, known: Dimension | None = None) -> tup
         agent = page.names.of(AGENT, (found.agent_id,))
         return gettext("mostly the agent %(agent)s") % {"agent": agent}, AGENT.narrowing((found.agent_id,))
     return gettext("spread over several request types and models"), {}
-

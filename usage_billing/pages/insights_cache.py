@@ -63,4 +63,3 @@ def _rows(page: Page, rows: Sequence[Totals], dimension: Dimension, shown: Shown
         for key, use in found[:ROWS]
     ]
     return shown_rows, max(0, len(found) - ROWS)
-

@@ -70,9 +70,7 @@ def failure_reasons(failures: Failures, *, for_superadmin: bool) -> list[Failure
         else:
             key = (each.ai_provider, advice_on_error(each.error_code), each.error_code)
         alike.setdefault((each.reason and "unpriced", *key), []).append(each)
-    found = [
-        _reason(group, title, advice, is_cut=failures.is_cut) for (_, title, advice, _), group in alike.items()
-    ]
+    found = [_reason(group, title, advice, is_cut=failures.is_cut) for (_, title, advice, _), group in alike.items()]
     return sorted(found, key=lambda each: -each.count)
 
 

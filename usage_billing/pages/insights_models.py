@@ -12,7 +12,7 @@ from usage_billing.pages.insights_amounts import Shown
 from usage_billing.pages.insights_rows import of_models
 from usage_billing.pages.page import Page
 from usage_billing.reports import model_comparison
-from usage_billing.reports.model_comparison import Comparison, Model
+from usage_billing.reports.model_comparison import Model, ModelComparison
 from usage_billing.reports.parameters import Excluded
 from usage_billing.reports.token_totals import added_up
 from usage_billing.reports.totals import COST_MEASURES, Totals
@@ -44,7 +44,7 @@ class Section:
     """
 
     model: str
-    comparison: Comparison
+    comparison: ModelComparison
     paid: Decimal | None
     link: str
     rows: list[Row]
@@ -59,7 +59,7 @@ def section(page: Page, rows: Sequence[Totals], shown: Shown) -> Section:
     narrowed = is_narrowed(page)
     own = {MODEL.key(row) for row in of_mix} if narrowed else set()
     candidates = [*added, *own, *(_alternatives(page) if narrowed else _models(of_mix))]
-    found = model_comparison.comparison(of_mix, candidates, page.today)
+    found = model_comparison.compare_models(of_mix, candidates, page.today)
     return Section(
         model=", ".join(sorted(name for _, name in own)),
         comparison=found,

@@ -59,8 +59,6 @@ def context(page: Page) -> dict[str, Any]:
         "comparison": insights_models.section(page, rows, shown),
         "batch": insights_batch.section(page, rows, by, shown),
         "expensive": insights_expensive.section(page, total),
-        "savings_by": [
-            Choice(str(each.one), page.link(by=each.name), each == by) for each in SAVINGS_BY
-        ],
+        "savings_by": [Choice(str(each.one), page.link(by=each.name), each == by) for each in SAVINGS_BY],
         "archived_before": reports.archived_before(parameters.period),
     }

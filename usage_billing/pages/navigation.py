@@ -45,9 +45,7 @@ def pages(request: HttpRequest) -> list[Entry]:
         return []  # a host project without the pages
     path = request.path.rstrip("/")
     # The longest address that the path begins with: a call's page lies below the calls.
-    current = max(
-        (link for _, link in links if f"{path}/".startswith(link.rstrip("/") + "/")), key=len, default=None
-    )
+    current = max((link for _, link in links if f"{path}/".startswith(link.rstrip("/") + "/")), key=len, default=None)
     return [Entry(title, link, link == current) for title, link in links]
 
 

@@ -72,9 +72,7 @@ def _of_day(page: Page, anomaly: reports.Anomaly) -> Item:
 
 def _of_cache(page: Page) -> list[Item]:
     """What the providers' cache could save, if it is worth naming. One query."""
-    rows = reports.token_totals(
-        page.scope, page.parameters.period, filters=page.parameters.filters, by=MODEL.columns
-    )
+    rows = reports.token_totals(page.scope, page.parameters.period, filters=page.parameters.filters, by=MODEL.columns)
     use = cache_use(rows, page.today)
     (total,) = added_up(rows, ()) or (None,)
     if total is None or not total["cost_usd"] or use.missed_usd <= WORTH_SAVING * total["cost_usd"]:

@@ -246,5 +246,3 @@ def last_of_month(day: date) -> date:
 
 def amount_writer(currency: str) -> chart.Write:
     return partial(write_amount, currency=currency.upper(), style=style_of(get_language()))
-
-

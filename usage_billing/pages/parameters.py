@@ -17,9 +17,9 @@ from django.utils.translation import gettext
 from rest_framework import serializers
 
 from usage_billing.api.fields import WholeNumberField
-from usage_billing.api.filters import filters_of, is_filter
 from usage_billing.api.parameters import DEFAULT_DAYS, FIRST_DAY, LAST_DAY, LONGEST_DAYS
 from usage_billing.api.serializers import DayField
+from usage_billing.pages.filters import filters_of, is_filter
 from usage_billing.reports import Period
 
 PERIODS = (7, 30, 90)
@@ -55,7 +55,7 @@ class PageSerializer(serializers.Serializer[dict[str, Any]]):
                 raise serializers.ValidationError({name: text})
         if "from" in attrs and "to" in attrs and attrs["to"] < attrs["from"]:
             raise serializers.ValidationError({"to": gettext("This day is before “from”.")})
-        lengths = [name for name in ("period", "days", "period_days", "from") if name in attrs]
+        lengths: list[str] = [name for name in ("period", "days", "period_days", "from") if name in attrs]
         if "period" in attrs and "to" in attrs:
             lengths.append("to")
         if len(lengths) > 1:

@@ -7,6 +7,7 @@ from typing import Any
 from django.contrib.auth.views import LoginView
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext
 from django.views.decorators.http import require_safe
 
@@ -27,6 +28,15 @@ class LogIn(LoginView):
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         return super().get_context_data(**kwargs) | {"title": gettext("Log in"), "may_reset": bool(conf.PUBLIC_URL)}
+
+
+@require_safe
+def admin_log_in(request: HttpRequest) -> HttpResponse:
+    """Lead to the log-in of the pages; a person who is logged in and no staff has no access to the admin."""
+    if request.user.is_authenticated and not request.user.is_staff:
+        return no_access(request)
+    query = request.META["QUERY_STRING"]
+    return redirect(reverse("login") + (f"?{query}" if query else ""))
 
 
 def no_access(request: HttpRequest) -> HttpResponse:

@@ -24,7 +24,7 @@ View = Callable[[HttpRequest], HttpResponseBase]
 
 @dataclass(frozen=True)
 class Kind:
-    """A page: its title and template, its own parameters, and the function that makes its context, or answers by itself."""
+    """A page: title, template, its own parameters, and the function that makes its context, or answers by itself."""
 
     title: Any
     template: str
@@ -36,7 +36,9 @@ KINDS = {
     OVERVIEW: Kind(_("Overview"), "usage_billing/overview.html", overview.OverviewSerializer, overview.context),
     EXPLORE: Kind(_("Explore"), "usage_billing/explore.html", explore.ExploreSerializer, explore.context),
     CALLS: Kind(_("Calls"), "usage_billing/calls.html", calls.CallsSerializer, calls.context),
-    INSIGHTS: Kind(_("Insights"), "usage_billing/insights.html", insights_page.InsightsSerializer, insights_page.context),
+    INSIGHTS: Kind(
+        _("Insights"), "usage_billing/insights.html", insights_page.InsightsSerializer, insights_page.context
+    ),
 }
 
 

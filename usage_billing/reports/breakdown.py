@@ -1,17 +1,23 @@
-"""A period's totals by agent, model, request type, user or organisation, compared with the previous period."""
+"""A period's totals by one dimension or two, such as agent, model, user or a tag, compared with the previous period."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal
 from itertools import zip_longest
-from typing import Any
 
 from usage_billing.models.daily_usage import MEASURES
-from usage_billing.reports.parameters import Period
-from usage_billing.reports.totals import Totals, period_over_period, previous_totals, totals, without_unknown_amounts
+from usage_billing.reports.figures import change, figure, ratio
+from usage_billing.reports.parameters import Filters, Period
+from usage_billing.reports.totals import (
+    MOST_EXPENSIVE_FIRST,
+    Totals,
+    completed,
+    period_over_period,
+    previous_totals,
+    totals,
+)
 from usage_billing.tenancy.scope import Scope
 
 COMPARED = ("requests_count", "total_tokens", "cost_usd", "cost_rub")
@@ -20,7 +26,7 @@ COMPARED = ("requests_count", "total_tokens", "cost_usd", "cost_rub")
 
 @dataclass(frozen=True)
 class Breakdown:
-    """`items`: the most expensive first, each with its key columns, the measures and the ratios of `with_ratios`.
+    """`items`: in the order asked for, each with its key columns, the measures and the ratios of `with_ratios`.
 
     `other`: the totals of the rows beyond the limit, None if there are none. `total`, `before`: of everything.
     """
@@ -37,20 +43,27 @@ def breakdown(
     period: Period,
     today: date,
     *,
-    filters: Mapping[str, Any] | None = None,
+    filters: Filters | None = None,
     limit: int = 200,
     whole: tuple[Totals, Totals | None] | None = None,
     measures: Sequence[str] = MEASURES,
     compare: int | None = None,
+    ordering: str = MOST_EXPENSIVE_FIRST,
+    previous: Period | None = None,
 ) -> Breakdown:
     """The totals by the `by` columns: `limit` rows, of which the first `compare` (default: all) have a `before`.
 
-    Four queries. `whole` saves two: the `period_over_period` of the same parameters, if the caller has it.
-    `measures` of the items and of `other`: at least `COMPARED` and the counts of unpriced calls.
+    `by`: the columns of one dimension or of two, tags included; the rows add up to the total, because calls without a
+    value have a row too. `ordering`: one of `FIGURES`, with a minus largest first.
+
+    Four queries; with a tag, eight. `whole` saves half: the `period_over_period` of the same
+    parameters, or total and `before` of a `comparison`. `previous`: another period to compare with. Whole days are
+    compared, also where today has only begun: `comparison` of the total compares the same part of the day. `measures`
+    of the items and of `other`: at least `COMPARED` and the counts of unpriced calls; `DURATIONS` for percentiles.
     """
-    previous = period.before(today)
-    total, total_before = whole or period_over_period(scope, period, previous, filters=filters)
-    rows = totals(scope, by=by, filters=filters, period=period, limit=limit, measures=measures)
+    previous = previous or period.before(today)
+    total, total_before = whole or period_over_period(scope, period, previous, filters=filters, measures=measures)
+    rows = totals(scope, by=by, filters=filters, period=period, limit=limit, measures=measures, ordering=ordering)
     before = previous_totals(scope, by, rows[:compare], previous, filters or {}) if previous else []
     return Breakdown(
         items=[with_ratios(row, total, earlier) for row, earlier in zip_longest(rows, before)],
@@ -64,33 +77,22 @@ def with_ratios(row: Totals, total: Totals, before: Totals | None) -> Totals:
     """The row with its ratios; a ratio that cannot be computed is None.
 
     `share`: of the total's known USD, 0 to 1. `average_cost_usd`, `average_cost_rub`: of the calls with a known amount.
-    `average_time_ms`. `before`: the `COMPARED` measures of the previous period, `change`: how much more it is now,
-    0.25 for a quarter more.
+    `average_time_ms`. `before`: the `COMPARED` measures of the previous period; `change`: how much more it is now, 0.25
+    for a quarter more, 0 for nothing after nothing.
     """
-    calls = row["requests_count"]
     return {
         **row,
-        "share": _ratio(row["cost_usd"], total["cost_usd"]),
-        **{
-            f"average_cost_{currency}": _ratio(row[f"cost_{currency}"], calls - row[f"unpriced_{currency}_count"])
-            for currency in ("usd", "rub")
-        },
-        "average_time_ms": _ratio(row.get("execution_time_ms"), calls),
+        "share": ratio(row["cost_usd"], total["cost_usd"]),
+        **{name: figure(row, name) for name in ("average_cost_usd", "average_cost_rub")},
+        "average_time_ms": ratio(row.get("execution_time_ms"), row["requests_count"]),
         "before": before and {name: before[name] for name in COMPARED},
-        "change": before and {name: _change(row[name], before[name]) for name in COMPARED},
+        "change": before and {name: change(row[name], before[name]) for name in COMPARED},
     }
-
-
-def _ratio(part: Any, whole: Any) -> Decimal | None:
-    return Decimal(part) / Decimal(whole) if part is not None and whole else None
-
-
-def _change(now: Any, before: Any) -> Decimal | None:
-    return None if now is None or before is None else _ratio(now - before, before)
 
 
 def _other(total: Totals, rows: Sequence[Totals], measures: Sequence[str]) -> Totals | None:
     """The total minus the rows."""
     # SQLite's amounts are floats: where nothing is left, the difference may be slightly below zero.
-    rest = {name: max((total[name] or 0) - sum(row[name] or 0 for row in rows), 0) for name in measures}
-    return without_unknown_amounts(rest) if rest["requests_count"] else None
+    known = [name for name in measures if name in total]
+    rest = {name: max((total[name] or 0) - sum(row[name] or 0 for row in rows), 0) for name in known}
+    return completed(rest) if rest["requests_count"] else None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -11,8 +12,8 @@ from django.db.models import Q
 
 from usage_billing.models import UsageRecord
 from usage_billing.reports.calls import NEWEST_FIRST, calls
-from usage_billing.reports.parameters import ALL_TIME, Period
-from usage_billing.reports.sql.cost_order import calls_by_cost
+from usage_billing.reports.parameters import ALL_TIME, Filters, Period
+from usage_billing.reports.sql import call_order
 from usage_billing.tenancy.scope import Scope
 
 
@@ -27,28 +28,36 @@ class Page:
 def page(
     scope: Scope,
     *,
-    filters: Mapping[str, Any] | None = None,
+    filters: Filters | None = None,
     period: Period = ALL_TIME,
     ordering: str = NEWEST_FIRST,
     limit: int,
     offset: int = 0,
     after: tuple[Any, int] | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
 ) -> Page:
     """A page of `calls`, from `offset` or after the call with the key `after`. One query.
 
-    By key and in the order of time, a page takes the same time at any depth. `sql.cost_order` says how long
-    one in the order of cost takes.
+    `since <= created_at < until`: moments that are known to enclose the page, if it is in the order of time.
+
+    By key and in the order of time, a page takes the same time at any depth. `sql.call_order` says how long one in
+    another order takes.
     """
     descending, column = ordering.startswith("-"), ordering.removeprefix("-")
-    if column == "cost_usd":
-        found = calls_by_cost(
-            scope, filters or {}, period, descending=descending, limit=limit + 1, offset=offset, after=after
+    if column in call_order.COLUMNS:
+        found = call_order.calls_in_order(
+            scope, filters or {}, period, column, descending=descending, limit=limit + 1, offset=offset, after=after
         )
-        column = "exact_cost"
+        column = "exact_cost" if column == "cost_usd" else column
     else:
         rows = calls(scope, filters=filters, period=period, ordering=ordering)
         if after is not None:
             rows = rows.filter(_beyond(column, "lt" if descending else "gt", *after))
+        if since is not None:
+            rows = rows.filter(created_at__gte=since)
+        if until is not None:
+            rows = rows.filter(created_at__lt=until)
         found = list(rows[offset : offset + limit + 1])
     return Page(found[:limit], _key(found[limit - 1], column) if len(found) > limit else None)
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from datetime import date
 from typing import Any
 
 from django.db.models import Q, QuerySet
+from django.db.models.lookups import In
 
 from usage_billing.ledger import archived
 from usage_billing.models import UsageRecord, user_keys
-from usage_billing.reports.parameters import ALL_TIME, Period
+from usage_billing.reports import parameters
+from usage_billing.reports.parameters import ALL_TIME, TAG, UNPRICED, Excluded, Filters, Period
+from usage_billing.reports.sql.tags import TagOfCall
 from usage_billing.tenancy.scope import Scope
 
 ORDERINGS = ("created_at", "cost_usd", "total_tokens", "execution_time_ms")
@@ -19,7 +22,7 @@ NEWEST_FIRST = "-created_at"
 
 
 def calls(
-    scope: Scope, *, filters: Mapping[str, Any] | None = None, period: Period = ALL_TIME, ordering: str = NEWEST_FIRST
+    scope: Scope, *, filters: Filters | None = None, period: Period = ALL_TIME, ordering: str = NEWEST_FIRST
 ) -> QuerySet[UsageRecord]:
     """The calls in scope that match. Ordered by cost, it leaves unpriced calls out."""
     rows = UsageRecord.objects.filter(_visible(scope), _within(period), _matching(filters or {}))
@@ -59,11 +62,30 @@ def _visible(scope: Scope) -> Q:
     return in_scope
 
 
-def _matching(filters: Mapping[str, Any]) -> Q:
-    """Rows with that value in each column, or one of the values of a set. User 0 means no user, as in the totals."""
+def _matching(filters: Filters) -> Q:
     matches = Q()
     for name, value in filters.items():
-        is_one = Q(**{f"{name}__in": value}) if isinstance(value, set) else Q(**{name: value})
-        nobody = name == "user_id" and user_keys.nobody() in (value if isinstance(value, set) else {value})
-        matches &= is_one | Q(user_id=None) if nobody else is_one
+        allowed = parameters.allowed(value)
+        if isinstance(allowed, Excluded):
+            matches &= ~_is_one_of(name, allowed.values)
+        else:
+            matches &= _is_one_of(name, allowed)
     return matches
+
+
+def _is_one_of(name: str, values: frozenset[Any]) -> Q:
+    """Rows with one of these values. User 0 means no user, as in the totals, and None means none."""
+    if name == UNPRICED:
+        return _any_of(Q(**{f"cost_{currency}__isnull": True}) for currency in sorted(values))
+    if name.startswith(TAG):
+        return Q(In(TagOfCall(name.removeprefix(TAG)), sorted(values)))
+    nulls = {None, user_keys.nobody()} if name == "user_id" else {None}
+    is_one = Q(**{f"{name}__in": values - {None}})
+    return is_one | Q(**{f"{name}__isnull": True}) if values & nulls else is_one
+
+
+def _any_of(conditions: Iterable[Q]) -> Q:
+    found = Q(pk__in=[])
+    for condition in conditions:
+        found |= condition
+    return found

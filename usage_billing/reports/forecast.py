@@ -51,9 +51,7 @@ def forecast(scope: Scope, today: date, *, filters: Mapping[str, Any] | None = N
     to_come = {each: _to_come(rows, each, today, left, learned) if learned else {} for each in CURRENCIES}
     return Forecast(
         so_far=so_far,
-        expected={each: sum(to_come[each].values(), so_far[each]) for each in CURRENCIES}
-        if learned
-        else None,
+        expected={each: sum(to_come[each].values(), so_far[each]) for each in CURRENCIES} if learned else None,
         month_before={each: _sum(rows, each, month_before, first) for each in CURRENCIES},
         learned_days=learned,
         unpriced_count=sum(row["unpriced_usd_count"] for day, row in rows.items() if day >= first),

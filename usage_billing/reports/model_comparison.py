@@ -31,7 +31,7 @@ class ComparedModel:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ModelComparison:
     """paid_usd: for the compared tokens, of `calls` calls. rows: cheapest first.
 
     unpriced: how many of the calls have tokens that are compared, and a cost that is unknown, so not in `paid_usd`.
@@ -46,7 +46,7 @@ class Comparison:
     rows: list[ComparedModel]
 
 
-def comparison(rows: Sequence[Totals], candidates: Sequence[Model], day: date) -> Comparison:
+def compare_models(rows: Sequence[Totals], candidates: Sequence[Model], day: date) -> ModelComparison:
     """Cost of the tokens of these rows, which have provider and model, on each candidate that has a list price."""
     compared = [
         row
@@ -61,7 +61,7 @@ def comparison(rows: Sequence[Totals], candidates: Sequence[Model], day: date) -
             usd = sum((prices.cost(row) for row in compared), Decimal(0))
             found.append(ComparedModel(model, usd, usd / paid - 1 if paid else None))
     calls = sum(row["requests_count"] for row in compared)
-    return Comparison(
+    return ModelComparison(
         paid_usd=paid,
         calls=calls,
         unpriced=sum(row["unpriced_usd_count"] for row in compared),

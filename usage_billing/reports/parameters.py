@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any
+from typing import Any, TypeAlias
 
 from usage_billing.models.archived_usage import OF_CALLS_ONLY
 from usage_billing.models.daily_usage import DIMENSIONS
@@ -12,12 +13,57 @@ from usage_billing.models.daily_usage import DIMENSIONS
 FILTERS = (*DIMENSIONS, *OF_CALLS_ONLY)
 """The columns that a report can be narrowed by. Filters narrow the scope, they never widen it."""
 
+TAG = "tag."
+"""The beginning of the name of a tag, as a filter and as a column to group by: `tag.feature`. Its value is the empty
+text for calls without that tag."""
+
+UNPRICED = "unpriced"
+"""Filter: calls whose cost in a currency, `usd` or `rub`, is unknown."""
+
+SINGLE_CALL_FILTERS = (UNPRICED, "error_code", "price_source")
+"""Filters that only single calls have: totals narrowed by one of them leave archived calls out."""
+
 
 @dataclass(frozen=True)
 class Excluded:
-    """A filter's value: any but these."""
+    """A filter's value: any value but these. “No user” and “no workflow” are values too."""
 
     values: frozenset[Any]
+
+
+Values: TypeAlias = frozenset[Any] | Excluded
+"""The values of a column that filters allow."""
+
+Filters: TypeAlias = Mapping[str, Any]
+"""Name → one value, a set of values (any of them), or `Excluded`. The names are those of `FILTERS`, `tag.<key>` and
+`SINGLE_CALL_FILTERS`; several filters must all hold."""
+
+
+def allowed(value: Any) -> Values:
+    """The values that a filter's value allows."""
+    if isinstance(value, Excluded):
+        return value
+    return frozenset(value) if isinstance(value, set | frozenset) else frozenset([value])
+
+
+def both(one: Values, other: Values) -> Values:
+    """The values that both allow."""
+    if isinstance(one, Excluded):
+        return Excluded(one.values | other.values) if isinstance(other, Excluded) else other - one.values
+    return one - other.values if isinstance(other, Excluded) else one & other
+
+
+def narrowed(*filters: Filters) -> dict[str, Any]:
+    """Filters that hold where each of these holds."""
+    found: dict[str, Any] = {}
+    for name, value in (item for each in filters for item in each.items()):
+        found[name] = both(allowed(found[name]), allowed(value)) if name in found else value
+    return found
+
+
+def tag_keys(names: Iterable[str]) -> set[str]:
+    """The keys of the tags among names of filters and columns."""
+    return {name.removeprefix(TAG) for name in names if name.startswith(TAG)}
 
 
 @dataclass(frozen=True)
@@ -53,6 +99,9 @@ class Period:
 
     def last_day(self, today: date) -> date:
         return today if self.until is None else self.until - timedelta(days=1)
+
+    def includes(self, day: date) -> bool:
+        return (self.since is None or self.since <= day) and (self.until is None or day < self.until)
 
 
 ALL_TIME = Period()

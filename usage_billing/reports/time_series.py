@@ -1,14 +1,18 @@
-"""Totals by day, week or month."""
+"""Totals by hour, day, week or month."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import date, timedelta
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.utils.translation import gettext
 
 from usage_billing.models.daily_usage import MEASURES
-from usage_billing.reports.parameters import Period
-from usage_billing.reports.totals import NO_CALLS, Totals, totals, without_unknown_amounts
+from usage_billing.reports.parameters import Filters, Period
+from usage_billing.reports.totals import NO_CALLS, Totals, completed, totals
 from usage_billing.tenancy.scope import Scope
 
 STEPS: dict[str, Callable[[date], date]] = {
@@ -17,6 +21,14 @@ STEPS: dict[str, Callable[[date], date]] = {
     "month": lambda day: day.replace(day=1),
 }
 """Step → function from a day to the first day of its step; a week begins on Monday."""
+HOUR = "hour"
+ALL_STEPS = (HOUR, *STEPS)
+LONGEST_BY_HOUR = 7
+"""Days that a time series by hour may have: it is added up from the calls of these days."""
+
+
+class PeriodTooLongError(Exception):
+    """A time series by hour of too many days. The text is for the person who asked for it."""
 
 
 def time_series(
@@ -25,19 +37,47 @@ def time_series(
     today: date,
     *,
     step: str = "day",
-    filters: Mapping[str, Any] | None = None,
+    filters: Filters | None = None,
     measures: Sequence[str] = MEASURES,
+    now: datetime | None = None,
 ) -> list[Totals]:
-    """One row a day, week or month, the oldest first, without gaps; `date` is its first day. One query.
+    """One row an hour, day, week or month, the oldest first, without gaps. One query; with a tag, two.
 
-    The first and the last week or month count only their days in the period.
+    `date` is the step's first day, or the moment at which the hour begins, in the scope's time zone. The first and the
+    last week or month count only their days in the period. By hour, archived calls are left out (`archived_before`),
+    hours after `now` are too, and a period of more than `LONGEST_BY_HOUR` days raises `PeriodTooLongError`.
     """
-    days = totals(scope, by=["usage_date"], filters=filters, period=period, measures=measures)
-    first = STEPS[step]
-    rows = {start: {name: NO_CALLS[name] for name in measures} for start in _starts(first, days, period, today)}
-    for day in days:
-        add(rows[first(day["usage_date"])], day)
-    return [{"date": start, **without_unknown_amounts(row)} for start, row in sorted(rows.items())]
+    column = check_step(step, period, today)
+    found = totals(scope, by=[column], filters=filters, period=period, measures=measures)
+    begins = beginning(step, scope)
+    known = [begins(row[column]) for row in found]
+    steps = _hours(known, period, today, now, zone_of(scope)) if step == HOUR else _days(begins, found, period, today)
+    rows = {start: {name: NO_CALLS[name] for name in measures} for start in steps}
+    for start, row in zip(known, found, strict=True):
+        add(rows[start], row)
+    return [{"date": start, **completed(row)} for start, row in sorted(rows.items())]
+
+
+def check_step(step: str, period: Period, today: date) -> str:
+    """Return the column to group by. Raises `PeriodTooLongError`."""
+    if step != HOUR:
+        return "usage_date"
+    if period.since is None or (period.last_day(today) - period.since).days >= LONGEST_BY_HOUR:
+        text = gettext("By hour at most %(days)d days can be shown. Choose fewer days, or a step of a day.")
+        raise PeriodTooLongError(text % {"days": LONGEST_BY_HOUR})
+    return HOUR
+
+
+def beginning(step: str, scope: Scope) -> Callable[[Any], Any]:
+    """Return the function from a day or an hour to the beginning of its step."""
+    if step != HOUR:
+        return STEPS[step]
+    zone = zone_of(scope)
+    return lambda hour: hour.astimezone(zone)
+
+
+def zone_of(scope: Scope) -> ZoneInfo:
+    return ZoneInfo(scope.zone or settings.TIME_ZONE)
 
 
 def add(row: Totals, other: Totals) -> None:
@@ -46,7 +86,7 @@ def add(row: Totals, other: Totals) -> None:
         row[name] += other[name] or 0
 
 
-def _starts(first: Callable[[date], date], days: list[Totals], period: Period, today: date) -> Iterator[date]:
+def _days(first: Callable[[date], date], days: list[Totals], period: Period, today: date) -> Iterator[date]:
     """The first day of each step. A day after today is included if an organisation in the east has calls on it."""
     known = [row["usage_date"] for row in days]
     day = min([*known, today]) if period.since is None else period.since
@@ -54,3 +94,23 @@ def _starts(first: Callable[[date], date], days: list[Totals], period: Period, t
     while day <= last:
         yield first(day)
         day += timedelta(days=1)
+
+
+def _hours(
+    known: list[datetime], period: Period, today: date, now: datetime | None, zone: ZoneInfo
+) -> Iterator[datetime]:
+    """The hours of the days in the zone, and those of calls that an organisation elsewhere counts to these days."""
+    since = period.since or today
+    until = period.last_day(today) + timedelta(days=1)
+    first, last = (_utc_hour(datetime.combine(day, time(), zone)) for day in (since, until))
+    last -= timedelta(hours=1)
+    if now is not None:
+        last = min(last, _utc_hour(now))
+    hour = min([first, *known])
+    while hour <= max([last, *known]):
+        yield hour.astimezone(zone)
+        hour += timedelta(hours=1)
+
+
+def _utc_hour(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)

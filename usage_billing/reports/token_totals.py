@@ -31,9 +31,7 @@ def grouped(rows: Iterable[Totals], columns: Sequence[str]) -> dict[tuple[Any, .
 
 def added_up(rows: Iterable[Totals], columns: Sequence[str]) -> list[Totals]:
     """One row for each combination of the columns, with the sums of the `MEASURES`, most expensive first."""
-    found = [
-        {**dict(zip(columns, key, strict=True)), **_sum(group)} for key, group in grouped(rows, columns).items()
-    ]
+    found = [{**dict(zip(columns, key, strict=True)), **_sum(group)} for key, group in grouped(rows, columns).items()]
     return sorted(found, key=lambda row: (row["cost_usd"] is None, -(row["cost_usd"] or 0)))
 
 

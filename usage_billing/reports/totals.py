@@ -9,8 +9,9 @@ from typing import Any
 
 from usage_billing.models import DailyUsage
 from usage_billing.models.daily_usage import MEASURES
-from usage_billing.reports.parameters import ALL_TIME, Period
-from usage_billing.reports.sql.totals import sums
+from usage_billing.reports.durations import DURATIONS, p95_time_ms
+from usage_billing.reports.parameters import ALL_TIME, Filters, Period
+from usage_billing.reports.sql.totals import AVERAGES, sums
 from usage_billing.tenancy.scope import Scope
 
 Totals = dict[str, Any]
@@ -27,31 +28,55 @@ PREVIOUS_MEASURES = (*COST_MEASURES, "total_tokens")
 FEW_ROWS = 20
 """Up to so many rows are looked up by key, more are read with all others: of 104 users 25 ms against 6 ms."""
 
-NO_CALLS: Totals = {name: Decimal(0) if name.startswith("cost_") else 0 for name in MEASURES}
+NO_CALLS: Totals = {name: Decimal(0) if name.startswith("cost_") else 0 for name in (*MEASURES, *DURATIONS)}
+
+P95 = "p95_time_ms"
+ROW_ORDERINGS = (*MEASURES, *AVERAGES, P95)
+"""Figures to order rows by; with a minus before it, largest first. Rows without the figure come last."""
+MOST_EXPENSIVE_FIRST = "-cost_usd"
 
 
 def totals(
     scope: Scope,
     *,
     by: Iterable[str] = (),
-    filters: Mapping[str, Any] | None = None,
+    filters: Filters | None = None,
     period: Period = ALL_TIME,
     limit: int | None = None,
     measures: Sequence[str] = MEASURES,
+    ordering: str = MOST_EXPENSIVE_FIRST,
 ) -> list[Totals]:
-    """One row for each combination of the `by` columns, the most expensive first; without `by` one row. One query.
+    """One row for each combination of the `by` columns, in the order of `ordering`; without `by` one row. One query.
 
-    `by` and `filters` name columns of `FILTERS`, `by` also `usage_date`; a filter's value may be a set of values. No
-    user is 0. `measures` includes at least `COST_MEASURES`.
+    `by`: columns of `FILTERS`, `tag.<key>`, `usage_date` and `hour` (of single calls: archived calls are left out). No
+    user is 0, no tag is the empty text. `measures` includes at least `COST_MEASURES`; with `DURATIONS` the rows have
+    `p95_time_ms`. With a tag it takes two queries.
     """
-    return [_completed(row) for row in sums(scope, tuple(by), filters or {}, period, measures, limit)]
+    columns, sql_measures = tuple(by), _with_what_is_ordered(measures, ordering)
+    by_percentile = ordering.endswith("p95_time_ms")
+    rows = sums(
+        scope,
+        columns,
+        filters or {},
+        period,
+        sql_measures,
+        None if by_percentile else limit,
+        MOST_EXPENSIVE_FIRST if by_percentile else ordering,
+    )
+    found = [completed(row) for row in rows]
+    return _by_percentile(found, ordering)[:limit] if by_percentile else found
 
 
 def period_over_period(
-    scope: Scope, period: Period, previous: Period | None, *, filters: Mapping[str, Any] | None = None
+    scope: Scope,
+    period: Period,
+    previous: Period | None,
+    *,
+    filters: Filters | None = None,
+    measures: Sequence[str] = MEASURES,
 ) -> tuple[Totals, Totals | None]:
-    """The totals of a period, and the `PREVIOUS_MEASURES` of the previous one. Two queries."""
-    (now,) = totals(scope, filters=filters, period=period)
+    """The totals of a period, and the `PREVIOUS_MEASURES` of the previous one, both of whole days. Two queries."""
+    (now,) = totals(scope, filters=filters, period=period, measures=tuple(dict.fromkeys((*MEASURES, *measures))))
     if previous is None:
         return now, None
     (before,) = totals(scope, filters=filters, period=previous, measures=PREVIOUS_MEASURES)
@@ -59,7 +84,7 @@ def period_over_period(
 
 
 def previous_totals(
-    scope: Scope, by: Sequence[str], rows: Sequence[Totals], previous: Period, filters: Mapping[str, Any]
+    scope: Scope, by: Sequence[str], rows: Sequence[Totals], previous: Period, filters: Filters
 ) -> list[Totals]:
     """The `PREVIOUS_MEASURES` of each of these rows in the previous period; zero for a row without calls then."""
     if not rows:
@@ -72,9 +97,7 @@ def previous_totals(
     return [by_key.get(tuple(row[name] for name in by), nothing) for row in rows]
 
 
-def summary(
-    scope: Scope, today: date, filters: Mapping[str, Any] | None = None, period: Period = ALL_TIME
-) -> dict[str, Totals]:
+def summary(scope: Scope, today: date, filters: Filters | None = None, period: Period = ALL_TIME) -> dict[str, Totals]:
     """Totals of `today`, `this_month` and `all_time`, each cut to the period. Three queries.
 
     In an organisation east of the reader it may be tomorrow already; its calls count as today's.
@@ -108,8 +131,22 @@ def _starting_at(start: date | None, period: Period) -> Period:
     return Period(max((day for day in (period.since, start) if day is not None), default=None), period.until)
 
 
-def _completed(row: dict[str, Any]) -> Totals:
-    """The sum of no rows is zero."""
+def _with_what_is_ordered(measures: Sequence[str], ordering: str) -> tuple[str, ...]:
+    """The measures, and those that the ordering needs."""
+    name = ordering.removeprefix("-")
+    needed = DURATIONS if name == P95 else (AVERAGES[name][0],) if name in AVERAGES else (name,)
+    return tuple(dict.fromkeys((*measures, *needed)))
+
+
+def _by_percentile(rows: list[Totals], ordering: str) -> list[Totals]:
+    sign = -1 if ordering.startswith("-") else 1
+    return sorted(rows, key=lambda row: (row[P95] is None, sign * (row[P95] or 0)))
+
+
+def completed(row: dict[str, Any]) -> Totals:
+    """The row with zero for the sum of no rows, None for unknown amounts, and the percentile of its durations."""
     if None in row.values():
         row = {name: NO_CALLS.get(name) if value is None else value for name, value in row.items()}
+    if DURATIONS[0] in row:
+        row = {**row, P95: p95_time_ms(row)}
     return without_unknown_amounts(row)

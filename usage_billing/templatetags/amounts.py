@@ -140,7 +140,9 @@ def duration(milliseconds: Decimal | int | None) -> str:
     seconds = Decimal(milliseconds) / 1000
     digits = "0.01" if seconds < 1 else "0.1" if seconds < 60 else "1"
     # Translators: the short word for seconds, after a number
-    return write_number(seconds.quantize(Decimal(digits), ROUND_HALF_UP), style_of(get_language())) + NBSP + gettext("s")
+    return (
+        write_number(seconds.quantize(Decimal(digits), ROUND_HALF_UP), style_of(get_language())) + NBSP + gettext("s")
+    )
 
 
 def common_places(values: Iterable[Decimal | None]) -> int:

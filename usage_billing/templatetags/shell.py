@@ -15,8 +15,8 @@ register = template.Library()
 @register.inclusion_tag("usage_billing/parts/sidebar.html", takes_context=True)
 def sidebar(context: RequestContext) -> dict[str, Any]:
     """Render the sidebar for the person of the request; without one (an error page) only the brand."""
-    request = context.get("request")
-    user = getattr(request, "user", None)
+    request: Any = context.get("request")
+    user: Any = getattr(request, "user", None)
     is_known = bool(user and user.is_authenticated)
     return {
         "request": request,

@@ -15,6 +15,7 @@ from pytest_django import Settings
 from tests.support import factories
 from tests.support.configure import configure
 from usage_billing.models import Session
+from usage_billing.pages import hooks
 
 STRONG = "correct horse battery"
 SUMMARY = "/api/billing/usage/tokens/summary"
@@ -169,7 +170,7 @@ def forget(email: str, address: str = "192.0.2.1", **headers: str) -> Any:
     client = Client(headers={"accept-language": "en", **headers}, REMOTE_ADDR=address)
     answer = client.post("/account/password/reset/", {"email": email})
     for thread in threading.enumerate():
-        if thread.name == "password-reset":
+        if thread.name == "e-mail":
             thread.join(20)
     return answer
 
@@ -265,3 +266,54 @@ def test_log_in_page_leads_there_in_both_languages(language: str, words: str, se
     configure(settings, PUBLIC_URL="")
     assert words not in client.get("/login/").content.decode()
     assert client.get("/account/password/reset/").status_code == 404
+
+
+# ── The e-mail address ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def sent() -> list[str]:
+    """The addresses of the e-mails, once their threads have ended."""
+    for thread in threading.enumerate():
+        if thread.name == "e-mail":
+            thread.join()
+    return [message.to[0] for message in mail.outbox]
+
+
+def test_address_is_changed_with_the_password_and_the_old_one_is_told(alice: User) -> None:
+    client = browser()
+    assert 'value="alice@example.com"' in client.get("/account/email/").content.decode()
+    wrong = client.post("/account/email/", {"email": "new@example.com", "old_password": "guess"})
+    assert "This is not your password." in wrong.content.decode()
+    assert User.objects.get(pk=alice.pk).email == "alice@example.com"
+    done = client.post("/account/email/", {"email": "new@example.com", "old_password": "secret"}, follow=True)
+    assert "new@example.com" in done.content.decode()
+    assert User.objects.get(pk=alice.pk).email == "new@example.com"
+    assert sent() == ["alice@example.com"]
+
+
+def test_password_cannot_be_guessed_where_the_address_is_changed(alice: User, settings: Settings) -> None:
+    client = browser()
+    for _ in range(settings.AXES_FAILURE_LIMIT):
+        assert client.post("/account/email/", {"email": "x@example.com", "old_password": "guess"}).status_code == 200
+    last = client.post("/account/email/", {"email": "x@example.com", "old_password": "secret"})
+    assert last.status_code == 429
+    assert User.objects.get(pk=alice.pk).email == "alice@example.com"
+
+
+def test_choice_of_another_app_is_saved(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen: dict[int, bool] = {}
+    choice = hooks.AccountChoice(
+        name="digest",
+        label="Weekly digest",
+        help_text="",
+        is_for=lambda user: True,
+        read=lambda user: chosen.get(user.pk, False),
+        write=lambda user, value: chosen.__setitem__(user.pk, value),
+    )
+    monkeypatch.setattr(hooks, "account_choices", [choice])
+    client = browser()
+    assert 'name="digest">' in client.get("/account/").content.decode()
+    client.post("/account/choices/", {"digest": "on"})
+    assert 'name="digest" checked>' in client.get("/account/").content.decode()
+    client.post("/account/choices/", {})
+    assert chosen == {alice.pk: False}

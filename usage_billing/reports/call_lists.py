@@ -1,0 +1,94 @@
+"""A page of calls together with the totals of all calls that match."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+from usage_billing.reports.call_pages import Page, page
+from usage_billing.reports.calls import NEWEST_FIRST, archived_before
+from usage_billing.reports.parameters import ALL_TIME, LARGEST_ZONE, Filters, Period
+from usage_billing.reports.time_series import add
+from usage_billing.reports.totals import COST_MEASURES, NO_CALLS, Totals, completed, totals
+from usage_billing.tenancy.scope import Scope
+
+LIST_MEASURES = (*COST_MEASURES, "failed_count", "prompt_tokens", "completion_tokens", "total_tokens")
+
+
+@dataclass(frozen=True)
+class CallList:
+    """`totals`: the `LIST_MEASURES` of all calls that match, archived ones included; `page`: some of them.
+
+    `archived_before`: calls before that day are archived and not listed; None if none are.
+    """
+
+    totals: Totals
+    page: Page
+    archived_before: date | None
+
+
+def calls_with_totals(
+    scope: Scope,
+    *,
+    filters: Filters | None = None,
+    period: Period = ALL_TIME,
+    ordering: str = NEWEST_FIRST,
+    limit: int,
+    offset: int = 0,
+    after: tuple[Any, int] | None = None,
+) -> CallList:
+    """A page of the calls that match, and their totals. Three queries; with a tag, four.
+
+    The totals by day tell how far back a page must look: a search for a rare value reads no more days than it needs,
+    and none if nothing matches.
+    """
+    days = totals(scope, by=["usage_date"], filters=filters, period=period, measures=LIST_MEASURES)
+    total = {name: NO_CALLS[name] for name in LIST_MEASURES}
+    for day in days:
+        add(total, day)
+    archived = archived_before(period)
+    listed = [(row["usage_date"], row["requests_count"]) for row in days]
+    if archived is not None:
+        # Rollups count archived calls too, so that their days tell nothing about the calls that are left.
+        listed = [(day, count) for day, count in listed if day >= archived]
+    found = Page([], None)
+    if total["requests_count"]:
+        since, until = _enough(listed, ordering, offset + limit + 1, after)
+        found = page(
+            scope,
+            filters=filters,
+            period=period,
+            ordering=ordering,
+            limit=limit,
+            offset=offset,
+            after=after,
+            since=since,
+            until=until,
+        )
+    return CallList(completed(total), found, archived)
+
+
+def _enough(
+    days: Iterable[tuple[date, int]], ordering: str, wanted: int, after: tuple[Any, int] | None
+) -> tuple[datetime | None, datetime | None]:
+    """Moments between which at least `wanted` calls lie, in the order of time; no moments for another order."""
+    if ordering.removeprefix("-") != "created_at":
+        return None, None
+    newest_first = ordering.startswith("-")
+    start = after[0] if after is not None else None
+    for day, count in sorted(days, reverse=newest_first):
+        earliest, latest = _bounds(day)
+        if start is not None and (latest > start if newest_first else earliest < start):
+            continue  # some of this day's calls are on an earlier page
+        wanted -= count
+        if wanted <= 0:
+            return (earliest, None) if newest_first else (None, latest)
+    return None, None
+
+
+def _bounds(day: date) -> Sequence[datetime]:
+    """Moments that enclose the day in every time zone."""
+    midnight = datetime.combine(day, time(), UTC)
+    return midnight - LARGEST_ZONE, midnight + timedelta(days=1) + LARGEST_ZONE
