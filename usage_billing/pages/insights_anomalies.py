@@ -22,7 +22,7 @@ LEARNED_DAYS = 28
 """What is usual is learned from at least so many days, also where the period is shorter."""
 SUBJECTS = 30
 """Organisations or models whose days are looked at: those that cost most."""
-RELEVANT = Decimal("0.1")
+RELEVANT = Decimal("0.2")
 """An organisation's or a model's anomaly counts if it adds this part of a usual day of the whole selection."""
 
 MOST_EXPENSIVE = {"sort": "-cost_usd"}
@@ -88,7 +88,7 @@ def _entry(page: Page, dimension: Dimension | None, key: tuple[Any, ...], anomal
     of_part = dict(zip(dimension.columns, key, strict=True)) if dimension else {}
     narrowing = dimension.narrowing(key) if dimension else {}
     found = reports.cause(page.scope, anomaly.day, filters={**page.parameters.filters, **of_part})
-    text, of_cause = cause_words(page, found, known=dimension)
+    text, of_cause = cause_words(page, _told(page, found, dimension))
     day = page.day(anomaly.day)
     return Entry(
         anomaly=anomaly,
@@ -114,10 +114,19 @@ def _usual(page: Page, anomaly: Anomaly) -> Decimal | None:
     return None if rub is None else rub / anomaly.times
 
 
-def cause_words(page: Page, found: Cause, known: Dimension | None = None) -> tuple[str, dict[str, str]]:
-    """The cause in words, and the URL parameters that narrow calls to it. known: a dimension that is not worth naming."""
-    model = None if known == MODEL else found.model
-    kind = found.request_type
+def _told(page: Page, found: Cause, dimension: Dimension | None) -> Cause:
+    """The cause without what the page's filters or the anomaly's own row say already."""
+    filters = page.parameters.filters
+    return Cause(
+        None if "request_type" in filters else found.request_type,
+        None if "ai_model" in filters or dimension == MODEL else found.model,
+        None if "agent_id" in filters else found.agent_id,
+    )
+
+
+def cause_words(page: Page, found: Cause) -> tuple[str, dict[str, str]]:
+    """The cause in words, and the URL parameters that narrow calls to it."""
+    kind, model = found.request_type, found.model
     narrowing: dict[str, str] = {}
     if kind is not None:
         narrowing |= TYPE.narrowing((kind,))

@@ -14,6 +14,7 @@ from usage_billing.pages.page import Page
 from usage_billing.reports import model_comparison
 from usage_billing.reports.model_comparison import Model, ModelComparison
 from usage_billing.reports.parameters import Excluded
+from usage_billing.reports.token_prices import token_prices
 from usage_billing.reports.token_totals import added_up
 from usage_billing.reports.totals import COST_MEASURES, Totals
 
@@ -26,7 +27,7 @@ MOST_ADDED = 12
 
 @dataclass(frozen=True)
 class Row:
-    """usd → in the shown currency. difference: from what was paid, 0.25 for a quarter more. remove: of an added model."""
+    """cost: in the shown currency. difference: from what was paid, 0.25 for a quarter more. remove: an added model."""
 
     provider: str
     name: str
@@ -58,7 +59,7 @@ def section(page: Page, rows: Sequence[Totals], shown: Shown) -> Section:
     added = added_models(page)
     narrowed = is_narrowed(page)
     own = {MODEL.key(row) for row in of_mix} if narrowed else set()
-    candidates = [*added, *own, *(_alternatives(page) if narrowed else _models(of_mix))]
+    candidates = [*added, *own, *(_alternatives(page) if narrowed else _most_used(page, of_mix))]
     found = model_comparison.compare_models(of_mix, candidates, page.today)
     return Section(
         model=", ".join(sorted(name for _, name in own)),
@@ -98,8 +99,10 @@ def added_models(page: Page) -> list[Model]:
     return [pair for pair in dict.fromkeys(pairs) if pair in known][:MOST_ADDED]
 
 
-def _models(rows: Sequence[Totals]) -> list[Model]:
-    return [(row["ai_provider"], row["ai_model"]) for row in rows[:USED]]
+def _most_used(page: Page, rows: Sequence[Totals]) -> list[Model]:
+    """The first of the rows' models that can be compared."""
+    models = [(row["ai_provider"], row["ai_model"]) for row in rows]
+    return [model for model in models if token_prices(*model, page.today) is not None][:USED]
 
 
 def _alternatives(page: Page) -> list[Model]:
@@ -110,13 +113,13 @@ def _alternatives(page: Page) -> list[Model]:
         by=MODEL.columns,
         filters=filters,
         period=page.parameters.period,
-        limit=USED,
+        limit=4 * USED,
         measures=COST_MEASURES,
     )
     newest: list[Model] = []
     for provider in model_comparison.PROVIDERS:
         newest += [each for each in model_comparison.choices(page.today) if each[0] == provider][:NEWEST]
-    return [*_models(used), *newest]
+    return [*_most_used(page, used), *newest]
 
 
 def _choices(page: Page) -> dict[str, list[tuple[str, str]]]:

@@ -1,4 +1,4 @@
-"""Recording and prices, for superadmins: the outbox, the exchange rate and the price list, whatever the page's filters."""
+"""Recording and prices, for superadmins: outbox, exchange rate and price list, whatever the page's filters."""
 
 from __future__ import annotations
 

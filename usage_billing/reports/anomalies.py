@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from usage_billing.reports.parameters import Period
+from usage_billing.reports.parameters import Filters, Period
 from usage_billing.reports.totals import COST_MEASURES, Totals, totals
 from usage_billing.tenancy.scope import Scope
 
@@ -62,7 +62,7 @@ def anomalies_by(
     keys: Sequence[tuple[Any, ...]],
     period: Period,
     *,
-    filters: Mapping[str, Any] | None = None,
+    filters: Filters | None = None,
 ) -> list[tuple[tuple[Any, ...], Anomaly]]:
     """The anomalies of each of these keys, which are values of the columns `by`. One query."""
     narrowed = {**(filters or {}), **{name: {key[n] for key in keys} for n, name in enumerate(by)}}

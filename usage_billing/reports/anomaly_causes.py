@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
-from usage_billing.reports.parameters import Period
+from usage_billing.reports.parameters import Filters, Period
 from usage_billing.reports.totals import COST_MEASURES, Totals, totals
 from usage_billing.tenancy.scope import Scope
 
@@ -31,7 +31,7 @@ class Cause:
     agent_id: str | None
 
 
-def cause(scope: Scope, day: date, *, filters: Mapping[str, Any] | None = None) -> Cause:
+def cause(scope: Scope, day: date, *, filters: Filters | None = None) -> Cause:
     """Compare a day with the average of the `LEARNED_DAYS` before it. Two queries."""
     learned = Period(day - timedelta(days=LEARNED_DAYS), day)
     of_day = totals(scope, by=BY, filters=filters, period=Period(day, day + timedelta(days=1)), measures=COST_MEASURES)

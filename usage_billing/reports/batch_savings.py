@@ -47,9 +47,9 @@ def batch_saving(rows: Sequence[Totals], day: date) -> BatchSaving | None:
         models.add((row["ai_provider"], row["ai_model"]))
         if (saved := _saved(row, FLEX, day)) is not None:
             flex.append(saved)
-    return (
-        BatchSaving(calls, cost, batch, sum(flex, Decimal(0)) if flex else None, frozenset(models)) if calls else None
-    )
+    if not calls:
+        return None
+    return BatchSaving(calls, cost, batch, sum(flex, Decimal(0)) if flex else None, frozenset(models))
 
 
 def batch_savings_by(

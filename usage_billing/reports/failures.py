@@ -10,7 +10,7 @@ from typing import Any
 from django.db.models import Count, Q
 
 from usage_billing.reports.calls import calls
-from usage_billing.reports.parameters import Period
+from usage_billing.reports.parameters import Filters, Period
 from usage_billing.tenancy.scope import Scope
 
 NEWEST = 1000
@@ -47,14 +47,14 @@ class Failures:
     is_cut: bool
 
 
-def failures(scope: Scope, period: Period, *, filters: Mapping[str, Any] | None = None) -> Failures:
+def failures(scope: Scope, period: Period, *, filters: Filters | None = None) -> Failures:
     """The `NEWEST` failed and unpriced calls of the period. One query, quick for any number of calls."""
     newest = calls(scope, filters=filters, period=period).filter(FAILED_OR_UNPRICED)
     found = list(newest.values_list(*COLUMNS)[: NEWEST + 1])
     return Failures(_groups(Counter(found[:NEWEST])), is_cut=len(found) > NEWEST)
 
 
-def all_failures(scope: Scope, period: Period, *, filters: Mapping[str, Any] | None = None) -> Failures:
+def all_failures(scope: Scope, period: Period, *, filters: Filters | None = None) -> Failures:
     """All failed and unpriced calls of the period. One query, whose time grows with their number."""
     rows = calls(scope, filters=filters, period=period).filter(FAILED_OR_UNPRICED).order_by()
     counts = {tuple(row[name] for name in COLUMNS): row["n"] for row in rows.values(*COLUMNS).annotate(n=Count("pk"))}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -35,7 +36,7 @@ class ModelComparison:
     """paid_usd: for the compared tokens, of `calls` calls. rows: cheapest first.
 
     unpriced: how many of the calls have tokens that are compared, and a cost that is unknown, so not in `paid_usd`.
-    left_out: calls of models that are not text to text, or that the price list does not have. models: the compared ones.
+    models: the models of the compared calls. left_out: calls of models that are not text to text, or lack a list price.
     """
 
     paid_usd: Decimal
@@ -90,6 +91,6 @@ def _choices(day: date, _generation: int) -> tuple[Model, ...]:
 
 def _by_age(name: str) -> tuple[int, str]:
     """Sort key: larger numbers are newer models, so `gpt-6.1` comes before `gpt-5`, and both before `o3`."""
-    digits = "".join(char if char.isdigit() else " " for char in name).split()
+    digits = re.findall(r"\d+(?!\d*b)", name)  # the 20b of an open model is its size
     number = int(digits[0]) * 100 + (int(digits[1]) if len(digits) > 1 and len(digits[1]) < 3 else 0) if digits else 0
     return (-number, name)

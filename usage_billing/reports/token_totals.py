@@ -1,11 +1,11 @@
-"""Tokens and cost by agent, request type and model: what savings by cache, batch and other models are worked out from."""
+"""Tokens and cost by agent, request type and model, from which savings by cache, batch and other models are derived."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from usage_billing.reports.parameters import Period
+from usage_billing.reports.parameters import Filters, Period
 from usage_billing.reports.totals import COST_MEASURES, NO_CALLS, Totals, totals
 from usage_billing.tenancy.scope import Scope
 
@@ -15,7 +15,7 @@ MEASURES = (*COST_MEASURES, *TOKENS)
 
 
 def token_totals(
-    scope: Scope, period: Period, *, filters: Any = None, by: Sequence[str] = BY, limit: int | None = None
+    scope: Scope, period: Period, *, filters: Filters | None = None, by: Sequence[str] = BY, limit: int | None = None
 ) -> list[Totals]:
     """The `MEASURES` by the columns of `by`, most expensive first. One query."""
     return totals(scope, by=by, filters=filters, period=period, measures=MEASURES, limit=limit)
