@@ -12,6 +12,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from ai_clients.assistants.admin import digests, people  # noqa: F401 - they register their models
+from ai_clients.assistants.admin.amount_column import column
 from ai_clients.assistants.admin.call_links import calls_address
 from ai_clients.assistants.admin.questions import ask_about
 from ai_clients.assistants.admin.recorded import calls_view
@@ -78,15 +79,17 @@ def _costs(scope: Scope, piece: ContentPiece) -> dict[str, Any]:
     def address(**filters: str) -> str:
         return calls_address(scope, content_id=piece.pk, **filters, **since)
 
+    rows = [found.total, *found.by_agent]
+    usd, rub = column([row["cost_usd"] for row in rows], "USD"), column([row["cost_rub"] for row in rows], "RUB")
+    shown = [{**row, "usd": usd[number], "rub": rub[number]} for number, row in enumerate(rows)]
     return {
-        "total": found.total,
-        "address": address(),
+        "total": {**shown[0], "address": address()},
         "rows": [
             {
                 **row,
                 "name": names.get(row["agent_id"], row["agent_id"] or gettext("no agent")),
                 "address": address(agent_id=row["agent_id"]),
             }
-            for row in found.by_agent
+            for row in shown[1:]
         ],
     }

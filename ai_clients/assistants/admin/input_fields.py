@@ -81,7 +81,7 @@ def _choice(info: FieldInfo, common: dict[str, Any]) -> forms.Field:
 
 def _text(schema: Schema, common: dict[str, Any]) -> forms.Field:
     longest = schema.get("maxLength")
-    if longest is not None and longest <= ONE_LINE_UP_TO:
+    if schema.get("format") == "uri" or (longest is not None and longest <= ONE_LINE_UP_TO):
         widget: forms.Widget = TextInput()
     else:
         widget = Textarea(attrs={"rows": 10 if longest is None or longest >= LARGE_FROM else 3})

@@ -15,6 +15,7 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext
 
+from ai_clients.assistants.admin.amount_column import column
 from ai_clients.assistants.admin.call_links import call_address, calls_address
 from usage_billing import reports
 from usage_billing.admin.scoped import request_scope
@@ -38,16 +39,19 @@ def recorded_calls(scope: Scope, workflow_id: str, made: int) -> dict[str, Any]:
 
 
 def with_links(scope: Scope, calls: Iterable[UsageRecord]) -> list[dict[str, Any]]:
-    """Each call with who made it and the address of its page."""
+    """Each call with who made it, the address of its page, and its amounts as a column shows them."""
     found = list(calls)
     names = reports.user_names([call.user_id for call in found])
+    usd, rub = column([call.cost_usd for call in found], "USD"), column([call.cost_rub for call in found], "RUB")
     return [
         {
             "call": call,
             "who": names.get(call.user_id, f"#{call.user_id}") if call.user_id else gettext("system"),
             "address": call_address(scope, call.pk),
+            "usd": usd[number],
+            "rub": rub[number],
         }
-        for call in found
+        for number, call in enumerate(found)
     ]
 
 

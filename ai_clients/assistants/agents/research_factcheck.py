@@ -34,6 +34,7 @@ class Source(Input):
         str,
         Field(
             max_length=1000,
+            json_schema_extra={"format": "uri"},
             title=gettext_noop("Address"),
             description=gettext_noop("Of its page, if it has one; nothing is fetched"),
         ),

@@ -19,6 +19,10 @@ class Measurement:
     models: tuple[str, ...] = ()
     duration_ms: int = 0
 
+    @property
+    def seconds(self) -> float:
+        return self.duration_ms / 1000
+
 
 def measure(events: Sequence[Event], workflow_id: str) -> Measurement:
     """Measure the events that a `collected` block holds. Call it outside every scope."""
