@@ -29,7 +29,13 @@ LISTS = (
 def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     """Groups of entries, as the theme takes them; each entry for people who may open it."""
     costs = _entry(_("AI costs"), "payments", COSTS_PAGE, request.user.is_superuser)
-    return [{"items": [costs, *(_list(request, *each) for each in LISTS)]}]
+    agents = _entry(
+        _("Agents"),
+        "smart_toy",
+        "admin:ai_assistants_agents",
+        request.user.has_perm("ai_assistants.change_contentpiece"),
+    )
+    return [{"items": [costs, *(_list(request, *each) for each in LISTS), agents]}]
 
 
 def _list(request: HttpRequest, title: Any, icon: str, model_name: str) -> dict[str, Any]:

@@ -43,6 +43,7 @@ class ContentPieceAdmin(TenantAdmin, ModelAdmin[ContentPiece]):
         (_("Kind of work"), {"fields": ("platform", "content_type")}),
         (None, {"fields": ("id", "created_at", "updated_at")}),
     )
+    change_list_template = "ai_assistants/content_change_list.html"
     change_form_template = "ai_assistants/content_change_form.html"
 
     def get_urls(self) -> list[Any]:

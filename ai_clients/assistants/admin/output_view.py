@@ -64,11 +64,16 @@ def _shown(name: str, info: FieldInfo, value: Any, made: pydantic.BaseModel, giv
         return Shown(name, "image", f"data:{getattr(made, image.media_type)};base64,{value}")
     if isinstance(value, pydantic.BaseModel):
         return Shown(name, "card", card(value, given))
-    if isinstance(value, bool) or mark(info, Names) or (values_of(info.annotation) and not isinstance(value, list)):
+    if isinstance(value, bool) or mark(info, Names) or _is_choice(info, value):
         return Shown(name, "badge", _badge(info, value), tone(info, value))
     if isinstance(value, list | tuple):
         return _list(name, info, value, given)
     return Shown(name, "text", _text(value))
+
+
+def _is_choice(info: FieldInfo, value: Any) -> bool:
+    """Whether the value is one of several that the field may have."""
+    return not isinstance(value, list) and len(values_of(info.annotation)) > 1
 
 
 def _list(name: str, info: FieldInfo, values: Sequence[Any], given: pydantic.BaseModel | None) -> Shown:

@@ -15,7 +15,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
-from django.utils.translation import gettext
+from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 
@@ -44,6 +44,7 @@ from usage_billing.tenancy.scope import Scope, outside_scope, scoped
 class ParticipantAdmin(TenantAdmin, ModelAdmin[Participant]):
     """Participants. The profile is read-only: the button has the model write it."""
 
+    accusative = pgettext_lazy("accusative", "community participant")
     list_display = ("name", "org", "role", "activity", "tone", "interests_text", "messages_count", "analysed_at")
     list_filter = ("role", "activity", "tone", ("org", admin.RelatedOnlyFieldListFilter))
     list_select_related = ("org",)

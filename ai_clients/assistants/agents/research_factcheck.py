@@ -115,7 +115,7 @@ class Judgement(BaseModel):
     ]
 
 
-class JudgedClaim(Claim, Judgement):
+class JudgedClaim(Judgement, Claim):
     pass
 
 
