@@ -73,12 +73,15 @@ def _compiled_row(row: PriceOverride) -> _Override:
     # A newer price list may have dropped a key: its units are unpriced then.
     known = _get_registry()._all_price_keys
     prices = {key: Decimal(usd) for key, usd in row.prices.items() if key in known}
-    return _Override(
-        f"override:{row.pk}", _compiled(row.model_pattern), row.org_id, row.valid_from, ModelPrice(**prices)
-    )
+    return _Override(name_of(row), compiled(row.model_pattern), row.org_id, row.valid_from, ModelPrice(**prices))
 
 
-def _compiled(pattern: str) -> re.Pattern[str]:
-    """Compile a pattern: `*` matches anything, every other character itself."""
+def name_of(row: PriceOverride) -> str:
+    """Return the name that `price_source` gives the override."""
+    return f"override:{row.pk}"
+
+
+def compiled(pattern: str) -> re.Pattern[str]:
+    """Compile a pattern for lower-case names: `*` matches anything, every other character itself."""
     literal = re.sub(r"[?\[]", r"[\g<0>]", pattern.lower())
     return re.compile(fnmatch.translate(literal))

@@ -14,16 +14,18 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet, Sum
+from django.utils import timezone
 
 from usage_billing.costing import costs
 from usage_billing.costing.costs import Row
-from usage_billing.costing.overrides import PriceOverrides
+from usage_billing.costing.overrides import PriceOverrides, compiled
 from usage_billing.exchange_rates import rates
 from usage_billing.ledger import writer
 from usage_billing.ledger.records import RecordChange
-from usage_billing.models import Organization, RepriceRun, UsageRecord
-from usage_billing.models.reprice_run import MEASURES
+from usage_billing.models import DailyUsage, Organization, RepriceRun, UsageRecord
+from usage_billing.models.database import atomic, connection
+from usage_billing.models.reprice_run import MEASURES, SILENT_AFTER
 from usage_billing.tenancy import roles
 
 BATCH = 1000
@@ -31,15 +33,27 @@ BATCH = 1000
 IDS_AT_ONCE = 100_000
 
 
+PROBLEM_LENGTH = 500
+
+
 class RunInProgressError(Exception):
     """Raised when another process continues the same run."""
 
 
+class RunActiveError(Exception):
+    """Raised when a run is requested while another one waits or is at work: `run`."""
+
+    def __init__(self, run: RepriceRun) -> None:
+        super().__init__(f"Run {run.pk} is not finished.")
+        self.run = run
+
+
 @dataclass(frozen=True)
 class Scope:
-    """The records to reprice: billing days `first` to `last`, both included; one model or all, one organisation or all.
+    """The records to reprice: billing days `first` to `last`, both included; one organisation or all.
 
-    `with_rates`: take the current exchange rate of the day too. Records without a rate always take it.
+    `model`: a name as recorded, a pattern in which `*` matches anything, or empty for all. `provider`: as recorded, or
+    empty. `with_rates`: take the current exchange rate of the day too. Records without a rate always take it.
     `only_unpriced`: leave out records whose cost is known.
     """
 
@@ -49,43 +63,108 @@ class Scope:
     org: Organization | None = None
     with_rates: bool = False
     only_unpriced: bool = False
+    provider: str = ""
+
+    @classmethod
+    def of_run(cls, run: RepriceRun) -> Scope:
+        return cls(run.date_from, run.date_to, run.model, run.org, run.with_rates, run.only_unpriced, run.provider)
 
     def records(self) -> QuerySet[UsageRecord]:
         records = UsageRecord.objects.filter(usage_date__gte=self.first, usage_date__lte=self.last)
         if self.only_unpriced:
             records = records.filter(cost_usd=None)
-        if self.model:
-            records = records.filter(ai_model=self.model)
+        records = records.filter(**self._of_models())
         return records if self.org is None else records.filter(org=self.org)
 
+    def expected_records(self) -> int:
+        """Return about how many records the scope has: the rollups, which are quick, also count archived calls."""
+        rows = DailyUsage.objects.filter(usage_date__gte=self.first, usage_date__lte=self.last, **self._of_models())
+        grain = "model" if self.org is None else "org_model"
+        rows = rows.filter(grain=grain, org_id=0 if self.org is None else self.org.pk)
+        counted = "unpriced_usd_count" if self.only_unpriced else "requests_count"
+        return rows.aggregate(total=Sum(counted))["total"] or 0
+
+    def _of_models(self) -> dict[str, Any]:
+        """Return the conditions on provider and model. The rollups tell which names match a pattern."""
+        conditions: dict[str, Any] = {"ai_provider": self.provider} if self.provider else {}
+        if "*" in self.model:
+            pattern = compiled(self.model)
+            names = DailyUsage.objects.filter(grain="model", usage_date__gte=self.first, usage_date__lte=self.last)
+            found = names.values_list("ai_model", flat=True).distinct().order_by("ai_model")
+            return conditions | {"ai_model__in": [name for name in found if pattern.match(name.lower())]}
+        return conditions | ({"ai_model": self.model} if self.model else {})
+
     def unfinished_run(self) -> RepriceRun | None:
-        """Return the newest unfinished run with the same scope."""
-        return (
-            RepriceRun.objects.filter(
-                date_from=self.first,
-                date_to=self.last,
-                model=self.model,
-                org=self.org,
-                with_rates=self.with_rates,
-                only_unpriced=self.only_unpriced,
-                finished_at=None,
-            )
-            .order_by("-started_at", "-id")
-            .first()
-        )
+        """Return the newest unfinished run with the same scope that no other run continues."""
+        unfinished = RepriceRun.objects.filter(**self._columns(), finished_at=None, continued_by=None)
+        return unfinished.order_by("-started_at", "-id").first()
 
     def start_run(self, *, by: str, reason: str, at: datetime) -> RepriceRun:
-        return RepriceRun.objects.create(
-            by=by,
-            reason=reason,
-            date_from=self.first,
-            date_to=self.last,
-            model=self.model,
-            org=self.org,
-            with_rates=self.with_rates,
-            only_unpriced=self.only_unpriced,
-            started_at=at,
-        )
+        """Log a run that the caller begins now."""
+        return RepriceRun.objects.create(**self._columns(), by=by, reason=reason, started_at=at, worked_at=at)
+
+    def request_run(self, *, by: str, reason: str, at: datetime, continues: RepriceRun | None = None) -> RepriceRun:
+        """Log a run for a process that may write the ledger (`repricing_thread`). The web may do this.
+
+        `continues`: an interrupted run of the same scope, after whose last record the new one begins. Raises
+        `RunActiveError` if another run waits or is at work.
+        """
+        with atomic():
+            _lock_requests()
+            if busy := active_run(at):
+                raise RunActiveError(busy)
+            columns = {**self._columns(), "by": by, "reason": reason, "started_at": at}
+            if continues is not None:
+                columns |= {"continues": continues, "last_date": continues.last_date, "last_id": continues.last_id}
+            return RepriceRun.objects.create(**columns)
+
+    def _columns(self) -> dict[str, Any]:
+        return {
+            "date_from": self.first,
+            "date_to": self.last,
+            "provider": self.provider,
+            "model": self.model,
+            "org": self.org,
+            "with_rates": self.with_rates,
+            "only_unpriced": self.only_unpriced,
+        }
+
+
+def active_run(at: datetime) -> RepriceRun | None:
+    """Return a run that waits or is at work; None if there is none."""
+    unfinished = RepriceRun.objects.filter(finished_at=None, problem="", continued_by=None)
+    is_active = Q(worked_at=None) | Q(worked_at__gt=at - SILENT_AFTER)
+    return unfinished.filter(is_active).order_by("started_at", "id").first()
+
+
+def _lock_requests() -> None:
+    """Wait for other requests of this transaction's kind: two at once would both find no active run.
+
+    SQLite has one writer at a time.
+    """
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtext('usage_billing.repricing'))")
+
+
+def take_waiting(at: datetime) -> RepriceRun | None:
+    """Begin the oldest waiting run, in the ledger's role; None if there is none. Of several processes one gets it."""
+    waiting = RepriceRun.objects.filter(finished_at=None, problem="", worked_at=None)
+    for run in waiting.select_related("org").order_by("started_at", "id"):
+        if waiting.filter(pk=run.pk).update(worked_at=at):
+            run.worked_at = at
+            return run
+    return None
+
+
+def put_back(run: RepriceRun) -> None:
+    """Let the run wait again, for the next process: this one ends."""
+    RepriceRun.objects.filter(pk=run.pk, finished_at=None).update(worked_at=None)
+
+
+def fail(run: RepriceRun, problem: str) -> None:
+    """Log why the run stopped. What it has repriced stays."""
+    RepriceRun.objects.filter(pk=run.pk).update(problem=problem[:PROBLEM_LENGTH])
 
 
 @dataclass(frozen=True)
@@ -144,8 +223,8 @@ def reprice(scope: Scope, run: RepriceRun, overrides: PriceOverrides) -> Iterato
             batch = Batch(len(ids), writer.apply_changes(ids, _change(scope, day, overrides)))
             for name, value in batch.measures().items():
                 setattr(run, name, getattr(run, name) + value)
-            run.last_date, run.last_id = day, ids[-1]
-            run.save(update_fields=[*MEASURES, "last_date", "last_id"])
+            run.last_date, run.last_id, run.worked_at = day, ids[-1], timezone.now()
+            run.save(update_fields=[*MEASURES, "last_date", "last_id", "worked_at"])
         yield batch
 
 
@@ -191,19 +270,23 @@ def _change(scope: Scope, day: date, overrides: PriceOverrides) -> Callable[[Row
     """Return the function that reprices a record of that day."""
     rate_now = rates.rates_on([day])[day]
 
-    def repriced(row: Row) -> Row:
+    def changed(row: Row) -> Row:
         if scope.only_unpriced and row["cost_usd"] is not None:
             return row  # priced since its id was read
         rate = row["usd_rub_rate"]
         if rate is None or (scope.with_rates and rate_now is not None):
             rate = rate_now
-        given = row | {"usd_rub_rate": rate}
-        if not row["usage"]:
-            # There is nothing to price: a cost that the record was inserted with stays.
-            return given | {"cost_rub": costs.to_rub(row["cost_usd"], rate)}
-        return _keep_source(row, costs.cost(given, overrides))
+        return repriced(row | {"usd_rub_rate": rate}, overrides, before=row)
 
-    return repriced
+    return changed
+
+
+def repriced(row: Row, overrides: PriceOverrides, *, before: Row) -> Row:
+    """Return the record's row at the current prices and its own rate. `before`: the row as it is stored."""
+    if not row["usage"]:
+        # There is nothing to price: a cost that the record was inserted with stays.
+        return row | {"cost_rub": costs.to_rub(row["cost_usd"], row["usd_rub_rate"])}
+    return _keep_source(before, costs.cost(row, overrides))
 
 
 def _keep_source(before: Row, after: Row) -> Row:
