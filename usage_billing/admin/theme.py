@@ -11,21 +11,24 @@ from django.db.models import Model
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
-__all__ = ["ModelAdmin", "Paginator", "TabularInline"]
+__all__ = ["ModelAdmin", "Paginator", "TabularInline", "TextInput"]
 
 Row = TypeVar("Row", bound=Model)
 
 if TYPE_CHECKING:
     from django.contrib.admin import ModelAdmin as ThemedAdmin
     from django.contrib.admin import TabularInline
+    from django.contrib.admin.widgets import AdminTextInputWidget as TextInput
 else:
     if apps.is_installed("unfold"):
         from unfold.admin import ModelAdmin as BaseAdmin
         from unfold.admin import TabularInline as BaseInline
         from unfold.paginator import InfinitePaginator as Paginator  # counts nothing: next and previous only
+        from unfold.widgets import UnfoldAdminTextInputWidget as TextInput
     else:
         from django.contrib.admin import ModelAdmin as BaseAdmin
         from django.contrib.admin import TabularInline as BaseInline
+        from django.contrib.admin.widgets import AdminTextInputWidget as TextInput
 
     class Subscriptable:
         """Allows `ModelAdmin[Organization]`, which tells the type checker the model."""

@@ -13,6 +13,7 @@ from decimal import Decimal
 from genai_prices.types import ModelPrice
 from genai_prices.units import _get_registry
 
+from usage_billing.costing import model_names
 from usage_billing.models import PriceOverride
 
 
@@ -79,6 +80,13 @@ def _compiled_row(row: PriceOverride) -> _Override:
 def name_of(row: PriceOverride) -> str:
     """Return the name that `price_source` gives the override."""
     return f"override:{row.pk}"
+
+
+def matches(row: PriceOverride, provider: str, model: str) -> bool:
+    """Return whether the override is for this provider's model; a gateway's name for a model stands for it too."""
+    pattern, owner = compiled(row.model_pattern), row.provider.lower()
+    candidates = model_names.candidates(provider, model)
+    return any(who.lower() == owner and pattern.match(name.lower()) for who, name in candidates)
 
 
 def compiled(pattern: str) -> re.Pattern[str]:

@@ -14,7 +14,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Q, QuerySet, Sum
+from django.db.models import QuerySet, Sum
 from django.utils import timezone
 
 from usage_billing.costing import costs
@@ -24,28 +24,18 @@ from usage_billing.exchange_rates import rates
 from usage_billing.ledger import writer
 from usage_billing.ledger.records import RecordChange
 from usage_billing.models import DailyUsage, Organization, RepriceRun, UsageRecord
-from usage_billing.models.database import atomic, connection
-from usage_billing.models.reprice_run import MEASURES, SILENT_AFTER
+from usage_billing.models.reprice_run import MEASURES
 from usage_billing.tenancy import roles
 
 BATCH = 1000
 """Records per transaction, which locks their rollup rows: writers of the same rows wait for it."""
 IDS_AT_ONCE = 100_000
-
-
-PROBLEM_LENGTH = 500
+SAMPLED, SAMPLED_DAYS = 4000, 31
+"""How many records of how many days `rehearse_some` prices: about a second's work."""
 
 
 class RunInProgressError(Exception):
     """Raised when another process continues the same run."""
-
-
-class RunActiveError(Exception):
-    """Raised when a run is requested while another one waits or is at work: `run`."""
-
-    def __init__(self, run: RepriceRun) -> None:
-        super().__init__(f"Run {run.pk} is not finished.")
-        self.run = run
 
 
 @dataclass(frozen=True)
@@ -78,11 +68,16 @@ class Scope:
 
     def expected_records(self) -> int:
         """Return about how many records the scope has: the rollups, which are quick, also count archived calls."""
+        return sum(self.expected_by_day().values())
+
+    def expected_by_day(self) -> dict[date, int]:
+        """Return the same of each billing day that has such a record."""
         rows = DailyUsage.objects.filter(usage_date__gte=self.first, usage_date__lte=self.last, **self._of_models())
         grain = "model" if self.org is None else "org_model"
         rows = rows.filter(grain=grain, org_id=0 if self.org is None else self.org.pk)
-        counted = "unpriced_usd_count" if self.only_unpriced else "requests_count"
-        return rows.aggregate(total=Sum(counted))["total"] or 0
+        counted = Sum("unpriced_usd_count" if self.only_unpriced else "requests_count")
+        days = rows.values_list("usage_date").annotate(total=counted).order_by("usage_date")
+        return {day: total for day, total in days if total}
 
     def _of_models(self) -> dict[str, Any]:
         """Return the conditions on provider and model. The rollups tell which names match a pattern."""
@@ -96,29 +91,15 @@ class Scope:
 
     def unfinished_run(self) -> RepriceRun | None:
         """Return the newest unfinished run with the same scope that no other run continues."""
-        unfinished = RepriceRun.objects.filter(**self._columns(), finished_at=None, continued_by=None)
+        unfinished = RepriceRun.objects.filter(**self.columns(), finished_at=None, continued_by=None)
         return unfinished.order_by("-started_at", "-id").first()
 
     def start_run(self, *, by: str, reason: str, at: datetime) -> RepriceRun:
         """Log a run that the caller begins now."""
-        return RepriceRun.objects.create(**self._columns(), by=by, reason=reason, started_at=at, worked_at=at)
+        return RepriceRun.objects.create(**self.columns(), by=by, reason=reason, started_at=at, worked_at=at)
 
-    def request_run(self, *, by: str, reason: str, at: datetime, continues: RepriceRun | None = None) -> RepriceRun:
-        """Log a run for a process that may write the ledger (`repricing_thread`). The web may do this.
-
-        `continues`: an interrupted run of the same scope, after whose last record the new one begins. Raises
-        `RunActiveError` if another run waits or is at work.
-        """
-        with atomic():
-            _lock_requests()
-            if busy := active_run(at):
-                raise RunActiveError(busy)
-            columns = {**self._columns(), "by": by, "reason": reason, "started_at": at}
-            if continues is not None:
-                columns |= {"continues": continues, "last_date": continues.last_date, "last_id": continues.last_id}
-            return RepriceRun.objects.create(**columns)
-
-    def _columns(self) -> dict[str, Any]:
+    def columns(self) -> dict[str, Any]:
+        """Return the columns of a run with this scope."""
         return {
             "date_from": self.first,
             "date_to": self.last,
@@ -128,43 +109,6 @@ class Scope:
             "with_rates": self.with_rates,
             "only_unpriced": self.only_unpriced,
         }
-
-
-def active_run(at: datetime) -> RepriceRun | None:
-    """Return a run that waits or is at work; None if there is none."""
-    unfinished = RepriceRun.objects.filter(finished_at=None, problem="", continued_by=None)
-    is_active = Q(worked_at=None) | Q(worked_at__gt=at - SILENT_AFTER)
-    return unfinished.filter(is_active).order_by("started_at", "id").first()
-
-
-def _lock_requests() -> None:
-    """Wait for other requests of this transaction's kind: two at once would both find no active run.
-
-    SQLite has one writer at a time.
-    """
-    if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(hashtext('usage_billing.repricing'))")
-
-
-def take_waiting(at: datetime) -> RepriceRun | None:
-    """Begin the oldest waiting run, in the ledger's role; None if there is none. Of several processes one gets it."""
-    waiting = RepriceRun.objects.filter(finished_at=None, problem="", worked_at=None)
-    for run in waiting.select_related("org").order_by("started_at", "id"):
-        if waiting.filter(pk=run.pk).update(worked_at=at):
-            run.worked_at = at
-            return run
-    return None
-
-
-def put_back(run: RepriceRun) -> None:
-    """Let the run wait again, for the next process: this one ends."""
-    RepriceRun.objects.filter(pk=run.pk, finished_at=None).update(worked_at=None)
-
-
-def fail(run: RepriceRun, problem: str) -> None:
-    """Log why the run stopped. What it has repriced stays."""
-    RepriceRun.objects.filter(pk=run.pk).update(problem=problem[:PROBLEM_LENGTH])
 
 
 @dataclass(frozen=True)
@@ -234,6 +178,35 @@ def rehearse(scope: Scope, overrides: PriceOverrides) -> Iterator[Batch]:
         yield Batch(len(ids), writer.preview_changes(ids, _change(scope, day, overrides)))
 
 
+@dataclass(frozen=True)
+class Sample:
+    """What repricing would do to some of the records. `expected`: how many it would see, `days`: on how many days."""
+
+    tally: Tally
+    expected: int
+    days: int
+
+    @property
+    def is_of_all(self) -> bool:
+        return int(self.tally.measures["records_seen"]) >= self.expected
+
+
+def rehearse_some(scope: Scope, overrides: PriceOverrides) -> Sample:
+    """Return what `reprice` would do, worked out for at most `SAMPLED_DAYS` days and `SAMPLED` records.
+
+    Nothing is written or locked. The days are spread evenly over those that have records.
+    """
+    by_day = scope.expected_by_day()
+    days, tally = list(by_day), Tally()
+    chosen = days[:: -(-len(days) // SAMPLED_DAYS) or 1]
+    for number, day in enumerate(chosen):
+        left = SAMPLED - int(tally.measures["records_seen"])
+        most = left // (len(chosen) - number)
+        ids = list(scope.records().filter(usage_date=day).values_list("id", flat=True)[:most])
+        tally.add(Batch(len(ids), writer.preview_changes(ids, _change(scope, day, overrides))))
+    return Sample(tally, sum(by_day.values()), len(chosen))
+
+
 def finish(run: RepriceRun, *, at: datetime) -> None:
     run.finished_at = at
     run.save(update_fields=["finished_at"])
@@ -270,23 +243,19 @@ def _change(scope: Scope, day: date, overrides: PriceOverrides) -> Callable[[Row
     """Return the function that reprices a record of that day."""
     rate_now = rates.rates_on([day])[day]
 
-    def changed(row: Row) -> Row:
+    def repriced(row: Row) -> Row:
         if scope.only_unpriced and row["cost_usd"] is not None:
             return row  # priced since its id was read
         rate = row["usd_rub_rate"]
         if rate is None or (scope.with_rates and rate_now is not None):
             rate = rate_now
-        return repriced(row | {"usd_rub_rate": rate}, overrides, before=row)
+        given = row | {"usd_rub_rate": rate}
+        if not row["usage"]:
+            # There is nothing to price: a cost that the record was inserted with stays.
+            return given | {"cost_rub": costs.to_rub(row["cost_usd"], rate)}
+        return _keep_source(row, costs.cost(given, overrides))
 
-    return changed
-
-
-def repriced(row: Row, overrides: PriceOverrides, *, before: Row) -> Row:
-    """Return the record's row at the current prices and its own rate. `before`: the row as it is stored."""
-    if not row["usage"]:
-        # There is nothing to price: a cost that the record was inserted with stays.
-        return row | {"cost_rub": costs.to_rub(row["cost_usd"], row["usd_rub_rate"])}
-    return _keep_source(before, costs.cost(row, overrides))
+    return repriced
 
 
 def _keep_source(before: Row, after: Row) -> Row:

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from usage_billing.conf import conf
 from usage_billing.costing.overrides import PriceOverrides
-from usage_billing.ledger import repricing
+from usage_billing.ledger import repricing, repricing_requests
 from usage_billing.ledger.repricing import Scope
 from usage_billing.models import RepriceRun
 from usage_billing.tenancy import roles
@@ -49,7 +49,7 @@ def start() -> None:
 
 def is_anything_waiting() -> bool:
     with roles.applied(roles.AS_LEDGER):
-        return RepriceRun.objects.filter(finished_at=None, problem="", worked_at=None).exists()
+        return repricing_requests.is_any_waiting()
 
 
 def stop() -> None:
@@ -74,7 +74,7 @@ def _run() -> None:
 def work() -> None:
     """Work on the waiting runs, one after the other, until there is none or the process ends."""
     with roles.for_the_session(roles.LEDGER):
-        while not _ending.is_set() and (run := repricing.take_waiting(timezone.now())) is not None:
+        while not _ending.is_set() and (run := repricing_requests.take_waiting(timezone.now())) is not None:
             _work_on(run)
 
 
@@ -82,11 +82,13 @@ def _work_on(run: RepriceRun) -> None:
     try:
         for _batch in repricing.reprice(Scope.of_run(run), run, PriceOverrides.load()):
             if _ending.is_set():
-                repricing.put_back(run)
+                repricing_requests.put_back(run)
                 return
         repricing.finish(run, at=timezone.now())
     except repricing.RunInProgressError:
         logger.warning("Run %d is continued by another process.", run.pk)
     except Exception as error:
         logger.exception("Run %d stopped after %d calls.", run.pk, run.records_seen)
-        repricing.fail(run, f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}")
+        repricing_requests.fail(
+            run, f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
+        )
