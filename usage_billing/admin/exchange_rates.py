@@ -17,6 +17,7 @@ from usage_billing.tenancy.scope import Scope
 class ExchangeRateAdmin(ScopedAdmin, ModelAdmin[ExchangeRate]):
     """A rate applies to calls that are inserted after it. Each call keeps the rate that priced it."""
 
+    accusative = pgettext_lazy("accusative", "USD/RUB exchange rate")
     list_display = ("date", "usd_rub", "source")
     ordering = ("-date",)
     readonly_fields = ("source",)

@@ -87,7 +87,10 @@ class PriceOverrideAdmin(SuperadminAdmin, ModelAdmin[PriceOverride]):
             used = used_models(timezone.now().date())
             names = provider_names(used) if db_field.name == "provider" else model_names(used)
             options["widget"] = SuggestingTextInput(names)
-        return super().formfield_for_dbfield(db_field, request, **options)
+        field = super().formfield_for_dbfield(db_field, request, **options)
+        if db_field.name == "note" and field is not None:
+            field.widget.attrs["rows"] = 2
+        return field
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         response = super().changeform_view(request, *args, **kwargs)
@@ -101,8 +104,12 @@ class PriceOverrideAdmin(SuperadminAdmin, ModelAdmin[PriceOverride]):
             return {"preview_days": price_preview.DAYS, "preview_refused": PREVIEW in request.POST}
         scope = request_scope(request)
         found = price_preview.preview(form.instance, scope, scope.today(timezone.now()))
-        reasons = [(reason_text(reason), count) for reason, count in found.unpriced.most_common()]
-        return {"preview_days": price_preview.DAYS, "preview": found, "preview_reasons": reasons}
+        return {
+            "preview_days": price_preview.DAYS,
+            "preview": found,
+            "preview_reasons": [(reason_text(reason), count) for reason, count in found.unpriced.most_common()],
+            "preview_preceding": found.preceding.most_common(),
+        }
 
     def response_add(self, request: HttpRequest, obj: PriceOverride, post_url_continue: str | None = None) -> Any:
         response = super().response_add(request, obj, post_url_continue)

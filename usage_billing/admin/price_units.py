@@ -29,7 +29,14 @@ SECTIONS: tuple[tuple[Words, tuple[str, ...]], ...] = (
     ),
     (
         _("Tools and requests"),
-        ("web_searches_kcount", "storage_searches_kcount", "code_executions_kcount", "requests_kcount"),
+        (
+            "web_searches_kcount",
+            "storage_searches_kcount",
+            "code_executions_kcount",
+            "requests_kcount",
+            "rerank_searches_kcount",
+            "social_searches_kcount",
+        ),
     ),
     (
         _("Audio and images"),
@@ -42,6 +49,7 @@ SECTIONS: tuple[tuple[Words, tuple[str, ...]], ...] = (
             "output_image_mtok",
             "audio_hours",
             "input_audio_hours",
+            "output_audio_hours",
         ),
     ),
 )

@@ -96,7 +96,10 @@ class RepriceRunAdmin(SuperadminAdmin, ModelAdmin[RepriceRun]):
             options["widget"] = SuggestingTextInput(
                 (provider_names if db_field.name == "provider" else model_names)(used)
             )
-        return super().formfield_for_dbfield(db_field, request, **options)
+        field = super().formfield_for_dbfield(db_field, request, **options)
+        if db_field.name == "reason" and field is not None:
+            field.widget.attrs["rows"] = 2
+        return field
 
     # ── A new run ────────────────────────────────────────────────────────────────────────────────────────────────
 

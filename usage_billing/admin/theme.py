@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from copy import copy
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.apps import apps
@@ -47,6 +49,16 @@ class ModelAdmin(ThemedAdmin[Row]):
     """Uses `accusative`, the model's name as Russian declines it, in titles and buttons: “Add organisation”."""
 
     accusative: Any = ""
+
+    def get_inline_formsets(self, *args: Any, **kwargs: Any) -> list[Any]:
+        """Take the text of the button that adds a row from the inline's `add_text`, which is declined."""
+        formsets: list[Any] = super().get_inline_formsets(*args, **kwargs)
+        for formset in formsets:
+            if text := getattr(formset.opts, "add_text", ""):
+                described = json.loads(formset.inline_formset_data())
+                described["options"]["addText"] = str(text)
+                formset.inline_formset_data = partial(json.dumps, described)
+        return formsets
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         response: HttpResponse = self._declined(super().changelist_view(request, extra_context))

@@ -190,6 +190,11 @@ class Sample:
     def is_of_all(self) -> bool:
         return int(self.tally.measures["records_seen"]) >= self.expected
 
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether it is sure that no record would change."""
+        return self.is_of_all and not self.tally.measures["records_changed"]
+
 
 def rehearse_some(scope: Scope, overrides: PriceOverrides) -> Sample:
     """Return what `reprice` would do, worked out for at most `SAMPLED_DAYS` days and `SAMPLED` records.
