@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest
+from django.utils.translation import pgettext_lazy
 
 from usage_billing.admin.scoped import ScopedAdmin
 from usage_billing.admin.theme import ModelAdmin

@@ -90,7 +90,7 @@ class PriceOverrideForm(BaseForm):
 
 def form_class(prices: Mapping[str, str]) -> type[PriceOverrideForm]:
     """Return the form with a field for each unit, and for each other key that `prices` has."""
-    keys = (*price_units.keys(), *(key for key in prices if not price_units.is_known(key)))
+    keys = (*price_units.all_keys(), *(key for key in prices if not price_units.is_known(key)))
     fields: dict[str, Any] = {field_name(key): _field(key) for key in keys}
     made: type[PriceOverrideForm] = type("PriceOverrideForm", (PriceOverrideForm,), {**fields, "price_keys": keys})
     return made
@@ -121,7 +121,7 @@ def _field(key: str) -> forms.DecimalField:
 
 def price_fieldsets(prices: Mapping[str, str], posted: Mapping[str, Any]) -> list[tuple[Any, dict[str, Any]]]:
     """Return a fieldset for each section; the other units are folded away unless one of them has a price."""
-    known = {*price_units.keys()}
+    known = {*price_units.all_keys()}
     sections = [
         (heading, {"fields": _rows([key for key in keys if key in known])}) for heading, keys in price_units.SECTIONS
     ]

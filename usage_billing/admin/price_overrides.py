@@ -28,7 +28,7 @@ from usage_billing.admin.price_form import (
 )
 from usage_billing.admin.price_reasons import reason_text
 from usage_billing.admin.scoped import SuperadminAdmin, request_scope
-from usage_billing.admin.suggestions import SuggestingTextInput, model_names, provider_names, used_models
+from usage_billing.admin.suggestions import model_input, provider_input
 from usage_billing.admin.theme import ModelAdmin
 from usage_billing.models import Organization, PriceOverride
 
@@ -83,10 +83,10 @@ class PriceOverrideAdmin(SuperadminAdmin, ModelAdmin[PriceOverride]):
         return super().get_form(request, obj, change, form=form_class(obj.prices if obj else {}), **options)
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
-        if db_field.name in ("provider", "model_pattern"):
-            used = used_models(timezone.now().date())
-            names = provider_names(used) if db_field.name == "provider" else model_names(used)
-            options["widget"] = SuggestingTextInput(names)
+        if db_field.name == "provider":
+            options["widget"] = provider_input(request)
+        elif db_field.name == "model_pattern":
+            options["widget"] = model_input(request)
         field = super().formfield_for_dbfield(db_field, request, **options)
         if db_field.name == "note" and field is not None:
             field.widget.attrs["rows"] = 2
@@ -143,22 +143,13 @@ class PriceOverrideAdmin(SuperadminAdmin, ModelAdmin[PriceOverride]):
         self, request: HttpRequest, form: PriceOverrideForm, formsets: Any, add: bool = False
     ) -> str:
         """Write “before → after” for each changed field, or all values of a new price."""
-        names = [name for name in (form.fields if add else form.changed_data) if not name.startswith(PREFIX)]
         lines = [
-            _line(
-                form.fields[name].label,
-                None if add else _before(name, form.initial.get(name)),
-                form.cleaned_data[name],
-                add,
-            )
-            for name in names
+            _line(form.fields[name].label, _before(name, form.initial.get(name)), form.cleaned_data[name], is_new=add)
+            for name in (form.fields if add else form.changed_data)
+            if not name.startswith(PREFIX)
         ]
         if add or form.prices_before != form.instance.prices:
-            lines.append(
-                _line(
-                    PriceOverride._meta.get_field("prices").verbose_name, form.prices_before, form.instance.prices, add
-                )
-            )
+            lines.append(_line(gettext("Prices, USD"), form.prices_before, form.instance.prices, is_new=add))
         return "\n".join(lines) or gettext("No fields changed.")
 
     def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:
@@ -173,13 +164,13 @@ class PriceOverrideAdmin(SuperadminAdmin, ModelAdmin[PriceOverride]):
             )
 
 
-def _line(label: Any, before: Any, after: Any, is_new: bool) -> str:
+def _line(label: Any, before: Any, after: Any, *, is_new: bool) -> str:
     return f"{label}: {_shown(after)}" if is_new else f"{label}: {_shown(before)} → {_shown(after)}"
 
 
 def _before(name: str, initial: Any) -> Any:
     """Return the value that a field of the form had; for `org` the organisation, not its key."""
-    return Organization.objects.filter(pk=initial).first() if name == "org" else initial
+    return Organization.objects.filter(pk=initial).first() if name == "org" and initial else initial
 
 
 def _shown(value: Any) -> str:

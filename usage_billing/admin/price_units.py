@@ -101,7 +101,7 @@ PER: Mapping[tuple[str, int], Words] = {
 """Family of the unit, and how many of them a price is for → how to say it."""
 
 
-def keys() -> list[str]:
+def all_keys() -> list[str]:
     """Return every price key that an override accepts, those of `SECTIONS` first."""
     known = _get_registry()._all_price_keys
     usual = [key for _heading, in_section in SECTIONS for key in in_section if key in known]
@@ -111,7 +111,7 @@ def keys() -> list[str]:
 def unusual_keys() -> list[str]:
     """Return the keys that are in no section."""
     usual = {key for _heading, in_section in SECTIONS for key in in_section}
-    return [key for key in keys() if key not in usual]
+    return [key for key in all_keys() if key not in usual]
 
 
 def is_known(key: str) -> bool:

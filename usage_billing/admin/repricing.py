@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy as _
 
 from usage_billing.admin.repricing_form import RUN, RepriceForm, active_text
 from usage_billing.admin.scoped import SuperadminAdmin, request_scope
-from usage_billing.admin.suggestions import SuggestingTextInput, model_names, provider_names, used_models
+from usage_billing.admin.suggestions import model_input, provider_input
 from usage_billing.admin.theme import ModelAdmin
 from usage_billing.costing.overrides import PriceOverrides
 from usage_billing.ledger import archived, repricing, repricing_requests, repricing_thread
@@ -91,11 +91,10 @@ class RepriceRunAdmin(SuperadminAdmin, ModelAdmin[RepriceRun]):
         return {**days, **super().get_changeform_initial_data(request)}
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
-        if db_field.name in ("provider", "model"):
-            used = used_models(timezone.now().date())
-            options["widget"] = SuggestingTextInput(
-                (provider_names if db_field.name == "provider" else model_names)(used)
-            )
+        if db_field.name == "provider":
+            options["widget"] = provider_input(request)
+        elif db_field.name == "model":
+            options["widget"] = model_input(request)
         field = super().formfield_for_dbfield(db_field, request, **options)
         if db_field.name == "reason" and field is not None:
             field.widget.attrs["rows"] = 2

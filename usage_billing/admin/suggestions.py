@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import zoneinfo
 from collections.abc import Iterable
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Any
 
+from django.http import HttpRequest
+from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
@@ -34,23 +36,31 @@ class SuggestingTextInput(TextInput):
         return format_html('{}<datalist id="{}">{}</datalist>', field, id_, options)
 
 
-def used_models(today: date) -> list[tuple[str, str]]:
-    """Return provider and model of the calls of the last `SEEN_DAYS` days. One query of the rollups."""
-    rows = DailyUsage.objects.filter(grain="model", usage_date__gt=today - timedelta(days=SEEN_DAYS))
-    return list(rows.order_by().values_list("ai_provider", "ai_model").distinct())
+def provider_input(request: HttpRequest) -> SuggestingTextInput:
+    """Return a field that suggests the providers of calls, and those of the price list."""
+    used = {provider for provider, _model in _used_models(request) if provider}
+    return SuggestingTextInput(used | {each.id for each in get_snapshot().providers})
 
 
-def provider_names(used: Iterable[tuple[str, str]]) -> set[str]:
-    """Return the providers of calls, and those of the price list."""
-    return {provider for provider, _model in used if provider} | {each.id for each in get_snapshot().providers}
-
-
-def model_names(used: Iterable[tuple[str, str]]) -> set[str]:
-    """Return the models of calls, and those that the price list has of the same providers."""
-    known = {*used}
-    providers = {provider for provider, _model in known} | {*ALWAYS}
+def model_input(request: HttpRequest) -> SuggestingTextInput:
+    """Return a field that suggests the models of calls, and those that the price list has of the same providers."""
+    used = _used_models(request)
+    providers = {provider for provider, _model in used} | {*ALWAYS}
     listed = (each for each in get_snapshot().providers if each.id in providers)
-    return {model for _provider, model in known if model} | {model.id for each in listed for model in each.models}
+    return SuggestingTextInput(
+        {model for _provider, model in used if model} | {model.id for each in listed for model in each.models}
+    )
+
+
+def _used_models(request: HttpRequest) -> list[tuple[str, str]]:
+    """Return provider and model of the calls of the last `SEEN_DAYS` days. One query a request."""
+    known: list[tuple[str, str]] | None = getattr(request, "used_models", None)
+    if known is None:
+        since = timezone.now().date() - timedelta(days=SEEN_DAYS)
+        rows = DailyUsage.objects.filter(grain="model", usage_date__gt=since).order_by()
+        known = list(rows.values_list("ai_provider", "ai_model").distinct())
+        request.used_models = known  # type: ignore[attr-defined]
+    return known
 
 
 def time_zones() -> set[str]:
