@@ -54,6 +54,7 @@ def row(org: Organization, **columns: Any) -> dict[str, Any]:
         "api_key_fingerprint": "",
         "provider_user_profile": "",
         "known_cost_usd": None,
+        "tags": {},
     } | columns
 
 

@@ -115,7 +115,9 @@ def _with_every_column(table: pa.Table) -> pa.Table:
     for field in FIELDS:
         if field.attname not in table.column_names:
             kind = SCHEMA.field(field.attname)
-            missing = pa.array([None if field.null else field.get_default()] * len(table), kind.type)
+            default = None if field.null else field.get_default()
+            value = json.dumps(default) if isinstance(field, models.JSONField) else default
+            missing = pa.array([value] * len(table), kind.type)
             table = table.append_column(kind, missing)
     return table.select(COLUMNS).cast(SCHEMA)
 

@@ -84,7 +84,7 @@ def _with_model(row: Row, job: Row) -> Row:
 
 ATTRIBUTION = (
     "org_id", "user_id", "content_id", "workflow_id", "agent_id", "request_type", "platform", "content_type",
-    "task_type", "request_metadata",
+    "task_type", "request_metadata", "tags",
 )  # fmt: skip
 """The columns that say who caused a call."""
 
@@ -129,6 +129,7 @@ def _attributed(event: Event, organizations: OrganizationLookup, recorded_at: da
         "platform": given.platform,
         "content_type": given.content_type,
         "task_type": given.task_type,
+        "tags": given.tags,
         "request_id": event.request_id,
         "endpoint": address.endpoint,
         "ai_provider": address.provider,

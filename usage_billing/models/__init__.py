@@ -2,6 +2,7 @@
 
 from usage_billing.models.archive_file import ArchiveFile
 from usage_billing.models.archived_usage import ArchivedUsage
+from usage_billing.models.daily_tag_usage import DailyTagUsage
 from usage_billing.models.daily_usage import DailyUsage
 from usage_billing.models.deleted_user import DeletedUser
 from usage_billing.models.exchange_rate import ExchangeRate
@@ -11,12 +12,14 @@ from usage_billing.models.organization import Membership, Organization
 from usage_billing.models.price_override import PriceOverride
 from usage_billing.models.reprice_run import RepriceRun
 from usage_billing.models.session import Session
+from usage_billing.models.tag_value import TagValue
 from usage_billing.models.throttle_count import ThrottleCount
 from usage_billing.models.usage_record import UsageRecord
 
 __all__ = [
     "ArchiveFile",
     "ArchivedUsage",
+    "DailyTagUsage",
     "DailyUsage",
     "DeletedUser",
     "ExchangeRate",
@@ -27,6 +30,7 @@ __all__ = [
     "PriceOverride",
     "RepriceRun",
     "Session",
+    "TagValue",
     "ThrottleCount",
     "UsageRecord",
 ]

@@ -35,6 +35,15 @@ class ArchiveFile(models.Model):
     size = models.BigIntegerField(_("bytes"))
     sha256 = models.CharField(_("SHA-256"), max_length=64)
     changed_ids = models.JSONField(_("calls that stayed"), default=list)
+    # Its database default is for processes of earlier versions, which do not count durations.
+    has_durations = models.BooleanField(
+        _("durations are in the rollups"),
+        default=True,
+        db_default=False,
+        help_text=_(
+            "Not if an earlier version archived the calls: their durations are unknown until they are restored."
+        ),
+    )
     archived_at = models.DateTimeField(_("archived at"))
     by = models.CharField(_("by"), max_length=150)
 

@@ -19,7 +19,7 @@ OF_CALLS_ONLY = (
 """Columns of calls that rollups leave out: reports add these up from the calls, and from this table. An index finds
 those of a workflow, of a piece of content, and of a period."""
 
-KEY = ("usage_date", *DIMENSIONS, *OF_CALLS_ONLY)
+KEY = ("usage_date", *DIMENSIONS, *OF_CALLS_ONLY, "tags")
 
 
 class ArchivedUsage(Measured):
@@ -50,6 +50,7 @@ class ArchivedUsage(Measured):
     provider_project = models.CharField(max_length=64)
     api_key_fingerprint = models.CharField(max_length=16)
     provider_user_profile = models.CharField(max_length=64)
+    tags = models.JSONField(default=dict, db_default={})
 
     class Meta:
         db_table = "usage_archived_usage"

@@ -6,6 +6,7 @@ Every grain has the same columns. A dimension that a grain leaves out holds 0 or
 from django.conf import settings
 from django.db import models
 
+from usage_billing.models.durations import DURATION_COUNTS, DurationCounts
 from usage_billing.models.fields import NamedIndex, money, money_total
 
 DIMENSIONS = ("org_id", "user_id", "agent_id", "request_type", "ai_provider", "ai_model", "status")
@@ -44,13 +45,16 @@ MEASURES = (
 )
 """Columns that are summed. Amounts are sums of the known ones; `unpriced_…_count` counts the unknown ones."""
 
+ROLLUP_MEASURES = (*MEASURES, *DURATION_COUNTS)
+"""All summed columns of rollups: those that every report reads, and those that only percentiles of durations need."""
+
 MAX_COST = "max_cost_usd"
 """Column with the highest cost of the row's calls, an upper bound: it does not fall when a call becomes cheaper or is
 archived. Reports use it to find the most expensive calls."""
 
 
-class Measured(models.Model):
-    """A row of sums: the columns of `MEASURES`."""
+class Measured(DurationCounts):
+    """A row of sums: the columns of `ROLLUP_MEASURES`."""
 
     requests_count = models.BigIntegerField()
     failed_count = models.BigIntegerField()
@@ -70,14 +74,9 @@ class Measured(models.Model):
         abstract = True
 
 
-class DailyUsage(Measured):
-    """One day's sums for one key of one grain; equal to `GROUP BY` over `token_usage` at every commit (guarantee 5,
-    docs/guarantees.md).
-    """
+class DailyRollup(Measured):
+    """One day's sums for some calls: the dimensions, the measures and the highest cost."""
 
-    pk = models.CompositePrimaryKey(
-        "grain", "org_id", "usage_date", "user_id", "agent_id", "request_type", "ai_provider", "ai_model", "status"
-    )
     grain = models.CharField(max_length=10)
     usage_date = models.DateField()
     # 0 (for users `user_keys.nobody()`) means "all" if the grain leaves the dimension out, and "none" if it keeps it.
@@ -93,6 +92,19 @@ class DailyUsage(Measured):
     status = models.CharField(max_length=10)
 
     max_cost_usd = money(db_default=0)
+
+    class Meta:
+        abstract = True
+
+
+class DailyUsage(DailyRollup):
+    """One day's sums for one key of one grain; equal to `GROUP BY` over `token_usage` at every commit (guarantee 5,
+    docs/guarantees.md).
+    """
+
+    pk = models.CompositePrimaryKey(
+        "grain", "org_id", "usage_date", "user_id", "agent_id", "request_type", "ai_provider", "ai_model", "status"
+    )
 
     class Meta:
         db_table = "token_usage_daily"

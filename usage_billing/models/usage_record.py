@@ -89,6 +89,7 @@ class UsageRecord(models.Model):
         null=True,
         help_text=_("A lower bound of an unknown cost. No total contains it."),
     )
+    tags = models.JSONField(_("tags"), default=dict, db_default={})
 
     class Meta:
         db_table = "token_usage"

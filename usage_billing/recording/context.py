@@ -12,6 +12,8 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar
 import msgspec
 
 from usage_billing.recording import identity
+from usage_billing.recording import tags as bounded_tags
+from usage_billing.recording.texts import text
 from usage_billing.recording.yield_safe import OpenBlock, YieldSafeVar
 
 P = ParamSpec("P")
@@ -37,6 +39,7 @@ class Attribution(msgspec.Struct, frozen=True, omit_defaults=True):
     content_type: str = ""
     task_type: str = ""
     metadata: dict[str, Any] = {}
+    tags: dict[str, str] = {}
 
 
 NOBODY = Attribution()
@@ -58,11 +61,12 @@ def _in_common(newer: Caller, older: Caller) -> Caller:
     if not fields.keys() >= {"org_id", "org_key"}:
         fields |= {"org_id": UNDETERMINED, "org_key": "", "org_name": "", "org_timezone": ""}
     metadata = {key: value for key, value in one.metadata.items() if other.metadata.get(key) is value}
+    tags = {key: value for key, value in one.tags.items() if other.tags.get(key) == value}
     have_same_user = "user_id" in fields and newer.request_user is older.request_user
-    return Caller(Attribution(**fields, metadata=metadata), newer.request_user if have_same_user else None)
+    return Caller(Attribution(**fields, metadata=metadata, tags=tags), newer.request_user if have_same_user else None)
 
 
-_PLAIN_FIELDS = tuple(name for name in Attribution.__struct_fields__ if name != "metadata")
+_PLAIN_FIELDS = tuple(name for name in Attribution.__struct_fields__ if name not in ("metadata", "tags"))
 _caller: YieldSafeVar[Caller] = YieldSafeVar("usage_caller", default=Caller(), in_common=_in_common)
 
 
@@ -115,9 +119,10 @@ class usage_context(CallerBlock):
     """Attribute the AI calls made inside to this organisation, user, agent and so on: objects or their ids.
 
     An organisation of the project's own is one that `AI_COSTS["ORGANIZATION_RESOLVER"]` takes. Contexts nest: an inner
-    value wins, other values are inherited, and `metadata` is merged key by key. A function in `metadata` is called when
-    a call is over, and its result is recorded. Tasks started inside inherit the context; for threads and executors
-    there is `with_usage_context`.
+    value wins, other values are inherited, and `tags` and `metadata` are merged key by key. Reports filter and group by
+    `tags`: up to 10 short words by key; an empty value removes a tag. `metadata` describes one call; a function in it
+    is called when the call is over, and its result is recorded. Tasks started inside inherit the context; for threads
+    and executors there is `with_usage_context`.
 
     In a generator, the context holds for the generator's own code and not for its reader. In a context manager built
     on a generator (`contextlib`, a pytest fixture), it holds for the body. docs/recording.md has the rules.
@@ -137,6 +142,7 @@ class usage_context(CallerBlock):
         platform: str | None = None,
         content_type: str | None = None,
         task_type: str | None = None,
+        tags: Mapping[str, Any] | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
@@ -150,6 +156,7 @@ class usage_context(CallerBlock):
             "platform": platform,
             "content_type": content_type,
             "task_type": task_type,
+            "tags": tags,
             "metadata": metadata,
         }
 
@@ -183,6 +190,8 @@ class usage_context(CallerBlock):
             fields["user_id"] = _safely(identity.user, given["user"], None)
         if given["org"] is not None:
             fields |= _safely(identity.organization, given["org"], _no_organization(outer, fields))
+        if given["tags"] is not None:
+            fields["tags"] = bounded_tags.merged(inherited.tags, given["tags"])
         if given["metadata"] is not None:
             fields["metadata"] = inherited.metadata | _by_text(given["metadata"])
         return Caller(msgspec.structs.replace(inherited, **fields), outer.request_user)
@@ -245,12 +254,3 @@ def _by_text(metadata: Mapping[Any, Any]) -> dict[str, Any]:
             "Metadata of type %s could not be read; AI calls are recorded without it.", type(metadata).__name__
         )
         return {}
-
-
-def text(value: Any) -> str:
-    """Return the value as a plain `str`. An object whose `__str__` fails is written as its class."""
-    try:
-        # `isinstance` calls the object too: a lazy one may fail here.
-        return str.__str__(value if isinstance(value, str) else str(value))
-    except Exception:  # noqa: BLE001 - the caller's object; neither the caller nor the call may suffer from it
-        return f"<{type(value).__name__}>"

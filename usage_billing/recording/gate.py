@@ -22,9 +22,10 @@ import msgspec
 from msgspec import Meta
 from msgspec.structs import replace
 
-from usage_billing.recording import request_paths
-from usage_billing.recording.context import Attribution, text
+from usage_billing.recording import request_paths, tags
+from usage_billing.recording.context import Attribution
 from usage_billing.recording.event import ACCOUNT_COLUMNS, FLAVOURS, Event, Job, Part, plain
+from usage_billing.recording.texts import REPLACEMENT, UNPRINTABLE, clean, text
 
 LARGEST_NUMBER = 10**12
 """The largest count of any unit (tokens, characters, …), amount of money and duration (ms) of one call.
@@ -77,13 +78,7 @@ _PlainUsage = dict[str, _Count | _Seconds | _Tier | bool | _Details | None] | No
 _expect_plain_usage = msgspec.json.Decoder(_PlainUsage).decode
 """Raise for an unusual block. Nearly all blocks are whole counts and short words, in two levels."""
 
-_UNPRINTABLE = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff"
-    "\U000e0000-\U000e007f]"
-)
-"""Control characters, bidirectional overrides, invisible characters, lone surrogates: no name needs one."""
-_UNPRINTABLE_BUT_LINES = re.compile(_UNPRINTABLE.pattern.replace("\x00-\x1f", "\x00-\x08\x0b\x0c\x0e-\x1f"))
-REPLACEMENT = "\ufffd"
+_UNPRINTABLE_BUT_LINES = re.compile(UNPRINTABLE.pattern.replace("\x00-\x1f", "\x00-\x08\x0b\x0c\x0e-\x1f"))
 
 
 def admitted(event: Event) -> Event:
@@ -113,6 +108,7 @@ def _is_plain(event: Event) -> bool:
         and not (event.units or event.parts or event.error_code or given.metadata or event.job)
         and _is_number_or_none(given.org_id)
         and not given.org_timezone
+        and (not given.tags or given.tags == tags.bounded(given.tags))
         and _is_number_or_none(given.user_id)
         and all(_is_word(word) for word in event.context.values())
         and (not event.response or event.response.keys() == _HTTP_STATUS)
@@ -198,6 +194,7 @@ def attribution(given: Attribution) -> Attribution:
         platform=name(given.platform, "platform"),
         content_type=name(given.content_type, "content_type"),
         task_type=name(given.task_type, "task_type"),
+        tags=tags.bounded(given.tags),
         metadata=metadata(given.metadata),
     )
 
@@ -263,11 +260,6 @@ def known_code(error_code: str) -> str:
     if not (len(status) == 3 and status.isascii() and status.isdecimal()):
         status, said = "", error_code
     return f"{status} other~{_hash(said)}".lstrip()
-
-
-def clean(given: str) -> str:
-    """Return the text without NUL, and with a mark for each character that no name should have."""
-    return given if given.isprintable() else _UNPRINTABLE.sub(REPLACEMENT, given.replace("\x00", ""))
 
 
 def _hash(given: str) -> str:

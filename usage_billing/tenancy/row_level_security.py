@@ -23,6 +23,7 @@ from usage_billing.conf import conf
 from usage_billing.models import (
     ArchivedUsage,
     ArchiveFile,
+    DailyTagUsage,
     DailyUsage,
     DeletedUser,
     ExchangeRate,
@@ -32,6 +33,7 @@ from usage_billing.models import (
     Organization,
     PriceOverride,
     RepriceRun,
+    TagValue,
     UsageRecord,
 )
 from usage_billing.tenancy.roles import ANALYST, DRAIN, LEDGER, MAY_NOT, SUPERADMIN, WEB
@@ -53,6 +55,8 @@ index and sorted all calls.
 """
 OF_OWN_ORGANIZATIONS = f"org_id = ANY ({OWNED_ORG_IDS}) OR org_id = ANY ({MEMBER_ORG_IDS})"
 """Rows that all members of an organisation share."""
+OF_OWNED_ORGANIZATIONS = f"org_id = ANY ({OWNED_ORG_IDS})"
+"""Rows about all calls of an organisation, without their users: for its owners."""
 OWN_ORGANIZATIONS = f"id = ANY ({OWNED_ORG_IDS}) OR id = ANY ({MEMBER_ORG_IDS})"
 OWN_MEMBERSHIPS = f"user_id = {USER_ID} OR org_id = ANY ({OWNED_ORG_IDS})"
 """Everybody sees their own memberships; an owner sees all memberships of the organisation."""
@@ -79,6 +83,8 @@ class Access:
 OF_OUR_OWN: dict[str, Access] = {
     UsageRecord._meta.db_table: Access(READ, READ, WRITE, OWN_CALLS, READ),
     DailyUsage._meta.db_table: Access(READ, READ, WRITE, OWN_CALLS, READ),
+    DailyTagUsage._meta.db_table: Access(READ, READ, WRITE, OWN_CALLS, READ),
+    TagValue._meta.db_table: Access(READ, READ, READ | {"INSERT"}, OF_OWNED_ORGANIZATIONS, READ),
     RepriceRun._meta.db_table: Access(READ, READ, WRITE, None, READ),
     ArchiveFile._meta.db_table: Access(READ, READ, WRITE, None, READ),
     Organization._meta.db_table: Access(READ, WRITE, READ | {"INSERT"}, OWN_ORGANIZATIONS, READ),
