@@ -139,9 +139,7 @@ def create_rates(today: date) -> None:
     """Create invented exchange rates on working days, from before the first call."""
     days = [today - timedelta(days=number) for number in range(DAYS + 12, -1, -1)]
     rates = [
-        ExchangeRate(date=day, usd_rub=_rate(day), source=ExchangeRate.Source.DEMO)
-        for day in days
-        if day.weekday() < 5
+        ExchangeRate(date=day, usd_rub=_rate(day), source=ExchangeRate.Source.DEMO) for day in days if day.weekday() < 5
     ]
     ExchangeRate.objects.bulk_create(rates, ignore_conflicts=True)
 

@@ -1,4 +1,4 @@
-"""The calls of the demo organisations, day by day: tasks drawn by weight, and the incidents of `demo_data_incidents`."""
+"""The calls of the demo organisations, day by day: tasks drawn by weight, and incidents."""
 
 from __future__ import annotations
 

@@ -92,7 +92,8 @@ TASKS = (
     Task(6, "analytics", "growth", (Step("chat", "gpt-6.1-sol", 52_000, 3_200, request_type="custom_analysis"),)),
     Task(3, "analytics", "growth", (Step("responses", "gpt-6.1-sol", 96_000, 5_200, request_type="custom_analysis"),),
          context={"service_tier": "flex"}),
-    Task(10, "community", "community", (Step("chat", "gpt-6-luna", 14_000, 700, request_type="participant_enrichment"),),
+    Task(10, "community", "community",
+         (Step("chat", "gpt-6-luna", 14_000, 700, request_type="participant_enrichment"),),
          by_system=True, context={"processing": "batch"}, at_night=True),
     Task(4, "podcasts", "audio",
          (Step("transcription", "gpt-transcribe", 2_100, request_type="transcription"),
@@ -100,7 +101,8 @@ TASKS = (
          of_content=True),
     Task(2, "podcasts", "audio", (Step("speech", "tts-1", 2_400, request_type="voice_over"),), of_content=True),
     # No price is known for this model.
-    Task(1, "experiments", "editorial", (Step("responses", "gpt-7-preview", 18_000, 1_900, **_VERIFY),), of_content=True),
+    Task(1, "experiments", "editorial", (Step("responses", "gpt-7-preview", 18_000, 1_900, **_VERIFY),),
+         of_content=True),
 )  # fmt: skip
 """`feature` is what an organisation chooses its tasks by."""
 

@@ -53,5 +53,7 @@ class Command(PrintableCommand):
             range(0, len(days), DAYS_AT_ONCE), desc=f"{demo_data.DAYS} days of usage", unit=" batch", disable=None
         ):
             batch = days[first : first + DAYS_AT_ONCE]
-            added += writer.add([event for day in batch for account in accounts for event in calls_of(account, day, now)])
+            added += writer.add(
+                [event for day in batch for account in accounts for event in calls_of(account, day, now)]
+            )
         self.stdout.write(f"Added {added:,} calls over {demo_data.DAYS} days.")
