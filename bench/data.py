@@ -205,16 +205,18 @@ def _drop_indexes(cursor: object) -> list[str]:
 
 def _totals(cursor: object) -> None:
     from usage_billing.ledger import rollup
-    from usage_billing.models.daily_usage import GRAINS
 
     run = cursor.execute  # type: ignore[attr-defined]
-    columns = ", ".join(rollup.COLUMNS)
-    run(f"INSERT INTO token_usage_daily ({columns}) {rollup.select_sql('cube', 'true')} ORDER BY usage_date")
-    cube = f"WITH calls AS (SELECT {columns} FROM token_usage_daily WHERE grain = 'cube')"  # noqa: S608 - our own names
-    for grain in GRAINS:
+    daily = rollup.DAILY
+    columns = ", ".join(daily.columns)
+    cube = rollup.select_sql(daily, "cube", "true")
+    run(f"INSERT INTO token_usage_daily ({columns}) {cube} ORDER BY usage_date")
+    calls = f"WITH calls AS (SELECT {columns} FROM token_usage_daily WHERE grain = 'cube')"  # noqa: S608 - our own names
+    for grain in daily.grains:
         if grain != "cube":
-            run(f"{cube} INSERT INTO token_usage_daily ({columns}) {rollup.coarser_sql(grain)} ORDER BY usage_date")
-    shifted = ", ".join(f"usage_date - {DAYS}" if name == "usage_date" else name for name in rollup.COLUMNS)
+            coarser = rollup.coarser_sql(daily, grain)
+            run(f"{calls} INSERT INTO token_usage_daily ({columns}) {coarser} ORDER BY usage_date")
+    shifted = ", ".join(f"usage_date - {DAYS}" if name == "usage_date" else name for name in daily.columns)
     run(
         f"INSERT INTO token_usage_daily ({columns}) SELECT {shifted} FROM token_usage_daily"  # noqa: S608 - our own names
         " WHERE usage_date > %s",

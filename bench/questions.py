@@ -214,7 +214,7 @@ class ClickHouse:
 
         from usage_billing.ledger import rollup
 
-        columns = {name: _KINDS.get(name, "String") for name in rollup.KEY[1:]}
+        columns = {name: _KINDS.get(name, "String") for name in rollup.DAILY.key[1:]}
         columns |= dict.fromkeys(rollup.SUMMED, "Int64")
         columns |= dict.fromkeys(("cost_usd", "cost_rub"), "Nullable(Decimal(24, 12))")
         self.directory = tempfile.TemporaryDirectory()

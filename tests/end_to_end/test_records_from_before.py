@@ -11,7 +11,7 @@ from django.core.management import call_command
 from django.test import Client
 
 from tests.support import factories, rows
-from usage_billing.ledger import rollup, writer
+from usage_billing.ledger import rollup, summing, writer
 from usage_billing.models import DailyUsage, UsageRecord
 from usage_billing.models.daily_usage import DIMENSIONS
 from usage_billing.tenancy import roles
@@ -27,7 +27,7 @@ def stored(row: dict[str, Any]) -> None:
     """Store the row in the ledger and the rollups, past the limits of `recording.gate`."""
     with roles.applied(roles.AS_LEDGER):
         UsageRecord.objects.create(**row)
-        totals = [dict(zip(rollup.COLUMNS, values, strict=True)) for values in rollup.roll_up([row])]
+        totals = [dict(zip(rollup.DAILY.columns, values, strict=True)) for values in summing.roll_up([row])]
         for total in totals:
             key = {name: total[name] for name in ("grain", "usage_date", *DIMENSIONS)}
             before = DailyUsage.objects.filter(**key).values(*total).first() or {}

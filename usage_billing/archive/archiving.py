@@ -22,7 +22,7 @@ from django.db.models import QuerySet
 
 from usage_billing.archive import parquet, storage, usage_sums
 from usage_billing.conf import conf
-from usage_billing.ledger import bulk, consistency
+from usage_billing.ledger import bulk, consistency, writer
 from usage_billing.ledger.archived import ArchivedError, after
 from usage_billing.ledger.rollup import SUMMED
 from usage_billing.models import ArchiveFile, UsageRecord
@@ -315,8 +315,10 @@ def _restore_batch(table: Any, file: ArchiveFile) -> int:
     """Insert the calls that are missing in the ledger. Returns their number."""
     rows = parquet.ledger_rows(table)
     inserted = bulk.insert(UsageRecord, parquet.COLUMNS, rows, "ON CONFLICT DO NOTHING RETURNING id")
-    back = UsageRecord.objects.filter(pk__in=[id_ for (id_,) in inserted])
-    usage_sums.subtract_calls(file, back.values(*KEY, *SUMMED))
+    back = list(UsageRecord.objects.filter(pk__in=[id_ for (id_,) in inserted]).values(*KEY, *SUMMED))
+    usage_sums.subtract_calls(file, back)
+    if not file.has_durations:
+        writer.add_durations(back)
     if not _table_of(_in_the_ledger(table["id"].to_pylist())).equals(table):
         raise InexactArchiveError(
             "The ledger has other calls under the ids or request ids of archived ones. Nothing more was restored."

@@ -19,9 +19,12 @@ from django.db.models import QuerySet, TextField
 from django.db.models.functions import Cast
 
 from usage_billing.archive import storage
-from usage_billing.ledger import archived, rollup
+from usage_billing.ledger import archived, rollup, summing, tag_values
+from usage_billing.ledger.consistency import Sums
+from usage_billing.ledger.rollup import Rollup
 from usage_billing.models import ArchiveFile, UsageRecord, user_keys
-from usage_billing.models.daily_usage import GRAINS, MEASURES
+from usage_billing.models.daily_usage import DIMENSIONS, GRAINS, ROLLUP_MEASURES
+from usage_billing.models.durations import DURATION_BOUNDS_MS, DURATION_COUNTS
 from usage_billing.recording.private_files import open_private
 
 ROW_GROUP = 50_000
@@ -186,36 +189,57 @@ def days(file: ArchiveFile) -> list[date]:
     return sorted(dates.unique().to_pylist())
 
 
-def daily_rows(files: Iterable[ArchiveFile], day: date) -> dict[tuple[Any, ...], tuple[Any, ...]]:
-    """Return what these files' calls of that day add to `token_usage_daily`: `rollup.KEY` → `MEASURES`."""
-    sums: dict[tuple[Any, ...], tuple[Any, ...]] = {}
+def daily_rows(files: Iterable[ArchiveFile], day: date) -> dict[Rollup, Sums]:
+    """Return what these files' calls of that day add to each rollup: its key → `ROLLUP_MEASURES`."""
+    rows: dict[Rollup, list[summing.Row]] = {rollup.DAILY: [], rollup.TAGS: []}
     for file in files:
         calls = _of_day(file, day)
-        for grain, table in _cube(calls) if len(calls) else ():
-            for row in table.to_pylist():
-                dimensions = (
-                    {name: rollup.placeholder(name) for name in rollup.ALL} | {"grain": grain, "usage_date": day} | row
-                )
-                dimensions["user_id"] = user_keys.parse(dimensions["user_id"]) or user_keys.nobody()
-                key = tuple(dimensions[name] for name in rollup.KEY)
-                more = tuple(_plain(row[name]) for name in MEASURES)
-                sums[key] = tuple(map(sum, zip(sums.get(key, (0,) * len(more)), more, strict=True)))
-    return sums
+        rows[rollup.DAILY] += _daily_rows(calls, day, has_durations=file.has_durations)
+        rows[rollup.TAGS] += _tag_rows(calls)
+    return {
+        of: {row[: len(of.key)]: row[len(of.key) : -1] for row in summing.merged(of, found)}
+        for of, found in rows.items()
+    }
 
 
 def _of_day(file: ArchiveFile, day: date) -> pa.Table:
     """Return the calls of that day, reading only the row groups whose range contains it."""
     opened = _open(storage.path_of(file))
-    columns = ["id", "usage_date", "user_id", *(n for n in rollup.SUMMED), "org_id", *rollup.KEY[4:]]
+    columns = ["id", "usage_date", "user_id", *(n for n in rollup.SUMMED), "org_id", *DIMENSIONS[2:], "tags"]
     at = SCHEMA.get_field_index("usage_date")
     bounds = [opened.metadata.row_group(n).column(at).statistics for n in range(opened.num_row_groups)]
     # An empty group, such as the last one of a file, has no bounds.
     groups = [number for number, each in enumerate(bounds) if each is not None and each.min <= day <= each.max]
-    table = opened.read_row_groups(groups, columns=columns)
+    # A file of an earlier version lacks columns that were added since.
+    table = opened.read_row_groups(groups, columns=[name for name in columns if name in opened.schema_arrow.names])
     return unchanged(table.filter(pc.equal(table["usage_date"], pa.scalar(day))), file)
 
 
-def _cube(calls: pa.Table) -> Iterator[tuple[str, pa.Table]]:
+def _daily_rows(calls: pa.Table, day: date, *, has_durations: bool) -> Iterator[summing.Row]:
+    """Yield what the calls add to `rollup.DAILY`; the highest costs are left out."""
+    for grain, table in _cube(calls, has_durations=has_durations) if len(calls) else ():
+        for row in table.to_pylist():
+            dimensions = (
+                {name: rollup.placeholder(name) for name in rollup.ALL} | {"grain": grain, "usage_date": day} | row
+            )
+            dimensions["user_id"] = user_keys.parse(dimensions["user_id"]) or user_keys.nobody()
+            yield (
+                *(dimensions[name] for name in rollup.DAILY.key),
+                *(_plain(row[name]) for name in ROLLUP_MEASURES),
+                0,
+            )
+
+
+def _tag_rows(calls: pa.Table) -> list[summing.Row]:
+    """Return what the calls add to `rollup.TAGS`."""
+    if "tags" not in calls.column_names:
+        return []
+    tagged = calls.filter(pc.not_equal(calls["tags"], "{}")).to_pylist()
+    records = [row | {"tags": json.loads(row["tags"]), "user_id": user_keys.parse(row["user_id"])} for row in tagged]
+    return summing.roll_up_tags(records, tag_values.counted(records))
+
+
+def _cube(calls: pa.Table, *, has_durations: bool) -> Iterator[tuple[str, pa.Table]]:
     """Yield each grain with its sums."""
     one = pa.array([1] * len(calls), pa.int64())
     counts = {
@@ -224,11 +248,21 @@ def _cube(calls: pa.Table) -> Iterator[tuple[str, pa.Table]]:
         "unpriced_usd_count": pc.cast(pc.is_null(calls["cost_usd"]), pa.int64()),
         "unpriced_rub_count": pc.cast(pc.is_null(calls["cost_rub"]), pa.int64()),
     }
+    above = 0
+    for name, bound in zip(DURATION_COUNTS, (*DURATION_BOUNDS_MS, LARGEST), strict=True):
+        time = calls["execution_time_ms"]
+        is_within = pc.and_(pc.greater(time, above), pc.less_equal(time, bound))
+        counts[name] = pc.cast(is_within if has_durations else pc.less(one, 0), pa.int64())
+        above = bound
     for name, values in counts.items():
         calls = calls.append_column(name, values)
     calls = calls.set_column(calls.column_names.index("user_id"), "user_id", pc.fill_null(calls["user_id"], _nobody()))
     for grain, kept in GRAINS.items():
-        yield grain, _grouped(calls, list(kept), MEASURES)
+        yield grain, _grouped(calls, list(kept), ROLLUP_MEASURES)
+
+
+LARGEST = 2**63 - 1
+"""No duration is longer, ms."""
 
 
 def _nobody() -> Any:

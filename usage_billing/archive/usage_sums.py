@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping
 from operator import add, itemgetter
 from typing import Any
 
-from usage_billing.ledger import rollup
+from usage_billing.ledger.summing import measured
 from usage_billing.models import ArchivedUsage, ArchiveFile
 from usage_billing.models.archived_usage import KEY
-from usage_billing.models.daily_usage import MEASURES
+from usage_billing.models.daily_usage import ROLLUP_MEASURES
 
-_key = itemgetter(*KEY)
-_summed = itemgetter(*rollup.SUMMED)
+_words = itemgetter(*KEY[:-1])
+"""The values of the key's columns but `tags`, the last one."""
 
 
 def add_calls(file: ArchiveFile, calls: Iterable[Mapping[str, Any]]) -> None:
@@ -27,19 +27,17 @@ def subtract_calls(file: ArchiveFile, calls: Iterable[Mapping[str, Any]]) -> Non
 
 
 def _insert(file: ArchiveFile, calls: Iterable[Mapping[str, Any]], sign: int) -> None:
-    sums: dict[tuple[Any, ...], tuple[Any, ...]] = defaultdict(lambda: (0,) * len(MEASURES))
+    sums: dict[tuple[Any, ...], tuple[Any, ...]] = defaultdict(lambda: (0,) * len(ROLLUP_MEASURES))
     for call in calls:
-        usd, rub = call["cost_usd"], call["cost_rub"]
-        counts = 1, int(call["status"] == "failed"), int(usd is None), int(rub is None)
-        key = _key(call)
-        sums[key] = tuple(map(add, sums[key], (*counts, *(value or 0 for value in _summed(call)))))
+        key = (*_words(call), tuple(sorted(call["tags"].items())))
+        sums[key] = tuple(map(add, sums[key], measured(call)))
     ArchivedUsage.objects.bulk_create(
         [
             ArchivedUsage(
                 file=file,
-                **dict(zip(KEY, key, strict=True)),
-                **{name: sign * value for name, value in zip(MEASURES, values, strict=True)},
+                **dict(zip(KEY, (*words, dict(tags)), strict=True)),
+                **{name: sign * value for name, value in zip(ROLLUP_MEASURES, values, strict=True)},
             )
-            for key, values in sums.items()
+            for (*words, tags), values in sums.items()
         ]
     )

@@ -55,6 +55,26 @@ def update(model: type[models.Model], columns: Sequence[str], key: Sequence[str]
             cursor.executemany(statement, list(_prepared(model, both, rows, connection)))
 
 
+def existing(model: type[models.Model], columns: Sequence[str], rows: Sequence[Row]) -> Iterator[Row]:
+    """Return those of the rows, given by the values of some columns, that the table has."""
+    connection = connections[alias()]
+    names = ", ".join(columns)
+    start = f"SELECT {names} FROM {model._meta.db_table} JOIN "  # noqa: S608 - our own names
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            statement = f"{start}({_from_arrays(model, columns, connection)}) AS sought USING ({names})"
+            for some in _slices(rows, ROWS_A_STATEMENT):
+                cursor.execute(statement, _arrays(some))
+                yield from cursor.fetchall()
+        else:
+            row = f"({', '.join(['%s'] * len(columns))})"
+            for some in _slices(rows, ROWS_A_STATEMENT):
+                values = [value for each in _prepared(model, columns, some, connection) for value in each]
+                sought = f"WITH sought ({names}) AS (VALUES {', '.join([row] * len(some))}) "
+                cursor.execute(f"{sought}{start}sought USING ({names})", values)
+                yield from cursor.fetchall()
+
+
 def _slices(rows: Iterable[Row], most: int) -> Iterator[list[Row]]:
     left = iter(rows)
     while some := list(itertools.islice(left, most)):

@@ -9,12 +9,13 @@ from typing import Any
 from django.db.models import Sum
 
 from usage_billing.ledger import rollup
-from usage_billing.models import DailyUsage, UsageRecord, user_keys
-from usage_billing.models.daily_usage import MAX_COST, MEASURES
+from usage_billing.ledger.rollup import Rollup
+from usage_billing.models import DailyTagUsage, DailyUsage, UsageRecord, user_keys
+from usage_billing.models.daily_usage import MAX_COST, ROLLUP_MEASURES
 from usage_billing.models.database import connection
 
 Sums = Mapping[tuple[Any, ...], Sequence[Any]]
-"""Rollup rows: `KEY` → `MEASURES`."""
+"""Rollup rows: `Rollup.key` → `ROLLUP_MEASURES`."""
 
 
 @dataclass(frozen=True)
@@ -34,34 +35,40 @@ class Difference:
 
 def days() -> list[date]:
     """Return the billing days that have calls, rollups or both."""
-    of_rollups = DailyUsage.objects.values_list("usage_date", flat=True)
-    return sorted(UsageRecord.objects.values_list("usage_date", flat=True).union(of_rollups))
+    of_rollups = [model.objects.values_list("usage_date", flat=True) for model in (DailyUsage, DailyTagUsage)]
+    return sorted(UsageRecord.objects.values_list("usage_date", flat=True).union(*of_rollups))
 
 
-def differences(day: date, archived: Sums | None = None) -> list[Difference]:
+def differences(day: date, archived: Mapping[Rollup, Sums] | None = None) -> list[Difference]:
     """Return every rollup row of the day that is wrong, missing or superfluous. `archived`: sums of its archived calls.
 
-    One statement reads both sides at the same moment, while calls keep coming in.
+    One statement a table reads both sides at the same moment, while calls keep coming in.
     """
+    return [found for of in rollup.ROLLUPS for found in _differences(of, day, (archived or {}).get(of, {}))]
+
+
+def _differences(of: Rollup, day: date, from_archive: Sums) -> list[Difference]:
     tolerance = rollup.SQLITE_TOLERANCE if connection.vendor == "sqlite" else Decimal(0)
     with connection.cursor() as cursor:
-        cursor.execute(rollup.compared_sql("usage_date = %s", connection.vendor), [day, day])
-        differing = {
-            (*row[:2], day, user_keys.from_row(row[3]), *row[4 : len(rollup.KEY)]): row[len(rollup.KEY) :]
-            for row in cursor.fetchall()
-        }
-    from_archive = archived or {}
+        cursor.execute(rollup.compared_sql(of, "usage_date = %s", connection.vendor), [day, day])
+        differing = {_key(of, row, day): row[len(of.key) :] for row in cursor.fetchall()}
     found = []
     for key in sorted(differing.keys() | from_archive.keys()):
         *sums, _, too_low = differing.get(key, (*_NOTHING, 0, 0))
-        pairs = zip(MEASURES, sums, from_archive.get(key, _NOTHING), strict=True)
+        pairs = zip(ROLLUP_MEASURES, sums, from_archive.get(key, _NOTHING), strict=True)
         measures = {name: value + _number(more, value) for name, value, more in pairs}
         wrong = {name: value for name, value in measures.items() if abs(value) > tolerance}
         if too_low > tolerance:
             wrong[MAX_COST] = too_low
         if wrong or key not in from_archive:
-            found.append(Difference(dict(zip(rollup.KEY, key, strict=True)), wrong))
+            found.append(Difference(dict(zip(of.key, key, strict=True)), wrong))
     return found
+
+
+def _key(of: Rollup, row: Sequence[Any], day: date) -> tuple[Any, ...]:
+    """Return the row's key. SQLite has neither dates nor UUIDs."""
+    key = dict(zip(of.key, row, strict=False))
+    return tuple((key | {"usage_date": day, "user_id": user_keys.from_row(key["user_id"])}).values())
 
 
 def calls_on(days: Collection[date]) -> int:
@@ -70,7 +77,7 @@ def calls_on(days: Collection[date]) -> int:
     return int(totals.aggregate(calls=Sum("requests_count", default=0))["calls"])
 
 
-_NOTHING = (0,) * len(MEASURES)
+_NOTHING = (0,) * len(ROLLUP_MEASURES)
 
 
 def _number(value: Any, like: Any) -> Any:

@@ -48,6 +48,12 @@ class Plan:
         """The records whose place is given up."""
         return [*self.removed, *(move.before for move in self.moves)]
 
+    @property
+    def all_rows(self) -> list[Row]:
+        """The records before and after, each with its tags."""
+        changed = [*self.changes, *self.moves]
+        return [*self.rows, *self.removed, *(row for each in changed for row in (each.before, each.after))]
+
 
 NOTHING = Plan()
 

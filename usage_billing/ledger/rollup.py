@@ -1,24 +1,68 @@
-"""Sums usage records into rows of `token_usage_daily`: in Python for new records, in SQL for stored ones."""
+"""The rollups of the ledger: their tables and keys, and the SQL that sums stored records into their rows.
 
-import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+`summing` does the same in Python for new records.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
-from operator import add, itemgetter
+from functools import cached_property
 from typing import Any
 
-from usage_billing.models import user_keys
-from usage_billing.models.daily_usage import DIMENSIONS, GRAINS, MAX_COST, MEASURES
+from usage_billing.models import DailyTagUsage, DailyUsage, TagValue, UsageRecord, user_keys
+from usage_billing.models.daily_tag_usage import OTHER_VALUE, TAG_COLUMNS, TAG_GRAINS
+from usage_billing.models.daily_usage import DIMENSIONS, GRAINS, MAX_COST, MEASURES, ROLLUP_MEASURES, DailyRollup
 from usage_billing.models.database import connection
+from usage_billing.models.durations import DURATION_BOUNDS_MS, DURATION_COUNTS
 
-KEY = ("grain", "org_id", "usage_date", "user_id", "agent_id", "request_type", "ai_provider", "ai_model", "status")
-"""The primary key of `token_usage_daily`. Writers lock rows in its order, so that they cannot deadlock."""
 
-IN_ORDER = {
-    "sqlite": KEY,
-    # By code points, as Python sorts, whatever the database's collation.
-    "postgresql": [name if name in ("org_id", "usage_date", "user_id") else f'{name} COLLATE "C"' for name in KEY],
-}
-"""Database vendor → the `ORDER BY` that sorts rollup rows as Python sorts their keys."""
+@dataclass(frozen=True, eq=False)
+class Rollup:
+    """A table of daily sums at several grains.
+
+    key: the primary key. Writers lock rows in its order, so that they cannot deadlock. grains: grain → the dimensions
+    that it keeps besides the day. finest: the grain that keeps all. source: vendor → the `FROM` of the finest grain.
+    """
+
+    model: type[DailyRollup]
+    key: tuple[str, ...]
+    grains: Mapping[str, tuple[str, ...]]
+    finest: str
+    source: Mapping[str, str]
+
+    @cached_property
+    def table(self) -> str:
+        return self.model._meta.db_table
+
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of a row, in the order of `summing.Row`."""
+        return (*self.key, *ROLLUP_MEASURES, MAX_COST)
+
+    def in_order(self, vendor: str) -> Sequence[str]:
+        """Return the `ORDER BY` that sorts rows as Python sorts their keys."""
+        if vendor == "sqlite":
+            return self.key
+        # By code points, as Python sorts, whatever the database's collation.
+        return [name if name in ("org_id", "usage_date", "user_id") else f'{name} COLLATE "C"' for name in self.key]
+
+
+def _tagged(each_tag: str) -> str:
+    """Select calls with their tags, one row for each tag that the rollups count.
+
+    A value beyond the bound counts as `OTHER_VALUE`, a key beyond it does not count: `tags.Registry` decides the same.
+    """
+    calls, registry = UsageRecord._meta.db_table, TagValue._meta.db_table
+    named = ", ".join(f"{calls}.{name}" for name in ("usage_date", *DIMENSIONS, *SUMMED))
+    return f"""(
+        SELECT {named}, tag.key AS tag_key, coalesce(known.tag_value, '{OTHER_VALUE}') AS tag_value
+        FROM {calls} CROSS JOIN {each_tag} AS tag LEFT JOIN {registry} AS known
+            ON known.org_id = {calls}.org_id AND known.tag_key = tag.key AND known.tag_value = tag.value
+        WHERE known.tag_value IS NOT NULL OR EXISTS (
+            SELECT 1 FROM {registry} AS of_key WHERE of_key.org_id = {calls}.org_id AND of_key.tag_key = tag.key
+        )
+    ) AS tagged"""  # noqa: S608 - our own names
+
 
 ALL: dict[str, Any] = {
     "org_id": 0,
@@ -32,85 +76,43 @@ ALL: dict[str, Any] = {
 """Dimension → the value of its column in grains that leave it out."""
 
 SUMMED = tuple(name for name in MEASURES if not name.endswith("_count"))
+"""The measures that are sums of a call's columns."""
 
+_OF_A_CALL = ("user_id", "agent_id", "request_type", "ai_provider", "ai_model", "status")
+
+DAILY = Rollup(
+    model=DailyUsage,
+    key=("grain", "org_id", "usage_date", *_OF_A_CALL),
+    grains=GRAINS,
+    finest="cube",
+    source=dict.fromkeys(("postgresql", "sqlite"), UsageRecord._meta.db_table),
+)
+TAGS = Rollup(
+    model=DailyTagUsage,
+    key=("grain", "org_id", "usage_date", *TAG_COLUMNS, *_OF_A_CALL),
+    grains=TAG_GRAINS,
+    finest="tag_cube",
+    source={"postgresql": _tagged("jsonb_each_text(tags)"), "sqlite": _tagged("json_each(tags)")},
+)
+ROLLUPS = (DAILY, TAGS)
+"""Writers lock rows of the tables in this order."""
+
+
+def _bucket_sql(above: int, bound: int | None) -> str:
+    upper = "" if bound is None else f" AND execution_time_ms <= {bound}"
+    return f"sum(CASE WHEN execution_time_ms > {above}{upper} THEN 1 ELSE 0 END)"
+
+
+_BOUNDS = zip((0, *DURATION_BOUNDS_MS), (*DURATION_BOUNDS_MS, None), strict=True)
 _MEASURE_SQL = {
     "requests_count": "count(*)",
     "failed_count": "sum(CASE WHEN status = 'failed' THEN 1 ELSE 0 END)",
     "unpriced_usd_count": "sum(CASE WHEN cost_usd IS NULL THEN 1 ELSE 0 END)",
     "unpriced_rub_count": "sum(CASE WHEN cost_rub IS NULL THEN 1 ELSE 0 END)",
     **dict.fromkeys(SUMMED, "coalesce({sum}, 0)"),
+    **dict(zip(DURATION_COUNTS, (_bucket_sql(*each) for each in _BOUNDS), strict=True)),
     MAX_COST: "coalesce(max(cost_usd), 0)",
 }
-
-
-COLUMNS = (*KEY, *MEASURES, MAX_COST)
-
-Row = tuple[Any, ...]
-"""A rollup row: the values of `COLUMNS`."""
-Totals = dict[tuple[Any, ...], Sequence[Any]]
-"""A key → the sums of `MEASURES`, then the highest cost of a call. Within a grain, the key is the day and the values of
-the dimensions that the grain keeps."""
-
-
-def roll_up(records: Iterable[Mapping[str, Any]]) -> list[Row]:
-    """Return the rollup rows, at every grain, that these rows of `token_usage` add; sorted by `KEY`."""
-    totals: dict[str, Totals] = {"cube": _cube(records)}
-    for grain in sorted(GRAINS, key=lambda each: -len(GRAINS[each])):
-        if grain not in totals:
-            finer = [each for each in totals if {*GRAINS[grain]} <= {*GRAINS[each]}]
-            parent = min(finer, key=lambda each: len(totals[each]))
-            totals[grain] = _coarser(totals[parent], GRAINS[parent], GRAINS[grain])
-    return sorted(row for grain, found in totals.items() for row in _rows(grain, found))
-
-
-def _cube(records: Iterable[Mapping[str, Any]]) -> Totals:
-    cube: Totals = {}
-    nobody = user_keys.nobody()
-    for record in records:
-        usd, rub = record["cost_usd"], record["cost_rub"]
-        counts = 1, int(record["status"] == "failed"), int(usd is None), int(rub is None)
-        key = record["usage_date"], record["org_id"], record["user_id"] or nobody, *_words(record)
-        _add(cube, key, (*counts, *_counted(record), usd or 0, rub or 0, usd or 0))
-    return cube
-
-
-_words = itemgetter(*DIMENSIONS[2:])
-_counted = itemgetter(*(name for name in SUMMED if name not in ("cost_usd", "cost_rub")))
-
-
-def _coarser(finer: Totals, has: Sequence[str], keeps: Sequence[str]) -> Totals:
-    """Sum a finer grain's totals to a grain that keeps some of its dimensions."""
-    kept = [0, *(1 + has.index(name) for name in keeps)]
-    coarse: Totals = {}
-    for key, values in finer.items():
-        _add(coarse, tuple([key[index] for index in kept]), values)
-    return coarse
-
-
-def _rows(grain: str, totals: Totals) -> Iterator[Row]:
-    """Return a grain's totals as rollup rows."""
-    has = ("usage_date", *GRAINS[grain], *(left_out := [name for name in ALL if name not in GRAINS[grain]]), "grain")
-    in_order = itemgetter(*(has.index(name) for name in KEY))
-    rest = *map(placeholder, left_out), grain
-    return ((*in_order((*key, *rest)), *values) for key, values in totals.items())
-
-
-def merged(*parts: list[Row]) -> list[Row]:
-    """Return the sums of several lists of rollup rows, without rows of zeros; sorted by `KEY`."""
-    totals: Totals = {}
-    for row in itertools.chain(*parts):
-        _add(totals, row[: len(KEY)], row[len(KEY) :])
-    return sorted((*key, *values) for key, values in totals.items() if any(values))
-
-
-def negated(rows: Iterable[Row]) -> list[Row]:
-    """Return rows that subtract these ones. `max_cost_usd` stays: another call may have cost as much."""
-    return [(*row[: len(KEY)], *(-value for value in row[len(KEY) : -1]), 0) for row in rows]
-
-
-def _add(totals: Totals, key: tuple[Any, ...], values: Sequence[Any]) -> None:
-    so_far = totals.get(key)
-    totals[key] = values if so_far is None else (*map(add, so_far, values[:-1]), max(so_far[-1], values[-1]))
 
 
 def sum_sql(name: str, vendor: str) -> str:
@@ -124,11 +126,11 @@ def sum_sql(name: str, vendor: str) -> str:
     return f"sum({name})"
 
 
-def select_sql(grain: str, where: str, vendor: str = "postgresql") -> str:
-    """Return the `SELECT` of one grain's rollup rows (`COLUMNS`) from the matching rows of `token_usage`."""
-    kept = GRAINS[grain]
+def select_sql(rollup: Rollup, grain: str, where: str, vendor: str = "postgresql") -> str:
+    """Return the `SELECT` of one grain's rows (`Rollup.columns`) from the matching rows of `token_usage`."""
+    kept = rollup.grains[grain]
     keys = []
-    for name in KEY:
+    for name in rollup.key:
         if name == "grain":
             keys.append(f"'{grain}'")
         elif name == "usage_date":
@@ -138,57 +140,77 @@ def select_sql(grain: str, where: str, vendor: str = "postgresql") -> str:
         else:
             keys.append(_key_sql(name))
     measures = [sql.format(sum=sum_sql(name, vendor)) for name, sql in _MEASURE_SQL.items()]
-    columns = ", ".join(f"{sql} AS {name}" for sql, name in zip([*keys, *measures], COLUMNS, strict=True))
+    columns = ", ".join(f"{sql} AS {name}" for sql, name in zip([*keys, *measures], rollup.columns, strict=True))
     grouped = ", ".join(["usage_date", *map(_key_sql, kept)])
-    return f"SELECT {columns} FROM token_usage WHERE {where} GROUP BY {grouped}"  # noqa: S608 - our own names
+    return f"SELECT {columns} FROM {rollup.source[vendor]} WHERE {where} GROUP BY {grouped}"  # noqa: S608 - our own names
 
 
 def added_sql(row: str) -> str:
     """Return the `SET` of an upsert that adds the new rollup row, `excluded`, to the existing one."""
-    sums = [f"{name} = {row}.{name} + excluded.{name}" for name in MEASURES]
+    sums = [f"{name} = {row}.{name} + excluded.{name}" for name in ROLLUP_MEASURES]
     max_cost = f"CASE WHEN excluded.{MAX_COST} > {row}.{MAX_COST} THEN excluded.{MAX_COST} ELSE {row}.{MAX_COST} END"
     return ", ".join([*sums, f"{MAX_COST} = {max_cost}"])
+
+
+def upsert_sql(rollup: Rollup) -> str:
+    """Return the `ON CONFLICT …` that adds rows to those of the table."""
+    return f"ON CONFLICT ({', '.join(rollup.key)}) DO UPDATE SET {added_sql(rollup.table)}"
+
+
+def repair_sql(rollup: Rollup, where: str, vendor: str, only: str = "1 = 1") -> str:
+    """Return the `INSERT` that adds to each wrong row what `compared_sql` finds lacking; `only` narrows the rows."""
+    columns, ordered = ", ".join(rollup.columns), ", ".join(rollup.in_order(vendor))
+    return (
+        f"INSERT INTO {rollup.table} ({columns})"  # noqa: S608 - our own names
+        f" SELECT {columns} FROM ({compared_sql(rollup, where, vendor)}) AS differences"
+        f" WHERE {only} ORDER BY {ordered} {upsert_sql(rollup)}"
+    )
 
 
 SQLITE_TOLERANCE = Decimal("1e-6")
 """SQLite sums amounts as 8-byte floats, which may differ in the fifteenth digit. PostgreSQL is exact."""
 
 
-def compared_sql(where: str, vendor: str) -> str:
+def compared_sql(rollup: Rollup, where: str, vendor: str) -> str:
     """Return the `SELECT` of each rollup row, at every grain, that is wrong, missing or superfluous.
 
-    Columns: `KEY`; the records' sums minus the row's; the highest cost of a call; and by how much the row's
+    Columns: the key; the records' sums minus the row's; the highest cost of a call; and by how much the row's
     `max_cost_usd` is below that (it may be above). `where` applies to both tables, so its parameters come twice. The
-    records are read once, coarser grains are summed from the cube. One statement reads both sides at one moment.
+    records are read once, coarser grains are summed from the finest. One statement reads both sides at one moment.
     """
-    keys = ", ".join(KEY)
+    keys = ", ".join(rollup.key)
     tolerance = SQLITE_TOLERANCE if vendor == "sqlite" else 0
-    coarser = " UNION ALL ".join(coarser_sql(grain, vendor) for grain in GRAINS if grain != "cube")
-    negated = ", ".join(f"-{name}" for name in MEASURES)
-    sums = ", ".join(f"{sum_sql(name, vendor)} AS {name}" for name in MEASURES)
+    coarser = " UNION ALL ".join(
+        coarser_sql(rollup, grain, vendor) for grain in rollup.grains if grain != rollup.finest
+    )
+    negated = ", ".join(f"-{name}" for name in ROLLUP_MEASURES)
+    sums = ", ".join(f"{sum_sql(name, vendor)} AS {name}" for name in ROLLUP_MEASURES)
     total = "total" if vendor == "sqlite" else "sum"
     differs = " OR ".join(
         [
-            *(f"abs({total}({name})) > {tolerance}" for name in MEASURES),
+            *(f"abs({total}({name})) > {tolerance}" for name in ROLLUP_MEASURES),
             f"sum({MAX_COST}) > {tolerance}",
             "count(*) <> 2",
         ]
     )
-    grains = ", ".join(f"'{grain}'" for grain in GRAINS)
+    grains = ", ".join(f"'{grain}'" for grain in rollup.grains)
     return f"""
-        WITH calls AS MATERIALIZED ({select_sql("cube", where, vendor)}), both_sides AS (
+        WITH calls AS MATERIALIZED ({select_sql(rollup, rollup.finest, where, vendor)}), both_sides AS (
             SELECT * FROM calls UNION ALL {coarser}
-            UNION ALL SELECT {keys}, {negated}, -{MAX_COST} FROM token_usage_daily WHERE {where} AND grain IN ({grains})
+            UNION ALL SELECT {keys}, {negated}, -{MAX_COST} FROM {rollup.table} WHERE {where} AND grain IN ({grains})
         ) SELECT {keys}, {sums}, max({MAX_COST}) AS {MAX_COST}, sum({MAX_COST}) AS too_low
         FROM both_sides GROUP BY {keys} HAVING {differs}
     """  # noqa: S608 - our own names
 
 
-def coarser_sql(grain: str, vendor: str = "postgresql") -> str:
-    """Return the `SELECT` of one grain's rollup rows from the cube's rows, which the statement names `calls`."""
-    kept = ("usage_date", *GRAINS[grain])
-    keys = [f"'{grain}' AS grain", *(name if name in kept else f"{_literal(name)} AS {name}" for name in KEY[1:])]
-    sums = [*(f"{sum_sql(name, vendor)} AS {name}" for name in MEASURES), f"max({MAX_COST}) AS {MAX_COST}"]
+def coarser_sql(rollup: Rollup, grain: str, vendor: str = "postgresql") -> str:
+    """Return the `SELECT` of one grain's rows from rows of the finest grain, which the statement names `calls`."""
+    kept = ("usage_date", *rollup.grains[grain])
+    keys = [
+        f"'{grain}' AS grain",
+        *(name if name in kept else f"{_literal(name)} AS {name}" for name in rollup.key[1:]),
+    ]
+    sums = [*(f"{sum_sql(name, vendor)} AS {name}" for name in ROLLUP_MEASURES), f"max({MAX_COST}) AS {MAX_COST}"]
     return f"SELECT {', '.join([*keys, *sums])} FROM calls GROUP BY {', '.join(kept)}"  # noqa: S608 - our own names
 
 

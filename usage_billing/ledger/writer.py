@@ -1,5 +1,4 @@
-"""The only writer of `token_usage` and `token_usage_daily`: inserts each call once, with its cost, and adds it to the
-rollups.
+"""The only writer of `token_usage` and its rollups: inserts each call once, with its cost, and adds it to the rollups.
 
 Each write is one transaction in the ledger's role on the caller's connection. The drain has its own connection, so that
 a record of spent money never rolls back with the view that spent it. The statements are plain `INSERT … ON CONFLICT …
@@ -20,9 +19,11 @@ from operator import itemgetter
 from usage_billing.costing import containers, costs
 from usage_billing.costing.costs import Row
 from usage_billing.costing.overrides import PriceOverrides
-from usage_billing.ledger import archived, bulk, counters, jobs, records, rollup
+from usage_billing.ledger import archived, bulk, counters, jobs, records, rollup, summing, tag_values
 from usage_billing.ledger.records import RecordChange
-from usage_billing.models import DailyUsage, UsageRecord
+from usage_billing.ledger.summing import CountedTags
+from usage_billing.models import UsageRecord
+from usage_billing.models.daily_usage import MEASURES
 from usage_billing.models.database import connection, on_commit
 from usage_billing.models.fields import as_sqlite_keeps
 from usage_billing.recording import gate
@@ -48,10 +49,12 @@ def add(events: Sequence[Event]) -> int:
         overrides = PriceOverrides.load()
         # First, because it locks the jobs: a writer that holds rows must not wait for them.
         plan = jobs.planned(of_jobs, overrides) if of_jobs else jobs.NOTHING
-        inserted, gained = _insert_once(costs.rows(in_order, overrides))
-        late, gained_late = _carry_out(plan)
-        _add_to_rollups([gained, gained_late], plan.changes, plan.deleted)
-    return inserted + late
+        rows = list(costs.rows(in_order, overrides))
+        tags = tag_values.registered([*rows, *plan.all_rows])
+        inserted = _insert_once(rows)
+        late = _carry_out(plan)
+        _add_to_rollups([*inserted, *late], plan.changes, plan.deleted, tags)
+    return len(inserted) + len(late) - len(plan.moves)
 
 
 def _lock_containers() -> None:
@@ -64,19 +67,27 @@ def _lock_containers() -> None:
             cursor.execute("SELECT pg_advisory_xact_lock(hashtext('usage_billing.containers'))")
 
 
-def _carry_out(plan: jobs.Plan) -> tuple[int, list[rollup.Row]]:
-    """Write the rows of jobs. Returns how many were inserted, and the rollup rows that they and the moved ones add.
+def _carry_out(plan: jobs.Plan) -> list[Row]:
+    """Write the rows of jobs. Returns those that were inserted, the moved ones among them.
 
     A row is moved to another organisation by deleting and inserting it: Citus cannot update the distributing column.
     """
     if not plan:
-        return 0, []
+        return []
     if plan.deleted:
         UsageRecord.objects.filter(pk__in=[row["id"] for row in plan.deleted]).delete()
     rows = [*(move.after for move in plan.moves), *plan.rows]
-    written, gained = _insert_once(sorted(rows, key=lambda row: row["request_id"]))
+    written = _insert_once(sorted(rows, key=lambda row: row["request_id"]))
     _update(plan.changes)
-    return written - len(plan.moves), gained
+    return written
+
+
+def add_durations(rows: Sequence[Row]) -> None:
+    """Add the durations of these records to the rollups, which count everything else of them. In one transaction."""
+    start, end = len(rollup.DAILY.key), len(rollup.DAILY.key) + len(MEASURES)
+    with roles.applied(roles.AS_LEDGER):
+        counts = [(*row[:start], *[0] * len(MEASURES), *row[end:-1], 0) for row in summing.roll_up(rows)]
+        _add(rollup.DAILY, counts, [])
 
 
 def insert(rows: Sequence[Row]) -> int:
@@ -85,9 +96,10 @@ def insert(rows: Sequence[Row]) -> int:
     Returns how many were inserted. Events go through `add`.
     """
     with roles.applied(roles.AS_LEDGER):
-        inserted, gained = _insert_once(sorted(rows, key=lambda row: row["request_id"]))
-        _add_to_rollups([gained], [])
-    return inserted
+        tags = tag_values.registered(rows)
+        inserted = _insert_once(sorted(rows, key=lambda row: row["request_id"]))
+        _add_to_rollups(inserted, [], [], tags)
+    return len(inserted)
 
 
 def apply_changes(ids: Sequence[int], change: Callable[[Row], Row]) -> list[RecordChange]:
@@ -98,7 +110,8 @@ def apply_changes(ids: Sequence[int], change: Callable[[Row], Row]) -> list[Reco
     with roles.applied(roles.AS_LEDGER):
         changes = _changes(records.locked(pk__in=ids), change)
         _update(changes)
-        _add_to_rollups([], changes)
+        tags = tag_values.counted(row for change in changes for row in (change.before, change.after))
+        _add_to_rollups([], changes, [], tags)
     return changes
 
 
@@ -123,8 +136,8 @@ def as_stored(row: Row) -> Row:
     return {name: as_sqlite_keeps(float(value)) if isinstance(value, Decimal) else value for name, value in row.items()}
 
 
-def _insert_once(rows: Iterable[Row]) -> tuple[int, list[rollup.Row]]:
-    """Insert the rows that are neither in the ledger nor archived. Returns their number and their rollup rows.
+def _insert_once(rows: Iterable[Row]) -> list[Row]:
+    """Insert the rows that are neither in the ledger nor archived. Returns them.
 
     Rows come in the order of their request ids: writers that insert the same calls in different orders could deadlock.
     A row that has another call's id but reports different usage is inserted under a new id.
@@ -141,7 +154,7 @@ def _insert_once(rows: Iterable[Row]) -> tuple[int, list[rollup.Row]]:
     new = archived.without_known([by_key[key] for key in inserted])
     if unpriced := [row["price_source"] for row in new if row["cost_usd"] is None]:
         on_commit(partial(counters.count_unpriced, unpriced))
-    return len(new), rollup.roll_up(new)
+    return new
 
 
 def _other_calls(repeated: Sequence[Row]) -> list[Row]:
@@ -189,17 +202,29 @@ def _count_new_ids(rows: Sequence[Row]) -> None:
 
 
 def _add_to_rollups(
-    gained: Iterable[list[rollup.Row]], changes: Sequence[RecordChange], removed: Sequence[Row] = ()
+    new: Iterable[Row], changes: Sequence[RecordChange], removed: Sequence[Row], tags: CountedTags
 ) -> None:
-    """Add to the rollups with one sorted upsert: writers that lock rows in different orders could deadlock."""
+    """Add to each rollup with one sorted upsert: writers that lock rows in different orders could deadlock."""
     changed = [change for change in changes if change.after != change.before]
-    after = rollup.roll_up(change.after for change in changed)
-    gone = [*(change.before for change in changed), *removed]
-    before = rollup.roll_up(gone)
-    bulk.insert(DailyUsage, rollup.COLUMNS, rollup.merged(*gained, after, rollup.negated(before)), _ADD_TO_ROLLUPS)
-    if days := {row["usage_date"] for row in gone}:
-        # Delete rollup rows that no longer count any call.
-        DailyUsage.objects.filter(usage_date__in=days, requests_count=0).delete()
+    gained = [*new, *(change.after for change in changed)]
+    lost = [*(change.before for change in changed), *removed]
+    _add(rollup.DAILY, summing.roll_up(gained), summing.roll_up(lost))
+    if tags:
+        _add(rollup.TAGS, summing.roll_up_tags(gained, tags), summing.roll_up_tags(lost, tags))
+
+
+def _add(of: rollup.Rollup, gained: list[summing.Row], lost: list[summing.Row]) -> None:
+    rows = summing.merged(of, gained, summing.negated(of, lost)) if lost else gained
+    bulk.insert(of.model, of.columns, rows, rollup.upsert_sql(of))
+    if lost:
+        day = of.key.index("usage_date")
+        _delete_empty(of, {row[day] for row in lost})
+
+
+def _delete_empty(of: rollup.Rollup, days: Iterable[date]) -> None:
+    """Delete rollup rows that no longer count any call."""
+    empty = of.model._default_manager.filter(grain__in=[*of.grains], usage_date__in=days, requests_count=0)
+    empty.delete()
 
 
 def _update(changes: Sequence[RecordChange]) -> None:
@@ -220,23 +245,15 @@ def rebuild_day(day: date, org_id: int | None = None) -> int:
         if connection.vendor == "postgresql":
             # Two rebuilds at once would both add the same difference.
             cursor.execute("SELECT pg_advisory_xact_lock(hashtext('usage_billing.rebuild'))")
-        cursor.execute(_repair(org_id), [day, day])
-        repaired = int(cursor.rowcount)
-        DailyUsage.objects.filter(usage_date=day, requests_count=0).delete()
+        of_org = "1 = 1" if org_id is None else f"org_id IN ({rollup.ALL['org_id']}, {org_id:d})"
+        repaired = 0
+        for of in rollup.ROLLUPS:
+            cursor.execute(rollup.repair_sql(of, "usage_date = %s", connection.vendor, of_org), [day, day])
+            repaired += int(cursor.rowcount)
+            _delete_empty(of, [day])
         # Checked last, so that no call can have been archived before the sums were taken.
         archived.expect_none(day, day)
     return repaired
-
-
-def _repair(org_id: int | None) -> str:
-    differences = rollup.compared_sql("usage_date = %s", connection.vendor)
-    keys = ", ".join(rollup.IN_ORDER[connection.vendor])
-    columns = ", ".join(rollup.COLUMNS)
-    of_org = "1 = 1" if org_id is None else f"org_id IN ({rollup.ALL['org_id']}, {org_id:d})"
-    return (
-        f"INSERT INTO token_usage_daily ({columns}) SELECT {columns} FROM ({differences}) AS differences"  # noqa: S608 - our own names
-        f" WHERE {of_org} ORDER BY {keys} {_ADD_TO_ROLLUPS}"
-    )
 
 
 # ── Statements ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -244,4 +261,3 @@ def _repair(org_id: int | None) -> str:
 COLUMNS = records.COLUMNS
 _values = itemgetter(*COLUMNS)
 _ONCE = "ON CONFLICT (org_id, request_id) DO NOTHING RETURNING org_id, request_id"
-_ADD_TO_ROLLUPS = f"ON CONFLICT ({', '.join(rollup.KEY)}) DO UPDATE SET {rollup.added_sql('token_usage_daily')}"

@@ -10,8 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support import factories
-from usage_billing.ledger import rollup, writer
-from usage_billing.models.daily_usage import DIMENSIONS, GRAINS
+from usage_billing.ledger import rollup, summing, tag_values, writer
+from usage_billing.models.daily_tag_usage import TAG_COLUMNS, TAG_DIMENSIONS
+from usage_billing.models.daily_usage import DIMENSIONS
 from usage_billing.recording.event import ACCOUNT_COLUMNS
 
 records = st.lists(
@@ -28,6 +29,9 @@ records = st.lists(
             "completion_tokens": st.integers(0, 10**9),
             "cost_usd": st.none() | st.decimals(0, 1000, places=6),
             "has_rate": st.booleans(),
+            "execution_time_ms": st.sampled_from([0, 1, 160, 161, 5_000, 81_920, 81_921, 10**12]),
+            "tags": st.dictionaries(st.sampled_from(["env", "функция"]), st.sampled_from(["prod", "тест", '"\\']))
+            | st.just({}),
         }
     ),
     max_size=12,
@@ -50,7 +54,6 @@ def finished(drawn: dict[str, Any], org_id: int, number: int) -> dict[str, Any]:
         **dict.fromkeys(ACCOUNT_COLUMNS.values(), ""),
         **dict.fromkeys(("endpoint", "platform", "content_type", "task_type", "error_code"), ""),
         **{name: {} for name in ("usage", "request_metadata", "response_metadata")},
-        "execution_time_ms": 5,
         "created_at": factories.NOON,
         "recorded_at": factories.NOON,
     }
@@ -63,68 +66,45 @@ def test_roll_up_equals_group_by(drawn: list[dict[str, Any]]) -> None:
     org = factories.organization()
     rows = [finished(one, org.pk, number) for number, one in enumerate(drawn)]
     writer.insert(rows)
-    in_hand = rollup.roll_up(rows)
-    assert sorted(in_hand) == in_hand
-    in_sql: list[tuple[Any, ...]] = []
-    with connection.cursor() as cursor:
-        for grain in GRAINS:
-            cursor.execute(rollup.select_sql(grain, "org_id = %s"), [org.pk])
-            in_sql += cursor.fetchall()
+    in_hand = {
+        rollup.DAILY: summing.roll_up(rows),
+        rollup.TAGS: summing.roll_up_tags(rows, tag_values.counted(rows)),
+    }
+    for of in rollup.ROLLUPS:
+        assert sorted(in_hand[of]) == in_hand[of]
+        in_sql: list[tuple[Any, ...]] = []
+        with connection.cursor() as cursor:
+            for grain in of.grains:
+                cursor.execute(rollup.select_sql(of, grain, "org_id = %s", connection.vendor), [org.pk])
+                in_sql += cursor.fetchall()
+        assert_same(in_sql, in_hand[of], len(of.key))
 
+
+def assert_same(in_sql: list[tuple[Any, ...]], in_hand: list[summing.Row], key: int) -> None:
+    """`key`: how many of the columns are the key."""
     assert len(in_sql) == len(in_hand)
-    for got, expected in zip(sorted(map(_by_text, in_sql)), sorted(map(_by_text, in_hand)), strict=True):
+    by_text = [sorted(_by_text(row, key) for row in rows) for rows in (in_sql, in_hand)]
+    for got, expected in zip(*by_text, strict=True):
         assert got[0] == expected[0]
         # SQLite sums amounts as floats; PostgreSQL is exact.
         allowed = rollup.SQLITE_TOLERANCE if connection.vendor == "sqlite" else 0
         assert all(abs(one - other) <= allowed for one, other in zip(got[1], expected[1], strict=True))
 
 
-def _by_text(row: tuple[Any, ...]) -> tuple[tuple[str, ...], tuple[Decimal, ...]]:
+def _by_text(row: tuple[Any, ...], key: int) -> tuple[tuple[str, ...], tuple[Decimal, ...]]:
     """Return key and measures; SQLite returns dates as text and amounts as floats."""
-    return tuple(map(str, row[: len(rollup.KEY)])), tuple(Decimal(str(value)) for value in row[len(rollup.KEY) :])
+    return tuple(map(str, row[:key])), tuple(Decimal(str(value)) for value in row[key:])
 
 
 def test_every_grain_keeps_known_dimensions_and_the_cube_keeps_all() -> None:
-    assert all(set(kept) <= set(DIMENSIONS) for kept in GRAINS.values())
-    assert GRAINS["cube"] == DIMENSIONS
-    assert GRAINS["total"] == ()
+    assert all(set(kept) <= set(DIMENSIONS) for kept in rollup.DAILY.grains.values())
+    assert rollup.DAILY.grains["cube"] == DIMENSIONS
+    assert rollup.DAILY.grains["total"] == ()
+    assert all(set(TAG_COLUMNS) <= set(kept) <= set(TAG_DIMENSIONS) for kept in rollup.TAGS.grains.values())
+    assert rollup.TAGS.grains["tag_cube"] == TAG_DIMENSIONS
 
 
-def test_parts_together_are_the_whole() -> None:
-    calls = [finished(call(agent_id=agent), 1, number) for number, agent in enumerate(["a", "b", "a", "c"])]
-    whole = rollup.roll_up(calls)
-    first, second = rollup.roll_up(calls[:3]), rollup.roll_up(calls[3:])
-    assert rollup.merged(first, second) == whole
-    assert sums(rollup.merged(whole, rollup.negated(second))) == sums(first)
-    assert sums(rollup.merged(whole, rollup.negated(whole))) == []
-    assert rollup.merged([], whole) == whole
-    assert rollup.merged() == []
-
-
-def sums(rows: list[rollup.Row]) -> list[rollup.Row]:
-    """Return the non-zero rows without `max_cost_usd`, which is never subtracted."""
-    return [row[:-1] for row in rows if any(row[len(rollup.KEY) : -1])]
-
-
-def test_a_change_that_keeps_the_sum_still_raises_the_highest_cost() -> None:
-    before = [finished(call(agent_id="a", cost_usd=Decimal(usd)), 1, number) for number, usd in enumerate([5, 3])]
-    after = [row | {"cost_usd": Decimal(usd), "cost_rub": None} for row, usd in zip(before, [1, 7], strict=True)]
-    rows = rollup.merged(rollup.roll_up(after), rollup.negated(rollup.roll_up(before)))
-    assert {row[-1] for row in rows} == {Decimal(7)}
-    assert {row[0] for row in rows} == {*GRAINS}
-
-
-def call(**values: Any) -> dict[str, Any]:
-    """Strategy for the columns of one call."""
-    return {
-        "user_id": None,
-        "request_type": "",
-        "ai_provider": "openai",
-        "ai_model": "m1",
-        "usage_date": date(2026, 11, 17),
-        "status": "succeeded",
-        "prompt_tokens": 3,
-        "completion_tokens": 4,
-        "cost_usd": Decimal("0.5"),
-        "has_rate": True,
-    } | values
+@pytest.mark.parametrize("of", rollup.ROLLUPS, ids=lambda of: of.table)
+def test_the_key_and_the_columns_are_those_of_the_table(of: rollup.Rollup) -> None:
+    assert of.key == of.model._meta.pk.field_names
+    assert {*of.columns} == {field.attname for field in of.model._meta.concrete_fields}

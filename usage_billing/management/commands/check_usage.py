@@ -9,12 +9,11 @@ from django.db.models import OuterRef, Subquery, Sum
 from tqdm import tqdm
 
 from usage_billing.archive import storage
-from usage_billing.ledger import archived, consistency
+from usage_billing.ledger import archived, consistency, rollup
 from usage_billing.ledger.archived import after
 from usage_billing.management.commands.rebuild_daily import day
 from usage_billing.management.ledger_command import INTERRUPTED, LedgerCommand
 from usage_billing.models import ArchivedUsage, ArchiveFile
-from usage_billing.models.daily_usage import GRAINS
 
 SHOWN = 20
 
@@ -59,7 +58,8 @@ class Command(LedgerCommand):
             )
         checked = [each for each in days if each.replace(day=1) not in archive.unreadable]
         ledger = "the ledger and its archive" if archive.read else "the ledger"
-        self.stdout.write(f"The rollups equal {ledger}: {consistency.calls_on(checked):,} calls, {len(GRAINS)} grains.")
+        grains = sum(len(of.grains) for of in rollup.ROLLUPS)
+        self.stdout.write(f"The rollups equal {ledger}: {consistency.calls_on(checked):,} calls, {grains} grains.")
 
 
 class Archive:

@@ -112,18 +112,17 @@ _OPENAI_COST_SUMMARY = _summary("get_openai_cost_summary", "mix", "org_mix", "AN
 
 def _refresh() -> str:
     """Recompute every grain of a range of days from the ledger in one transaction, as `rebuild_daily` does."""
-    columns = ", ".join(rollup.COLUMNS)
+    days = "usage_date BETWEEN $1 AND $2"
+    repairs = ";\n    ".join(rollup.repair_sql(of, days, "postgresql") for of in rollup.ROLLUPS)
+    deletions = ";\n    ".join(f"DELETE FROM {of.table} WHERE {days} AND requests_count = 0" for of in rollup.ROLLUPS)
     return f"""
 CREATE OR REPLACE FUNCTION refresh_token_usage_daily("from" date, "to" date)
 RETURNS void LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtext('usage_billing.rebuild'));
-    INSERT INTO token_usage_daily AS d ({columns})
-        SELECT {columns} FROM ({rollup.compared_sql("usage_date BETWEEN $1 AND $2", "postgresql")}) AS lacking
-        ORDER BY {", ".join(rollup.IN_ORDER["postgresql"])}
-        ON CONFLICT ({", ".join(rollup.KEY)}) DO UPDATE SET {rollup.added_sql("d")};
-    DELETE FROM token_usage_daily WHERE usage_date BETWEEN $1 AND $2 AND requests_count = 0;
+    {repairs};
+    {deletions};
     -- Checked last, so that no call was archived before it was added up.
     IF EXISTS (
         SELECT FROM {ArchiveFile._meta.db_table} f WHERE f.month <= $2 AND f.month + interval '1 month' > $1
