@@ -78,7 +78,7 @@ def unpriced(call: UsageRecord, *, for_superadmin: bool) -> Unpriced | None:
     """The reason of an unknown cost in USD, or in RUB alone; None if both are known."""
     if call.cost_usd is None:
         reason = _failure(call, for_superadmin=for_superadmin)
-        return Unpriced(reason.reason, reason.advice)
+        return Unpriced(reason.title, reason.advice)
     if call.cost_rub is None:
         advice = gettext("Run fetch_exchange_rates, then reprice_usage.")
         return Unpriced(
