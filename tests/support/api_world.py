@@ -18,11 +18,16 @@ BILLING = "/api/billing/usage/tokens"
 BREAKDOWNS = {
     "by-agent": ("agent_id",),
     "by-model": ("ai_provider", "ai_model"),
+    "by-provider": ("ai_provider",),
     "by-request-type": ("request_type",),
+    "by-status": ("status",),
     "by-user": ("user_id",),
     "by-org": ("org_id",),
+    "by-workflow": ("workflow_id",),
+    "by-content": ("content_id",),
 }
 REPORTS = ("summary", "history", *BREAKDOWNS, "detailed", "export")
+"""Reports that need no parameter; `by-tag` needs the tag's key."""
 
 _CALLS = 20
 """The number of calls of each organisation."""

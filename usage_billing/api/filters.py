@@ -15,7 +15,8 @@ from django.utils.translation import gettext
 from rest_framework import serializers
 
 from usage_billing.api.fields import LARGEST_ID, WholeNumberField, user_key_field
-from usage_billing.models import DailyTagUsage, Organization, UsageRecord
+from usage_billing.models import Organization, UsageRecord
+from usage_billing.recording import tags
 from usage_billing.reports.parameters import TAG, UNPRICED, Excluded, allowed, both
 from usage_billing.tenancy.scope import Scope
 
@@ -49,7 +50,7 @@ EXCLUDES = "!"
 """The end of a parameter's name that excludes its values: `agent_id!=a`."""
 MOST_VALUES = 100
 """Values of one filter in one request."""
-MOST_TAGS = 10
+MOST_TAGS = tags.MOST
 """Keys of tags in one request: as many as a call may have."""
 
 
@@ -162,25 +163,20 @@ def tag_fields(names: Iterable[str]) -> dict[str, ValuesField]:
             {given[0]: [gettext("Filter by at most %(most)d tags at a time.") % {"most": MOST_TAGS}]}
         )
     for name in given:
-        tag_key(name.removesuffix(EXCLUDES).removeprefix(TAG), name)
-    longest = DailyTagUsage._meta.get_field("tag_value").max_length
+        _check_key(name.removesuffix(EXCLUDES).removeprefix(TAG), name)
     return {
         name: ValuesField(
-            child=serializers.CharField(allow_blank=True, max_length=longest, trim_whitespace=False),
+            child=serializers.CharField(allow_blank=True, max_length=tags.VALUE_LENGTH, trim_whitespace=False),
             excludes=name.endswith(EXCLUDES),
         )
         for name in given
     }
 
 
-def tag_key(key: str, parameter: str) -> str:
-    """Return the key of a tag. Raises `ValidationError`, under the name of the parameter, for one that no tag has."""
-    longest = DailyTagUsage._meta.get_field("tag_key").max_length
-    if not 0 < len(key) <= longest or not key.isprintable():
-        raise serializers.ValidationError(
-            {parameter: [gettext("The key of a tag has 1 to %(longest)d characters.") % {"longest": longest}]}
-        )
-    return key
+def _check_key(key: str, parameter: str) -> None:
+    if not key or tags.key(key) != key:
+        text = gettext("The key of a tag has 1 to %(longest)d letters, digits and characters of “_ - . :”.")
+        raise serializers.ValidationError({parameter: [text % {"longest": tags.KEY_LENGTH}]})
 
 
 def combined(given: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
