@@ -22,7 +22,7 @@ from usage_billing.api.groups import GROUPS
 from usage_billing.api.serializers import DayField
 from usage_billing.models import UsageRecord
 from usage_billing.recording import tags
-from usage_billing.reports import ALL_STEPS, FIGURES, ORDERINGS, Period
+from usage_billing.reports import ALL_STEPS, FIGURES, ORDERINGS, TAG, Period
 from usage_billing.reports.time_series import LONGEST_BY_HOUR
 from usage_billing.tenancy.scope import Scope
 
@@ -70,18 +70,22 @@ class FiltersSerializer(serializers.Serializer[dict[str, Any]]):
 
     def to_internal_value(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Parse values, or lists of values: of a filter there may be several."""
-        for name, field in filters.tag_fields(data).items():
-            self.fields[name] = field
-        known = self.fields
-        if unknown := [name for name in data if name not in known]:
+        tags_given, errors = filters.parsed_tags(data)
+        rest = {name: value for name, value in data.items() if not name.startswith(TAG)}
+        if unknown := [name for name in rest if name not in self.fields]:
             text = _("There is no such parameter here. Known are: %(known)s.") % {"known": ", ".join(self._named())}
             raise serializers.ValidationError({name: [text] for name in sorted(unknown)})
-        lists = {name: value for name, value in data.items() if isinstance(value, list)}
-        once = [name for name in lists if not isinstance(known[name], filters.ValuesField)]
+        lists = {name: value for name, value in rest.items() if isinstance(value, list)}
+        once = [name for name in lists if not isinstance(self.fields[name], filters.ValuesField)]
         if repeated := [name for name in once if len(lists[name]) > 1]:
             raise serializers.ValidationError({name: [_("Give this once.")] for name in repeated})
-        given = super().to_internal_value({**data, **{name: lists[name][0] for name in once if lists[name]}})
-        return filters.combined(given, (*filters.NARROWING, *filters.OF_SINGLE_CALLS))
+        try:
+            given = super().to_internal_value({**rest, **{name: lists[name][0] for name in once if lists[name]}})
+        except serializers.ValidationError as error:
+            raise serializers.ValidationError({**error.detail, **errors}) from None  # type: ignore[dict-item]
+        if errors:
+            raise serializers.ValidationError(errors)
+        return filters.combined({**given, **tags_given}, (*filters.NARROWING, *filters.OF_SINGLE_CALLS))
 
     def _named(self) -> list[str]:
         """The names of all parameters, for people."""

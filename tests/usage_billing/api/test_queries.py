@@ -31,8 +31,8 @@ STATEMENTS = {
     "by-status": 4,
     "by-workflow": 4,
     "by-content": 4,
-    # Before each, whether the rollups keep the tag apart.
-    "by-tag?key=feature": 8,
+    # Before each statement with a tag, whether the rollups keep it apart.
+    "by-tag?key=feature": 6,
     "by-agent?tag.feature=search": 8,
     "by-user?then_by=org": 6,
     "history?step=hour&from=2026-11-16&to=2026-11-19": 2,
