@@ -301,6 +301,7 @@ class CallSerializer(serializers.ModelSerializer[UsageRecord]):
                 "provider_project": "The provider's id of the project or workspace. Empty: not known.",
                 "api_key_fingerprint": "Tells API keys apart. Empty: no key, or one that changes every hour.",
                 "provider_user_profile": "The provider's id of the user profile that paid. Empty: none.",
+                "tags": "Key → value, texts; at most ten.",
             }.items()
         }
 
