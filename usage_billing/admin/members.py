@@ -38,8 +38,12 @@ class MembershipTable(ScopedAdmin, Table):
         field = formset.form.base_fields.get(self.chosen)
         widget = getattr(field and field.widget, "widget", None)
         if obj is not None and isinstance(widget, Autocomplete):
-            widget.known = self._names(self.get_queryset(request).filter(**{formset.fk.name: obj}))
+            widget.known = self._names(self.get_queryset(request).filter(**{self._page_of: obj}))
         return formset
+
+    @property
+    def _page_of(self) -> str:
+        return "user" if self.chosen == "org" else "org"
 
     def _names(self, rows: QuerySet[Membership]) -> dict[str, str]:
         model: Any = Organization if self.chosen == "org" else get_user_model()

@@ -125,7 +125,7 @@ class RepriceRunAdmin(SuperadminAdmin, ModelAdmin[RepriceRun]):
             }
         return context
 
-    def save_model(self, request: HttpRequest, obj: RepriceRun, form: RepriceForm, change: bool) -> None:  # type: ignore[override]
+    def save_model(self, request: HttpRequest, obj: RepriceRun, form: RepriceForm, change: bool) -> None:
         made = repricing_requests.request_run(
             form.scope, by=request.user.get_username(), reason=obj.reason.strip(), at=timezone.now()
         )
@@ -209,8 +209,8 @@ class RepriceRunAdmin(SuperadminAdmin, ModelAdmin[RepriceRun]):
         return self._options(run) or "—"
 
     def _options(self, run: RepriceRun) -> str:
-        fields = [name for name in ("only_unpriced", "with_rates") if getattr(run, name)]
-        return ", ".join(str(RepriceRun._meta.get_field(name).verbose_name) for name in fields)
+        chosen = ((run.only_unpriced, gettext("unpriced calls only")), (run.with_rates, gettext("exchange rates too")))
+        return ", ".join(text for is_chosen, text in chosen if is_chosen)
 
     @admin.display(description=_("calls changed"))
     def changed(self, run: RepriceRun) -> str:

@@ -43,7 +43,7 @@ class Autocomplete(AutocompleteSelect):
         keys = [str(each) for each in value if self._is_key(each)]
         if not keys or not {*keys} <= self.known.keys():
             return super().optgroups(name, keys, attr)
-        return [(None, [self.create_option(name, key, self.known[key], {key}, 0) for key in keys], 0)]
+        return [(None, [self.create_option(name, key, self.known[key], True, 0) for key in keys], 0)]
 
     def _is_key(self, value: str) -> bool:
         try:

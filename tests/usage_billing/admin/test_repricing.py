@@ -212,7 +212,8 @@ def test_page_shows_how_far_a_run_is(superadmin: Client, calls: Organization) ->
 def interrupt_after(batches: int, monkeypatch: pytest.MonkeyPatch, end: Callable[[], Any]) -> None:
     """Reprice in batches of one call; call `end` before the batch after so many."""
     monkeypatch.setattr(repricing, "BATCH", 1)
-    original, done = writer.apply_changes, []
+    original = writer.apply_changes
+    done: list[None] = []
 
     def counted(*arguments: Any) -> Any:
         if len(done) == batches:
@@ -324,7 +325,7 @@ def test_repricing_is_for_superadmins(client: Client, calls: Organization, role:
     person = User.objects.create_user("staff", is_staff=True)
     person.user_permissions.set(Permission.objects.all())
     if role:
-        person.usage_memberships.create(org=calls, role=role)  # type: ignore[attr-defined]
+        person.usage_memberships.create(org=calls, role=role)
     run = begun(worked_at=timezone.now() - SILENT_AFTER)
     client.force_login(person)
     addresses = [
