@@ -206,9 +206,13 @@ class InputForm(forms.Form):
         return values
 
 
-@functools.cache
 def form_class(model: type[pydantic.BaseModel]) -> type[InputForm]:
     """The form class of a model."""
+    return _form_class(model)
+
+
+@functools.cache
+def _form_class(model: type[pydantic.BaseModel]) -> type[InputForm]:
     return type(f"{model.__name__}Form", (InputForm,), {"model": model})
 
 
