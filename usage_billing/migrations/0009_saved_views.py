@@ -8,7 +8,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("usage_billing", "0007_indexes_of_lists"),
+        ("usage_billing", "0008_repricing_in_the_admin"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -94,8 +94,9 @@ OF_OUR_OWN: dict[str, Access] = {
     UsageRecord._meta.db_table: Access(READ, READ, WRITE, OWN_CALLS, READ),
     DailyUsage._meta.db_table: Access(READ, READ, WRITE, OWN_CALLS, READ),
     DailyTagUsage._meta.db_table: Access(READ, READ, WRITE, OWN_CALLS, READ),
-    TagValue._meta.db_table: Access(READ, READ, READ | {"INSERT"}, OF_OWNED_ORGANIZATIONS, READ),
-    RepriceRun._meta.db_table: Access(READ, READ, WRITE, None, READ),
+    TagValue._meta.db_table: Access(READ, READ | {"DELETE"}, READ | {"INSERT"}, OF_OWNED_ORGANIZATIONS, READ),
+    # Superadmins request runs in the admin; the ledger's role does the work and writes the figures.
+    RepriceRun._meta.db_table: Access(READ, READ | {"INSERT"}, WRITE, None, READ),
     ArchiveFile._meta.db_table: Access(READ, READ, WRITE, None, READ),
     Organization._meta.db_table: Access(READ, WRITE, READ | {"INSERT"}, OWN_ORGANIZATIONS, READ),
     Membership._meta.db_table: Access(READ, WRITE, READ, OWN_MEMBERSHIPS),
