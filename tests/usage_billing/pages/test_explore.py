@@ -170,7 +170,7 @@ def test_rows_beyond_25_are_one_row_that_leads_to_its_calls(superadmin: Client, 
     assert names(response) == [*(f"agent-{number:02}" for number in range(25)), "all others", "Total"]
     others = table(response)[26]
     assert (others[2], others[-1]) == ("15", f"{sum(100 - number for number in range(25, 40)):,}.00")
-    links = dict((text, link) for link, text in links_of(response, "all others"))
+    links = {text: link for link, text in links_of(response, "all others")}
     assert counted(links["15"], "requests_count") == 15
     assert counted(links["1,020.00"], "cost_usd") == 1020
     everything = superadmin.get(SUPERADMIN + read(response).links["Show all rows"])
@@ -186,7 +186,7 @@ def test_one_row_more_is_shown_rather_than_all_others(superadmin: Client, acme: 
 def test_others_keep_the_exclusions_that_the_page_has(superadmin: Client, acme: Organization) -> None:
     enter(*(row(acme, agent_id=f"agent-{number:02}", cost_usd=Decimal(100 - number)) for number in range(40)))
     response = superadmin.get(SUPERADMIN, {"group": "agent_id", "agent_id!": "agent-00"})
-    links = dict((text, link) for link, text in links_of(response, "all others"))
+    links = {text: link for link, text in links_of(response, "all others")}
     assert counted(links["14"], "requests_count") == 14
 
 
