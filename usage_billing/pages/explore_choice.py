@@ -30,17 +30,25 @@ FORMATS = ("csv", "xlsx", "jsonl")
 ROWS, STEPS = "rows", "steps"
 
 
-class GroupField(serializers.CharField):
+class GroupField(serializers.Field[Dimension, str, str, Any]):
     """The name of a dimension, or `tag.<key>`."""
 
-    def to_internal_value(self, data: Any) -> Dimension:
-        name = str(super().to_internal_value(data))
+    def to_internal_value(self, data: str) -> Dimension:
+        name = str(data)
         if name.startswith(TAG):
-            tag_key(name.removeprefix(TAG), name)
+            _check_tag(name)
         if (found := dimensions.by_name(name)) is None:
             known = ", ".join([*dimensions.BY_NAME, f"{TAG}<key>"])
             raise serializers.ValidationError(gettext("Known are: %(known)s.") % {"known": known})
         return found
+
+
+def _check_tag(name: str) -> None:
+    """Raise `ValidationError` for a key that no tag has."""
+    try:
+        tag_key(name.removeprefix(TAG), name)
+    except serializers.ValidationError as error:
+        raise serializers.ValidationError(error.detail[name]) from error  # type: ignore[call-overload,index]
 
 
 class ExploreSerializer(PageSerializer):
