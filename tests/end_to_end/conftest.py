@@ -7,7 +7,10 @@ from collections.abc import Iterator
 import pytest
 from pytest_django.live_server_helper import LiveServer
 
+from tests.support.explained_costs import explained_costs
 from usage_billing.recording.outbox import Outbox
+
+__all__ = ["explained_costs", "live_server"]
 
 
 @pytest.fixture

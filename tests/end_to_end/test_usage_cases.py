@@ -21,7 +21,7 @@ from tests.support import wire_cases
 from tests.support.scripted import Provider, plain, streamed
 from usage_billing.models import UsageRecord
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("explained_costs")]
 
 Drained = Callable[[], int]
 PROMPT: Any = [{"role": "user", "content": "Hello"}]

@@ -23,7 +23,7 @@ from tests.support.scripted import Provider, plain, streamed
 from usage_billing import usage_context
 from usage_billing.models import UsageRecord
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("explained_costs")]
 
 PROMPT: Any = [{"role": "user", "content": "Hello"}]
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from django.utils.translation import gettext
 from rest_framework import serializers
+from rest_framework.fields import empty
 
 from usage_billing.api.fields import LARGEST_ID, WholeNumberField, user_key_field
 from usage_billing.models import DailyTagUsage, Organization, UsageRecord
@@ -97,24 +98,38 @@ class ValuesField(serializers.ListField):
         return values
 
 
+class NullableField(serializers.CharField):
+    """Text, or nothing: an empty text stands for NULL."""
+
+    def run_validation(self, data: Any = empty) -> Any:
+        return super().run_validation(data) or None
+
+
 def text_field(column: str, **options: Any) -> serializers.CharField:
     """Return a field for any text that fits the column, unchanged."""
+    return serializers.CharField(**_bounds(column), **options)
+
+
+def _nullable_field(column: str, **options: Any) -> NullableField:
+    return NullableField(**_bounds(column), allow_blank=True, **options)
+
+
+def _bounds(column: str) -> dict[str, Any]:
     fields = {field.name: field for field in UsageRecord._meta.concrete_fields}
-    longest = fields[column].max_length
-    return serializers.CharField(required=False, max_length=longest, trim_whitespace=False, **options)
+    return {"required": False, "max_length": fields[column].max_length, "trim_whitespace": False}
 
 
 def value_fields() -> dict[str, serializers.Field[Any, Any, Any, Any]]:
     """Return a field for one value of each filter of `NARROWING`."""
     return {
         "org": OrgField(min_value=1, max_value=LARGEST_ID, help_text="Organisation's id, or its slug."),
-        "user": user_key_field(min_value=1, help_text="User's id."),
+        "user": user_key_field(min_value=0, help_text="User's id; 0: calls without a user."),
         "agent_id": text_field("agent_id", allow_blank=True, help_text="Empty: calls without an agent."),
         "ai_provider": text_field("ai_provider", allow_blank=True, help_text="For example `openai`."),
         "ai_model": text_field("ai_model", allow_blank=True, help_text="For example `gpt-4.1-mini`."),
         "request_type": text_field("request_type", allow_blank=True, help_text="Empty: calls without a type."),
-        "workflow_id": text_field("workflow_id"),
-        "content_id": text_field("content_id"),
+        "workflow_id": _nullable_field("workflow_id", help_text="Empty: calls outside a workflow."),
+        "content_id": _nullable_field("content_id", help_text="Empty: calls without content."),
         "status": serializers.ChoiceField(choices=UsageRecord.Status.choices),
         "provider_organization": text_field(
             "provider_organization", allow_blank=True, help_text="The provider's id of the organisation that paid."

@@ -230,7 +230,7 @@ def cost(row: Row, overrides: PriceOverrides) -> Row:
 
     New calls and `reprice_usage` both get their cost here.
     """
-    metered = _metered(row)
+    metered = meter(row)
     price, cost_rub = _amounts(_price(row, metered, overrides), row["usd_rub_rate"])
     tokens = metered.tokens
     response = {key: value for key, value in row["response_metadata"].items() if key != "cost_parts"}
@@ -251,7 +251,8 @@ def cost(row: Row, overrides: PriceOverrides) -> Row:
     }
 
 
-def _metered(row: Row) -> metering.Metered:
+def meter(row: Row) -> metering.Metered:
+    """Return the units of a row and what is wrong with them, from its `usage`."""
     answered = (flavour_of(row["endpoint"]), row["usage"], row["ai_provider"], row["ai_model"])
     try:
         free_turns = refusals.free_turns(row["response_metadata"], row["created_at"])

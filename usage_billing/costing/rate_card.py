@@ -64,7 +64,7 @@ def amounts(prices: Prices, usage: Usage, token_factor: Decimal) -> Amounts:
         usd = calc_unit_price(prices[key], counts[key], prompt_tokens, unit.per)
         if unit.dimensions.get("family") == "tokens":
             usd *= token_factor
-        found[_kind(unit)] = found.get(_kind(unit), Decimal(0)) + usd
+        found[kind_of(unit)] = found.get(kind_of(unit), Decimal(0)) + usd
     return found
 
 
@@ -84,7 +84,7 @@ def _with_containing_units(reported: frozenset[str]) -> frozenset[str]:
     return reported.union({REQUESTS}, *containing, (join.usage_key for join in joins if join is not None))
 
 
-def _kind(unit: UnitDef) -> str:
+def kind_of(unit: UnitDef) -> str:
     """The part of a record's cost that a unit belongs to."""
     token_type, direction = unit.dimensions.get("token_type"), unit.dimensions.get("direction")
     if unit.dimensions.get("family") in ("tool_calls", "rerank", "requests"):

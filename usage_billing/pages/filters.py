@@ -9,7 +9,7 @@ from typing import Any
 from django.utils.translation import gettext
 from rest_framework import serializers
 
-from usage_billing.api.fields import LARGEST_ID, WholeNumberField, user_key_field
+from usage_billing.api.fields import LARGEST_ID, WholeNumberField
 from usage_billing.api.filters import (
     COLUMNS,
     EXCLUDES,
@@ -28,22 +28,9 @@ def _fields() -> dict[str, Any]:
     return {
         **value_fields(),
         **single_call_fields(),
-        # Links of the pages have ids; user 0 means calls without a user.
+        # Links of the pages have ids.
         "org": WholeNumberField(min_value=1, max_value=LARGEST_ID),
-        "user": user_key_field(min_value=0),
-        "workflow_id": _may_be_empty("workflow_id"),
-        "content_id": _may_be_empty("content_id"),
     }
-
-
-CAN_BE_NULL = ("workflow_id", "content_id")
-"""Columns that are NULL, not empty, in calls without a value."""
-
-
-def _may_be_empty(name: str) -> serializers.CharField:
-    """An empty value stands for calls without one."""
-    field: Any = value_fields()[name]
-    return serializers.CharField(max_length=field.max_length, allow_blank=True, trim_whitespace=False)
 
 
 def is_filter(name: str) -> bool:
@@ -75,8 +62,7 @@ def _value(name: str, text: str, tags: Sequence[str], count: int) -> Any:
     if count == MOST_VALUES:
         raise serializers.ValidationError(gettext("A filter takes at most %(most)d values.") % {"most": MOST_VALUES})
     if not base.startswith(TAG):
-        value = _fields()[base].run_validation(text)
-        return None if value == "" and base in CAN_BE_NULL else value
+        return _fields()[base].run_validation(text)
     if base not in tags:
         raise serializers.ValidationError(gettext("Filter by at most %(most)d tags at a time.") % {"most": MOST_TAGS})
     return tag_fields([base])[base].child.run_validation(text)

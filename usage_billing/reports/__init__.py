@@ -3,7 +3,7 @@
 from usage_billing.reports.anomalies import Anomaly, anomalies, anomalies_by
 from usage_billing.reports.anomaly_causes import Cause, cause
 from usage_billing.reports.breakdown import Breakdown, breakdown
-from usage_billing.reports.call_lists import CallList, calls_with_totals
+from usage_billing.reports.call_lists import CallList, calls_with_totals, newest
 from usage_billing.reports.call_pages import Page, page
 from usage_billing.reports.calls import ORDERINGS, archived_before, calls
 from usage_billing.reports.comparison import Comparison, comparison
@@ -63,6 +63,7 @@ __all__ = [
     "measures_of",
     "most_expensive",
     "narrowed",
+    "newest",
     "of_workflow",
     "orgs_with_calls",
     "page",

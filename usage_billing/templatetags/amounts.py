@@ -120,6 +120,20 @@ def grouped(value: int) -> str:
 
 
 @register.filter
+def exact_number(value: Decimal | int | None) -> str:
+    """All digits for a program, without separators; empty if the number is unknown."""
+    if value is None:
+        return ""
+    return format(value.normalize(), "f") if isinstance(value, Decimal) else str(value)
+
+
+@register.filter
+def plain_decimal(value: Decimal) -> str:
+    """All digits that matter, without a currency: an exchange rate."""
+    return write_number(Decimal(format(value.normalize(), "f")), style_of(get_language()))
+
+
+@register.filter
 def compact(value: int) -> str:
     """A count with three or four digits, as 10.20 M; all digits up to 99,999."""
     style = style_of(get_language())
