@@ -98,6 +98,14 @@ class ValuesField(serializers.ListField):
         return values
 
 
+class TagField(ValuesField):
+    """The values of one tag. A key may have dots; DRF would take what follows a dot for the name of a nested field."""
+
+    def bind(self, field_name: str, parent: Any) -> None:
+        super().bind(field_name, parent)
+        self.source_attrs = [field_name]
+
+
 class NullableField(serializers.CharField):
     """Text, or nothing: an empty text stands for NULL."""
 
@@ -180,7 +188,7 @@ def tag_fields(names: Iterable[str]) -> dict[str, ValuesField]:
         tag_key(name.removesuffix(EXCLUDES).removeprefix(TAG), name)
     longest = DailyTagUsage._meta.get_field("tag_value").max_length
     return {
-        name: ValuesField(
+        name: TagField(
             child=serializers.CharField(allow_blank=True, max_length=longest, trim_whitespace=False),
             excludes=name.endswith(EXCLUDES),
         )
