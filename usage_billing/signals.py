@@ -3,16 +3,21 @@
 from typing import Any
 
 from usage_billing import reports
-from usage_billing.models import DeletedUser, Membership, PriceOverride, Session
+from usage_billing.models import DeletedUser, Membership, PriceOverride, SavedView, Session
 from usage_billing.tenancy import roles
 from usage_billing.tenancy.scope import EVERYTHING
 
 
 def forget_user(instance: Any, **_options: Any) -> None:
-    """Delete the memberships and sessions of a deleted user. Usage records stay, and the user's name with them."""
+    """Delete the memberships, sessions and private views of a deleted user.
+
+    Usage records stay, and the user's name with them; views that were shared stay with those who use them.
+    """
     _keep_name(instance)
     Membership.objects.filter(user_id=instance.pk).delete()
     Session.objects.filter(user_id=instance.pk).delete()
+    SavedView.objects.filter(user_id=instance.pk, is_shared=False).delete()
+    SavedView.objects.filter(user_id=instance.pk).update(user=None, is_start=False)
     PriceOverride.objects.filter(created_by_id=instance.pk).update(created_by=None)
 
 

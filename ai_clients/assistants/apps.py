@@ -22,8 +22,9 @@ class AssistantsConfig(AppConfig):
     def ready(self) -> None:
         from ai_clients.assistants import checks
         from ai_clients.assistants.calls import model_choice
-        from ai_clients.assistants.content import titles
-        from ai_clients.assistants.participants import demo_people
+        from ai_clients.assistants.content import demo_pieces, titles
+        from ai_clients.assistants.digest import demo_digest
+        from ai_clients.assistants.participants import demo_people, demo_profiles
         from ai_clients.connection import destinations
         from usage_billing import pages
         from usage_billing.management import demo_data
@@ -35,4 +36,4 @@ class AssistantsConfig(AppConfig):
         pages.content_sources.append(titles.titles)
         pages.admin_lists.append(lambda: LISTS)
         register(checks.agent_models)
-        demo_data.further.append(demo_people.create)
+        demo_data.further += [demo_pieces.create, demo_people.create, demo_profiles.create, demo_digest.create]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from ai_clients.simulator import sentences
+from ai_clients.simulator import materials, sentences
 from ai_clients.simulator.answers import JsonObject
 from ai_clients.simulator.prompts import Prompt
 from ai_clients.simulator.schema_instances import instance
@@ -51,11 +51,11 @@ def compose(
 ) -> Composition:
     """The answer to a prompt within `limit` tokens. A tool call is never cut, because half of one is useless."""
     if tool is not None:
-        arguments: Any = instance(tool.schema)
+        arguments: Any = instance(tool.schema, materials.read(prompt, seed))
         call = ToolCall(tool.name, arguments if isinstance(arguments, dict) else {})
         return Composition("", call, count(tool.name) + count(compact_json(call.arguments)), is_cut=False)
     if schema is not None:
-        text = compact_json(instance(schema))
+        text = compact_json(instance(schema, materials.read(prompt, seed)))
     else:
         text = sentences.write(prompt.question, seed=seed, tokens=answer_tokens(prompt.tokens))
     if limit is not None and count(text) > limit:

@@ -1,150 +1,181 @@
-"""Makes a small JSON value valid for a JSON schema, always the same, for structured output and tool calls."""
+"""Makes a small JSON value valid for a JSON schema, for structured output and tool calls.
 
-import re
+The value fits the material: `examples` gives whole objects and words by the names of fields, and whatever they leave
+open is made here. The same schema and material always give the same value.
+"""
+
 from typing import Any
 
+from ai_clients.simulator import examples
 from ai_clients.simulator.answers import JsonObject
+from ai_clients.simulator.materials import NOTHING, Material
+from ai_clients.simulator.schemas import DEEPEST, flat, is_valid, kind_of, variant_of
+from ai_clients.simulator.sentences import topic
 
-_DEEPEST = 5
 _FORMATS = {
     "date-time": "2026-01-15T09:30:00Z",
     "date": "2026-01-15",
     "time": "09:30:00Z",
     "duration": "PT1H30M",
-    "email": "sample@example.com",
-    "hostname": "example.com",
-    "uri": "https://example.com/",
+    "email": "anna@example.org",
+    "hostname": "example.org",
+    "uri": "https://example.org/articles/1",
     "uuid": "6f1c2a6e-9a55-4a7d-8f52-3a1f0f6f2b11",
     "ipv4": "192.0.2.1",
     "ipv6": "2001:db8::1",
 }
-_LIMIT_WORDS = "minimum|maximum|exclusiveMinimum|exclusiveMaximum|minItems|maxItems|minLength|maxLength|multipleOf"
+_MOST_ITEMS = 3
+"""Items of an array whose examples differ."""
+_MOST_NUMBERS = 2
+"""Numbers of the material's items that an answer names."""
+_HIGH = 0.75
+"""Where a number lies between its bounds: most scores are good ones."""
 
 
-def instance(schema: JsonObject) -> Any:
+def instance(schema: JsonObject, material: Material = NOTHING) -> Any:
     """A value that satisfies `schema`; references are looked up inside the schema itself."""
-    return _value(schema, root=schema, name="value", depth=0, ordinal=0)
+    return _Maker(schema, material).value(schema, name="value", depth=0, ordinal=0)
 
 
-def _value(schema: Any, *, root: JsonObject, name: str, depth: int, ordinal: int) -> Any:
-    """`name` flavours strings; `ordinal`, the place in an array, keeps items of one array different."""
-    if not isinstance(schema, dict):
-        return name
-    schema = _limits_from_description(_resolve(schema, root))
-    if "const" in schema:
-        return schema["const"]
-    if schema.get("enum"):
-        return schema["enum"][ordinal % len(schema["enum"])]
-    for key in ("anyOf", "oneOf"):
-        if schema.get(key):
-            variant = _choose(schema[key], depth)
-            return _value(variant, root=root, name=name, depth=depth + 1, ordinal=ordinal)
-    match _type(schema):
-        case "object":
-            return _object(schema, root=root, depth=depth)
-        case "array":
-            return _array(schema, root=root, name=name, depth=depth)
-        case "integer":
-            return int(_number(schema, ordinal, default=1, step=1))
-        case "number":
-            return _number(schema, ordinal, default=1.5, step=0.5)
-        case "boolean":
-            return True
-        case "null":
-            return None
-        case _:
-            return _string(schema, name, ordinal)
+def _described_like(schema: JsonObject, part: Any) -> Any:
+    """The part (a variant, an item) with the description of the whole, unless it has its own."""
+    if not isinstance(part, dict) or "description" not in schema:
+        return part
+    return {"description": schema["description"], **part}
 
 
-def _resolve(schema: JsonObject, root: JsonObject) -> JsonObject:
-    """Follow `$ref` and fold `allOf` in, so that the rest sees one flat schema."""
-    for _ in range(_DEEPEST):
-        if isinstance(schema.get("$ref"), str):
-            target: Any = root
-            for key in schema["$ref"].lstrip("#/").split("/"):
-                target = target.get(key.replace("~1", "/").replace("~0", "~"), {}) if key else target
-            schema = {**target, **{key: value for key, value in schema.items() if key != "$ref"}}
-        elif isinstance(schema.get("allOf"), list):
-            folded = {key: value for key, value in schema.items() if key != "allOf"}
-            for part in schema["allOf"]:
-                folded = {**_resolve(part, root), **folded}
-            schema = folded
-    return schema
+class _Maker:
+    """Makes the values of one schema for one material.
 
+    `name` is the field that a value is for; `ordinal`, the place in an array, keeps items of one array different.
+    """
 
-def _limits_from_description(schema: JsonObject) -> JsonObject:
-    """Anthropic's SDK moves limits it may not send to the description: "A mark {minimum: 1, maximum: 5}"."""
-    description = schema.get("description")
-    if not isinstance(description, str) or not description.endswith("}"):
-        return schema
-    limits = re.findall(rf"\b({_LIMIT_WORDS}): (-?\d+(?:\.\d+)?)", description[description.rfind("{") :])
-    return {**{word: float(number) if "." in number else int(number) for word, number in limits}, **schema}
+    def __init__(self, root: JsonObject, material: Material) -> None:
+        self._root = root
+        self._material = material
 
+    def value(self, schema: Any, *, name: str, depth: int, ordinal: int) -> Any:
+        if not isinstance(schema, dict):
+            return name
+        schema = flat(schema, self._root)
+        if "const" in schema:
+            return schema["const"]
+        if schema.get("enum"):
+            return schema["enum"][(self._material.seed + ordinal) % len(schema["enum"])]
+        variant = variant_of(schema, depth)
+        if variant is not None:
+            return self.value(_described_like(schema, variant), name=name, depth=depth + 1, ordinal=ordinal)
+        match kind_of(schema):
+            case "object":
+                return self._object(schema, depth, ordinal)
+            case "array":
+                return self._array(schema, name, depth, ordinal)
+            case "integer":
+                return int(self._number(schema, name, ordinal, default=1, step=1))
+            case "number":
+                return self._number(schema, name, ordinal, default=1.5, step=0.5)
+            case "boolean":
+                return True
+            case "null":
+                return None
+            case _:
+                return self._string(schema, name, ordinal)
 
-def _type(schema: JsonObject) -> str:
-    kind = schema.get("type")
-    if isinstance(kind, list):
-        kind = next((one for one in kind if one != "null"), "null")
-    if isinstance(kind, str):
-        return kind
-    if "properties" in schema:
-        return "object"
-    return "array" if "items" in schema else "string"
+    def _object(self, schema: JsonObject, depth: int, ordinal: int) -> JsonObject:
+        properties = schema.get("properties") or {}
+        wanted = list(properties if depth < DEEPEST else schema.get("required", ()))
+        example = self._example(properties, ordinal) if wanted else {}
+        return {
+            name: example[name]
+            if name in example
+            else self.value(properties.get(name, {}), name=name, depth=depth + 1, ordinal=ordinal)
+            for name in wanted
+        }
 
-
-def _choose(variants: list[Any], depth: int) -> Any:
-    nothing = {"type": "null"}
-    if depth < _DEEPEST:
-        return next((variant for variant in variants if variant != nothing), nothing)
-    # Deep inside a recursive schema: stop if that is allowed, else try another variant at each level.
-    return nothing if nothing in variants else variants[depth % len(variants)]
-
-
-def _object(schema: JsonObject, *, root: JsonObject, depth: int) -> JsonObject:
-    properties = schema.get("properties") or {}
-    wanted = properties if depth < _DEEPEST else schema.get("required", ())
-    return {name: _value(properties.get(name, {}), root=root, name=name, depth=depth + 1, ordinal=0) for name in wanted}
-
-
-def _array(schema: JsonObject, *, root: JsonObject, name: str, depth: int) -> list[Any]:
-    prefix = schema.get("prefixItems") or []
-    least = int(schema.get("minItems", 0))
-    length = max(least, len(prefix)) or (1 if depth < _DEEPEST else 0)
-    length = min(length, int(schema.get("maxItems", length)))
-    items = schema.get("items", {})
-    return [
-        _value(
-            prefix[place] if place < len(prefix) else items,
-            root=root,
-            name=name,
-            depth=depth + 1,
-            ordinal=place,
+    def _example(self, properties: JsonObject, ordinal: int) -> JsonObject:
+        """The best example for these fields; lists may be left out of it, for they are made item by item."""
+        schemas = {name: flat(schema, self._root) for name, schema in properties.items() if isinstance(schema, dict)}
+        lists = [name for name, schema in schemas.items() if kind_of(schema) == "array"]
+        found = examples.objects(
+            self._material,
+            properties.keys(),
+            lists,
+            lambda name, value: is_valid(value, schemas.get(name, {}), self._root),
+            ordinal=ordinal,
         )
-        for place in range(length)
-    ]
+        return next(found, {})
 
+    def _array(self, schema: JsonObject, name: str, depth: int, ordinal: int) -> list[Any]:
+        prefix, items = schema.get("prefixItems") or [], _described_like(schema, schema.get("items", {}))
+        least = int(schema.get("minItems", 0))
+        length = max(least, len(prefix)) or (1 if depth < DEEPEST else 0)
+        most = int(schema.get("maxItems", max(length, _MOST_ITEMS)))
+        if not prefix and most and (numbers := self._numbers_named(items, ordinal)):
+            return sorted(numbers[: max(least, min(most, _MOST_NUMBERS))])
+        made = [
+            self.value(prefix[place] if place < len(prefix) else items, name=name, depth=depth + 1, ordinal=place)
+            for place in range(min(length, most))
+        ]
+        may_grow = made and not prefix and depth < DEEPEST and isinstance(items, dict)
+        return made + (self._more_items(flat(items, self._root), made, name, depth, most) if may_grow else [])
 
-def _number(schema: JsonObject, ordinal: int, *, default: float, step: float) -> float:
-    multiple = schema.get("multipleOf")
-    step = multiple or step
-    least = schema.get("minimum")
-    if least is None and "exclusiveMinimum" in schema:
-        least = schema["exclusiveMinimum"] + step
-    most = schema.get("maximum")
-    if most is None and "exclusiveMaximum" in schema:
-        most = schema["exclusiveMaximum"] - step
-    number: float = default if least is None else max(default, least)
-    if most is not None and number > most:
-        number = most
-    if multiple:
-        number = -(-number // multiple) * multiple
-    following: float = number + ordinal * step
-    return number if most is not None and following > most else following
+    def _more_items(self, items: JsonObject, made: list[Any], name: str, depth: int, most: int) -> list[Any]:
+        """Further items, as long as examples know other ones."""
+        more: list[Any] = []
+        known = [self._example(items.get("properties") or {}, place) for place in range(most)]
+        for place in range(len(made), most):
+            if kind_of(items) == "object" and known[place] and known[place] not in known[:place]:
+                more.append(self._object(items, depth + 1, place))
+            elif kind_of(items) == "string" and "enum" not in items:
+                text = self._word(items, name, place)
+                if text is None or not is_valid(text, items, self._root) or text in made + more:
+                    break
+                more.append(text)
+            else:
+                break
+        return more
 
+    def _numbers_named(self, items: Any, ordinal: int) -> list[int]:
+        """The numbers of the material's items that a list of whole numbers refers to, other ones first each time."""
+        is_whole = isinstance(items, dict) and kind_of(flat(items, self._root)) == "integer"
+        numbers = self._material.numbers() if is_whole else []
+        first = ordinal % len(numbers) if numbers else 0
+        return [number for number in numbers[first:] + numbers[:first] if is_valid(number, items, self._root)]
 
-def _string(schema: JsonObject, name: str, ordinal: int) -> str:
-    if schema.get("format") in _FORMATS:
-        return _FORMATS[schema["format"]]
-    text = f"sample {name.replace('_', ' ')}" + (f" {ordinal + 1}" if ordinal else "")
-    text = text.ljust(int(schema.get("minLength", 0)), ".")
-    return text[: int(schema.get("maxLength", len(text)))]
+    def _number(self, schema: JsonObject, name: str, ordinal: int, *, default: float, step: float) -> float:
+        multiple = schema.get("multipleOf")
+        step = multiple or step
+        least = schema.get("minimum")
+        if least is None and "exclusiveMinimum" in schema:
+            least = schema["exclusiveMinimum"] + step
+        most = schema.get("maximum")
+        if most is None and "exclusiveMaximum" in schema:
+            most = schema["exclusiveMaximum"] - step
+        number = examples.number(name, schema.get("description", ""))
+        if number is None:
+            number = default if least is None or most is None else least + _HIGH * (most - least)
+        if step == 1:
+            number = round(number)
+        number = number if least is None else max(number, least)
+        number = number if most is None else min(number, most)
+        if multiple:
+            number = -(-number // multiple) * multiple
+        following: float = number + ordinal * step
+        return number if most is not None and following > most else following
+
+    def _string(self, schema: JsonObject, name: str, ordinal: int) -> str:
+        if schema.get("format") in _FORMATS:
+            return _FORMATS[schema["format"]]
+        text = self._word(schema, name, ordinal) or self._unknown(name, ordinal)
+        text = text.ljust(int(schema.get("minLength", 0)), ".")
+        return text[: int(schema.get("maxLength", len(text)))]
+
+    def _word(self, schema: JsonObject, name: str, ordinal: int) -> str | None:
+        return examples.word(self._material, name, schema.get("description", ""), ordinal=ordinal)
+
+    def _unknown(self, name: str, ordinal: int) -> str:
+        """The field's own name and the topic: still to be told from other texts."""
+        is_russian = self._material.language == "ru"
+        words = "Вариант" if is_russian else name.replace("_", " ").strip().capitalize()
+        about = topic(self._material.text)
+        return f"{words}: {about}" + (f" {ordinal + 1}" if ordinal else "") if about else f"{words} {ordinal + 1}"

@@ -174,6 +174,8 @@ def begun(world: World) -> Iterator[str]:
         yield reverse("admin:ai_assistants_digest_email", args=[rows[0].pk])
         yield f"{reverse('admin:ai_assistants_digestdelivery_preview')}?org={rows[0].pk}"
         yield reverse("admin:ai_assistants_contentpiece_run", args=[rows[2].pk])
+        yield reverse("admin:ai_assistants_contentpiece_run_agent", args=[rows[2].pk, "legal_guard"])
+        yield f"{reverse('admin:ai_assistants_run_calls', args=['run'])}?made=2"
         yield f"{reverse('usage_billing:ai-costs')}?org={rows[0].pk}&rows=all&workflows=all"
         yield f"{reverse('usage_billing:usage')}?org={rows[0].pk}&rows=all&workflows=all&currency=rub"
     for model, name in (("message", "participant"), ("message", "answers"), ("contentpiece", "org")):
@@ -347,8 +349,11 @@ def test_no_form_gives_back_more_than_text(few: World, role: str) -> None:
             ),
             (f"{reverse('admin:ai_assistants_contentpiece_add')}?_popup=1&_to_field=id",
              {"org": org.pk, "title": text, "text": text, "status": "draft", "_popup": "1"}),
-            (reverse("admin:ai_assistants_contentpiece_run", args=[piece.pk]), {"agent": text, "input": text}),
-            (reverse("admin:ai_assistants_contentpiece_run", args=[piece.pk]), {"agent": "repurpose", "input": "{{{{"}),
+            (reverse("admin:ai_assistants_contentpiece_run_agent", args=[piece.pk, "repurpose"]),
+             {"input-text": text, "input-platform": text, "run_id": text}),
+            (reverse("admin:ai_assistants_agent_run", args=["trends_scout"]),
+             {"org": text, "input-posts-TOTAL_FORMS": "1", "input-posts-INITIAL_FORMS": text,
+              "input-posts-0-text": text, "add_rows": text}),
             (reverse("admin:ai_assistants_custom_analysis"), {"question": "", "message_ids": [message.pk]}),
             (reverse("admin:ai_assistants_custom_analysis"), {"question": text * 999, "content_ids": [str(piece.pk)]}),
             (reverse("admin:login"), {"username": text, "password": text, "next": text}),
@@ -376,7 +381,7 @@ def test_no_answer_of_a_model_is_more_than_text_in_the_admin(few: World, simulat
         digest = {"headline": text, "observations": [text]}
         profile = {**people.PROFILE, "interests": [text]}
         for address, form, given in (
-            (reverse("admin:ai_assistants_contentpiece_run", args=[piece.pk]), {"agent": "legal_guard", "input": "{}"},
+            (reverse("admin:ai_assistants_contentpiece_run_agent", args=[piece.pk, "legal_guard"]), {"input-text": "x"},
              {**review, "summary": text}),
             (reverse("admin:ai_assistants_custom_analysis"), {"question": text, "message_ids": [message.pk]},
              {"answer": text, "is_answered": True, "evidence": [1]}),

@@ -11,7 +11,7 @@ from django.core.management import call_command
 from django.test import Client
 
 from tests.support import factories, rows
-from usage_billing.ledger import rollup, writer
+from usage_billing.ledger import rollup, summing, writer
 from usage_billing.models import DailyUsage, UsageRecord
 from usage_billing.models.daily_usage import DIMENSIONS
 from usage_billing.tenancy import roles

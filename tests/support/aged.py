@@ -16,7 +16,7 @@ from tests.support.rows import enter, row
 from usage_billing import reports
 from usage_billing.archive import parquet, storage
 from usage_billing.conf import conf
-from usage_billing.models import ArchiveFile, DailyUsage, Organization, UsageRecord
+from usage_billing.models import ArchiveFile, DailyTagUsage, DailyUsage, Organization, UsageRecord
 from usage_billing.tenancy.scope import EVERYTHING
 
 MARCH, APRIL, MAY, JUNE = (date(2026, month, 1) for month in (3, 4, 5, 6))
@@ -53,7 +53,8 @@ def _columns(number: int) -> dict[str, Any]:
         "usd_rub_rate": Decimal("80.0712"),
         "status": "failed" if number % 5 == 4 else "succeeded",
         "request_metadata": {"participant_id": f"{number}"},
-        "execution_time_ms": 5 + number,
+        "execution_time_ms": 400 * number,
+        "tags": {"feature": f"feature {number % 3}", "среда": "тест"} if number % 2 else {},
     }
 
 
@@ -62,7 +63,8 @@ def calls(**lookup: Any) -> list[dict[str, Any]]:
 
 
 def totals() -> list[dict[str, Any]]:
-    return sorted((dict(row) for row in DailyUsage.objects.values()), key=str)
+    rows = [*DailyUsage.objects.values(), *DailyTagUsage.objects.values()]
+    return sorted(map(dict, rows), key=str)
 
 
 def by_content() -> list[Any]:

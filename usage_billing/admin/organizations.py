@@ -7,23 +7,39 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
 from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
 from usage_billing import reports
-from usage_billing.admin.links import costs_link
-from usage_billing.admin.scoped import ScopedAdmin
+from usage_billing.admin.links import costs_address, costs_link
+from usage_billing.admin.scoped import ScopedAdmin, request_scope
+from usage_billing.admin.suggestions import SuggestingTextInput, time_zones
 from usage_billing.admin.theme import ModelAdmin, TabularInline
 from usage_billing.models import Membership, Organization
 from usage_billing.models.organization import UNATTRIBUTED
+from usage_billing.reports import Period
 from usage_billing.tenancy.scope import Scope
+
+DAYS = 30
+"""The figures of an organisation are of so many days."""
+ZONE_DECIDES = _(
+    "Decides on which billing day a call counts, and when an organisation's month begins. It can be changed until the "
+    "first call is recorded; then the days of its calls are fixed."
+)
+ZONE_IS_FIXED = _(
+    "Decided on which billing day each recorded call counts. It cannot be changed any more: days and months of past "
+    "reports would not agree with the calls."
+)
 
 
 class MembershipInline(ScopedAdmin, TabularInline[Membership, Organization]):
     """Shows a member their own membership, and an owner the memberships of the whole organisation."""
 
     model = Membership
+    verbose_name_plural = _("Members and their roles")
+    add_text = _("Add a member")
     extra = 0
     autocomplete_fields = ("user",)
 
@@ -37,6 +53,10 @@ class OrganizationAdmin(ScopedAdmin, ModelAdmin[Organization]):
     list_display = ("name", "slug", "timezone", "closed_at", "costs")
     search_fields = ("name", "slug")
     inlines = (MembershipInline,)
+    change_form_template = "admin/usage_billing/organization_form.html"
+
+    class Media:
+        css = {"all": ("usage_billing/admin_forms.css",)}
 
     def in_scope(self, rows: QuerySet[Organization], scope: Scope) -> QuerySet[Organization]:
         return rows.filter(pk__in=scope.org_ids)
@@ -45,12 +65,41 @@ class OrganizationAdmin(ScopedAdmin, ModelAdmin[Organization]):
     def costs(self, org: Organization) -> str:
         return costs_link(gettext("AI costs"), org=org.pk)
 
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        org = self.get_object(request, object_id)
+        figures = {} if org is None else self._figures(request, org)
+        return super().change_view(request, object_id, form_url, {**figures, **(extra_context or {})})
+
+    def _figures(self, request: HttpRequest, org: Organization) -> dict[str, Any]:
+        """Return what the last days cost, and where each number is explained."""
+        scope, today = request_scope(request), timezone.now().astimezone(org.zone).date()
+        (total,) = reports.totals(scope, filters={"org_id": org.pk}, period=Period.of_days(DAYS, today))
+        return {
+            "figures": total,
+            "figure_days": DAYS,
+            "figures_address": costs_address(scope, org=org.pk),
+        }
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
+        if db_field.name == "timezone":
+            options["widget"] = SuggestingTextInput(time_zones())
+        return super().formfield_for_dbfield(db_field, request, **options)
+
+    def get_form(
+        self, request: HttpRequest, obj: Organization | None = None, change: bool = False, **options: Any
+    ) -> Any:
+        is_fixed = "timezone" in self.get_readonly_fields(request, obj)
+        help_texts = {"timezone": ZONE_IS_FIXED if is_fixed else ZONE_DECIDES}
+        return super().get_form(request, obj, change, help_texts=help_texts, **options)
+
     def get_readonly_fields(self, request: HttpRequest, obj: Organization | None = None) -> tuple[str, ...]:
         """The zone has placed each call on its billing day; code finds the reserved organisation by its slug."""
         if obj is None:
             return ()
         zone = ("timezone",) if _with_calls([obj]) else ()
-        return ("costs", "slug", *zone) if obj.slug == UNATTRIBUTED else ("costs", *zone)
+        return ("slug", *zone) if obj.slug == UNATTRIBUTED else zone
 
     def get_prepopulated_fields(self, request: HttpRequest, obj: Organization | None = None) -> dict[str, Any]:
         return {} if obj else {"slug": ("name",)}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from copy import copy
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.apps import apps
@@ -11,21 +13,24 @@ from django.db.models import Model
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
-__all__ = ["ModelAdmin", "Paginator", "TabularInline"]
+__all__ = ["ModelAdmin", "Paginator", "TabularInline", "TextInput"]
 
 Row = TypeVar("Row", bound=Model)
 
 if TYPE_CHECKING:
     from django.contrib.admin import ModelAdmin as ThemedAdmin
     from django.contrib.admin import TabularInline
+    from django.contrib.admin.widgets import AdminTextInputWidget as TextInput
 else:
     if apps.is_installed("unfold"):
         from unfold.admin import ModelAdmin as BaseAdmin
         from unfold.admin import TabularInline as BaseInline
         from unfold.paginator import InfinitePaginator as Paginator  # counts nothing: next and previous only
+        from unfold.widgets import UnfoldAdminTextInputWidget as TextInput
     else:
         from django.contrib.admin import ModelAdmin as BaseAdmin
         from django.contrib.admin import TabularInline as BaseInline
+        from django.contrib.admin.widgets import AdminTextInputWidget as TextInput
 
     class Subscriptable:
         """Allows `ModelAdmin[Organization]`, which tells the type checker the model."""
@@ -44,6 +49,16 @@ class ModelAdmin(ThemedAdmin[Row]):
     """Uses `accusative`, the model's name as Russian declines it, in titles and buttons: “Add organisation”."""
 
     accusative: Any = ""
+
+    def get_inline_formsets(self, *args: Any, **kwargs: Any) -> list[Any]:
+        """Take the text of the button that adds a row from the inline's `add_text`, which is declined."""
+        formsets: list[Any] = super().get_inline_formsets(*args, **kwargs)
+        for formset in formsets:
+            if text := getattr(formset.opts, "add_text", ""):
+                described = json.loads(formset.inline_formset_data())
+                described["options"]["addText"] = str(text)
+                formset.inline_formset_data = partial(json.dumps, described)
+        return formsets
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         response: HttpResponse = self._declined(super().changelist_view(request, extra_context))

@@ -13,6 +13,7 @@ from decimal import Decimal
 from genai_prices.types import ModelPrice
 from genai_prices.units import _get_registry
 
+from usage_billing.costing import model_names
 from usage_billing.models import PriceOverride
 
 
@@ -73,12 +74,22 @@ def _compiled_row(row: PriceOverride) -> _Override:
     # A newer price list may have dropped a key: its units are unpriced then.
     known = _get_registry()._all_price_keys
     prices = {key: Decimal(usd) for key, usd in row.prices.items() if key in known}
-    return _Override(
-        f"override:{row.pk}", _compiled(row.model_pattern), row.org_id, row.valid_from, ModelPrice(**prices)
-    )
+    return _Override(name_of(row), compiled(row.model_pattern), row.org_id, row.valid_from, ModelPrice(**prices))
 
 
-def _compiled(pattern: str) -> re.Pattern[str]:
-    """Compile a pattern: `*` matches anything, every other character itself."""
+def name_of(row: PriceOverride) -> str:
+    """Return the name that `price_source` gives the override."""
+    return f"override:{row.pk}"
+
+
+def matches(row: PriceOverride, provider: str, model: str) -> bool:
+    """Return whether the override is for this provider's model; a gateway's name for a model stands for it too."""
+    pattern, owner = compiled(row.model_pattern), row.provider.lower()
+    candidates = model_names.candidates(provider, model)
+    return any(who.lower() == owner and pattern.match(name.lower()) for who, name in candidates)
+
+
+def compiled(pattern: str) -> re.Pattern[str]:
+    """Compile a pattern for lower-case names: `*` matches anything, every other character itself."""
     literal = re.sub(r"[?\[]", r"[\g<0>]", pattern.lower())
     return re.compile(fnmatch.translate(literal))

@@ -55,6 +55,8 @@ class PriceList(DataSnapshot):
     name: str = ""
     installed: str = INSTALLED
     """The package that was installed when the list was saved."""
+    day: date | None = None
+    """When the list was published, or fetched."""
 
 
 def get_snapshot() -> DataSnapshot:
@@ -71,6 +73,11 @@ def generation() -> int:
 def name_of(snapshot: DataSnapshot) -> str:
     """Return the name of a price list, as `price_source` has it: `genai-prices 0.2.3+2026-11-27`."""
     return snapshot.name if isinstance(snapshot, PriceList) else INSTALLED
+
+
+def day_of(snapshot: DataSnapshot) -> date | None:
+    """Return the day on which a list was published; None for an installed one, whose package does not tell."""
+    return snapshot.day if isinstance(snapshot, PriceList) else None
 
 
 class _Use:
@@ -163,7 +170,7 @@ def _built(raw: Any, day: date) -> PriceList:
         raise PriceListError(
             f"{INSTALLED} cannot read it ({first}). If the list is sound, install a newer genai-prices."
         ) from error
-    return PriceList(providers=providers, from_auto_update=True, name=f"{INSTALLED}+{day.isoformat()}")
+    return PriceList(providers=providers, from_auto_update=True, name=f"{INSTALLED}+{day.isoformat()}", day=day)
 
 
 def _check(price: ModelPrice) -> None:

@@ -14,21 +14,24 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import QuerySet, Sum
+from django.utils import timezone
 
 from usage_billing.costing import costs
 from usage_billing.costing.costs import Row
-from usage_billing.costing.overrides import PriceOverrides
+from usage_billing.costing.overrides import PriceOverrides, compiled
 from usage_billing.exchange_rates import rates
 from usage_billing.ledger import writer
 from usage_billing.ledger.records import RecordChange
-from usage_billing.models import Organization, RepriceRun, UsageRecord
+from usage_billing.models import DailyUsage, Organization, RepriceRun, UsageRecord
 from usage_billing.models.reprice_run import MEASURES
 from usage_billing.tenancy import roles
 
 BATCH = 1000
 """Records per transaction, which locks their rollup rows: writers of the same rows wait for it."""
 IDS_AT_ONCE = 100_000
+SAMPLED, SAMPLED_DAYS = 4000, 31
+"""How many records of how many days `rehearse_some` prices: about a second's work."""
 
 
 class RunInProgressError(Exception):
@@ -37,9 +40,10 @@ class RunInProgressError(Exception):
 
 @dataclass(frozen=True)
 class Scope:
-    """The records to reprice: billing days `first` to `last`, both included; one model or all, one organisation or all.
+    """The records to reprice: billing days `first` to `last`, both included; one organisation or all.
 
-    `with_rates`: take the current exchange rate of the day too. Records without a rate always take it.
+    `model`: a name as recorded, a pattern in which `*` matches anything, or empty for all. `provider`: as recorded, or
+    empty. `with_rates`: take the current exchange rate of the day too. Records without a rate always take it.
     `only_unpriced`: leave out records whose cost is known.
     """
 
@@ -49,43 +53,62 @@ class Scope:
     org: Organization | None = None
     with_rates: bool = False
     only_unpriced: bool = False
+    provider: str = ""
+
+    @classmethod
+    def of_run(cls, run: RepriceRun) -> Scope:
+        return cls(run.date_from, run.date_to, run.model, run.org, run.with_rates, run.only_unpriced, run.provider)
 
     def records(self) -> QuerySet[UsageRecord]:
         records = UsageRecord.objects.filter(usage_date__gte=self.first, usage_date__lte=self.last)
         if self.only_unpriced:
             records = records.filter(cost_usd=None)
-        if self.model:
-            records = records.filter(ai_model=self.model)
+        records = records.filter(**self._of_models())
         return records if self.org is None else records.filter(org=self.org)
 
+    def expected_records(self) -> int:
+        """Return about how many records the scope has: the rollups, which are quick, also count archived calls."""
+        return sum(self.expected_by_day().values())
+
+    def expected_by_day(self) -> dict[date, int]:
+        """Return the same of each billing day that has such a record."""
+        rows = DailyUsage.objects.filter(usage_date__gte=self.first, usage_date__lte=self.last, **self._of_models())
+        grain = "model" if self.org is None else "org_model"
+        rows = rows.filter(grain=grain, org_id=0 if self.org is None else self.org.pk)
+        counted = Sum("unpriced_usd_count" if self.only_unpriced else "requests_count")
+        days = rows.values_list("usage_date").annotate(total=counted).order_by("usage_date")
+        return {day: total for day, total in days if total}
+
+    def _of_models(self) -> dict[str, Any]:
+        """Return the conditions on provider and model. The rollups tell which names match a pattern."""
+        conditions: dict[str, Any] = {"ai_provider": self.provider} if self.provider else {}
+        if "*" in self.model:
+            pattern = compiled(self.model)
+            names = DailyUsage.objects.filter(grain="model", usage_date__gte=self.first, usage_date__lte=self.last)
+            found = names.values_list("ai_model", flat=True).distinct().order_by("ai_model")
+            return conditions | {"ai_model__in": [name for name in found if pattern.match(name.lower())]}
+        return conditions | ({"ai_model": self.model} if self.model else {})
+
     def unfinished_run(self) -> RepriceRun | None:
-        """Return the newest unfinished run with the same scope."""
-        return (
-            RepriceRun.objects.filter(
-                date_from=self.first,
-                date_to=self.last,
-                model=self.model,
-                org=self.org,
-                with_rates=self.with_rates,
-                only_unpriced=self.only_unpriced,
-                finished_at=None,
-            )
-            .order_by("-started_at", "-id")
-            .first()
-        )
+        """Return the newest unfinished run with the same scope that no other run continues."""
+        unfinished = RepriceRun.objects.filter(**self.columns(), finished_at=None, continued_by=None)
+        return unfinished.order_by("-started_at", "-id").first()
 
     def start_run(self, *, by: str, reason: str, at: datetime) -> RepriceRun:
-        return RepriceRun.objects.create(
-            by=by,
-            reason=reason,
-            date_from=self.first,
-            date_to=self.last,
-            model=self.model,
-            org=self.org,
-            with_rates=self.with_rates,
-            only_unpriced=self.only_unpriced,
-            started_at=at,
-        )
+        """Log a run that the caller begins now."""
+        return RepriceRun.objects.create(**self.columns(), by=by, reason=reason, started_at=at, worked_at=at)
+
+    def columns(self) -> dict[str, Any]:
+        """Return the columns of a run with this scope."""
+        return {
+            "date_from": self.first,
+            "date_to": self.last,
+            "provider": self.provider,
+            "model": self.model,
+            "org": self.org,
+            "with_rates": self.with_rates,
+            "only_unpriced": self.only_unpriced,
+        }
 
 
 @dataclass(frozen=True)
@@ -144,8 +167,8 @@ def reprice(scope: Scope, run: RepriceRun, overrides: PriceOverrides) -> Iterato
             batch = Batch(len(ids), writer.apply_changes(ids, _change(scope, day, overrides)))
             for name, value in batch.measures().items():
                 setattr(run, name, getattr(run, name) + value)
-            run.last_date, run.last_id = day, ids[-1]
-            run.save(update_fields=[*MEASURES, "last_date", "last_id"])
+            run.last_date, run.last_id, run.worked_at = day, ids[-1], timezone.now()
+            run.save(update_fields=[*MEASURES, "last_date", "last_id", "worked_at"])
         yield batch
 
 
@@ -153,6 +176,40 @@ def rehearse(scope: Scope, overrides: PriceOverrides) -> Iterator[Batch]:
     """Yield what `reprice` would do; nothing is written or locked."""
     for day, ids in _batches(scope, None, 0):
         yield Batch(len(ids), writer.preview_changes(ids, _change(scope, day, overrides)))
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What repricing would do to some of the records. `expected`: how many it would see, `days`: on how many days."""
+
+    tally: Tally
+    expected: int
+    days: int
+
+    @property
+    def is_of_all(self) -> bool:
+        return int(self.tally.measures["records_seen"]) >= self.expected
+
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether it is sure that no record would change."""
+        return self.is_of_all and not self.tally.measures["records_changed"]
+
+
+def rehearse_some(scope: Scope, overrides: PriceOverrides) -> Sample:
+    """Return what `reprice` would do, worked out for at most `SAMPLED_DAYS` days and `SAMPLED` records.
+
+    Nothing is written or locked. The days are spread evenly over those that have records.
+    """
+    by_day = scope.expected_by_day()
+    days, tally = list(by_day), Tally()
+    chosen = days[:: -(-len(days) // SAMPLED_DAYS) or 1]
+    for number, day in enumerate(chosen):
+        left = SAMPLED - int(tally.measures["records_seen"])
+        most = left // (len(chosen) - number)
+        ids = list(scope.records().filter(usage_date=day).values_list("id", flat=True)[:most])
+        tally.add(Batch(len(ids), writer.preview_changes(ids, _change(scope, day, overrides))))
+    return Sample(tally, sum(by_day.values()), len(chosen))
 
 
 def finish(run: RepriceRun, *, at: datetime) -> None:

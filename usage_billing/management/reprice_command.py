@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -12,15 +11,12 @@ from django.db import DatabaseError
 from django.utils import timezone
 from tqdm import tqdm
 
-from usage_billing import reports
 from usage_billing.costing.overrides import PriceOverrides
 from usage_billing.ledger import repricing
 from usage_billing.ledger.repricing import Batch, Scope, Tally
 from usage_billing.management.ledger_command import INTERRUPTED, LedgerCommand
 from usage_billing.models import RepriceRun
-from usage_billing.reports import Period
 from usage_billing.templatetags import amounts
-from usage_billing.tenancy.scope import EVERYTHING
 
 SHOWN = 5
 """Number of models in the list of largest changes."""
@@ -31,7 +27,7 @@ class RepriceCommand(LedgerCommand):
 
     def rehearse(self, scope: Scope) -> None:
         """Print what repricing would change."""
-        tally = self._show(repricing.rehearse(scope, PriceOverrides.load()), _size(scope))
+        tally = self._show(repricing.rehearse(scope, PriceOverrides.load()), scope.expected_records())
         self._print("Nothing was written. This would change:", tally.measures, tally)
 
     def run(self, scope: Scope, run: RepriceRun) -> None:
@@ -39,7 +35,7 @@ class RepriceCommand(LedgerCommand):
         resumed_at = run.records_seen
         try:
             batches = repricing.reprice(scope, run, PriceOverrides.load())
-            tally = self._show(batches, _size(scope), resumed_at)
+            tally = self._show(batches, scope.expected_records(), resumed_at)
             repricing.finish(run, at=timezone.now())
         except repricing.RunInProgressError as taken:
             raise CommandError(f"{taken} Wait for it, or stop it and run this again.") from taken
@@ -76,16 +72,6 @@ class RepriceCommand(LedgerCommand):
             self.stdout.write(f"Largest changes by model{' since it was resumed' if since else ''}:")
             for model, count, before, after in largest:
                 self.stdout.write(f"  {model or '(no model)'}: {_exact(before)} → {_exact(after)}, {count:,} records")
-
-
-def _size(scope: Scope) -> int:
-    """Return about how many records the scope has. The rollups, which are quick, also count archived calls."""
-    if scope.only_unpriced:
-        return scope.records().count()
-    filters = {"ai_model": scope.model or None, "org_id": scope.org and scope.org.pk}
-    given = {name: value for name, value in filters.items() if value is not None}
-    (total,) = reports.totals(EVERYTHING, filters=given, period=Period(scope.first, scope.last + timedelta(days=1)))
-    return int(total["requests_count"])
 
 
 def _resumable(run: RepriceRun) -> str:

@@ -11,6 +11,7 @@ from usage_billing.models.job_part import JobPart
 from usage_billing.models.organization import Membership, Organization
 from usage_billing.models.price_override import PriceOverride
 from usage_billing.models.reprice_run import RepriceRun
+from usage_billing.models.saved_view import SavedView
 from usage_billing.models.session import Session
 from usage_billing.models.tag_value import TagValue
 from usage_billing.models.throttle_count import ThrottleCount
@@ -29,6 +30,7 @@ __all__ = [
     "Organization",
     "PriceOverride",
     "RepriceRun",
+    "SavedView",
     "Session",
     "TagValue",
     "ThrottleCount",

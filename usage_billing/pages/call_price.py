@@ -10,8 +10,8 @@ from django.utils.translation import gettext
 
 from usage_billing.costing import pricing
 from usage_billing.models import UsageRecord
-from usage_billing.pages import insights
-from usage_billing.reports import FailureGroup
+from usage_billing.pages.insights_failures import FailureReason, failure_reasons
+from usage_billing.reports import FailureGroup, Failures
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def error_advice(call: UsageRecord, *, for_superadmin: bool) -> str:
     return _failure(call, for_superadmin=for_superadmin).advice
 
 
-def _failure(call: UsageRecord, *, for_superadmin: bool) -> insights.FailureReason:
+def _failure(call: UsageRecord, *, for_superadmin: bool) -> FailureReason:
     """The words that the insights have for calls like this one."""
     group = FailureGroup(call.status, call.ai_provider, call.ai_model, call.price_source, call.error_code, 1)
-    return insights.failure_reasons([group], for_superadmin=for_superadmin)[0]
+    return failure_reasons(Failures([group], is_cut=False), for_superadmin=for_superadmin)[0]

@@ -16,6 +16,18 @@ TOP = 8
 PLOT = HEIGHT - TOP
 LABELS = 8
 LINES = 4
+PATTERNS = (
+    "M-2 2L2-2M0 8L8 0M6 10L10 6",
+    "M0 2H8M0 6H8",
+    "M2 0V8M6 0V8",
+    "M-2 6L2 10M0 0L8 8M6-2L10 2",
+    "M0 4H8M4 0V8",
+    "M1 2H3M5 6H7",
+    "M0 1H8",
+    "M0 0L8 8M8 0L0 8",
+    "M1 0V8",
+)
+"""Marks of 8 by 8 units that tell series apart without colour. In the plot they stretch with it."""
 
 Write = Callable[[Decimal], str]
 
@@ -61,10 +73,20 @@ class Column:
 
 @dataclass(frozen=True)
 class Drawn:
-    """A layer and its path."""
+    """A layer and its path. pattern: the number of its pattern, None without one."""
 
     layer: Layer
     path: str
+    pattern: int | None = None
+
+    @property
+    def pattern_id(self) -> str:
+        return f"pattern-{self.layer.color}-{self.pattern}"
+
+    @property
+    def marks(self) -> str:
+        """The marks of the pattern."""
+        return "" if self.pattern is None else PATTERNS[self.pattern % len(PATTERNS)]
 
 
 @dataclass(frozen=True)
@@ -107,8 +129,12 @@ def draw(
     totals: Sequence[Decimal | None] | None = None,
     compared: Sequence[Decimal | None] = (),
     is_stacked: bool = True,
+    has_patterns: bool = False,
 ) -> Chart:
-    """Draw the layers. totals: of each step, for the tooltip; None where it is unknown. compared: another period's."""
+    """Draw the layers. totals: of each step, for the tooltip; None where it is unknown. compared: another period's.
+
+    has_patterns: give every layer a pattern, not only those that share a colour.
+    """
     layers = told_apart(layers)
     stacked = [sum((value for layer in layers if (value := layer.values[n])), Decimal(0)) for n in range(len(steps))]
     highest = stacked if is_stacked else [value for layer in layers for value in layer.values if value is not None]
@@ -116,7 +142,10 @@ def draw(
     slot = Decimal(WIDTH) / max(1, len(steps))
     paths = _bars(layers, slot, top) if is_stacked else [_line(layer.values, slot, top) for layer in layers]
     return Chart(
-        layers=[Drawn(layer, path) for layer, path in zip(layers, paths, strict=True)],
+        layers=[
+            Drawn(layer, path, number if has_patterns or layer.has_pattern else None)
+            for number, (layer, path) in enumerate(zip(layers, paths, strict=True))
+        ],
         columns=[
             Column(
                 f"{slot * number / 10:.2f}",
@@ -172,7 +201,9 @@ def _line(values: Sequence[Decimal | None], slot: Decimal, top: Decimal) -> str:
             pen = "M"
             continue
         y = _y(value, top) if top else Decimal(HEIGHT)
-        parts.append(f"{pen}{_short(slot * number + slot / 2)} {_short(y)}")
+        # A value between two gaps is a dot.
+        dot = "h.1" if pen == "M" and (number + 1 == len(values) or values[number + 1] is None) else ""
+        parts.append(f"{pen}{_short(slot * number + slot / 2)} {_short(y)}{dot}")
         pen = "L"
     return "".join(parts)
 

@@ -1,4 +1,4 @@
-"""What needs somebody's action: failed and unpriced calls, and days that cost far more than usual."""
+"""What needs somebody's action: failed and unpriced calls, days that cost far more than usual, and an unused cache."""
 
 from __future__ import annotations
 
@@ -9,17 +9,23 @@ from decimal import Decimal
 from django.utils.translation import get_language, gettext
 
 from usage_billing import reports
-from usage_billing.pages import insights
-from usage_billing.pages.page import Page
+from usage_billing.pages import insights_amounts, insights_failures
+from usage_billing.pages.dimensions import MODEL
+from usage_billing.pages.insights_failures import FailureReason
+from usage_billing.pages.page import INSIGHTS, Page
+from usage_billing.reports.cache_use import cache_use
+from usage_billing.reports.token_totals import added_up
 from usage_billing.reports.totals import Totals
-from usage_billing.templatetags.amounts import style_of, write_amount, write_number, written_day
+from usage_billing.templatetags.amounts import style_of, write_amount, write_number, write_percent, written_day
 
 MOST = 4
+WORTH_SAVING = Decimal("0.05")
+"""What the cache could save is named if it is more than this part of the cost."""
 
 
 @dataclass(frozen=True)
 class Item:
-    """kind: `failed`, `unpriced` or `anomaly`. badge: how many calls, or how much. link: to these calls."""
+    """kind: `failed`, `unpriced`, `anomaly` or `saving`. badge: how many calls, or how much. link: to these calls."""
 
     kind: str
     badge: str
@@ -29,33 +35,57 @@ class Item:
 
 
 def items(page: Page, days: Sequence[Totals]) -> list[Item]:
-    """The most important ones; `days` are the totals by day, for anomalies. One query."""
+    """The most important ones; `days` are the totals by day, for anomalies. Two queries."""
     found = reports.failures(page.scope, page.parameters.period, filters=page.parameters.filters)
-    reasons = insights.failure_reasons(found, for_superadmin=page.scope.everything)
+    reasons = insights_failures.failure_reasons(found, for_superadmin=page.scope.everything)
     of_calls = [_of_calls(page, each) for each in reasons]
-    of_days = [_of_day(page, each) for each in reports.anomalies(days, most=1)]
-    return [*of_calls[: MOST - len(of_days)], *of_days]
+    others = [*(_of_day(page, each) for each in reports.anomalies(days, most=1)), *_of_cache(page)]
+    return [*of_calls[: MOST - len(others)], *others]
 
 
-def _of_calls(page: Page, reason: insights.FailureReason) -> Item:
-    models = ", ".join(name or "—" for _, name in reason.models[:2])
-    title = f"{reason.reason} {models}" if reason.is_unpriced else f"{reason.error_code or reason.reason}: {models}"
+def _of_calls(page: Page, reason: FailureReason) -> Item:
     return Item(
         "unpriced" if reason.is_unpriced else "failed",
-        write_number(reason.count, style_of(get_language())),
-        title,
+        reason.number,
+        reason.title,
         reason.advice,
         page.calls(reason.narrowing),
     )
 
 
 def _of_day(page: Page, anomaly: reports.Anomaly) -> Item:
-    style = style_of(get_language())
+    style, currency = style_of(get_language()), page.parameters.currency
+    cost, usual = anomaly.row[f"cost_{currency}"], anomaly.usual_usd
+    if currency == "rub" and cost is not None:
+        usual = cost / anomaly.times
+    elif currency == "rub":
+        cost, currency = anomaly.cost_usd, "usd"
     return Item(
         "anomaly",
-        write_amount(anomaly.cost_usd, "USD", style),
-        gettext("%(day)s cost %(times)s times as much as usual")
+        write_amount(cost, currency.upper(), style),
+        gettext("%(day)s: %(times)s × the usual cost")
         % {"day": written_day(anomaly.day), "times": write_number(anomaly.times.quantize(Decimal("0.1")), style)},
-        gettext("A usual day costs %(usd)s.") % {"usd": write_amount(anomaly.usual_usd, "USD", style)},
+        gettext("A usual day costs %(amount)s.") % {"amount": write_amount(usual, currency.upper(), style)},
         page.calls({**page.day(anomaly.day), "sort": "-cost_usd"}),
     )
+
+
+def _of_cache(page: Page) -> list[Item]:
+    """What the providers' cache could save, if it is worth naming. One query."""
+    rows = reports.token_totals(page.scope, page.parameters.period, filters=page.parameters.filters, by=MODEL.columns)
+    use = cache_use(rows, page.today)
+    (total,) = added_up(rows, ()) or (None,)
+    if total is None or not total["cost_usd"] or use.missed_usd <= WORTH_SAVING * total["cost_usd"]:
+        return []
+    shown, style = insights_amounts.shown(total, page.parameters.currency), style_of(get_language())
+    missed = write_amount(use.missed_usd * shown.rate, shown.currency.upper(), style)
+    return [
+        Item(
+            "saving",
+            f"≤ {missed}",
+            gettext("More of the input could come from the cache"),
+            gettext("%(share)s came from it: put what stays the same first in prompts.")
+            % {"share": write_percent(100 * (use.share or Decimal(0)), style)},
+            page.to(INSIGHTS) + "#cache",
+        )
+    ]

@@ -20,12 +20,12 @@ from usage_billing.pages.colors import OTHERS, color_of
 from usage_billing.pages.dimensions import AGENT, BY_NAME, MODEL, ORG, TYPE, USER, Dimension
 from usage_billing.pages.page import INSIGHTS, Page
 from usage_billing.pages.parameters import WITHOUT_PERIOD, PageSerializer, query_of
-from usage_billing.reports import Breakdown, Forecast, Period, Series
+from usage_billing.reports import Breakdown, Comparison, Forecast, Period, Series
 from usage_billing.reports.totals import COST_MEASURES, Totals
 from usage_billing.templatetags.amounts import common_places, style_of, write_amount, written_day
 
 STACKED_BY = (MODEL, TYPE, AGENT, ORG, USER)
-MEASURES = (*COST_MEASURES, "total_tokens", "failed_count")
+MEASURES = (*COST_MEASURES, "total_tokens", "prompt_tokens", "completion_tokens", "failed_count")
 ROWS = 5
 """Rows of a breakdown."""
 LAYERS = 6
@@ -43,25 +43,25 @@ def context(page: Page) -> dict[str, Any]:
     """The context of the template. Its number of queries does not depend on the amount of usage."""
     parameters, scope = page.parameters, page.scope
     period, filters = parameters.period, parameters.filters
-    previous = period.before(page.today)
     step = step_of(period, page.today)
     shown = _shown(page)
     stacked_by = BY_NAME[parameters.own["by"]]
 
-    whole = reports.period_over_period(scope, period, previous, filters=filters)
-    breakdowns = {each: _breakdown(page, each, whole) for each in dict.fromkeys((*shown, stacked_by))}
-    total = breakdowns[TYPE].total
+    compared = reports.comparison(scope, period, page.today, page.now, filters=filters, figures=MEASURES)
+    total = compared.now
     if not total["requests_count"]:
         return {"total": total}
-    days = reports.time_series(scope, period, page.today, step=step, filters=filters, measures=MEASURES)
+    breakdowns = {each: _breakdown(page, each, compared) for each in dict.fromkeys((*shown, stacked_by))}
+    of_days = [{"usage_date": day, **row} for day, row in compared.days.items()]
+    days = reports.time_series(scope, period, page.today, step=step, filters=filters, measures=MEASURES, days=of_days)
     forecast = reports.forecast(scope, page.today, filters=filters)
-    latest = list(reports.calls(scope, filters=filters, period=period)[:LATEST_CALLS])
+    latest = reports.newest(scope, LATEST_CALLS, filters=filters, period=period, days=of_days)
     amounts = [getattr(call, f"cost_{parameters.currency}") for call in latest]
     return {
         "total": total,
-        "cards": _cards(page, total),
-        "previous": previous,
-        "previous_last": previous.last_day(page.today) if previous else None,
+        "cards": _cards(page, compared),
+        "compared": compared,
+        "previous_last": compared.previous.last_day(page.today) if compared.previous else None,
         "step": step,
         "forecast": forecast,
         "month_ends": last_of_month(page.today),
@@ -71,7 +71,6 @@ def context(page: Page) -> dict[str, Any]:
         "panels": [rows.panel(page, each, breakdowns[each], ROWS, MEASURES) for each in shown],
         "latest": calls_list.entries(page, latest),
         "latest_places": common_places(amounts),
-        "reaches_back": True,
         "calls_link": page.calls(),
         "insights_link": page.to(INSIGHTS),
         "failed_link": page.calls(status="failed"),
@@ -95,7 +94,7 @@ def _tells(page: Page, dimension: Dimension) -> bool:
     return dimension in (*_shown(page), MODEL)
 
 
-def _breakdown(page: Page, dimension: Dimension, whole: tuple[Totals, Totals | None]) -> Breakdown:
+def _breakdown(page: Page, dimension: Dimension, compared: Comparison) -> Breakdown:
     return reports.breakdown(
         page.scope,
         dimension.columns,
@@ -103,9 +102,9 @@ def _breakdown(page: Page, dimension: Dimension, whole: tuple[Totals, Totals | N
         page.today,
         filters=page.parameters.filters,
         limit=LAYERS + 1,
-        whole=whole,
+        whole=(compared.now, compared.before if compared.reaches_back else None),
         measures=MEASURES,
-        compare=ROWS + 1,
+        compare=ROWS + 1 if compared.reaches_back else 0,
     )
 
 
@@ -114,25 +113,27 @@ def _breakdown(page: Page, dimension: Dimension, whole: tuple[Totals, Totals | N
 
 @dataclass(frozen=True)
 class Card:
-    """A number of the period. change: relative, None where there is nothing to compare with."""
+    """A number of the period. change: relative, None where there is nothing to compare with. is_new: it was zero."""
 
     column: str
     value: Any
     change: Decimal | None
+    is_new: bool
     before: Any
     link: str
     before_link: str | None
 
 
-def _cards(page: Page, total: Totals) -> list[Card]:
+def _cards(page: Page, compared: Comparison) -> list[Card]:
     """Requests, tokens, USD and RUB."""
-    change, before = total["change"] or {}, total["before"] or {}
+    before = compared.before or {}
     days = page.previous_days()
     return [
         Card(
             column,
-            total[column],
-            change.get(column),
+            compared.now[column],
+            compared.change(column),
+            compared.is_new(column),
             before.get(column),
             page.calls(),
             page.calls(days) if days else None,

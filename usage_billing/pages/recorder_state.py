@@ -16,17 +16,22 @@ KEPT_S = 10
 
 @dataclass(frozen=True)
 class RecorderState:
-    """waiting: events in the outbox of this machine. kind: `good`, `late` or `bad`."""
+    """waiting: events in the outbox of this machine, 0 if it cannot be read. kind: `good`, `late` or `bad`.
+
+    oldest_at: when the oldest of them was recorded, in seconds since 1970.
+    """
 
     waiting: int
     rejected: int
     lost: int
     error: str
     is_late: bool
+    oldest_at: float | None = None
+    is_readable: bool = True
 
     @property
     def kind(self) -> str:
-        if self.error or self.lost or self.rejected:
+        if self.error or self.lost or self.rejected or not self.is_readable:
             return "bad"
         return "late" if self.is_late else "good"
 
@@ -61,4 +66,6 @@ def _read() -> RecorderState:
         lost=health.lost,
         error=health.error,
         is_late=oldest is not None and time.time() - oldest > LATE_AFTER_S,
+        oldest_at=oldest,
+        is_readable=backlog is not None,
     )

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from usage_billing.pages import call, views
+from usage_billing.pages import call, saved_view_pages, views
 from usage_billing.pages.page import OVERVIEW, PAGES
 
 urlpatterns = []
@@ -22,3 +22,12 @@ urlpatterns += [
     path("usage/calls/<int:id>", call.own_call, name="call"),
     path("usage/calls/<int:id>/", call.own_call),
 ]
+for base, name, for_superadmin in (("superadmin/ai-costs", "ai-costs", True), ("usage", "usage", False)):
+    listed = saved_view_pages.list_view(for_superadmin=for_superadmin)
+    one = saved_view_pages.one_view(for_superadmin=for_superadmin)
+    urlpatterns += [
+        path(f"{base}/views", listed, name=f"{name}-views"),
+        path(f"{base}/views/", listed),
+        path(f"{base}/views/<int:id>", one, name=f"{name}-view"),
+        path(f"{base}/views/<int:id>/", one),
+    ]

@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from usage_billing.pages import calls, controls, explore, insights_page, overview, shell
+from usage_billing.pages import calls, controls, explore, insights_page, overview, saved_view_menu, shell
 from usage_billing.pages.page import CALLS, EXPLORE, INSIGHTS, OVERVIEW, Page, address
 from usage_billing.pages.parameters import PageSerializer, parse, without_empty
 from usage_billing.tenancy.views import scoped_view
@@ -80,7 +80,7 @@ def _answer(request: HttpRequest, name: str) -> HttpResponseBase:
 
 
 def _rendered(page: Page, kind: Kind, own: dict[str, Any]) -> HttpResponse:
-    shared = {"title": kind.title, **controls.context(page)}
+    shared = {"title": kind.title, **controls.context(page), "view_menu": saved_view_menu.menu(page)}
     if page.parameters.own.get("filters"):
         shared["filter_fields"] = fields = controls.fields(page)
         shared["kept_by_filters"] = controls.kept(page, fields)

@@ -1,13 +1,14 @@
 """The only place that adds numbers up: totals from `token_usage_daily`, lists of calls from `token_usage`."""
 
-from usage_billing.reports.anomalies import Anomaly, anomalies
+from usage_billing.reports.anomalies import Anomaly, anomalies, anomalies_by
+from usage_billing.reports.anomaly_causes import Cause, cause
 from usage_billing.reports.breakdown import Breakdown, breakdown
-from usage_billing.reports.call_lists import CallList, calls_with_totals
+from usage_billing.reports.call_lists import CallList, calls_with_totals, newest
 from usage_billing.reports.call_pages import Page, page
 from usage_billing.reports.calls import ORDERINGS, archived_before, calls
 from usage_billing.reports.comparison import Comparison, comparison
 from usage_billing.reports.durations import DURATIONS
-from usage_billing.reports.failures import FailureGroup, failures
+from usage_billing.reports.failures import FailureGroup, Failures, all_failures, failures
 from usage_billing.reports.figures import FIGURES, figure, measures_of
 from usage_billing.reports.forecast import Forecast, forecast
 from usage_billing.reports.most_expensive import most_expensive
@@ -15,6 +16,7 @@ from usage_billing.reports.parameters import ALL_TIME, FILTERS, TAG, Excluded, F
 from usage_billing.reports.related_calls import Around, Workflow, around, find_calls, of_workflow
 from usage_billing.reports.stacked_series import Series, stacked_series
 from usage_billing.reports.time_series import ALL_STEPS, STEPS, PeriodTooLongError, time_series
+from usage_billing.reports.token_totals import token_totals
 from usage_billing.reports.totals import orgs_with_calls, period_over_period, summary, totals
 from usage_billing.reports.user_names import user_names
 from usage_billing.reports.workflow_totals import workflow_totals
@@ -32,9 +34,11 @@ __all__ = [
     "Around",
     "Breakdown",
     "CallList",
+    "Cause",
     "Comparison",
     "Excluded",
     "FailureGroup",
+    "Failures",
     "Filters",
     "Forecast",
     "Page",
@@ -42,12 +46,15 @@ __all__ = [
     "PeriodTooLongError",
     "Series",
     "Workflow",
+    "all_failures",
     "anomalies",
+    "anomalies_by",
     "archived_before",
     "around",
     "breakdown",
     "calls",
     "calls_with_totals",
+    "cause",
     "comparison",
     "failures",
     "figure",
@@ -56,6 +63,7 @@ __all__ = [
     "measures_of",
     "most_expensive",
     "narrowed",
+    "newest",
     "of_workflow",
     "orgs_with_calls",
     "page",
@@ -63,6 +71,7 @@ __all__ = [
     "stacked_series",
     "summary",
     "time_series",
+    "token_totals",
     "totals",
     "user_names",
     "workflow_totals",

@@ -7,8 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from typing import Any
 
-from usage_billing.reports.totals import Totals
+from usage_billing.reports.parameters import Filters, Period
+from usage_billing.reports.totals import COST_MEASURES, Totals, totals
+from usage_billing.tenancy.scope import Scope
 
 LEAST_DAYS = 7
 """With fewer days there is no usual cost."""
@@ -20,15 +23,20 @@ SCALE = Decimal("1.4826")
 
 @dataclass(frozen=True)
 class Anomaly:
-    """A day, its known USD, the median day's USD, and the ratio of the two."""
+    """A day, its known USD, the median day's USD, and the ratio of the two. row: the day's totals."""
 
     day: date
     cost_usd: Decimal
     usual_usd: Decimal
     times: Decimal
+    row: Totals
+
+    @property
+    def excess_usd(self) -> Decimal:
+        return self.cost_usd - self.usual_usd
 
 
-def anomalies(days: Sequence[Totals], most: int = 3) -> list[Anomaly]:
+def anomalies(days: Sequence[Totals], most: int | None = 3) -> list[Anomaly]:
     """The days of a time series by day that cost at least twice the median and lie three deviations above it.
 
     The most expensive first. The deviation is the median absolute deviation, which a single expensive day does not
@@ -41,8 +49,26 @@ def anomalies(days: Sequence[Totals], most: int = 3) -> list[Anomaly]:
     deviation = SCALE * statistics.median([abs(cost - usual) for cost in costs])
     bound = max(TIMES_USUAL * usual, usual + DEVIATIONS * deviation)
     found = [
-        Anomaly(row["date"], row["cost_usd"], usual, row["cost_usd"] / usual)
+        Anomaly(row["date"], row["cost_usd"], usual, row["cost_usd"] / usual, row)
         for row in days
         if row["cost_usd"] and row["cost_usd"] > bound
     ]
     return sorted(found, key=lambda each: each.cost_usd, reverse=True)[:most]
+
+
+def anomalies_by(
+    scope: Scope,
+    by: Sequence[str],
+    keys: Sequence[tuple[Any, ...]],
+    period: Period,
+    *,
+    filters: Filters | None = None,
+) -> list[tuple[tuple[Any, ...], Anomaly]]:
+    """The anomalies of each of these keys, which are values of the columns `by`. One query."""
+    narrowed = {**(filters or {}), **{name: {key[n] for key in keys} for n, name in enumerate(by)}}
+    days: dict[tuple[Any, ...], list[Totals]] = {key: [] for key in keys}
+    for row in totals(scope, by=["usage_date", *by], filters=narrowed, period=period, measures=COST_MEASURES):
+        key = tuple(row[name] for name in by)
+        if key in days:
+            days[key].append({**row, "date": row["usage_date"]})
+    return [(key, anomaly) for key, rows in days.items() for anomaly in anomalies(rows, most=None)]

@@ -7,17 +7,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import Count, Q
 
 from usage_billing.reports.calls import calls
-from usage_billing.reports.parameters import Period
+from usage_billing.reports.parameters import Filters, Period
 from usage_billing.tenancy.scope import Scope
 
 NEWEST = 1000
-"""How many of the newest failed and unpriced calls are grouped."""
+"""How many of the newest failed and unpriced calls `failures` groups."""
 
 FAILED_OR_UNPRICED = Q(cost_usd__isnull=True) | Q(status="failed")
 """The condition of `idx_token_usage_failed_unpriced`."""
+
+COLUMNS = ("status", "ai_provider", "ai_model", "price_source", "error_code")
 
 
 @dataclass(frozen=True)
@@ -37,12 +39,28 @@ class FailureGroup:
         return self.price_source.removeprefix("unpriced:") if self.price_source.startswith("unpriced:") else ""
 
 
-def failures(
-    scope: Scope, period: Period, *, filters: Mapping[str, Any] | None = None, limit: int = 100
-) -> list[FailureGroup]:
-    """The most frequent reasons among the `NEWEST` failed and unpriced calls of the period. One query."""
+@dataclass(frozen=True)
+class Failures:
+    """The groups, largest first. is_cut: there are older calls that they do not count."""
+
+    groups: list[FailureGroup]
+    is_cut: bool
+
+
+def failures(scope: Scope, period: Period, *, filters: Filters | None = None) -> Failures:
+    """The `NEWEST` failed and unpriced calls of the period. One query, quick for any number of calls."""
     newest = calls(scope, filters=filters, period=period).filter(FAILED_OR_UNPRICED)
-    columns = ("status", "ai_provider", "ai_model", "price_source", "error_code")
-    groups = Counter(newest.values_list(*columns)[:NEWEST])
-    most_frequent = sorted(groups.items(), key=lambda group: (-group[1], group[0]))[:limit]
-    return [FailureGroup(**dict(zip(columns, key, strict=True)), count=count) for key, count in most_frequent]
+    found = list(newest.values_list(*COLUMNS)[: NEWEST + 1])
+    return Failures(_groups(Counter(found[:NEWEST])), is_cut=len(found) > NEWEST)
+
+
+def all_failures(scope: Scope, period: Period, *, filters: Filters | None = None) -> Failures:
+    """All failed and unpriced calls of the period. One query, whose time grows with their number."""
+    rows = calls(scope, filters=filters, period=period).filter(FAILED_OR_UNPRICED).order_by()
+    counts = {tuple(row[name] for name in COLUMNS): row["n"] for row in rows.values(*COLUMNS).annotate(n=Count("pk"))}
+    return Failures(_groups(counts), is_cut=False)
+
+
+def _groups(counts: Mapping[tuple[Any, ...], int]) -> list[FailureGroup]:
+    most_frequent = sorted(counts.items(), key=lambda group: (-group[1], group[0]))
+    return [FailureGroup(**dict(zip(COLUMNS, key, strict=True)), count=count) for key, count in most_frequent]

@@ -33,6 +33,7 @@ from usage_billing.models import (
     Organization,
     PriceOverride,
     RepriceRun,
+    SavedView,
     TagValue,
     UsageRecord,
 )
@@ -60,17 +61,26 @@ OF_OWNED_ORGANIZATIONS = f"org_id = ANY ({OWNED_ORG_IDS})"
 OWN_ORGANIZATIONS = f"id = ANY ({OWNED_ORG_IDS}) OR id = ANY ({MEMBER_ORG_IDS})"
 OWN_MEMBERSHIPS = f"user_id = {USER_ID} OR org_id = ANY ({OWNED_ORG_IDS})"
 """Everybody sees their own memberships; an owner sees all memberships of the organisation."""
+OWN_VIEWS = f"({OF_OWN_ORGANIZATIONS}) AND (is_shared OR user_id = {USER_ID})"
+"""Saved views of the person's organisations: the shared ones, and their own. Those without an organisation are of
+superadmins: a comparison with NULL is never true."""
+CHANGEABLE_VIEWS = f"({OF_OWN_ORGANIZATIONS}) AND (user_id = {USER_ID} OR is_shared AND {OF_OWNED_ORGANIZATIONS})"
+"""A person changes their own views. An owner also removes those that others have shared with the organisation."""
 
 
 @dataclass(frozen=True)
 class Access:
-    """The privileges of each role on one table, and the rows that the web's role may reach (None: no row)."""
+    """The privileges of each role on one table, and the rows that the web's role may reach (None: no row).
+
+    web_writes: the rows that the web's role may write, where they are fewer than those it may read.
+    """
 
     web: frozenset[str]
     superadmin: frozenset[str] = WRITE
     ledger: frozenset[str] = frozenset()
     web_rows: str | None = None
     analyst: frozenset[str] = frozenset()
+    web_writes: str | None = None
 
     def of_roles(self) -> Iterator[tuple[str, frozenset[str], str | None]]:
         """Yield each role, its privileges and the condition on its rows."""
@@ -84,8 +94,9 @@ OF_OUR_OWN: dict[str, Access] = {
     UsageRecord._meta.db_table: Access(READ, READ, WRITE, OWN_CALLS, READ),
     DailyUsage._meta.db_table: Access(READ, READ, WRITE, OWN_CALLS, READ),
     DailyTagUsage._meta.db_table: Access(READ, READ, WRITE, OWN_CALLS, READ),
-    TagValue._meta.db_table: Access(READ, READ, READ | {"INSERT"}, OF_OWNED_ORGANIZATIONS, READ),
-    RepriceRun._meta.db_table: Access(READ, READ, WRITE, None, READ),
+    TagValue._meta.db_table: Access(READ, READ | {"DELETE"}, READ | {"INSERT"}, OF_OWNED_ORGANIZATIONS, READ),
+    # Superadmins request runs in the admin; the ledger's role does the work and writes the figures.
+    RepriceRun._meta.db_table: Access(READ, READ | {"INSERT"}, WRITE, None, READ),
     ArchiveFile._meta.db_table: Access(READ, READ, WRITE, None, READ),
     Organization._meta.db_table: Access(READ, WRITE, READ | {"INSERT"}, OWN_ORGANIZATIONS, READ),
     Membership._meta.db_table: Access(READ, WRITE, READ, OWN_MEMBERSHIPS),
@@ -93,11 +104,13 @@ OF_OUR_OWN: dict[str, Access] = {
     ExchangeRate._meta.db_table: Access(READ, WRITE, WRITE, "true", READ),
     ArchivedUsage._meta.db_table: Access(READ, READ, WRITE, OWN_CALLS, READ),
     DeletedUser._meta.db_table: Access(READ, WRITE, READ | {"INSERT"}, OWN_CALLS),
+    SavedView._meta.db_table: Access(WRITE, WRITE, web_rows=OWN_VIEWS, web_writes=CHANGEABLE_VIEWS),
     Installation._meta.db_table: Access(frozenset(), frozenset(), READ | {"INSERT"}),
     JobPart._meta.db_table: Access(frozenset(), frozenset(), WRITE),
     KEY_TABLE: Access(frozenset(), frozenset()),
 }
-"""The tables of this app that some role may not write. Only the ledger's role writes calls and rollups."""
+"""The tables of this app that some role may not write, or not all of whose rows people share. Only the ledger's role
+writes calls and rollups."""
 
 secured_apps = ["usage_billing"]
 """Labels of the apps whose tables are secured. `ai_clients.assistants` adds its own when it is installed."""
@@ -316,4 +329,7 @@ def _of_access(access: Access) -> Iterator[tuple[str, str]]:
     """Yield name and text of each policy, one per role: `OR is_superadmin` in a common policy would cost the index."""
     for role, privileges, rows in access.of_roles():
         if privileges and rows:
-            yield role, f"TO {role} USING ({rows})"
+            only = "FOR SELECT " if role == WEB and access.web_writes else ""
+            yield role, f"{only}TO {role} USING ({rows})"
+    if access.web_writes:
+        yield f"{WEB}_writes", f"TO {WEB} USING ({access.web_writes})"

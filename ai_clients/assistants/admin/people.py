@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import uuid
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
@@ -10,33 +13,38 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Count, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path, reverse
+from django.utils import timezone
 from django.utils.html import format_html
-from django.utils.translation import gettext
+from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 
 from ai_clients.assistants.admin.problems import problems_shown
 from ai_clients.assistants.admin.questions import ask_about, ask_view
+from ai_clients.assistants.admin.recorded import recorded_calls, with_links
 from ai_clients.assistants.calls.model_choice import model_for
 from ai_clients.assistants.custom_analysis import analysis
 from ai_clients.assistants.models import Message, Participant
 from ai_clients.assistants.participants import profiles
+from ai_clients.assistants.participants.analyses import DAYS, analyses
 from ai_clients.assistants.participants.enrichment import (
     EnrichmentError,
     EnrichmentOptions,
     enrich_participant,
 )
 from ai_clients.connection import SIMULATOR, destinations
-from usage_billing.admin.scoped import TenantAdmin
+from usage_billing.admin.scoped import TenantAdmin, request_scope
 from usage_billing.admin.theme import ModelAdmin
 from usage_billing.auth.run_throttling import count_run
-from usage_billing.tenancy.scope import outside_scope, scoped
+from usage_billing.recording import collected, usage_context
+from usage_billing.tenancy.scope import Scope, outside_scope, scoped
 
 
 @admin.register(Participant)
 class ParticipantAdmin(TenantAdmin, ModelAdmin[Participant]):
     """Participants. The profile is read-only: the button has the model write it."""
 
+    accusative = pgettext_lazy("accusative", "community participant")
     list_display = ("name", "org", "role", "activity", "tone", "interests_text", "messages_count", "analysed_at")
     list_filter = ("role", "activity", "tone", ("org", admin.RelatedOnlyFieldListFilter))
     list_select_related = ("org",)
@@ -84,11 +92,16 @@ class ParticipantAdmin(TenantAdmin, ModelAdmin[Participant]):
     ) -> HttpResponse:
         choice = model_for(profiles.REQUEST_TYPE)
         name = {"openai": "OpenAI", "anthropic": "Anthropic"}[choice.provider]
-        more = {
-            "messages_number": self._number_read(request, object_id),
-            "model": choice.model,
-            "is_simulated": destinations()[name] == SIMULATOR,
-        }
+        participant: Any = self.get_object(request, unquote(object_id))
+        more: dict[str, Any] = {"model": choice.model, "is_simulated": destinations()[name] == SIMULATOR}
+        if participant is not None:
+            scope, now = request_scope(request), timezone.now()
+            more |= {
+                "messages_number": min(participant.number_of_messages, EnrichmentOptions.max_messages),
+                "calls": with_links(scope, analyses(scope, participant, now)),
+                "days": DAYS,
+                **self._just_made(request, scope),
+            }
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), **more})
 
     def _enrich(self, request: HttpRequest, participant_id: int) -> HttpResponse:
@@ -99,20 +112,26 @@ class ParticipantAdmin(TenantAdmin, ModelAdmin[Participant]):
                 raise Http404
             if not self.has_change_permission(request, participant):
                 raise PermissionDenied
-        try:
-            with problems_shown(request):
-                count_run(user_id=request.user.pk, org_id=participant.org_id)
-                enrich_participant(participant.pk, participant.org_id, user_id=request.user.pk)
-                said = gettext("The profile of %(name)s is up to date. The cost of the call is on the page “AI costs”.")
-                messages.success(request, said % {"name": participant.name})
-        except EnrichmentError as error:
-            messages.warning(request, str(error))
-        return HttpResponseRedirect(reverse("admin:ai_assistants_participant_change", args=[participant_id]))
+        run_id = uuid.uuid4().hex
+        with usage_context(workflow_id=run_id), collected() as events:
+            try:
+                with problems_shown(request):
+                    count_run(user_id=request.user.pk, org_id=participant.org_id)
+                    enrich_participant(participant.pk, participant.org_id, user_id=request.user.pk)
+                    said = gettext("The profile of %(name)s is up to date.")
+                    messages.success(request, said % {"name": participant.name})
+            except EnrichmentError as error:
+                messages.warning(request, str(error))
+        query = f"?{urlencode({'run': run_id, 'made': len(events)})}" if events else ""
+        address = reverse("admin:ai_assistants_participant_change", args=[participant_id])
+        return HttpResponseRedirect(address + query)
 
-    def _number_read(self, request: HttpRequest, object_id: str) -> int:
-        """The number of messages that an analysis would read; 0 if there is no such participant."""
-        participant: Any = self.get_object(request, unquote(object_id))
-        return min(participant.number_of_messages, EnrichmentOptions.max_messages) if participant else 0
+    def _just_made(self, request: HttpRequest, scope: Scope) -> dict[str, Any]:
+        """The calls of the analysis that led here. Its id in the address shows nothing that the ledger would not."""
+        run_id, made = request.GET.get("run", ""), request.GET.get("made", "")
+        if not re.fullmatch(r"[0-9a-f]{32}", run_id) or not re.fullmatch(r"[0-9]{1,3}", made):
+            return {}
+        return {"just_made": recorded_calls(scope, run_id, int(made))}
 
 
 @admin.register(Message)

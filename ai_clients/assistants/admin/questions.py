@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django import forms
@@ -17,6 +18,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from ai_clients.assistants.admin.problems import problems_shown
+from ai_clients.assistants.admin.recorded import recorded_calls
 from ai_clients.assistants.admin.theme import Textarea
 from ai_clients.assistants.custom_analysis.analysis import (
     LONGEST_QUESTION,
@@ -27,8 +29,10 @@ from ai_clients.assistants.custom_analysis.analysis import (
     select,
 )
 from ai_clients.assistants.models import Message
+from ai_clients.assistants.runs.measurement import measure
 from usage_billing.admin.scoped import request_scope
 from usage_billing.auth.run_throttling import count_run
+from usage_billing.recording import Event, collected, usage_context
 from usage_billing.tenancy.scope import scoped
 
 
@@ -60,12 +64,23 @@ def ask_view(request: HttpRequest) -> HttpResponse:
     except SelectionError as error:
         messages.warning(request, str(error))
         return HttpResponseRedirect(reverse("admin:ai_assistants_message_changelist"))
-    form, analysis = QuestionForm(request.POST), None
+    form, analysis, cost = QuestionForm(request.POST), None, {}
     if form.is_valid():
-        with problems_shown(request):
+        run_id = uuid.uuid4().hex
+        with usage_context(workflow_id=run_id), collected() as events, problems_shown(request):
             count_run(user_id=request.user.pk, org_id=selection.org_id)
             analysis = analyze(form.cleaned_data["question"], selection, user_id=request.user.pk)
-    return _page(request, form, selection, analysis)
+        cost = _cost(request, events, run_id)
+    return _page(request, form, selection, analysis, cost)
+
+
+def _cost(request: HttpRequest, events: Sequence[Event], run_id: str) -> dict[str, Any]:
+    """The page's variables about the calls just made; none without a call."""
+    if not events:
+        return {}
+    measured = measure(events, run_id)
+    with scoped(request.user) as scope:
+        return {"measured": measured, **recorded_calls(scope, run_id, measured.spent.requests_count)}
 
 
 def _ids(request: HttpRequest) -> tuple[list[int], list[uuid.UUID]]:
@@ -84,8 +99,17 @@ def _id(text: str) -> int:
     return int(text)
 
 
+def _errors(form: QuestionForm) -> list[dict[str, Any]]:
+    field = form["question"]
+    return [{"label": field.label, "id": field.id_for_label, "text": text} for text in field.errors]
+
+
 def _page(
-    request: HttpRequest, form: QuestionForm, selection: Selection, analysis: Analysis | None = None
+    request: HttpRequest,
+    form: QuestionForm,
+    selection: Selection,
+    analysis: Analysis | None = None,
+    cost: Mapping[str, Any] | None = None,
 ) -> HttpResponse:
     context = {
         **admin.site.each_context(request),
@@ -94,5 +118,7 @@ def _page(
         "selection": selection,
         "analysis": analysis,
         "evidence": {str(text.pk) for text in analysis.evidence} if analysis else set(),
+        "errors": _errors(form),
+        **(cost or {}),
     }
     return render(request, "ai_assistants/question.html", context)

@@ -5,34 +5,88 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_noop
 from pydantic import BaseModel, Field
 
 from ai_clients.assistants.runs.agent import Agent, Input, one_call
+from ai_clients.assistants.runs.labels import Names
+
+KINDS = Names(
+    {
+        "question": _("a question"),
+        "thanks": _("thanks"),
+        "complaint": _("a complaint"),
+        "joke": _("a joke"),
+        "provocation": _("a provocation"),
+        "spam": _("spam"),
+        "other": _("something else"),
+    },
+    {"thanks": "good", "complaint": "warning", "provocation": "warning", "spam": "bad"},
+)
+WHO_ANSWERS = Names(
+    {True: _("an employee has to answer"), False: _("the reply can be sent")}, {True: "warning", False: "good"}
+)
 
 
 class CommentToAnswer(Input):
-    comment: Annotated[str, Field(min_length=1, max_length=4000, description="The comment to answer")]
-    author: Annotated[str, Field(max_length=200, description="How its author is called")] = ""
-    text: Annotated[str, Field(max_length=20_000, description="The post under which it stands")] = ""
+    comment: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=4000,
+            title=gettext_noop("Comment"),
+            description=gettext_noop("The comment to answer"),
+        ),
+    ]
+    author: Annotated[
+        str, Field(max_length=200, title=gettext_noop("Author"), description=gettext_noop("How its author is called"))
+    ] = ""
+    text: Annotated[
+        str,
+        Field(
+            max_length=20_000, title=gettext_noop("Text"), description=gettext_noop("The post under which it stands")
+        ),
+    ] = ""
     thread: Annotated[
-        list[Annotated[str, Field(max_length=4000)]], Field(max_length=30, description="Comments before it, in order")
+        list[Annotated[str, Field(max_length=4000)]],
+        Field(max_length=30, title=gettext_noop("Thread"), description=gettext_noop("Comments before it, in order")),
     ] = []
     facts: Annotated[
         list[Annotated[str, Field(max_length=2000)]],
-        Field(max_length=50, description="What may be promised and told: prices, opening hours, rules"),
+        Field(
+            max_length=50,
+            title=gettext_noop("Facts"),
+            description=gettext_noop("What may be promised and told: prices, opening hours, rules"),
+        ),
     ] = []
-    voice: Annotated[str, Field(max_length=1000, description="How the brand speaks")] = ""
-    platform: Annotated[str, Field(max_length=50, description="Such as telegram or vk")] = ""
+    voice: Annotated[
+        str, Field(max_length=1000, title=gettext_noop("Voice"), description=gettext_noop("How the brand speaks"))
+    ] = ""
+    platform: Annotated[
+        str, Field(max_length=50, title=gettext_noop("Platform"), description=gettext_noop("Such as telegram or vk"))
+    ] = ""
 
 
 class CommentReply(BaseModel):
-    reply: Annotated[str, Field(description="Готовый ответ; пустая строка, если отвечать не нужно")]
+    reply: Annotated[
+        str, Field(title=gettext_noop("Reply"), description="Готовый ответ; пустая строка, если отвечать не нужно")
+    ]
     tone: Annotated[
         Literal["question", "thanks", "complaint", "joke", "provocation", "spam", "other"],
-        Field(description="Чем является комментарий"),
+        Field(title=gettext_noop("The comment is"), description="Чем является комментарий"),
+        KINDS,
     ]
-    needs_human: Annotated[bool, Field(description="Нужен ли сотрудник: жалоба, деньги, здоровье, угроза, нет фактов")]
-    reason: Annotated[str, Field(description="Одной фразой для сотрудника: почему ответ такой")]
+    needs_human: Annotated[
+        bool,
+        Field(
+            title=gettext_noop("Who answers"),
+            description="Нужен ли сотрудник: жалоба, деньги, здоровье, угроза, нет фактов",
+        ),
+        WHO_ANSWERS,
+    ]
+    reason: Annotated[
+        str, Field(title=gettext_noop("Reason"), description="Одной фразой для сотрудника: почему ответ такой")
+    ]
 
 
 INSTRUCTIONS = """\

@@ -5,36 +5,125 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_noop
 from pydantic import BaseModel, Field
 
 from ai_clients.assistants.runs.agent import Agent, Input, one_call
+from ai_clients.assistants.runs.labels import Heading, Names
+
+AREAS = Names(
+    {
+        "ad_marking": _("marking of advertising"),
+        "ad_content": _("content of advertising"),
+        "ad_industry": _("special goods"),
+        "personal_data": _("personal data"),
+        "image_rights": _("right to one’s image"),
+        "age_rating": _("age rating"),
+        "other": _("other"),
+    }
+)
+SEVERITIES = Names(
+    {"blocker": _("must not be published"), "risk": _("risk"), "advice": _("advice")},
+    {"blocker": "bad", "risk": "warning"},
+)
+ADVERTISING = Names({True: _("advertising"), False: _("not advertising")}, {True: "warning"})
+VERDICTS = Names(
+    {
+        "publish": _("can be published"),
+        "fix_first": _("fix it before it is published"),
+        "ask_a_lawyer": _("ask a lawyer"),
+    },
+    {"publish": "good", "fix_first": "bad", "ask_a_lawyer": "warning"},
+)
 
 
 class TextToCheck(Input):
-    text: Annotated[str, Field(min_length=1, max_length=30_000, description="The text, as it is to be published")]
-    title: Annotated[str, Field(max_length=300, description="Its title")] = ""
-    platform: Annotated[str, Field(max_length=50, description="Where it is to appear, such as telegram")] = ""
-    advertiser: Annotated[str, Field(max_length=300, description="Who pays for it; empty if nobody does")] = ""
-    audience: Annotated[str, Field(max_length=300, description="Whom it is for; children and their age above all")] = ""
+    text: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=30_000,
+            title=gettext_noop("Text"),
+            description=gettext_noop("The text, as it is to be published"),
+        ),
+    ]
+    title: Annotated[str, Field(max_length=300, title=gettext_noop("Title"), description=gettext_noop("Its title"))] = (
+        ""
+    )
+    platform: Annotated[
+        str,
+        Field(
+            max_length=50,
+            title=gettext_noop("Platform"),
+            description=gettext_noop("Where it is to appear, such as telegram"),
+        ),
+    ] = ""
+    advertiser: Annotated[
+        str,
+        Field(
+            max_length=300,
+            title=gettext_noop("Advertiser"),
+            description=gettext_noop("Who pays for it; empty if nobody does"),
+        ),
+    ] = ""
+    audience: Annotated[
+        str,
+        Field(
+            max_length=300,
+            title=gettext_noop("Audience"),
+            description=gettext_noop("Whom it is for; children and their age above all"),
+        ),
+    ] = ""
 
 
 class Finding(BaseModel):
     area: Annotated[
         Literal["ad_marking", "ad_content", "ad_industry", "personal_data", "image_rights", "age_rating", "other"],
-        Field(description="Область"),
+        Field(title=gettext_noop("Area"), description="Область"),
+        AREAS,
     ]
-    law: Annotated[str, Field(description="Закон и статья, например «38-ФЗ, ст. 18.1»; только те, в которых уверен")]
-    quote: Annotated[str, Field(description="Дословно место в тексте; пустая строка, если чего-то не хватает")]
-    severity: Annotated[Literal["blocker", "risk", "advice"], Field(description="blocker — публиковать нельзя")]
-    problem: Annotated[str, Field(description="В чём нарушение, простыми словами")]
-    fix: Annotated[str, Field(description="Что сделать: готовая формулировка или действие")]
+    law: Annotated[
+        str,
+        Field(
+            title=gettext_noop("Law"),
+            description="Закон и статья, например «38-ФЗ, ст. 18.1»; только те, в которых уверен",
+        ),
+    ]
+    quote: Annotated[
+        str,
+        Field(
+            title=gettext_noop("Quotation"),
+            description="Дословно место в тексте; пустая строка, если чего-то не хватает",
+        ),
+    ]
+    severity: Annotated[
+        Literal["blocker", "risk", "advice"],
+        Field(title=gettext_noop("Severity"), description="blocker — публиковать нельзя"),
+        SEVERITIES,
+    ]
+    problem: Annotated[
+        str, Field(title=gettext_noop("Problem"), description="В чём нарушение, простыми словами"), Heading()
+    ]
+    fix: Annotated[
+        str, Field(title=gettext_noop("What to do"), description="Что сделать: готовая формулировка или действие")
+    ]
 
 
 class LegalReview(BaseModel):
-    is_advertising: Annotated[bool, Field(description="Является ли текст рекламой по ст. 3 38-ФЗ")]
-    verdict: Annotated[Literal["publish", "fix_first", "ask_a_lawyer"], Field(description="Общий вывод")]
-    findings: Annotated[list[Finding], Field(description="Все замечания, самые серьёзные первыми")]
-    summary: Annotated[str, Field(description="Вывод для редактора в двух-трёх фразах")]
+    is_advertising: Annotated[
+        bool,
+        Field(title=gettext_noop("Kind of text"), description="Является ли текст рекламой по ст. 3 38-ФЗ"),
+        ADVERTISING,
+    ]
+    verdict: Annotated[
+        Literal["publish", "fix_first", "ask_a_lawyer"],
+        Field(title=gettext_noop("Verdict"), description="Общий вывод"),
+        VERDICTS,
+    ]
+    findings: Annotated[
+        list[Finding], Field(title=gettext_noop("Findings"), description="Все замечания, самые серьёзные первыми")
+    ]
+    summary: Annotated[str, Field(title=gettext_noop("Summary"), description="Вывод для редактора в двух-трёх фразах")]
 
 
 INSTRUCTIONS = """\

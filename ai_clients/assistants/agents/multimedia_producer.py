@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 from typing import Annotated, Literal
 
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_noop
 from django.utils.translation import gettext_lazy as _
 from pydantic import BaseModel, Field
 
 from ai_clients.assistants.calls.structured import InvalidAnswerError, RefusedError, delimited
 from ai_clients.assistants.runs.agent import Agent, Input, material
+from ai_clients.assistants.runs.labels import Image, Names
 
 TIMEOUT_S = 240.0
 """A large picture of high quality takes up to two minutes."""
@@ -18,21 +19,50 @@ TIMEOUT_S = 240.0
 REFUSAL_CODES = ("moderation_blocked", "content_policy_violation")
 
 
+SHAPES = Names({"square": _("square"), "portrait": _("portrait"), "landscape": _("landscape")})
+QUALITIES = Names({"low": _("low"), "medium": _("medium"), "high": _("high")})
+
+
 class PictureToMake(Input):
-    text: Annotated[str, Field(min_length=1, max_length=8000, description="What to show, or the post to illustrate")]
-    title: Annotated[str, Field(max_length=300)] = ""
-    style: Annotated[str, Field(max_length=500, description="Such as watercolour, flat vector, photo")] = ""
-    shape: Annotated[Literal["square", "portrait", "landscape"], Field(description="Of the picture")] = "square"
-    quality: Literal["low", "medium", "high"] = "medium"
-    platform: Annotated[str, Field(max_length=50, description="Such as telegram or vk")] = ""
+    text: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=8000,
+            title=gettext_noop("Text"),
+            description=gettext_noop("What to show, or the post to illustrate"),
+        ),
+    ]
+    title: Annotated[str, Field(max_length=300, title=gettext_noop("Title"))] = ""
+    style: Annotated[
+        str,
+        Field(
+            max_length=500,
+            title=gettext_noop("Style"),
+            description=gettext_noop("Such as watercolour, flat vector, photo"),
+        ),
+    ] = ""
+    shape: Annotated[
+        Literal["square", "portrait", "landscape"],
+        Field(title=gettext_noop("Shape"), description=gettext_noop("Of the picture")),
+        SHAPES,
+    ] = "square"
+    quality: Annotated[
+        Literal["low", "medium", "high"],
+        Field(title=gettext_noop("Quality"), description=gettext_noop("A higher one costs more")),
+        QUALITIES,
+    ] = "medium"
+    platform: Annotated[
+        str, Field(max_length=50, title=gettext_noop("Platform"), description=gettext_noop("Such as telegram or vk"))
+    ] = ""
 
 
 class Picture(BaseModel):
     """A PNG as base64."""
 
-    image_base64: str
-    media_type: Literal["image/png"] = "image/png"
-    size: str
+    image_base64: Annotated[str, Field(title=gettext_noop("Picture")), Image("media_type")]
+    media_type: Annotated[Literal["image/png"], Field(title=gettext_noop("Format"))] = "image/png"
+    size: Annotated[str, Field(title=gettext_noop("Size, pixels"))]
 
 
 SIZES: dict[str, Literal["1024x1024", "1024x1536", "1536x1024"]] = {

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_noop
 from django.utils.translation import gettext_lazy as _
 from pydantic import BaseModel, Field
 
 from ai_clients.assistants.calls.structured import InvalidAnswerError
 from ai_clients.assistants.runs.agent import Agent, Input, material
+from ai_clients.assistants.runs.labels import Names
 
 
 def in_utf16(text: str) -> int:
@@ -47,28 +48,47 @@ FORMS = {
     ),
     "instagram": Form(_("an Instagram caption"), 2200, in_utf16, "подпись в Instagram: крючок в первой строке"),
 }
+PLATFORMS = Names({name: form.name for name, form in FORMS.items()})
 
 
 class PieceToRewrite(Input):
-    text: Annotated[str, Field(min_length=1, max_length=30_000)]
-    title: Annotated[str, Field(max_length=300)] = ""
+    text: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=30_000,
+            title=gettext_noop("Text"),
+            description=gettext_noop("The piece to rewrite"),
+        ),
+    ]
+    title: Annotated[str, Field(max_length=300, title=gettext_noop("Title"))] = ""
     platform: Annotated[
         Literal["telegram", "telegram_caption", "vk", "max", "youtube", "instagram"],
-        Field(description="Where it is to appear; its limit is kept"),
+        Field(title=gettext_noop("Platform"), description=gettext_noop("Where it is to appear; its limit is kept")),
+        PLATFORMS,
     ]
-    wishes: Annotated[str, Field(max_length=1000, description="Audience, tone, what must stay")] = ""
+    wishes: Annotated[
+        str,
+        Field(
+            max_length=1000, title=gettext_noop("Wishes"), description=gettext_noop("Audience, tone, what must stay")
+        ),
+    ] = ""
 
 
 class Rewriting(BaseModel):
-    text: Annotated[str, Field(description="Готовый текст целиком, с хэштегами, если они уместны")]
-    left_out: Annotated[list[str], Field(description="Что важное из исходного текста пришлось опустить")]
+    text: Annotated[
+        str, Field(title=gettext_noop("Text"), description="Готовый текст целиком, с хэштегами, если они уместны")
+    ]
+    left_out: Annotated[
+        list[str], Field(title=gettext_noop("Left out"), description="Что важное из исходного текста пришлось опустить")
+    ]
 
 
 class Rewritten(Rewriting):
     """`length` and `limit` as the platform counts."""
 
-    length: int
-    limit: int
+    length: Annotated[int, Field(title=gettext_noop("Length"))]
+    limit: Annotated[int, Field(title=gettext_noop("Limit of the platform"))]
 
 
 INSTRUCTIONS = """\

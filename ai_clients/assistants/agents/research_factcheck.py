@@ -6,32 +6,84 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import Annotated, Literal
 
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_noop
 from django.utils.translation import gettext_lazy as _
 from pydantic import BaseModel, Field
 
 from ai_clients.assistants.calls.structured import InvalidAnswerError
 from ai_clients.assistants.runs.agent import Agent, Input, material
+from ai_clients.assistants.runs.labels import Heading, Names, RowsOf
+
+VERDICTS = Names(
+    {
+        "supported": _("supported by the sources"),
+        "contradicted": _("contradicted by the sources"),
+        "partly": _("partly supported"),
+        "not_in_sources": _("not in the sources"),
+    },
+    {"supported": "good", "contradicted": "bad", "partly": "warning"},
+)
 
 AT_ONCE = 4
 """Parallel calls: ten claims take as long as three, and stay far below the providers' limits."""
 
 
 class Source(Input):
-    title: Annotated[str, Field(min_length=1, max_length=300)]
-    url: Annotated[str, Field(max_length=1000)] = ""
-    text: Annotated[str, Field(min_length=1, max_length=30_000, description="What it says; nothing is fetched")]
+    title: Annotated[str, Field(min_length=1, max_length=300, title=gettext_noop("Title")), Heading()]
+    url: Annotated[
+        str,
+        Field(
+            max_length=1000,
+            json_schema_extra={"format": "uri"},
+            title=gettext_noop("Address"),
+            description=gettext_noop("Of its page, if it has one; nothing is fetched"),
+        ),
+    ] = ""
+    text: Annotated[
+        str,
+        Field(min_length=1, max_length=30_000, title=gettext_noop("Text"), description=gettext_noop("What it says")),
+    ]
 
 
 class TextToVerify(Input):
-    text: Annotated[str, Field(min_length=1, max_length=20_000)]
-    sources: Annotated[list[Source], Field(min_length=1, max_length=20)]
-    most_claims: Annotated[int, Field(ge=1, le=20, description="How many claims to judge, the weightiest first")] = 10
+    text: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=20_000,
+            title=gettext_noop("Text"),
+            description=gettext_noop("The text whose claims are judged"),
+        ),
+    ]
+    sources: Annotated[
+        list[Source],
+        Field(
+            min_length=1,
+            max_length=20,
+            title=gettext_noop("Sources"),
+            description=gettext_noop("What the claims are judged by; nothing else counts"),
+        ),
+    ]
+    most_claims: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=20,
+            title=gettext_noop("Most claims"),
+            description=gettext_noop("How many claims to judge, the weightiest first"),
+        ),
+    ] = 10
 
 
 class Claim(BaseModel):
-    claim: Annotated[str, Field(description="Утверждение, понятное само по себе, без «он», «там», «тогда»")]
-    quote: Annotated[str, Field(description="Дословно место в тексте, где оно сделано")]
+    claim: Annotated[
+        str,
+        Field(title=gettext_noop("Claim"), description="Утверждение, понятное само по себе, без «он», «там», «тогда»"),
+        Heading(),
+    ]
+    quote: Annotated[
+        str, Field(title=gettext_noop("Quotation"), description="Дословно место в тексте, где оно сделано")
+    ]
 
 
 class Claims(BaseModel):
@@ -40,19 +92,35 @@ class Claims(BaseModel):
 
 class Judgement(BaseModel):
     verdict: Annotated[
-        Literal["supported", "contradicted", "partly", "not_in_sources"], Field(description="Что говорят источники")
+        Literal["supported", "contradicted", "partly", "not_in_sources"],
+        Field(title=gettext_noop("Verdict"), description="Что говорят источники"),
+        VERDICTS,
     ]
-    explanation: Annotated[str, Field(description="Почему, с цитатой или числом из источника; две-три фразы")]
-    sources: Annotated[list[int], Field(description="Номера источников, на которых держится вывод")]
-    correction: Annotated[str, Field(description="Как написать верно; пустая строка, если исправлять нечего")]
+    explanation: Annotated[
+        str,
+        Field(
+            title=gettext_noop("Explanation"), description="Почему, с цитатой или числом из источника; две-три фразы"
+        ),
+    ]
+    sources: Annotated[
+        list[int],
+        Field(title=gettext_noop("Sources"), description="Номера источников, на которых держится вывод"),
+        RowsOf("sources"),
+    ]
+    correction: Annotated[
+        str,
+        Field(
+            title=gettext_noop("Correction"), description="Как написать верно; пустая строка, если исправлять нечего"
+        ),
+    ]
 
 
-class JudgedClaim(Claim, Judgement):
+class JudgedClaim(Judgement, Claim):
     pass
 
 
 class Factcheck(BaseModel):
-    claims: list[JudgedClaim]
+    claims: Annotated[list[JudgedClaim], Field(title=gettext_noop("Claims"))]
 
 
 SPLITTING = """\

@@ -5,38 +5,71 @@ from __future__ import annotations
 import datetime
 from typing import Annotated, Literal
 
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_noop
 from django.utils.translation import gettext_lazy as _
 from pydantic import BaseModel, Field
 
 from ai_clients.assistants.calls.structured import InvalidAnswerError
 from ai_clients.assistants.runs.agent import Agent, Input, material
+from ai_clients.assistants.runs.labels import Heading, Names, RowsOf
+
+MOVEMENTS = Names(
+    {"rising": _("rising"), "steady": _("steady"), "fading": _("fading"), "unclear": _("unclear")},
+    {"rising": "good", "fading": "warning"},
+)
 
 
 class Post(Input):
-    text: Annotated[str, Field(min_length=1, max_length=10_000)]
-    date: Annotated[datetime.date | None, Field(description="When it appeared")] = None
-    source: Annotated[str, Field(max_length=200, description="Channel or author")] = ""
-    reactions: Annotated[int | None, Field(ge=0, description="Likes, answers and shares together")] = None
+    text: Annotated[str, Field(min_length=1, max_length=10_000, title=gettext_noop("Text")), Heading()]
+    date: Annotated[
+        datetime.date | None, Field(title=gettext_noop("Date"), description=gettext_noop("When it appeared"))
+    ] = None
+    source: Annotated[
+        str, Field(max_length=200, title=gettext_noop("Source"), description=gettext_noop("Channel or author"))
+    ] = ""
+    reactions: Annotated[
+        int | None,
+        Field(ge=0, title=gettext_noop("Reactions"), description=gettext_noop("Likes, answers and shares together")),
+    ] = None
 
 
 class PostsToRead(Input):
-    posts: Annotated[list[Post], Field(min_length=1, max_length=200)]
-    topic: Annotated[str, Field(max_length=500, description="What to look for; all, if empty")] = ""
-    platform: Annotated[str, Field(max_length=50, description="Such as telegram or vk")] = ""
+    posts: Annotated[
+        list[Post],
+        Field(min_length=1, max_length=200, title=gettext_noop("Posts"), description=gettext_noop("The posts to read")),
+    ]
+    topic: Annotated[
+        str,
+        Field(max_length=500, title=gettext_noop("Topic"), description=gettext_noop("What to look for; all, if empty")),
+    ] = ""
+    platform: Annotated[
+        str, Field(max_length=50, title=gettext_noop("Platform"), description=gettext_noop("Such as telegram or vk"))
+    ] = ""
 
 
 class Trend(BaseModel):
-    name: Annotated[str, Field(description="Название тренда, до семи слов")]
-    summary: Annotated[str, Field(description="Что происходит и почему это важно, две-три фразы")]
-    movement: Annotated[Literal["rising", "steady", "fading", "unclear"], Field(description="Куда движется")]
-    posts: Annotated[list[int], Field(description="Номера публикаций, в которых он виден")]
-    ideas: Annotated[list[str], Field(description="Одна–три идеи своих публикаций")]
+    name: Annotated[str, Field(title=gettext_noop("Trend"), description="Название тренда, до семи слов"), Heading()]
+    summary: Annotated[
+        str, Field(title=gettext_noop("Summary"), description="Что происходит и почему это важно, две-три фразы")
+    ]
+    movement: Annotated[
+        Literal["rising", "steady", "fading", "unclear"],
+        Field(title=gettext_noop("Movement"), description="Куда движется"),
+        MOVEMENTS,
+    ]
+    posts: Annotated[
+        list[int],
+        Field(title=gettext_noop("Posts"), description="Номера публикаций, в которых он виден"),
+        RowsOf("posts"),
+    ]
+    ideas: Annotated[list[str], Field(title=gettext_noop("Ideas"), description="Одна–три идеи своих публикаций")]
 
 
 class TrendReport(BaseModel):
-    trends: Annotated[list[Trend], Field(description="До семи трендов, самые заметные первыми")]
-    summary: Annotated[str, Field(description="Картина в целом, три-четыре фразы")]
+    trends: Annotated[
+        list[Trend], Field(title=gettext_noop("Trends"), description="До семи трендов, самые заметные первыми")
+    ]
+    summary: Annotated[str, Field(title=gettext_noop("Summary"), description="Картина в целом, три-четыре фразы")]
 
 
 INSTRUCTIONS = """\

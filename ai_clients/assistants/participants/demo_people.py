@@ -166,6 +166,8 @@ def _create_chats(org: Organization, chats: dict[str, list[Said]], now: datetime
     lines = [(chat, *line) for chat, said in chats.items() for line in said]
     made: list[Message] = []
     for number, (chat, name, text, answers) in enumerate(lines):
+        # Over three weeks, at hours that differ.
+        sent_at = now - timedelta(hours=21 * 24 * (len(lines) - number) / len(lines), minutes=number * 7 % 60)
         made.append(
             Message.objects.create(
                 org=org,
@@ -174,8 +176,8 @@ def _create_chats(org: Organization, chats: dict[str, list[Said]], now: datetime
                 external_id=str(number + 1),
                 answers=None if answers is None else made[answers],
                 text=text,
-                # Over three weeks, at hours that differ.
-                sent_at=now - timedelta(hours=21 * 24 * (len(lines) - number) / len(lines), minutes=number * 7 % 60),
+                sent_at=sent_at,
+                received_at=sent_at + timedelta(seconds=2),
             )
         )
     return len(made)

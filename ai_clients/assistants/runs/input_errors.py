@@ -40,11 +40,12 @@ def by_field(error: ValidationError, *, under: str = "") -> dict[str, list[str]]
     found: dict[str, list[str]] = {}
     for one in error.errors(include_url=False, include_input=False):
         field = ".".join(filter(None, (under, *map(str, one["loc"]))))
-        found.setdefault(field, []).append(_text(one))
+        found.setdefault(field, []).append(text_of(one))
     return found
 
 
-def _text(one: Any) -> str:
+def text_of(one: Any) -> str:
+    """The text of one of pydantic's errors."""
     text = _TEXTS.get(one["type"])
     if text is None:
         return str(one["msg"])

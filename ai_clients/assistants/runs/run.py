@@ -17,10 +17,11 @@ from ai_clients.assistants.calls.provider_errors import provider_problem
 from ai_clients.assistants.calls.structured import AnswerError, Provider
 from ai_clients.assistants.models import ContentPiece
 from ai_clients.assistants.runs.agent import AnyAgent
-from usage_billing.costing.estimates import Estimate, estimate
+from ai_clients.assistants.runs.measurement import Measurement, measure
+from usage_billing.costing.estimates import Estimate
 from usage_billing.models import Organization
-from usage_billing.recording import Event, collected
-from usage_billing.tenancy.scope import EVERYTHING, Scope, within
+from usage_billing.recording import collected
+from usage_billing.tenancy.scope import Scope
 
 
 class OrganizationNotFoundError(Exception):
@@ -45,21 +46,35 @@ class Account:
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run: the agent's output, the workflow of its calls, their cost."""
+    """A finished run: the agent's output, and its calls."""
 
     made: BaseModel
-    workflow_id: str
-    spent: Estimate
+    measured: Measurement
+
+    @property
+    def workflow_id(self) -> str:
+        return self.measured.workflow_id
+
+    @property
+    def spent(self) -> Estimate:
+        return self.measured.spent
 
 
 class UnfinishedRunError(Exception):
     """The provider failed, or its answer is useless: `__cause__` tells which. `spent` must be paid anyway."""
 
-    def __init__(self, provider: Provider, workflow_id: str, spent: Estimate) -> None:
-        super().__init__(workflow_id)
+    def __init__(self, provider: Provider, measured: Measurement) -> None:
+        super().__init__(measured.workflow_id)
         self.provider = provider
-        self.workflow_id = workflow_id
-        self.spent = spent
+        self.measured = measured
+
+    @property
+    def workflow_id(self) -> str:
+        return self.measured.workflow_id
+
+    @property
+    def spent(self) -> Estimate:
+        return self.measured.spent
 
 
 def account(scope: Scope, *, org: int | str | None = None, content_id: uuid.UUID | None = None) -> Account:
@@ -114,11 +129,5 @@ def run(agent: AnyAgent, given: BaseModel, account: Account, *, user_id: int | N
         except Exception as error:
             if not isinstance(error, AnswerError) and provider_problem(error) is None:
                 raise
-            raise UnfinishedRunError(provider, workflow_id, _spent(events)) from error
-    return Run(made, workflow_id, _spent(events))
-
-
-def _spent(events: list[Event]) -> Estimate:
-    # In the ledger's scope, which sees all prices; a tenant sees none, not even its own.
-    with within(EVERYTHING):
-        return estimate(events)
+            raise UnfinishedRunError(provider, measure(events, workflow_id)) from error
+    return Run(made, measure(events, workflow_id))

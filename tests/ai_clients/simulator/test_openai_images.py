@@ -6,6 +6,7 @@ import zlib
 import openai
 import pytest
 
+from ai_clients.simulator import png
 from ai_clients.simulator.tokens import PARTIAL_IMAGE_TOKENS, count
 
 MODEL = "gpt-image-2"
@@ -17,7 +18,7 @@ def assert_is_png(b64_json: str | None) -> None:
     assert image.startswith(b"\x89PNG\r\n\x1a\n")
     start = image.index(b"IDAT")
     length = int.from_bytes(image[start - 4 : start], "big")
-    assert len(zlib.decompress(image[start + 4 : start + 4 + length])) == 8 * (1 + 3 * 8)
+    assert len(zlib.decompress(image[start + 4 : start + 4 + length])) == png.PIXELS * (1 + 3 * png.PIXELS)
 
 
 def test_generate_reports_usage_by_the_table(openai_client: openai.OpenAI) -> None:

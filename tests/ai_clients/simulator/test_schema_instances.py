@@ -65,7 +65,7 @@ def test_instance_satisfies_its_annotation(annotation: Any) -> None:
         ({"type": ["null", "integer"]}, 1),
         ({"allOf": [{"$ref": "#/$defs/Text"}], "$defs": {"Text": {"type": "boolean"}}}, True),
         ({"properties": {"at": {"format": "date"}}}, {"at": "2026-01-15"}),
-        ({}, "sample value"),
+        ({}, "Value 1"),
     ],
 )
 def test_instance_of_bare_schemas(schema: dict[str, Any], expected: object) -> None:

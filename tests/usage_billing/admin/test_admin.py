@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 from django.contrib import admin
-from django.contrib.admin.models import LogEntry
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
@@ -21,8 +20,6 @@ from usage_billing.models import (
     ExchangeRate,
     Membership,
     Organization,
-    PriceOverride,
-    RepriceRun,
     UsageRecord,
 )
 from usage_billing.models.organization import UNATTRIBUTED
@@ -30,8 +27,6 @@ from usage_billing.models.organization import UNATTRIBUTED
 CALLS = "admin:usage_billing_usagerecord"
 ORGANIZATIONS = "admin:usage_billing_organization"
 RATES = "admin:usage_billing_exchangerate"
-PRICES = "admin:usage_billing_priceoverride"
-RUNS = "admin:usage_billing_repricerun"
 
 pytestmark = pytest.mark.django_db
 
@@ -321,205 +316,19 @@ def test_rate_can_be_added_once_for_a_day_and_is_more_than_nothing(superadmin: C
     ]
 
 
-# ── Prices of our own ────────────────────────────────────────────────────────────────────────────────────────────
-
-GOOD = '{"input_mtok": "2.5", "output_mtok": "10"}'
-
-
-def price_form(**fields: Any) -> dict[str, Any]:
-    return {
-        "provider": "openai",
-        "model_pattern": "gpt-99*",
-        "org": "",
-        "valid_from": "2026-05-01",
-        "prices": GOOD,
-        "note": "",
-        **fields,
-    }
-
-
-def own_price(**fields: Any) -> PriceOverride:
-    given = {"provider": "openai", "model_pattern": "gpt-99*", "valid_from": date(2026, 5, 1)} | fields
-    return PriceOverride.objects.create(prices={"input_mtok": "2.5", "output_mtok": "10"}, **given)
-
-
-def history(client: Client, price_id: int) -> list[str]:
-    """Return the entries of a price's history page, oldest first."""
-    response = client.get(reverse(f"{PRICES}_history", args=[price_id]))
-    return [entry.get_change_message() for entry in response.context["action_list"]]
-
-
-def test_pages_of_prices_and_runs_open(superadmin: Client, acme: Organization) -> None:
-    price = own_price(org=acme)
-    run = RepriceRun.objects.create(
-        by="anna", reason="why not", date_from=date(2026, 5, 1), date_to=date(2026, 5, 2), started_at=NOON, org=acme
-    )
-    addresses = [
-        *(reverse(f"{name}_changelist") for name in (PRICES, RUNS)),
-        reverse(f"{PRICES}_add"),
-        *(reverse(f"{PRICES}_{page}", args=[price.pk]) for page in ("change", "delete", "history")),
-        reverse(f"{RUNS}_change", args=[run.pk]),
-    ]
-    assert {address: superadmin.get(address).status_code for address in addresses} == dict.fromkeys(addresses, 200)
-    text = superadmin.get(reverse(f"{PRICES}_change", args=[price.pk])).content.decode()
-    assert "Calls that have a price keep it" in text
-    assert "manage.py reprice_usage" in text
-    assert "&quot;input_mtok&quot;: &quot;2.5&quot;,\n" in text
-
-
-def test_price_can_be_added_and_says_who_did(superadmin: Client, acme: Organization) -> None:
-    response = superadmin.post(
-        reverse(f"{PRICES}_add"), price_form(org=acme.pk, provider=" OpenAI ", note="The contract of May")
-    )
-    assert response.status_code == 302
-    price = PriceOverride.objects.get()
-    assert (price.provider, price.org, price.prices) == ("openai", acme, {"input_mtok": "2.5", "output_mtok": "10"})
-    assert price.created_by is not None
-    assert price.created_by.get_username() == "root"
-    assert history(superadmin, price.pk) == [
-        "Provider: OpenAI\nModel: gpt-99*\nOrganisation: Acme\nValid from: 2026-05-01\n"
-        'Prices, USD: {"input_mtok": "2.5", "output_mtok": "10"}\nNote: The contract of May'
-    ]
-
-
-@pytest.mark.parametrize(
-    ("field", "value", "error"),
-    [
-        ("prices", '{"input_mtoks": "1"}', "“input_mtoks” is not a price key. The nearest keys: input_mtok"),
-        ("prices", '{"input_mtok": 2.5}', "“input_mtok”: write the USD in quotation marks"),
-        ("prices", '{"input_mtok": "2.5"', "Enter a valid JSON."),
-        ("prices", "{}", "This field is required."),
-        ("prices", '{"cache_read_mtok": "1"}', "“input_mtok” is needed too"),
-        ("provider", " ", "This field is required."),
-        ("valid_from", "yesterday", "Enter a valid date."),
-    ],
-)
-def test_price_that_is_none_is_refused_at_its_field(superadmin: Client, field: str, value: str, error: str) -> None:
-    response = superadmin.post(reverse(f"{PRICES}_add"), price_form(**{field: value}))
-    errors = response.context["adminform"].form.errors
-    assert list(errors) == [field]
-    assert errors[field][0].startswith(error)
-    assert response.status_code == 200
-    assert not PriceOverride.objects.exists()
-    if field == "prices":
-        # The form still shows the text, so that it can be corrected.
-        written = response.context["adminform"].form["prices"].value()
-        assert "".join(value.split()) == "".join(written.split())
-
-
-@pytest.mark.parametrize("whose", ["all", "acme"])
-def test_second_price_for_the_same_is_refused(superadmin: Client, acme: Organization, whose: str) -> None:
-    org = acme if whose == "acme" else None
-    own_price(org=org)
-    again = price_form(org=org.pk if org else "", model_pattern="GPT-99*")
-    response = superadmin.post(reverse(f"{PRICES}_add"), again)
-    (errors,) = response.context["adminform"].form.errors.values()
-    assert errors[0].startswith("A price for this model")
-    assert PriceOverride.objects.count() == 1
-
-
-def test_history_has_what_was_there_before_each_change(superadmin: Client, acme: Organization) -> None:
-    price = own_price()
-    address = reverse(f"{PRICES}_change", args=[price.pk])
-    superadmin.post(address, price_form(prices='{"input_mtok": "3", "output_mtok": "10"}'))
-    superadmin.post(address, price_form(prices='{"input_mtok": "3", "output_mtok": "10"}', org=acme.pk, note="New"))
-    superadmin.post(address, price_form(prices='{"output_mtok": "10", "input_mtok": "3"}', org=acme.pk, note="New"))
-    assert history(superadmin, price.pk) == [
-        'Prices, USD: {"input_mtok": "2.5", "output_mtok": "10"} → {"input_mtok": "3", "output_mtok": "10"}',
-        "Organisation: — → Acme\nNote: — → New",
-        "No fields changed.",
-    ]
-
-
-def test_deleted_price_stays_in_the_history(superadmin: Client) -> None:
-    price = own_price()
-    superadmin.post(reverse(f"{PRICES}_delete", args=[price.pk]), {"post": "yes"})
-    other = own_price()
-    delete_selected = {"action": "delete_selected", "_selected_action": [other.pk], "post": "yes"}
-    superadmin.post(reverse(f"{PRICES}_changelist"), delete_selected)
-    assert not PriceOverride.objects.exists()
-    assert (
-        list(LogEntry.objects.values_list("object_repr", "change_message"))
-        == [("openai / gpt-99*, 2026-05-01", 'all: {"input_mtok": "2.5", "output_mtok": "10"}')] * 2
-    )
-
-
-def test_changing_a_price_changes_no_call_that_is_costed(superadmin: Client, acme: Organization) -> None:
-    price = own_price()
-    enter(row(acme, ai_model="gpt-99", price_source=f"override:{price.pk}"))
-    before = UsageRecord.objects.values().get()
-    superadmin.post(reverse(f"{PRICES}_change", args=[price.pk]), price_form(prices='{"input_mtok": "0"}'))
-    price.refresh_from_db()
-    assert price.prices == {"input_mtok": "0"}
-    assert UsageRecord.objects.values().get() == before
-
-
-def test_prices_are_found_by_provider_and_model(superadmin: Client, acme: Organization) -> None:
-    own_price(org=acme)
-    own_price(provider="llm.example.com", model_pattern="llama*")
-
-    def found(**query: str) -> list[str]:
-        response = superadmin.get(reverse(f"{PRICES}_changelist"), query)
-        return [price.model_pattern for price in response.context["cl"].result_list]
-
-    assert found() == ["llama*", "gpt-99*"]
-    assert found(q="LLA") == ["llama*"]
-    assert found(provider="openai") == ["gpt-99*"]
-    response = superadmin.get(reverse(f"{PRICES}_changelist"))
-    assert listed(response, "for_whom") == ["all", "Acme"]
-    assert listed(response, "prices_text") == ["input_mtok 2.5, output_mtok 10"] * 2
-
-
-@pytest.mark.parametrize(("is_superuser", "status"), [(False, 403), (True, 200)])
-def test_prices_are_for_superadmins(client: Client, is_superuser: bool, status: int) -> None:
-    """They are of all organisations; row-level security shows them to nobody else, whatever their permissions."""
-    person = User.objects.create_user("staff", is_staff=True, is_superuser=is_superuser)
-    person.user_permissions.set(Permission.objects.all())
-    client.force_login(person)
-    for page in ("changelist", "add"):
-        assert client.get(reverse(f"{PRICES}_{page}")).status_code == status
-    assert ("Price overrides" in client.get(reverse("admin:index")).content.decode()) is is_superuser
-
-
-def test_owner_of_an_organisation_has_no_prices_to_see(client: Client, acme: Organization) -> None:
-    owner = User.objects.create_user("olga")
-    Membership.objects.create(org=acme, user=owner, role="owner")
-    client.force_login(owner)
-    assert client.get(reverse(f"{PRICES}_changelist")).status_code == 302
-    assert client.post(reverse(f"{PRICES}_add"), price_form()).status_code == 302
-    assert not PriceOverride.objects.exists()
-
-
-def test_log_of_runs_can_only_be_looked_at(superadmin: Client) -> None:
-    run = RepriceRun.objects.create(
-        by="anna",
-        reason="<b>why</b>",
-        date_from=date(2026, 5, 1),
-        date_to=date(2026, 5, 2),
-        started_at=NOON,
-        records_seen=12345,
-        usd_before=Decimal("1.5"),
-        usd_after=Decimal(2),
-    )
-    addresses = [reverse(f"{RUNS}_add"), *(reverse(f"{RUNS}_{page}", args=[run.pk]) for page in ("change", "delete"))]
-    assert [superadmin.post(address, {"by": "me"}).status_code for address in addresses] == [403, 403, 403]
-    response = superadmin.get(reverse(f"{RUNS}_changelist"))
-    assert listed(response, "seen") == ["12,345"]
-    assert re.sub("<[^>]*>", "", listed(response, "usd")[0]) == "$1.50 → $2.00"
-    assert "<b>why" not in response.content.decode()
-    page = superadmin.get(reverse(f"{RUNS}_change", args=[run.pk]))
-    assert page.context["adminform"].form.fields == {}
-
-
-def test_a_new_price_begins_with_a_form_to_fill_in(superadmin: Client) -> None:
-    answer = superadmin.get(reverse("admin:usage_billing_priceoverride_add"))
-    assert answer.context["adminform"].form.initial["prices"] == {"input_mtok": "", "output_mtok": ""}
-    assert "null</textarea>" not in answer.content.decode()
+# ── Words ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(
     ("name", "declined"),
-    [("usage_billing_organization", "организацию"), ("auth_user", "пользователя"), ("auth_group", "группу")],
+    [
+        ("usage_billing_organization", "организацию"),
+        ("usage_billing_priceoverride", "собственную цену"),
+        ("usage_billing_repricerun", "пересчёт стоимости"),
+        ("usage_billing_exchangerate", "курс USD/RUB"),
+        ("auth_user", "пользователя"),
+        ("auth_group", "группу"),
+    ],
 )
 def test_russian_titles_and_buttons_are_declined(
     superadmin: Client, acme: Organization, name: str, declined: str

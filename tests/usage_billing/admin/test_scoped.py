@@ -244,7 +244,7 @@ def test_rates_organisations_prices_and_users_are_entered_by_superadmins_alone(w
             "provider": "openai",
             "model_pattern": "*",
             "valid_from": "2026-01-01",
-            "prices": '{"input_mtok": "0"}',
+            "price_input_mtok": "0",
         },
         User: {"username": "x", "usable_password": "true", "password1": "Tr1cky-one!", "password2": "Tr1cky-one!"},
         Group: {"name": "x"},

@@ -24,7 +24,7 @@ from usage_billing.conf import conf
 from usage_billing.costing import price_list, pricing
 from usage_billing.costing.metering import Line, Metered
 from usage_billing.costing.price_list import INSTALLED, PriceListError
-from usage_billing.reports import model_comparison
+from usage_billing.reports import token_prices
 
 DAY = date(2026, 11, 27)
 NOON = datetime(2026, 11, 28, 12, tzinfo=UTC)
@@ -61,11 +61,11 @@ def test_without_a_file_the_installed_list_prices() -> None:
 
 
 def test_a_saved_list_prices_and_is_named_with_its_day() -> None:
-    assert model_comparison.token_prices("openai", "gpt-99", DAY) is None
+    assert token_prices.token_prices("openai", "gpt-99", DAY) is None
     path = save(price_lists.newer())
     assert priced("gpt-99") == (Decimal("0.0012"), f"{INSTALLED}+2026-11-27:openai/gpt-99")
     assert priced("gpt-4.1-mini") == (Decimal("0.0056"), f"{INSTALLED}+2026-11-27:openai/gpt-4.1-mini")
-    compared = model_comparison.token_prices("openai", "gpt-99", DAY)
+    compared = token_prices.token_prices("openai", "gpt-99", DAY)
     assert compared is not None
     assert compared.prompt == Decimal("0.000001")
     assert path.stat().st_mode & 0o777 == 0o600

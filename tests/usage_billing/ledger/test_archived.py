@@ -164,7 +164,7 @@ def test_check_usage_finds_what_is_wrong_with_an_archived_day(
     org: Organization, capsys: pytest.CaptureFixture[str]
 ) -> None:
     call_command("check_usage")
-    assert capsys.readouterr().out.endswith("The rollups equal the ledger and its archive: 2 calls, 12 grains.\n")
+    assert capsys.readouterr().out.endswith("The rollups equal the ledger and its archive: 2 calls, 16 grains.\n")
     DailyUsage.objects.filter(grain="org").update(prompt_tokens=F("prompt_tokens") + 7)
     DailyUsage.objects.filter(grain="agent").delete()
     with pytest.raises(CommandError, match=r"^2 differences"):
@@ -184,7 +184,7 @@ def test_check_usage_says_what_it_could_not_check(
     call_command("check_usage")
     said = capsys.readouterr()
     assert said.err == f"2026-05 was not checked: it is archived, and {path}: No such file or directory.\n"
-    assert said.out == "The rollups equal the ledger: 1 calls, 12 grains.\n"
+    assert said.out == "The rollups equal the ledger: 1 calls, 16 grains.\n"
 
 
 def test_reprice_leaves_archived_calls_out_and_says_so(org: Organization, capsys: pytest.CaptureFixture[str]) -> None:

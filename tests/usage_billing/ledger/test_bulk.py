@@ -41,6 +41,7 @@ def a_call(**values: Any) -> dict[str, Any]:
         "api_key_fingerprint": "0123456789abcdef",
         "known_cost_usd": None,
         "request_metadata": {},
+        "tags": {"имя": ODD},
         "response_metadata": {"text": ODD},
         "created_at": at,
         "recorded_at": at,

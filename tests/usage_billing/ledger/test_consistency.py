@@ -84,7 +84,7 @@ def test_check_usage_finds_a_record_that_contradicts_itself(damage: dict[str, An
 
 def test_check_usage_says_that_all_is_well(capsys: pytest.CaptureFixture[str]) -> None:
     call_command("check_usage")
-    assert capsys.readouterr().out == "The rollups equal the ledger: 2 calls, 12 grains.\n"
+    assert capsys.readouterr().out == "The rollups equal the ledger: 2 calls, 16 grains.\n"
 
 
 def test_check_usage_of_an_empty_ledger_is_clean(capsys: pytest.CaptureFixture[str]) -> None:
@@ -92,4 +92,4 @@ def test_check_usage_of_an_empty_ledger_is_clean(capsys: pytest.CaptureFixture[s
         cursor.execute("DELETE FROM token_usage")
         cursor.execute("DELETE FROM token_usage_daily")
     call_command("check_usage")
-    assert capsys.readouterr().out == "The rollups equal the ledger: 0 calls, 12 grains.\n"
+    assert capsys.readouterr().out == "The rollups equal the ledger: 0 calls, 16 grains.\n"

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.db import connection, connections
+from django.db import connection, connections, transaction
 from django.db.models import Sum
 
 from tests.support import factories
@@ -32,7 +31,7 @@ def insert(org: Organization, *tags: dict[str, str]) -> None:
 def counts(key: str, **lookup: Any) -> dict[str, int]:
     """Return the number of calls by value."""
     rows = DailyTagUsage.objects.filter(grain="org_tag", tag_key=key, **lookup).values_list("tag_value")
-    return {value: calls for value, calls in rows.annotate(Sum("requests_count"))}
+    return dict(rows.annotate(Sum("requests_count")))
 
 
 def assert_equal() -> None:
@@ -86,10 +85,9 @@ def test_a_value_of_a_call_that_is_not_inserted_after_all_is_not_registered() ->
 
 
 @pytest.fixture
-def several_connections(transactional_db: None) -> Iterator[None]:
+def several_connections(transactional_db: None) -> None:
     if connection.vendor != "postgresql":
         pytest.skip("SQLite has one writer at a time")
-    yield
 
 
 def test_two_writers_at_once_stay_within_the_bound_and_equal(several_connections: None) -> None:
@@ -127,8 +125,6 @@ def test_a_writer_that_registers_waits_for_one_that_does(several_connections: No
 
     def first() -> None:
         try:
-            from django.db import transaction
-
             with transaction.atomic():
                 writer.insert([row(org, tags={"customer": "first"})])
                 locked.set()

@@ -17,7 +17,7 @@ from django.utils import timezone
 from tests.support import factories, rows
 from tests.support.factories import NOON, chat_usage, event
 from usage_billing import reports
-from usage_billing.ledger import bulk, counters, rollup, writer
+from usage_billing.ledger import bulk, counters, summing, writer
 from usage_billing.models import DailyUsage, ExchangeRate, Membership, Organization, UsageRecord
 from usage_billing.tenancy.scope import EVERYTHING
 
@@ -277,7 +277,7 @@ def test_no_record_is_entered_when_the_totals_cannot_be_added(monkeypatch: pytes
     def broken(rows: Any) -> Any:
         raise RuntimeError("between the insert and the totals")
 
-    monkeypatch.setattr(rollup, "roll_up", broken)
+    monkeypatch.setattr(summing, "roll_up", broken)
     with pytest.raises(RuntimeError):
         writer.add([event(org=factories.organization())])
     assert (UsageRecord.objects.count(), DailyUsage.objects.count()) == (0, 0)

@@ -9,16 +9,13 @@ from typing import Any
 
 import pytest
 import tqdm
-from django.contrib.auth import authenticate
 from django.core.management import CommandError, call_command
-from pytest_django import Settings
 
 from tests.support import factories
 from tests.support.factories import NOON, event
 from usage_billing.ledger import drain, writer
-from usage_billing.management import demo_data
 from usage_billing.management.commands import check_usage, rebuild_daily
-from usage_billing.models import DailyUsage, ExchangeRate, Membership, Organization, UsageRecord
+from usage_billing.models import DailyUsage, UsageRecord
 from usage_billing.recording import record
 from usage_billing.recording.outbox import Outbox
 
@@ -104,36 +101,3 @@ def test_drain_usage_fails_when_the_database_is_away(outbox: Outbox, monkeypatch
     monkeypatch.setattr(drain, "drain_once", away)
     with pytest.raises(CommandError, match="connection refused"):
         call_command("drain_usage")
-
-
-def test_seed_demo_makes_a_believable_quarter_and_keeps_it(printed: Callable[..., str], settings: Settings) -> None:
-    settings.DEBUG = True
-    first = printed("seed_demo")
-    calls = UsageRecord.objects.count()
-    assert f"Added {calls:,} calls" in first
-    assert calls > 3000
-    assert UsageRecord.objects.values("usage_date").distinct().count() > 85
-    assert {record_.status for record_ in UsageRecord.objects.only("status")} == {"succeeded", "failed", "aborted"}
-    # Most calls are priced in both currencies, some are unpriced.
-    unpriced = UsageRecord.objects.filter(cost_usd=None).count()
-    assert 0 < unpriced < calls / 20
-    assert not UsageRecord.objects.filter(cost_usd__isnull=False, cost_rub=None).exists()
-    call_command("check_usage")
-    roles = dict(
-        Membership.objects.filter(user__username__in=["owner", "member"]).values_list("user__username", "role")
-    )
-    assert roles == {"owner": "owner", "member": "member"}
-    for name in ("admin", "owner", "member"):
-        assert name in first
-        assert authenticate(username=name, password=demo_data.PASSWORD) is not None
-
-    rates = ExchangeRate.objects.count()
-    assert "Added" not in printed("seed_demo")
-    assert (UsageRecord.objects.count(), ExchangeRate.objects.count()) == (calls, rates)
-
-
-def test_seed_demo_makes_no_user_with_a_known_password_in_production(settings: Settings) -> None:
-    settings.DEBUG = False
-    with pytest.raises(CommandError, match="known password"):
-        call_command("seed_demo")
-    assert not Organization.objects.exists()

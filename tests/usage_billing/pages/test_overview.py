@@ -46,9 +46,9 @@ def test_superadmin_sees_every_organisation(superadmin: Client) -> None:
     ]
     assert page.tables[TYPES] == [
         ["Request type", "Share", "Calls", "Change", "USD"],
-        ["globex_secret", "100.0%", "1", "new", "7,777.00"],
-        ["custom_analysis", "<\u00a00.1%", "1", "new", "0.75"],
-        ["weekly_digest", "<\u00a00.1%", "1", "new", "0.25"],
+        ["globex_secret", "100.0%", "1", "—", "7,777.00"],
+        ["custom_analysis", "<\u00a00.1%", "1", "—", "0.75"],
+        ["weekly_digest", "<\u00a00.1%", "1", "—", "0.25"],
     ]
     assert names(page.tables[ORGS]) == ["Globex", "Acme"]
 
@@ -150,6 +150,41 @@ def test_breakdown_compares_with_the_period_before(superadmin: Client, acme: Org
     )
     rows = read(superadmin.get(f"{SUPERADMIN}?days=7")).tables[TYPES]
     assert [(line[0], line[3]) for line in rows[1:]] == [("grown", "+50%"), ("new", "new")]
+
+
+@pytest.mark.parametrize(
+    ("first_day", "said"), [(13, "▲ +100% compared with the period before"), (12, "nothing to compare with")]
+)
+def test_change_is_told_where_the_data_reaches_back(
+    superadmin: Client, acme: Organization, first_day: int, said: str
+) -> None:
+    enter(row(acme), row(acme), row(acme, created_at=NOON - timedelta(days=9)))
+    enter(row(acme, created_at=NOON - timedelta(days=first_day), cost_usd=Decimal(0), status="failed"))
+    page = read(superadmin.get(f"{SUPERADMIN}?days=7&status=succeeded"))
+    assert page.cards["Requests"][1] == said
+
+
+def test_part_of_today_is_compared_with_the_same_part_of_its_day(superadmin: Client, acme: Organization) -> None:
+    a_week_ago = NOON - timedelta(days=7)
+    enter(row(acme, created_at=NOON - timedelta(days=20)))
+    enter(
+        row(acme),
+        row(acme, created_at=a_week_ago - timedelta(hours=1)),
+        row(acme, created_at=a_week_ago + timedelta(hours=3)),
+    )
+    page = read(superadmin.get(f"{SUPERADMIN}?days=7"))
+    assert page.cards["Requests"] == ["1", "= 0% compared with the period before"]
+
+
+def test_nothing_after_nothing_is_no_change(superadmin: Client, acme: Organization) -> None:
+    free = {"cost_usd": Decimal(0), "cost_rub": Decimal(0)}
+    enter(
+        row(acme, **free),
+        row(acme, created_at=NOON - timedelta(days=8), **free),
+        row(acme, created_at=NOON - timedelta(days=20)),
+    )
+    page = read(superadmin.get(f"{SUPERADMIN}?days=7"))
+    assert page.cards["Cost, USD"] == ["$0", "= 0% compared with the period before"]
 
 
 # ── Amounts ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -357,11 +392,13 @@ def test_number_of_queries_is_fixed(
     orgs = [acme, globex, *(Organization.objects.create(name=f"Org{n}", slug=f"org{n}") for n in range(10))]
     people = [User.objects.get(username="misha"), *(User.objects.create_user(f"user{n}") for n in range(20))]
     fill(orgs, people, calls)
-    # Session, user; the period and the previous one; types, models, agents and organisations, each in both periods; by
-    # day, the same by layer; last calls, failures; names of organisations and users; forecast; archived months.
-    with django_assert_num_queries(20 + scope_queries.of_a_superadmin()):
+    enter(row(acme, created_at=NOON - timedelta(days=200)))
+    # Session, user; the days of both periods, the same part of its day, the first day of all; types, models, agents and
+    # organisations, each in both periods; by day and layer; last calls, failures; names of organisations and users;
+    # forecast; archived months; cache.
+    with django_assert_num_queries(21 + scope_queries.of_a_superadmin()):
         superadmin.get(f"{SUPERADMIN}?days=90")
-    with django_assert_num_queries(20 + scope_queries.of_a_member()):
+    with django_assert_num_queries(21 + scope_queries.of_a_member()):
         member.get(f"{OWN}?days=90")
 
 

@@ -96,9 +96,7 @@ def test_page_is_not_kept_by_caches(superadmin: Client) -> None:
 def test_pages_and_admin_have_one_sidebar(superadmin: Client) -> None:
     of_page = sidebar(superadmin, SUPERADMIN)
     assert sidebar(superadmin, "/superadmin/") == of_page
-    assert {
-        name: of_page[name] for name in ("Overview", "Calls", "Organisations", "Users", "Weekly digests", "API")
-    } == {
+    expected = {
         "Overview": SUPERADMIN,
         "Calls": f"{SUPERADMIN}/calls",
         "Organisations": "/superadmin/usage_billing/organization/",

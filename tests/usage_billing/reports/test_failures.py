@@ -39,12 +39,15 @@ def test_reasons_are_counted_the_most_frequent_first(
     )
     with django_assert_num_queries(1):
         found = reports.failures(of_organization(org.pk), PERIOD)
-    assert [(each.count, each.status, each.reason, each.error_code) for each in found] == [
+    assert [(each.count, each.status, each.reason, each.error_code) for each in found.groups] == [
         (2, "succeeded", "unknown-model", ""),
         (1, "failed", "", "429"),
     ]
-    assert len(reports.failures(EVERYTHING, PERIOD)) == 3
-    assert len(reports.failures(EVERYTHING, PERIOD, filters={"status": "failed"})) == 2
+    assert found.is_cut is False
+    assert len(reports.failures(EVERYTHING, PERIOD).groups) == 3
+    assert len(reports.failures(EVERYTHING, PERIOD, filters={"status": "failed"}).groups) == 2
+    with django_assert_num_queries(1):
+        assert reports.all_failures(of_organization(org.pk), PERIOD) == found
 
 
 def test_only_the_newest_are_grouped(org: Organization, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,4 +56,9 @@ def test_only_the_newest_are_grouped(org: Organization, monkeypatch: pytest.Monk
         *(row(org, error_code="old", created_at=NOON - timedelta(hours=n), **FAILED) for n in range(2, 9)),
         *(row(org, error_code="new", created_at=NOON - timedelta(minutes=n), **FAILED) for n in range(2)),
     )
-    assert [(each.error_code, each.count) for each in reports.failures(EVERYTHING, PERIOD)] == [("new", 2)]
+    found, counted = reports.failures(EVERYTHING, PERIOD), reports.all_failures(EVERYTHING, PERIOD)
+    assert ([(each.error_code, each.count) for each in found.groups], found.is_cut) == ([("new", 2)], True)
+    assert ([(each.error_code, each.count) for each in counted.groups], counted.is_cut) == (
+        [("old", 7), ("new", 2)],
+        False,
+    )

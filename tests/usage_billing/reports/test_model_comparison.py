@@ -1,60 +1,61 @@
-"""The same tokens elsewhere: by the price list, worked out by hand."""
+"""The same tokens on other models: by the price list, worked out by hand."""
 
 from __future__ import annotations
 
 from datetime import date
 from decimal import Decimal
+from typing import Any
 
-import pytest
-
-from usage_billing.reports import model_comparison
+from usage_billing.reports.model_comparison import choices, compare_models
+from usage_billing.reports.token_prices import token_prices
 
 DAY = date(2026, 11, 18)
-ROW = {
-    "prompt_tokens": 1_000_000,
-    "cached_tokens": 400_000,
-    "cache_write_tokens": 100_000,
-    "completion_tokens": 200_000,
-}
 
 
-def test_tokens_cost_what_the_price_list_says() -> None:
-    # gpt-4.1-mini: $0.40 a million in, $0.10 cached, $1.60 out; it has no price of its own for writing to the cache.
-    prices = model_comparison.token_prices("openai", "gpt-4.1-mini", DAY)
-    assert prices is not None
-    assert prices.cost(ROW) == Decimal("0.20") + Decimal("0.04") + Decimal("0.04") + Decimal("0.32")
-    assert prices.saved_by_cache(ROW) == Decimal("0.4") * Decimal("0.3")
-    assert prices.missed_by_cache(ROW) == Decimal("0.5") * Decimal("0.3")
+def tokens(model: str, cost: str | None, **measures: Any) -> dict[str, Any]:
+    return {
+        "ai_provider": "openai",
+        "ai_model": model,
+        "requests_count": 1,
+        "unpriced_usd_count": 0,
+        "prompt_tokens": 1_000_000,
+        "completion_tokens": 0,
+        "cached_tokens": 0,
+        "cache_write_tokens": 0,
+        "cost_usd": None if cost is None else Decimal(cost),
+    } | measures
 
 
-def test_writing_to_the_cache_has_its_price_where_the_list_has_one() -> None:
-    # Claude Haiku 4.5: $1 a million in, $0.10 cached, $1.25 written, $5 out.
-    prices = model_comparison.token_prices("anthropic", "claude-haiku-4-5", DAY)
-    assert prices is not None
-    assert prices.cost(ROW) == Decimal("0.5") + Decimal("0.04") + Decimal("0.125") + Decimal(1)
+def test_each_candidate_costs_the_same_tokens_cheapest_first() -> None:
+    # A million in: gpt-4.1 $2, cached $0.50; gpt-4.1-nano $0.10, cached $0.025.
+    rows = [
+        tokens("gpt-4.1", "2", requests_count=3, unpriced_usd_count=1),
+        tokens("gpt-4.1-mini", "0.40", cached_tokens=1_000_000),
+        tokens("text-embedding-3-small", "1", requests_count=5),
+        tokens("gpt-99", None, requests_count=7),
+    ]
+    candidates = [("openai", name) for name in ("gpt-4.1", "gpt-4.1-nano", "gpt-4.1", "gpt-99")]
+    found = compare_models(rows, candidates, DAY)
+    assert [(each.model[1], each.usd) for each in found.rows] == [
+        ("gpt-4.1-nano", Decimal("0.125")),
+        ("gpt-4.1", Decimal("2.5")),
+    ]
+    assert found.rows[1].difference == Decimal("2.5") / Decimal("2.4") - 1
+    assert (found.paid_usd, found.calls, found.unpriced, found.left_out) == (Decimal("2.40"), 4, 1, 12)
+    assert found.models == {("openai", "gpt-4.1"), ("openai", "gpt-4.1-mini")}
 
 
-@pytest.mark.parametrize(
-    ("provider", "model"),
-    [
-        ("openai", "gpt-99"),
-        ("openai", "text-embedding-3-small"),
-        ("openai", "gpt-image-2"),
-        ("openai", "gpt-realtime"),
-        ("openai", "whisper-1"),
-        ("nobody", "gpt-4.1"),
-        ("", ""),
-    ],
-)
-def test_what_is_not_text_or_not_known_has_no_price(provider: str, model: str) -> None:
-    assert model_comparison.token_prices(provider, model, DAY) is None
+def test_nothing_is_compared_without_tokens_that_have_a_price() -> None:
+    found = compare_models([tokens("gpt-99", None)], [("openai", "gpt-4.1")], DAY)
+    assert (found.rows, found.left_out) == ([], 1)
 
 
 def test_choices_are_models_of_text_the_newer_first() -> None:
-    choices = model_comparison.choices(DAY)
-    assert [provider for provider, _ in choices] == sorted(provider for provider, _ in choices)
-    openai = [model for provider, model in choices if provider == "openai"]
+    found = choices(DAY)
+    assert [provider for provider, _ in found] == sorted(provider for provider, _ in found)
+    openai = [model for provider, model in found if provider == "openai"]
     assert {"gpt-4.1", "gpt-4o-mini", "o3"} <= set(openai)
     assert openai.index("gpt-4.1") > openai.index("gpt-5")
+    assert openai.index("gpt-oss-safeguard-20b") > openai.index("gpt-4.1")
     assert not [model for model in openai if "image" in model or "audio" in model or "embedding" in model]
-    assert all(model_comparison.token_prices(provider, model, DAY) for provider, model in choices)
+    assert all(token_prices(provider, model, DAY) for provider, model in found)

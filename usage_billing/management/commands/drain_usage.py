@@ -10,11 +10,11 @@ from typing import Any
 
 import msgspec
 from django.core.management.base import CommandError
-from django.db import close_old_connections, connections
+from django.db import DatabaseError, close_old_connections, connections
 from tqdm import tqdm
 
 from usage_billing.conf import conf
-from usage_billing.ledger import drain, drain_thread
+from usage_billing.ledger import drain, drain_thread, repricing_thread
 from usage_billing.management.printable_command import PrintableCommand
 from usage_billing.recording import quarantine
 from usage_billing.recording.event import decode
@@ -22,6 +22,8 @@ from usage_billing.recording.outbox import Outbox
 
 POLL_S = 0.2
 """How often `--follow` looks into an empty outbox."""
+LOOK_FOR_RUNS_S = 10.0
+"""How often `--follow` looks whether a person has requested a repricing in the admin."""
 TAKE_OVER_S = 1.0
 """How often a second `--follow` looks whether the first has ended."""
 LISTED = 1000
@@ -135,8 +137,9 @@ class Command(PrintableCommand):
         1. Wait until no other process drains.
         2. Drain the backlog, batch by batch.
         3. After an error, pause, ever longer.
-        4. Close a connection that is idle.
-        5. Sleep, and go back to 2. After a signal, drain one batch more and end.
+        4. Start the thread of a repricing that a person has requested.
+        5. Close a connection that is idle.
+        6. Sleep, and go back to 2. After a signal, drain one batch more and end.
 
         A batch that hangs is not interrupted: a second signal, or the process supervisor, kills the process.
         """
@@ -165,6 +168,7 @@ class Command(PrintableCommand):
     def _drain(self, outbox: Outbox) -> int:
         """Drain in cycles; the last one begins when a stop is requested. Returns how many events left the outbox."""
         total, pause, idle_s, is_last = 0, POLL_S, 0.0, False
+        look_at = time.monotonic()
         while not is_last:
             is_last, drained = self._is_stopping, 0
 
@@ -177,6 +181,9 @@ class Command(PrintableCommand):
             try:
                 drained = drain.drain_all(outbox, go_on)
                 pause = POLL_S
+                if time.monotonic() >= look_at and not is_last:
+                    look_at = time.monotonic() + LOOK_FOR_RUNS_S
+                    self._start_requested_repricing()
             except (drain.DatabaseAwayError, OSError) as error:
                 pause = min(drain_thread.LONGEST_PAUSE_S, 2 * (POLL_S if drained else pause))
                 self.stderr.write(f"{error}" + ("" if is_last else f"; trying again in {pause:.1f} s."))
@@ -187,6 +194,14 @@ class Command(PrintableCommand):
                 connections.close_all()  # an idle one would keep a database from stopping
             self._sleep(pause)
         return total
+
+    def _start_requested_repricing(self) -> None:
+        try:
+            if repricing_thread.is_anything_waiting():
+                repricing_thread.start()
+        except DatabaseError as error:
+            self.stderr.write(f"Requested repricings wait: {str(error).strip()}")
+            connections.close_all()
 
     def _stop(self, number: int, _frame: FrameType | None) -> None:
         self._is_stopping = True

@@ -24,7 +24,10 @@ class Command(RepriceCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--from", dest="first", type=day, required=True, help="first day, as 2026-01-31")
         parser.add_argument("--to", dest="last", type=day, required=True, help="last day, included")
-        parser.add_argument("--model", default="", help="name of one model, as recorded (default: all)")
+        parser.add_argument(
+            "--model", default="", help="a model as recorded, or a pattern such as gpt-4.1* (default: all)"
+        )
+        parser.add_argument("--provider", default="", help="a provider as recorded, such as openai (default: all)")
         parser.add_argument("--org", help="slug of one organisation (default: all)")
         parser.add_argument("--rates", action="store_true", help="also take the current exchange rate of each day")
         parser.add_argument("--unpriced", action="store_true", help="only calls whose cost is unknown")
@@ -56,7 +59,15 @@ class Command(RepriceCommand):
 
 
 def _scope(
-    *, first: Any, last: Any, model: str, org: str | None, rates: bool, unpriced: bool = False, **_options: Any
+    *,
+    first: Any,
+    last: Any,
+    model: str,
+    provider: str,
+    org: str | None,
+    rates: bool,
+    unpriced: bool = False,
+    **_options: Any,
 ) -> Scope:
     if last < first:
         raise CommandError(f"--to ({last}) is before --from ({first}).")
@@ -65,7 +76,7 @@ def _scope(
         found = Organization.objects.filter(slug=org).first()
         if found is None:
             raise CommandError(f"There is no organisation “{org}”. Its slug stands in the admin's list.")
-    return Scope(first, last, model.strip(), found, rates, unpriced)
+    return Scope(first, last, model.strip(), found, rates, unpriced, provider.strip().lower())
 
 
 def _unfinished(scope: Scope) -> RepriceRun:

@@ -1,6 +1,6 @@
-"""`manage.py seed_demo`: makes demo organisations with three months of usage."""
+"""`manage.py seed_demo`: makes demo organisations with 200 days of usage. `manage.py demo` makes calls for them."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -10,13 +10,16 @@ from tqdm import tqdm
 
 from usage_billing.ledger import writer
 from usage_billing.management import demo_data
+from usage_billing.management.demo_data_calls import calls_of
 from usage_billing.management.printable_command import PrintableCommand
 from usage_billing.models import UsageRecord
 from usage_billing.models.database import atomic
 
+DAYS_AT_ONCE = 10
+
 
 class Command(PrintableCommand):
-    help = "Make demo organisations, their users and three months of usage. Existing rows stay."
+    help = "Make demo organisations, their users and 200 days of usage. Existing rows stay."
 
     def handle(self, *args: Any, **options: Any) -> None:
         if not settings.DEBUG:
@@ -25,23 +28,32 @@ class Command(PrintableCommand):
         with atomic():
             demo_data.create_people()
             demo_data.create_rates(timezone.localdate(now))
-            slugs = [organization.slug for organization in demo_data.ORGANIZATIONS]
-            if not UsageRecord.objects.filter(org__slug__in=slugs).exists():
-                self._add_calls(now)
+            self._add_calls(now)
             for said in filter(None, (add(now) for add in demo_data.further)):
                 self.stdout.write(said)
         self.stdout.write()
         self.stdout.write(f"Log-ins (password of each: {demo_data.PASSWORD}):")
-        self.stdout.write(f"  {demo_data.SUPERADMIN:10} superadmin      /superadmin/ai-costs")
-        for organization in demo_data.ORGANIZATIONS:
-            for name in organization.people:
-                role = "owner of" if name == organization.people[0] else "member of"
-                self.stdout.write(f"  {name:10} {role:10} {organization.name}    /usage/")
+        for login in demo_data.logins():
+            role = f"{login.role} of" if login.organization else login.role
+            page = "/usage/" if login.organization else "/superadmin/ai-costs"
+            self.stdout.write(f"  {login.username:10} {role:11} {login.organization:22} {page}")
 
-    def _add_calls(self, now: Any) -> None:
+    def _add_calls(self, now: datetime) -> None:
+        """Add the calls of the organisations that have none: what an earlier version made stays as it is."""
+        accounts = [
+            account for account in demo_data.accounts() if not UsageRecord.objects.filter(org=account.org).exists()
+        ]
+        if not accounts:
+            return
         today = timezone.localdate(now)
-        days = [today - timedelta(days=number) for number in range(demo_data.DAYS - 1, -1, -1)]
+        # One more on each side: the day of an organisation further east or west has begun, or not yet ended.
+        days = [today - timedelta(days=number) for number in range(demo_data.DAYS, -2, -1)]
         added = 0
-        for week in tqdm(range(0, len(days), 7), desc="Three months of usage", unit=" week", disable=None):
-            added += writer.add([event for day in days[week : week + 7] for event in demo_data.calls_of(day, now)])
-        self.stdout.write(f"Added {added:,} calls over {len(days)} days.")
+        for first in tqdm(
+            range(0, len(days), DAYS_AT_ONCE), desc=f"{demo_data.DAYS} days of usage", unit=" batch", disable=None
+        ):
+            batch = days[first : first + DAYS_AT_ONCE]
+            added += writer.add(
+                [event for day in batch for account in accounts for event in calls_of(account, day, now)]
+            )
+        self.stdout.write(f"Added {added:,} calls over {demo_data.DAYS} days.")

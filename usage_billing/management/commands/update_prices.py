@@ -77,9 +77,9 @@ class Command(RepriceCommand):
     def _reprice(self, found: PriceList, *, is_new: bool, at: datetime) -> None:
         """Price the calls that wait for a price, after a new list; else only finish what was interrupted."""
         for run in RepriceRun.objects.filter(
-            only_unpriced=True, finished_at=None, reason__startswith=f"{REASON}: "
+            only_unpriced=True, finished_at=None, continued_by=None, reason__startswith=f"{REASON}: "
         ).order_by("id"):
-            self.run(Scope(run.date_from, run.date_to, run.model, run.org, run.with_rates, only_unpriced=True), run)
+            self.run(Scope.of_run(run), run)
         if is_new and (scope := _waiting()) is not None:
             self.run(scope, scope.start_run(by=user(), reason=f"{REASON}: {found.name}", at=at))
 

@@ -62,7 +62,11 @@
             const part = document.elementsFromPoint(event.clientX, event.clientY).find((each) => each.dataset?.narrowing);
             if (link && part && !event.ctrlKey && !event.metaKey && !event.shiftKey) {
                 event.preventDefault();
-                location.assign(`${link.getAttribute("href")}&${part.dataset.narrowing}`);
+                const address = new URL(link.getAttribute("href"), location);
+                const narrowing = [...new URLSearchParams(part.dataset.narrowing)];
+                narrowing.forEach(([name]) => address.searchParams.delete(name));
+                narrowing.forEach(([name, value]) => address.searchParams.append(name, value));
+                location.assign(address);
             }
         });
     }

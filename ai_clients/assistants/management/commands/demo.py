@@ -97,8 +97,8 @@ class Command(PrintableCommand):
 
 
 def _accounts() -> Iterator[tuple[run.Account, int | None]]:
-    """Each demo organisation with a content piece, and the first of its people."""
-    slugs = [organization.slug for organization in demo_data.ORGANIZATIONS]
+    """Each demo organisation that still calls, with a content piece, and the first of its people."""
+    slugs = [organization.slug for organization in demo_data.ORGANIZATIONS if not organization.stopped_days_ago]
     for org in Organization.objects.filter(slug__in=slugs):
         piece, _ = ContentPiece.objects.get_or_create(
             org=org,

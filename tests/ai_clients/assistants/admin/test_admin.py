@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -12,8 +13,9 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from ai_clients.assistants.models import ContentPiece
-from tests.support import factories
-from tests.support.recorded import Recorded
+from tests.support import admin_client, factories
+from tests.support.rows import enter, row
+from usage_billing.models import Membership
 
 pytestmark = pytest.mark.django_db
 
@@ -63,74 +65,7 @@ def test_list_costs_as_many_queries_as_it_did_with_fewer(superadmin: Client) -> 
     assert queries(1) == queries(20)
 
 
-def run_url(piece: ContentPiece) -> str:
-    return reverse("admin:ai_assistants_contentpiece_run", args=[piece.pk])
-
-
-def test_agent_runs_on_a_piece_and_the_page_says_what_it_cost(
-    superadmin: Client, simulated: dict[str, str], recorded: Recorded
-) -> None:
-    org = factories.organization()
-    factories.rate(factories.today(org), "80.5")
-    piece = ContentPiece.objects.create(org=org, title="Coffee", text="Coffee is good.", platform="vk")
-    change = superadmin.get(reverse("admin:ai_assistants_contentpiece_change", args=[piece.pk])).content.decode()
-    assert run_url(piece) in change
-    assert "legal_guard" in superadmin.get(run_url(piece)).content.decode()
-    page = superadmin.post(run_url(piece), {"agent": "legal_guard", "input": "{}"}).content.decode()
-    assert "sample summary" in page
-    given = recorded.one().attribution
-    assert (given.org_id, given.content_id, given.agent_id, given.platform) == (
-        org.pk, str(piece.pk), "legal_guard", "vk",
-    )  # fmt: skip
-    assert given.user_id is not None
-    assert "$0.00" in page
-    assert "1 call, " in page
-
-
-def test_picture_is_shown(superadmin: Client, simulated: dict[str, str]) -> None:
-    piece = ContentPiece.objects.create(org=factories.organization(), title="Coffee", text="Coffee is good.")
-    page = superadmin.post(run_url(piece), {"agent": "multimedia_producer", "input": ""}).content.decode()
-    assert "data:image/png;base64,iVBOR" in page
-
-
-@pytest.mark.parametrize(
-    ("agent", "given", "said"),
-    [
-        ("repurpose", "{}", "platform: This field is required."),
-        ("repurpose", "[1]", "Give an object."),
-        ("repurpose", "{", "Enter a valid JSON."),
-        ("trends_scout", "{}", "Select a valid choice."),
-    ],
-)
-def test_wrong_input_is_said_in_the_form(
-    superadmin: Client, simulated: dict[str, str], recorded: Recorded, agent: str, given: str, said: str
-) -> None:
-    piece = ContentPiece.objects.create(org=factories.organization(), title="Coffee", text="Coffee is good.")
-    page = superadmin.post(run_url(piece), {"agent": agent, "input": given}).content.decode()
-    assert said in page
-    assert recorded.all() == []
-
-
-@pytest.mark.parametrize(
-    ("header", "value", "said"),
-    [
-        ("X-Simulator-Answer", "refused", "The model refused this task."),
-        ("X-Simulator-Statuses", "429", "The provider takes no more requests for now."),
-    ],
-)
-def test_failure_is_said_in_a_message(
-    superadmin: Client, simulated: dict[str, str], header: str, value: str, said: str
-) -> None:
-    simulated[header] = value
-    piece = ContentPiece.objects.create(org=factories.organization(), title="Coffee", text="Coffee is good.")
-    page = superadmin.post(run_url(piece), {"agent": "legal_guard", "input": "{}"}).content.decode()
-    assert said in page
-    assert "Cost of this run:" in page
-
-
-def test_staff_see_and_run_their_own_organisations_only(
-    client: Client, simulated: dict[str, str], recorded: Recorded
-) -> None:
+def test_staff_see_their_own_organisations_only(client: Client) -> None:
     ours, theirs = factories.organization(), factories.organization()
     person = factories.member(ours)
     person.is_staff = True
@@ -145,16 +80,50 @@ def test_staff_see_and_run_their_own_organisations_only(
     given = {"org": theirs.pk, "title": "Forged", "text": "x", "status": "draft"}
     assert client.post(reverse("admin:ai_assistants_contentpiece_add"), given).status_code == 200  # the form, again
     assert not ContentPiece.objects.filter(title="Forged").exists()
-    assert client.post(run_url(other), {"agent": "legal_guard", "input": "{}"}).status_code == 404
-    assert recorded.all() == []
-    assert client.post(run_url(own), {"agent": "legal_guard", "input": "{}"}).status_code == 200
-    assert recorded.one().attribution.org_id == ours.pk
-    person.user_permissions.clear()
-    assert client.post(run_url(own), {"agent": "legal_guard", "input": "{}"}).status_code == 403
 
 
-def test_sidebar_leads_to_the_content(superadmin: Client) -> None:
-    assert reverse(LIST) in superadmin.get(reverse("admin:index")).content.decode()
+def test_sidebar_leads_to_the_content_and_the_agents(superadmin: Client) -> None:
+    sidebar = superadmin.get(reverse("admin:index")).content.decode()
+    assert reverse(LIST) in sidebar
+    assert reverse("admin:ai_assistants_agents") in sidebar
+
+
+def test_page_of_a_piece_says_what_its_agents_cost_and_leads_to_the_calls(superadmin: Client) -> None:
+    org = factories.organization()
+    piece, other = (ContentPiece.objects.create(org=org, title=title) for title in ("Coffee", "Tea"))
+    enter(
+        row(org, content_id=str(piece.pk), agent_id="legal_guard", cost_usd=Decimal("0.25")),
+        row(org, content_id=str(piece.pk), agent_id="repurpose", cost_usd=Decimal("0.0025")),
+        row(org, content_id=str(piece.pk), agent_id="", cost_usd=None, cost_rub=None),
+        row(org, content_id=str(other.pk), cost_usd=Decimal("7.77")),
+    )
+    page = superadmin.get(reverse("admin:ai_assistants_contentpiece_change", args=[piece.pk])).content.decode()
+    for text in ("Legal guard", "$0.2500", "Repurpose", "$0.0025", "no agent", "1 unpriced call", "$0.2525"):
+        assert text in page
+    assert "7.77" not in page
+    assert f"content_id={piece.pk}&amp;agent_id=legal_guard&amp;from=2026-05-20" in page
+    assert f"content_id={piece.pk}&amp;from=2026-05-20" in page
+
+
+def test_page_of_a_piece_without_calls_says_so(superadmin: Client) -> None:
+    piece = ContentPiece.objects.create(org=factories.organization(), title="Coffee")
+    page = superadmin.get(reverse("admin:ai_assistants_contentpiece_change", args=[piece.pk])).content.decode()
+    assert "No AI call has worked on this text yet." in page
+
+
+def test_a_member_sees_what_their_own_calls_on_a_piece_cost(settings: Any) -> None:
+    settings.LANGUAGE_CODE = "en"
+    org = factories.organization()
+    client = admin_client.staff(org, "view_contentpiece")
+    member = Membership.objects.get(org=org)
+    Membership.objects.update(role=Membership.Role.MEMBER)
+    piece = ContentPiece.objects.create(org=org, title="Coffee")
+    enter(
+        row(org, content_id=str(piece.pk), user_id=member.user_id, cost_usd=Decimal("0.25")),
+        row(org, content_id=str(piece.pk), cost_usd=Decimal("7.77")),
+    )
+    page = client.get(reverse("admin:ai_assistants_contentpiece_change", args=[piece.pk])).content.decode()
+    assert ("$0.25" in page, "7.77" in page, "8.02" in page) == (True, False, False)
 
 
 def test_nobody_else_gets_there(client: Client) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -13,9 +14,10 @@ from pytest_django import Settings
 
 from ai_clients.assistants.digest.week import last_full_week
 from ai_clients.assistants.models import DigestDelivery
-from tests.support import admin_client, factories, people
+from tests.support import admin_client, factories, people, scope_queries
 from tests.support.factories import event
 from tests.support.recorded import Recorded
+from tests.support.rows import enter, row
 from usage_billing.ledger import writer
 from usage_billing.models import Organization
 
@@ -131,15 +133,51 @@ def test_looking_is_not_enough_to_spend_and_nothing_not_enough_to_look(recorded:
 
 
 def test_log_can_only_be_looked_at() -> None:
+    org = factories.organization()
+    owners = [factories.owner(org, name) for name in ("anna", "olga")]
     row = DigestDelivery.objects.create(
-        org=factories.organization(), week="2026-11-09", sent_at=timezone.now(), summary=WORDS, delivered_to=[1, 2]
+        org=org, week="2026-11-09", sent_at=timezone.now(), summary=WORDS, delivered_to=[owner.pk for owner in owners]
     )
     client = admin_client.superadmin()
     pages = [reverse(f"admin:ai_assistants_digestdelivery_{page}", args=[row.pk]) for page in ("change", "delete")]
     assert [client.post(page, {"error": "x"}).status_code for page in pages] == [403, 403]
     page = client.get(pages[0])
     assert page.context["adminform"].form.fields == {}
-    assert "Расходы выросли. · Из-за проверок." in page.content.decode()
+    html = page.content.decode()
+    assert "<p>Расходы выросли.</p><ul><li>Из-за проверок.</li></ul>" in html
+    assert "anna, olga" in html
+    assert f"{reverse('admin:ai_assistants_digest_email', args=[org.pk])}?week=2026-11-09" in html
+
+
+def test_page_of_a_digest_says_what_its_week_cost_and_leads_to_the_calls() -> None:
+    org, client = factories.organization(), admin_client.superadmin()
+    at = datetime(2026, 5, 20, 12, tzinfo=org.zone)
+    enter(row(org, created_at=at, cost_usd=Decimal("1.25")), row(org, created_at=at + timedelta(days=7)))
+    delivery = DigestDelivery.objects.create(org=org, week="2026-05-18", sent_at=timezone.now())
+    page = client.get(reverse("admin:ai_assistants_digestdelivery_change", args=[delivery.pk]))
+    assert page.context["total"]["requests_count"] == 1
+    html = page.content.decode()
+    assert "$1.25" in html
+    assert f"org={org.pk}&amp;from=2026-05-18&amp;to=2026-05-24" in html
+    email = client.get(page.context["email_address"]).content.decode()
+    assert "18–24" in email
+
+
+@pytest.mark.parametrize("week", ["2026-05-19", "2999-01-07", "1999-01-04", "x", ""])
+def test_email_of_a_week_that_is_none_is_not_there(week: str) -> None:
+    address = reverse("admin:ai_assistants_digest_email", args=[factories.organization().pk])
+    assert admin_client.superadmin().get(address, {"week": week}).status_code == 404
+
+
+def test_list_names_the_recipients_in_as_many_queries_for_any_number(django_assert_max_num_queries: Any) -> None:
+    for number in range(12):
+        org = factories.organization()
+        owner = factories.owner(org, f"owner-{number}")
+        DigestDelivery.objects.create(org=org, week="2026-05-18", sent_at=timezone.now(), delivered_to=[owner.pk])
+    client = admin_client.superadmin()
+    with django_assert_max_num_queries(12 + scope_queries.of_a_superadmin()):
+        page = client.get(reverse("admin:ai_assistants_digestdelivery_changelist")).content.decode()
+    assert [f"owner-{number}" in page for number in range(12)] == [True] * 12
 
 
 def test_without_an_organisation_the_preview_says_so() -> None:

@@ -15,6 +15,8 @@ from pytest_django import Settings
 from ai_clients.assistants.models import Message, Participant
 from tests.support import admin_client, factories, people, scope_queries
 from tests.support.recorded import Recorded
+from tests.support.rows import enter, row
+from usage_billing.models import Membership, UsageRecord
 
 pytestmark = pytest.mark.django_db
 
@@ -69,13 +71,50 @@ def test_button_analyses_and_comes_back_to_the_new_profile(simulated: dict[str, 
     client = admin_client.superadmin()
     response = enrich(client, author)
     page = reverse(f"{PARTICIPANTS}_change", args=[author.pk])
-    assert (response.status_code, response["Location"]) == (302, page)
+    given = recorded.one().attribution
+    assert response.status_code == 302
+    assert response["Location"] == f"{page}?run={given.workflow_id}&made=1"
     assert [level for level, _ in said(response)] == ["success"]
     assert people.profile(author) == people.PROFILE
     assert "походы, карты" in client.get(page).content.decode()
-    given = recorded.one().attribution
     assert (given.org_id, given.request_type) == (author.org_id, "participant_enrichment")
     assert given.user_id == int(client.session["_auth_user_id"])
+
+
+def test_page_says_that_the_call_is_being_recorded_until_the_ledger_has_it(
+    simulated: dict[str, str], recorded: Recorded, drained: Any
+) -> None:
+    org = factories.organization()
+    author, client = people.talkative(org), admin_client.superadmin()
+    simulated["X-Simulator-Text"] = people.answer(**people.PROFILE)
+    page = enrich(client, author)["Location"]
+    waiting = client.get(page).content.decode()
+    assert "1 call is being recorded." in waiting
+    assert "No analysis in the last 180 days" in waiting
+    drained()
+    there = client.get(page).content.decode()
+    call = UsageRecord.objects.get()
+    assert "being recorded" not in there
+    assert there.count(reverse("admin:usage_billing_usagerecord_change", args=[call.pk])) == 1
+    assert call.ai_model in there
+    assert "succeeded" in there
+    for forged in ("?run=x&made=1", f"?run={'0' * 32}&made=x", "?made=1"):
+        assert "being recorded" not in client.get(page.partition("?")[0] + forged).content.decode()
+
+
+def test_a_member_s_page_lists_their_own_analyses_with_links_that_they_may_follow(recorded: Recorded) -> None:
+    org = factories.organization()
+    author, client = people.talkative(org), admin_client.staff(org, "view_participant")
+    member = Membership.objects.get(org=org)
+    Membership.objects.update(role=Membership.Role.MEMBER)
+    own = {"request_type": "participant_enrichment", "request_metadata": {"participant_id": author.pk}}
+    now = timezone.now()
+    enter(row(org, created_at=now, user_id=member.user_id, **own), row(org, created_at=now, **own))
+    mine, others = (UsageRecord.objects.get(user_id=user_id) for user_id in (member.user_id, None))
+    page = client.get(reverse(f"{PARTICIPANTS}_change", args=[author.pk])).content.decode()
+    assert reverse("usage_billing:call", args=[mine.pk]) in page
+    assert reverse("usage_billing:call", args=[others.pk]) not in page
+    assert client.get(reverse("usage_billing:call", args=[mine.pk])).status_code == 200
 
 
 def test_a_forged_post_of_another_site_starts_nothing(simulated: dict[str, str], recorded: Recorded) -> None:

@@ -8,6 +8,7 @@ from django.urls import reverse
 from pytest_django import Settings
 
 from tests.support import admin_client, factories, people
+from tests.support.agent_forms import sent
 from tests.support.configure import configure
 from tests.support.recorded import Recorded
 
@@ -27,8 +28,8 @@ def test_over_the_limit_no_provider_is_called(
         "question": (reverse("admin:ai_assistants_custom_analysis"), {"question": "?", "content_ids": [str(piece.pk)]}),
         "summary": (reverse("admin:ai_assistants_digest_summary", args=[org.pk]), {}),
         "agent": (
-            reverse("admin:ai_assistants_contentpiece_run", args=[piece.pk]),
-            {"agent": "legal_guard", "input": "{}"},
+            reverse("admin:ai_assistants_contentpiece_run_agent", args=[piece.pk, "legal_guard"]),
+            sent({"text": piece.text}),
         ),
     }[button]
     client.post(address, form)

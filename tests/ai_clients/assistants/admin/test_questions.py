@@ -11,6 +11,7 @@ from pytest_django import Settings
 
 from tests.support import admin_client, factories, people
 from tests.support.recorded import Recorded
+from usage_billing.models import UsageRecord
 
 pytestmark = pytest.mark.django_db
 
@@ -38,10 +39,26 @@ def test_question_is_asked_about_the_messages_chosen(simulated: dict[str, str], 
     simulated["X-Simulator-Text"] = people.answer(answer="О <палках>.\nДвое.", is_answered=True, evidence=[2])
     asked = client.post(reverse(ASK), {"question": "О чём спорят?", "message_ids": [first.pk, second.pk]})
     html = asked.content.decode()
-    assert "О &lt;палках&gt;." in html
-    assert (asked.context["evidence"], html.count('class="costs-evidence"')) == ({str(second.pk)}, 1)
+    assert "<p>О &lt;палках&gt;.<br>Двое.</p>" in html
+    assert (asked.context["evidence"], html.count('class="ai-evidence"')) == ({str(second.pk)}, 1)
     given = recorded.one().attribution
     assert (given.org_id, given.user_id) == (author.org_id, int(client.session["_auth_user_id"]))
+
+
+def test_answer_says_what_it_cost_and_leads_to_its_call(simulated: dict[str, str], drained: Any) -> None:
+    org = factories.organization()
+    factories.rate(factories.today(org), "80")
+    message, client = people.message(people.participant(org)), admin_client.superadmin()
+    page = client.post(reverse(ASK), {"question": "О чём?", "message_ids": [message.pk]})
+    measured = page.context["measured"]
+    html = page.content.decode()
+    assert (measured.spent.requests_count, measured.spent.cost_usd > 0) == (1, True)
+    assert "1 call is being recorded." in html
+    drained()
+    call = UsageRecord.objects.get()
+    assert (call.workflow_id, call.cost_usd) == (measured.workflow_id, measured.spent.cost_usd)
+    part = client.get(page.context["part_address"]).content.decode()
+    assert reverse("admin:usage_billing_usagerecord_change", args=[call.pk]) in part
 
 
 def test_question_is_asked_about_the_content_chosen(simulated: dict[str, str], recorded: Recorded) -> None:
@@ -64,6 +81,7 @@ def test_an_empty_question_is_asked_for_again(simulated: dict[str, str], recorde
     message = people.message(people.participant(factories.organization()))
     page = admin_client.superadmin().post(reverse(ASK), {"question": " ", "message_ids": [message.pk]})
     assert page.context["form"].errors == {"question": ["This field is required."]}
+    assert '<a href="#id_question">Question</a>: This field is required.' in page.content.decode()
     assert recorded.all() == []
 
 
@@ -75,6 +93,7 @@ def test_failure_keeps_the_question_and_says_why(simulated: dict[str, str], reco
     assert "The model refused this task." in html
     assert "О чём?" in html
     assert page.context["analysis"] is None
+    assert page.context["measured"].spent.requests_count == 1
     assert len(recorded.all()) == 1
 
 

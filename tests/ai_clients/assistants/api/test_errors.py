@@ -15,6 +15,7 @@ import pytest
 from ai_clients.assistants.api.errors import RunFailedError
 from ai_clients.assistants.calls.provider_errors import provider_problem, retry_after_s
 from ai_clients.assistants.calls.structured import AnswerError, InvalidAnswerError, RefusedError, TruncatedAnswerError
+from ai_clients.assistants.runs.measurement import Measurement
 from ai_clients.assistants.runs.run import UnfinishedRunError
 from usage_billing.costing.estimates import Estimate
 
@@ -45,7 +46,7 @@ def test_retry_after(headers: dict[str, str], seconds: float | None) -> None:
 
 
 def failed(cause: Exception, provider: Any = "openai") -> RunFailedError:
-    unfinished = UnfinishedRunError(provider, "w", SPENT)
+    unfinished = UnfinishedRunError(provider, Measurement(workflow_id="w", spent=SPENT))
     unfinished.__cause__ = cause
     return RunFailedError(unfinished)
 

@@ -1,0 +1,85 @@
+"""The most expensive calls, workflows and pieces of content."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from usage_billing import reports
+from usage_billing.pages import calls_list
+from usage_billing.pages.calls_list import Entry
+from usage_billing.pages.dimensions import WORKFLOW, WORKFLOWS, Dimension
+from usage_billing.pages.page import CALLS, Page
+from usage_billing.reports.totals import Totals
+from usage_billing.templatetags.amounts import common_places
+
+CALLS_SHOWN = 10
+ROWS = 8
+WORKFLOWS_UP_TO_CALLS = 20_000
+"""With more calls in the period, workflows and content are added up only on request."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A workflow or a piece of content. cost: in the page's currency."""
+
+    name: str
+    sums: Totals
+    cost: Decimal | None
+    link: str
+
+
+@dataclass(frozen=True)
+class Table:
+    dimension: Dimension
+    rows: list[Row]
+    places: int
+
+
+@dataclass(frozen=True)
+class Section:
+    """tables: None if they take long and were not asked for; `ask` is the address that does."""
+
+    calls: list[Entry]
+    places: int
+    all_calls: str
+    tables: list[Table] | None
+    ask: str
+
+
+def section(page: Page, total: Totals) -> Section:
+    """Three queries for the calls and the names of their users, two for workflows and content, and their titles."""
+    parameters = page.parameters
+    found = reports.most_expensive(page.scope, CALLS_SHOWN, filters=parameters.filters, period=parameters.period)
+    is_quick = total["requests_count"] <= WORKFLOWS_UP_TO_CALLS
+    return Section(
+        calls=calls_list.entries(page, found),
+        places=common_places(_cost(page, call) for call in found),
+        all_calls=page.to(CALLS, sort="-cost_usd"),
+        tables=[_table(page, each) for each in WORKFLOWS] if is_quick or parameters.own.get("workflows") else None,
+        ask=page.link(workflows="show") + f"#{WORKFLOW.name}",
+    )
+
+
+def _cost(page: Page, call: Any) -> Decimal | None:
+    cost: Decimal | None = getattr(call, f"cost_{page.parameters.currency}")
+    return cost
+
+
+def _table(page: Page, dimension: Dimension) -> Table:
+    column = dimension.columns[0]
+    found = reports.workflow_totals(
+        page.scope, column, page.parameters.period, filters=page.parameters.filters, limit=ROWS
+    )
+    page.names.look_up_rows(dimension, found)
+    rows = [
+        Row(
+            page.names.of(dimension, (row[column],)),
+            row,
+            row[f"cost_{page.parameters.currency}"],
+            page.calls({**dimension.narrowing((row[column],)), "sort": "-cost_usd"}),
+        )
+        for row in found
+    ]
+    return Table(dimension, rows, common_places(row.cost for row in rows))
