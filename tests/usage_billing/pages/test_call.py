@@ -203,9 +203,9 @@ def test_unpriced_call_says_why_and_what_to_do(
     response = superadmin.get(f"{CALLS}/{id_}")
     assert read(response).headings == ["Unpriced succeeded"]
     text = response.content.decode()
-    assert "No price is known for this model." in text
+    assert "No price for the model" in text
     assert "Known part of the cost: $0.0012. No total contains it." in text
-    assert "run reprice_usage" in text
+    assert "then reprice the calls" in text
     assert "Ask a superadmin to add a price override." in owner_of(acme).get(f"{OWN}/{id_}").content.decode()
 
 
@@ -221,7 +221,7 @@ def test_failed_call_shows_its_error_and_advice(superadmin: Client, acme: Organi
               price_source="not-charged:failed"))  # fmt: skip
     text = superadmin.get(f"{CALLS}/{UsageRecord.objects.get().pk}").content.decode()
     assert "429 rate_limit_exceeded" in text
-    assert "spread the calls, or ask the provider for more" in text
+    assert "Spread the calls, or ask the provider for a higher limit." in text
     assert "Not charged: the provider bills nothing for a failed request" in text
 
 

@@ -6,7 +6,7 @@ import csv
 import io
 import re
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -225,6 +225,10 @@ def test_headers_lead_to_the_order_and_to_its_reverse(superadmin: Client) -> Non
     assert listed(by_cost) == ["second", "first", "third"]
 
 
+def earlier(minutes: int) -> datetime:
+    return NOON - timedelta(minutes=minutes)
+
+
 @pytest.mark.parametrize("sort", ["-created_at", "created_at", "-cost_usd", "cost_usd", "-total_tokens"])
 def test_pages_follow_each_other_without_gap_or_overlap(superadmin: Client, acme: Organization, sort: str) -> None:
     enter(
@@ -399,6 +403,12 @@ def test_search_finds_nothing_of_another_tenant(
 # ── Files ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def files(response: Any) -> dict[str, str]:
+    """The formats of the export, and their addresses."""
+    ((_heading, formats),) = response.context["exports"]
+    return {each.text: each.link for each in formats}
+
+
 @pytest.mark.usefixtures("various")
 @pytest.mark.parametrize(
     "query",
@@ -406,7 +416,7 @@ def test_search_finds_nothing_of_another_tenant(
 )
 def test_export_has_exactly_these_calls(superadmin: Client, query: str) -> None:
     response = superadmin.get(f"{CALLS}?days=7&sort=cost_usd&columns=agent_id&{query}")
-    exports = dict(response.context["exports"])
+    exports = files(response)
     assert set(exports) == {"CSV", "Excel (XLSX)", "JSON Lines"}
     answer = superadmin.get(exports["CSV"])
     assert answer.status_code == 200
@@ -418,7 +428,7 @@ def test_export_has_exactly_these_calls(superadmin: Client, query: str) -> None:
 @pytest.mark.usefixtures("two_tenants")
 def test_owner_exports_their_own(owner_of: Callable[..., Client], acme: Organization) -> None:
     owner = owner_of(acme)
-    link = dict(owner.get(OWN).context["exports"])["JSON Lines"]
+    link = files(owner.get(OWN))["JSON Lines"]
     assert len(b"".join(owner.get(link).streaming_content).splitlines()) == 2
 
 
@@ -436,10 +446,10 @@ def test_number_of_queries_is_fixed(
             for n in range(calls)
         )
     )
-    # Session, user; organisations; totals by day, archived months, the calls, their users' names.
-    with django_assert_num_queries(7 + scope_queries.of_a_superadmin()):
+    # Session, user; organisations; totals by day, archived months, the calls, their users' names; saved views.
+    with django_assert_num_queries(8 + scope_queries.of_a_superadmin()):
         superadmin.get(f"{CALLS}?days=90")
-    with django_assert_num_queries(7 + scope_queries.of_a_superadmin()):
+    with django_assert_num_queries(8 + scope_queries.of_a_superadmin()):
         superadmin.get(f"{CALLS}?days=90&sort=-cost_usd&request_type=t0&request_type=t1&agent_id!=x")
 
 
