@@ -21,6 +21,7 @@ class AssistantsConfig(AppConfig):
 
     def ready(self) -> None:
         from ai_clients.assistants import checks
+        from ai_clients.assistants.admin_links import agents_link
         from ai_clients.assistants.calls import model_choice
         from ai_clients.assistants.content import demo_pieces, titles
         from ai_clients.assistants.digest import demo_digest
@@ -35,5 +36,6 @@ class AssistantsConfig(AppConfig):
         pages.destination_sources.append(destinations)
         pages.content_sources.append(titles.titles)
         pages.admin_lists.append(lambda: LISTS)
+        pages.admin_links.append(agents_link)
         register(checks.agent_models)
         demo_data.further += [demo_pieces.create, demo_people.create, demo_profiles.create, demo_digest.create]

@@ -70,7 +70,9 @@ def _context_note(name: str, value: str) -> str:
         "service_tier": gettext("Service tier: %(value)s"),
         "search": gettext("Kind of search: %(value)s"),
     }
-    return texts.get((name, value)) or names.get(name, f"{name}: %(value)s") % {"value": value}
+    if name in names:
+        return texts.get((name, value), names[name] % {"value": value})
+    return texts.get((name, value), f"{name}: {value}")
 
 
 def unpriced(call: UsageRecord, *, for_superadmin: bool) -> Unpriced | None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from django.http import HttpRequest
+
 from usage_billing.tenancy.scope import Scope
 
 SIMULATOR = "simulator"
@@ -19,6 +21,9 @@ content_sources: list[Callable[[Scope, Collection[str]], Mapping[str, str]]] = [
 
 admin_lists: list[Callable[[], Sequence[tuple[Any, str]]]] = []
 """Functions that return further lists of the admin for the sidebar: title and `app.Model`."""
+
+admin_links: list[Callable[[HttpRequest], Sequence[tuple[Any, str]]]] = []
+"""Functions that return further pages for the sidebar, for the person of the request: title and address."""
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,8 @@ def manage(request: HttpRequest) -> list[Entry]:
     if not (apps.is_installed("django.contrib.admin") and request.user.is_active and request.user.is_staff):
         return []
     lists = [*LISTS, *(entry for source in hooks.admin_lists for entry in source())]
-    return [*_allowed(request, lists)]
+    links = [link for source in hooks.admin_links for link in source(request)]
+    return [*_allowed(request, lists), *(Entry(title, link, request.path.startswith(link)) for title, link in links)]
 
 
 def _allowed(request: HttpRequest, lists: list[tuple[Any, str]]) -> Iterator[Entry]:

@@ -100,7 +100,7 @@ def test_units_of_an_unpriced_call_have_no_amount() -> None:
         ({"service_tier": "flex"}, ["Flex processing: the prices include its discount"]),
         ({"service_tier": "default"}, []),
         ({"region": "eu"}, ["Region: eu"]),
-        ({"something": "new"}, ["something: new"]),
+        ({"some%thing": "%(new)s"}, ["some%thing: %(new)s"]),
         ({}, []),
     ],
 )
