@@ -47,8 +47,10 @@ class World:
     def fill(self, org: Organization, owner: User, member: User) -> None:
         writer.add(
             [
-                event(org=org, user=owner, attribution={"agent_id": "a", "request_type": "x"}),
-                event(org=org, user=member, attribution={"agent_id": "a", "request_type": "y"}),
+                event(org=org, user=owner, attribution={"agent_id": "a", "request_type": "x", "tags": {"env": "prod"}}),
+                event(
+                    org=org, user=member, attribution={"agent_id": "a", "request_type": "y", "tags": {"env": "test"}}
+                ),
                 event(org=org, user=member, flavour="messages", url=factories.MESSAGES, model="claude-haiku-4-5"),
                 event(org=org, model="gpt-99", attribution={"request_type": "x"}),
             ]

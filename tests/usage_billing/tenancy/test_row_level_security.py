@@ -259,17 +259,33 @@ def test_with_a_scope_only_the_tenants_rows_are_visible(world: World, raw: Calla
 
 
 def test_an_owner_sees_all_calls_of_the_organisation(world: World, raw: Callable[..., Rows]) -> None:
-    for table in ("token_usage", "token_usage_daily", "usage_membership", functions.VIEW):
+    for table in (
+        "token_usage", "token_usage_daily", "token_usage_tag_daily", "usage_tag_value", "usage_membership",
+        functions.VIEW,
+    ):  # fmt: skip
         everything = catalogue(f"SELECT count(*) FROM {table} WHERE org_id = {world.org.pk}")
         assert raw(f"SELECT count(*) FROM {table}", who=world.owner.pk) == everything
 
 
 def test_a_member_sees_only_their_own_calls(world: World, raw: Callable[..., Rows]) -> None:
-    for table in ("token_usage", "token_usage_daily", "usage_membership"):
+    for table in ("token_usage", "token_usage_daily", "token_usage_tag_daily", "usage_membership"):
         assert raw(f"SELECT DISTINCT org_id, user_id FROM {table}", who=world.member.pk) == [
             (world.org.pk, world.member.pk)
         ]
     assert raw("SELECT count(*) FROM token_usage", who=world.member.pk) == [(2,)]
+    own_tags = "SELECT DISTINCT grain, tag_key, tag_value FROM token_usage_tag_daily"
+    assert raw(own_tags, who=world.member.pk) == [("tag_cube", "env", "test")]
+
+
+def test_tags_of_others_are_hidden_from_members_and_from_other_organisations(
+    world: World, raw: Callable[..., Rows]
+) -> None:
+    for table in ("token_usage_tag_daily", "usage_tag_value"):
+        prod = f"SELECT count(*) FROM {table} WHERE tag_value = 'prod' AND org_id = "
+        assert catalogue(f"{prod}{world.org.pk}") != [(0,)]
+        assert raw(f"{prod}{world.org.pk}", who=world.owner.pk) == catalogue(f"{prod}{world.org.pk}")
+        for hidden_from in (world.member.pk, world.stranger.pk):
+            assert raw(f"{prod}{world.org.pk}", who=hidden_from) == [(0,)]
 
 
 @pytest.mark.parametrize("statement", [
@@ -278,6 +294,9 @@ def test_a_member_sees_only_their_own_calls(world: World, raw: Callable[..., Row
     "DELETE FROM token_usage",
     "UPDATE token_usage_daily SET cost_usd = 0",
     "DELETE FROM token_usage_daily",
+    "UPDATE token_usage_tag_daily SET cost_usd = 0",
+    "DELETE FROM usage_tag_value",
+    "INSERT INTO usage_tag_value (org_id, tag_key, tag_value) VALUES (1, 'mine', 'too')",
     "TRUNCATE token_usage",
     "UPDATE usage_membership SET role = 'owner'",
     "INSERT INTO usage_membership (org_id, user_id, role) VALUES (1, 1, 'owner')",
@@ -393,7 +412,7 @@ def test_an_analyst_reads_all_calls_and_no_personal_data(world: World, anna: psy
     readable = {
         "token_usage", "token_usage_daily", "usage_organization", "usage_exchange_rate", "usage_price_override",
         "usage_reprice_run",
-        "usage_archive_file", "usage_archived_usage", *VIEWS,
+        "usage_archive_file", "usage_archived_usage", "token_usage_tag_daily", "usage_tag_value", *VIEWS,
     }  # fmt: skip
     tables = {
         name
