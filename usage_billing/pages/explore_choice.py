@@ -48,7 +48,7 @@ def _check_tag(name: str) -> None:
     try:
         tag_key(name.removeprefix(TAG), name)
     except serializers.ValidationError as error:
-        raise serializers.ValidationError(error.detail[name]) from error  # type: ignore[call-overload,index]
+        raise serializers.ValidationError(error.detail[name]) from error  # type: ignore[call-overload]
 
 
 class ExploreSerializer(PageSerializer):
