@@ -180,14 +180,15 @@ def parsed_tags(data: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]
     for name in given:
         value = serializers.CharField(allow_blank=True, max_length=tags.VALUE_LENGTH, trim_whitespace=False)
         try:
-            _check_key(name.removesuffix(EXCLUDES).removeprefix(TAG))
+            check_tag_key(name.removesuffix(EXCLUDES).removeprefix(TAG))
             found[name] = ValuesField(child=value, excludes=name.endswith(EXCLUDES)).run_validation(data[name])
         except serializers.ValidationError as error:
             errors[name] = error.detail
     return found, errors
 
 
-def _check_key(key: str) -> None:
+def check_tag_key(key: str) -> None:
+    """Raise `ValidationError` for a key that no tag has."""
     if not key or tags.key(key) != key:
         text = gettext("The key of a tag has 1 to %(longest)d letters, digits and characters of “_ - . :”.")
         raise serializers.ValidationError(text % {"longest": tags.KEY_LENGTH})

@@ -67,9 +67,9 @@ def account(page: Page, call: UsageRecord) -> list[Fact]:
 
 def circumstances(call: UsageRecord) -> list[Fact]:
     """Facts that no report is narrowed by."""
-    named = UsageRecord._meta.get_field
+    fields = {field.name: field for field in UsageRecord._meta.concrete_fields}
     values = ((name, getattr(call, name)) for name in ("platform", "content_type", "task_type", "endpoint"))
-    return [Fact(_capitalised(str(named(name).verbose_name)), value) for name, value in values if value]
+    return [Fact(_capitalised(str(fields[name].verbose_name)), value) for name, value in values if value]
 
 
 def metadata(call: UsageRecord) -> list[Fact]:

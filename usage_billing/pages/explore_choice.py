@@ -9,7 +9,7 @@ from typing import Any
 from django.utils.translation import gettext
 from rest_framework import serializers
 
-from usage_billing.api.filters import tag_key
+from usage_billing.api.filters import check_tag_key
 from usage_billing.api.serializers import DayField
 from usage_billing.pages import dimensions
 from usage_billing.pages.dimensions import MODEL, TAG, Dimension
@@ -36,19 +36,11 @@ class GroupField(serializers.Field[Dimension, str, str, Any]):
     def to_internal_value(self, data: str) -> Dimension:
         name = str(data)
         if name.startswith(TAG):
-            _check_tag(name)
+            check_tag_key(name.removeprefix(TAG))
         if (found := dimensions.by_name(name)) is None:
             known = ", ".join([*dimensions.BY_NAME, f"{TAG}<key>"])
             raise serializers.ValidationError(gettext("Known are: %(known)s.") % {"known": known})
         return found
-
-
-def _check_tag(name: str) -> None:
-    """Raise `ValidationError` for a key that no tag has."""
-    try:
-        tag_key(name.removeprefix(TAG), name)
-    except serializers.ValidationError as error:
-        raise serializers.ValidationError(error.detail[name]) from error  # type: ignore[call-overload]
 
 
 class ExploreSerializer(PageSerializer):
