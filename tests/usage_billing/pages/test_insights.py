@@ -236,7 +236,7 @@ def test_comparison_of_the_mix_and_of_one_model(superadmin: Client, acme: Organi
         ["gpt-4.1 openai", "+67%", "$4.00"],
     ]
     assert "1 call is left out: it is not text or has no list price." in response.content.decode()
-    assert len(behind(dict(links_of(response, "model-comparison"))["2 calls"])) == 2
+    assert len(behind(dict(links_of(response, "comparison"))["2 calls"])) == 2
 
     one = superadmin.get(f"{ADMIN}?ai_model=gpt-4.1&compared=openai/gpt-4.1-nano&compare_model=openai/gpt-4o-mini")
     rows = {line[0]: line[1:] for line in read(one).tables[COMPARISON][1:]}
@@ -245,7 +245,7 @@ def test_comparison_of_the_mix_and_of_one_model(superadmin: Client, acme: Organi
     assert {"gpt-4.1-nano openai ✕Remove gpt-4.1-nano", "gpt-4o-mini openai ✕Remove gpt-4o-mini"} <= rows.keys()
     assert any("anthropic" in name for name in rows)
     assert 'name="compared" value="openai/gpt-4.1-nano,openai/gpt-4o-mini"' in one.content.decode()
-    remove = dict(links_of(one, "model-comparison"))["✕Remove gpt-4o-mini"]
+    remove = dict(links_of(one, "comparison"))["✕Remove gpt-4o-mini"]
     rest = read(superadmin.get(ADMIN + remove.partition("#")[0])).tables[COMPARISON]
     assert ["gpt-4o-mini" in line[0] for line in rest] == [False] * len(rest)
 
