@@ -409,6 +409,11 @@ def files(response: Any) -> dict[str, str]:
     return {each.text: each.link for each in formats}
 
 
+def downloaded(answer: Any) -> str:
+    assert answer.status_code == 200
+    return b"".join(answer.streaming_content).decode("utf-8-sig")
+
+
 @pytest.mark.usefixtures("various")
 @pytest.mark.parametrize(
     "query",
@@ -418,9 +423,7 @@ def test_export_has_exactly_these_calls(superadmin: Client, query: str) -> None:
     response = superadmin.get(f"{CALLS}?days=7&sort=cost_usd&columns=agent_id&{query}")
     exports = files(response)
     assert set(exports) == {"CSV", "Excel (XLSX)", "JSON Lines"}
-    answer = superadmin.get(exports["CSV"])
-    assert answer.status_code == 200
-    text = b"".join(answer.streaming_content).decode("utf-8-sig")
+    text = downloaded(superadmin.get(exports["CSV"]))
     assert len([*csv.DictReader(io.StringIO(text))]) == int(summary(response)["requests"])
     assert parse_qs(urlsplit(exports["CSV"]).query)["from"] == ["2026-05-14"]
 
@@ -429,7 +432,7 @@ def test_export_has_exactly_these_calls(superadmin: Client, query: str) -> None:
 def test_owner_exports_their_own(owner_of: Callable[..., Client], acme: Organization) -> None:
     owner = owner_of(acme)
     link = files(owner.get(OWN))["JSON Lines"]
-    assert len(b"".join(owner.get(link).streaming_content).splitlines()) == 2
+    assert len(downloaded(owner.get(link)).splitlines()) == 2
 
 
 # ── The page itself ──────────────────────────────────────────────────────────────────────────────────────────────

@@ -95,7 +95,7 @@ def test_page_says_that_the_call_is_being_recorded_until_the_ledger_has_it(
     there = client.get(page).content.decode()
     call = UsageRecord.objects.get()
     assert "being recorded" not in there
-    assert there.count(reverse("admin:usage_billing_usagerecord_change", args=[call.pk])) == 1
+    assert there.count(reverse("usage_billing:ai-costs-call", args=[call.pk])) == 1
     assert call.ai_model in there
     assert "succeeded" in there
     for forged in ("?run=x&made=1", f"?run={'0' * 32}&made=x", "?made=1"):
