@@ -51,7 +51,7 @@ def test_an_event_with_ordinary_tags_is_not_copied_and_others_are_bounded() -> N
 
 def test_the_bounds_of_tags_are_those_of_the_columns() -> None:
     for model in (DailyTagUsage, TagValue):
-        columns = [model._meta.get_field(name).max_length for name in ("tag_key", "tag_value")]
+        columns = [getattr(model, name).field.max_length for name in ("tag_key", "tag_value")]
         assert columns == [tags.KEY_LENGTH, tags.VALUE_LENGTH]
     assert tags.value(OTHER_VALUE) != OTHER_VALUE  # no call has the value that stands for many
 
