@@ -63,7 +63,7 @@ class ReportSchema(AutoSchema):
     def get_operation_id(self) -> str:
         return "usage_" + self.path.strip("/").rsplit("/", 1)[-1].replace("-", "_")
 
-    def get_description(self) -> str:
+    def get_description(self) -> str:  # type: ignore[override]  # as drf-spectacular declares it
         return f"{super().get_description()}\n\n{_ON_FILTERS}"
 
     def get_override_parameters(self) -> Any:
