@@ -206,7 +206,7 @@ class ReportParameters:
 
 def report_parameters(serializer: type[FiltersSerializer], query: Any, scope: Scope, now: datetime) -> ReportParameters:
     """Parse a query. Raises DRF's `ValidationError`, which names each wrong parameter."""
-    parsed = serializer(data=dict(query.lists()))
+    parsed = serializer(data=dict(query.lists()), context={"scope": scope})
     parsed.is_valid(raise_exception=True)
     given = parsed.validated_data
     return ReportParameters(filters.filters_of(given, scope), _period(serializer, given, scope.today(now)), given)
