@@ -343,7 +343,7 @@ def test_a_typed_tag_becomes_the_group(superadmin: Client) -> None:
     [
         ({"metric": "profit"}, "metric=profit"),
         ({"group": "colour"}, "Known are: request_type, ai_model,"),
-        ({"group": "tag." + "x" * 41}, "The key of a tag has 1 to 40 characters."),
+        ({"group": "tag." + "x" * 41}, "The key of a tag has 1 to 40 letters"),
         ({"then": "ai_model"}, "This is the first group already."),
         ({"compare_from": "2026-05-01"}, "Give “compare_to” as well"),
         ({"compare_from": "2026-05-02", "compare_to": "2026-05-01"}, "This day is before “compare_from”."),

@@ -336,8 +336,8 @@ def test_number_of_queries_is_fixed(
     with_parts = 1 if calls > 1 else 0  # the days of each organisation, where there are several
     # Session, user; totals; rate, models without a price; tokens; failures; days, organisations; most expensive calls
     # (two), names of users; workflows, content; archived months; names of organisations.
-    with django_assert_num_queries(16 + with_parts + scope_queries.of_a_superadmin()):
+    with django_assert_num_queries(17 + with_parts + scope_queries.of_a_superadmin()):
         superadmin.get(f"{ADMIN}?days=90")
     # Without rate and models.
-    with django_assert_num_queries(14 + with_parts + scope_queries.of_a_member()):
+    with django_assert_num_queries(15 + with_parts + scope_queries.of_a_member()):
         owner.get(f"{OWN}?days=90")
