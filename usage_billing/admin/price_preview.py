@@ -26,7 +26,7 @@ from usage_billing.reports import Period
 from usage_billing.tenancy.scope import Scope
 
 DAYS = 30
-PRICED = 2000
+PRICED = 1000
 """The most calls that are priced."""
 CELLS, FROM_CELL = 40, PRICED // 40
 """If there are more calls: from so many days of organisations, so many of each are priced."""
@@ -107,7 +107,7 @@ class Preview:
 def preview(override: PriceOverride, scope: Scope, today: date) -> Preview:
     """Work out what the override would do; it may be unsaved. The scope sees everything."""
     since = max(override.valid_from, today - timedelta(days=DAYS - 1))
-    filters = {} if override.org_id is None else {"org_id": override.org_id}
+    filters: dict[str, Any] = {} if override.org_id is None else {"org_id": override.org_id}
     period = Period(since=since)
     models = [
         model

@@ -30,7 +30,7 @@ from usage_billing.tenancy import roles
 BATCH = 1000
 """Records per transaction, which locks their rollup rows: writers of the same rows wait for it."""
 IDS_AT_ONCE = 100_000
-SAMPLED, SAMPLED_DAYS = 4000, 31
+SAMPLED, SAMPLED_DAYS = 2000, 20
 """How many records of how many days `rehearse_some` prices: about a second's work."""
 
 

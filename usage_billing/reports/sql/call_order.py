@@ -247,4 +247,4 @@ def _values(keys: Sequence[str], days: Sequence[Day]) -> Sql:
 def _read(statement: str, values: Sequence[Any]) -> list[Any]:
     with connection.cursor() as cursor:
         cursor.execute(statement, values)
-        return cursor.fetchall()
+        return list(cursor.fetchall())

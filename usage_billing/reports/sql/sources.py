@@ -35,7 +35,7 @@ HOUR = "hour"
 UNTIMED = "untimed_count"
 """Measure: calls of rollup rows whose durations were not counted, because an earlier version archived their calls."""
 
-_NO_VALUE: Values = frozenset([""])
+_NO_VALUE = frozenset([""])
 
 
 def rows(scope: Scope, by: Sequence[str], filters: Filters, period: Period, measures: Sequence[str]) -> Sql | None:
