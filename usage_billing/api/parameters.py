@@ -89,7 +89,7 @@ class FiltersSerializer(serializers.Serializer[dict[str, Any]]):
 
     def _named(self) -> list[str]:
         """The names of all parameters, for people."""
-        return [*(name for name in self.fields if not name.endswith(filters.EXCLUDES)), "tag.<key>"]
+        return [*(name for name, field in self.fields.items() if not getattr(field, "excludes", False)), "tag.<key>"]
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         for name in ("from", "to"):

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from django.db.models import Q
 
 from usage_billing.reports.calls import calls
-from usage_billing.reports.parameters import Period
+from usage_billing.reports.parameters import Filters, Period
 from usage_billing.tenancy.scope import Scope
 
 NEWEST = 1000
@@ -37,9 +35,7 @@ class FailureGroup:
         return self.price_source.removeprefix("unpriced:") if self.price_source.startswith("unpriced:") else ""
 
 
-def failures(
-    scope: Scope, period: Period, *, filters: Mapping[str, Any] | None = None, limit: int = 100
-) -> list[FailureGroup]:
+def failures(scope: Scope, period: Period, *, filters: Filters | None = None, limit: int = 100) -> list[FailureGroup]:
     """The most frequent reasons among the `NEWEST` failed and unpriced calls of the period. One query."""
     newest = calls(scope, filters=filters, period=period).filter(FAILED_OR_UNPRICED)
     columns = ("status", "ai_provider", "ai_model", "price_source", "error_code")

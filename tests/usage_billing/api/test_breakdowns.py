@@ -153,7 +153,7 @@ def test_history_by_hour_names_the_hour(client: APIClient, schema: Any) -> None:
     items = answer.json()["data"]["items"]
     assert len(items) == 24
     assert [item["hour"] for item in items if item["requests_count"]] == ["2026-05-20T15:00:00+03:00"]
-    answer = client.get(f"{BILLING}/history", {"step": "hour", "days": 8})
+    answer = client.get(f"{BILLING}/history", {"step": "hour", "days": "8"})
     assert (answer.status_code, set(answer.json()["error"]["details"])) == (400, {"step"})
     assert len(ask(client, "history", step="hour")["items"]) > 24
 

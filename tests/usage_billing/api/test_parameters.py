@@ -133,7 +133,7 @@ def test_an_organisation_may_be_named_by_its_slug() -> None:
     for slug in (theirs.slug, "no-such-org"):
         with pytest.raises(ValidationError) as refused:
             of(owner, f"org={slug}")
-        answers.append(str(refused.value.detail["org"]).replace(slug, "…"))  # type: ignore[call-overload,index]
+        answers.append(str(refused.value.detail["org"]).replace(slug, "…"))  # type: ignore[call-overload]
     assert answers[0] == answers[1]
 
 

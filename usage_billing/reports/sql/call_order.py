@@ -8,11 +8,11 @@ With further filters, the first few calls of each day that match lie among the f
 do not, such as those of an agent whose every call is cheap, are read whole and sorted. Where very few calls match, all
 of them are read and sorted at once.
 
-Milliseconds for the first 50 of 90 days by tokens, all matching calls sorted → this module (PostgreSQL, 1,000,000 calls,
-side by side on a busy machine; by cost and by duration about the same; the two ways of the first row on a quiet one):
+Milliseconds for the first 50 of 90 days by tokens, all matching calls sorted → this module (PostgreSQL,
+1,000,000 calls, side by side on a busy machine; by cost and by duration about the same):
 
                                               superadmin      owner of a sixth of the calls
-    all calls                                 1156 →  5       628 →  7
+    all calls                                  288 → 25       661 → 28
     all agents but one                         860 → 47       792 → 33
     an agent with large calls, a twentieth     726 → 156      656 → 558
     an agent with small calls, a third         933 → 904     1576 → 1894
