@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -28,14 +27,14 @@ def world() -> World:
 
 
 @pytest.fixture(params=["sorted", "wide windows", "narrow windows"])
-def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """How calls are found where filters narrow the list: narrow windows leave most days to be read again."""
     if request.param != "sorted":
         monkeypatch.setattr(call_order, "LARGEST_SHARE", 1e-9)
     if request.param == "narrow windows":
         monkeypatch.setattr(call_order, "SLACK", 0.01)
     monkeypatch.setattr(call_order, "FIRST_READ", 1)
-    yield request.param
+    return str(request.param)
 
 
 @FEWER
