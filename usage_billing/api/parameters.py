@@ -183,7 +183,7 @@ class DetailedSerializer(FiltersSerializer):
         if "cursor" in attrs:
             if attrs["offset"]:
                 raise serializers.ValidationError({"offset": _("Give either this or “cursor”, not both.")})
-            attrs["after"] = _position(attrs["cursor"], attrs["ordering"])
+            attrs["after"] = position(attrs["cursor"], attrs["ordering"])
         return attrs
 
 
@@ -231,17 +231,18 @@ def cursor(ordering: str, position: tuple[Any, int]) -> str:
     return urlsafe_b64encode(msgspec.json.encode([ordering, text, id_])).decode().rstrip("=")
 
 
-def _position(text: str, ordering: str) -> tuple[Any, int]:
+def position(text: str, ordering: str) -> tuple[Any, int]:
+    """Decode a cursor of this ordering. Raises DRF's `ValidationError`, under `cursor`."""
     try:
         packed = urlsafe_b64decode(text + "=" * (-len(text) % 4))
         made_for, value, id_ = msgspec.json.decode(packed, type=tuple[str, str, int])
         if made_for == ordering and 0 <= id_ <= LARGEST_ID:
             column = UsageRecord._meta.get_field(ordering.removeprefix("-"))
-            position: Any = column.clean(value, None)  # type: ignore[union-attr]  # within the column's bounds
-            if isinstance(position, datetime) and position.tzinfo is None:
+            at: Any = column.clean(value, None)  # type: ignore[union-attr]  # within the column's bounds
+            if isinstance(at, datetime) and at.tzinfo is None:
                 raise ValueError("a moment without a zone")
             # Near the years 1 and 9999 a moment may have no UTC.
-            return (position.astimezone(UTC) if isinstance(position, datetime) else position), id_
+            return (at.astimezone(UTC) if isinstance(at, datetime) else at), id_
     except (ValueError, OverflowError, msgspec.DecodeError, DjangoValidationError):
         pass  # refused below, like a cursor of another ordering
     raise serializers.ValidationError(
