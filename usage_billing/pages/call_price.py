@@ -11,14 +11,16 @@ from django.utils.translation import gettext
 from usage_billing.costing import pricing
 from usage_billing.models import UsageRecord
 from usage_billing.pages.insights_advice import advice_on_error, words_of_unpriced
+from usage_billing.pages.insights_failures import WITHOUT_PRICE, add_price_links
 
 
 @dataclass(frozen=True)
 class Unpriced:
-    """Why the cost is unknown, and what to do about it."""
+    """Why the cost is unknown, and what to do about it. add_price: the address of the form for a price of the model."""
 
     reason: str
     advice: str
+    add_price: str = ""
 
 
 def price_source(call: UsageRecord) -> str:
@@ -32,7 +34,7 @@ def price_source(call: UsageRecord) -> str:
         case "not-charged":
             return _not_charged(detail)
         case "unpriced":
-            return gettext("Unpriced")
+            return gettext("Unpriced") + f" ({detail})"
     return call.price_source
 
 
@@ -79,7 +81,10 @@ def unpriced(call: UsageRecord, *, for_superadmin: bool) -> Unpriced | None:
     """The reason of an unknown cost in USD, or in RUB alone; None if both are known."""
     if call.cost_usd is None:
         reason = call.price_source.removeprefix("unpriced:")
-        return Unpriced(*words_of_unpriced(reason, for_superadmin=for_superadmin))
+        links = (
+            add_price_links([(call.ai_provider, call.ai_model)]) if for_superadmin and reason in WITHOUT_PRICE else []
+        )
+        return Unpriced(*words_of_unpriced(reason, for_superadmin=for_superadmin), links[0][1] if links else "")
     if call.cost_rub is None:
         advice = gettext("Run fetch_exchange_rates, then reprice_usage.")
         return Unpriced(

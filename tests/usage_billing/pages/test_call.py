@@ -206,6 +206,8 @@ def test_unpriced_call_says_why_and_what_to_do(
     assert "No price for the model" in text
     assert "Known part of the cost: $0.0012. No total contains it." in text
     assert "then reprice the calls" in text
+    add = read(response).links["Add a price override"]
+    assert add == "/superadmin/usage_billing/priceoverride/add/?provider=openai&model_pattern=gpt-99"
     assert "Ask a superadmin to add a price override." in owner_of(acme).get(f"{OWN}/{id_}").content.decode()
 
 

@@ -116,7 +116,7 @@ def test_what_departs_from_the_standard_price_is_named(context: dict[str, str], 
         ("override:12", "Price override 12"),
         ("reported:openrouter", "Reported by openrouter"),
         ("not-charged:refusal", "Not charged: the provider bills nothing for this refusal"),
-        ("unpriced:pending", "Unpriced"),
+        ("unpriced:pending", "Unpriced (pending)"),
         ("genai-prices 0.2.3:openai/gpt-5", "genai-prices 0.2.3:openai/gpt-5"),
     ],
 )
