@@ -21,7 +21,7 @@ AXE = Path(__file__).with_name("vendor") / "axe.min.js"
 DEVICES = {"desktop": (1280, 900), "phone": (390, 844)}
 PASSWORD = "secret"
 
-FOCUSABLE = "a[href], button, select, summary, input:not([type=hidden]), [tabindex='0']"
+FOCUSABLE = "a[href]:not([tabindex='-1']), button, select, summary, input:not([type=hidden]), [tabindex='0']"
 SHOWN = f"""
     return [...document.querySelectorAll("{FOCUSABLE}")].filter(
         (each) => each.checkVisibility({{contentVisibilityAuto: true}}) && !each.disabled

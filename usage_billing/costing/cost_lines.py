@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from typing import Any
 
 from genai_prices.units import _get_registry
 
@@ -84,7 +85,7 @@ def lines(row: Row) -> list[CostLine]:
 
 def _amounts(row: Row, used: Mapping[str, _Used], whole: Decimal | None) -> dict[str, Decimal]:
     """The amount of each kind: kept in the record if there are several, the whole cost if there is one."""
-    kept = {kind: Decimal(usd) for kind, usd in row["response_metadata"].get("cost_parts", {}).items()}
+    kept = dict(_parts(row["response_metadata"].get("cost_parts")))
     if kept or not whole:
         return kept
     if not used:
@@ -92,6 +93,17 @@ def _amounts(row: Row, used: Mapping[str, _Used], whole: Decimal | None) -> dict
     if INPUT in used and ONLY_INPUT_IS_BILLED in row["price_source"]:
         return {INPUT: whole}
     return {next(iter(used)) if len(used) == 1 else TOGETHER: whole}
+
+
+def _parts(kept: Any) -> Iterator[tuple[str, Decimal]]:
+    """The amounts that the record keeps. An imported row may have anything there: what is no amount is left out."""
+    for kind, usd in kept.items() if isinstance(kept, dict) else ():
+        try:
+            amount = Decimal(usd)
+        except (ArithmeticError, TypeError, ValueError):
+            continue
+        if amount.is_finite():
+            yield kind, amount
 
 
 def _of_kinds(used: Mapping[str, _Used], amounts: Mapping[str, Decimal], *, is_priced: bool) -> Iterator[CostLine]:

@@ -260,3 +260,11 @@ def test_any_chat_adds_up(usage: dict[str, Any], model: str) -> None:
 def test_any_message_adds_up(usage: dict[str, Any], model: str) -> None:
     (row,) = costs.rows([event(flavour="messages", url=MESSAGES, model=model, usage=usage)], PriceOverrides([]))
     expect_explained(row)
+
+
+@pytest.mark.parametrize("parts", [{"input": "a text"}, {"input": [1]}, {"input": "NaN"}, ["input"], "input", 7])
+def test_what_is_no_amount_among_the_kept_parts_is_left_out(parts: Any) -> None:
+    """A restored or imported row may have anything there."""
+    row = costed(usage=chat_usage(100, 20))
+    row["response_metadata"] = {**row["response_metadata"], "cost_parts": parts}
+    assert sum((line.amount or Decimal(0) for line in lines(row)), Decimal(0)) == row["cost_usd"]

@@ -6,7 +6,7 @@ document.addEventListener("DOMContentLoaded", () => {
         button.addEventListener("click", () => {
             const root = document.documentElement;
             const theme = root.classList.contains("dark") ? "light" : "dark";
-            localStorage.setItem("_x_adminTheme", JSON.stringify(theme));
+            localStorage.setItem("adminTheme", JSON.stringify(theme));
             location.reload();
         });
     }

@@ -7,7 +7,7 @@
         theme.addEventListener("click", () => {
             const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
             root.dataset.theme = dark ? "light" : "dark";
-            localStorage.setItem("_x_adminTheme", JSON.stringify(root.dataset.theme));
+            localStorage.setItem("adminTheme", JSON.stringify(root.dataset.theme));
         });
     }
 
@@ -27,8 +27,13 @@
             menu?.querySelector("summary").focus();
         }
     });
-    for (const field of document.querySelectorAll("[data-submits]")) {
-        field.addEventListener("change", () => field.form.requestSubmit());
+    // A menu near the edge opens to the other side.
+    for (const menu of document.querySelectorAll("details.popover")) {
+        menu.addEventListener("toggle", () => {
+            menu.classList.remove("flipped");
+            const body = menu.querySelector(".popover-body");
+            menu.classList.toggle("flipped", menu.open && body.getBoundingClientRect().right > document.documentElement.clientWidth);
+        });
     }
 
     // ── Charts: a tooltip at once, and a click on a part leads to its calls alone ────────────────────────────────
