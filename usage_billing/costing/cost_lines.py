@@ -179,7 +179,7 @@ def _used(row: Row) -> dict[str, _Used]:
     for kind, names in models.items():
         found[kind].models |= names - {""}
         found[kind].is_mixed |= len(names) > 1
-    if not found[TOOLS].units and TOOLS in row["response_metadata"].get("cost_parts", {}):
+    if not found[TOOLS].units and TOOLS in dict(_parts(row["response_metadata"].get("cost_parts"))):
         found[TOOLS].units.append(Units(REQUESTS, len(metered.lines)))  # each call uses one, and no usage says so
     return {kind: used for kind, used in found.items() if used.units}
 
