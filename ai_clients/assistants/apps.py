@@ -38,7 +38,7 @@ class AssistantsConfig(AppConfig):
         from ai_clients.assistants import checks
         from ai_clients.assistants.calls import model_choice
         from ai_clients.assistants.content import demo_pieces, titles
-        from ai_clients.assistants.digest import demo_digest
+        from ai_clients.assistants.digest import demo_digest, subscription
         from ai_clients.assistants.participants import demo_people, demo_profiles
         from ai_clients.connection import destinations
         from usage_billing import pages
@@ -51,5 +51,6 @@ class AssistantsConfig(AppConfig):
         pages.content_sources.append(titles.titles)
         pages.admin_lists.append(lambda: LISTS)
         pages.admin_links.append(agents_link)
+        pages.account_choices.append(subscription.CHOICE)
         register(checks.agent_models)
         demo_data.further += [demo_pieces.create, demo_people.create, demo_profiles.create, demo_digest.create]

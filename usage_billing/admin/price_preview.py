@@ -19,7 +19,7 @@ from django.db.models import Q
 from usage_billing import reports
 from usage_billing.costing import costs
 from usage_billing.costing.costs import Row
-from usage_billing.costing.overrides import PriceOverrides, matches, name_of
+from usage_billing.costing.overrides import PriceOverrides, compiled, matches, name_of
 from usage_billing.ledger import records
 from usage_billing.models import PriceOverride, UsageRecord
 from usage_billing.reports import Period
@@ -108,13 +108,13 @@ def preview(override: PriceOverride, scope: Scope, today: date) -> Preview:
     """Work out what the override would do; it may be unsaved. The scope sees everything."""
     since = max(override.valid_from, today - timedelta(days=DAYS - 1))
     filters: dict[str, Any] = {} if override.org_id is None else {"org_id": override.org_id}
-    period = Period(since=since)
+    period, pattern = Period(since=since), compiled(override.model_pattern)
     models = [
         model
         for model in reports.totals(
             scope, by=("ai_provider", "ai_model"), filters=filters, period=period, measures=MEASURES
         )
-        if matches(override, model["ai_provider"], model["ai_model"])
+        if matches(override.provider, pattern, model["ai_provider"], model["ai_model"])
     ]
     found = Preview(since, models)
     if not models:

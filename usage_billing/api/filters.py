@@ -60,10 +60,11 @@ SLUG = re.compile(r"(?=.*[A-Za-z])[-A-Za-z0-9_]{1,100}", re.ASCII)
 
 
 class OrgField(WholeNumberField):
-    """An organisation's id, or its slug as text, which `resolved` turns into an id."""
+    """An organisation's id; with a `scope` in the serializer's context, also its slug, which `filters_of` resolves."""
 
     def to_internal_value(self, data: Any) -> Any:
-        return data if isinstance(data, str) and SLUG.fullmatch(data) else super().to_internal_value(data)
+        is_slug = "scope" in self.context and isinstance(data, str) and SLUG.fullmatch(data)
+        return data if is_slug else super().to_internal_value(data)
 
     def run_validators(self, value: Any) -> None:
         if not isinstance(value, str):
@@ -88,7 +89,8 @@ class ValuesField(serializers.ListField):
 
     def run_child_validation(self, data: Any) -> Any:
         """Name the value that is wrong instead of its position."""
-        values, problems = [], []
+        values: list[Any] = []
+        problems: list[Any] = []
         for each in data:
             try:
                 values.append(self.child.run_validation(each))

@@ -89,7 +89,7 @@ class FiltersSerializer(serializers.Serializer[dict[str, Any]]):
 
     def _named(self) -> list[str]:
         """The names of all parameters, for people."""
-        return [*(name for name in self.fields if not name.endswith(filters.EXCLUDES)), "tag.<key>"]
+        return [*(name for name, field in self.fields.items() if not getattr(field, "excludes", False)), "tag.<key>"]
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         for name in ("from", "to"):
@@ -206,7 +206,7 @@ class ReportParameters:
 
 def report_parameters(serializer: type[FiltersSerializer], query: Any, scope: Scope, now: datetime) -> ReportParameters:
     """Parse a query. Raises DRF's `ValidationError`, which names each wrong parameter."""
-    parsed = serializer(data=dict(query.lists()))
+    parsed = serializer(data=dict(query.lists()), context={"scope": scope})
     parsed.is_valid(raise_exception=True)
     given = parsed.validated_data
     return ReportParameters(filters.filters_of(given, scope), _period(serializer, given, scope.today(now)), given)

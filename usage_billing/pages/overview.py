@@ -55,7 +55,8 @@ def context(page: Page) -> dict[str, Any]:
     of_days = [{"usage_date": day, **row} for day, row in compared.days.items()]
     days = reports.time_series(scope, period, page.today, step=step, filters=filters, measures=MEASURES, days=of_days)
     forecast = reports.forecast(scope, page.today, filters=filters)
-    latest = reports.newest(scope, LATEST_CALLS, filters=filters, period=period, days=of_days)
+    archived = reports.archived_before(period)
+    latest = reports.newest(scope, LATEST_CALLS, filters=filters, period=period, days=of_days, archived=archived)
     amounts = [getattr(call, f"cost_{parameters.currency}") for call in latest]
     return {
         "total": total,
@@ -79,7 +80,7 @@ def context(page: Page) -> dict[str, Any]:
         "unpriced_rub_link": page.calls(unpriced="rub"),
         "month_link": page.calls({**WITHOUT_PERIOD, "period": "this-month"}),
         "last_month_link": page.calls({**WITHOUT_PERIOD, "period": "last-month"}),
-        "archived_before": reports.archived_before(period),
+        "archived_before": archived,
     }
 
 

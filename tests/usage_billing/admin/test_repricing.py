@@ -108,6 +108,11 @@ def test_run_is_narrowed(superadmin: Client, calls: Organization, fields: dict[s
     assert (sample.expected, sample.tally.measures["records_seen"]) == (seen, seen)
 
 
+def test_gateways_names_are_repriced_with_the_models_own(superadmin: Client, calls: Organization) -> None:
+    writer.add([event(org=calls, model="openai/gpt-99-mini")])
+    assert dry_run(superadmin, model="gpt-99*", provider="openai").context["sample"].expected == 3
+
+
 def test_nothing_to_change_cannot_be_started(superadmin: Client, calls: Organization) -> None:
     text = dry_run(superadmin, model="gpt-4.1-mini").content.decode()
     assert "Nothing would change: these calls have the current prices already." in text
