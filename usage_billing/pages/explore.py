@@ -30,7 +30,7 @@ def context(page: Page) -> dict[str, Any] | HttpResponseBase:
     if kind := page.parameters.own.get("format"):
         return _file(page, choice, kind)
     data = explore_data.read(page, choice)
-    drawn, by_step = explore_chart.draw(page, choice, data)
+    drawn = explore_chart.draw(page, choice, data)
     table = explore_table.table(page, choice, data)
     headline = choice.metric.value(data.whole, choice.currency)
     period = page.parameters.period
@@ -39,8 +39,11 @@ def context(page: Page) -> dict[str, Any] | HttpResponseBase:
         "metric": choice.metric,
         "total": data.whole,
         "menus": explore_menus.menus(page, choice),
-        "chart": drawn,
-        "by_step": by_step,
+        "chart": drawn.chart,
+        # It takes as long as the rest of the page, so it is made when somebody asks for it.
+        "by_step": explore_chart.by_step(choice, data, drawn) if "numbers" in page.parameters.own else None,
+        "numbers_link": page.link(numbers="show") + "#numbers",
+        "without_numbers_link": page.link(numbers=None),
         "table": table,
         "headline": "—" if headline is None else axis_writer(choice.metric, choice.currency)(headline),
         "headline_change": table.change,

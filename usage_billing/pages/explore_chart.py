@@ -56,28 +56,39 @@ class StepsTable:
     values: list[list[Any]]
 
 
-def draw(page: Page, choice: Choice, data: Data) -> tuple[Chart, StepsTable]:
-    """The chart, and the table of its numbers."""
+@dataclass(frozen=True)
+class Drawn:
+    """The chart, and what it was drawn from: steps, the metric of the whole at each, and the series.
+
+    Each series has the URL parameters that narrow a list of calls to it; None if none can.
+    """
+
+    chart: Chart
+    steps: list[Step]
+    whole: Values
+    layers: list[tuple[Layer, Changes | None]]
+
+
+def draw(page: Page, choice: Choice, data: Data) -> Drawn:
+    """Bars of the series upon each other, or lines where parts do not add up."""
     metric, currency = choice.metric, choice.currency
     steps = _steps(page, choice, data.steps)
     layers = _layers(page, choice, data)
-    drawn_layers = [layer for layer, _ in layers]
     whole = [metric.value(row, currency) for row in data.steps]
     before = [metric.value(row, currency) for row in data.steps_before] if data.reaches_back else []
     drawn = chart.draw(
         steps,
-        drawn_layers,
+        [layer for layer, _ in layers],
         axis_writer(metric, currency),
         totals=whole,
         compared=_as_long_as(steps, before),
         is_stacked=metric.is_additive,
         has_patterns=choice.has_patterns,
     )
-    return drawn, _table(choice, data, steps, layers, whole)
+    return Drawn(drawn, steps, whole, layers)
 
 
 def _layers(page: Page, choice: Choice, data: Data) -> list[tuple[Layer, Changes | None]]:
-    """Each series with the URL parameters that narrow a list of calls to it; None if none can."""
     metric, write = choice.metric, axis_writer(choice.metric, choice.currency)
     page.names.look_up_rows(choice.group, data.leaders)
     by_key = {choice.group.key(row): row for row in data.leaders}
@@ -136,9 +147,9 @@ def _as_long_as(steps: Sequence[Step], values: Values) -> list[Decimal | None]:
 # ── The same as a table ──────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _table(
-    choice: Choice, data: Data, steps: Sequence[Step], layers: Sequence[tuple[Layer, Changes | None]], whole: Values
-) -> StepsTable:
+def by_step(choice: Choice, data: Data, drawn: Drawn) -> StepsTable:
+    """The numbers that the chart draws."""
+    steps, layers, whole = drawn.steps, drawn.layers, drawn.whole
     write = column_writer(choice.metric.kind, [*whole, *(value for layer, _ in layers for value in layer.values)])
     is_linked = len(steps) * len(layers) <= MOST_LINKED_CELLS
     lines, values = [], []

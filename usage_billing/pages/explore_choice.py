@@ -57,6 +57,7 @@ class ExploreSerializer(PageSerializer):
     sort = serializers.ChoiceField(required=False, choices=[sign + name for name in SORTS for sign in ("", "-")])
     patterns = serializers.ChoiceField(required=False, choices=("1",))
     rows = serializers.ChoiceField(required=False, choices=("all",))
+    numbers = serializers.ChoiceField(required=False, choices=("show",))
     format = serializers.ChoiceField(required=False, choices=FORMATS)
     table = serializers.ChoiceField(default=ROWS, choices=(ROWS, STEPS))
 

@@ -99,7 +99,7 @@ def _ratio(value: Decimal | None) -> Decimal | None:
 
 def of_steps(page: Page, choice: Choice, data: Data) -> File:
     """The numbers of the chart: a row for each step, a column for the whole and for each series."""
-    _, table = explore_chart.draw(page, choice, data)
+    table = explore_chart.by_step(choice, data, explore_chart.draw(page, choice, data))
     figure = choice.figure
     heads = [gettext("Beginning"), f"{choice.metric.title}", *table.heads]
     return File(heads, ["date", figure, *table.heads], table.values, figure)

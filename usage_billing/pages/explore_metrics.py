@@ -119,7 +119,8 @@ def column_writer(kind: str, values: Iterable[Decimal | None]) -> Write:
     if kind == COUNT and max(known, default=0) < COMPACT_FROM:
         return lambda value: write_number(int(value), style)
     if kind == AMOUNT:
-        return lambda value: _rounded(value, common_places(known)) if value else "0"
+        places = common_places(known)
+        return lambda value: _rounded(value, places) if value else "0"
     if kind == TIME:
         places = 2 if known and min(known) < 1000 else 1
         # Translators: the short word for seconds, after a number

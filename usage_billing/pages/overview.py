@@ -74,7 +74,7 @@ def context(page: Page) -> dict[str, Any]:
         "latest_places": common_places(amounts),
         "calls_link": page.calls(),
         "insights_link": page.to(INSIGHTS),
-        "numbers_link": page.to(EXPLORE, group=stacked_by.name, step=step) + "#numbers",
+        "numbers_link": page.to(EXPLORE, group=stacked_by.name, step=step, numbers="show") + "#numbers",
         "failed_link": page.calls(status="failed"),
         "unpriced_usd_link": page.calls(unpriced="usd"),
         "unpriced_rub_link": page.calls(unpriced="rub"),

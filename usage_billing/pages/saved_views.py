@@ -15,8 +15,8 @@ from usage_billing.pages.page import address
 from usage_billing.pages.parameters import Pairs, query_of
 from usage_billing.tenancy.scope import Scope
 
-OF_A_MOMENT = ("format", "filters", "cursor")
-"""Parameters that a view does not keep: of a file, of an open form, of a position in a list."""
+OF_A_MOMENT = ("format", "table", "numbers", "filters", "cursor")
+"""Parameters that a view does not keep: of a file, of an open form or table, of a position in a list."""
 
 
 def visible(scope: Scope) -> QuerySet[SavedView]:

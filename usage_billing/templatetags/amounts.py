@@ -165,7 +165,8 @@ def common_places(values: Iterable[Decimal | None]) -> int:
     A value matters if it is at least a thousandth of the largest.
     """
     known = [abs(value) for value in values if value]
-    matter = [value for value in known if value * 1000 >= max(known)]
+    largest = max(known, default=0)
+    matter = [value for value in known if value * 1000 >= largest]
     if not matter:
         return 2
     return min(6, max(2, 1 - min(matter).adjusted()))
