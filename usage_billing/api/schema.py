@@ -50,11 +50,21 @@ class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-ca
         return build_bearer_security_scheme_object("Authorization", "Bearer", "JWT")
 
 
+_ON_FILTERS = (
+    "Filters are repeated for several values, `agent_id=a&agent_id=b`, and a name that ends with `!` excludes values,"
+    " `agent_id!=a`. `tag.<key>=<value>` filters by a tag in the same ways; an empty value stands for calls without the"
+    " tag. All filters must hold."
+)
+
+
 class ReportSchema(AutoSchema):
     """Describes a `ReportView` by its `query` and `answer`."""
 
     def get_operation_id(self) -> str:
         return "usage_" + self.path.strip("/").rsplit("/", 1)[-1].replace("-", "_")
+
+    def get_description(self) -> str:  # type: ignore[override]  # as drf-spectacular declares it
+        return f"{super().get_description()}\n\n{_ON_FILTERS}"
 
     def get_override_parameters(self) -> Any:
         return [self.view.query]  # type: ignore[attr-defined]  # a ReportView

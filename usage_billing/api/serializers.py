@@ -101,12 +101,26 @@ class PeriodSerializer(serializers.Serializer[dict[str, Any]]):
         return {name: DayField(allow_null=True) for name in ("from", "to")}
 
 
+_P95 = (
+    "The time that 95 % of the calls of known duration do not exceed: an estimate, interpolated between the bucket"
+    " boundaries of OpenTelemetry's `gen_ai.client.operation.duration`. Null: no duration is known, or not all of them."
+)
+
+
 class HistoryItemSerializer(MeasuresSerializer):
     date = DayField(help_text="The first day of the step.")
+    hour = serializers.DateTimeField(
+        format="iso-8601", allow_null=True, help_text="The moment at which the hour begins. Null: another step."
+    )
+    p95_time_ms = RatioField(help_text=_P95)
 
 
 class HistorySerializer(serializers.Serializer[dict[str, Any]]):
     period = PeriodSerializer()
+    archived_before = DayField(
+        allow_null=True,
+        help_text="By hour, calls before this day are archived and not counted. Null: none, or another step.",
+    )
     items = HistoryItemSerializer(many=True, help_text="Oldest first, without gaps.")
 
 
@@ -120,7 +134,10 @@ class PreviousPeriodSerializer(serializers.Serializer[dict[str, Any]]):
 
 
 class ChangeSerializer(serializers.Serializer[dict[str, Any]]):
-    """Relative change over the period before: 0.25 is a quarter more. Null: the period before had none."""
+    """Relative change over the period before: 0.25 is a quarter more, 0 nothing after nothing.
+
+    Null: the period before had none, or an amount is unknown.
+    """
 
     requests_count = RatioField()
     total_tokens = RatioField()
@@ -135,6 +152,10 @@ class ItemSerializer(MeasuresSerializer):
     average_cost_usd = AmountField(help_text="Average of the priced calls.")
     average_cost_rub = AmountField(help_text="Average of the priced calls.")
     average_time_ms = RatioField()
+    p95_time_ms = RatioField(help_text=_P95)
+    then = serializers.DictField(
+        allow_null=True, help_text="The item's value of the dimension `then_by`. Null without that parameter."
+    )
     before = PreviousPeriodSerializer()
     change = ChangeSerializer()
 
@@ -162,6 +183,27 @@ class OrgItemSerializer(ItemSerializer):
     name = serializers.CharField()
 
 
+class ProviderItemSerializer(ItemSerializer):
+    ai_provider = serializers.CharField()
+
+
+class StatusItemSerializer(ItemSerializer):
+    status = serializers.CharField()
+
+
+class WorkflowItemSerializer(ItemSerializer):
+    workflow_id = serializers.CharField(allow_null=True, help_text="Null: calls outside a workflow.")
+
+
+class ContentItemSerializer(ItemSerializer):
+    content_id = serializers.CharField(allow_null=True, help_text="Null: calls without content.")
+
+
+class TagItemSerializer(ItemSerializer):
+    value = serializers.CharField(help_text="Empty: calls without this tag.")
+    is_other = serializers.BooleanField(help_text="Whether this item counts the values beyond the bound of values.")
+
+
 class BreakdownSerializer(serializers.Serializer[dict[str, Any]]):
     period = PeriodSerializer()
     previous_period = PeriodSerializer()
@@ -187,6 +229,27 @@ class UsersSerializer(BreakdownSerializer):
 
 class OrgsSerializer(BreakdownSerializer):
     items = OrgItemSerializer(many=True)
+
+
+class ProvidersSerializer(BreakdownSerializer):
+    items = ProviderItemSerializer(many=True)
+
+
+class StatusesSerializer(BreakdownSerializer):
+    items = StatusItemSerializer(many=True)
+
+
+class WorkflowsSerializer(BreakdownSerializer):
+    items = WorkflowItemSerializer(many=True)
+
+
+class ContentsSerializer(BreakdownSerializer):
+    items = ContentItemSerializer(many=True)
+
+
+class TagsSerializer(BreakdownSerializer):
+    key = serializers.CharField()
+    items = TagItemSerializer(many=True)
 
 
 class CallSerializer(serializers.ModelSerializer[UsageRecord]):
@@ -238,6 +301,7 @@ class CallSerializer(serializers.ModelSerializer[UsageRecord]):
                 "provider_project": "The provider's id of the project or workspace. Empty: not known.",
                 "api_key_fingerprint": "Tells API keys apart. Empty: no key, or one that changes every hour.",
                 "provider_user_profile": "The provider's id of the user profile that paid. Empty: none.",
+                "tags": "Key → value, texts; at most ten.",
             }.items()
         }
 
@@ -258,8 +322,17 @@ def columns_of_calls() -> tuple[list[str], Callable[[UsageRecord], tuple[Any, ..
     return [*fields], attrgetter(*sources), [field.to_representation for field in fields.values()]
 
 
+class ListTotalsSerializer(TotalsSerializer):
+    failed_count = serializers.IntegerField()
+    prompt_tokens = serializers.IntegerField()
+    completion_tokens = serializers.IntegerField()
+
+
 class CallsSerializer(serializers.Serializer[dict[str, Any]]):
-    count = serializers.IntegerField(help_text="Number of all calls that match, archived calls included.")
+    count = serializers.IntegerField(
+        help_text="Number of all calls that match. Archived calls are included, unless a filter is of single calls."
+    )
+    total = ListTotalsSerializer(help_text="Totals of the same calls, unpriced ones included.")
     next = serializers.URLField(allow_null=True, help_text="Address of the next page; null on the last page.")
     next_cursor = serializers.CharField(
         allow_null=True, help_text="The `cursor` of the next page, for the same ordering."
