@@ -265,10 +265,10 @@ def test_a_page_by_cost_reads_a_few_calls_of_each_day(many_calls: None, as_web: 
 
 
 def scans_of_calls(ask: Callable[[], Any]) -> list[dict[str, Any]]:
-    """The nodes that read `token_usage` in the executed plan of the only statement that `ask` sends."""
+    """The nodes that read `token_usage` in the executed plan of the last statement that `ask` sends."""
     with CaptureQueriesContext(connection) as sent:
         ask()
-    (statement,) = sent.captured_queries
+    statement = sent.captured_queries[-1]
     with connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement['sql']}")
         ((explained,),) = cursor.fetchone()
