@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
 from usage_billing import reports
-from usage_billing.api import parameters, serializers
+from usage_billing.api import examples, parameters, serializers
 from usage_billing.api.base import ScopedView
 from usage_billing.api.fields import LARGEST_ID
 from usage_billing.api.parameters import FiltersSerializer, ReportParameters
@@ -30,6 +30,7 @@ class ReportView(ScopedView):
     """A report: `query` parses its parameters, `answer` formats its result."""
 
     schema = ReportSchema()
+    tag = "Usage"
     query: ClassVar[type[FiltersSerializer]]
     answer: ClassVar[type[BaseSerializer[Any]]]
 
@@ -47,7 +48,10 @@ class ReportView(ScopedView):
 
 
 class SummaryView(ReportView):
-    """Totals of today, of this month and of all time."""
+    """Get totals of today, this month and all time.
+
+    Returns calls, tokens and cost of the three periods. A period in the request cuts each of them.
+    """
 
     query = parameters.SummarySerializer
     answer = serializers.SummarySerializer
@@ -58,7 +62,10 @@ class SummaryView(ReportView):
 
 
 class HistoryView(ReportView):
-    """Totals by day, week or month, without gaps."""
+    """Get totals by day, week or month.
+
+    Returns one item for each step of the period, oldest first, without gaps; the last 30 days if no period is given.
+    """
 
     query = parameters.HistorySerializer
     answer = serializers.HistorySerializer
@@ -74,6 +81,8 @@ class HistoryView(ReportView):
 
 class BreakdownView(ReportView):
     """A breakdown, highest cost first, with each item's change over the period before."""
+
+    # The docstrings of the views below are texts of the schema.
 
     query = parameters.BreakdownSerializer
     by: ClassVar[tuple[str, ...]]
@@ -98,28 +107,42 @@ class BreakdownView(ReportView):
 
 
 class AgentsView(BreakdownView):
-    """Totals by agent."""
+    """Get totals by agent.
+
+    Returns the agents, highest cost first, each with its share, averages and the change over the period before.
+    """
 
     by = ("agent_id",)
     answer = serializers.AgentsSerializer
 
 
 class ModelsView(BreakdownView):
-    """Totals by provider and model."""
+    """Get totals by model.
+
+    Returns pairs of provider and model, highest cost first, each with share, averages and the change over the period
+    before.
+    """
 
     by = ("ai_provider", "ai_model")
     answer = serializers.ModelsSerializer
 
 
 class RequestTypesView(BreakdownView):
-    """Totals by request type."""
+    """Get totals by request type.
+
+    Returns the request types, highest cost first, each with share, averages and the change over the period before.
+    """
 
     by = ("request_type",)
     answer = serializers.RequestTypesSerializer
 
 
 class UsersView(BreakdownView):
-    """Totals by user."""
+    """Get totals by user.
+
+    Returns the users, highest cost first, each with share, averages and the change over the period before. A deleted
+    user keeps the id and loses the name; calls without a user are one item.
+    """
 
     by = ("user_id",)
     answer = serializers.UsersSerializer
@@ -133,12 +156,21 @@ class UsersView(BreakdownView):
 
 
 class OrgsView(BreakdownView):
-    """Totals by organisation, for superadmins and for owners of several."""
+    """Get totals by organisation.
+
+    Returns the organisations, highest cost first, each with share, averages and the change over the period before. For
+    superadmins, and for owners of several organisations.
+    """
 
     by = ("org_id",)
     answer = serializers.OrgsSerializer
 
-    @extend_schema(responses={200: answer, 403: refusal("For superadmins and for owners of several organisations.")})
+    @extend_schema(
+        responses={
+            200: answer,
+            403: refusal("The caller is no superadmin and owns less than two organisations.", examples.NOT_FOR_MEMBERS),
+        }
+    )
     def get(self, request: Request) -> Response:
         if not self.scope.everything and len(self.scope.owned_org_ids) < 2:
             raise PermissionDenied(_("This is for superadmins and for owners of several organisations."))
@@ -150,10 +182,15 @@ class OrgsView(BreakdownView):
 
 
 class CallsView(ReportView):
-    """Single calls, newest first or in another order."""
+    """List single calls.
+
+    Returns one page of calls, newest first or in the order of `ordering`, and the number of all calls that match.
+    Follow `next` to the last page: it is quick at any depth, and calls that arrive meanwhile move no page.
+    """
 
     query = parameters.DetailedSerializer
     answer = serializers.CallsSerializer
+    tag = "Calls"
 
     def get(self, request: Request) -> Response:
         asked, given = self.parameters, self.parameters.given
@@ -188,7 +225,14 @@ class CallsView(ReportView):
 
 
 class CallView(ScopedView):
-    """One call. Another tenant's call answers 404, exactly as a call that does not exist."""
+    """Get one call.
+
+    Returns the tokens, cost and attribution of a call that you may see: a superadmin any, an owner those of their
+    organisations, a member their own. Another tenant's call answers 404, exactly as a call that does not exist. Amounts
+    are decimal strings in USD and RUB; `null` is unknown, and `price_source` says why.
+    """
+
+    tag = "Calls"
 
     @extend_schema(
         operation_id="usage_call",
@@ -200,7 +244,11 @@ class CallView(ScopedView):
                 description="The `id` that `detailed` shows.",
             )
         ],
-        responses=serializers.CallSerializer,
+        responses={
+            200: serializers.CallSerializer,
+            404: refusal("There is no such call, or the caller may not see it.", examples.NO_CALL),
+        },
+        examples=examples.recorded("usage_call"),
     )
     def get(self, request: Request, id: str) -> Response:
         is_possible = int(id) <= LARGEST_ID
