@@ -182,7 +182,7 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 def _files() -> Iterator[tuple[str, str]]:
     for kind in ("csv", "jsonl"):
-        answer: Any = _client(ANNA).get(f"{BILLING}/export", {"format": kind, "workflow_id": "publishing-2026-11-27"})
+        answer: Any = _client(ANNA).get(f"{BILLING}/export", {"format": kind, "days": 2})
         yield answer.headers["Content-Type"].split(";")[0], answer.getvalue().decode()
 
 

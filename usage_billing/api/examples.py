@@ -48,6 +48,11 @@ def invalid(**details: str) -> dict[str, Any]:
     return error("invalid", text, **{name: [why] for name, why in details.items()})
 
 
+def throttled(code: str, message: str, seconds: int) -> dict[str, Any]:
+    """Return the error for a limit that is reached."""
+    return error(code, f"{message} Expected available in {seconds} seconds.", retry_after_s=seconds)
+
+
 def not_found(message: str) -> dict[str, Any]:
     return error("not_found", message)
 
@@ -70,10 +75,8 @@ NOT_FOR_MEMBERS = error("permission_denied", "This is for superadmins and for ow
 NO_CALL = not_found("There is no such call.")
 TOO_LARGE = error("too_large", "The body is longer than 2621440 bytes.")
 NO_JSON = error("unsupported_media_type", 'Unsupported media type "text/plain" in request.')
-THROTTLED = error("throttled", "Request was throttled. Expected available in 24 seconds.", retry_after_s=24)
-LOGIN_LOCKED = error("login_locked", "Too many failed attempts.", retry_after_s=600)
-TOO_MANY_EXPORTS = error(
-    "too_many_exports",
-    "Too many exports are running, yours or everybody's. Wait until one is done.",
-    retry_after_s=30,
+THROTTLED = throttled("throttled", "Request was throttled.", 24)
+LOGIN_LOCKED = throttled("login_locked", "Too many failed attempts.", 600)
+TOO_MANY_EXPORTS = throttled(
+    "too_many_exports", "Too many exports are running, yours or everybody's. Wait until one is done.", 30
 )

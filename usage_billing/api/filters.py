@@ -144,7 +144,9 @@ def value_fields() -> dict[str, serializers.Field[Any, Any, Any, Any]]:
             "provider_project", allow_blank=True, help_text="The provider's id of the project or workspace."
         ),
         "api_key": text_field(
-            "api_key_fingerprint", allow_blank=True, help_text="`api_key_fingerprint` of a call, never the key itself."
+            "api_key_fingerprint",
+            allow_blank=True,
+            help_text="API key, by the fingerprint that a call shows.",
         ),
         "user_profile": text_field(
             "provider_user_profile", allow_blank=True, help_text="The provider's id of the user profile that paid."

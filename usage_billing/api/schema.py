@@ -12,9 +12,10 @@ from typing import Any
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.plumbing import build_bearer_security_scheme_object, build_examples_list, get_doc
-from drf_spectacular.utils import OpenApiExample, OpenApiResponse
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
 
 from usage_billing.api import examples
+from usage_billing.api.filters import MOST_TAGS
 from usage_billing.api.schema_links import LINKS
 
 ERROR = {
@@ -85,15 +86,32 @@ class ApiSchema(AutoSchema):
         return summary.removesuffix("."), description
 
 
+TAGS = OpenApiParameter(
+    "tags",
+    {
+        "type": "object",
+        # Any printable key is accepted; these are what people use.
+        "propertyNames": {"pattern": r"^tag\.[A-Za-z0-9_-]{1,40}!?$"},
+        "additionalProperties": {"type": "string", "maxLength": 100},
+        "maxProperties": MOST_TAGS,
+    },
+    style="form",
+    explode=True,
+    description="Tags of the calls: `tag.<key>=<value>`, for example `tag.feature=search`. `tag.<key>!` excludes a"
+    " value; an empty value finds calls without the tag.",
+    examples=[OpenApiExample("Any tags", {}), OpenApiExample("One tag", {"tag.feature": "search"})],
+)
+"""Query parameters with names of their own (OpenAPI 3.1, “Style Values”: an object, exploded)."""
+
+
 class ReportSchema(ApiSchema):
     """Describes a `ReportView` by its `query` and `answer`, and by what all reports have in common."""
 
     COMMON = """\
 Covers the calls that you may see: a superadmin all, an owner those of their organisations, a member their own. \
 Filters narrow this and never widen it. A filter may be repeated: any of its values matches. `name!=value` excludes a \
-value, and `tag.<key>=value` filters by a tag (`tag.<key>=` finds calls without it). Days are billing days in each \
-organisation's time zone. Tokens are whole numbers; amounts are decimal strings in USD and RUB; `null` is unknown, \
-`"0"` is free."""
+value. Days are billing days in each organisation's time zone. Tokens are whole numbers; amounts are decimal strings \
+in USD and RUB; `null` is unknown, `"0"` is free."""
 
     def get_operation_id(self) -> str:
         return "usage_" + self.path.strip("/").rsplit("/", 1)[-1].replace("-", "_")
@@ -102,7 +120,7 @@ organisation's time zone. Tokens are whole numbers; amounts are decimal strings 
         return f"{super().get_description()}\n\n{self.COMMON}"
 
     def get_override_parameters(self) -> Any:
-        return [self.view.query]  # type: ignore[attr-defined]  # a ReportView
+        return [self.view.query, TAGS]  # type: ignore[attr-defined]  # a ReportView
 
     def get_response_serializers(self) -> Any:
         return self.view.answer  # type: ignore[attr-defined]
@@ -141,8 +159,10 @@ def as_answered(result: dict[str, Any], **_options: Any) -> dict[str, Any]:
         for status, response in operation["responses"].items():
             if status.startswith("2") and _JSON in response.get("content", {}):
                 _envelop(response["content"][_JSON])
+        operation["responses"]["200"]["description"] = operation["responses"]["200"]["description"] or "Success."
         for status in _errors_of(method, operation):
             operation["responses"].setdefault(status, _common(status))
+        operation["responses"] = dict(sorted(operation["responses"].items()))
         if links := LINKS.get(operation["operationId"]):
             operation["responses"]["200"]["links"] = links
     return result

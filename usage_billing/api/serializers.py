@@ -273,7 +273,7 @@ class CallSerializer(serializers.ModelSerializer[UsageRecord]):
                 "status": STATUS,
                 "error_code": "HTTP status and the provider's error code. Empty: no error.",
                 "request_metadata": "What the application said about the call. Never the prompt.",
-                "response_metadata": "`cost_parts`: the cost by unit, in USD; facts of the answer. Never its text.",
+                "response_metadata": "Cost by unit in USD (`cost_parts`), and facts of the answer. Never its text.",
                 "provider_organization": "The provider's id of the organisation that paid. Empty: not known.",
                 "provider_project": "The provider's id of the project or workspace. Empty: not known.",
                 "api_key_fingerprint": "Tells API keys apart. Empty: no key, or one that changes every hour.",
