@@ -21,7 +21,7 @@ Place = tuple[str, Any]
 
 @pytest.fixture(scope="module")
 def schema() -> Any:
-    return Client().get("/api/schema").json()
+    return Client().get("/api/schema", secure=True).json()
 
 
 def operations(schema: Any) -> list[Place]:
