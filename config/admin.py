@@ -19,9 +19,9 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 from config.user_usage import DAYS, UserUsage, user_usage
 from usage_billing import reports
 from usage_billing.admin.links import costs_link
+from usage_billing.admin.members import MembershipTable
 from usage_billing.admin.scoped import ScopedRelatedFilter, SuperadminAdmin, request_scope
-from usage_billing.admin.theme import ModelAdmin, TabularInline
-from usage_billing.models import Membership
+from usage_billing.admin.theme import ModelAdmin
 from usage_billing.templatetags import amounts
 from usage_billing.tenancy.scope import EVERYTHING
 
@@ -57,13 +57,12 @@ def _with_usage(users: list[Any], request: HttpRequest) -> None:
         user.usage = usage.get(user.pk) or UserUsage()
 
 
-class MembershipInline(SuperadminAdmin, TabularInline[Membership, User]):
+class MembershipInline(SuperadminAdmin, MembershipTable):
     """The organisations of a user."""
 
-    model = Membership
+    chosen = "org"
     verbose_name_plural = _("Organisations and roles")
     add_text = _("Add to an organisation")
-    extra = 0
     autocomplete_fields = ("org",)
 
 
@@ -73,7 +72,7 @@ class UserAdmin(SuperadminAdmin, UserBase):
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
-    list_display = ("username", "email", "organisations", "last_call", "cost", "is_active", "is_superuser")
+    list_display = ("username", "organisations", "last_call", "cost", "email", "is_superuser")
     list_filter = (("usage_memberships__org", ScopedRelatedFilter), "is_superuser", "is_staff", "is_active")
     readonly_fields = ("last_call", "cost")
 

@@ -1,7 +1,12 @@
 """The Django app of the assistants."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from django.apps import AppConfig
 from django.core.checks import register
+from django.http import HttpRequest
+from django.urls import NoReverseMatch, reverse
 from django.utils.translation import gettext_lazy as _
 
 LISTS = (
@@ -13,6 +18,16 @@ LISTS = (
 """Lists of the admin, for the sidebar: title and model."""
 
 
+def agents_link(request: HttpRequest) -> Sequence[tuple[Any, str]]:
+    """The page of the agents, for those who may run one; nothing in a project without the admin."""
+    if not request.user.has_perm("ai_assistants.change_contentpiece"):
+        return []
+    try:
+        return [(_("Agents"), reverse("admin:ai_assistants_agents"))]
+    except NoReverseMatch:
+        return []
+
+
 class AssistantsConfig(AppConfig):
     name = "ai_clients.assistants"
     label = "ai_assistants"
@@ -21,10 +36,9 @@ class AssistantsConfig(AppConfig):
 
     def ready(self) -> None:
         from ai_clients.assistants import checks
-        from ai_clients.assistants.admin_links import agents_link
         from ai_clients.assistants.calls import model_choice
         from ai_clients.assistants.content import demo_pieces, titles
-        from ai_clients.assistants.digest import demo_digest
+        from ai_clients.assistants.digest import demo_digest, subscription
         from ai_clients.assistants.participants import demo_people, demo_profiles
         from ai_clients.connection import destinations
         from usage_billing import pages
@@ -37,5 +51,6 @@ class AssistantsConfig(AppConfig):
         pages.content_sources.append(titles.titles)
         pages.admin_lists.append(lambda: LISTS)
         pages.admin_links.append(agents_link)
+        pages.account_choices.append(subscription.CHOICE)
         register(checks.agent_models)
         demo_data.further += [demo_pieces.create, demo_people.create, demo_profiles.create, demo_digest.create]

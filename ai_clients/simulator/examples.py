@@ -22,7 +22,9 @@ def objects(
     An example may leave out the fields in `free`. Those whose cue (`when`) is in the text come first, in the order of
     the file; then those without a cue, in an order of the seed's. A `fallback` is used where nothing else fits.
     """
-    cued, others, fallbacks = [], [], []
+    cued: list[JsonObject] = []
+    others: list[JsonObject] = []
+    fallbacks: list[JsonObject] = []
     for example in _read()["object"]:
         fields = example["fields"]
         if example["language"] != material.language or not set(names) - set(free) <= fields.keys() <= set(names):

@@ -86,6 +86,7 @@ def is_valid(value: Any, schema: Any, root: JsonObject) -> bool:
 
 def _is_within(value: Any, schema: JsonObject) -> bool:
     """Whether the length, or the number itself, is within the limits."""
+    size: int | float
     if isinstance(value, str):
         size, names = len(value), ("minLength", "maxLength")
     elif isinstance(value, list):

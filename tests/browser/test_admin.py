@@ -36,17 +36,9 @@ def click_text(browser: Browser, text: str) -> None:
 def test_sidebar_theme_and_filters(browser: Browser, world: World) -> None:
     browser.log_in("admin")
     browser.open("/superadmin/usage_billing/usagerecord/")
-    wait_until_shown(browser, "#nav-sidebar")
-    browser.click("[x-on\\:click^='sidebarDesktopOpen']")
-    WebDriverWait(browser.driver, 20).until(lambda _driver: not is_shown(browser, "#nav-sidebar"))
-    browser.click("[x-on\\:click^='sidebarDesktopOpen']")
-    wait_until_shown(browser, "#nav-sidebar")
-
-    browser.click("[x-on\\:click^='openUserLinks']")
-    wait_until_shown(browser, "[x-on\\:click=\"switchTheme('dark')\"]")
-    browser.click("[x-on\\:click=\"switchTheme('dark')\"]")
+    wait_until_shown(browser, ".sidebar #theme")
+    browser.click("#theme")
     browser.wait_for("html.dark")
-    browser.driver.find_element(By.TAG_NAME, "body").send_keys(Keys.ESCAPE)
 
     browser.open("/superadmin/usage_billing/usagerecord/")
     browser.wait_for("html.dark")
@@ -118,9 +110,12 @@ def test_injected_markup_runs_no_handler_and_no_script(browser: Browser, world: 
 
 
 PAGES = [
-    ("owner", "/usage/?rows=all&workflows=all"),
-    ("owner", "/usage/?rows=all&by=org&currency=rub"),
-    ("admin", "/superadmin/ai-costs?rows=all&workflows=all&by=user"),
+    ("owner", "/usage/"),
+    ("owner", "/usage/?by=org&currency=rub&filters=edit"),
+    ("owner", "/usage/explore?group=org&then=user&rows=all"),
+    ("owner", "/usage/calls"),
+    ("owner", "/usage/insights"),
+    ("admin", "/superadmin/ai-costs?by=org"),
     ("admin", "/superadmin/"),
     ("admin", "/superadmin/usage_billing/usagerecord/"),
     ("admin", "/superadmin/usage_billing/organization/"),

@@ -19,6 +19,7 @@ from pytest_django import Settings
 from tests.support import factories
 from tests.support.api_world import World
 from tests.support.configure import configure
+from usage_billing.pages.calls import CallsSerializer
 from usage_billing.pages.parameters import PageSerializer
 
 DIGITS = "9" * 4400
@@ -184,6 +185,7 @@ def test_parameters_of_the_api(client: Client) -> None:
 
 def test_parameters_of_the_pages(client: Client) -> None:
     assert hostile(client, "/superadmin/ai-costs", PARAMETERS, OF_A_FEW) == {}
+    assert hostile(client, "/superadmin/ai-costs/calls", sorted({*CallsSerializer().fields, "tag.a"}), OF_A_FEW) == {}
     paths = [path for path in addresses() if not path.startswith(("/api/", "/superadmin/", "/usage"))]
     assert {path: wrong for path in paths if (wrong := hostile(client, path, ["org", "next", "lang"]))} == {}
 

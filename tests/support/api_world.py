@@ -18,11 +18,16 @@ BILLING = "/api/billing/usage/tokens"
 BREAKDOWNS = {
     "by-agent": ("agent_id",),
     "by-model": ("ai_provider", "ai_model"),
+    "by-provider": ("ai_provider",),
     "by-request-type": ("request_type",),
+    "by-status": ("status",),
     "by-user": ("user_id",),
     "by-org": ("org_id",),
+    "by-workflow": ("workflow_id",),
+    "by-content": ("content_id",),
 }
 REPORTS = ("summary", "history", *BREAKDOWNS, "detailed", "export")
+"""Reports that need no parameter; `by-tag` needs the tag's key."""
 
 _CALLS = 20
 """The number of calls of each organisation."""
@@ -56,7 +61,7 @@ class World:
         Membership.objects.create(org=org, user=self.people[person], role=role)
 
     def _enter_calls(self) -> None:
-        dice = random.Random(7)
+        dice, tag_dice = random.Random(7), random.Random(8)
         amounts: list[dict[str, Any]] = [
             {},
             {"cost_usd": Decimal("12.34375")},
@@ -87,6 +92,9 @@ class World:
                     prompt_tokens=dice.randrange(1, 1000),
                     execution_time_ms=dice.randrange(1, 1000),
                     request_metadata={"note": f"{name}-note"},
+                    tags=tag_dice.choice(
+                        [{}, {"feature": "search"}, {"env": "prod"}, {"feature": f"{name}-feature", "env": "prod"}]
+                    ),
                     **dice.choice(amounts),
                 )
             )

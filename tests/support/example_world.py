@@ -41,6 +41,11 @@ QUERIES: dict[str, tuple[int, str, dict[str, Any]]] = {
     "usage_by_model": (ANNA, "by-model", {"days": 7, "limit": 2}),
     "usage_by_request_type": (ANNA, "by-request-type", {"days": 7}),
     "usage_by_user": (ANNA, "by-user", {"days": 7}),
+    "usage_by_provider": (ANNA, "by-provider", {"days": 7}),
+    "usage_by_status": (ANNA, "by-status", {"days": 7}),
+    "usage_by_workflow": (ANNA, "by-workflow", {"days": 7}),
+    "usage_by_content": (ANNA, "by-content", {"days": 7}),
+    "usage_by_tag": (ANNA, "by-tag", {"days": 7, "key": "feature"}),
     "usage_by_org": (SUPERADMIN, "by-org", {"days": 7}),
     "usage_detailed": (ANNA, "detailed", {"days": 7, "limit": 2}),
     "usage_call": (ANNA, "detailed/48213", {}),
@@ -184,6 +189,7 @@ def _files() -> Iterator[tuple[str, str]]:
     for kind in ("csv", "jsonl"):
         answer: Any = _client(ANNA).get(f"{BILLING}/export", {"format": kind, "days": 2})
         yield answer.headers["Content-Type"].split(";")[0], answer.getvalue().decode()
+        answer.close()  # gives its slot back
 
 
 def _client(user: int) -> Client:

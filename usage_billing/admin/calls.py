@@ -75,7 +75,7 @@ class UsageRecordAdmin(ReadOnlyAdmin, ScopedAdmin, ModelAdmin[UsageRecord]):
                 )
             },
         ),
-        (_("Attribution"), {"fields": ("org", "who", "agent_id", "request_type", "workflow_id", "content_id")}),
+        (_("Attribution"), {"fields": ("org", "who", "agent_id", "request_type", "workflow_id", "content_id", "tags")}),
         (_("Kind of work"), {"fields": ("platform", "content_type", "task_type")}),
         (_("Provider"), {"fields": ("ai_provider", "ai_model", "endpoint", "request_id")}),
         (

@@ -14,9 +14,10 @@ from django.utils.translation import gettext_lazy as _
 
 from usage_billing import reports
 from usage_billing.admin.links import costs_address, costs_link
+from usage_billing.admin.members import MembershipTable
 from usage_billing.admin.scoped import ScopedAdmin, request_scope
 from usage_billing.admin.suggestions import SuggestingTextInput, time_zones
-from usage_billing.admin.theme import ModelAdmin, TabularInline
+from usage_billing.admin.theme import ModelAdmin
 from usage_billing.models import Membership, Organization
 from usage_billing.models.organization import UNATTRIBUTED
 from usage_billing.reports import Period
@@ -34,13 +35,12 @@ ZONE_IS_FIXED = _(
 )
 
 
-class MembershipInline(ScopedAdmin, TabularInline[Membership, Organization]):
+class MembershipInline(MembershipTable):
     """Shows a member their own membership, and an owner the memberships of the whole organisation."""
 
-    model = Membership
+    chosen = "user"
     verbose_name_plural = _("Members and their roles")
     add_text = _("Add a member")
-    extra = 0
     autocomplete_fields = ("user",)
 
     def in_scope(self, rows: QuerySet[Membership], scope: Scope) -> QuerySet[Membership]:
@@ -98,7 +98,9 @@ class OrganizationAdmin(ScopedAdmin, ModelAdmin[Organization]):
         """The zone has placed each call on its billing day; code finds the reserved organisation by its slug."""
         if obj is None:
             return ()
-        zone = ("timezone",) if _with_calls([obj]) else ()
+        if not hasattr(obj, "has_calls"):  # asked several times a page
+            obj.has_calls = bool(_with_calls([obj]))  # type: ignore[attr-defined]
+        zone = ("timezone",) if obj.has_calls else ()  # type: ignore[attr-defined]
         return ("slug", *zone) if obj.slug == UNATTRIBUTED else zone
 
     def get_prepopulated_fields(self, request: HttpRequest, obj: Organization | None = None) -> dict[str, Any]:

@@ -99,10 +99,10 @@ def form_class(prices: Mapping[str, str]) -> type[PriceOverrideForm]:
 def _field(key: str) -> forms.DecimalField:
     is_known = price_units.is_known(key)
     return forms.DecimalField(
-        label=price_units.label(key),
-        help_text=price_units.per(key)
+        label=str(price_units.label(key)),
+        help_text=str(price_units.per(key))
         if is_known
-        else _("The price list no longer has this unit, so its price is not used. Empty the field to remove it."),
+        else gettext("The price list no longer has this unit, so its price is not used. Empty the field to remove it."),
         required=False,
         localize=True,
         min_value=0,

@@ -19,14 +19,14 @@ from django.db.models import Q
 from usage_billing import reports
 from usage_billing.costing import costs
 from usage_billing.costing.costs import Row
-from usage_billing.costing.overrides import PriceOverrides, matches, name_of
+from usage_billing.costing.overrides import PriceOverrides, compiled, matches, name_of
 from usage_billing.ledger import records
 from usage_billing.models import PriceOverride, UsageRecord
 from usage_billing.reports import Period
 from usage_billing.tenancy.scope import Scope
 
 DAYS = 30
-PRICED = 2000
+PRICED = 1000
 """The most calls that are priced."""
 CELLS, FROM_CELL = 40, PRICED // 40
 """If there are more calls: from so many days of organisations, so many of each are priced."""
@@ -107,14 +107,14 @@ class Preview:
 def preview(override: PriceOverride, scope: Scope, today: date) -> Preview:
     """Work out what the override would do; it may be unsaved. The scope sees everything."""
     since = max(override.valid_from, today - timedelta(days=DAYS - 1))
-    filters = {} if override.org_id is None else {"org_id": override.org_id}
-    period = Period(since=since)
+    filters: dict[str, Any] = {} if override.org_id is None else {"org_id": override.org_id}
+    period, pattern = Period(since=since), compiled(override.model_pattern)
     models = [
         model
         for model in reports.totals(
             scope, by=("ai_provider", "ai_model"), filters=filters, period=period, measures=MEASURES
         )
-        if matches(override, model["ai_provider"], model["ai_model"])
+        if matches(override.provider, pattern, model["ai_provider"], model["ai_model"])
     ]
     found = Preview(since, models)
     if not models:

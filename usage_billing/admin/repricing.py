@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
+from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -40,18 +41,7 @@ class RepriceRunAdmin(SuperadminAdmin, ModelAdmin[RepriceRun]):
 
     accusative = pgettext_lazy("accusative", "repricing")
     form = RepriceForm
-    list_display = (
-        "started_at",
-        "state_text",
-        "by",
-        "reason",
-        "date_from",
-        "date_to",
-        "seen",
-        "changed",
-        "usd",
-        "rub",
-    )
+    list_display = ("started_at", "state_text", "which_calls", "by", "reason", "changed", "usd", "rub")
     list_filter = ("started_at",)
     list_select_related = ("org",)
     search_fields = ("reason", "by")
@@ -77,13 +67,22 @@ class RepriceRunAdmin(SuperadminAdmin, ModelAdmin[RepriceRun]):
         return [address, *super().get_urls()]
 
     def get_fieldsets(self, request: HttpRequest, obj: RepriceRun | None = None) -> Any:
-        calls = (("date_from", "date_to"), ("provider", "model"), "org", ("only_unpriced", "with_rates"))
+        days, models = ("date_from", "date_to"), ("provider", "model")
         if obj is None:
-            return ((_("Which calls"), {"fields": calls}), (None, {"fields": ("reason",)}))
-        return (
-            (_("Which calls"), {"fields": calls}),
-            (None, {"fields": ("reason", "by", ("started_at", "finished_at"))}),
-        )
+            which = (days, models, "org", ("only_unpriced", "with_rates"))
+            return ((_("Which calls"), {"fields": which}), (None, {"fields": ("reason",)}))
+        log = (("by", "reason"), ("started_at", "finished_at"))
+        return ((_("Which calls"), {"fields": (days, models, ("org", "options"))}), (None, {"fields": log}))
+
+    def get_readonly_fields(self, request: HttpRequest, obj: RepriceRun | None = None) -> tuple[str, ...]:
+        return () if obj is None else ("options",)
+
+    def get_form(
+        self, request: HttpRequest, obj: RepriceRun | None = None, change: bool = False, **options: Any
+    ) -> Any:
+        if obj is not None:  # the page only shows the run: it needs no advice on how to fill in the fields
+            options = {"form": forms.ModelForm, "help_texts": dict.fromkeys(RepriceForm.Meta.fields, ""), **options}
+        return super().get_form(request, obj, change, **options)
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         today = request_scope(request).today(timezone.now())
@@ -126,7 +125,7 @@ class RepriceRunAdmin(SuperadminAdmin, ModelAdmin[RepriceRun]):
             }
         return context
 
-    def save_model(self, request: HttpRequest, obj: RepriceRun, form: RepriceForm, change: bool) -> None:  # type: ignore[override]
+    def save_model(self, request: HttpRequest, obj: RepriceRun, form: RepriceForm, change: bool) -> None:
         made = repricing_requests.request_run(
             form.scope, by=request.user.get_username(), reason=obj.reason.strip(), at=timezone.now()
         )
@@ -199,21 +198,36 @@ class RepriceRunAdmin(SuperadminAdmin, ModelAdmin[RepriceRun]):
     def state_text(self, run: RepriceRun) -> str:
         return str(run.state(timezone.now()).label)
 
-    @admin.display(description=_("calls seen"))
-    def seen(self, run: RepriceRun) -> str:
-        return amounts.grouped(run.records_seen)
+    @admin.display(description=_("which calls"))
+    def which_calls(self, run: RepriceRun) -> str:
+        days = f"{amounts.written_day(run.date_from)} – {amounts.written_day(run.date_to)}"
+        models = " / ".join(filter(None, (run.provider, run.model)))
+        return " · ".join(filter(None, (days, models, str(run.org or ""), self._options(run))))
+
+    @admin.display(description=_("options"))
+    def options(self, run: RepriceRun) -> str:
+        return self._options(run) or "—"
+
+    def _options(self, run: RepriceRun) -> str:
+        chosen = ((run.only_unpriced, gettext("unpriced calls only")), (run.with_rates, gettext("exchange rates too")))
+        return ", ".join(text for is_chosen, text in chosen if is_chosen)
 
     @admin.display(description=_("calls changed"))
     def changed(self, run: RepriceRun) -> str:
-        return amounts.grouped(run.records_changed)
+        numbers = {"changed": amounts.grouped(run.records_changed), "seen": amounts.grouped(run.records_seen)}
+        return gettext("%(changed)s of %(seen)s") % numbers
 
     @admin.display(description="USD")
     def usd(self, run: RepriceRun) -> str:
-        return format_html("{} → {}", amounts.usd(run.usd_before), amounts.usd(run.usd_after))
+        return format_html(
+            '<span class="ub-nowrap">{} → {}</span>', amounts.usd(run.usd_before), amounts.usd(run.usd_after)
+        )
 
     @admin.display(description="RUB")
     def rub(self, run: RepriceRun) -> str:
-        return format_html("{} → {}", amounts.rub(run.rub_before), amounts.rub(run.rub_after))
+        return format_html(
+            '<span class="ub-nowrap">{} → {}</span>', amounts.rub(run.rub_before), amounts.rub(run.rub_after)
+        )
 
 
 FINISHED = RepriceRun.State.FINISHED

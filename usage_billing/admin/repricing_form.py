@@ -34,15 +34,7 @@ class RepriceForm(BaseForm):
     class Meta:
         model = RepriceRun
         fields = ("date_from", "date_to", "provider", "model", "org", "only_unpriced", "with_rates", "reason")
-        labels = {
-            "date_from": _("From"),
-            "date_to": _("To"),
-            "only_unpriced": _("Only calls without a price"),
-            "with_rates": _("Take the current exchange rates too"),
-        }
         help_texts = {
-            "date_from": _("The first billing day."),
-            "date_to": _("The last billing day, included."),
             "provider": _("As recorded, such as openai. Empty: all providers."),
             "org": _("Empty: all organisations."),
             "with_rates": _("Otherwise a call keeps its rate. A call without one gets the rate of its day."),

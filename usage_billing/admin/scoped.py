@@ -6,7 +6,7 @@ and each inline is based on one of these classes. On PostgreSQL, row-level secur
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
@@ -32,10 +32,18 @@ def request_scope(request: HttpRequest) -> Scope:
 
 
 class Autocomplete(AutocompleteSelect):
-    """Leaves out values that cannot be keys: Django queries them before the form refuses them, and the query fails."""
+    """Leaves out values that cannot be keys: Django queries them before the form refuses them, and the query fails.
+
+    `known`: labels of chosen rows by their keys, so that a list of forms needs no query for each.
+    """
+
+    known: Mapping[str, str] = {}
 
     def optgroups(self, name: str, value: Sequence[str], attr: dict[str, Any] | None = None) -> list[Any]:
-        return super().optgroups(name, [each for each in value if self._is_key(each)], attr)
+        keys = [str(each) for each in value if self._is_key(each)]
+        if not keys or not {*keys} <= self.known.keys():
+            return super().optgroups(name, keys, attr)
+        return [(None, [self.create_option(name, key, self.known[key], True, 0) for key in keys], 0)]
 
     def _is_key(self, value: str) -> bool:
         try:

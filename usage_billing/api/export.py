@@ -31,9 +31,9 @@ BATCH_SIZE = 2000
 """Calls read at a time."""
 NAME = "ai-calls"
 FORMATS: dict[str, tuple[str, Callable[[sheets.Batches], Iterator[bytes]]]] = {
-    "csv": (f"{sheets.CSV}; charset=utf-8", sheets.csv_lines),
-    "jsonl": (f"{sheets.JSON_LINES}; charset=utf-8", sheets.json_lines),
-    "xlsx": (sheets.WORKBOOK, sheets.workbook_chunks),
+    "csv": (sheets.CONTENT_TYPES["csv"], sheets.csv_lines),
+    "jsonl": (sheets.CONTENT_TYPES["jsonl"], sheets.json_lines),
+    "xlsx": (sheets.CONTENT_TYPES["xlsx"], sheets.workbook_chunks),
 }
 
 

@@ -7,7 +7,7 @@ without that tag. `FiltersSerializer` (`parameters`) is built of these fields; p
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -16,7 +16,8 @@ from rest_framework import serializers
 from rest_framework.fields import empty
 
 from usage_billing.api.fields import LARGEST_ID, STATUS, WholeNumberField, user_key_field
-from usage_billing.models import DailyTagUsage, Organization, UsageRecord
+from usage_billing.models import Organization, UsageRecord
+from usage_billing.recording import tags
 from usage_billing.reports.parameters import TAG, UNPRICED, Excluded, allowed, both
 from usage_billing.tenancy.scope import Scope
 
@@ -50,7 +51,7 @@ EXCLUDES = "!"
 """The end of a parameter's name that excludes its values: `agent_id!=a`."""
 MOST_VALUES = 100
 """Values of one filter in one request."""
-MOST_TAGS = 10
+MOST_TAGS = tags.MOST
 """Keys of tags in one request: as many as a call may have."""
 
 
@@ -59,10 +60,11 @@ SLUG = re.compile(r"(?=.*[A-Za-z])[-A-Za-z0-9_]{1,100}", re.ASCII)
 
 
 class OrgField(WholeNumberField):
-    """An organisation's id, or its slug as text, which `resolved` turns into an id."""
+    """An organisation's id; with a `scope` in the serializer's context, also its slug, which `filters_of` resolves."""
 
     def to_internal_value(self, data: Any) -> Any:
-        return data if isinstance(data, str) and SLUG.fullmatch(data) else super().to_internal_value(data)
+        is_slug = "scope" in self.context and isinstance(data, str) and SLUG.fullmatch(data)
+        return data if is_slug else super().to_internal_value(data)
 
     def run_validators(self, value: Any) -> None:
         if not isinstance(value, str):
@@ -87,7 +89,8 @@ class ValuesField(serializers.ListField):
 
     def run_child_validation(self, data: Any) -> Any:
         """Name the value that is wrong instead of its position."""
-        values, problems = [], []
+        values: list[Any] = []
+        problems: list[Any] = []
         for each in data:
             try:
                 values.append(self.child.run_validation(each))
@@ -179,33 +182,28 @@ def _excluded_text(name: str) -> str:
     return f"Excludes these values of `{name}`."
 
 
-def tag_fields(names: Iterable[str]) -> dict[str, ValuesField]:
-    """Return the fields of the `tag.<key>` parameters among these names. Raises `ValidationError` for a wrong key."""
-    given = [name for name in names if name.startswith(TAG)]
+def parsed_tags(data: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the parsed values of the `tag.<key>` parameters, and the problems with the others, both by parameter."""
+    given = [name for name in data if name.startswith(TAG)]
     if len({name.removesuffix(EXCLUDES) for name in given}) > MOST_TAGS:
-        raise serializers.ValidationError(
-            {given[0]: [gettext("Filter by at most %(most)d tags at a time.") % {"most": MOST_TAGS}]}
-        )
+        return {}, {given[0]: [gettext("Filter by at most %(most)d tags at a time.") % {"most": MOST_TAGS}]}
+    found: dict[str, Any] = {}
+    errors: dict[str, Any] = {}
     for name in given:
-        tag_key(name.removesuffix(EXCLUDES).removeprefix(TAG), name)
-    longest = DailyTagUsage._meta.get_field("tag_value").max_length
-    return {
-        name: ValuesField(
-            child=serializers.CharField(allow_blank=True, max_length=longest, trim_whitespace=False),
-            excludes=name.endswith(EXCLUDES),
-        )
-        for name in given
-    }
+        value = serializers.CharField(allow_blank=True, max_length=tags.VALUE_LENGTH, trim_whitespace=False)
+        try:
+            check_tag_key(name.removesuffix(EXCLUDES).removeprefix(TAG))
+            found[name] = ValuesField(child=value, excludes=name.endswith(EXCLUDES)).run_validation(data[name])
+        except serializers.ValidationError as error:
+            errors[name] = error.detail
+    return found, errors
 
 
-def tag_key(key: str, parameter: str) -> str:
-    """Return the key of a tag. Raises `ValidationError`, under the name of the parameter, for one that no tag has."""
-    longest = DailyTagUsage._meta.get_field("tag_key").max_length
-    if not 0 < len(key) <= longest or not key.isprintable():
-        raise serializers.ValidationError(
-            {parameter: [gettext("The key of a tag has 1 to %(longest)d characters.") % {"longest": longest}]}
-        )
-    return key
+def check_tag_key(key: str) -> None:
+    """Raise `ValidationError` for a key that no tag has."""
+    if not key or tags.key(key) != key:
+        text = gettext("The key of a tag has 1 to %(longest)d letters, digits and characters of “_ - . :”.")
+        raise serializers.ValidationError(text % {"longest": tags.KEY_LENGTH})
 
 
 def combined(given: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:

@@ -18,15 +18,22 @@ from usage_billing.api import filters
 from usage_billing.api.fields import LARGEST_ID, WholeNumberField
 from usage_billing.api.filters import COLUMNS as COLUMNS
 from usage_billing.api.filters import NARROWING as NARROWING
+from usage_billing.api.groups import GROUPS
 from usage_billing.api.serializers import DayField
 from usage_billing.models import UsageRecord
-from usage_billing.reports import ORDERINGS, STEPS, Period
+from usage_billing.recording import tags
+from usage_billing.reports import ALL_STEPS, FIGURES, ORDERINGS, TAG, Period
+from usage_billing.reports.time_series import LONGEST_BY_HOUR
 from usage_billing.tenancy.scope import Scope
 
 DEFAULT_DAYS = 30
+DEFAULT_DAYS_BY_HOUR = 2
 LONGEST_DAYS = 3660
 LARGEST_PAGE = 1000
 DEEPEST_OFFSET = 100_000
+API_NAMES = {"unpriced_usd_count": "unpriced_count"}
+"""Measures that the API calls by another name."""
+ROW_ORDERINGS = tuple(API_NAMES.get(name, name) for name in FIGURES)
 FIRST_DAY, LAST_DAY = date(2000, 1, 1), date(2199, 12, 31)
 
 
@@ -66,23 +73,26 @@ class FiltersSerializer(serializers.Serializer[dict[str, Any]]):
 
     def to_internal_value(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Parse values, or lists of values: of a filter there may be several."""
-        tags = filters.tag_fields(data)
-        for name, field in tags.items():
-            self.fields[name] = field
-        known = self.fields
-        if unknown := [name for name in data if name not in known]:
+        tags_given, errors = filters.parsed_tags(data)
+        rest = {name: value for name, value in data.items() if not name.startswith(TAG)}
+        if unknown := [name for name in rest if name not in self.fields]:
             text = _("There is no such parameter here. Known are: %(known)s.") % {"known": ", ".join(self._named())}
             raise serializers.ValidationError({name: [text] for name in sorted(unknown)})
-        lists = {name: value for name, value in data.items() if isinstance(value, list)}
-        once = [name for name in lists if not isinstance(known[name], filters.ValuesField)]
+        lists = {name: value for name, value in rest.items() if isinstance(value, list)}
+        once = [name for name in lists if not isinstance(self.fields[name], filters.ValuesField)]
         if repeated := [name for name in once if len(lists[name]) > 1]:
             raise serializers.ValidationError({name: [_("Give this once.")] for name in repeated})
-        given = super().to_internal_value({**data, **{name: lists[name][0] for name in once if lists[name]}})
-        return filters.combined(given, (*filters.NARROWING, *filters.OF_SINGLE_CALLS))
+        try:
+            given = super().to_internal_value({**rest, **{name: lists[name][0] for name in once if lists[name]}})
+        except serializers.ValidationError as error:
+            raise serializers.ValidationError({**error.detail, **errors}) from None  # type: ignore[dict-item]
+        if errors:
+            raise serializers.ValidationError(errors)
+        return filters.combined({**given, **tags_given}, (*filters.NARROWING, *filters.OF_SINGLE_CALLS))
 
     def _named(self) -> list[str]:
         """The names of all parameters, for people."""
-        return [*(name for name in self.fields if not name.endswith(filters.EXCLUDES)), "tag.<key>"]
+        return [*(name for name, field in self.fields.items() if not getattr(field, "excludes", False)), "tag.<key>"]
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         for name in ("from", "to"):
@@ -111,7 +121,25 @@ class BreakdownSerializer(FiltersSerializer):
         default=200,
         min_value=1,
         max_value=LARGEST_PAGE,
-        help_text="The number of items with the highest cost; `other` sums up the rest.",
+        help_text="The number of items; `other` sums up the rest.",
+    )
+    ordering = serializers.ChoiceField(
+        default="-cost_usd",
+        choices=[sign + name for name in ROW_ORDERINGS for sign in ("", "-")],
+        help_text="With a minus: largest first. Items without the figure come last.",
+    )
+    then_by = serializers.RegexField(
+        rf"^({'|'.join(GROUPS)}|tag\.[\w.:-]{{1,{tags.KEY_LENGTH}}})$",
+        required=False,
+        help_text="A second dimension, by whose values each item is divided: "
+        + ", ".join(f"`{name}`" for name in GROUPS)
+        + ", or `tag.<key>`.",
+    )
+
+
+class TagSerializer(BreakdownSerializer):
+    key = serializers.RegexField(
+        rf"^[\w.:-]{{1,{tags.KEY_LENGTH}}}$", help_text="The key of the tag, for example `feature`."
     )
 
 
@@ -119,7 +147,10 @@ class HistorySerializer(FiltersSerializer):
     default_days = DEFAULT_DAYS
 
     step = serializers.ChoiceField(
-        default="day", choices=list(STEPS), help_text="Length of a step. A week begins on Monday."
+        default="day",
+        choices=list(ALL_STEPS),
+        help_text=f"Length of a step. A week begins on Monday. By hour at most {LONGEST_BY_HOUR} days, without archived"
+        " calls.",
     )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
@@ -129,6 +160,8 @@ class HistorySerializer(FiltersSerializer):
             raise serializers.ValidationError(
                 {"from": _("At most %(days)d days at a time; give “to” as well.") % {"days": LONGEST_DAYS}}
             )
+        if attrs["step"] == "hour" and not {"days", "period_days", "from"} & attrs.keys():
+            attrs["days"] = DEFAULT_DAYS_BY_HOUR
         return attrs
 
 
@@ -183,7 +216,7 @@ class ReportParameters:
 
 def report_parameters(serializer: type[FiltersSerializer], query: Any, scope: Scope, now: datetime) -> ReportParameters:
     """Parse a query. Raises DRF's `ValidationError`, which names each wrong parameter."""
-    parsed = serializer(data=dict(query.lists()))
+    parsed = serializer(data=dict(query.lists()), context={"scope": scope})
     parsed.is_valid(raise_exception=True)
     given = parsed.validated_data
     return ReportParameters(filters.filters_of(given, scope), _period(serializer, given, scope.today(now)), given)

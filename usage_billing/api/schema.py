@@ -90,8 +90,8 @@ TAGS = OpenApiParameter(
     "tags",
     {
         "type": "object",
-        # Any printable key is accepted; these are what people use.
-        "propertyNames": {"pattern": r"^tag\.[A-Za-z0-9_-]{1,40}!?$"},
+        # Letters of other alphabets are accepted as well.
+        "propertyNames": {"pattern": r"^tag\.[A-Za-z0-9_.:-]{1,40}!?$"},
         "additionalProperties": {"type": "string", "maxLength": 100},
         "maxProperties": MOST_TAGS,
     },
@@ -109,9 +109,9 @@ class ReportSchema(ApiSchema):
 
     COMMON = """\
 Covers the calls that you may see: a superadmin all, an owner those of their organisations, a member their own. \
-Filters narrow this and never widen it. A filter may be repeated: any of its values matches. `name!=value` excludes a \
-value. Days are billing days in each organisation's time zone. Tokens are whole numbers; amounts are decimal strings \
-in USD and RUB; `null` is unknown, `"0"` is free."""
+Filters narrow this and never widen it, and all must hold. A filter may be repeated: any of its values matches; \
+`name!=value` excludes a value. Days are billing days in each organisation's time zone. Tokens are whole numbers; \
+amounts are decimal strings in USD and RUB; `null` is unknown, `"0"` is free."""
 
     def get_operation_id(self) -> str:
         return "usage_" + self.path.strip("/").rsplit("/", 1)[-1].replace("-", "_")
@@ -127,6 +127,17 @@ in USD and RUB; `null` is unknown, `"0"` is free."""
 
     def get_examples(self) -> list[OpenApiExample]:
         return examples.recorded(self.get_operation_id())
+
+
+class BreakdownSchema(ReportSchema):
+    """Describes a `BreakdownView`."""
+
+    COMMON = f"""\
+Returns the items that add up to the total, the highest cost first or in the order of `ordering`, each with share, \
+averages and the change over the period before; the last 30 days if no period is given. `then_by` divides each item by \
+a second dimension.
+
+{ReportSchema.COMMON}"""
 
 
 _JSON = "application/json"

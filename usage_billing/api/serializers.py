@@ -56,6 +56,7 @@ class RatioField(AmountField):
 
 
 REQUESTS = "Number of calls."
+FAILED = "Number of failed calls. They may have a cost."
 TOKENS = "Input and output tokens."
 PROMPT_TOKENS = "Input tokens, cached and cache-written ones included."
 COMPLETION_TOKENS = "Output tokens, reasoning included."
@@ -88,7 +89,7 @@ class MeasuresSerializer(serializers.Serializer[dict[str, Any]]):
     """All totals of a period."""
 
     requests_count = serializers.IntegerField(help_text=REQUESTS)
-    failed_count = serializers.IntegerField(help_text="Number of failed calls. They may have a cost.")
+    failed_count = serializers.IntegerField(help_text=FAILED)
     unpriced_count = serializers.IntegerField(source="unpriced_usd_count", help_text=UNPRICED)
     unpriced_rub_count = serializers.IntegerField(help_text=WITHOUT_RUB)
     prompt_tokens = serializers.IntegerField(help_text=PROMPT_TOKENS)
@@ -110,16 +111,30 @@ class PeriodSerializer(serializers.Serializer[dict[str, Any]]):
         return {name: DayField(allow_null=True, help_text=text) for name, text in days.items()}
 
 
+_P95 = (
+    "Milliseconds that 95 % of the calls of known duration do not exceed: an estimate, interpolated between the bucket"
+    " boundaries of OpenTelemetry's `gen_ai.client.operation.duration`. Null: no duration is known, or not all of them."
+)
+
+
 class HistoryItemSerializer(MeasuresSerializer):
     """Totals of one step."""
 
-    date = DayField(help_text="First day of the step.")
+    date = DayField(help_text="First day of the step; of an hour, its day.")
+    hour = serializers.DateTimeField(
+        format="iso-8601", allow_null=True, help_text="The moment at which the hour begins. Null: another step."
+    )
+    p95_time_ms = RatioField(help_text=_P95)
 
 
 class HistorySerializer(serializers.Serializer[dict[str, Any]]):
     """A time series."""
 
     period = PeriodSerializer(help_text="The days that are covered.")
+    archived_before = DayField(
+        allow_null=True,
+        help_text="By hour, calls before this day are archived and not counted. Null: none, or another step.",
+    )
     items = HistoryItemSerializer(many=True, help_text="Oldest first, without gaps: a step without calls has zeros.")
 
 
@@ -133,7 +148,10 @@ class PreviousPeriodSerializer(serializers.Serializer[dict[str, Any]]):
 
 
 class ChangeSerializer(serializers.Serializer[dict[str, Any]]):
-    """Relative change over the period before: `0.25` is a quarter more. Null: the period before had none."""
+    """Relative change over the period before: `0.25` is a quarter more, `0` nothing after nothing.
+
+    Null: the period before had none, or an amount is unknown.
+    """
 
     requests_count = RatioField(help_text="Change of the number of calls, a ratio.")
     total_tokens = RatioField(help_text="Change of the tokens, a ratio.")
@@ -148,8 +166,12 @@ class ItemSerializer(MeasuresSerializer):
     average_cost_usd = AmountField(help_text="USD for each priced call. Null: there is none.")
     average_cost_rub = AmountField(help_text="RUB for each call with a cost in RUB. Null: there is none.")
     average_time_ms = RatioField(help_text="Milliseconds for each call. Null: there are no calls.")
+    p95_time_ms = RatioField(help_text=_P95)
+    then = serializers.DictField(
+        allow_null=True, help_text="The item's value of the dimension `then_by`. Null without that parameter."
+    )
     before = PreviousPeriodSerializer(help_text="The same item in the period before.")
-    change = ChangeSerializer(help_text="Change over the period before. Null: the period before had none.")
+    change = ChangeSerializer(help_text="Change over the period before.")
 
 
 class AgentItemSerializer(ItemSerializer):
@@ -185,7 +207,38 @@ class OrgItemSerializer(ItemSerializer):
     name = serializers.CharField(help_text="Organisation's name.")
 
 
-_ITEMS = "Highest cost in USD first, at most `limit`."
+_ITEMS = "In the order of `ordering`, at most `limit`."
+
+
+class ProviderItemSerializer(ItemSerializer):
+    """Totals of one provider."""
+
+    ai_provider = serializers.CharField(help_text="Provider, such as `openai`.")
+
+
+class StatusItemSerializer(ItemSerializer):
+    """Totals of one outcome."""
+
+    status = serializers.CharField(help_text=STATUS)
+
+
+class WorkflowItemSerializer(ItemSerializer):
+    """Totals of one workflow."""
+
+    workflow_id = serializers.CharField(allow_null=True, help_text="Id of the workflow. Null: calls outside one.")
+
+
+class ContentItemSerializer(ItemSerializer):
+    """Totals of one piece of content."""
+
+    content_id = serializers.CharField(allow_null=True, help_text="Id of the content. Null: calls without content.")
+
+
+class TagItemSerializer(ItemSerializer):
+    """Totals of one value of the tag."""
+
+    value = serializers.CharField(help_text="Value of the tag. Empty: calls without this tag.")
+    is_other = serializers.BooleanField(help_text="Whether this item counts the values beyond the bound of values.")
 
 
 class BreakdownSerializer(serializers.Serializer[dict[str, Any]]):
@@ -225,6 +278,37 @@ class OrgsSerializer(BreakdownSerializer):
     """A breakdown by organisation."""
 
     items = OrgItemSerializer(many=True, help_text=_ITEMS)
+
+
+class ProvidersSerializer(BreakdownSerializer):
+    """A breakdown by provider."""
+
+    items = ProviderItemSerializer(many=True, help_text=_ITEMS)
+
+
+class StatusesSerializer(BreakdownSerializer):
+    """A breakdown by status."""
+
+    items = StatusItemSerializer(many=True, help_text=_ITEMS)
+
+
+class WorkflowsSerializer(BreakdownSerializer):
+    """A breakdown by workflow."""
+
+    items = WorkflowItemSerializer(many=True, help_text=_ITEMS)
+
+
+class ContentsSerializer(BreakdownSerializer):
+    """A breakdown by content."""
+
+    items = ContentItemSerializer(many=True, help_text=_ITEMS)
+
+
+class TagsSerializer(BreakdownSerializer):
+    """A breakdown by the values of one tag."""
+
+    key = serializers.CharField(help_text="Key of the tag.")
+    items = TagItemSerializer(many=True, help_text=_ITEMS)
 
 
 class CallSerializer(serializers.ModelSerializer[UsageRecord]):
@@ -278,7 +362,7 @@ class CallSerializer(serializers.ModelSerializer[UsageRecord]):
                 "provider_project": "The provider's id of the project or workspace. Empty: not known.",
                 "api_key_fingerprint": "Tells API keys apart. Empty: no key, or one that changes every hour.",
                 "provider_user_profile": "The provider's id of the user profile that paid. Empty: none.",
-                "tags": "Tags of the call, key → value.",
+                "tags": "Tags of the call: key → value, texts; at most ten.",
             }.items()
         }
 
@@ -299,10 +383,21 @@ def columns_of_calls() -> tuple[list[str], Callable[[UsageRecord], tuple[Any, ..
     return [*fields], attrgetter(*sources), [field.to_representation for field in fields.values()]
 
 
+class ListTotalsSerializer(TotalsSerializer):
+    """Totals of all calls of a list."""
+
+    failed_count = serializers.IntegerField(help_text=FAILED)
+    prompt_tokens = serializers.IntegerField(help_text=PROMPT_TOKENS)
+    completion_tokens = serializers.IntegerField(help_text=COMPLETION_TOKENS)
+
+
 class CallsSerializer(serializers.Serializer[dict[str, Any]]):
     """A page of calls."""
 
-    count = serializers.IntegerField(help_text="Number of all calls that match, archived calls included.")
+    count = serializers.IntegerField(
+        help_text="Number of all calls that match. Archived calls are included, unless a filter is of single calls."
+    )
+    total = ListTotalsSerializer(help_text="Totals of the same calls, unpriced ones included.")
     next = serializers.URLField(allow_null=True, help_text="Address of the next page. Null on the last page.")
     next_cursor = serializers.CharField(
         allow_null=True, help_text="The `cursor` of the next page, for the same ordering. Null on the last page."

@@ -1,4 +1,4 @@
-"""Formats calls as CSV, JSON lines and a workbook, batch by batch."""
+"""Formats calls as CSV, JSON lines and a workbook, batch by batch; and whole tables."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from usage_billing.monitoring.printable import printable
 
 CSV, JSON_LINES = "text/csv", "application/jsonl"
 WORKBOOK = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+CONTENT_TYPES = {"csv": f"{CSV}; charset=utf-8", "jsonl": f"{JSON_LINES}; charset=utf-8", "xlsx": WORKBOOK}
 WORKBOOK_ROWS = 500_000
 """The most calls in a workbook. A sheet holds twice as many, but Excel takes minutes to open them."""
 
@@ -64,14 +65,26 @@ def csv_file(rows: Iterable[Sequence[Any]], dialect: Dialect) -> bytes:
     return "\ufeff".encode() + _csv([[_cell(value, dialect) for value in row] for row in rows], dialect)
 
 
+def table(kind: str, header: Sequence[str], rows: Iterable[Sequence[Any]], dialect: Dialect = PLAIN) -> bytes:
+    """Return a whole file of a table, such as a breakdown or a time series: `kind` is one of `CONTENT_TYPES`.
+
+    In JSON lines the header's words are the names; elsewhere they are the first row.
+    """
+    if kind == "csv":
+        return csv_file([header, *rows], dialect)
+    if kind == "jsonl":
+        return "".join(f"{_json(dict(zip(header, row, strict=True)))}\n" for row in rows).encode()
+    return b"".join(workbook.chunks(header, [[map(_of_workbook, row) for row in rows]]))
+
+
 def json_lines(batches: Batches) -> Iterator[bytes]:
     for batch in batches:
-        yield "".join(f"{_json(call)}\n" for call in batch).encode()
+        yield "".join(f"{_json(dict(zip(COLUMNS, _values(call), strict=True)))}\n" for call in batch).encode()
 
 
-def _json(call: UsageRecord) -> str:
-    fields = {name: _plain(value) for name, value in zip(COLUMNS, _values(call), strict=True)}
-    return printable(msgspec.json.encode(fields).decode())  # its escapes are JSON's
+def _json(fields: dict[str, Any]) -> str:
+    plain = {name: _plain(value) for name, value in fields.items()}
+    return printable(msgspec.json.encode(plain).decode())  # its escapes are JSON's
 
 
 def workbook_chunks(batches: Batches) -> Iterator[bytes]:

@@ -9,19 +9,18 @@ from django.utils import timezone
 from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from rest_framework.exceptions import NotFound, PermissionDenied
+from rest_framework.exceptions import NotFound, PermissionDenied, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
 from usage_billing import reports
-from usage_billing.api import examples, parameters, serializers
+from usage_billing.api import examples, groups, parameters, serializers
 from usage_billing.api.base import ScopedView
 from usage_billing.api.fields import LARGEST_ID
 from usage_billing.api.parameters import FiltersSerializer, ReportParameters
-from usage_billing.api.schema import ReportSchema, refusal
-from usage_billing.models import Organization
-from usage_billing.models.user_keys import is_user
+from usage_billing.api.schema import BreakdownSchema, ReportSchema, refusal
+from usage_billing.models.daily_usage import MEASURES
 from usage_billing.reports import Period
 from usage_billing.reports.totals import Totals
 
@@ -62,107 +61,189 @@ class SummaryView(ReportView):
 
 
 class HistoryView(ReportView):
-    """Get totals by day, week or month.
+    """Get totals by hour, day, week or month.
 
-    Returns one item for each step of the period, oldest first, without gaps; the last 30 days if no period is given.
+    Returns one item for each step of the period, oldest first, without gaps; the last 30 days if no period is given, by
+    hour the last two.
     """
 
     query = parameters.HistorySerializer
     answer = serializers.HistorySerializer
 
     def get(self, request: Request) -> Response:
-        given = self.parameters
-        items = reports.time_series(
-            self.scope, given.period, self.today, step=given.given["step"], filters=given.filters
-        )
-        answer = {"period": _shown(given.period), "items": items}
+        given, step = self.parameters, self.parameters.given["step"]
+        try:
+            rows = reports.time_series(
+                self.scope,
+                given.period,
+                self.today,
+                step=step,
+                filters=given.filters,
+                measures=(*MEASURES, *reports.DURATIONS),
+                now=self.now,
+            )
+        except reports.PeriodTooLongError as error:
+            raise ValidationError({"step": str(error)}) from None
+        by_hour = step == "hour"
+        answer = {
+            "period": _shown(given.period),
+            "archived_before": reports.archived_before(given.period) if by_hour else None,
+            "items": [_dated(row) if by_hour else {**row, "hour": None} for row in rows],
+        }
         return Response(self.answer(answer).data)
 
 
 class BreakdownView(ReportView):
-    """A breakdown, highest cost first, with each item's change over the period before."""
+    """A breakdown, highest cost first or in another order, with each item's change over the period before."""
 
-    # The docstrings of the views below are texts of the schema.
-
+    schema = BreakdownSchema()
     query = parameters.BreakdownSerializer
-    by: ClassVar[tuple[str, ...]]
+    by: ClassVar[str]
+    """The name of the dimension."""
 
     def get(self, request: Request) -> Response:
-        given = self.parameters
+        asked, given = self.parameters, self.parameters.given
+        by, then_by = self.dimension(given), given.get("then_by")
+        columns = groups.columns_of(by)
+        if then_by is not None and set(groups.columns_of(then_by)) <= set(columns):
+            raise ValidationError({"then_by": _("The items are by this dimension already. Give another one.")})
+        columns = tuple(dict.fromkeys((*columns, *groups.columns_of(then_by)))) if then_by else columns
         found = reports.breakdown(
-            self.scope, self.by, given.period, self.today, filters=given.filters, limit=given.given["limit"]
+            self.scope,
+            columns,
+            asked.period,
+            self.today,
+            filters=asked.filters,
+            limit=given["limit"],
+            ordering=_ordering(given["ordering"]),
+            measures=(*MEASURES, *reports.DURATIONS),
         )
+        names = groups.named(found.items, by)
+        then = groups.named(found.items, then_by) if then_by else [None] * len(found.items)
         answer = {
-            "period": _shown(given.period),
-            "previous_period": _shown(given.period.before(self.today)),
-            "total": found.total,
+            "period": _shown(asked.period),
+            "previous_period": _shown(asked.period.before(self.today)),
+            "total": {**found.total, "then": None},
             "other": found.other,
-            "items": self.named(found.items),
+            "items": [
+                {**item, **name, "then": second} for item, name, second in zip(found.items, names, then, strict=True)
+            ],
         }
-        return Response(self.answer(answer).data)
+        return Response(self.answer(self.completed(answer, given)).data)
 
-    def named(self, items: list[Totals]) -> list[Totals]:
-        """Add the names that people know the items by."""
-        return items
+    def dimension(self, given: dict[str, Any]) -> str:
+        return self.by
+
+    def completed(self, answer: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+        """Add to the answer what the endpoint has besides."""
+        return answer
 
 
 class AgentsView(BreakdownView):
     """Get totals by agent.
 
-    Returns the agents, highest cost first, each with its share, averages and the change over the period before.
+    Calls without an agent are one item.
     """
 
-    by = ("agent_id",)
+    by = "agent_id"
     answer = serializers.AgentsSerializer
 
 
 class ModelsView(BreakdownView):
     """Get totals by model.
 
-    Returns pairs of provider and model, highest cost first, each with share, averages and the change over the period
-    before.
+    An item is a pair of provider and model.
     """
 
-    by = ("ai_provider", "ai_model")
+    by = "ai_model"
     answer = serializers.ModelsSerializer
+
+
+class ProvidersView(BreakdownView):
+    """Get totals by provider.
+
+    A provider that sells another one's models counts as itself.
+    """
+
+    by = "ai_provider"
+    answer = serializers.ProvidersSerializer
 
 
 class RequestTypesView(BreakdownView):
     """Get totals by request type.
 
-    Returns the request types, highest cost first, each with share, averages and the change over the period before.
+    Calls without a request type are one item.
     """
 
-    by = ("request_type",)
+    by = "request_type"
     answer = serializers.RequestTypesSerializer
+
+
+class StatusesView(BreakdownView):
+    """Get totals by status.
+
+    Failed calls may have a cost: the provider charges for what it did before.
+    """
+
+    by = "status"
+    answer = serializers.StatusesSerializer
 
 
 class UsersView(BreakdownView):
     """Get totals by user.
 
-    Returns the users, highest cost first, each with share, averages and the change over the period before. A deleted
-    user keeps the id and loses the name; calls without a user are one item.
+    Calls without a user are one item. A deleted user keeps the id and loses the name.
     """
 
-    by = ("user_id",)
+    by = "user"
     answer = serializers.UsersSerializer
 
-    def named(self, items: list[Totals]) -> list[Totals]:
-        names = reports.user_names(item["user_id"] for item in items)
-        return [
-            {**item, "user": key if is_user(key := item["user_id"]) else None, "username": names.get(key)}
-            for item in items
-        ]
+
+class WorkflowsView(BreakdownView):
+    """Get totals by workflow.
+
+    Calls outside a workflow are one item. Archived calls count.
+    """
+
+    by = "workflow_id"
+    answer = serializers.WorkflowsSerializer
+
+
+class ContentsView(BreakdownView):
+    """Get totals by content.
+
+    Calls without content are one item. Archived calls count.
+    """
+
+    by = "content_id"
+    answer = serializers.ContentsSerializer
+
+
+class TagView(BreakdownView):
+    """Get totals by tag.
+
+    An item is a value of the tag `key`; calls without that tag are one item. An organisation's totals keep 500 values
+    of a key apart, and count further ones in one item with `is_other`.
+    """
+
+    query = parameters.TagSerializer
+    answer = serializers.TagsSerializer
+
+    def dimension(self, given: dict[str, Any]) -> str:
+        return f"{reports.TAG}{given['key']}"
+
+    def completed(self, answer: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+        items = [{**item, "value": item[self.dimension(given)]} for item in answer["items"]]
+        return {**answer, "key": given["key"], "items": items}
 
 
 class OrgsView(BreakdownView):
     """Get totals by organisation.
 
-    Returns the organisations, highest cost first, each with share, averages and the change over the period before. For
-    superadmins, and for owners of several organisations.
+    For superadmins, and for owners of several organisations.
     """
 
-    by = ("org_id",)
+    by = "org"
     answer = serializers.OrgsSerializer
 
     @extend_schema(
@@ -176,15 +257,11 @@ class OrgsView(BreakdownView):
             raise PermissionDenied(_("This is for superadmins and for owners of several organisations."))
         return super().get(request)
 
-    def named(self, items: list[Totals]) -> list[Totals]:
-        names = dict(Organization.objects.filter(pk__in=[item["org_id"] for item in items]).values_list("pk", "name"))
-        return [{**item, "org": item["org_id"], "name": names[item["org_id"]]} for item in items]
-
 
 class CallsView(ReportView):
     """List single calls.
 
-    Returns one page of calls, newest first or in the order of `ordering`, and the number of all calls that match.
+    Returns one page of calls, newest first or in the order of `ordering`, and the totals of all calls that match.
     Follow `next` to the last page: it is quick at any depth, and calls that arrive meanwhile move no page.
     """
 
@@ -194,26 +271,24 @@ class CallsView(ReportView):
 
     def get(self, request: Request) -> Response:
         asked, given = self.parameters, self.parameters.given
-        (total,) = reports.totals(self.scope, filters=asked.filters, period=asked.period)
-        without_cost = total["unpriced_usd_count"] if given["ordering"].endswith("cost_usd") else 0
-        page = reports.Page([], None)
-        if total["requests_count"]:  # a search without a match scans long
-            page = reports.page(
-                self.scope,
-                filters=asked.filters,
-                period=asked.period,
-                ordering=given["ordering"],
-                limit=given["limit"],
-                offset=given["offset"],
-                after=given.get("after"),
-            )
-        cursor = page.next and parameters.cursor(given["ordering"], page.next)
+        found = reports.calls_with_totals(
+            self.scope,
+            filters=asked.filters,
+            period=asked.period,
+            ordering=given["ordering"],
+            limit=given["limit"],
+            offset=given["offset"],
+            after=given.get("after"),
+        )
+        without_cost = found.totals["unpriced_usd_count"] if given["ordering"].endswith("cost_usd") else 0
+        cursor = found.page.next and parameters.cursor(given["ordering"], found.page.next)
         answer = {
-            "count": total["requests_count"] - without_cost,
+            "count": found.totals["requests_count"] - without_cost,
+            "total": found.totals,
             "next": cursor and self._address(request, cursor),
             "next_cursor": cursor,
-            "archived_before": reports.archived_before(asked.period),
-            "items": page.calls,
+            "archived_before": found.archived_before,
+            "items": found.page.calls,
         }
         return Response(self.answer(answer).data)
 
@@ -256,6 +331,18 @@ class CallView(ScopedView):
         if call is None:
             raise NotFound(_("There is no such call."))
         return Response(serializers.CallSerializer(call).data)
+
+
+def _dated(row: Totals) -> Totals:
+    """Name the hour of a row, and the day in which it is."""
+    return {**row, "hour": row["date"], "date": row["date"].date()}
+
+
+def _ordering(name: str) -> str:
+    """The figure that the API calls by that name, with its sign."""
+    names = {shown: figure for figure, shown in parameters.API_NAMES.items()}
+    sign, figure = ("-", name[1:]) if name.startswith("-") else ("", name)
+    return sign + names.get(figure, figure)
 
 
 def _shown(period: Period | None) -> dict[str, date | None]:

@@ -82,11 +82,13 @@ def name_of(row: PriceOverride) -> str:
     return f"override:{row.pk}"
 
 
-def matches(row: PriceOverride, provider: str, model: str) -> bool:
-    """Return whether the override is for this provider's model; a gateway's name for a model stands for it too."""
-    pattern, owner = compiled(row.model_pattern), row.provider.lower()
+def matches(owner: str, pattern: re.Pattern[str], provider: str, model: str) -> bool:
+    """Return whether a compiled pattern is for this provider's model; a gateway's name for a model stands for it too.
+
+    owner: the provider that the pattern is for; empty for any.
+    """
     candidates = model_names.candidates(provider, model)
-    return any(who.lower() == owner and pattern.match(name.lower()) for who, name in candidates)
+    return any(owner.lower() in ("", who.lower()) and pattern.match(name.lower()) for who, name in candidates)
 
 
 def compiled(pattern: str) -> re.Pattern[str]:

@@ -55,8 +55,8 @@ def update(model: type[models.Model], columns: Sequence[str], key: Sequence[str]
             cursor.executemany(statement, list(_prepared(model, both, rows, connection)))
 
 
-def existing(model: type[models.Model], columns: Sequence[str], rows: Sequence[Row]) -> Iterator[Row]:
-    """Return those of the rows, given by the values of some columns, that the table has."""
+def existing(model: type[models.Model], columns: Sequence[str], rows: Sequence[Row]) -> Iterator[Any]:
+    """Yield those of the rows, given by the values of some columns, that the table has; each as a tuple."""
     connection = connections[alias()]
     names = ", ".join(columns)
     start = f"SELECT {names} FROM {model._meta.db_table} JOIN "  # noqa: S608 - our own names

@@ -14,12 +14,12 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import QuerySet, Sum
+from django.db.models import Q, QuerySet, Sum
 from django.utils import timezone
 
 from usage_billing.costing import costs
 from usage_billing.costing.costs import Row
-from usage_billing.costing.overrides import PriceOverrides, compiled
+from usage_billing.costing.overrides import PriceOverrides, compiled, matches
 from usage_billing.exchange_rates import rates
 from usage_billing.ledger import writer
 from usage_billing.ledger.records import RecordChange
@@ -30,7 +30,7 @@ from usage_billing.tenancy import roles
 BATCH = 1000
 """Records per transaction, which locks their rollup rows: writers of the same rows wait for it."""
 IDS_AT_ONCE = 100_000
-SAMPLED, SAMPLED_DAYS = 4000, 31
+SAMPLED, SAMPLED_DAYS = 2000, 20
 """How many records of how many days `rehearse_some` prices: about a second's work."""
 
 
@@ -63,7 +63,7 @@ class Scope:
         records = UsageRecord.objects.filter(usage_date__gte=self.first, usage_date__lte=self.last)
         if self.only_unpriced:
             records = records.filter(cost_usd=None)
-        records = records.filter(**self._of_models())
+        records = records.filter(self._of_models())
         return records if self.org is None else records.filter(org=self.org)
 
     def expected_records(self) -> int:
@@ -72,22 +72,32 @@ class Scope:
 
     def expected_by_day(self) -> dict[date, int]:
         """Return the same of each billing day that has such a record."""
-        rows = DailyUsage.objects.filter(usage_date__gte=self.first, usage_date__lte=self.last, **self._of_models())
+        rows = DailyUsage.objects.filter(usage_date__gte=self.first, usage_date__lte=self.last).filter(
+            self._of_models()
+        )
         grain = "model" if self.org is None else "org_model"
         rows = rows.filter(grain=grain, org_id=0 if self.org is None else self.org.pk)
         counted = Sum("unpriced_usd_count" if self.only_unpriced else "requests_count")
         days = rows.values_list("usage_date").annotate(total=counted).order_by("usage_date")
         return {day: total for day, total in days if total}
 
-    def _of_models(self) -> dict[str, Any]:
-        """Return the conditions on provider and model. The rollups tell which names match a pattern."""
-        conditions: dict[str, Any] = {"ai_provider": self.provider} if self.provider else {}
-        if "*" in self.model:
-            pattern = compiled(self.model)
-            names = DailyUsage.objects.filter(grain="model", usage_date__gte=self.first, usage_date__lte=self.last)
-            found = names.values_list("ai_model", flat=True).distinct().order_by("ai_model")
-            return conditions | {"ai_model__in": [name for name in found if pattern.match(name.lower())]}
-        return conditions | ({"ai_model": self.model} if self.model else {})
+    def _of_models(self) -> Q:
+        """Return the condition on provider and model. The rollups tell which recorded names a pattern matches.
+
+        A gateway's name for a model stands for the model, as it does for a price override.
+        """
+        if not self.model or ("*" not in self.model and not self.provider):
+            given = {"ai_provider": self.provider, "ai_model": self.model}
+            return Q(**{name: value for name, value in given.items() if value})
+        rows = DailyUsage.objects.filter(grain="model", usage_date__gte=self.first, usage_date__lte=self.last)
+        models: dict[str, list[str]] = defaultdict(list)
+        for provider, model in rows.order_by().values_list("ai_provider", "ai_model").distinct():
+            if matches(self.provider, compiled(self.model), provider, model):
+                models[provider].append(model)
+        condition = Q(pk__in=[])
+        for provider, names in sorted(models.items()):
+            condition |= Q(ai_provider=provider, ai_model__in=sorted(names))
+        return condition
 
     def unfinished_run(self) -> RepriceRun | None:
         """Return the newest unfinished run with the same scope that no other run continues."""

@@ -105,7 +105,7 @@ def insert(rows: Sequence[Row]) -> int:
 def apply_changes(ids: Sequence[int], change: Callable[[Row], Row]) -> list[RecordChange]:
     """Change records and their rollups in one transaction, with the records locked. Returns what changed.
 
-    `change` gets each record's row and returns the new one.
+    `change` gets each record's row and returns the new one, with the same tags: new ones would not be registered.
     """
     with roles.applied(roles.AS_LEDGER):
         changes = _changes(records.locked(pk__in=ids), change)

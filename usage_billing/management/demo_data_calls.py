@@ -27,7 +27,7 @@ UNTAGGED = 0.05
 WARM = 0.78
 """How often the cache is warm."""
 FAILED, ABORTED = 0.006, 0.004
-FAILURES = ("429 rate_limit_exceeded", "500 server_error", "APITimeoutError")
+FAILURES = ("429 rate_limit_exceeded", "500 server_error", "ReadTimeout")
 SPREAD = 0.4
 """Deviation of the logarithm of token counts."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from typing import TypedDict
 
 from usage_billing.recording.event import Flavour
 
@@ -49,7 +50,13 @@ class Task:
     at_night: bool = False
 
 
-def _agent(agent_id: str, request_type: str, task_type: str) -> dict[str, str]:
+class _Words(TypedDict):
+    agent_id: str
+    request_type: str
+    task_type: str
+
+
+def _agent(agent_id: str, request_type: str, task_type: str) -> _Words:
     return {"agent_id": agent_id, "request_type": request_type, "task_type": task_type}
 
 

@@ -76,7 +76,7 @@ def _context(page: Page, call: UsageRecord) -> dict[str, Any]:
         "price_source": call_price.price_source(call),
         "context_notes": call_price.context_notes(call),
         "unpriced": call_price.unpriced(call, for_superadmin=for_superadmin),
-        "error_advice": call_price.error_advice(call, for_superadmin=for_superadmin),
+        "error_advice": call_price.error_advice(call),
         "attribution": call_facts.attribution(page, call),
         "tags": call_facts.tags(page, call),
         "account": call_facts.account(page, call),

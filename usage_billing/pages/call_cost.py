@@ -108,7 +108,7 @@ def _line(line: CostLine, *, is_openai: bool) -> Line:
         price="" if line.price is None else _decimals(line.price),
         per=str(PER.get(line.per, f"/ {line.per}")) if line.units and line.price is not None else "",
         amount="" if line.amount is None else _decimals(line.amount),
-        note=". ".join(_notes(line, within, is_openai=is_openai)),
+        note="; ".join(_notes(line, within, is_openai=is_openai)),
     )
 
 

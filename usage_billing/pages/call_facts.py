@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass
 from datetime import timedelta
 
+from django.utils.text import capfirst
+
 from usage_billing.api.parameters import COLUMNS, DEFAULT_DAYS
 from usage_billing.models import UsageRecord, user_keys
 from usage_billing.pages.dimensions import AGENT, CONTENT, MODEL, ORG, PROVIDER, TYPE, USER, Dimension, label
@@ -67,9 +69,9 @@ def account(page: Page, call: UsageRecord) -> list[Fact]:
 
 def circumstances(call: UsageRecord) -> list[Fact]:
     """Facts that no report is narrowed by."""
-    named = UsageRecord._meta.get_field
+    titles = {field.name: str(field.verbose_name) for field in UsageRecord._meta.concrete_fields}
     values = ((name, getattr(call, name)) for name in ("platform", "content_type", "task_type", "endpoint"))
-    return [Fact(_capitalised(str(named(name).verbose_name)), value) for name, value in values if value]
+    return [Fact(capfirst(titles[name]), value) for name, value in values if value]
 
 
 def metadata(call: UsageRecord) -> list[Fact]:
@@ -92,7 +94,3 @@ def days_around(page: Page, call: UsageRecord) -> Changes:
 def _text(value: object) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= SHOWN_METADATA else text[:SHOWN_METADATA] + "…"
-
-
-def _capitalised(text: str) -> str:
-    return text[:1].upper() + text[1:]

@@ -10,16 +10,17 @@ from django.utils.translation import gettext
 
 from usage_billing.costing import pricing
 from usage_billing.models import UsageRecord
-from usage_billing.pages.insights_failures import FailureReason, failure_reasons
-from usage_billing.reports import FailureGroup, Failures
+from usage_billing.pages.insights_advice import advice_on_error, words_of_unpriced
+from usage_billing.pages.insights_failures import WITHOUT_PRICE, add_price_links
 
 
 @dataclass(frozen=True)
 class Unpriced:
-    """Why the cost is unknown, and what to do about it."""
+    """Why the cost is unknown, and what to do about it. add_price: the address of the form for a price of the model."""
 
     reason: str
     advice: str
+    add_price: str = ""
 
 
 def price_source(call: UsageRecord) -> str:
@@ -33,7 +34,7 @@ def price_source(call: UsageRecord) -> str:
         case "not-charged":
             return _not_charged(detail)
         case "unpriced":
-            return gettext("Unpriced")
+            return gettext("Unpriced") + f" ({detail})"
     return call.price_source
 
 
@@ -71,14 +72,19 @@ def _context_note(name: str, value: str) -> str:
         "service_tier": gettext("Service tier: %(value)s"),
         "search": gettext("Kind of search: %(value)s"),
     }
-    return texts.get((name, value)) or names.get(name, f"{name}: %(value)s") % {"value": value}
+    if name in names:
+        return texts.get((name, value), names[name] % {"value": value})
+    return texts.get((name, value), f"{name}: {value}")
 
 
 def unpriced(call: UsageRecord, *, for_superadmin: bool) -> Unpriced | None:
     """The reason of an unknown cost in USD, or in RUB alone; None if both are known."""
     if call.cost_usd is None:
-        reason = _failure(call, for_superadmin=for_superadmin)
-        return Unpriced(reason.title, reason.advice)
+        reason = call.price_source.removeprefix("unpriced:")
+        links = (
+            add_price_links([(call.ai_provider, call.ai_model)]) if for_superadmin and reason in WITHOUT_PRICE else []
+        )
+        return Unpriced(*words_of_unpriced(reason, for_superadmin=for_superadmin), links[0][1] if links else "")
     if call.cost_rub is None:
         advice = gettext("Run fetch_exchange_rates, then reprice_usage.")
         return Unpriced(
@@ -88,14 +94,6 @@ def unpriced(call: UsageRecord, *, for_superadmin: bool) -> Unpriced | None:
     return None
 
 
-def error_advice(call: UsageRecord, *, for_superadmin: bool) -> str:
-    """What to do about a failed call whose cost is known."""
-    if call.status != UsageRecord.Status.FAILED or call.cost_usd is None:
-        return ""
-    return _failure(call, for_superadmin=for_superadmin).advice
-
-
-def _failure(call: UsageRecord, *, for_superadmin: bool) -> FailureReason:
-    """The words that the insights have for calls like this one."""
-    group = FailureGroup(call.status, call.ai_provider, call.ai_model, call.price_source, call.error_code, 1)
-    return failure_reasons(Failures([group], is_cut=False), for_superadmin=for_superadmin)[0]
+def error_advice(call: UsageRecord) -> str:
+    """What to do about a failed call."""
+    return advice_on_error(call.error_code) if call.status == UsageRecord.Status.FAILED else ""

@@ -14,7 +14,7 @@ from usage_billing import reports
 from usage_billing.api.parameters import cursor, position
 from usage_billing.pages import call_columns, call_search
 from usage_billing.pages.call_columns import BY_NAME
-from usage_billing.pages.calls_export import links as export_links
+from usage_billing.pages.calls_export import exports
 from usage_billing.pages.controls import Choice
 from usage_billing.pages.page import Page
 from usage_billing.pages.parameters import PageSerializer
@@ -106,7 +106,7 @@ def _controls(page: Page) -> dict[str, Any]:
         "default_columns_link": page.link(columns=None) if "columns" in asked else None,
         "without_columns": parameters.hidden(("columns", "filters")),
         "sorts": [Choice(text, page.link(sort=sort), sort == asked["sort"]) for sort, text in _sorts()],
-        "exports": export_links(page),
+        "exports": exports(page),
     }
 
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 from datetime import timedelta
 
 from django.urls import reverse
+from django.utils.translation import gettext
 
+from usage_billing.pages.controls import Choice
 from usage_billing.pages.page import Page
 from usage_billing.pages.parameters import query_of
 
 FORMATS = (("csv", "CSV"), ("xlsx", "Excel (XLSX)"), ("jsonl", "JSON Lines"))
 
 
-def links(page: Page) -> list[tuple[str, str]]:
-    """Name and address of each format. The period is written as days: the API's default is another one."""
+def exports(page: Page) -> list[tuple[str, list[Choice]]]:
+    """A heading with the formats. The period is written as days: the API's default is another one."""
     parameters = page.parameters
     period = parameters.period
     days = {
@@ -21,4 +23,8 @@ def links(page: Page) -> list[tuple[str, str]]:
         "to": (period.until - timedelta(days=1)).isoformat() if period.until else None,
     }
     export = reverse("usage_billing:api-export")
-    return [(text, f"{export}?{query_of(parameters.filter_pairs, {**days, 'format': name})}") for name, text in FORMATS]
+    formats = [
+        Choice(text, f"{export}?{query_of(parameters.filter_pairs, {**days, 'format': name})}", is_current=False)
+        for name, text in FORMATS
+    ]
+    return [(gettext("All calls of this list"), formats)]

@@ -9,7 +9,7 @@ from typing import Any
 from django.utils.translation import gettext
 from rest_framework import serializers
 
-from usage_billing.api.filters import tag_key
+from usage_billing.api.filters import check_tag_key
 from usage_billing.api.serializers import DayField
 from usage_billing.pages import dimensions
 from usage_billing.pages.dimensions import MODEL, TAG, Dimension
@@ -30,13 +30,13 @@ FORMATS = ("csv", "xlsx", "jsonl")
 ROWS, STEPS = "rows", "steps"
 
 
-class GroupField(serializers.CharField):
+class GroupField(serializers.Field[Dimension, str, str, Any]):
     """The name of a dimension, or `tag.<key>`."""
 
-    def to_internal_value(self, data: Any) -> Dimension:
-        name = str(super().to_internal_value(data))
+    def to_internal_value(self, data: str) -> Dimension:
+        name = str(data)
         if name.startswith(TAG):
-            tag_key(name.removeprefix(TAG), name)
+            check_tag_key(name.removeprefix(TAG))
         if (found := dimensions.by_name(name)) is None:
             known = ", ".join([*dimensions.BY_NAME, f"{TAG}<key>"])
             raise serializers.ValidationError(gettext("Known are: %(known)s.") % {"known": known})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from django.utils.functional import Promise
-from django.utils.translation import gettext
+from django.utils.translation import gettext, pgettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
 from usage_billing import reports
@@ -111,7 +111,7 @@ def _step(page: Page, choice: Choice) -> Menu:
 
 def _compare(page: Page, choice: Choice) -> Menu:
     dates: dict[str, None] = {"compare_from": None, "compare_to": None}
-    texts = {BEFORE: gettext("period before"), NONE: gettext("nothing")}
+    texts = {BEFORE: gettext("period before"), NONE: pgettext("comparison", "nothing")}
     options = [
         Option(
             texts[BEFORE], page.link({**dates, "compare": None}), choice.compared is not None and not choice.is_custom
@@ -122,7 +122,7 @@ def _compare(page: Page, choice: Choice) -> Menu:
     if choice.is_custom and choice.compared is not None and choice.compared.since is not None:
         value = f"{written_day(choice.compared.since)} – {written_day(choice.compared.last_day(page.today))}"
     kept = page.parameters.hidden(["compare", *dates])
-    return Menu("compare", _("Compare"), value, options, "dates", kept)
+    return Menu("compare", pgettext_lazy("control", "Compare"), value, options, "dates", kept)
 
 
 def _title(dimension: Dimension) -> str:

@@ -16,8 +16,8 @@ from usage_billing.api.filters import (
     MOST_TAGS,
     MOST_VALUES,
     combined,
+    parsed_tags,
     single_call_fields,
-    tag_fields,
     value_fields,
 )
 from usage_billing.reports.parameters import TAG, Excluded
@@ -65,7 +65,10 @@ def _value(name: str, text: str, tags: Sequence[str], count: int) -> Any:
         return _fields()[base].run_validation(text)
     if base not in tags:
         raise serializers.ValidationError(gettext("Filter by at most %(most)d tags at a time.") % {"most": MOST_TAGS})
-    return tag_fields([base])[base].child.run_validation(text)
+    values, problems = parsed_tags({base: text})
+    if problems:
+        raise serializers.ValidationError(problems[base])
+    return values[base]
 
 
 def _first(detail: Any) -> str:

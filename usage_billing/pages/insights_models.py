@@ -131,7 +131,7 @@ def _choices(page: Page) -> dict[str, list[tuple[str, str]]]:
 
 def _without(page: Page, added: Sequence[Model], model: Model) -> str:
     rest = _written([each for each in added if each != model])
-    return page.link(compare_model=None, compared=rest or None) + "#model-comparison"
+    return page.link(compare_model=None, compared=rest or None) + "#comparison"
 
 
 def _written(models: Sequence[Model]) -> str:

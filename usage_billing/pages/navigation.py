@@ -44,8 +44,15 @@ def pages(request: HttpRequest) -> list[Entry]:
     except NoReverseMatch:
         return []  # a host project without the pages
     path = request.path.rstrip("/")
-    # The longest address that the path begins with: a call's page lies below the calls.
-    current = max((link for _, link in links if f"{path}/".startswith(link.rstrip("/") + "/")), key=len, default=None)
+    # A call's page lies below the calls; the address of the overview begins that of every page.
+    current = next(
+        (
+            link
+            for number, (_, link) in enumerate(links)
+            if path == link.rstrip("/") or (number and f"{path}/".startswith(link.rstrip("/") + "/"))
+        ),
+        None,
+    )
     return [Entry(title, link, link == current) for title, link in links]
 
 

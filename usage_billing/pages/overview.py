@@ -18,7 +18,7 @@ from usage_billing.pages import calls_list, chart, needs_action, rows
 from usage_billing.pages.chart import Chart, Layer, Step
 from usage_billing.pages.colors import OTHERS, color_of
 from usage_billing.pages.dimensions import AGENT, BY_NAME, MODEL, ORG, TYPE, USER, Dimension
-from usage_billing.pages.page import INSIGHTS, Page
+from usage_billing.pages.page import EXPLORE, INSIGHTS, Page
 from usage_billing.pages.parameters import WITHOUT_PERIOD, PageSerializer, query_of
 from usage_billing.reports import Breakdown, Comparison, Forecast, Period, Series
 from usage_billing.reports.totals import COST_MEASURES, Totals
@@ -55,7 +55,8 @@ def context(page: Page) -> dict[str, Any]:
     of_days = [{"usage_date": day, **row} for day, row in compared.days.items()]
     days = reports.time_series(scope, period, page.today, step=step, filters=filters, measures=MEASURES, days=of_days)
     forecast = reports.forecast(scope, page.today, filters=filters)
-    latest = reports.newest(scope, LATEST_CALLS, filters=filters, period=period, days=of_days)
+    archived = reports.archived_before(period)
+    latest = reports.newest(scope, LATEST_CALLS, filters=filters, period=period, days=of_days, archived=archived)
     amounts = [getattr(call, f"cost_{parameters.currency}") for call in latest]
     return {
         "total": total,
@@ -73,12 +74,13 @@ def context(page: Page) -> dict[str, Any]:
         "latest_places": common_places(amounts),
         "calls_link": page.calls(),
         "insights_link": page.to(INSIGHTS),
+        "numbers_link": page.to(EXPLORE, group=stacked_by.name, step=step) + "#numbers",
         "failed_link": page.calls(status="failed"),
         "unpriced_usd_link": page.calls(unpriced="usd"),
         "unpriced_rub_link": page.calls(unpriced="rub"),
         "month_link": page.calls({**WITHOUT_PERIOD, "period": "this-month"}),
         "last_month_link": page.calls({**WITHOUT_PERIOD, "period": "last-month"}),
-        "archived_before": reports.archived_before(period),
+        "archived_before": archived,
     }
 
 

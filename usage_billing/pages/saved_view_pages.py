@@ -134,11 +134,7 @@ def _entry(scope: Scope, known: Names, view: SavedView, *, may_delete: bool) -> 
         f"{base}/{view.pk}",
         view.get_page_display(),
         shared_with,
-        ""
-        if view.user_id == scope.user_id
-        else gettext("deleted user")
-        if view.user_id is None
-        else known.user(view.user_id),
+        _author(known, view, scope),
         _share_of(view),
         _shares_of(scope, known, view),
         view.user_id == scope.user_id,
@@ -147,6 +143,7 @@ def _entry(scope: Scope, known: Names, view: SavedView, *, may_delete: bool) -> 
 
 
 def _author(known: Names, view: SavedView, scope: Scope) -> str:
+    """Who saved it; empty for the person's own views."""
     if view.user_id == scope.user_id:
         return ""
     return gettext("a deleted user") if view.user_id is None else known.user(view.user_id)

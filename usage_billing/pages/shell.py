@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.contrib.auth.views import LoginView
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -13,6 +15,7 @@ from django.views.decorators.http import require_safe
 
 from usage_billing.api.export_slots import RETRY_AFTER_S
 from usage_billing.conf import conf
+from usage_billing.management import demo_data
 from usage_billing.pages import saved_views
 from usage_billing.tenancy.views import scoped_view
 
@@ -33,7 +36,18 @@ class LogIn(LoginView):
     redirect_authenticated_user = True
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        return super().get_context_data(**kwargs) | {"title": gettext("Log in"), "may_reset": bool(conf.PUBLIC_URL)}
+        context = {"title": gettext("Log in"), "may_reset": bool(conf.PUBLIC_URL)}
+        return super().get_context_data(**kwargs) | context | (_demo() if settings.DEBUG else {})
+
+
+def _demo() -> dict[str, Any]:
+    """The accounts of the demo, where it was seeded: only with DEBUG, for their password is known."""
+    known = {each.username: each for each in demo_data.logins()}
+    users = get_user_model()
+    there = users._default_manager.filter(**{f"{users.USERNAME_FIELD}__in": [*known]})
+    names = set(there.values_list(users.USERNAME_FIELD, flat=True))
+    logins = [each for name, each in known.items() if name in names]
+    return {"demo_logins": logins, "demo_password": demo_data.PASSWORD}
 
 
 @require_safe

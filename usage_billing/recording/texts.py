@@ -16,8 +16,8 @@ REPLACEMENT = "\ufffd"
 def text(value: Any) -> str:
     """Return the value as a plain `str`. An object whose `__str__` fails is written as its class."""
     try:
-        # `isinstance` calls the object too: a lazy one may fail here.
-        return str.__str__(value if isinstance(value, str) else str(value))
+        # Not `isinstance`, which asks a lazy object for its class.
+        return str.__str__(value if issubclass(type(value), str) else str(value))
     except Exception:  # noqa: BLE001 - the caller's object; neither the caller nor the call may suffer from it
         return f"<{type(value).__name__}>"
 

@@ -74,5 +74,6 @@ def _saved(row: Totals, tier: str, day: date) -> Decimal | None:
     cheaper = token_prices(row["ai_provider"], row["ai_model"], day, tier)
     if standard is None or cheaper is None:
         return None
+    paid: Decimal = row["cost_usd"]
     at_tier = cheaper.cost(row)
-    return max(Decimal(0), min(row["cost_usd"] - at_tier, standard.cost(row) - at_tier))
+    return max(Decimal(0), min(paid - at_tier, standard.cost(row) - at_tier))

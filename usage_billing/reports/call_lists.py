@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from usage_billing.models import UsageRecord
-from usage_billing.reports.call_pages import Page, page
+from usage_billing.reports.call_pages import Page, Within, page
 from usage_billing.reports.calls import NEWEST_FIRST, archived_before
 from usage_billing.reports.parameters import ALL_TIME, LARGEST_ZONE, Filters, Period
 from usage_billing.reports.time_series import add
@@ -50,13 +50,9 @@ def calls_with_totals(
     for day in days:
         add(total, day)
     archived = archived_before(period)
-    listed = [(row["usage_date"], row["requests_count"]) for row in days]
-    if archived is not None:
-        # Rollups count archived calls too, so that their days tell nothing about the calls that are left.
-        listed = [(day, count) for day, count in listed if day >= archived]
+    counts = [(row["usage_date"], row["requests_count"]) for row in days]
     found = Page([], None)
     if total["requests_count"]:
-        since, until = _enough(listed, ordering, offset + limit + 1, after)
         found = page(
             scope,
             filters=filters,
@@ -65,37 +61,55 @@ def calls_with_totals(
             limit=limit,
             offset=offset,
             after=after,
-            since=since,
-            until=until,
+            within=_within(counts, ordering, offset + limit + 1, after, archived),
         )
     return CallList(completed(total), found, archived)
 
 
 def newest(
-    scope: Scope, limit: int, *, filters: Filters, period: Period, days: Iterable[Totals]
+    scope: Scope,
+    limit: int,
+    *,
+    filters: Filters,
+    period: Period,
+    days: Iterable[Totals],
+    archived: date | None,
 ) -> Sequence[UsageRecord]:
-    """The newest calls that match. `days`: the totals of the same filters by `usage_date`. One query."""
+    """The newest calls that match. One query.
+
+    `days`: the totals of the same filters by `usage_date`; `archived`: the `archived_before` of the period.
+    """
     listed = [(row["usage_date"], row["requests_count"]) for row in days]
-    since, _ = _enough(listed, NEWEST_FIRST, limit, None)
-    return page(scope, filters=filters, period=period, limit=limit, since=since).calls
+    within = _within(listed, NEWEST_FIRST, limit + 1, None, archived)
+    return page(scope, filters=filters, period=period, limit=limit, within=within).calls
 
 
-def _enough(
-    days: Iterable[tuple[date, int]], ordering: str, wanted: int, after: tuple[Any, int] | None
-) -> tuple[datetime | None, datetime | None]:
-    """Moments between which at least `wanted` calls lie, in the order of time; no moments for another order."""
+def _within(
+    days: Sequence[tuple[date, int]], ordering: str, wanted: int, after: tuple[Any, int] | None, archived: date | None
+) -> Within | None:
+    """Where the next `wanted` calls in the order of time are; None if the days do not tell.
+
+    Rollups count archived calls too, so that days before `archived` tell nothing.
+    """
     if ordering.removeprefix("-") != "created_at":
-        return None, None
+        return None
     newest_first = ordering.startswith("-")
     start = after[0] if after is not None else None
+    left: list[date] = []
+    possible, certain = 0, 0
     for day, count in sorted(days, reverse=newest_first):
+        if archived is not None and day < archived:
+            continue
         earliest, latest = _bounds(day)
-        if start is not None and (latest > start if newest_first else earliest < start):
-            continue  # some of this day's calls are on an earlier page
-        wanted -= count
-        if wanted <= 0:
-            return (earliest, None) if newest_first else (None, latest)
-    return None, None
+        if start is not None and (earliest > start if newest_first else latest < start):
+            continue  # all of this day's calls are on earlier pages
+        left.append(day)
+        possible += count
+        if start is None or (latest <= start if newest_first else earliest >= start):
+            certain += count
+        if certain >= wanted:
+            return Within(since=earliest) if newest_first else Within(until=latest)
+    return Within(days=left) if archived is None and possible < wanted else None
 
 
 def _bounds(day: date) -> Sequence[datetime]:

@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
-from typing import Any
 
-from usage_billing.reports.parameters import Period
+from usage_billing.reports.parameters import Filters, Period
 from usage_billing.reports.totals import COST_MEASURES, Totals, totals
 from usage_billing.tenancy.scope import Scope
 
@@ -34,7 +33,7 @@ class Forecast:
     to_come: dict[str, dict[date, Decimal]]
 
 
-def forecast(scope: Scope, today: date, *, filters: Mapping[str, Any] | None = None) -> Forecast:
+def forecast(scope: Scope, today: date, *, filters: Filters | None = None) -> Forecast:
     """The month so far, plus the average of its weekday in the 28 days before today for each day left. One query.
 
     Today counts what it lacks to that average. With less than 28 days of history each day counts the average of the

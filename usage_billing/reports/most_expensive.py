@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from usage_billing.models import UsageRecord
 from usage_billing.models.archived_usage import OF_CALLS_ONLY
 from usage_billing.reports.calls import calls
-from usage_billing.reports.parameters import ALL_TIME, Period
+from usage_billing.reports.parameters import ALL_TIME, SINGLE_CALL_FILTERS, Filters, Period, tag_keys
 from usage_billing.reports.sql.totals import highest_costs
 from usage_billing.tenancy.scope import Scope
 
 
 def most_expensive(
-    scope: Scope, limit: int, *, filters: Mapping[str, Any] | None = None, period: Period = ALL_TIME
+    scope: Scope, limit: int, *, filters: Filters | None = None, period: Period = ALL_TIME
 ) -> list[UsageRecord]:
     """The calls with the highest cost; free and unpriced calls are left out. Two queries.
 
@@ -24,8 +21,9 @@ def most_expensive(
     short, it is read again with more days.
     """
     rows = calls(scope, filters=filters, period=period, ordering="-cost_usd").filter(cost_usd__gt=0)
-    if not {*OF_CALLS_ONLY}.isdisjoint(filters or {}):  # rollups do not have these
-        return list(rows[:limit])
+    names = {*(filters or {})}
+    if not names.isdisjoint((*OF_CALLS_ONLY, *SINGLE_CALL_FILTERS)) or len(tag_keys(names)) > 1:
+        return list(rows[:limit])  # no rollup keeps these
     days = highest_costs(scope, filters or {}, period)
     count = limit
     while True:

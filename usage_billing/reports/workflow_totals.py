@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from usage_billing.reports.parameters import Period
+from usage_billing.reports.parameters import Filters, Period
 from usage_billing.reports.totals import COST_MEASURES, Totals, totals
 from usage_billing.tenancy.scope import Scope
 
@@ -13,7 +10,7 @@ MEASURES = (*COST_MEASURES, "total_tokens", "failed_count")
 
 
 def workflow_totals(
-    scope: Scope, column: str, period: Period, *, filters: Mapping[str, Any] | None = None, limit: int = 10
+    scope: Scope, column: str, period: Period, *, filters: Filters | None = None, limit: int = 10
 ) -> list[Totals]:
     """The `MEASURES` of the most expensive by `workflow_id` or `content_id`; calls without one are left out.
 

@@ -12,7 +12,7 @@ from usage_billing.tenancy.scope import Scope
 LISTS = {True: ("usage_billing:ai-costs-calls", "usage_billing:ai-costs"),
          False: ("usage_billing:usage-calls", "usage_billing:usage")}  # fmt: skip
 """The page of calls for superadmins (True) and others, and the page that stands in where there is none."""
-ONE = {True: ("admin:usage_billing_usagerecord_change", "usage_billing:call"), False: ("usage_billing:call",)}
+ONE = {True: ("usage_billing:ai-costs-call",), False: ("usage_billing:call",)}
 
 
 def calls_address(scope: Scope, **filters: object) -> str:

@@ -36,7 +36,7 @@ class LinesField(forms.CharField):
         return "\n".join(value) if isinstance(value, list) else value
 
     def has_changed(self, initial: Any, data: Any) -> bool:
-        return (self.to_python(self.prepare_value(initial))) != self.to_python(data)
+        return bool(self.to_python(self.prepare_value(initial)) != self.to_python(data))
 
 
 def form_field(name: str, info: FieldInfo, schema: Schema, *, required: bool) -> forms.Field:

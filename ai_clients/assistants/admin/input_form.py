@@ -103,13 +103,14 @@ class InputForm(forms.Form):
         most = schema.get("maxItems", MOST_ROWS)
         extra = 0 if given else min(FIRST_ROWS, most)
         made: Any = formset_factory(form_class(model), formset=Rows, extra=extra, max_num=most, absolute_max=most)
-        self.rows[name] = rows = made(
+        rows: Rows = made(
             self.data if self.is_bound else None,
             prefix=self.add_prefix(name),
             initial=given,
             form_kwargs={"empty_permitted": True, "use_required_attribute": False},
         )
         rows.most = most
+        self.rows[name] = rows
         return rows
 
     # ── For the template ─────────────────────────────────────────────────────────────────────────────────────────
@@ -125,7 +126,7 @@ class InputForm(forms.Form):
     def listed_errors(self, before: str = "") -> Iterator[ListedError]:
         """All errors in the order of the fields, for the summary on top. `before` goes before the fields' names."""
         for text in self.non_field_errors():
-            yield ListedError(before, "", text)
+            yield ListedError(before, "", str(text))
         for part in self.parts:
             if part.field is not None:
                 for text in part.field.errors:
@@ -134,7 +135,7 @@ class InputForm(forms.Form):
                 yield from part.form.listed_errors(f"{before}{part.form.label}: ")
             elif part.rows is not None:
                 for text in part.rows.non_form_errors():
-                    yield ListedError(f"{before}{part.rows.label}", "", text)
+                    yield ListedError(f"{before}{part.rows.label}", "", str(text))
                 for number, form in enumerate(part.rows.forms, start=1):
                     yield from form.listed_errors(f"{before}{part.rows.label}, {number}: ")
 
@@ -156,12 +157,14 @@ class InputForm(forms.Form):
         if self.empty_permitted and not self.has_changed():
             return super().is_valid()
         # A list, so that every form is validated and shows its errors.
-        return all([super().is_valid(), *(each.is_valid() for each in (*self.forms.values(), *self.rows.values()))])
+        return all([super().is_valid(), *(each.is_valid() for each in self._inner())])
 
     def has_changed(self) -> bool:
         """Whether anything is filled in that was not there when the form was opened."""
-        inner = (*self.forms.values(), *self.rows.values())
-        return super().has_changed() or any(each.has_changed() for each in inner)
+        return super().has_changed() or any(each.has_changed() for each in self._inner())
+
+    def _inner(self) -> list[InputForm | Rows]:
+        return [*self.forms.values(), *self.rows.values()]
 
     def given(self) -> dict[str, Any]:
         """What was filled in, as the model takes it. Fields left empty are left out: the model knows its defaults."""
@@ -203,9 +206,13 @@ class InputForm(forms.Form):
         return values
 
 
-@functools.cache
 def form_class(model: type[pydantic.BaseModel]) -> type[InputForm]:
     """The form class of a model."""
+    return _form_class(model)
+
+
+@functools.cache
+def _form_class(model: type[pydantic.BaseModel]) -> type[InputForm]:
     return type(f"{model.__name__}Form", (InputForm,), {"model": model})
 
 

@@ -99,7 +99,7 @@ def run_view(request: HttpRequest, agent_id: str, piece_id: uuid.UUID | None = N
         given = form.validated()
         if given is not None and (org_form is None or org_form.is_valid()):
             with scoped(request.user) as scope:
-                account = _account(scope, piece_id, org_form and org_form.cleaned_data["org"])
+                account = _account(scope, piece_id, org_form.cleaned_data["org"] if org_form else None)
             context |= _run_once(request, agent, given, account, context["run_id"])
     context |= {
         **admin.site.each_context(request),

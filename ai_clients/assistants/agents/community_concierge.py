@@ -39,7 +39,7 @@ class CommentToAnswer(Input):
         ),
     ]
     author: Annotated[
-        str, Field(max_length=200, title=gettext_noop("Author"), description=gettext_noop("How its author is called"))
+        str, Field(max_length=200, title=gettext_noop("Author"), description=gettext_noop("The author’s name"))
     ] = ""
     text: Annotated[
         str,
@@ -73,7 +73,7 @@ class CommentReply(BaseModel):
     ]
     tone: Annotated[
         Literal["question", "thanks", "complaint", "joke", "provocation", "spam", "other"],
-        Field(title=gettext_noop("The comment is"), description="Чем является комментарий"),
+        Field(title=gettext_noop("Kind of comment"), description="Чем является комментарий"),
         KINDS,
     ]
     needs_human: Annotated[

@@ -20,6 +20,7 @@ from django.utils import timezone
 from ai_clients.assistants.content.wording import one_line
 from ai_clients.assistants.digest.email import Rendered, message_to, render
 from ai_clients.assistants.digest.figures import WeeklyDigest, weekly_digest_data
+from ai_clients.assistants.digest.subscription import refused
 from ai_clients.assistants.digest.summary import DigestSummary, write_summary
 from ai_clients.assistants.digest.week import Week, last_full_week
 from ai_clients.assistants.models import DigestDelivery
@@ -74,10 +75,10 @@ def send_digest(org_id: int, now: datetime) -> Outcome:
 
 
 def owners(org: Organization) -> list[Any]:
-    """The owners with an e-mail address, one for each address."""
+    """The owners with an e-mail address who want the digest, one for each address."""
     memberships = Membership.objects.filter(org=org, role=Membership.Role.OWNER).order_by("pk")
     user_ids = list(memberships.values_list("user_id", flat=True))
-    users = get_user_model()._default_manager.filter(is_active=True).in_bulk(user_ids)
+    users = get_user_model()._default_manager.filter(is_active=True).in_bulk(set(user_ids) - refused(org))
     by_address: dict[str, Any] = {}
     for user in (users[user_id] for user_id in user_ids if user_id in users):
         by_address.setdefault(user.email.casefold(), user)

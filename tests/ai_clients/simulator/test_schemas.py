@@ -42,7 +42,8 @@ def test_flat_folds_references_and_limits_in() -> None:
 
 
 def test_kind_of_and_variant_of() -> None:
-    assert [kind_of(schema) for schema in ({"type": ["null", "integer"]}, {"properties": {}}, {"items": {}}, {})] == [
+    schemas: list[dict[str, Any]] = [{"type": ["null", "integer"]}, {"properties": {}}, {"items": {}}, {}]
+    assert [kind_of(schema) for schema in schemas] == [
         "integer", "object", "array", "string",
     ]  # fmt: skip
     optional = {"anyOf": [{"type": "null"}, {"type": "string"}]}

@@ -153,7 +153,7 @@ def test_price_that_is_none_is_refused_at_its_field(
     ],
 )
 def test_what_it_applies_to_is_checked(superadmin: Client, field: str, value: str, error: str) -> None:
-    response = superadmin.post(reverse(f"{PRICES}_add"), price_form(**{field: value}))
+    response = superadmin.post(reverse(f"{PRICES}_add"), {**price_form(), field: value})
     assert errors(response) == {field: [error]}
 
 
@@ -325,7 +325,7 @@ def test_preview_shows_the_matching_calls_before_and_after(superadmin: Client, a
     found = preview(superadmin, prices=prices)
     assert {model["ai_model"]: model["requests_count"] for model in found.models} == {"gpt-99": 3, "gpt-99-mini": 1}
     assert (found.calls, found.unpriced_calls, found.priced, found.is_of_all) == (4, 4, 4, True)
-    assert (found.usd_before, found.usd_after) == (0, 3 * Decimal("0.0012"))
+    assert (found.usd_before, found.usd_after) == (Decimal(0), 3 * Decimal("0.0012"))
     assert found.rub_after == 80 * found.usd_after
     assert (found.applied, found.gained, dict(found.unpriced)) == (3, 3, {"cut-short": 1})
     assert preview(superadmin, prices=prices, org=acme.pk).calls == 3

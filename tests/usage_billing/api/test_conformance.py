@@ -76,7 +76,7 @@ def after_call(context: HookContext, case: Case, response: Response) -> None:
     ANSWERS[case.operation.label, response.status_code] += 1
 
 
-CONTRADICTORY = {"days", "period_days", "from", "to", "offset", "cursor"}
+CONTRADICTORY = {"days", "period_days", "from", "to", "offset", "cursor", "step", "then_by"}
 """Each may be valid by itself and not beside another one: of that OpenAPI has no way to tell."""
 
 

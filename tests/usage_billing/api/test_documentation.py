@@ -60,7 +60,11 @@ def test_every_operation_has_a_summary_and_a_description(schema: Any) -> None:
     without = [name for name, each in operations(schema) if not is_text(each.get("summary"))]
     assert without == []
     assert [name for name, each in operations(schema) if len(each["summary"]) > 70 or each["summary"][-1] == "."] == []
-    responses = [(f"{name} {status}", each) for name, o in operations(schema) for status, each in o["responses"].items()]
+    responses = [
+        (f"{name} {status}", response)
+        for name, operation in operations(schema)
+        for status, response in operation["responses"].items()
+    ]
     assert [name for name, each in responses if not is_text(each["description"])] == []
     short = [name for name, each in operations(schema) if len(each.get("description", "")) < 80]
     assert short == []

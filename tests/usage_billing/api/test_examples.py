@@ -37,7 +37,8 @@ def answers(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> dict[str, An
 
 
 def test_examples_of_the_reports_are_the_apis_answers(answers: dict[str, Any]) -> None:
-    assert set(examples.RECORDED) == {f"usage_{report.replace('-', '_')}" for report in REPORTS} | {"usage_call"}
+    reports = {f"usage_{report.replace('-', '_')}" for report in (*REPORTS, "by-tag")}
+    assert set(examples.RECORDED) == reports | {"usage_call"}
     for operation, answer in answers.items():
         assert examples.RECORDED[operation] == answer, operation
 

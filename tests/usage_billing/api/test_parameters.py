@@ -19,7 +19,8 @@ from rest_framework.test import APIClient
 from tests.support import factories
 from tests.support.api_world import BILLING, REPORTS
 from usage_billing.api import parameters
-from usage_billing.reports import ORDERINGS, Period
+from usage_billing.api.filters import OF_SINGLE_CALLS
+from usage_billing.reports import ORDERINGS, Excluded, Period
 from usage_billing.tenancy.scope import Scope
 
 NOW = datetime(2026, 11, 18, 22, 30, tzinfo=UTC)
@@ -64,6 +65,76 @@ def test_filters_are_by_column() -> None:
     }
     assert asked(query.urlencode()).filters == {columns.get(name, name): value for name, value in filters.items()}
     assert asked("").filters == {}
+
+
+@pytest.mark.parametrize(
+    ("query", "filters"),
+    [
+        ("agent_id=a&agent_id=b&agent_id=a", {"agent_id": {"a", "b"}}),
+        ("agent_id=a&agent_id=a", {"agent_id": "a"}),
+        ("agent_id!=a&agent_id!=", {"agent_id": Excluded(frozenset({"a", ""}))}),
+        ("org=1&org=2&org!=2", {"org_id": 1}),
+        ("user=1&user!=1", {"user_id": set()}),
+        ("status=failed&status=aborted", {"status": {"failed", "aborted"}}),
+        ("api_key!=k&workflow_id!=w", {
+            "api_key_fingerprint": Excluded(frozenset({"k"})), "workflow_id": Excluded(frozenset({"w"}))
+        }),
+        ("tag.feature=search&tag.feature=&tag.env!=test", {
+            "tag.feature": {"search", ""}, "tag.env": Excluded(frozenset({"test"}))
+        }),
+        ("tag.a.b:c-d_=1&tag.a.b:c-d_!=1", {"tag.a.b:c-d_": set()}),
+        ("unpriced=usd&unpriced=rub", {"unpriced": {"usd", "rub"}}),
+        ("error_code=&price_source!=test", {"error_code": "", "price_source": Excluded(frozenset({"test"}))}),
+    ],
+)  # fmt: skip
+def test_a_filter_is_repeated_and_excluded(query: str, filters: dict[str, Any]) -> None:
+    assert asked(query).filters == filters
+    assert asked(query, "export").filters == filters
+
+
+@pytest.mark.parametrize(
+    ("query", "of", "names"),
+    [
+        ("agent_id=a&agent_id=" + "x" * 101, "detailed", {"agent_id"}),
+        ("status=failed&status=lost", "detailed", {"status"}),
+        ("status!=lost&org!=0", "detailed", {"status!", "org!"}),
+        ("&".join(f"agent_id={n}" for n in range(101)), "detailed", {"agent_id"}),
+        ("tag.=1", "detailed", {"tag."}),
+        ("tag.a b=1&tag.c=1", "detailed", {"tag.a b"}),
+        ("tag." + "k" * 41 + "=1", "detailed", {"tag." + "k" * 41}),
+        ("tag.k=" + "v" * 101 + "&limit=0", "detailed", {"tag.k", "limit"}),
+        ("&".join(f"tag.k{n}=1" for n in range(11)), "detailed", {"tag.k0"}),
+        ("tag=1", "detailed", {"tag"}),
+        ("limit!=1", "detailed", {"limit!"}),
+        ("unpriced=eur", "detailed", {"unpriced"}),
+        ("unpriced=usd", "breakdown", {"unpriced"}),
+        ("error_code=1&price_source=1", "history", {"error_code", "price_source"}),
+        ("ordering=usd", "breakdown", {"ordering"}),
+        ("then_by=usage_date", "breakdown", {"then_by"}),
+        ("then_by=tag.a b", "breakdown", {"then_by"}),
+    ],
+)
+def test_a_wrong_value_of_a_filter_is_named(query: str, of: str, names: set[str]) -> None:
+    assert wrong(query, of) == names
+
+
+@pytest.mark.django_db
+def test_an_organisation_may_be_named_by_its_slug() -> None:
+    ours, theirs = factories.organization(), factories.organization()
+    superadmin, owner = Scope(everything=True), Scope(owned_org_ids=frozenset({ours.pk}))
+
+    def of(scope: Scope, query: str) -> Any:
+        return parameters.report_parameters(parameters.DetailedSerializer, QueryDict(query), scope, NOW).filters
+
+    assert of(owner, f"org={ours.slug}") == {"org_id": ours.pk}
+    assert of(superadmin, f"org={ours.slug}&org={theirs.pk}") == {"org_id": {ours.pk, theirs.pk}}
+    assert of(superadmin, f"org!={theirs.slug}") == {"org_id": Excluded(frozenset({theirs.pk}))}
+    answers = []
+    for slug in (theirs.slug, "no-such-org"):
+        with pytest.raises(ValidationError) as refused:
+            of(owner, f"org={slug}")
+        answers.append(str(refused.value.detail["org"]).replace(slug, "…"))  # type: ignore[call-overload]
+    assert answers[0] == answers[1]
 
 
 @pytest.mark.parametrize(
@@ -144,7 +215,8 @@ def test_a_history_as_long_as_it_may_be() -> None:
 @example("%ff=%fe")
 def test_any_query_is_answered_or_refused(query: str) -> None:
     with suppress(ValidationError):
-        assert set(asked(query).filters) <= {"org_id", "user_id", *parameters.NARROWING}
+        known = {"org_id", "user_id", *parameters.NARROWING, *OF_SINGLE_CALLS}
+        assert {name for name in asked(query).filters if not name.startswith("tag.")} <= known
 
 
 # ── Cursors ──────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -174,7 +174,7 @@ def test_a_file_of_an_earlier_version_lacks_columns_and_is_restored() -> None:
     call_command("check_usage")
     call_command("restore_usage", "--month", "2026-05")
 
-    unknown = {**dict.fromkeys(added, ""), "known_cost_usd": None, "tags": {}}
+    unknown: dict[str, Any] = {**dict.fromkeys(added, ""), "known_cost_usd": None, "tags": {}}
     assert aged.calls() == [call | unknown for call in before]
     assert set(DailyUsage.objects.values_list("time_le_1280", flat=True)) == {1}
     call_command("check_usage")

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from tests.support import factories
 from tests.support.factories import NOON, event
 from usage_billing.ledger import writer
-from usage_billing.models import DailyUsage, JobPart, Organization, UsageRecord
+from usage_billing.models import DailyTagUsage, DailyUsage, JobPart, Organization, UsageRecord
 from usage_billing.recording.event import Event, Job
 
 pytestmark = pytest.mark.django_db
@@ -35,7 +35,7 @@ LINE_COST = Decimal("0.00028")  # OpenAI, Pricing, Batch: 1000 × 0.20 + 100 × 
 
 
 def created(org: Organization | None, **fields: Any) -> Event:
-    given = {"agent_id": "nightly", "workflow_id": "0042"}
+    given = {"agent_id": "nightly", "workflow_id": "0042", "tags": {"feature": "nightly"}}
     common: dict[str, Any] = {"flavour": "responses", "url": BATCHES, "status": "pending", "model": "gpt-4.1-mini"}
     told = {**common, "request_id": BATCH, "origin": BATCH, "job": Job(), "context": IN_BATCH, **fields}
     return event(org=org, attribution=given, usage={}, at=NOON - timedelta(hours=3), **told)
@@ -48,7 +48,14 @@ def retrieved(org: Organization | None = None, **fields: Any) -> Event:
 
 
 def line(number: int, org: Organization | None = None, **fields: Any) -> Event:
-    read = event(org=org, request_id=f"chatcmpl-of-a-batch-{number:020d}", origin=FILE, context=IN_BATCH, **fields)
+    read = event(
+        org=org,
+        request_id=f"chatcmpl-of-a-batch-{number:020d}",
+        origin=FILE,
+        context=IN_BATCH,
+        attribution={"tags": {"feature": "reading", "env": "test"}},
+        **fields,
+    )
     return msgspec.structs.replace(read, duration_ms=0)
 
 
@@ -60,9 +67,10 @@ def last(line: Event) -> Event:
 def told_once_for(org: Organization, requests: int) -> None:
     """All records belong to the organisation, each request is there once, and the sum is theirs."""
     records = UsageRecord.objects.exclude(request_id=BATCH)
-    assert [(record.org_id, record.agent_id, record.workflow_id) for record in records] == [
-        (org.pk, "nightly", "0042")
+    assert [(record.org_id, record.agent_id, record.workflow_id, record.tags) for record in records] == [
+        (org.pk, "nightly", "0042", {"feature": "nightly"})
     ] * requests
+    assert set(DailyTagUsage.objects.values_list("tag_key", "tag_value")) == {("feature", "nightly")}
     assert all("attributed_to" not in record.response_metadata for record in UsageRecord.objects.all())
     call_command("check_usage")
 
@@ -111,6 +119,7 @@ def test_events_of_two_machines_come_to_the_same_end(seed: int, times: list[int]
     UsageRecord.objects.all().delete()
     JobPart.objects.all().delete()
     DailyUsage.objects.all().delete()
+    DailyTagUsage.objects.all().delete()
     creator, reader = factories.organization(), factories.organization()
     refused = line(9, reader, usage={}, status="failed", error_code="400 invalid_value")
     events = [

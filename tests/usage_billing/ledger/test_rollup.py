@@ -106,5 +106,6 @@ def test_every_grain_keeps_known_dimensions_and_the_cube_keeps_all() -> None:
 
 @pytest.mark.parametrize("of", rollup.ROLLUPS, ids=lambda of: of.table)
 def test_the_key_and_the_columns_are_those_of_the_table(of: rollup.Rollup) -> None:
-    assert of.key == of.model._meta.pk.field_names
+    primary_key: Any = of.model._meta.pk
+    assert of.key == primary_key.field_names
     assert {*of.columns} == {field.attname for field in of.model._meta.concrete_fields}

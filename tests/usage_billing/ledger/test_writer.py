@@ -12,13 +12,15 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connection, transaction
 from django.db.models import ProtectedError
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from tests.support import factories, rows
 from tests.support.factories import NOON, chat_usage, event
 from usage_billing import reports
 from usage_billing.ledger import bulk, counters, summing, writer
-from usage_billing.models import DailyUsage, ExchangeRate, Membership, Organization, UsageRecord
+from usage_billing.models import DailyTagUsage, DailyUsage, ExchangeRate, Membership, Organization, UsageRecord
+from usage_billing.recording import Attribution
 from usage_billing.tenancy.scope import EVERYTHING
 
 pytestmark = pytest.mark.django_db
@@ -571,7 +573,8 @@ def test_an_answer_whose_call_nobody_recorded_is_a_call() -> None:
 def test_changing_records_changes_their_rollups() -> None:
     org = factories.organization()
     factories.rate()
-    writer.add([event(org=org, attribution={"agent_id": "old"}), event(org=org, attribution={"agent_id": "old"})])
+    given = {"agent_id": "old", "tags": {"env": "prod"}}
+    writer.add([event(org=org, attribution=given), event(org=org, attribution=given)])
     one = UsageRecord.objects.first()
     assert one is not None
     source = {"price_source": "by hand", "agent_id": "new"}
@@ -580,13 +583,60 @@ def test_changing_records_changes_their_rollups() -> None:
     )
     assert (change.before["cost_usd"], change.after["cost_usd"]) == (Decimal("0.00056"), Decimal(1))
     assert total().cost_usd == Decimal("1.00056")
+    assert by_tag("env") == {"prod": (2, Decimal("1.00056"))}
     call_command("check_usage")
     # No row of zeros remains of an agent's last call.
     other = UsageRecord.objects.get(agent_id="old")
     writer.apply_changes([other.pk], lambda row: row | {"agent_id": "new"})
     assert list(DailyUsage.objects.filter(grain="agent").values_list("agent_id", flat=True)) == ["new"]
+    assert {*DailyTagUsage.objects.filter(grain="tag_mix").values_list("agent_id", flat=True)} == {"new"}
     call_command("check_usage")
     assert writer.apply_changes([one.pk], lambda row: row) == []
+
+
+# ── Tags ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def by_tag(key: str) -> dict[str, tuple[int, Decimal]]:
+    """Return number and cost of the calls by the tag's value."""
+    rows = DailyTagUsage.objects.filter(grain="tag", tag_key=key)
+    return {row.tag_value: (row.requests_count, row.cost_usd) for row in rows}
+
+
+def test_a_call_counts_under_each_of_its_tags_once_however_often_it_comes() -> None:
+    org = factories.organization()
+    calls = [
+        event(org=org, attribution={"tags": {"feature": "search", "env": "prod"}}),
+        event(org=org, attribution={"tags": {"feature": "chat", "env": "prod"}}),
+        event(org=org),
+    ]
+    assert (writer.add(calls), writer.add(calls[::-1])) == (3, 0)
+    cost = Decimal("0.00056")
+    assert by_tag("feature") == {"search": (1, cost), "chat": (1, cost)}
+    assert by_tag("env") == {"prod": (2, 2 * cost)}
+    assert UsageRecord.objects.get(tags__feature="chat").tags == {"feature": "chat", "env": "prod"}
+    call_command("check_usage")
+
+
+def test_calls_without_tags_cost_no_statement_about_tags() -> None:
+    writer.add([event(org=factories.organization())])
+    assert not DailyTagUsage.objects.exists()
+    with CaptureQueriesContext(connection) as queries:
+        writer.add([event(org=factories.organization())])
+    assert [query["sql"] for query in queries if "tag_" in query["sql"]] == []
+
+
+def test_a_completed_call_keeps_the_tags_of_its_beginning() -> None:
+    org = factories.organization()
+    beginning = msgspec.structs.replace(
+        begun(org, "resp_1" + "0" * 40), attribution=Attribution(org_id=org.pk, tags={"env": "prod"})
+    )
+    writer.add([beginning])
+    assert by_tag("env") == {"prod": (1, Decimal(0))}
+    writer.add([answered("resp_1" + "0" * 40, attribution={"tags": {"env": "test"}})])
+    assert UsageRecord.objects.get().tags == {"env": "prod"}
+    assert {value: calls for value, (calls, _) in by_tag("env").items()} == {"prod": 1}
+    call_command("check_usage")
 
 
 # ── Clocks ───────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -15,7 +15,7 @@ from tests.support import factories
 from tests.support.factories import NOON, event
 from usage_billing.ledger import drain, writer
 from usage_billing.management.commands import check_usage, rebuild_daily
-from usage_billing.models import DailyUsage, UsageRecord
+from usage_billing.models import DailyTagUsage, DailyUsage, UsageRecord
 from usage_billing.recording import record
 from usage_billing.recording.outbox import Outbox
 
@@ -32,11 +32,13 @@ def printed(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
 
 
 def test_rebuild_daily_makes_the_days_named_anew(printed: Callable[..., str]) -> None:
-    writer.add([event(org=factories.organization())])
+    writer.add([event(org=factories.organization(), attribution={"tags": {"env": "prod"}})])
     DailyUsage.objects.update(requests_count=99)
+    DailyTagUsage.objects.all().delete()
     assert printed("rebuild_daily", "--from", "2026-11-01", "--to", "2026-11-30") == (
-        "Rebuilt the rollups of 30 days, 2026-11-01 to 2026-11-30: 12 rows were wrong.\n"
+        "Rebuilt the rollups of 30 days, 2026-11-01 to 2026-11-30: 16 rows were wrong.\n"
     )
+    assert DailyTagUsage.objects.filter(tag_key="env", tag_value="prod", time_le_1280=1).count() == 4
     call_command("check_usage")
 
 

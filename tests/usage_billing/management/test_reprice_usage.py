@@ -222,3 +222,17 @@ def test_another_process_on_the_same_run_stops_this_one(org: Organization, monke
 def test_days_are_those_of_the_calls_and_the_last_is_included(printed: Callable[..., str], org: Organization) -> None:
     assert "records seen  3" in printed("--from", str(TODAY), "--to", str(TODAY), "--dry-run")
     assert "records seen  0" in printed("--from", "2026-11-19", "--to", "2026-11-30", "--dry-run")
+
+
+@pytest.mark.parametrize(
+    ("narrowed", "seen"),
+    [
+        (("--model", "gpt-9*"), 2),
+        (("--model", "*", "--provider", "OpenAI"), 3),
+        (("--model", "gpt-4*", "--provider", "anthropic"), 0),
+    ],
+)
+def test_pattern_of_models_and_provider_narrow_the_run(
+    printed: Callable[..., str], org: Organization, narrowed: tuple[str, ...], seen: int
+) -> None:
+    assert f"records seen  {seen}\n" in printed(*DAYS, *narrowed, "--dry-run")

@@ -22,7 +22,7 @@ from usage_billing.recording.event import ACCOUNT_COLUMNS
 
 ADDED = (*ACCOUNT_COLUMNS.values(), "known_cost_usd", "tags")
 
-UNKNOWN = {**dict.fromkeys(ADDED[:-2], ""), "known_cost_usd": None, "tags": {}}
+UNKNOWN: dict[str, Any] = {**dict.fromkeys(ADDED[:-2], ""), "known_cost_usd": None, "tags": {}}
 
 
 @pytest.fixture

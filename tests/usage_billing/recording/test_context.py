@@ -46,6 +46,7 @@ def test_everything_given_is_kept() -> None:
         platform="telegram",
         content_type="post",
         task_type="check",
+        tags={"feature": "chat"},
         metadata={"participant_id": "p"},
     ) as given:
         assert current_attribution() == given
@@ -59,6 +60,7 @@ def test_everything_given_is_kept() -> None:
         platform="telegram",
         content_type="post",
         task_type="check",
+        tags={"feature": "chat"},
         metadata={"participant_id": "p"},
     )
     assert current_attribution() == Attribution()

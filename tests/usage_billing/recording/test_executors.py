@@ -102,10 +102,10 @@ async def async_org() -> Any:
 
 
 def test_a_pickled_function_keeps_its_attribution() -> None:
-    with usage_context(org=1, user=2, workflow_id="0042", metadata={"step": 1}):
+    with usage_context(org=1, user=2, workflow_id="0042", metadata={"step": 1}, tags={"env": "prod"}):
         carried = pickle.dumps(with_usage_context(current_attribution))
     assert pickle.loads(carried)() == Attribution(  # noqa: S301 - our own
-        org_id=1, user_id=2, workflow_id="0042", metadata={"step": 1}
+        org_id=1, user_id=2, workflow_id="0042", metadata={"step": 1}, tags={"env": "prod"}
     )
 
 

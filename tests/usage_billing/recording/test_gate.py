@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.factories import event
-from usage_billing.models import Organization, UsageRecord
-from usage_billing.recording import Event, gate, usage_context
+from usage_billing.models import DailyTagUsage, Organization, TagValue, UsageRecord
+from usage_billing.models.daily_tag_usage import OTHER_VALUE
+from usage_billing.recording import Event, gate, tags, usage_context
 from usage_billing.recording.context import Attribution, current_attribution
 from usage_billing.recording.event import decode, encode
 
@@ -38,6 +39,21 @@ def test_an_ordinary_event_is_not_copied() -> None:
     account = {"organization": "org-1", "project": "proj_1", "api_key": "0123456789abcdef"}
     plain = event(context={"service_tier": "default"}, response={"http_status": 201}, account=account)
     assert gate.admitted(plain) is plain
+
+
+def test_an_event_with_ordinary_tags_is_not_copied_and_others_are_bounded() -> None:
+    plain = event(attribution={"tags": {"feature": "chat", "env": "prod"}})
+    assert gate.admitted(plain) is plain
+    found = admitted(attribution={"tags": {"a key": " \x00много\u202e слов", "empty": " ", "k" * 50: "v" * 200}})
+    assert found.attribution.tags == {"a_key": "много\ufffd слов", "k" * 40: "v" * 100}
+    assert len(admitted(attribution={"tags": {str(number): "x" for number in range(11)}}).attribution.tags) == 10
+
+
+def test_the_bounds_of_tags_are_those_of_the_columns() -> None:
+    for model in (DailyTagUsage, TagValue):
+        columns = [getattr(model, name).field.max_length for name in ("tag_key", "tag_value")]
+        assert columns == [tags.KEY_LENGTH, tags.VALUE_LENGTH]
+    assert tags.value(OTHER_VALUE) != OTHER_VALUE  # no call has the value that stands for many
 
 
 @pytest.mark.parametrize(
@@ -334,10 +350,11 @@ JSON = st.recursive(
 @given(
     block=st.dictionaries(st.text(), JSON),
     metadata=st.dictionaries(st.text(), JSON),
+    tags=st.dictionaries(st.text(), st.text()),
     texts=st.lists(st.text(), min_size=8, max_size=8),
 )
 def test_any_event_goes_through_the_outbox_and_stays_as_it_is(
-    block: dict[str, Any], metadata: dict[str, Any], texts: list[str]
+    block: dict[str, Any], metadata: dict[str, Any], tags: dict[str, str], texts: list[str]
 ) -> None:
     usage = msgspec.Raw(json.dumps(block).encode())
     request_id, model, code, url, agent, workflow, tier, word = texts
@@ -350,7 +367,7 @@ def test_any_event_goes_through_the_outbox_and_stays_as_it_is(
             url=url,
             usage=usage,
             context={word: tier},
-            attribution=Attribution(agent_id=agent, workflow_id=workflow, metadata=metadata),
+            attribution=Attribution(agent_id=agent, workflow_id=workflow, metadata=metadata, tags=tags),
         )
     )
     assert gate.admitted(decode(encode(found))) == found

@@ -35,6 +35,11 @@ CHUNK = 100  # programs in a test
 DEPTH = 5
 
 
+def context_of(org: int | None) -> usage_context:
+    """Return the context of a tenant's code, whose calls have a tag of the tenant's."""
+    return usage_context(org=org, tags=None if org is None else {"org": org})
+
+
 class BoomError(Exception):
     """Thrown by programs, at themselves and into generators."""
 
@@ -84,11 +89,14 @@ class Program:
 
     def call(self, who: Who, where: str) -> None:
         self.calls += 1
-        seen = current_attribution().org_id
+        found = current_attribution()
+        seen = found.org_id
         if is_collecting() and seen is None:
             return  # the rule for code that the garbage collector runs
         if seen != who.org and (who.is_certain or seen != UNDETERMINED):
             self.wrong.append(f"{where}: {who} was charged to {seen}")
+        if found.tags != ({} if seen in (None, UNDETERMINED) else {"org": str(seen)}):
+            self.wrong.append(f"{where}: {who} was charged to {seen} with the tags {found.tags}")
 
     def chance(self, share: float) -> bool:
         return self.random.random() < share
@@ -117,8 +125,8 @@ class Program:
             return ByHand(org)
         if kind == "stack":
             stack = contextlib.ExitStack()
-            return _Entered(stack, usage_context(org=org))
-        return usage_context(org=org)
+            return _Entered(stack, context_of(org))
+        return context_of(org)
 
     # ── Functions and generators ─────────────────────────────────────────────────────────────────────────────────
 
@@ -401,7 +409,7 @@ class Program:
 
 @contextlib.contextmanager
 def helper(org: int | None) -> Iterator[None]:
-    with usage_context(org=org):
+    with context_of(org):
         yield
 
 
@@ -414,7 +422,7 @@ def nested_helper(org: int | None) -> Iterator[None]:
 @contextlib.asynccontextmanager
 async def async_helper(org: int | None) -> AsyncIterator[None]:
     await asyncio.sleep(0)
-    with usage_context(org=org):
+    with context_of(org):
         yield
 
 
@@ -422,7 +430,7 @@ class ByHand:
     """A context manager that keeps another one."""
 
     def __init__(self, org: int | None) -> None:
-        self._context = usage_context(org=org)
+        self._context = context_of(org)
 
     def __enter__(self) -> None:
         self._context.__enter__()

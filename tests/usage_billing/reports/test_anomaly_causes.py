@@ -70,7 +70,7 @@ def test_anomalies_of_each_organisation(org: Organization, django_assert_num_que
     with django_assert_num_queries(1):
         found = reports.anomalies_by(EVERYTHING, ("org_id",), [(org.pk,), (quiet.pk,)], period)
     assert [(key, each.day, each.cost_usd, each.usual_usd, each.times, each.excess_usd) for key, each in found] == [
-        ((quiet.pk,), TODAY, 5, 1, 5, 4)
+        ((quiet.pk,), TODAY, Decimal(5), Decimal(1), Decimal(5), Decimal(4))
     ]
     assert found[0][1].row["requests_count"] == 1
     filtered = {"filters": {"request_type": "chat"}}

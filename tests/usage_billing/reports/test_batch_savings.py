@@ -51,11 +51,11 @@ def test_calls_without_a_batch_price_are_left_out(left_out: dict[str, Any]) -> N
     assert batch_saving([left_out], DAY) is None
     together = batch_saving([left_out, row("2", requests_count=3)], DAY)
     assert together is not None
-    assert (together.calls, together.cost_usd) == (3, 2)
+    assert (together.calls, together.cost_usd) == (3, Decimal(2))
 
 
 def test_rows_that_would_save_most_come_first_and_others_not_at_all() -> None:
     rows = [row("2"), {**row("4", prompt_tokens=2_000_000), "request_type": "digest"}]
     rows += [{**row("1"), "request_type": "batched"}]
     found = batch_savings_by(rows, ("request_type",), DAY)
-    assert [(key[0], saving.batch_usd) for key, saving in found] == [("digest", 2), ("check", 1)]
+    assert [(key[0], saving.batch_usd) for key, saving in found] == [("digest", Decimal(2)), ("check", Decimal(1))]

@@ -63,7 +63,7 @@ def pages(ordering: str, limit: int) -> Iterator[list[int]]:
         yield [call.pk for call in page.calls]
         if page.next is None:
             return
-        after = parameters._position(parameters.cursor(ordering, page.next), ordering)
+        after = parameters.position(parameters.cursor(ordering, page.next), ordering)
     raise AssertionError("there are more pages than calls")
 
 

@@ -12,7 +12,7 @@ from pytest_django import DjangoAssertNumQueries
 from tests.support import factories
 from tests.support.rows import NOON, enter, row
 from usage_billing import reports
-from usage_billing.reports import Period
+from usage_billing.reports import FIGURES, Period
 from usage_billing.tenancy.scope import EVERYTHING, NOTHING
 
 pytestmark = pytest.mark.django_db
@@ -56,3 +56,16 @@ def test_layers_are_of_what_the_person_may_see() -> None:
     whole = reports.time_series(NOTHING, PERIOD, TODAY)
     (layer,) = reports.stacked_series(NOTHING, ["ai_model"], [("m0",)], whole, PERIOD)
     assert sum(row_["requests_count"] for row_ in layer.rows) == 0
+
+
+@pytest.mark.parametrize("figure", FIGURES)
+def test_any_figure_can_be_stacked_by_a_tag(figure: str) -> None:
+    org = factories.organization()
+    enter(*(row(org, tags={"env": "prod"}, execution_time_ms=1000 * n, status="failed") for n in range(5)))
+    measures = reports.measures_of(figure)
+    whole = reports.time_series(EVERYTHING, PERIOD, TODAY, measures=measures)
+    prod, rest = reports.stacked_series(EVERYTHING, ["tag.env"], [("prod",)], whole, PERIOD, measures=measures)
+    (of_prod,) = reports.totals(EVERYTHING, filters={"tag.env": "prod"}, measures=measures)
+    (of_rest,) = reports.totals(EVERYTHING, filters={"tag.env": ""}, period=Period(TODAY), measures=measures)
+    assert reports.figure(prod.rows[-1], figure) == reports.figure(of_prod, figure)
+    assert reports.figure(rest.rows[-1], figure) == reports.figure(of_rest, figure)

@@ -20,7 +20,7 @@ from tests.support.factories import event
 from usage_billing.archive import usage_sums
 from usage_billing.ledger import writer
 from usage_billing.ledger.rollup import SUMMED
-from usage_billing.models import ArchiveFile, DeletedUser, Organization, RepriceRun, UsageRecord
+from usage_billing.models import ArchiveFile, DeletedUser, Organization, RepriceRun, SavedView, UsageRecord
 from usage_billing.models.archive_file import SUMS
 from usage_billing.models.archived_usage import KEY
 from usage_billing.tenancy import seal
@@ -47,8 +47,10 @@ class World:
     def fill(self, org: Organization, owner: User, member: User) -> None:
         writer.add(
             [
-                event(org=org, user=owner, attribution={"agent_id": "a", "request_type": "x"}),
-                event(org=org, user=member, attribution={"agent_id": "a", "request_type": "y"}),
+                event(org=org, user=owner, attribution={"agent_id": "a", "request_type": "x", "tags": {"env": "prod"}}),
+                event(
+                    org=org, user=member, attribution={"agent_id": "a", "request_type": "y", "tags": {"env": "test"}}
+                ),
                 event(org=org, user=member, flavour="messages", url=factories.MESSAGES, model="claude-haiku-4-5"),
                 event(org=org, model="gpt-99", attribution={"request_type": "x"}),
             ]
@@ -68,6 +70,8 @@ class World:
         )  # fmt: skip
         usage_sums.add_calls(archived, UsageRecord.objects.filter(org=org, user=member).values(*KEY, *SUMMED)[:1])
         DeletedUser.objects.create(org=org, user=member, name="somebody")
+        for user, name, is_shared in ((owner, "shared", True), (owner, "private", False), (member, "own", False)):
+            SavedView.objects.create(org=org, user=user, name=name, page="explore", is_shared=is_shared)
 
 
 @pytest.fixture

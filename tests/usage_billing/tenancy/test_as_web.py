@@ -21,7 +21,7 @@ from tests.support.far_server import FarServer, far
 from tests.usage_billing.tenancy.conftest import World
 from usage_billing import reports
 from usage_billing.ledger import drain, writer
-from usage_billing.models import Organization, UsageRecord
+from usage_billing.models import DailyTagUsage, Organization, TagValue, UsageRecord
 from usage_billing.recording.event import encode
 from usage_billing.recording.outbox import Outbox
 from usage_billing.tenancy import roles
@@ -68,6 +68,21 @@ def test_the_pages_and_the_admin_work(as_web: World) -> None:
         answer = browser.get(address)
         assert answer.status_code == 200, address
         assert user == as_web.admin or "Theirs" not in answer.content.decode()
+
+
+def test_each_role_sees_the_tags_of_its_own_calls(as_web: World) -> None:
+    def seen(person: User) -> tuple[set[int], set[int]]:
+        """Return the organisations of the registered tags, and those of the rollups by tag."""
+        with scoped(person):
+            registered = {*TagValue.objects.values_list("org_id", flat=True)}
+            return registered, {*DailyTagUsage.objects.filter(grain="tag_cube").values_list("org_id", flat=True)}
+
+    ours, all_ = {as_web.org.pk}, {as_web.org.pk, as_web.other.pk}
+    assert seen(as_web.admin) == (all_, all_)
+    assert seen(as_web.owner) == (ours, ours)
+    assert seen(as_web.member) == (set(), ours)
+    with scoped(as_web.admin):
+        assert set(DailyTagUsage.objects.filter(grain="tag").values_list("org_id", flat=True)) == {0}
 
 
 def test_a_superadmin_creates_an_organisation(as_web: World) -> None:

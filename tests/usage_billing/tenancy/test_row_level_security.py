@@ -19,6 +19,7 @@ from pytest_django import Settings
 
 from tests.support.configure import configure
 from tests.usage_billing.tenancy.conftest import PASSWORD, Rows, World
+from usage_billing.models import SavedView
 from usage_billing.reports.sql import functions
 from usage_billing.tenancy import row_level_security
 from usage_billing.tenancy.roles import ANALYST, DRAIN, LEDGER, SUPERADMIN, WEB
@@ -258,17 +259,33 @@ def test_with_a_scope_only_the_tenants_rows_are_visible(world: World, raw: Calla
 
 
 def test_an_owner_sees_all_calls_of_the_organisation(world: World, raw: Callable[..., Rows]) -> None:
-    for table in ("token_usage", "token_usage_daily", "usage_membership", functions.VIEW):
+    for table in (
+        "token_usage", "token_usage_daily", "token_usage_tag_daily", "usage_tag_value", "usage_membership",
+        functions.VIEW,
+    ):  # fmt: skip
         everything = catalogue(f"SELECT count(*) FROM {table} WHERE org_id = {world.org.pk}")
         assert raw(f"SELECT count(*) FROM {table}", who=world.owner.pk) == everything
 
 
 def test_a_member_sees_only_their_own_calls(world: World, raw: Callable[..., Rows]) -> None:
-    for table in ("token_usage", "token_usage_daily", "usage_membership"):
+    for table in ("token_usage", "token_usage_daily", "token_usage_tag_daily", "usage_membership"):
         assert raw(f"SELECT DISTINCT org_id, user_id FROM {table}", who=world.member.pk) == [
             (world.org.pk, world.member.pk)
         ]
     assert raw("SELECT count(*) FROM token_usage", who=world.member.pk) == [(2,)]
+    own_tags = "SELECT DISTINCT grain, tag_key, tag_value FROM token_usage_tag_daily"
+    assert raw(own_tags, who=world.member.pk) == [("tag_cube", "env", "test")]
+
+
+def test_tags_of_others_are_hidden_from_members_and_from_other_organisations(
+    world: World, raw: Callable[..., Rows]
+) -> None:
+    for table in ("token_usage_tag_daily", "usage_tag_value"):
+        prod = f"SELECT count(*) FROM {table} WHERE tag_value = 'prod' AND org_id = "
+        assert catalogue(f"{prod}{world.org.pk}") != [(0,)]
+        assert raw(f"{prod}{world.org.pk}", who=world.owner.pk) == catalogue(f"{prod}{world.org.pk}")
+        for hidden_from in (world.member.pk, world.stranger.pk):
+            assert raw(f"{prod}{world.org.pk}", who=hidden_from) == [(0,)]
 
 
 @pytest.mark.parametrize("statement", [
@@ -277,6 +294,9 @@ def test_a_member_sees_only_their_own_calls(world: World, raw: Callable[..., Row
     "DELETE FROM token_usage",
     "UPDATE token_usage_daily SET cost_usd = 0",
     "DELETE FROM token_usage_daily",
+    "UPDATE token_usage_tag_daily SET cost_usd = 0",
+    "DELETE FROM usage_tag_value",
+    "INSERT INTO usage_tag_value (org_id, tag_key, tag_value) VALUES (1, 'mine', 'too')",
     "TRUNCATE token_usage",
     "UPDATE usage_membership SET role = 'owner'",
     "INSERT INTO usage_membership (org_id, user_id, role) VALUES (1, 1, 'owner')",
@@ -303,14 +323,17 @@ def test_the_scope_ends_with_its_transaction(world: World, raw: Callable[..., Ro
 def test_a_unique_key_reveals_no_row_of_another_tenant(world: World) -> None:
     """Every unique key of a secured table that the web may write contains the organisation or a UUID.
 
-    Otherwise a conflict would reveal a hidden row. A UUID cannot be guessed.
+    Otherwise a conflict would reveal a hidden row. A UUID cannot be guessed. A key of rows without an organisation
+    conflicts with none that the web may write.
     """
     keys = catalogue(
         "SELECT indrelid::regclass::text, indexrelid::regclass::text, array_agg(attname::text),"
         " bool_or(typname = 'uuid')"
         " FROM pg_index JOIN pg_attribute ON attrelid = indrelid AND attnum = ANY (indkey)"
         " JOIN pg_type ON pg_type.oid = atttypid"
-        f" WHERE indisunique AND has_table_privilege('{WEB}', indrelid, 'INSERT') GROUP BY indrelid, indexrelid"
+        f" WHERE indisunique AND has_table_privilege('{WEB}', indrelid, 'INSERT')"
+        " AND coalesce(pg_get_expr(indpred, indrelid) NOT LIKE '%(org_id IS NULL)%', true)"
+        " GROUP BY indrelid, indexrelid"
     )
     names = tenants()
     # The database generates these numbers, so a tenant's insert cannot choose one.
@@ -321,6 +344,52 @@ def test_a_unique_key_reveals_no_row_of_another_tenant(world: World) -> None:
         if table in names and "org_id" not in columns and not has_uuid and tuple(columns) not in given_out
     ]
     assert without == []
+
+
+# ── Saved views ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def views(raw: Callable[..., Rows], person: Any) -> set[tuple[int, str]]:
+    return {(org_id, name) for org_id, name in raw("SELECT org_id, name FROM usage_saved_view", who=person.pk)}
+
+
+def test_people_see_their_own_views_and_those_shared_with_their_organisation(
+    world: World, raw: Callable[..., Rows]
+) -> None:
+    SavedView.objects.create(user=world.admin, name="superadmins'", page="explore", is_shared=True)
+    # A superadmin who has become an owner does not see what they saved as one.
+    SavedView.objects.create(user=world.owner, name="of before", page="explore")
+    org = world.org.pk
+    assert views(raw, world.owner) == {(org, "shared"), (org, "private")}
+    assert views(raw, world.member) == {(org, "shared"), (org, "own")}
+    assert views(raw, world.stranger) == {(world.other.pk, "shared"), (world.other.pk, "private")}
+
+
+def test_people_change_their_own_views_and_owners_those_that_are_shared(world: World, raw: Callable[..., Rows]) -> None:
+    SavedView.objects.create(org=world.org, user=world.member, name="a member's", page="calls", is_shared=True)
+    changed = "UPDATE usage_saved_view SET query = 'days=7' RETURNING name"
+    assert {name for (name,) in raw(changed, who=world.member.pk)} == {"own", "a member's"}
+    assert {name for (name,) in raw(changed, who=world.owner.pk)} == {"shared", "private", "a member's"}
+    deleted = "DELETE FROM usage_saved_view WHERE name = 'shared' RETURNING name"
+    assert raw(deleted, who=world.member.pk) == []
+    assert raw(deleted, who=world.owner.pk) == [("shared",)]
+
+
+@pytest.mark.parametrize("org", ["theirs", "none"])
+def test_nobody_saves_a_view_for_another_organisation_or_for_superadmins(
+    world: World, raw: Callable[..., Rows], org: str
+) -> None:
+    insert = (
+        "INSERT INTO usage_saved_view (org_id, user_id, name, page, query, is_shared, is_start, created_at)"
+        " VALUES (%s, %s, 'mine', 'calls', '', true, false, now())"
+    )
+    raw(insert, world.org.pk, world.owner.pk, who=world.owner.pk)
+    elsewhere = world.other.pk if org == "theirs" else None
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        raw(insert, elsewhere, world.owner.pk, who=world.owner.pk)
+    # Nor is one given away.
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        raw("UPDATE usage_saved_view SET org_id = %s WHERE name = 'mine'", elsewhere, who=world.owner.pk)
 
 
 # ── People who work in SQL ───────────────────────────────────────────────────────────────────────────────────────
@@ -343,7 +412,7 @@ def test_an_analyst_reads_all_calls_and_no_personal_data(world: World, anna: psy
     readable = {
         "token_usage", "token_usage_daily", "usage_organization", "usage_exchange_rate", "usage_price_override",
         "usage_reprice_run",
-        "usage_archive_file", "usage_archived_usage", *VIEWS,
+        "usage_archive_file", "usage_archived_usage", "token_usage_tag_daily", "usage_tag_value", *VIEWS,
     }  # fmt: skip
     tables = {
         name

@@ -7,6 +7,21 @@ calls that match, and how many.
 With further filters, the first few calls of each day that match lie among the first few more. Only the days where they
 do not, such as those of an agent whose every call is cheap, are read whole and sorted. Where very few calls match, all
 of them are read and sorted at once.
+
+Milliseconds for the first 50 of 90 days by tokens, all matching calls sorted → this module (PostgreSQL,
+1,000,000 calls, side by side on a busy machine; by cost and by duration about the same):
+
+                                              superadmin      owner of a sixth of the calls
+    all calls                                  288 → 25       661 → 28
+    all agents but one                         860 → 47       792 → 33
+    an agent with large calls, a twentieth     726 → 156      656 → 558
+    an agent with small calls, a third         933 → 904     1576 → 1894
+
+So a list that is narrowed to calls that all lie at the other end takes time in proportion to the calls that match: no
+index tells which of them is the first. A user's calls, and so a member's, are found by their index and sorted.
+
+By cost, a deep page reads each day from its beginning, because below a row-level security policy no comparison of
+`numeric` enters an index: its time grows with its depth, though not with the number of calls.
 """
 
 from __future__ import annotations
@@ -247,4 +262,4 @@ def _values(keys: Sequence[str], days: Sequence[Day]) -> Sql:
 def _read(statement: str, values: Sequence[Any]) -> list[Any]:
     with connection.cursor() as cursor:
         cursor.execute(statement, values)
-        return cursor.fetchall()
+        return list(cursor.fetchall())

@@ -35,7 +35,7 @@ HOUR = "hour"
 UNTIMED = "untimed_count"
 """Measure: calls of rollup rows whose durations were not counted, because an earlier version archived their calls."""
 
-_NO_VALUE: Values = frozenset([""])
+_NO_VALUE = frozenset([""])
 
 
 def rows(scope: Scope, by: Sequence[str], filters: Filters, period: Period, measures: Sequence[str]) -> Sql | None:
@@ -160,7 +160,9 @@ def _of_calls(part: Allowed, by: Sequence[str], period: Period, measures: Sequen
     """Single calls in the shape of rollup rows, and the sums of archived calls, unless only single calls have it."""
     yield _of_single_calls(part, by, period, measures)
     if {HOUR, *SINGLE_CALL_FILTERS}.isdisjoint({*by, *part}):
-        keys, of_rows = [_key_of_call(name) for name in by], [_of_row(name) for name in measures]
+        keys = [_key_of_call(name) for name in by]
+        # An archived call is in no list of the most expensive ones.
+        of_rows = [Sql("0") if name == MAX_COST else _of_row(name) for name in measures]
         yield _select(keys, by, of_rows, measures, "usage_archived_usage", where(part, period))
 
 

@@ -18,7 +18,7 @@ def test_superadmins_and_others_have_pages_of_their_own() -> None:
     assert calls_address(EVERYTHING, workflow_id="a b").startswith("/superadmin/ai-costs")
     assert calls_address(EVERYTHING, workflow_id="a b").endswith("?workflow_id=a+b")
     assert calls_address(OWNER, content_id=3).startswith("/usage/")
-    assert call_address(EVERYTHING, 7) == "/superadmin/usage_billing/usagerecord/7/change/"
+    assert call_address(EVERYTHING, 7) == "/superadmin/ai-costs/calls/7"
     assert call_address(OWNER, 7) == "/usage/calls/7"
 
 

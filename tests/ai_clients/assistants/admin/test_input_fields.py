@@ -69,7 +69,7 @@ def form() -> Any:
         ("either", forms.JSONField, forms.Textarea),
     ],
 )
-def test_each_kind_has_its_field(form: Any, name: str, kind: type, widget: type) -> None:
+def test_each_kind_has_its_field(form: Any, name: str, kind: Any, widget: Any) -> None:
     field = form.fields[name]
     assert isinstance(field, kind)
     assert isinstance(field.widget, widget)

@@ -58,7 +58,7 @@ def test_answer_says_what_it_cost_and_leads_to_its_call(simulated: dict[str, str
     call = UsageRecord.objects.get()
     assert (call.workflow_id, call.cost_usd) == (measured.workflow_id, measured.spent.cost_usd)
     part = client.get(page.context["part_address"]).content.decode()
-    assert reverse("admin:usage_billing_usagerecord_change", args=[call.pk]) in part
+    assert reverse("usage_billing:ai-costs-call", args=[call.pk]) in part
 
 
 def test_question_is_asked_about_the_content_chosen(simulated: dict[str, str], recorded: Recorded) -> None:

@@ -55,7 +55,7 @@ def test_page_says_that_calls_are_being_recorded_and_then_links_to_them() -> Non
     assert "being recorded" not in there
     assert "data-address" not in there
     for call in calls:
-        assert reverse("admin:usage_billing_usagerecord_change", args=[call.pk]) in there
+        assert reverse("usage_billing:ai-costs-call", args=[call.pk]) in there
     assert f"workflow_id={RUN}" in there
     assert "$0.50" in there
     assert "429" in there

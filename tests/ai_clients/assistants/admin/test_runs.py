@@ -101,7 +101,7 @@ def test_run_shows_its_output_its_cost_and_the_way_to_its_calls(
     drained()
     part = client.get(page.context["part_address"]).content.decode()
     call = UsageRecord.objects.get()
-    assert reverse("admin:usage_billing_usagerecord_change", args=[call.pk]) in part
+    assert reverse("usage_billing:ai-costs-call", args=[call.pk]) in part
     assert call.cost_usd == measured.spent.cost_usd
 
 

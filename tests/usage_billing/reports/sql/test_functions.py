@@ -33,7 +33,7 @@ class World:
         for org in (self.org, self.other):
             writer.add(
                 [
-                    event(org=org, user=self.owner, at=now, attribution={"request_type": "x"}),
+                    event(org=org, user=self.owner, at=now, attribution={"request_type": "x", "tags": {"env": "prod"}}),
                     event(org=org, user=self.member, at=now, attribution={"request_type": "y"}),
                     event(org=org, at=now, model="gpt-99", attribution={"request_type": "z"}),
                     event(org=org, at=now - timedelta(days=5), attribution={"request_type": "x"}),
@@ -115,7 +115,9 @@ def test_refresh_makes_a_range_of_totals_anew(world: World) -> None:
     assert differing() == 0
     with connection.cursor() as cursor:
         cursor.execute("UPDATE token_usage_daily SET cost_usd = cost_usd + 1")
-        assert differing() > 0
+        in_one_table = differing()
+        cursor.execute("UPDATE token_usage_tag_daily SET time_le_1280 = time_le_1280 + 1")
+        assert differing() > in_one_table > 0
         cursor.execute("SELECT refresh_token_usage_daily(%s, %s)", [world.today - timedelta(days=60), world.today])
     assert differing() == 0
 

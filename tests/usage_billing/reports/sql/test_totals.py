@@ -16,10 +16,13 @@ from hypothesis import strategies as st
 from tests.support.api_world import World
 from tests.support.rows import NOON
 from usage_billing import reports
-from usage_billing.models import UsageRecord
+from usage_billing.ledger import tag_values
+from usage_billing.models import UsageRecord, tag_value
+from usage_billing.models.daily_tag_usage import OTHER_VALUE
 from usage_billing.models.daily_usage import MEASURES
 from usage_billing.reports import FILTERS, Period
 from usage_billing.reports.breakdown import COMPARED
+from usage_billing.reports.parameters import Excluded
 from usage_billing.tenancy.scope import EVERYTHING, Scope, scope_of
 
 pytestmark = pytest.mark.django_db
@@ -34,14 +37,32 @@ VALUES: dict[str, list[Any]] = {
     "workflow_id": ["common-workflow", "red-workflow", "nobody"],
     "content_id": ["common-content", "green-content"],
 }
-by_columns = st.lists(st.sampled_from([*FILTERS, "usage_date"]), unique=True, max_size=3)
-filters = st.fixed_dictionaries({}, optional={name: st.sampled_from(values) for name, values in VALUES.items()})
+TAGS: dict[str, list[Any]] = {"tag.feature": ["", "search", "red-feature", "nobody"], "tag.env": ["", "prod"]}
+OF_CALLS: dict[str, list[Any]] = {"unpriced": ["usd", "rub"], "price_source": ["test", "nobody"], "error_code": [""]}
+
+
+def values_of(values: list[Any]) -> st.SearchStrategy[Any]:
+    """One value, any of several, or any but several."""
+    several = st.frozensets(st.sampled_from(values), min_size=1)
+    return st.sampled_from(values) | several.map(set) | several.map(Excluded)
+
+
+by_columns = st.lists(st.sampled_from([*FILTERS, "usage_date", *TAGS]), unique=True, max_size=3)
+filters = st.fixed_dictionaries({}, optional={name: values_of(values) for name, values in VALUES.items()})
+any_filters = st.fixed_dictionaries(
+    {}, optional={name: values_of(values) for name, values in {**VALUES, **TAGS, **OF_CALLS}.items()}
+)
 periods = st.builds(
     lambda since, length: Period(since, length and since and since + timedelta(days=length)),
     st.none() | st.dates(TODAY - timedelta(days=90), TODAY),
     st.none() | st.integers(1, 60),
 )
+FEWER = settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 MANY = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+
+
+def unique(names: list[str]) -> bool:
+    return len({*names}) == len(names)
 
 
 @pytest.fixture
@@ -71,19 +92,32 @@ def in_period(call: UsageRecord, period: Period) -> bool:
     )
 
 
+def value_of(call: UsageRecord, name: str) -> Any:
+    if name.startswith("tag."):
+        return call.tags.get(name.removeprefix("tag."), "")
+    return 0 if name == "user_id" and call.user_id is None else getattr(call, name)
+
+
+def matches(call: UsageRecord, name: str, value: Any) -> bool:
+    if isinstance(value, Excluded):
+        return not matches(call, name, set(value.values))
+    values = value if isinstance(value, set) else {value}
+    if name == "unpriced":
+        return any(getattr(call, f"cost_{currency}") is None for currency in values)
+    return value_of(call, name) in values
+
+
 def expected(calls: list[UsageRecord], by: list[str], asked: dict[str, Any], period: Period) -> dict[Any, Any]:
     matching = [
         call
         for call in calls
-        if in_period(call, period) and all(getattr(call, name) == value for name, value in asked.items())
+        if in_period(call, period) and all(matches(call, name, value) for name, value in asked.items())
     ]
     if not by:
         return {(): added_up(matching)}
     groups: dict[Any, list[UsageRecord]] = defaultdict(list)
     for call in matching:
-        groups[tuple(getattr(call, name) or (0 if name == "user_id" else getattr(call, name)) for name in by)].append(
-            call
-        )
+        groups[tuple(value_of(call, name) for name in by)].append(call)
     return {key: added_up(group) for key, group in groups.items()}
 
 
@@ -94,8 +128,15 @@ def by_key(rows: list[dict[str, Any]], by: list[str]) -> dict[Any, Any]:
 
 
 @MANY
-@given(st.sampled_from(PEOPLE), by_columns, filters, periods)
+@given(st.sampled_from(PEOPLE), by_columns, any_filters, periods)
 @example("superadmin", [], {}, Period())
+@example("superadmin", ["tag.feature"], {}, Period())
+@example("owner", ["tag.feature", "ai_model"], {"tag.feature": Excluded(frozenset({"search"}))}, Period())
+@example("member", ["agent_id"], {"tag.feature": {"", "search"}}, Period())
+@example("superadmin", ["tag.feature"], {"user_id": Excluded(frozenset({0}))}, Period())
+@example("superadmin", ["tag.feature", "tag.env"], {"org_id": Excluded(frozenset({1}))}, Period())
+@example("owner_of_two", [], {"workflow_id": Excluded(frozenset({"common-workflow"}))}, Period())
+@example("owner_of_two", [], {"workflow_id": {None, "common-workflow"}}, Period())
 @example("member", ["user_id"], {"workflow_id": "red-workflow"}, Period())
 @example("superadmin", ["user_id", "workflow_id"], {}, Period())
 def test_totals_are_the_sum_of_the_calls(
@@ -148,6 +189,61 @@ def test_two_periods_side_by_side_are_what_they_are_one_by_one(
         assert before == {name: earlier[name] for name in before}
 
 
+@FEWER
+@given(st.sampled_from(PEOPLE), any_filters, periods)
+def test_lists_have_the_calls_that_totals_count(
+    world: World, person: str, asked: dict[str, Any], period: Period
+) -> None:
+    scope = scope_of(world.people[person])
+    listed = {call.pk for call in reports.calls(scope, filters=asked, period=period)}
+    mine = world.calls_of(person)
+    assert listed == {
+        call.pk
+        for call in mine
+        if in_period(call, period) and all(matches(call, name, value) for name, value in asked.items())
+    }
+    for ordering in ("-created_at", "created_at", "-total_tokens", "execution_time_ms"):
+        found = reports.calls_with_totals(scope, filters=asked, period=period, ordering=ordering, limit=7)
+        whole = [call.pk for call in reports.calls(scope, filters=asked, period=period, ordering=ordering)]
+        assert [call.pk for call in found.page.calls] == whole[:7]
+        assert found.totals["requests_count"] == len(whole)
+        if found.page.next is not None:
+            after = reports.calls_with_totals(
+                scope, filters=asked, period=period, ordering=ordering, limit=7, after=found.page.next
+            )
+            assert [call.pk for call in after.page.calls] == whole[7:14]
+
+
+@pytest.fixture
+def bounded_world(monkeypatch: pytest.MonkeyPatch) -> World:
+    """Each organisation's rollups keep one value of each tag apart."""
+    for module in (tag_value, tag_values):
+        monkeypatch.setattr(module, "VALUES_PER_KEY", 1)
+    return World(NOON)
+
+
+@FEWER
+@given(st.sampled_from(PEOPLE), by_columns.map(lambda by: ["tag.feature", *by[:1]]).filter(unique), filters, periods)
+def test_values_beyond_the_bound_are_one_row_and_filters_still_find_them(
+    bounded_world: World, person: str, by: list[str], asked: dict[str, Any], period: Period
+) -> None:
+    scope, calls = scope_of(bounded_world.people[person]), bounded_world.calls_of(person)
+    rows = reports.totals(scope, by=by, filters=asked, period=period)
+    (whole,) = expected(calls, [], asked, period).values()
+    for name in ("requests_count", "total_tokens", "unpriced_usd_count"):
+        assert sum(row[name] for row in rows) == whole[name]
+    for value in ("search", "red-feature", "", Excluded(frozenset({"green-feature"}))):
+        (row,) = reports.totals(scope, filters={**asked, "tag.feature": value}, period=period)
+        (wanted,) = expected(calls, [], {**asked, "tag.feature": value}, period).values()
+        assert {name: row[name] for name in MEASURES} == wanted
+
+
+def test_values_beyond_the_bound_have_a_name_that_no_call_has(bounded_world: World) -> None:
+    rows = reports.totals(EVERYTHING, by=["tag.feature"])
+    names = {call.tags.get("feature", "") for call in bounded_world.calls_of("superadmin")}
+    assert {row["tag.feature"] for row in rows} - names == {OTHER_VALUE}
+
+
 def test_totals_come_dearest_first_and_as_many_as_asked_for(world: World) -> None:
     rows = reports.totals(EVERYTHING, by=["agent_id"])
     costs = [(row["cost_usd"] or 0, row["requests_count"]) for row in rows]
@@ -196,7 +292,7 @@ def test_history_has_every_step_once_and_what_lies_in_it(
     calls = [
         call
         for call in world.calls_of(person)
-        if in_period(call, period) and all(getattr(call, name) == value for name, value in asked.items())
+        if in_period(call, period) and all(matches(call, name, value) for name, value in asked.items())
     ]
     rows = reports.time_series(scope_of(world.people[person]), period, TODAY, step=step, filters=asked)
     known = [call.usage_date for call in calls]
@@ -285,7 +381,11 @@ def assert_ratios(item: dict[str, Any], now: dict[str, Any], total: dict[str, An
         return
     assert item["before"] == {name: before[name] for name in compared}
     assert item["change"] == {
-        name: None if now[name] is None or before[name] is None else divided(now[name] - before[name], before[name])
+        name: None
+        if now[name] is None or before[name] is None
+        else Decimal(0)
+        if now[name] == before[name]
+        else divided(now[name] - before[name], before[name])
         for name in compared
     }
 
@@ -294,4 +394,4 @@ def test_of_nothing_there_is_no_ratio() -> None:
     found = reports.breakdown(Scope(), ["agent_id"], Period(TODAY), TODAY)
     assert (found.items, found.other) == ([], None)
     assert {found.total[name] for name in ("share", "average_cost_usd", "average_time_ms")} == {None}
-    assert set(found.total["change"].values()) == {None}
+    assert set(found.total["change"].values()) == {Decimal(0)}
