@@ -189,7 +189,6 @@ def _files() -> Iterator[tuple[str, str]]:
     for kind in ("csv", "jsonl"):
         answer: Any = _client(ANNA).get(f"{BILLING}/export", {"format": kind, "days": 2})
         yield answer.headers["Content-Type"].split(";")[0], answer.getvalue().decode()
-        answer.close()  # gives its slot back
 
 
 def _client(user: int) -> Client:

@@ -113,10 +113,11 @@ def test_a_wrong_answer_would_be_told(schema: Any) -> None:
 def test_the_export_names_its_three_kinds_of_file(schema: Any) -> None:
     kinds = set(operations(schema)["usage_export"]["responses"]["200"]["content"])
     client = World(timezone.now()).client("superadmin")
-    answered = {
-        client.get(f"{BILLING}/export", {"format": kind}).headers["Content-Type"].split(";")[0]
-        for kind in ("csv", "jsonl", "xlsx")
-    }
+    answered = set()
+    for kind in ("csv", "jsonl", "xlsx"):
+        answer: Any = client.get(f"{BILLING}/export", {"format": kind})
+        answered.add(answer.headers["Content-Type"].split(";")[0])
+        answer.getvalue()  # an export that is read to its end gives its slot back
     assert kinds == answered
 
 
