@@ -74,7 +74,7 @@ class ApiSchema(AutoSchema):
     def get_summary(self) -> str:
         return self._docstring()[0]
 
-    def get_description(self) -> str:
+    def get_description(self) -> str:  # type: ignore[override]  # as drf-spectacular declares it
         return self._docstring()[1]
 
     def get_tags(self) -> list[str]:
@@ -116,7 +116,7 @@ amounts are decimal strings in USD and RUB; `null` is unknown, `"0"` is free."""
     def get_operation_id(self) -> str:
         return "usage_" + self.path.strip("/").rsplit("/", 1)[-1].replace("-", "_")
 
-    def get_description(self) -> str:
+    def get_description(self) -> str:  # type: ignore[override]  # as drf-spectacular declares it
         return f"{super().get_description()}\n\n{self.COMMON}"
 
     def get_override_parameters(self) -> Any:

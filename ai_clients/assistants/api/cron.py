@@ -67,13 +67,13 @@ class DigestsSerializer(serializers.Serializer[dict[str, Any]]):
     failures = DigestFailureSerializer(many=True, help_text=_FAILURES)
 
 
-def _described(operation_id: str, answer: type[serializers.Serializer[Any]], example: dict[str, Any]) -> Any:
-    return extend_schema(
-        operation_id=operation_id,
-        request=None,
-        responses={200: answer, 401: refusal("No secret, or a wrong one.", examples.WITHOUT_SECRET)},
-        examples=[answered(example)],
-    )
+def _described(operation_id: str, answer: type[serializers.Serializer[Any]], example: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "operation_id": operation_id,
+        "request": None,
+        "responses": {200: answer, 401: refusal("No secret, or a wrong one.", examples.WITHOUT_SECRET)},
+        "examples": [answered(example)],
+    }
 
 
 class CronView(ApiView):
@@ -95,7 +95,7 @@ class UpdateParticipantRolesView(CronView):
     For a scheduler with the `CRON_SECRET`, at most twelve times an hour. The answer comes when the job is done.
     """
 
-    @_described("cron_update_participant_roles", RoleUpdatesSerializer, examples.ROLE_UPDATES)
+    @extend_schema(**_described("cron_update_participant_roles", RoleUpdatesSerializer, examples.ROLE_UPDATES))
     def post(self, request: Request) -> Response:
         summary = update_roles(due_participants(timezone.now()))
         failures: list[dict[str, Any]] = [{**key._asdict(), "error": why} for key, why in summary.failures.items()]
@@ -110,7 +110,7 @@ class SendWeeklyDigestsView(CronView):
     done.
     """
 
-    @_described("cron_send_weekly_digests", DigestsSerializer, examples.DIGESTS)
+    @extend_schema(**_described("cron_send_weekly_digests", DigestsSerializer, examples.DIGESTS))
     def post(self, request: Request) -> Response:
         now = timezone.now()
         summary = send_digests(due_organizations(now), now)
