@@ -35,8 +35,10 @@ class SchemaView(ApiView, SpectacularAPIView):
 
 
 class DocsView(ApiView, SpectacularSwaggerSplitView):
-    """Swagger UI."""
+    """Swagger UI within the shell, for everybody; the sidebar is that of the session."""
 
+    title = "API"
+    template_name = "usage_billing/api_docs.html"
     url_name = "schema"
     permission_classes = (AllowAny,)
     renderer_classes = [TemplateHTMLRenderer]

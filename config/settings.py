@@ -16,6 +16,7 @@ from django.core.management.utils import get_random_secret_key
 from django.templatetags.static import static
 from django.utils.translation import gettext_lazy as _
 
+from config import api_texts
 from usage_billing.conf import DEFAULTS
 from usage_billing.recording.private_files import create_private, make_folder, make_private
 
@@ -173,7 +174,8 @@ REST_FRAMEWORK = {
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "AI Costs",
-    "DESCRIPTION": "AI calls and their costs. Amounts are decimal strings; null means unknown.",
+    "DESCRIPTION": api_texts.DESCRIPTION,
+    "TAGS": api_texts.TAGS,
     "VERSION": "1",
     "SCHEMA_PATH_PREFIX": "/api/",
     "SERVE_INCLUDE_SCHEMA": False,

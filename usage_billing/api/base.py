@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, ClassVar
 
 from django.utils.decorators import method_decorator
 from django.views.decorators.cache import never_cache
-from drf_spectacular.openapi import AutoSchema
 from rest_framework.authentication import BaseAuthentication, SessionAuthentication
 from rest_framework.metadata import SimpleMetadata
 from rest_framework.permissions import BasePermission, IsAuthenticated
@@ -26,6 +25,7 @@ from usage_billing.api.envelope import EnvelopeRenderer
 from usage_billing.api.errors import exception_handler
 from usage_billing.api.negotiation import OneForm
 from usage_billing.api.parsers import BoundedJSONParser
+from usage_billing.api.schema import ApiSchema
 from usage_billing.auth.request_throttling import AnonymousRate, UserRate
 from usage_billing.auth.tokens import TokenAuthentication
 from usage_billing.tenancy.scope import NOTHING, Scope, scoped
@@ -45,7 +45,9 @@ class ApiView(APIView):
     content_negotiation_class = OneForm
     metadata_class = SimpleMetadata
     versioning_class = None
-    schema: ViewInspector | None = AutoSchema()
+    schema: ViewInspector | None = ApiSchema()
+    tag: ClassVar[str]
+    """The group of the view's operations in the schema."""
 
     def get_exception_handler(self) -> Any:
         return exception_handler

@@ -17,8 +17,9 @@ from rest_framework.exceptions import Throttled, ValidationError
 from rest_framework.request import Request
 
 from usage_billing import reports
-from usage_billing.api import export_slots, sheets
+from usage_billing.api import examples, export_slots, sheets
 from usage_billing.api.parameters import ExportSerializer, ReportParameters
+from usage_billing.api.schema import refusal
 from usage_billing.api.views import ReportView
 from usage_billing.auth import credentials
 from usage_billing.models import UsageRecord
@@ -55,12 +56,15 @@ class ExportResponse(StreamingHttpResponse):
 
 
 class ExportView(ReportView):
-    """All matching calls, newest first, as a file.
+    """Export calls as a file.
 
-    A person may have two exports at a time; more are refused with 429. An export breaks off if its token is revoked.
+    Returns all matching calls, newest first, as CSV, JSON Lines or a workbook, sent while they are read. The columns
+    are the properties of `Call`. A person may have two exports at a time. An export breaks off, and the connection is
+    closed, when its token, session or user is ended or when what the caller may see changes.
     """
 
     query = ExportSerializer
+    tag = "Export"
 
     @extend_schema(
         responses={
@@ -71,6 +75,11 @@ class ExportView(ReportView):
             ),
             (200, sheets.JSON_LINES): OpenApiResponse(OpenApiTypes.STR, description="One object per line."),
             (200, sheets.WORKBOOK): OpenApiResponse(OpenApiTypes.BINARY, description="One sheet."),
+            429: refusal(
+                "Too many requests or exports; `Retry-After` gives the seconds to wait.",
+                examples.TOO_MANY_EXPORTS,
+                examples.THROTTLED,
+            ),
         },
     )
     def get(self, request: Request) -> StreamingHttpResponse:

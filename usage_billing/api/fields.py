@@ -12,6 +12,11 @@ from rest_framework import serializers
 from usage_billing.models import user_keys
 
 LARGEST_ID = BigIntegerField.MAX_BIGINT
+STATUS = (
+    "Outcome: `failed`: the provider answered with an error, or not at all; `aborted`: the caller stopped it;"
+    " `pending`: the answer of a background call is awaited."
+)
+"""The description of the parameter and of the property."""
 
 
 class WholeNumberField(serializers.IntegerField):

@@ -15,7 +15,7 @@ from django.utils.translation import gettext
 from rest_framework import serializers
 from rest_framework.fields import empty
 
-from usage_billing.api.fields import LARGEST_ID, WholeNumberField, user_key_field
+from usage_billing.api.fields import LARGEST_ID, STATUS, WholeNumberField, user_key_field
 from usage_billing.models import Organization, UsageRecord
 from usage_billing.recording import tags
 from usage_billing.reports.parameters import TAG, UNPRICED, Excluded, allowed, both
@@ -125,15 +125,21 @@ def _bounds(column: str) -> dict[str, Any]:
 def value_fields() -> dict[str, serializers.Field[Any, Any, Any, Any]]:
     """Return a field for one value of each filter of `NARROWING`."""
     return {
-        "org": OrgField(min_value=1, max_value=LARGEST_ID, help_text="Organisation's id, or its slug."),
-        "user": user_key_field(min_value=0, help_text="User's id; 0: calls without a user."),
-        "agent_id": text_field("agent_id", allow_blank=True, help_text="Empty: calls without an agent."),
-        "ai_provider": text_field("ai_provider", allow_blank=True, help_text="For example `openai`."),
-        "ai_model": text_field("ai_model", allow_blank=True, help_text="For example `gpt-4.1-mini`."),
-        "request_type": text_field("request_type", allow_blank=True, help_text="Empty: calls without a type."),
-        "workflow_id": _nullable_field("workflow_id", help_text="Empty: calls outside a workflow."),
-        "content_id": _nullable_field("content_id", help_text="Empty: calls without content."),
-        "status": serializers.ChoiceField(choices=UsageRecord.Status.choices),
+        "org": OrgField(min_value=1, max_value=LARGEST_ID, help_text="Organisation: its id, or its slug."),
+        "user": user_key_field(min_value=0, help_text="User's id. `0`: calls without a user."),
+        "agent_id": text_field("agent_id", allow_blank=True, help_text="Id of the agent. Empty: calls without one."),
+        "ai_provider": text_field("ai_provider", allow_blank=True, help_text="Provider, such as `openai`."),
+        "ai_model": text_field(
+            "ai_model", allow_blank=True, help_text="Model by the provider's name, such as `gpt-4.1-mini`."
+        ),
+        "request_type": text_field(
+            "request_type", allow_blank=True, help_text="Request type. Empty: calls without one."
+        ),
+        "workflow_id": _nullable_field("workflow_id", help_text="Workflow. Empty: calls outside a workflow."),
+        "content_id": _nullable_field(
+            "content_id", help_text="Content, in the application's own ids. Empty: calls without content."
+        ),
+        "status": serializers.ChoiceField(choices=UsageRecord.Status.choices, help_text=STATUS),
         "provider_organization": text_field(
             "provider_organization", allow_blank=True, help_text="The provider's id of the organisation that paid."
         ),
@@ -141,7 +147,9 @@ def value_fields() -> dict[str, serializers.Field[Any, Any, Any, Any]]:
             "provider_project", allow_blank=True, help_text="The provider's id of the project or workspace."
         ),
         "api_key": text_field(
-            "api_key_fingerprint", allow_blank=True, help_text="`api_key_fingerprint` of a call, never the key itself."
+            "api_key_fingerprint",
+            allow_blank=True,
+            help_text="API key, by the fingerprint that a call shows.",
         ),
         "user_profile": text_field(
             "provider_user_profile", allow_blank=True, help_text="The provider's id of the user profile that paid."
@@ -155,8 +163,10 @@ def single_call_fields() -> dict[str, serializers.Field[Any, Any, Any, Any]]:
         UNPRICED: serializers.ChoiceField(
             choices=["usd", "rub"], help_text="Calls whose cost in this currency is unknown."
         ),
-        "error_code": text_field("error_code", allow_blank=True, help_text="For example `429 rate_limit_exceeded`."),
-        "price_source": text_field("price_source", help_text="For example `unpriced:unknown-model`."),
+        "error_code": text_field(
+            "error_code", allow_blank=True, help_text="Error code, such as `429 rate_limit_exceeded`."
+        ),
+        "price_source": text_field("price_source", help_text="Price source, such as `unpriced:unknown-model`."),
     }
 
 

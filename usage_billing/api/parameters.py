@@ -50,14 +50,17 @@ class FiltersSerializer(serializers.Serializer[dict[str, Any]]):
     default_days: int | None = None
     """The period if the query names none; None: all time."""
 
-    days = _days("Number of days that end with `to`, or with today.")
-    period_days = _days("The same as `days`.")
+    days = _days("Number of billing days that end with `to`, or with today.")
+    period_days = _days("Another name of `days`.")
 
     with_single_call_filters = False
 
     def get_fields(self) -> dict[str, Any]:
         # `from` is a keyword of Python.
-        day = {"from": "First billing day, for example 2026-01-31.", "to": "Last billing day, included."}
+        day = {
+            "from": "First billing day, such as `2026-01-31`. Instead of `days`.",
+            "to": "Last billing day, included, such as `2026-02-28`. Without it the period goes on.",
+        }
         declared = super().get_fields()
         values = filters.value_fields() | {name: declared.pop(name) for name in filters.NARROWING if name in declared}
         if self.with_single_call_filters:
@@ -146,7 +149,8 @@ class HistorySerializer(FiltersSerializer):
     step = serializers.ChoiceField(
         default="day",
         choices=list(ALL_STEPS),
-        help_text=f"A week begins on Monday. By hour at most {LONGEST_BY_HOUR} days, without archived calls.",
+        help_text=f"Length of a step. A week begins on Monday. By hour at most {LONGEST_BY_HOUR} days, without archived"
+        " calls.",
     )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
@@ -167,16 +171,20 @@ class DetailedSerializer(FiltersSerializer):
     ordering = serializers.ChoiceField(
         default="-created_at",
         choices=[sign + name for name in ORDERINGS for sign in ("", "-")],
-        help_text="With a minus: largest first. Ordering by `cost_usd` leaves out unpriced calls.",
+        help_text="Column to sort by; with a minus, largest first. `cost_usd` leaves out unpriced calls.",
     )
-    limit = WholeNumberField(default=100, min_value=1, max_value=LARGEST_PAGE)
+    limit = WholeNumberField(
+        default=100, min_value=1, max_value=LARGEST_PAGE, help_text="The number of calls of a page."
+    )
     offset = WholeNumberField(
         default=0,
         min_value=0,
         max_value=DEEPEST_OFFSET,
-        help_text="For deep pages follow `next`, which is quick at any depth.",
+        help_text="The number of calls to skip. For deep pages follow `next`, which is quick at any depth.",
     )
-    cursor = serializers.CharField(required=False, max_length=500, help_text="`next_cursor` of the previous page.")
+    cursor = serializers.CharField(
+        required=False, max_length=500, help_text="Continues a list: `next_cursor` of the page before."
+    )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         attrs = super().validate(attrs)
@@ -191,7 +199,9 @@ class ExportSerializer(FiltersSerializer):
     with_single_call_filters = True
 
     def get_fields(self) -> dict[str, Any]:
-        formats = serializers.ChoiceField(default="csv", choices=["csv", "jsonl", "xlsx"])
+        formats = serializers.ChoiceField(
+            default="csv", choices=["csv", "jsonl", "xlsx"], help_text="Kind of file. A workbook holds 500,000 calls."
+        )
         return {**super().get_fields(), "format": formats}
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from usage_billing.api.fields import user_key_field
+from usage_billing.api.fields import STATUS, user_key_field
 from usage_billing.models import UsageRecord
 from usage_billing.models.fields import MONEY_PLACES
 
@@ -55,60 +55,72 @@ class RatioField(AmountField):
     places = RATIO_PLACES
 
 
-_UNPRICED = "Calls without a cost in USD. The amounts do not include them."
-_WITHOUT_RUB = "Calls without a cost in RUB: the unpriced ones, and those whose day has no exchange rate."
+REQUESTS = "Number of calls."
+FAILED = "Number of failed calls. They may have a cost."
+TOKENS = "Input and output tokens."
+PROMPT_TOKENS = "Input tokens, cached and cache-written ones included."
+COMPLETION_TOKENS = "Output tokens, reasoning included."
+USD = "USD: the priced calls. Null: there are calls, and the cost of all of them is unknown."
+RUB = "RUB, at the rate of each call's day. Null: there are calls, and the cost of all of them is unknown."
+UNPRICED = "Number of calls without a cost in USD, which the amounts do not include. `price_source` of a call says why."
+WITHOUT_RUB = "Number of calls without a cost in RUB: the unpriced ones, and those whose day has no exchange rate."
 
 
 class TotalsSerializer(serializers.Serializer[dict[str, Any]]):
-    """Totals of a period. An amount covers the priced calls; it is null if there are only unpriced ones."""
+    """Totals of a period."""
 
-    total_tokens = serializers.IntegerField()
-    cost_usd = AmountField()
-    cost_rub = AmountField()
-    requests_count = serializers.IntegerField()
-    unpriced_count = serializers.IntegerField(source="unpriced_usd_count", help_text=_UNPRICED)
-    unpriced_rub_count = serializers.IntegerField(help_text=_WITHOUT_RUB)
+    total_tokens = serializers.IntegerField(help_text=TOKENS)
+    cost_usd = AmountField(help_text=USD)
+    cost_rub = AmountField(help_text=RUB)
+    requests_count = serializers.IntegerField(help_text=REQUESTS)
+    unpriced_count = serializers.IntegerField(source="unpriced_usd_count", help_text=UNPRICED)
+    unpriced_rub_count = serializers.IntegerField(help_text=WITHOUT_RUB)
 
 
 class SummarySerializer(serializers.Serializer[dict[str, Any]]):
-    today = TotalsSerializer()
-    this_month = TotalsSerializer()
-    all_time = TotalsSerializer()
+    """Totals of three periods."""
+
+    today = TotalsSerializer(help_text="The present billing day.")
+    this_month = TotalsSerializer(help_text="From the first of the month to today.")
+    all_time = TotalsSerializer(help_text="Every call, archived calls included; narrowed by a period if one is given.")
 
 
 class MeasuresSerializer(serializers.Serializer[dict[str, Any]]):
     """All totals of a period."""
 
-    requests_count = serializers.IntegerField()
-    failed_count = serializers.IntegerField()
-    unpriced_count = serializers.IntegerField(source="unpriced_usd_count", help_text=_UNPRICED)
-    unpriced_rub_count = serializers.IntegerField(help_text=_WITHOUT_RUB)
-    prompt_tokens = serializers.IntegerField(help_text="Includes cached and cache-written tokens.")
-    completion_tokens = serializers.IntegerField(help_text="Includes reasoning tokens.")
-    total_tokens = serializers.IntegerField()
-    cached_tokens = serializers.IntegerField()
-    cache_write_tokens = serializers.IntegerField()
-    reasoning_tokens = serializers.IntegerField()
-    execution_time_ms = serializers.IntegerField(help_text="Sum over all calls.")
-    cost_usd = AmountField()
-    cost_rub = AmountField()
+    requests_count = serializers.IntegerField(help_text=REQUESTS)
+    failed_count = serializers.IntegerField(help_text=FAILED)
+    unpriced_count = serializers.IntegerField(source="unpriced_usd_count", help_text=UNPRICED)
+    unpriced_rub_count = serializers.IntegerField(help_text=WITHOUT_RUB)
+    prompt_tokens = serializers.IntegerField(help_text=PROMPT_TOKENS)
+    completion_tokens = serializers.IntegerField(help_text=COMPLETION_TOKENS)
+    total_tokens = serializers.IntegerField(help_text=TOKENS)
+    cached_tokens = serializers.IntegerField(help_text="Input tokens read from the provider's cache.")
+    cache_write_tokens = serializers.IntegerField(help_text="Input tokens written to the provider's cache.")
+    reasoning_tokens = serializers.IntegerField(help_text="Output tokens that the model spent on reasoning.")
+    execution_time_ms = serializers.IntegerField(help_text="Milliseconds, the sum over all calls.")
+    cost_usd = AmountField(help_text=USD)
+    cost_rub = AmountField(help_text=RUB)
 
 
 class PeriodSerializer(serializers.Serializer[dict[str, Any]]):
-    """Billing days, both included; `to` is null if the period is open."""
+    """Billing days, both included."""
 
     def get_fields(self) -> dict[str, Any]:
-        return {name: DayField(allow_null=True) for name in ("from", "to")}
+        days = {"from": "First day. Null: since the first call.", "to": "Last day. Null: the period goes on."}
+        return {name: DayField(allow_null=True, help_text=text) for name, text in days.items()}
 
 
 _P95 = (
-    "The time that 95 % of the calls of known duration do not exceed: an estimate, interpolated between the bucket"
+    "Milliseconds that 95 % of the calls of known duration do not exceed: an estimate, interpolated between the bucket"
     " boundaries of OpenTelemetry's `gen_ai.client.operation.duration`. Null: no duration is known, or not all of them."
 )
 
 
 class HistoryItemSerializer(MeasuresSerializer):
-    date = DayField(help_text="The first day of the step.")
+    """Totals of one step."""
+
+    date = DayField(help_text="First day of the step; of an hour, its day.")
     hour = serializers.DateTimeField(
         format="iso-8601", allow_null=True, help_text="The moment at which the hour begins. Null: another step."
     )
@@ -116,153 +128,202 @@ class HistoryItemSerializer(MeasuresSerializer):
 
 
 class HistorySerializer(serializers.Serializer[dict[str, Any]]):
-    period = PeriodSerializer()
+    """A time series."""
+
+    period = PeriodSerializer(help_text="The days that are covered.")
     archived_before = DayField(
         allow_null=True,
         help_text="By hour, calls before this day are archived and not counted. Null: none, or another step.",
     )
-    items = HistoryItemSerializer(many=True, help_text="Oldest first, without gaps.")
+    items = HistoryItemSerializer(many=True, help_text="Oldest first, without gaps: a step without calls has zeros.")
 
 
 class PreviousPeriodSerializer(serializers.Serializer[dict[str, Any]]):
     """Totals of the period before, which has the same length."""
 
-    requests_count = serializers.IntegerField()
-    total_tokens = serializers.IntegerField()
-    cost_usd = AmountField()
-    cost_rub = AmountField()
+    requests_count = serializers.IntegerField(help_text=REQUESTS)
+    total_tokens = serializers.IntegerField(help_text=TOKENS)
+    cost_usd = AmountField(help_text=USD)
+    cost_rub = AmountField(help_text=RUB)
 
 
 class ChangeSerializer(serializers.Serializer[dict[str, Any]]):
-    """Relative change over the period before: 0.25 is a quarter more, 0 nothing after nothing.
+    """Relative change over the period before: `0.25` is a quarter more, `0` nothing after nothing.
 
     Null: the period before had none, or an amount is unknown.
     """
 
-    requests_count = RatioField()
-    total_tokens = RatioField()
-    cost_usd = RatioField()
-    cost_rub = RatioField()
+    requests_count = RatioField(help_text="Change of the number of calls, a ratio.")
+    total_tokens = RatioField(help_text="Change of the tokens, a ratio.")
+    cost_usd = RatioField(help_text="Change of the cost in USD, a ratio.")
+    cost_rub = RatioField(help_text="Change of the cost in RUB, a ratio.")
 
 
 class ItemSerializer(MeasuresSerializer):
-    """Totals of one agent, model, …, with shares, averages and changes."""
+    """Totals with share, averages and change."""
 
-    share = RatioField(help_text="Share of the known USD of all calls that match, 0 to 1.")
-    average_cost_usd = AmountField(help_text="Average of the priced calls.")
-    average_cost_rub = AmountField(help_text="Average of the priced calls.")
-    average_time_ms = RatioField()
+    share = RatioField(help_text="Part of the known cost in USD of all matching calls, 0 to 1. Null: that is zero.")
+    average_cost_usd = AmountField(help_text="USD for each priced call. Null: there is none.")
+    average_cost_rub = AmountField(help_text="RUB for each call with a cost in RUB. Null: there is none.")
+    average_time_ms = RatioField(help_text="Milliseconds for each call. Null: there are no calls.")
     p95_time_ms = RatioField(help_text=_P95)
     then = serializers.DictField(
         allow_null=True, help_text="The item's value of the dimension `then_by`. Null without that parameter."
     )
-    before = PreviousPeriodSerializer()
-    change = ChangeSerializer()
+    before = PreviousPeriodSerializer(help_text="The same item in the period before.")
+    change = ChangeSerializer(help_text="Change over the period before.")
 
 
 class AgentItemSerializer(ItemSerializer):
-    agent_id = serializers.CharField(help_text="Empty: no agent.")
+    """Totals of one agent."""
+
+    agent_id = serializers.CharField(help_text="Id of the agent. Empty: calls without an agent.")
 
 
 class ModelItemSerializer(ItemSerializer):
-    ai_provider = serializers.CharField()
-    ai_model = serializers.CharField()
+    """Totals of one model."""
+
+    ai_provider = serializers.CharField(help_text="Provider, such as `openai`.")
+    ai_model = serializers.CharField(help_text="The provider's name of the model.")
 
 
 class RequestTypeItemSerializer(ItemSerializer):
-    request_type = serializers.CharField(help_text="Empty: no request type.")
+    """Totals of one request type."""
+
+    request_type = serializers.CharField(help_text="Request type. Empty: calls without one.")
 
 
 class UserItemSerializer(ItemSerializer):
-    user = user_key_field(allow_null=True, help_text="Null: the system.")
-    username = serializers.CharField(allow_null=True, help_text="Null: no user, or a deleted one.")
+    """Totals of one user."""
+
+    user = user_key_field(allow_null=True, help_text="User's id. Null: calls without a user, such as those of jobs.")
+    username = serializers.CharField(allow_null=True, help_text="Log-in name. Null: no user, or a deleted one.")
 
 
 class OrgItemSerializer(ItemSerializer):
-    org = serializers.IntegerField()
-    name = serializers.CharField()
+    """Totals of one organisation."""
+
+    org = serializers.IntegerField(help_text="Organisation's id.")
+    name = serializers.CharField(help_text="Organisation's name.")
+
+
+_ITEMS = "In the order of `ordering`, at most `limit`."
 
 
 class ProviderItemSerializer(ItemSerializer):
-    ai_provider = serializers.CharField()
+    """Totals of one provider."""
+
+    ai_provider = serializers.CharField(help_text="Provider, such as `openai`.")
 
 
 class StatusItemSerializer(ItemSerializer):
-    status = serializers.CharField()
+    """Totals of one outcome."""
+
+    status = serializers.CharField(help_text=STATUS)
 
 
 class WorkflowItemSerializer(ItemSerializer):
-    workflow_id = serializers.CharField(allow_null=True, help_text="Null: calls outside a workflow.")
+    """Totals of one workflow."""
+
+    workflow_id = serializers.CharField(allow_null=True, help_text="Id of the workflow. Null: calls outside one.")
 
 
 class ContentItemSerializer(ItemSerializer):
-    content_id = serializers.CharField(allow_null=True, help_text="Null: calls without content.")
+    """Totals of one piece of content."""
+
+    content_id = serializers.CharField(allow_null=True, help_text="Id of the content. Null: calls without content.")
 
 
 class TagItemSerializer(ItemSerializer):
-    value = serializers.CharField(help_text="Empty: calls without this tag.")
+    """Totals of one value of the tag."""
+
+    value = serializers.CharField(help_text="Value of the tag. Empty: calls without this tag.")
     is_other = serializers.BooleanField(help_text="Whether this item counts the values beyond the bound of values.")
 
 
 class BreakdownSerializer(serializers.Serializer[dict[str, Any]]):
-    period = PeriodSerializer()
-    previous_period = PeriodSerializer()
-    total = ItemSerializer()
-    other = MeasuresSerializer(allow_null=True, help_text="Totals of the items beyond `limit`.")
+    """A breakdown: `items` and `other` add up to `total`."""
+
+    period = PeriodSerializer(help_text="The days that are covered.")
+    previous_period = PeriodSerializer(help_text="The days before, which `before` covers. Both null: there are none.")
+    total = ItemSerializer(help_text="All matching calls.")
+    other = MeasuresSerializer(allow_null=True, help_text="The items beyond `limit`. Null: there are none.")
 
 
 class AgentsSerializer(BreakdownSerializer):
-    items = AgentItemSerializer(many=True)
+    """A breakdown by agent."""
+
+    items = AgentItemSerializer(many=True, help_text=_ITEMS)
 
 
 class ModelsSerializer(BreakdownSerializer):
-    items = ModelItemSerializer(many=True)
+    """A breakdown by model."""
+
+    items = ModelItemSerializer(many=True, help_text=_ITEMS)
 
 
 class RequestTypesSerializer(BreakdownSerializer):
-    items = RequestTypeItemSerializer(many=True)
+    """A breakdown by request type."""
+
+    items = RequestTypeItemSerializer(many=True, help_text=_ITEMS)
 
 
 class UsersSerializer(BreakdownSerializer):
-    items = UserItemSerializer(many=True)
+    """A breakdown by user."""
+
+    items = UserItemSerializer(many=True, help_text=_ITEMS)
 
 
 class OrgsSerializer(BreakdownSerializer):
-    items = OrgItemSerializer(many=True)
+    """A breakdown by organisation."""
+
+    items = OrgItemSerializer(many=True, help_text=_ITEMS)
 
 
 class ProvidersSerializer(BreakdownSerializer):
-    items = ProviderItemSerializer(many=True)
+    """A breakdown by provider."""
+
+    items = ProviderItemSerializer(many=True, help_text=_ITEMS)
 
 
 class StatusesSerializer(BreakdownSerializer):
-    items = StatusItemSerializer(many=True)
+    """A breakdown by status."""
+
+    items = StatusItemSerializer(many=True, help_text=_ITEMS)
 
 
 class WorkflowsSerializer(BreakdownSerializer):
-    items = WorkflowItemSerializer(many=True)
+    """A breakdown by workflow."""
+
+    items = WorkflowItemSerializer(many=True, help_text=_ITEMS)
 
 
 class ContentsSerializer(BreakdownSerializer):
-    items = ContentItemSerializer(many=True)
+    """A breakdown by content."""
+
+    items = ContentItemSerializer(many=True, help_text=_ITEMS)
 
 
 class TagsSerializer(BreakdownSerializer):
-    key = serializers.CharField()
-    items = TagItemSerializer(many=True)
+    """A breakdown by the values of one tag."""
+
+    key = serializers.CharField(help_text="Key of the tag.")
+    items = TagItemSerializer(many=True, help_text=_ITEMS)
 
 
 class CallSerializer(serializers.ModelSerializer[UsageRecord]):
-    """One call. Null: unknown, or not given."""
+    """One call."""
 
-    org = serializers.IntegerField(source="org_id")
-    user = user_key_field(source="user_id", allow_null=True)
-    cost_usd = AmountField()
-    cost_rub = AmountField()
-    known_cost_usd = AmountField(help_text="Lower bound of an unknown cost; no total contains it.")
-    usd_rub_rate = AmountField(help_text="Exchange rate USD/RUB of the day of the call.")
-    created_at = MomentField(help_text="When the call was made.")
-    recorded_at = MomentField(help_text="When the call was inserted into the ledger.")
+    org = serializers.IntegerField(source="org_id", help_text="Id of the organisation that the call is charged to.")
+    user = user_key_field(source="user_id", allow_null=True, help_text="User's id. Null: the call had no user.")
+    cost_usd = AmountField(help_text="USD. Null: unknown, and `price_source` says why. `0`: free.")
+    cost_rub = AmountField(help_text="RUB. Null: the cost in USD or the exchange rate is unknown.")
+    known_cost_usd = AmountField(
+        help_text="USD: the known part of an unknown cost, a lower bound that no total contains. Null: no such part."
+    )
+    usd_rub_rate = AmountField(help_text="RUB for one USD on the day of the call. Null: not known.")
+    created_at = MomentField(help_text="When the call was made, in UTC.")
+    recorded_at = MomentField(help_text="When the call was inserted into the ledger, in UTC.")
     usage_date = DayField(help_text="The organisation's billing day.")
 
     class Meta:
@@ -272,36 +333,36 @@ class CallSerializer(serializers.ModelSerializer[UsageRecord]):
         extra_kwargs = {
             name: {"label": "", "help_text": text, "read_only": True}
             for name, text in {
-                "id": "",
-                "content_id": "The content that the call was made for, in the application's own ids.",
-                "workflow_id": "The workflow that the call is a step of.",
-                "agent_id": "Empty: no agent.",
-                "request_type": "Empty: no request type.",
-                "request_id": "The provider's id, or a generated one.",
+                "id": "Id of the call in the ledger.",
+                "content_id": "The content that the call was made for, in the application's own ids. Null: none.",
+                "workflow_id": "The workflow that the call is a step of. Null: none.",
+                "agent_id": "Id of the agent. Empty: none.",
+                "request_type": "Request type. Empty: none.",
+                "request_id": "The provider's id of the call, or a generated one.",
                 "endpoint": "The path at the provider.",
-                "ai_provider": "For example `openai`.",
+                "ai_provider": "Provider, such as `openai`.",
                 "ai_model": "The provider's name of the model.",
-                "prompt_tokens": "Includes cached and cache-written tokens.",
-                "completion_tokens": "Includes reasoning tokens.",
-                "total_tokens": "",
-                "cached_tokens": "",
-                "cache_write_tokens": "",
-                "reasoning_tokens": "",
-                "usage": "All units that the provider reported.",
-                "price_source": "Source of the price; `unpriced:…` gives the reason for none.",
-                "platform": "",
-                "content_type": "",
-                "task_type": "",
-                "execution_time_ms": "",
-                "status": "",
-                "error_code": "Empty: none.",
-                "request_metadata": "",
-                "response_metadata": "",
+                "prompt_tokens": PROMPT_TOKENS,
+                "completion_tokens": COMPLETION_TOKENS,
+                "total_tokens": TOKENS,
+                "cached_tokens": "Input tokens read from the provider's cache.",
+                "cache_write_tokens": "Input tokens written to the provider's cache.",
+                "reasoning_tokens": "Output tokens that the model spent on reasoning.",
+                "usage": "All units that the provider reported, under the provider's names.",
+                "price_source": "Price list and entry; `unpriced:…` gives the reason why the cost is unknown.",
+                "platform": "Where the content is published, such as `telegram`. Empty: not given.",
+                "content_type": "Kind of content, such as `post`. Empty: not given.",
+                "task_type": "Kind of task, such as `check`. Empty: not given.",
+                "execution_time_ms": "Milliseconds from the request to the end of the answer.",
+                "status": STATUS,
+                "error_code": "HTTP status and the provider's error code. Empty: no error.",
+                "request_metadata": "What the application said about the call. Never the prompt.",
+                "response_metadata": "Cost by unit in USD (`cost_parts`), and facts of the answer. Never its text.",
                 "provider_organization": "The provider's id of the organisation that paid. Empty: not known.",
                 "provider_project": "The provider's id of the project or workspace. Empty: not known.",
                 "api_key_fingerprint": "Tells API keys apart. Empty: no key, or one that changes every hour.",
                 "provider_user_profile": "The provider's id of the user profile that paid. Empty: none.",
-                "tags": "Key → value, texts; at most ten.",
+                "tags": "Tags of the call: key → value, texts; at most ten.",
             }.items()
         }
 
@@ -323,21 +384,25 @@ def columns_of_calls() -> tuple[list[str], Callable[[UsageRecord], tuple[Any, ..
 
 
 class ListTotalsSerializer(TotalsSerializer):
-    failed_count = serializers.IntegerField()
-    prompt_tokens = serializers.IntegerField()
-    completion_tokens = serializers.IntegerField()
+    """Totals of all calls of a list."""
+
+    failed_count = serializers.IntegerField(help_text=FAILED)
+    prompt_tokens = serializers.IntegerField(help_text=PROMPT_TOKENS)
+    completion_tokens = serializers.IntegerField(help_text=COMPLETION_TOKENS)
 
 
 class CallsSerializer(serializers.Serializer[dict[str, Any]]):
+    """A page of calls."""
+
     count = serializers.IntegerField(
         help_text="Number of all calls that match. Archived calls are included, unless a filter is of single calls."
     )
     total = ListTotalsSerializer(help_text="Totals of the same calls, unpriced ones included.")
-    next = serializers.URLField(allow_null=True, help_text="Address of the next page; null on the last page.")
+    next = serializers.URLField(allow_null=True, help_text="Address of the next page. Null on the last page.")
     next_cursor = serializers.CharField(
-        allow_null=True, help_text="The `cursor` of the next page, for the same ordering."
+        allow_null=True, help_text="The `cursor` of the next page, for the same ordering. Null on the last page."
     )
     archived_before = DayField(
         allow_null=True, help_text="Calls before this day are archived and not listed. Null: none are archived."
     )
-    items = CallSerializer(many=True)
+    items = CallSerializer(many=True, help_text="The calls of this page, in the order of `ordering`.")

@@ -20,13 +20,17 @@ from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from usage_billing.api import examples
 from usage_billing.api.base import ApiView
+from usage_billing.api.schema import refusal
 from usage_billing.auth import tokens
 
 
 class CredentialsSerializer(serializers.Serializer[Any]):
+    """Name and password of a person."""
+
     password = serializers.CharField(
-        write_only=True, trim_whitespace=False, style={"input_type": "password"}
+        write_only=True, trim_whitespace=False, style={"input_type": "password"}, help_text="Password of the person."
     )  # a space may be part of a password
 
     def get_fields(self) -> dict[str, Any]:
@@ -34,20 +38,27 @@ class CredentialsSerializer(serializers.Serializer[Any]):
         # No name is longer, and what axes notes of it has an end.
         longest = login._meta.get_field(login.USERNAME_FIELD).max_length
         return {
-            login.USERNAME_FIELD: serializers.CharField(write_only=True, max_length=longest),
+            login.USERNAME_FIELD: serializers.CharField(
+                write_only=True, max_length=longest, help_text="Log-in name of the person."
+            ),
             **super().get_fields(),
         }
 
 
 class RefreshTokenSerializer(serializers.Serializer[Any]):
-    refresh = serializers.CharField(write_only=True)
+    """A refresh token."""
+
+    refresh = serializers.CharField(write_only=True, help_text="Refresh token of the last pair.")
 
 
 class TokenPairSerializer(serializers.Serializer[tokens.Pair]):
-    """`access` goes into `Authorization: Bearer …`; `refresh` gives the next pair, once."""
+    """A pair of tokens."""
 
-    access = serializers.CharField()
-    refresh = serializers.CharField()
+    access = serializers.CharField(help_text="Goes into `Authorization: Bearer …`. Valid for 15 minutes.")
+    refresh = serializers.CharField(help_text="Gives the next pair, once. Valid for 7 days.")
+
+
+_WITHOUT_TOKEN = examples.invalid(refresh=examples.REQUIRED)
 
 
 class TokenView(ApiView):
@@ -55,6 +66,7 @@ class TokenView(ApiView):
 
     authentication_classes = ()
     permission_classes = (AllowAny,)
+    tag = "Authentication"
 
     def get_authenticate_header(self, request: Request) -> str:
         return tokens.CHALLENGE
@@ -67,9 +79,27 @@ class TokenView(ApiView):
 
 
 class ObtainView(TokenView):
-    """Log in: a pair of tokens for a name and a password."""
+    """Log in.
 
-    @extend_schema(request=CredentialsSerializer, responses=TokenPairSerializer)
+    Returns an access token for 15 minutes and a refresh token for 7 days, for the name and password of an active
+    person. After five wrong passwords the name has to wait; `Retry-After` gives the seconds.
+    """
+
+    @extend_schema(
+        operation_id="token_create",
+        request=CredentialsSerializer,
+        responses={
+            200: TokenPairSerializer,
+            400: refusal("A field is not valid; `details` names it.", examples.invalid(password=examples.REQUIRED)),
+            401: refusal("No active person has this name and password.", examples.WRONG_PASSWORD),
+            429: refusal(
+                "Too many requests or wrong passwords; `Retry-After` gives the seconds to wait.",
+                examples.LOGIN_LOCKED,
+                examples.THROTTLED,
+            ),
+        },
+        examples=[examples.sent(examples.CREDENTIALS), examples.answered(examples.TOKENS)],
+    )
     def post(self, request: Request) -> Response:
         user = authenticate(request, **self._given(CredentialsSerializer))  # axes leaves its notes on the request
         if user is None:
@@ -84,18 +114,43 @@ class ObtainView(TokenView):
 
 
 class RefreshView(TokenView):
-    """The next pair of tokens; the refresh token that was sent cannot be used again."""
+    """Refresh the tokens.
 
-    @extend_schema(request=RefreshTokenSerializer, responses=TokenPairSerializer)
+    Returns the next pair of tokens. The refresh token that was sent cannot be used again: a second use of it, later
+    than ten seconds after the first, ends the session.
+    """
+
+    @extend_schema(
+        operation_id="token_refresh_create",
+        request=RefreshTokenSerializer,
+        responses={
+            200: TokenPairSerializer,
+            400: refusal("A field is not valid; `details` names it.", _WITHOUT_TOKEN),
+            401: refusal("The token is not valid, used or of a session that has ended.", examples.USED_TOKEN),
+        },
+        examples=[examples.sent(examples.REFRESH), examples.answered(examples.TOKENS)],
+    )
     def post(self, request: Request) -> Response:
         pair = tokens.refresh_session(request, self._given(RefreshTokenSerializer)["refresh"])
         return Response(TokenPairSerializer(pair).data)
 
 
 class RevokeView(TokenView):
-    """Log out: end the session that a refresh token belongs to, with all of its tokens."""
+    """Log out.
 
-    @extend_schema(request=RefreshTokenSerializer, responses={200: {"type": "object"}})
+    Ends the session that the refresh token belongs to, with all of its tokens, at once. Returns an empty object.
+    """
+
+    @extend_schema(
+        operation_id="token_revoke_create",
+        request=RefreshTokenSerializer,
+        responses={
+            200: {"type": "object", "description": "An empty object.", "additionalProperties": False},
+            400: refusal("A field is not valid; `details` names it.", _WITHOUT_TOKEN),
+            401: refusal("The token is not valid, or its session has ended.", examples.ENDED_SESSION),
+        },
+        examples=[examples.sent(examples.REFRESH), examples.answered({})],
+    )
     def post(self, request: Request) -> Response:
         tokens.revoke_session(self._given(RefreshTokenSerializer)["refresh"])
         return Response({})

@@ -15,11 +15,11 @@ from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
 from usage_billing import reports
-from usage_billing.api import groups, parameters, serializers
+from usage_billing.api import examples, groups, parameters, serializers
 from usage_billing.api.base import ScopedView
 from usage_billing.api.fields import LARGEST_ID
 from usage_billing.api.parameters import FiltersSerializer, ReportParameters
-from usage_billing.api.schema import ReportSchema, refusal
+from usage_billing.api.schema import BreakdownSchema, ReportSchema, refusal
 from usage_billing.models.daily_usage import MEASURES
 from usage_billing.reports import Period
 from usage_billing.reports.totals import Totals
@@ -29,6 +29,7 @@ class ReportView(ScopedView):
     """A report: `query` parses its parameters, `answer` formats its result."""
 
     schema = ReportSchema()
+    tag = "Usage"
     query: ClassVar[type[FiltersSerializer]]
     answer: ClassVar[type[BaseSerializer[Any]]]
 
@@ -46,7 +47,10 @@ class ReportView(ScopedView):
 
 
 class SummaryView(ReportView):
-    """Totals of today, of this month and of all time."""
+    """Get totals of today, this month and all time.
+
+    Returns calls, tokens and cost of the three periods. A period in the request cuts each of them.
+    """
 
     query = parameters.SummarySerializer
     answer = serializers.SummarySerializer
@@ -57,7 +61,11 @@ class SummaryView(ReportView):
 
 
 class HistoryView(ReportView):
-    """Totals by hour, day, week or month, without gaps."""
+    """Get totals by hour, day, week or month.
+
+    Returns one item for each step of the period, oldest first, without gaps; the last 30 days if no period is given, by
+    hour the last two.
+    """
 
     query = parameters.HistorySerializer
     answer = serializers.HistorySerializer
@@ -88,6 +96,7 @@ class HistoryView(ReportView):
 class BreakdownView(ReportView):
     """A breakdown, highest cost first or in another order, with each item's change over the period before."""
 
+    schema = BreakdownSchema()
     query = parameters.BreakdownSerializer
     by: ClassVar[str]
     """The name of the dimension."""
@@ -131,63 +140,91 @@ class BreakdownView(ReportView):
 
 
 class AgentsView(BreakdownView):
-    """Totals by agent."""
+    """Get totals by agent.
+
+    Calls without an agent are one item.
+    """
 
     by = "agent_id"
     answer = serializers.AgentsSerializer
 
 
 class ModelsView(BreakdownView):
-    """Totals by provider and model."""
+    """Get totals by model.
+
+    An item is a pair of provider and model.
+    """
 
     by = "ai_model"
     answer = serializers.ModelsSerializer
 
 
 class ProvidersView(BreakdownView):
-    """Totals by provider."""
+    """Get totals by provider.
+
+    A provider that sells another one's models counts as itself.
+    """
 
     by = "ai_provider"
     answer = serializers.ProvidersSerializer
 
 
 class RequestTypesView(BreakdownView):
-    """Totals by request type."""
+    """Get totals by request type.
+
+    Calls without a request type are one item.
+    """
 
     by = "request_type"
     answer = serializers.RequestTypesSerializer
 
 
 class StatusesView(BreakdownView):
-    """Totals by status."""
+    """Get totals by status.
+
+    Failed calls may have a cost: the provider charges for what it did before.
+    """
 
     by = "status"
     answer = serializers.StatusesSerializer
 
 
 class UsersView(BreakdownView):
-    """Totals by user."""
+    """Get totals by user.
+
+    Calls without a user are one item. A deleted user keeps the id and loses the name.
+    """
 
     by = "user"
     answer = serializers.UsersSerializer
 
 
 class WorkflowsView(BreakdownView):
-    """Totals by workflow, added up from the calls and the sums of archived calls."""
+    """Get totals by workflow.
+
+    Calls outside a workflow are one item. Archived calls count.
+    """
 
     by = "workflow_id"
     answer = serializers.WorkflowsSerializer
 
 
 class ContentsView(BreakdownView):
-    """Totals by piece of content, added up from the calls and the sums of archived calls."""
+    """Get totals by content.
+
+    Calls without content are one item. Archived calls count.
+    """
 
     by = "content_id"
     answer = serializers.ContentsSerializer
 
 
 class TagView(BreakdownView):
-    """Totals by the values of one tag; calls without it are an item too."""
+    """Get totals by tag.
+
+    An item is a value of the tag `key`; calls without that tag are one item. An organisation's totals keep 500 values
+    of a key apart, and count further ones in one item with `is_other`.
+    """
 
     query = parameters.TagSerializer
     answer = serializers.TagsSerializer
@@ -201,12 +238,20 @@ class TagView(BreakdownView):
 
 
 class OrgsView(BreakdownView):
-    """Totals by organisation, for superadmins and for owners of several."""
+    """Get totals by organisation.
+
+    For superadmins, and for owners of several organisations.
+    """
 
     by = "org"
     answer = serializers.OrgsSerializer
 
-    @extend_schema(responses={200: answer, 403: refusal("For superadmins and for owners of several organisations.")})
+    @extend_schema(
+        responses={
+            200: answer,
+            403: refusal("The caller is no superadmin and owns less than two organisations.", examples.NOT_FOR_MEMBERS),
+        }
+    )
     def get(self, request: Request) -> Response:
         if not self.scope.everything and len(self.scope.owned_org_ids) < 2:
             raise PermissionDenied(_("This is for superadmins and for owners of several organisations."))
@@ -214,10 +259,15 @@ class OrgsView(BreakdownView):
 
 
 class CallsView(ReportView):
-    """Single calls, newest first or in another order."""
+    """List single calls.
+
+    Returns one page of calls, newest first or in the order of `ordering`, and the totals of all calls that match.
+    Follow `next` to the last page: it is quick at any depth, and calls that arrive meanwhile move no page.
+    """
 
     query = parameters.DetailedSerializer
     answer = serializers.CallsSerializer
+    tag = "Calls"
 
     def get(self, request: Request) -> Response:
         asked, given = self.parameters, self.parameters.given
@@ -250,7 +300,14 @@ class CallsView(ReportView):
 
 
 class CallView(ScopedView):
-    """One call. Another tenant's call answers 404, exactly as a call that does not exist."""
+    """Get one call.
+
+    Returns the tokens, cost and attribution of a call that you may see: a superadmin any, an owner those of their
+    organisations, a member their own. Another tenant's call answers 404, exactly as a call that does not exist. Amounts
+    are decimal strings in USD and RUB; `null` is unknown, and `price_source` says why.
+    """
+
+    tag = "Calls"
 
     @extend_schema(
         operation_id="usage_call",
@@ -262,7 +319,11 @@ class CallView(ScopedView):
                 description="The `id` that `detailed` shows.",
             )
         ],
-        responses=serializers.CallSerializer,
+        responses={
+            200: serializers.CallSerializer,
+            404: refusal("There is no such call, or the caller may not see it.", examples.NO_CALL),
+        },
+        examples=examples.recorded("usage_call"),
     )
     def get(self, request: Request, id: str) -> Response:
         is_possible = int(id) <= LARGEST_ID

@@ -31,7 +31,7 @@ class CronSecretScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyp
     name = "cronSecret"
 
     def get_security_definition(self, auto_schema: object) -> dict[str, str]:
-        return {"type": "http", "scheme": "bearer", "description": "The CRON_SECRET of the settings."}
+        return {"type": "http", "scheme": "bearer", "description": "The `CRON_SECRET` of the settings, for schedulers."}
 
 
 class CronSecret(BaseAuthentication):

@@ -10,6 +10,7 @@ from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from ai_clients.assistants.api import examples
 from ai_clients.assistants.api.errors import RESPONSES, answered, count_run
 from ai_clients.assistants.custom_analysis import analysis as custom_analysis
 from ai_clients.assistants.custom_analysis.analysis import (
@@ -20,6 +21,8 @@ from ai_clients.assistants.custom_analysis.analysis import (
 )
 from ai_clients.assistants.models import ContentPiece, Message
 from usage_billing.api.base import ApiView
+from usage_billing.api.examples import answered as answered_with
+from usage_billing.api.examples import sent
 from usage_billing.api.fields import LARGEST_ID
 from usage_billing.api.schema import refusal
 from usage_billing.tenancy.scope import scoped
@@ -28,36 +31,56 @@ from usage_billing.tenancy.scope import scoped
 class QuestionSerializer(serializers.Serializer[dict[str, Any]]):
     """A question over messages, content pieces or both, all of one organisation, which is charged."""
 
-    question = serializers.CharField(max_length=LONGEST_QUESTION)
+    question = serializers.CharField(max_length=LONGEST_QUESTION, help_text="The question, in any language.")
     message_ids = serializers.ListField(
-        child=serializers.IntegerField(min_value=1, max_value=LARGEST_ID), max_length=MOST_TEXTS, default=list
+        child=serializers.IntegerField(min_value=1, max_value=LARGEST_ID),
+        max_length=MOST_TEXTS,
+        default=list,
+        help_text="Ids of messages.",
     )
-    content_ids = serializers.ListField(child=serializers.UUIDField(), max_length=MOST_TEXTS, default=list)
+    content_ids = serializers.ListField(
+        child=serializers.UUIDField(), max_length=MOST_TEXTS, default=list, help_text="Ids of content pieces."
+    )
 
 
 class EvidenceSerializer(serializers.Serializer[Message | ContentPiece]):
-    """A text that the answer rests on: `message` with a number for its id, or `content` with a UUID."""
+    """A text that the answer rests on."""
 
-    type = serializers.SerializerMethodField()
-    id = serializers.CharField(source="pk")
+    type = serializers.SerializerMethodField(help_text="Kind of text: `message` or `content`.")
+    id = serializers.CharField(source="pk", help_text="Id of the text: a message has a number, content a UUID.")
 
     def get_type(self, text: Message | ContentPiece) -> str:
         return "message" if isinstance(text, Message) else "content"
 
 
 class AnalysisSerializer(serializers.Serializer[custom_analysis.Analysis]):
-    answer = serializers.CharField()
+    """An answer with its evidence."""
+
+    answer = serializers.CharField(help_text="The answer, for people.")
     is_answered = serializers.BooleanField(help_text="Whether the texts hold an answer.")
-    evidence = EvidenceSerializer(many=True)
+    evidence = EvidenceSerializer(many=True, help_text="Texts that the answer rests on, most important first.")
 
 
 class CustomAnalysisView(ApiView):
-    """Asks the model a question about texts of the caller's organisation."""
+    """Ask a question about texts.
+
+    Returns the model's answer and the texts that it rests on. For owners and members of the organisation that the texts
+    belong to, which is charged, and for superadmins. The cost stands in the reports, under the request type
+    `custom_analysis`.
+    """
+
+    tag = "Analysis"
 
     @extend_schema(
         operation_id="custom_analysis",
         request=QuestionSerializer,
-        responses={200: AnalysisSerializer, 404: refusal("One of the texts is not there."), **RESPONSES},
+        responses={
+            **RESPONSES,
+            200: AnalysisSerializer,
+            400: refusal("A field is not valid; `details` names it.", examples.WITHOUT_QUESTION),
+            404: refusal("A text does not exist, or the caller may not see it.", examples.NO_TEXT),
+        },
+        examples=[sent(examples.QUESTION), answered_with(examples.ANALYSIS)],
     )
     def post(self, request: Request) -> Response:
         asked = QuestionSerializer(data=request.data)

@@ -12,23 +12,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from drf_spectacular.utils import OpenApiResponse
 from rest_framework import status
 from rest_framework.exceptions import APIException, Throttled
 
+from ai_clients.assistants.api import examples
 from ai_clients.assistants.api.serializers import EstimateSerializer
 from ai_clients.assistants.calls.provider_errors import provider_problem
 from ai_clients.assistants.calls.structured import AnswerError, RefusedError, TruncatedAnswerError
 from ai_clients.assistants.runs.run import UnfinishedRunError
+from usage_billing.api.examples import THROTTLED
+from usage_billing.api.schema import refusal
 from usage_billing.auth import run_throttling
 
 logger = logging.getLogger(__name__)
 
-_ERROR = {"$ref": "#/components/schemas/Error"}
 RESPONSES = {
-    422: OpenApiResponse(_ERROR, "The model refused, or the answer was cut off; `details` has what it cost."),
-    502: OpenApiResponse(_ERROR, "The provider failed; `details` tell whether and when a retry makes sense."),
+    422: refusal("The model refused, or its answer was cut off. A retry is useless.", examples.CUT_OFF),
+    429: refusal(
+        "Too many requests or runs; `Retry-After` gives the seconds to wait.", examples.TOO_MANY_RUNS, THROTTLED
+    ),
+    502: refusal("The provider failed; `details` says whether and when to retry.", examples.PROVIDER_BUSY),
 }
+"""The errors of every endpoint that calls a provider."""
 
 
 class CallFailedError(APIException):

@@ -8,17 +8,27 @@ from django.core.validators import slug_re
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from usage_billing.api.serializers import AmountField
+from usage_billing.api.serializers import (
+    COMPLETION_TOKENS,
+    PROMPT_TOKENS,
+    REQUESTS,
+    TOKENS,
+    UNPRICED,
+    WITHOUT_RUB,
+    AmountField,
+)
 
 
 class AgentSerializer(serializers.Serializer[Any]):
-    id = serializers.CharField()
-    name = serializers.CharField()
-    description = serializers.CharField()
-    provider = serializers.CharField()
-    model = serializers.CharField()
-    input_schema = serializers.DictField(help_text="JSON Schema of `input`.")
-    output_schema = serializers.DictField(help_text="JSON Schema of `output`.")
+    """An agent."""
+
+    id = serializers.CharField(help_text="Id of the agent, for its address and for reports.")
+    name = serializers.CharField(help_text="Name, in the language of the request.")
+    description = serializers.CharField(help_text="Purpose, in the language of the request.")
+    provider = serializers.CharField(help_text="Provider that it calls, such as `anthropic`.")
+    model = serializers.CharField(help_text="The provider's name of the model that it calls.")
+    input_schema = serializers.DictField(help_text="JSON Schema of the `input` of a run.")
+    output_schema = serializers.DictField(help_text="JSON Schema of the `output` of a run.")
 
 
 @extend_schema_field({"oneOf": [{"type": "integer"}, {"type": "string"}]})
@@ -39,37 +49,41 @@ class OrganizationField(serializers.Field[Any, Any, Any, Any]):
 
 
 class RunOrderSerializer(serializers.Serializer[dict[str, Any]]):
-    """The body of a request to run an agent."""
+    """What an agent is to do, and for whom."""
 
     input = serializers.DictField(help_text="As the agent's `input_schema` says.")
     org = OrganizationField(
-        required=False, help_text="Who is charged: id or slug. Needed by those who belong to several organisations."
+        required=False, help_text="Organisation that is charged: id or slug. Required if you belong to several."
     )
     content_id = serializers.UUIDField(
         required=False, help_text="The content piece to work on: it gives `text` and `title` where they are left out."
     )
     workflow_id = serializers.CharField(
-        required=False, max_length=100, help_text="The job that this run is a part of; a new one, if left out."
+        required=False,
+        max_length=100,
+        help_text="Workflow that this run is a part of. Without it the run is a workflow of its own.",
     )
 
 
 class EstimateSerializer(serializers.Serializer[Any]):
-    """The cost of the run's calls. An amount is null if that of any call is unknown."""
+    """The cost of a run's calls."""
 
-    requests_count = serializers.IntegerField()
-    prompt_tokens = serializers.IntegerField()
-    completion_tokens = serializers.IntegerField()
-    total_tokens = serializers.IntegerField()
-    cost_usd = AmountField(allow_null=True)
-    cost_rub = AmountField(allow_null=True)
-    unpriced_count = serializers.IntegerField(help_text="Calls without a known cost in USD.")
-    unpriced_rub_count = serializers.IntegerField(help_text="These, and calls whose day has no exchange rate.")
+    requests_count = serializers.IntegerField(help_text=REQUESTS)
+    prompt_tokens = serializers.IntegerField(help_text=PROMPT_TOKENS)
+    completion_tokens = serializers.IntegerField(help_text=COMPLETION_TOKENS)
+    total_tokens = serializers.IntegerField(help_text=TOKENS)
+    cost_usd = AmountField(help_text="USD, the sum. Null: the cost of a call is unknown.")
+    cost_rub = AmountField(help_text="RUB, the sum. Null: the cost of a call or the exchange rate is unknown.")
+    unpriced_count = serializers.IntegerField(help_text=UNPRICED)
+    unpriced_rub_count = serializers.IntegerField(help_text=WITHOUT_RUB)
 
 
 class RunSerializer(serializers.Serializer[dict[str, Any]]):
-    agent_id = serializers.CharField()
+    """A finished run."""
+
+    agent_id = serializers.CharField(help_text="Id of the agent.")
     org = serializers.CharField(help_text="Slug of the organisation that is charged.")
-    content_id = serializers.UUIDField(allow_null=True)
-    workflow_id = serializers.CharField()
+    content_id = serializers.UUIDField(allow_null=True, help_text="The content piece of the run. Null: none.")
+    workflow_id = serializers.CharField(help_text="Workflow of the run's calls, a filter of the reports.")
     output = serializers.DictField(help_text="As the agent's `output_schema` says.")
-    cost = EstimateSerializer()
+    cost = EstimateSerializer(help_text="The cost of the run's calls.")

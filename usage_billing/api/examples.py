@@ -1,0 +1,82 @@
+"""Examples of requests, answers and errors for the schema.
+
+All answers are about two organisations of the demo, Atlas Content Studio and Lumen Learning, at the same moment.
+`examples.json` holds the data of each operation's answer as the API gave it: tests/support/example_world.py records it,
+and tests/usage_billing/api/test_examples.py compares it with what the API answers now.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from drf_spectacular.utils import OpenApiExample
+
+RECORDED_IN = Path(__file__).with_name("examples.json")
+RECORDED: dict[str, Any] = json.loads(RECORDED_IN.read_text(encoding="utf-8"))
+"""Data of an answer by operation. Of the export: a file's text by media type."""
+EXPORT = "usage_export"
+
+
+def sent(body: Any) -> OpenApiExample:
+    """Return an example of a request's body."""
+    return OpenApiExample("Request", body, request_only=True)
+
+
+def answered(data: Any, media_type: str | None = None) -> OpenApiExample:
+    """Return an example of an answer: its data without the envelope, which `schema.as_answered` adds."""
+    return OpenApiExample("Answer", data, response_only=True, media_type=media_type)
+
+
+def recorded(operation: str) -> list[OpenApiExample]:
+    """Return the examples of an operation's answer; none for one that is new and has no recorded answer."""
+    found = RECORDED.get(operation)
+    if operation == EXPORT:
+        return [answered(text, media_type) for media_type, text in (found or {}).items()]
+    return [] if found is None else [answered(found)]
+
+
+def error(code: str, message: str, **details: Any) -> dict[str, Any]:
+    """Return an error as the API answers it."""
+    return {"success": False, "error": {"code": code, "message": message, "details": details}}
+
+
+def invalid(**details: str) -> dict[str, Any]:
+    """Return the error for parameters or fields that are not valid: name → why."""
+    text = "Some of what you sent is not valid; see the details."
+    return error("invalid", text, **{name: [why] for name, why in details.items()})
+
+
+def throttled(code: str, message: str, seconds: int) -> dict[str, Any]:
+    """Return the error for a limit that is reached."""
+    return error(code, f"{message} Expected available in {seconds} seconds.", retry_after_s=seconds)
+
+
+def not_found(message: str) -> dict[str, Any]:
+    return error("not_found", message)
+
+
+TOKENS = {
+    "access": "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJ0eXAiOiJhY2Nlc3MiLCJzaWQiOiI5YzFlIn0.3sQmJ0l8nq6kJQk0n3pX2w",
+    "refresh": "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJ0eXAiOiJyZWZyZXNoIiwic2lkIjoiOWMxZSJ9.Qe1R8yJm6v0s7uYcC4aXLw",
+}
+CREDENTIALS = {"username": "anna", "password": "demo-password"}
+REFRESH = {"refresh": TOKENS["refresh"]}
+
+REQUIRED = "This field is required."
+WRONG_DAYS = invalid(days="A valid integer is required.")
+NOT_AUTHENTICATED = error("not_authenticated", "Authentication credentials were not provided.")
+WRONG_PASSWORD = error("no_active_account", "No active account found with the given credentials")
+USED_TOKEN = error("token_not_valid", "This refresh token has been used.")
+ENDED_SESSION = error("token_not_valid", "This session has ended.")
+WITHOUT_CSRF = error("permission_denied", "CSRF Failed: CSRF cookie not set.")
+NOT_FOR_MEMBERS = error("permission_denied", "This is for superadmins and for owners of several organisations.")
+NO_CALL = not_found("There is no such call.")
+TOO_LARGE = error("too_large", "The body is longer than 2621440 bytes.")
+NO_JSON = error("unsupported_media_type", 'Unsupported media type "text/plain" in request.')
+THROTTLED = throttled("throttled", "Request was throttled.", 24)
+LOGIN_LOCKED = throttled("login_locked", "Too many failed attempts.", 600)
+TOO_MANY_EXPORTS = throttled(
+    "too_many_exports", "Too many exports are running, yours or everybody's. Wait until one is done.", 30
+)
