@@ -16,10 +16,13 @@ from usage_billing.pages import page as page_
 from usage_billing.pages.dimensions import ORG, STATUS, Dimension
 from usage_billing.pages.page import Page
 from usage_billing.pages.parameters import CURRENCIES, NAMED_PERIODS, PERIODS, WITHOUT_PERIOD, Pairs
+from usage_billing.pages.tag_keys import tag_keys
 from usage_billing.reports.totals import COST_MEASURES
 
 OPTIONS = 100
 """Entries of a filter's list: those that cost most."""
+TAGS = 5
+"""Keys of tags that the form has a field for."""
 EXCLUDING = "!"
 
 
@@ -140,14 +143,15 @@ def value_text(page: Page, name: str, text: str) -> str:
 def fields(page: Page) -> list[Field]:
     """The filters that the form offers, with the values that cost most in the period. One query for each."""
     found = []
-    for dimension in dimensions.offered(page.scope):
+    tags = [dimensions.of_tag(key) for key in tag_keys(page.scope, TAGS)]
+    for dimension in (*dimensions.offered(page.scope), *tags):
         name = dimension.parameters[-1]
         modes = dict.fromkeys(page.parameters.given(name), "is")
         modes |= dict.fromkeys(page.parameters.given(name + EXCLUDING), "not")
         names = {text: page.names.of_text(dimension, text) for text in (*_values(page, dimension), *modes)}
         ordered = sorted(names.items(), key=lambda option: option[1].casefold())
         options = [(text, option, modes.get(text, "")) for text, option in ordered]
-        found.append(Field(name, str(dimension.one), options))
+        found.append(Field(name, dimensions.label(name), options))
     return found
 
 

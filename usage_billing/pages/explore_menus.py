@@ -9,7 +9,6 @@ from django.utils.translation import gettext, pgettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
 from usage_billing import reports
-from usage_billing.models import TagValue
 from usage_billing.pages import dimensions
 from usage_billing.pages.controls import Choice as Option
 from usage_billing.pages.dimensions import TAG, WORKFLOWS, Dimension
@@ -17,11 +16,8 @@ from usage_billing.pages.explore_choice import BEFORE, NONE, SORTED_HERE, Choice
 from usage_billing.pages.explore_metrics import METRICS
 from usage_billing.pages.page import Page
 from usage_billing.pages.parameters import Pairs
+from usage_billing.pages.tag_keys import tag_keys
 from usage_billing.templatetags.amounts import written_day
-
-KEYS_READ = 2_000
-"""Rows of the registry of tags that the offered keys are looked for in; any other key can be typed."""
-MOST_KEYS = 20
 
 STEP_NAMES = {"hour": _("Hour"), "day": _("Day"), "week": _("Week"), "month": _("Month")}
 
@@ -43,7 +39,7 @@ class Menu:
 
 def menus(page: Page, choice: Choice) -> list[Menu]:
     """The controls in the order of the page. One query, for the keys of tags."""
-    offered = [*dimensions.offered(page.scope), *WORKFLOWS, *(dimensions.of_tag(key) for key in tag_keys(page))]
+    offered = [*dimensions.offered(page.scope), *WORKFLOWS, *(dimensions.of_tag(key) for key in tag_keys(page.scope))]
     return [
         _metric(page, choice),
         _group(page, choice, offered),
@@ -51,16 +47,6 @@ def menus(page: Page, choice: Choice) -> list[Menu]:
         _step(page, choice),
         _compare(page, choice),
     ]
-
-
-def tag_keys(page: Page) -> list[str]:
-    """Some keys of the scope's tags, in the order of the alphabet. Members do not see the registry of tags."""
-    rows = TagValue.objects.all()
-    if not page.scope.everything:
-        rows = rows.filter(org_id__in=page.scope.owned_org_ids)
-    # The database counts distinct keys of the first rows alone: reading all rows of all organisations takes long.
-    first = rows.order_by().values("tag_key")[:KEYS_READ]
-    return sorted(set(first.values_list("tag_key", flat=True)))[:MOST_KEYS]
 
 
 def _metric(page: Page, choice: Choice) -> Menu:

@@ -11,8 +11,10 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
+from tests.support.factories import event
 from tests.support.page_text import read
 from tests.support.rows import NOON, enter, row
+from usage_billing.ledger import writer
 from usage_billing.models import Organization
 from usage_billing.pages import hooks
 
@@ -180,6 +182,32 @@ def test_form_offers_the_values_of_the_period_and_those_that_are_set(superadmin:
     ]
     assert ("gone", "gone", "not") in by_name["agent_id"]
     assert [text for _, text, _ in by_name["org"]] == ["Acme", "Globex"]
+
+
+def test_form_offers_the_values_of_tags(
+    owner_of: Callable[..., Client], member_of: Callable[..., Client], acme: Organization, globex: Organization
+) -> None:
+    writer.add(
+        [
+            event(org=acme, attribution={"tags": {"feature": "search", "env": "prod"}}),
+            event(org=acme, attribution={"tags": {"feature": "chat"}}),
+            event(org=globex, attribution={"tags": {"globex_tag": "secret"}}),
+        ]
+    )
+    client = owner_of(acme)
+
+    def offered(query: str) -> dict[str, Any]:
+        fields = client.get(f"{OWN}?period=last-month&{query}filters=edit").context["filter_fields"]
+        return {field.name: field.options for field in fields if field.name.startswith("tag.")}
+
+    assert [*offered("")] == ["tag.env", "tag.feature"]
+    narrowed = client.get(f"{OWN}?days=3000&tag.feature=search&filters=edit").context["filter_fields"]
+    by_name = {field.name: field.options for field in narrowed}
+    assert ("search", "search", "is") in by_name["tag.feature"]
+    assert ("chat", "chat", "") in by_name["tag.feature"]
+    # The registry of tags is the owners'.
+    others = member_of(acme).get(f"{OWN}?filters=edit").context["filter_fields"]
+    assert [field.name for field in others if field.name.startswith("tag.")] == []
 
 
 def test_form_keeps_what_it_has_no_field_for(superadmin: Client, acme: Organization) -> None:
