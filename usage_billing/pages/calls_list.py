@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from django.urls import reverse
 
 from usage_billing.models import UsageRecord
-from usage_billing.pages.page import Page
+from usage_billing.pages.page import Page, urls_key
 
 _STATUSES = dict(UsageRecord.Status.choices)
 
@@ -47,12 +47,12 @@ def call_links(*, for_superadmin: bool) -> Callable[[int], str]:
 
     Django resolves the address once: it takes long over one, and a page has dozens.
     """
-    before, after = _around(for_superadmin, reverse("usage_billing:usage"))
+    before, after = _around(for_superadmin, *urls_key())
     return lambda id_: f"{before}{id_}{after}"
 
 
 @functools.lru_cache(maxsize=16)
-def _around(for_superadmin: bool, _usage: str) -> tuple[str, str]:
+def _around(for_superadmin: bool, *_urls: str) -> tuple[str, str]:
     view = "usage_billing:ai-costs-call" if for_superadmin else "usage_billing:call"
     before, _, after = reverse(view, args=[0]).rpartition("0")
     return before, after

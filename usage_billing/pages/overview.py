@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -234,6 +235,11 @@ def _end(day: date, step: str) -> date:
 
 
 def label_of(day: date, step: str) -> str:
+    return _label_of(day, step, get_language())
+
+
+@functools.lru_cache(maxsize=4096)
+def _label_of(day: date, step: str, _language: str | None) -> str:
     # Translators: a day, and a month, on the chart's axis, short, in Django's date format
     return date_format(day, gettext("M Y") if step == "month" else gettext("M j"))
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest
-from django.urls import reverse
+from django.urls import get_script_prefix, get_urlconf, reverse
 from django.utils.translation import gettext
 
 from usage_billing.pages import names
@@ -76,12 +76,16 @@ class Page:
 
 def address(page: str, *, for_superadmin: bool) -> str:
     """The address of a page, without a query."""
-    return _addresses(for_superadmin, reverse("usage_billing:usage"))[page]
+    return _addresses(for_superadmin, *urls_key())[page]
+
+
+def urls_key() -> tuple[str, str]:
+    """The URLs that addresses depend on, as the key of a cache: Django takes long over one, and a page has dozens."""
+    return get_urlconf() or settings.ROOT_URLCONF, get_script_prefix()
 
 
 @functools.lru_cache(maxsize=16)
-def _addresses(for_superadmin: bool, _usage: str) -> dict[str, str]:
-    """Cached by the prefix that the project's URLs have: Django takes long over one address, and a page has dozens."""
+def _addresses(for_superadmin: bool, *_urls: str) -> dict[str, str]:
     base = "ai-costs" if for_superadmin else "usage"
     return {page: reverse(f"usage_billing:{base}" + ("" if page == OVERVIEW else f"-{page}")) for page in PAGES}
 
