@@ -9,11 +9,10 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from django.forms.utils import flatatt
-from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timezone import localtime
-from django.utils.translation import get_language, gettext, pgettext_lazy
+from django.utils.translation import get_language, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
 from usage_billing.models import UsageRecord
@@ -21,7 +20,7 @@ from usage_billing.pages import calls_list
 from usage_billing.pages.calls_list import Entry
 from usage_billing.pages.dimensions import AGENT, CONTENT, MODEL, ORG, PROVIDER, STATUS, USER, WORKFLOW, Word
 from usage_billing.pages.page import Page
-from usage_billing.templatetags.amounts import common_places, duration, in_column, style_of, write_number
+from usage_billing.templatetags.amounts import common_places, duration, in_column, moment, style_of, write_number
 
 TIME, COST = "created_at", "cost"
 """The first column, which leads to the call, and the amount in the currency of the switch."""
@@ -130,14 +129,12 @@ def rows(page: Page, columns: Sequence[Column], calls: Iterable[UsageRecord]) ->
     if any(column.name == "content_id" for column in columns):
         page.names.look_up(contents=(entry.call.content_id for entry in entries))
     writers = [(column, _writer(page, column, entries)) for column in columns[1:]]
-    # Translators: a moment in the list of calls, in Django's date format
-    time_format = gettext("j M H:i:s")
     zone = ZoneInfo(page.zone)
     found = []
     for entry in entries:
-        moment = localtime(entry.call.created_at, zone)
+        local = localtime(entry.call.created_at, zone)
         cells = [write(entry) for _column, write in writers]
-        found.append(Row(entry.link, moment, date_format(moment, time_format), cells))
+        found.append(Row(entry.link, local, moment(local), cells))
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
@@ -92,6 +92,21 @@ def _written_day(day: date, _language: str | None) -> str:
     """28 Nov 2026; cached, because a page shows each day twice and Django takes long to format one."""
     # Translators: a day in Django's date format: 28 Nov 2026
     return date_format(day, gettext("j M Y"))
+
+
+@register.filter(expects_localtime=True)
+def moment(value: datetime) -> str:
+    """A moment of a list in the template's time zone, without the year: 28 Nov 14:05:09.
+
+    Django's `date` filter takes 0.1 ms for one, and a page has 50.
+    """
+    return f"{_written_day_and_month(value.date(), get_language())} {value:%H:%M:%S}"
+
+
+@functools.lru_cache(maxsize=4096)
+def _written_day_and_month(day: date, _language: str | None) -> str:
+    # Translators: a day without its year, in Django's date format: 28 Nov
+    return date_format(day, gettext("j M"))
 
 
 def _rounded(value: Decimal) -> Decimal:
