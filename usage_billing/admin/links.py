@@ -13,7 +13,7 @@ OWN_COSTS_PAGE = "usage_billing:usage"
 
 
 def costs_link(text: str, **query: object) -> str:
-    """Return a link to the page of costs with these parameters; the text alone in a project without the page."""
+    """Return a link to the superadmins' page of costs with these parameters; the text alone without the page."""
     try:
         address = reverse(COSTS_PAGE)
     except NoReverseMatch:

@@ -57,8 +57,16 @@ def _answer(request: HttpRequest, id: int) -> HttpResponse:
     call = next(iter(found), None)
     if call is None:
         return shell.not_found(request, gettext("There is no such call, or it is not yours to see."))
-    page = Page(request, CALLS, scope, parse(QueryDict(), scope.today(now), PageSerializer), now)
+    page = Page(request, CALLS, scope, parse(_currency_alone(request), scope.today(now), PageSerializer), now)
     return render(request, "usage_billing/call.html", _context(page, call))
+
+
+def _currency_alone(request: HttpRequest) -> QueryDict:
+    """The parameter that the page takes over from the one that led here."""
+    kept = QueryDict(mutable=True)
+    if currency := request.GET.get("currency"):
+        kept["currency"] = currency
+    return kept
 
 
 def _context(page: Page, call: UsageRecord) -> dict[str, Any]:
@@ -68,6 +76,7 @@ def _context(page: Page, call: UsageRecord) -> dict[str, Any]:
     near = [*around.earlier, call, *around.later]
     page.names.look_up(users=[call.user_id], contents=[call.content_id])
     for_superadmin = page.scope.everything
+    column = f"cost_{page.parameters.currency}"
     return {
         "title": gettext("Call %(id)s") % {"id": call.pk},
         "call": call,
@@ -85,10 +94,11 @@ def _context(page: Page, call: UsageRecord) -> dict[str, Any]:
         "usage": call_facts.usage(call),
         "workflow": workflow,
         "workflow_calls": _entries(page, call, workflow.calls) if workflow else [],
-        "workflow_places": _places(workflow.calls) if workflow else 2,
+        "workflow_places": _places(workflow.calls, column) if workflow else 2,
         "workflow_link": _workflow_link(page, call, workflow) if workflow else "",
         "near": _entries(page, call, near) if len(near) > 1 else [],
-        "near_places": _places(near),
+        "near_places": _places(near, column),
+        "currency": page.parameters.currency,
         "near_link": page.calls({**call_facts.days_around(page, call), "org": str(call.org_id)}),
         "calls_link": page.calls(call_facts.days_around(page, call)),
         "comparison_link": _comparison_link(page, call),
@@ -102,8 +112,8 @@ def _entries(page: Page, call: UsageRecord, calls: Iterable[UsageRecord]) -> lis
     return [(entry, entry.call.pk == call.pk) for entry in calls_list.entries(page, calls)]
 
 
-def _places(calls: Iterable[UsageRecord]) -> int:
-    return common_places(call.cost_usd for call in calls)
+def _places(calls: Iterable[UsageRecord], column: str) -> int:
+    return common_places(getattr(call, column) for call in calls)
 
 
 def _workflow_link(page: Page, call: UsageRecord, workflow: reports.Workflow) -> str:

@@ -10,6 +10,7 @@ from django.urls import reverse
 
 from usage_billing.models import UsageRecord
 from usage_billing.pages.page import Page, urls_key
+from usage_billing.pages.parameters import CURRENCIES
 
 _STATUSES = dict(UsageRecord.Status.choices)
 
@@ -29,13 +30,15 @@ def entries(page: Page, calls: Iterable[UsageRecord]) -> list[Entry]:
     listed = list(calls)
     page.names.look_up(users=(call.user_id for call in listed))
     link = call_links(for_superadmin=page.scope.everything)
+    currency = page.parameters.currency
+    query = "" if currency == CURRENCIES[0] else f"?currency={currency}"
     return [
         Entry(
             call,
             page.names.org(call.org_id),
             page.names.user(call.user_id),
             str(_STATUSES.get(call.status, call.status)),
-            link(call.pk),
+            link(call.pk) + query,
             " ".join(f"{key}={value}" for key, value in sorted(getattr(call, "tags", {}).items())),
         )
         for call in listed

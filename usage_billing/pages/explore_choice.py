@@ -16,7 +16,7 @@ from usage_billing.pages.dimensions import MODEL, TAG, Dimension
 from usage_billing.pages.explore_metrics import BY_NAME, COST, METRICS, Metric
 from usage_billing.pages.overview import step_of
 from usage_billing.pages.page import Page
-from usage_billing.pages.parameters import PageSerializer
+from usage_billing.pages.parameters import PageSerializer, check_days
 from usage_billing.reports import ALL_STEPS, Period
 from usage_billing.reports.time_series import HOUR, LONGEST_BY_HOUR
 from usage_billing.reports.totals import Totals
@@ -68,8 +68,7 @@ class ExploreSerializer(PageSerializer):
             given, other = ("compare_from", "compare_to") if last is None else ("compare_to", "compare_from")
             text = gettext("Give “%(other)s” as well: the period to compare with has a first and a last day.")
             raise serializers.ValidationError({given: text % {"other": other}})
-        if first is not None and last is not None and last < first:
-            raise serializers.ValidationError({"compare_to": gettext("This day is before “compare_from”.")})
+        check_days(attrs, "compare_from", "compare_to")
         if attrs.get("group", MODEL) == attrs.get("then"):
             raise serializers.ValidationError({"then": gettext("This is the first group already.")})
         return attrs

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from urllib.parse import parse_qsl
 
-from usage_billing.api.filters import EXCLUDES, MOST_VALUES
 from usage_billing.pages.explore_choice import Choice
 from usage_billing.pages.page import Page
 from usage_billing.pages.parameters import Changes, query_of
+from usage_billing.pages.rows import excluding
 from usage_billing.reports.totals import Totals
 
 
@@ -18,15 +18,8 @@ def without_rows(page: Page, choice: Choice, shown: Sequence[Totals], others: Se
     Filters exclude values of one parameter at a time: neither pairs of two groups, nor one of two models of the same
     name. others: the rows that must remain.
     """
-    if not shown:
-        return None
-    name = choice.group.parameters[-1]
-    excluded = dict.fromkeys(choice.group.narrowing(choice.group.key(row))[name] for row in shown)
-    remaining = {choice.group.narrowing(choice.group.key(row))[name] for row in others}
-    if len(excluded) > MOST_VALUES or not remaining.isdisjoint(excluded):
-        return None
-    given = page.parameters.given(name + EXCLUDES)
-    return {**choice.metric.calls, name + EXCLUDES: [*dict.fromkeys((*given, *excluded))]}
+    changes = excluding(page, choice.group, shown, others)
+    return None if changes is None else {**choice.metric.calls, **changes}
 
 
 def narrowed(link: str, changes: Changes) -> str:

@@ -13,7 +13,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from usage_billing.pages import hooks
-from usage_billing.pages.page import CALLS, EXPLORE, INSIGHTS, OVERVIEW, address
+from usage_billing.pages.page import CALLS, EXPLORE, INSIGHTS, OVERVIEW, Page, address
 
 PAGES: tuple[tuple[str, Any], ...] = (
     (OVERVIEW, _("Overview")),
@@ -37,8 +37,8 @@ class Entry:
     is_current: bool
 
 
-def pages(request: HttpRequest) -> list[Entry]:
-    """The four pages of the person."""
+def pages(request: HttpRequest, page: Page | None = None) -> list[Entry]:
+    """The four pages of the person. page: the one that is shown, whose period, filters and currency the others keep."""
     try:
         links = [(title, address(name, for_superadmin=request.user.is_superuser)) for name, title in PAGES]
     except NoReverseMatch:
@@ -53,7 +53,16 @@ def pages(request: HttpRequest) -> list[Entry]:
         ),
         None,
     )
-    return [Entry(title, link, link == current) for title, link in links]
+    kept = [page.to(name) for name, _title in PAGES] if page else [link for _title, link in links]
+    return [Entry(title, to, link == current) for (title, link), to in zip(links, kept, strict=True)]
+
+
+def search_link(request: HttpRequest) -> str:
+    """Where the search for a call is sent; empty in a project without the pages."""
+    try:
+        return address(CALLS, for_superadmin=request.user.is_superuser)
+    except NoReverseMatch:
+        return ""
 
 
 def manage(request: HttpRequest) -> list[Entry]:

@@ -166,7 +166,8 @@ def _chart(
     totals = [row[column] for row in days]
     if parameters.given("period") == ["this-month"]:
         expected = forecast.to_come[parameters.currency]
-        steps, layers, totals = _with_forecast(page, steps, layers, totals, expected)
+        dates = [row["date"] for row in days]
+        steps, layers, totals = _with_forecast(page, dates, steps, layers, totals, expected)
     return chart.draw(steps, layers, write, totals=totals)
 
 
@@ -190,15 +191,20 @@ def _layer(page: Page, dimension: Dimension, series: Series, write: chart.Write)
 
 def _with_forecast(
     page: Page,
+    days: Sequence[date],
     steps: list[Step],
     layers: list[Layer],
     totals: list[Decimal | None],
     expected: Mapping[date, Decimal],
 ) -> tuple[list[Step], list[Layer], list[Decimal | None]]:
-    """Add the days to come, and what is still expected of today."""
-    to_come = [day for day in sorted(expected) if day > page.today]
+    """Add the days to come, and what is still expected of today.
+
+    In an organisation in the east tomorrow may have begun: its day is among `days` already.
+    """
+    to_come = [day for day in sorted(expected) if day > page.today and day not in days]
     nothing: list[Decimal | None] = [None] * len(to_come)
-    of_days = [None] * (len(steps) - 1) + [expected.get(page.today), *(expected[day] for day in to_come)]
+    of_days = [expected.get(page.today) if day == page.today else None for day in days]
+    of_days += [expected[day] for day in to_come]
     return (
         [*steps, *(Step(label_of(day, "day"), written_day(day), is_expected=True) for day in to_come)],
         [

@@ -49,12 +49,7 @@ class PageSerializer(serializers.Serializer[dict[str, Any]]):
         return {**super().get_fields(), **{name: DayField(required=False) for name in ("from", "to")}}
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        for name in ("from", "to"):
-            if name in attrs and not FIRST_DAY <= attrs[name] <= LAST_DAY:
-                text = gettext("A day between %(first)s and %(last)s.") % {"first": FIRST_DAY, "last": LAST_DAY}
-                raise serializers.ValidationError({name: text})
-        if "from" in attrs and "to" in attrs and attrs["to"] < attrs["from"]:
-            raise serializers.ValidationError({"to": gettext("This day is before “from”.")})
+        check_days(attrs, "from", "to")
         lengths: list[str] = [name for name in ("period", "days", "period_days", "from") if name in attrs]
         if "period" in attrs and "to" in attrs:
             lengths.append("to")
@@ -62,6 +57,21 @@ class PageSerializer(serializers.Serializer[dict[str, Any]]):
             text = gettext("Give either this or “%(other)s”, not both.") % {"other": lengths[1]}
             raise serializers.ValidationError({lengths[0]: text})
         return attrs
+
+
+def check_days(given: Mapping[str, Any], first: str, last: str) -> None:
+    """Raise `ValidationError` for days that no page can show, and for a period of too many of them."""
+    for name in (first, last):
+        if name in given and not FIRST_DAY <= given[name] <= LAST_DAY:
+            text = gettext("A day between %(first)s and %(last)s.") % {"first": FIRST_DAY, "last": LAST_DAY}
+            raise serializers.ValidationError({name: text})
+    if first not in given or last not in given:
+        return
+    if given[last] < given[first]:
+        raise serializers.ValidationError({last: gettext("This day is before “%(first)s”.") % {"first": first}})
+    if given[last] - given[first] >= timedelta(days=LONGEST_DAYS):
+        text = gettext("A page shows at most %(days)d days.") % {"days": LONGEST_DAYS}
+        raise serializers.ValidationError({last: text})
 
 
 @dataclass(frozen=True)
@@ -157,12 +167,11 @@ def _own(
     given = {name: texts[-1] for name, texts in lists.items() if name in known and texts}
     hints: list[str] = []
     while not (serializer := serializer_class(data=given)).is_valid():
-        wrong = serializer.errors.keys() & given.keys()
-        if not wrong:
-            raise AssertionError(f"nothing to leave out for {serializer.errors}")
-        for name in wrong:
+        # An error that names no given parameter is about all of them together.
+        for name in serializer.errors.keys() & given.keys() or [*given]:
             text = given.pop(name)
-            hints += [_hint(name, text, problem) for problem in serializer.errors[name]]
+            problems = serializer.errors.get(name, [gettext("It does not go with the others.")])
+            hints += [_hint(name, text, problem) for problem in problems]
     return serializer.validated_data, given, hints
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from usage_billing.api.filters import EXCLUDES, MOST_VALUES
 from usage_billing.pages.colors import color_of
 from usage_billing.pages.dimensions import MODEL, Dimension
 from usage_billing.pages.page import CALLS, EXPLORE, Page
 from usage_billing.reports import Breakdown
+from usage_billing.reports.figures import is_new
 from usage_billing.reports.totals import NO_CALLS, Totals, without_unknown_amounts
 from usage_billing.templatetags.amounts import common_places
 
@@ -27,13 +30,15 @@ class Row:
     narrowed: str
     is_named: bool = True
     second: str = ""
+    change: Decimal | None = None
+    is_new: bool = False
 
 
 @dataclass(frozen=True)
 class Panel:
     """The table of a breakdown. other: the totals of all rows that are not shown; places: decimals of its amounts.
 
-    other_calls: the address of the calls that no shown row counts.
+    other_calls: the address of the calls that no shown row counts; None where no filter tells them.
     """
 
     dimension: Dimension
@@ -41,7 +46,7 @@ class Panel:
     other: Totals | None
     places: int
     explore: str
-    other_calls: str
+    other_calls: str | None
 
 
 def panel(page: Page, dimension: Dimension, found: Breakdown, most: int, measures: Sequence[str]) -> Panel:
@@ -49,7 +54,9 @@ def panel(page: Page, dimension: Dimension, found: Breakdown, most: int, measure
     # Show a single row more rather than “all others” for it alone.
     cut = len(found.items) if len(found.items) == most + 1 and not found.other else most
     page.names.look_up_rows(dimension, found.items[:cut])
-    rows = [row(page, dimension, item) for item in found.items[:cut]]
+    names = Counter(item["ai_model"] for item in found.items) if dimension == MODEL else Counter[str]()
+    of_several = {name for name, count in names.items() if count > 1}
+    rows = [row(page, dimension, item, of_several) for item in found.items[:cut]]
     column = f"cost_{page.parameters.currency}"
     return Panel(
         dimension,
@@ -57,17 +64,35 @@ def panel(page: Page, dimension: Dimension, found: Breakdown, most: int, measure
         together([*found.items[cut:], *([found.other] if found.other else [])], measures),
         common_places(each.sums[column] for each in rows),
         page.to(EXPLORE, group=dimension.name),
-        page.to(CALLS, without(dimension, [each.key for each in rows])),
+        _calls_of_others(page, dimension, found.items[:cut], found.items[cut:]),
     )
 
 
-def without(dimension: Dimension, keys: Sequence[tuple[Any, ...]]) -> dict[str, list[str]]:
-    """The URL parameters that exclude these rows."""
+def _calls_of_others(page: Page, dimension: Dimension, shown: Sequence[Totals], others: Sequence[Totals]) -> str | None:
+    changes = excluding(page, dimension, shown, others)
+    return None if changes is None else page.to(CALLS, changes)
+
+
+def excluding(
+    page: Page, dimension: Dimension, shown: Sequence[Totals], others: Sequence[Totals]
+) -> dict[str, list[str]] | None:
+    """The URL parameters that exclude the shown rows, besides what the page excludes; None where no filter can.
+
+    Filters exclude values of one parameter at a time, so not one of two models of the same name. others: the known
+    rows that must remain.
+    """
     name = dimension.parameters[-1]
-    return {f"{name}!": [dimension.narrowing(key)[name] for key in keys]}
+    excluded = dict.fromkeys(dimension.narrowing(dimension.key(row))[name] for row in shown)
+    remaining = {dimension.narrowing(dimension.key(row))[name] for row in others}
+    if not shown or len(excluded) > MOST_VALUES or not remaining.isdisjoint(excluded):
+        return None
+    given = page.parameters.given(name + EXCLUDES)
+    return {name + EXCLUDES: [*dict.fromkeys((*given, *excluded))]}
 
 
-def row(page: Page, dimension: Dimension, item: Totals) -> Row:
+def row(page: Page, dimension: Dimension, item: Totals, of_several: Collection[str] = ()) -> Row:
+    """A row of the table. of_several: names of models that several providers have."""
+    cost = f"cost_{page.parameters.currency}"
     key = dimension.key(item)
     narrowing = dimension.narrowing(key)
     return Row(
@@ -78,7 +103,9 @@ def row(page: Page, dimension: Dimension, item: Totals) -> Row:
         calls=page.to(CALLS, narrowing),
         narrowed=page.link(narrowing),
         is_named=bool(key[-1]),
-        second=str(item["ai_provider"]) if dimension == MODEL else "",
+        second=str(item["ai_provider"]) if dimension == MODEL and item["ai_model"] in of_several else "",
+        change=(item["change"] or {}).get(cost),
+        is_new=item["before"] is not None and is_new(item[cost], item["before"][cost]),
     )
 
 

@@ -54,11 +54,13 @@ def menu(page: Page) -> ViewMenu | None:
 
 
 def shares(scope: Scope, names: Mapping[int, str], org_ids: Iterable[str]) -> Shares:
-    """Whom a person may share a view with: their organisations; a superadmin those that the view is narrowed to."""
+    """Whom a person may share a view with: their organisations; a superadmin the one that the view is narrowed to."""
     offered: Shares = [(PRIVATE, gettext("only me"))]
     if scope.everything:
         offered.append((SUPERADMINS, gettext("all superadmins")))
-        wanted: Sequence[int] = [int(text) for text in org_ids if text.isdecimal()]
+        given = [int(text) for text in org_ids if text.isdecimal()]
+        # A view of several organisations would tell each of them the others' ids.
+        wanted: Sequence[int] = given if len(given) == 1 else []
     else:
         wanted = sorted(scope.org_ids, key=lambda org_id: names.get(org_id, ""))
     return offered + [(str(org_id), names[org_id]) for org_id in wanted if org_id in names]

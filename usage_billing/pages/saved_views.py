@@ -82,6 +82,9 @@ def save(*, scope: Scope, name: str, page: str, query: str, share: str, is_start
     if SavedView.objects.filter(user_id=scope.user_id).count() >= VIEWS_PER_USER:
         text = gettext("You have %(most)d saved views. Delete one that you no longer need, then save this one.")
         raise ValidationError(text % {"most": VIEWS_PER_USER})
+    if share not in (PRIVATE, SUPERADMINS) and not _names_org(query) and len(scope.org_ids) != 1:
+        # Everybody who opens it sees the same calls, whatever else they may see.
+        query = "&".join(part for part in (query, f"org={share}") if part)
     if len(query) > LONGEST_QUERY:
         raise ValidationError(gettext("This page has too many filters to be saved. Remove some of them."))
     return change(

@@ -15,7 +15,6 @@ from django.views.decorators.http import require_safe
 
 from usage_billing.api.export_slots import RETRY_AFTER_S
 from usage_billing.conf import conf
-from usage_billing.management import demo_data
 from usage_billing.pages import saved_views
 from usage_billing.tenancy.views import scoped_view
 
@@ -42,6 +41,8 @@ class LogIn(LoginView):
 
 def _demo() -> dict[str, Any]:
     """The accounts of the demo, where it was seeded: only with DEBUG, for their password is known."""
+    from usage_billing.management import demo_data  # not needed in production
+
     known = {each.username: each for each in demo_data.logins()}
     users = get_user_model()
     there = users._default_manager.filter(**{f"{users.USERNAME_FIELD}__in": [*known]})

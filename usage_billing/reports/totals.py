@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from usage_billing.models import DailyUsage
-from usage_billing.models.daily_usage import MEASURES
+from usage_billing.models.daily_usage import DIMENSIONS, MEASURES
 from usage_billing.reports.durations import DURATIONS, p95_time_ms
 from usage_billing.reports.parameters import ALL_TIME, Filters, Period
 from usage_billing.reports.sql.totals import AVERAGES, sums
@@ -89,7 +89,8 @@ def previous_totals(
     """The `PREVIOUS_MEASURES` of each of these rows in the previous period; zero for a row without calls then."""
     if not rows:
         return []
-    if len(rows) <= FEW_ROWS:
+    # There may be any number of workflows, and of values of tags.
+    if len(rows) <= FEW_ROWS or not {*by} <= {*DIMENSIONS}:
         filters = {**filters, **{name: {row[name] for row in rows} for name in by}}
     found = totals(scope, by=by, filters=filters, period=previous, measures=PREVIOUS_MEASURES)
     by_key = {tuple(row[name] for name in by): {name: row[name] for name in PREVIOUS_MEASURES} for row in found}

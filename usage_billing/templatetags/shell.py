@@ -23,8 +23,8 @@ def sidebar(context: RequestContext) -> dict[str, Any]:
         "csrf_token": context.get("csrf_token"),
         "user": user,
         "is_known": is_known,
-        "pages": navigation.pages(request) if is_known else [],
+        "pages": navigation.pages(request, context.get("page")) if is_known else [],
+        "search_link": navigation.search_link(request) if is_known else "",
         "manage": navigation.manage(request) if is_known else [],
         "recorder": recorder_state.of_now() if is_known and user.is_superuser else None,
-        "page": context.get("page"),
     }

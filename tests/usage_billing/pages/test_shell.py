@@ -210,7 +210,7 @@ def test_page_in_russian(superadmin: Client, acme: Organization, settings: Any) 
     page = read(response)
     assert '<html lang="ru"' in response.content.decode()
     assert page.headings == ["Обзор"]
-    assert page.cards["Вызовы"][0] == "3"
+    assert page.cards["Запросы"][0] == "3"
     assert page.cards["Стоимость, USD"][0] == "12\u00a0345,67\u00a0$"
     assert page.cards["Стоимость, USD"][1].endswith("2 без цены")
     assert page.cards["Стоимость, RUB"][0] == "987\u00a0654,30\u00a0₽"

@@ -62,6 +62,8 @@ def condition(name: str, values: Values, *, of_calls: bool) -> Sql:
     nullable = of_calls and name in NULLABLE
     excludes = isinstance(values, Excluded)
     given = values.values if isinstance(values, Excluded) else values
+    if excludes and not given:
+        return Sql("1 = 1")
     has_null = nullable and (None in given or (name == "user_id" and user_keys.nobody() in given))
     ordered = sorted(value for value in given if value is not None)
     parts = [_is_in(column, ordered, excludes=excludes)] if ordered else []

@@ -77,10 +77,23 @@
     }
 
     // ── Sheets: the part of the linked page that `data-sheet` names, over this page ──────────────────────────────
+    let isLoading = false;
+    const read = async (address, selector) => {
+        try {
+            const answer = await fetch(address, { headers: { "X-Requested-With": "XMLHttpRequest" } });
+            return answer.ok && new DOMParser().parseFromString(await answer.text(), "text/html").querySelector(selector);
+        } catch {
+            return null; // offline: the browser says so on the page itself
+        }
+    };
     const show = async (address, selector, opener) => {
-        const answer = await fetch(address, { headers: { "X-Requested-With": "XMLHttpRequest" } });
-        const found = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector(selector);
-        if (!answer.ok || !found) {
+        if (isLoading) {
+            return;
+        }
+        isLoading = true;
+        const found = await read(address, selector);
+        isLoading = false;
+        if (!found) {
             location.assign(address);
             return;
         }
