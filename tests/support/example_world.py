@@ -82,9 +82,9 @@ def build() -> None:
         "content_type": "post",
         "content_id": "5f0c7a52-3d19-4b6e-9a37-0d2f1b8e6c41",
         "workflow_id": "publishing-2026-11-27",
-        "tags": {"feature": "review", "env": "prod"},
+        "tags": {"env": "prod", "feature": "review"},
     }
-    chat = {"request_type": "chat", "tags": {"feature": "chat", "env": "prod"}}
+    chat = {"request_type": "chat", "tags": {"env": "prod", "feature": "chat"}}
     _call(48213, atlas, ANNA, "claude-opus-5-5", 46_500, 900, 39_600, minutes=12, **review)
     _call(48210, atlas, MARK, "gpt-6-luna", 3_200, 420, 1_200, minutes=47, **chat)
     _call(48207, atlas, None, "gpt-7-preview", 1_900, 310, 0, minutes=95, **chat)
@@ -164,12 +164,13 @@ def _call(
 
 
 def _usage(provider: str, prompt: int, completion: int, cached: int) -> dict[str, Any]:
+    """Return the provider's usage block, its keys in the order of PostgreSQL's jsonb: the shortest first."""
     if provider == "anthropic":
-        return {"input_tokens": prompt - cached, "cache_read_input_tokens": cached, "output_tokens": completion}
+        return {"input_tokens": prompt - cached, "output_tokens": completion, "cache_read_input_tokens": cached}
     return {
+        "total_tokens": prompt + completion,
         "prompt_tokens": prompt,
         "completion_tokens": completion,
-        "total_tokens": prompt + completion,
         "prompt_tokens_details": {"cached_tokens": cached},
     }
 
