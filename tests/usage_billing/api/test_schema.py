@@ -156,11 +156,24 @@ class Page(HTMLParser):
             self.inline += data.strip()
 
 
+@pytest.mark.parametrize("person", ["superadmin", "owner"])
+def test_the_page_has_the_shell_of_the_person(person: str) -> None:
+    client = World(timezone.now()).client(person)
+    home = "/superadmin/ai-costs" if person == "superadmin" else "/usage/"
+    pages = [client.get(address).content.decode() for address in (home, "/api/docs")]
+    links = [Page(html.partition("<aside")[2].partition("</aside>")[0]).loads for html in pages]
+    assert home in links[0]
+    assert links[0] == links[1]
+
+
 def test_the_page_loads_from_here_alone_and_has_no_script_of_its_own() -> None:
-    page = Page(Client().get("/api/docs").content.decode())
+    html = Client().get("/api/docs").content.decode()
+    page = Page(html)
     assert page.inline == ""
+    assert ' style="' not in html
+    assert {"/", "/api/schema"} <= set(page.loads)
     assert len(page.loads) >= 4
-    for address in page.loads:
+    for address in (address for address in page.loads if not address.startswith("#")):
         assert re.match(r"/(?!/)", address)
         if address.startswith("/static/"):
             assert finders.find(address.removeprefix("/static/")) is not None
