@@ -52,6 +52,7 @@ def test_one_writer_and_one_reader_of_the_totals() -> None:
         "ledger.writer",
         "ledger.consistency",
         "ledger.rollup",
+        "ledger.repricing",
         "reports.totals",
         "reports.sql.totals",
         "models",

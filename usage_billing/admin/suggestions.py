@@ -12,12 +12,17 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from usage_billing import reports
 from usage_billing.admin.theme import TextInput
 from usage_billing.costing.price_list import get_snapshot
-from usage_billing.models import DailyUsage
+from usage_billing.reports import Period
+from usage_billing.reports.totals import COST_MEASURES
+from usage_billing.tenancy.scope import EVERYTHING
 
 SEEN_DAYS = 92
 """For how many days a model stays among the suggestions after its last call."""
+MOST_MODELS = 500
+"""How many models of calls are suggested: those that cost most."""
 ALWAYS = ("anthropic", "openai")
 """Providers whose models are suggested before their first call."""
 
@@ -57,8 +62,10 @@ def _used_models(request: HttpRequest) -> list[tuple[str, str]]:
     known: list[tuple[str, str]] | None = getattr(request, "used_models", None)
     if known is None:
         since = timezone.now().date() - timedelta(days=SEEN_DAYS)
-        rows = DailyUsage.objects.filter(grain="model", usage_date__gt=since).order_by()
-        known = list(rows.values_list("ai_provider", "ai_model").distinct())
+        rows = reports.totals(
+            EVERYTHING, by=("ai_provider", "ai_model"), period=Period(since), limit=MOST_MODELS, measures=COST_MEASURES
+        )
+        known = [(row["ai_provider"], row["ai_model"]) for row in rows]
         request.used_models = known  # type: ignore[attr-defined]
     return known
 
