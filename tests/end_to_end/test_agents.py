@@ -405,7 +405,7 @@ def test_nothing_is_held_open_while_the_provider_works(
         )
 
     monkeypatch.setattr("usage_billing.tenancy.scope.within", counted)
-    monkeypatch.setattr("ai_clients.assistants.runs.run.within", counted)
+    monkeypatch.setattr("ai_clients.assistants.runs.measurement.within", counted)
     monkeypatch.setattr("ai_clients.assistants.runs.agent.structured", structured)
     assert run(factories.owner(org), "legal_guard", content_id=str(piece(org).pk)).status_code == 200
     assert held == [False]

@@ -11,7 +11,7 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from html.parser import HTMLParser
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.models import Group, Permission
@@ -30,6 +30,7 @@ from usage_billing.models import (
     Organization,
     PriceOverride,
     RepriceRun,
+    SavedView,
     UsageRecord,
 )
 
@@ -138,13 +139,17 @@ class World:
                 note=text, created_by=somebody,
             ),
             RepriceRun.objects.create(
-                by=text[:150], reason=text, model=text, org=org, date_from=monday, date_to=monday, started_at=at
+                by=text[:150], reason=text, model=text, org=org, date_from=monday, date_to=monday, started_at=at,
+                provider=text[:50], problem=text,
             ),
             DigestDelivery.objects.create(
                 org=org, week=monday, error=text, summary={"headline": text, "observations": [text]}
             ),
             ExchangeRate.objects.create(date=monday - timedelta(days=list(KINDS).index(kind)), usd_rub=80),
         ]  # fmt: skip
+        # No row of the admin: a view is a link of the pages.
+        query = f"agent_id={quote(text)}"
+        SavedView.objects.create(org=org, user=somebody, name=text[:100], page="explore", query=query, is_shared=True)
         for one in made:
             for user in (self.superadmin, self.staff):
                 LogEntry.objects.create(

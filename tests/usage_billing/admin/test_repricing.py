@@ -165,7 +165,7 @@ def test_second_run_at_once_is_refused(superadmin: Client, calls: Organization, 
     active = begun(worked_at=None if worked_ago is None else timezone.now() - worked_ago)
     response = start(superadmin)
     (text,) = errors(response)["__all__"]
-    assert text == f"Repricing {active.pk} by anna is not finished: Nov. 1, 2026 to Nov. 30, 2026. Wait for its end."
+    assert text == f"Repricing {active.pk} by anna is not finished: 1 Nov 2026 to 30 Nov 2026. Wait for its end."
     assert RepriceRun.objects.count() == 1
 
 
