@@ -265,14 +265,15 @@ def test_a_page_by_cost_reads_a_few_calls_of_each_day(many_calls: None, as_web: 
 
 
 def scans_of_calls(ask: Callable[[], Any]) -> list[dict[str, Any]]:
-    """The nodes that read `token_usage` in the executed plan of the last statement that `ask` sends."""
+    """The nodes that read `token_usage` in the executed plans of the statements that `ask` sends."""
     with CaptureQueriesContext(connection) as sent:
         ask()
-    statement = sent.captured_queries[-1]
-    with connection.cursor() as cursor:
-        cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement['sql']}")
-        ((explained,),) = cursor.fetchone()
-    nodes = [explained["Plan"]]
+    nodes = []
+    for statement in sent.captured_queries:
+        with connection.cursor() as cursor:
+            cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement['sql']}")
+            ((explained,),) = cursor.fetchone()
+        nodes.append(explained["Plan"])
     for node in nodes:
         nodes += node.get("Plans", ())
     return [node for node in nodes if node.get("Relation Name") == "token_usage"]
