@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from urllib.parse import urlsplit
 
 import pytest
 from selenium.webdriver.common.keys import Keys
@@ -24,7 +25,7 @@ def test_sheet_opens_over_the_list_and_closes_with_escape(
     browser.open(f"{CALLS[person]}?sort=-cost_usd&currency=rub")
     check(browser)
     link = browser.one("table.calls tbody a")
-    call = UsageRecord.objects.get(pk=str(link.get_attribute("href")).rpartition("/")[2])
+    call = UsageRecord.objects.get(pk=urlsplit(str(link.get_attribute("href"))).path.rpartition("/")[2])
     link.send_keys(Keys.ENTER)
     browser.wait_for("dialog.sheet .cost-lines")
     assert browser.address == f"{CALLS[person]}?sort=-cost_usd&currency=rub"
