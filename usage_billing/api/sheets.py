@@ -73,16 +73,17 @@ def table(kind: str, header: Sequence[str], rows: Iterable[Sequence[Any]], diale
     if kind == "csv":
         return csv_file([header, *rows], dialect)
     if kind == "jsonl":
-        return "".join(f"{_json(dict(zip(header, row, strict=True)))}\n" for row in rows).encode()
+        return "".join(f"{json_line(dict(zip(header, row, strict=True)))}\n" for row in rows).encode()
     return b"".join(workbook.chunks(header, [[map(_of_workbook, row) for row in rows]]))
 
 
 def json_lines(batches: Batches) -> Iterator[bytes]:
     for batch in batches:
-        yield "".join(f"{_json(dict(zip(COLUMNS, _values(call), strict=True)))}\n" for call in batch).encode()
+        yield "".join(f"{json_line(dict(zip(COLUMNS, _values(call), strict=True)))}\n" for call in batch).encode()
 
 
-def _json(fields: dict[str, Any]) -> str:
+def json_line(fields: dict[str, Any]) -> str:
+    """Return an object as one line of JSON, without its end."""
     plain = {name: _plain(value) for name, value in fields.items()}
     return printable(msgspec.json.encode(plain).decode())  # its escapes are JSON's
 

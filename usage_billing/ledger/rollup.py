@@ -50,7 +50,7 @@ class Rollup:
 def _tagged(each_tag: str) -> str:
     """Select calls with their tags, one row for each tag that the rollups count.
 
-    A value beyond the bound counts as `OTHER_VALUE`, a key beyond it does not count: `tags.Registry` decides the same.
+    A value beyond the bound counts as `OTHER_VALUE`, a key beyond it does not count: `tag_values` decides the same.
     """
     calls, registry = UsageRecord._meta.db_table, TagValue._meta.db_table
     named = ", ".join(f"{calls}.{name}" for name in ("usage_date", *DIMENSIONS, *SUMMED))

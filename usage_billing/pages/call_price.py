@@ -94,11 +94,6 @@ def unpriced(call: UsageRecord, *, for_superadmin: bool) -> Unpriced | None:
     return None
 
 
-def _add_price(call: UsageRecord) -> str:
-    links = add_price_links([(call.ai_provider, call.ai_model)])
-    return links[0][1] if links else ""
-
-
 def error_advice(call: UsageRecord) -> str:
     """What to do about a failed call."""
     return advice_on_error(call.error_code) if call.status == UsageRecord.Status.FAILED else ""

@@ -9,6 +9,7 @@ from typing import Any
 from django.utils.translation import gettext, ngettext
 
 from usage_billing import reports
+from usage_billing.api.filters import EXCLUDES
 from usage_billing.models import UsageRecord
 from usage_billing.models.user_keys import parse as parse_user
 from usage_billing.pages import dimensions, hooks
@@ -23,7 +24,6 @@ OPTIONS = 100
 """Entries of a filter's list: those that cost most."""
 TAGS = 5
 """Keys of tags that the form has a field for."""
-EXCLUDING = "!"
 
 
 @dataclass(frozen=True)
@@ -111,9 +111,9 @@ def _chips(page: Page) -> list[Chip]:
     )
     return [
         Chip(
-            dimensions.label(name.removesuffix(EXCLUDING)),
-            name.endswith(EXCLUDING),
-            ", ".join(value_text(page, name.removesuffix(EXCLUDING), text) for text in values),
+            dimensions.label(name.removesuffix(EXCLUDES)),
+            name.endswith(EXCLUDES),
+            ", ".join(value_text(page, name.removesuffix(EXCLUDES), text) for text in values),
             page.link({name: None}),
         )
         for name, values in texts.items()
@@ -147,7 +147,7 @@ def fields(page: Page) -> list[Field]:
     for dimension in (*dimensions.offered(page.scope), *tags):
         name = dimension.parameters[-1]
         modes = dict.fromkeys(page.parameters.given(name), "is")
-        modes |= dict.fromkeys(page.parameters.given(name + EXCLUDING), "not")
+        modes |= dict.fromkeys(page.parameters.given(name + EXCLUDES), "not")
         names = {text: page.names.of_text(dimension, text) for text in (*_values(page, dimension), *modes)}
         ordered = sorted(names.items(), key=lambda option: option[1].casefold())
         options = [(text, option, modes.get(text, "")) for text, option in ordered]
@@ -158,7 +158,7 @@ def fields(page: Page) -> list[Field]:
 def kept(page: Page, shown: Sequence[Field]) -> Pairs:
     """The parameters that the form keeps: those that it has no field for."""
     names = [field.name for field in shown]
-    return page.parameters.hidden([*names, *(name + EXCLUDING for name in names)])
+    return page.parameters.hidden([*names, *(name + EXCLUDES for name in names)])
 
 
 def _values(page: Page, dimension: Dimension) -> list[str]:

@@ -15,7 +15,7 @@ from usage_billing.pages import chart
 from usage_billing.pages.chart import Chart, Layer, Step
 from usage_billing.pages.colors import OTHERS, color_of
 from usage_billing.pages.explore_choice import Choice
-from usage_billing.pages.explore_data import Data, difference
+from usage_billing.pages.explore_data import Data
 from usage_billing.pages.explore_links import narrowed, without_rows
 from usage_billing.pages.explore_metrics import axis_writer, column_writer
 from usage_billing.pages.overview import steps_of
@@ -23,7 +23,7 @@ from usage_billing.pages.page import Page
 from usage_billing.pages.parameters import Changes, query_of
 from usage_billing.reports import measures_of
 from usage_billing.reports.time_series import HOUR
-from usage_billing.reports.totals import Totals
+from usage_billing.reports.totals import Totals, difference
 from usage_billing.templatetags.amounts import written_day
 
 MOST_LINKED_CELLS = 400

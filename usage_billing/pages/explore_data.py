@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 
 from usage_billing import reports
 from usage_billing.pages import explore_metrics
@@ -13,8 +12,8 @@ from usage_billing.pages.explore_choice import Choice
 from usage_billing.pages.page import Page
 from usage_billing.reports import Series
 from usage_billing.reports.sql.totals import first_day
-from usage_billing.reports.time_series import HOUR, add
-from usage_billing.reports.totals import NO_CALLS, Totals, completed
+from usage_billing.reports.time_series import HOUR
+from usage_billing.reports.totals import Totals, difference, total_of
 
 ROWS, ALL_ROWS = 25, 500
 """Rows of the table, and rows of the table of all rows."""
@@ -181,26 +180,3 @@ def _reaches_back(page: Page, choice: Choice, steps: Sequence[Totals]) -> bool:
         return True
     first = first_day(page.scope)
     return first is not None and first <= compared.since
-
-
-# ── Sums ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def total_of(rows: Iterable[Totals], measures: Sequence[str]) -> Totals:
-    """The sum of rows."""
-    found = {name: NO_CALLS[name] for name in measures}
-    for row in rows:
-        add(found, row)
-    return completed(found)
-
-
-def difference(whole: Totals, rows: Sequence[Totals], measures: Sequence[str]) -> Totals | None:
-    """What is left of the whole without these rows; None if there are no calls."""
-    # SQLite's amounts are floats: where nothing is left, the difference may be slightly below zero.
-    rest = {
-        name: max((whole[name] or 0) - sum((row[name] or 0 for row in rows), Decimal(0)), Decimal(0))
-        if name.startswith("cost_")
-        else max(whole[name] - sum(row[name] for row in rows), 0)
-        for name in measures
-    }
-    return completed(rest) if rest["requests_count"] else None

@@ -11,12 +11,10 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-import msgspec
 from django.http import HttpResponse
 from django.utils.translation import gettext
 
-from usage_billing.api import sheets, workbook
-from usage_billing.monitoring.printable import printable
+from usage_billing.api import sheets
 from usage_billing.pages import explore_chart, explore_table
 from usage_billing.pages.explore_choice import STEPS, Choice
 from usage_billing.pages.explore_data import Data
@@ -109,14 +107,11 @@ def of_steps(page: Page, choice: Choice, data: Data) -> File:
 
 
 def _written(file: File, kind: str) -> tuple[bytes, str]:
-    if kind == "csv":
-        rows = [file.heads, *file.rows]
-        return sheets.csv_file(rows, sheets.dialect_of_language()), f"{sheets.CSV}; charset=utf-8"
-    if kind == "xlsx":
-        cells = ([_of_workbook(value) for value in row] for row in file.rows)
-        return b"".join(workbook.chunks(file.heads, [cells])), sheets.WORKBOOK
-    lines = (_json(_object(file, row)) for row in file.rows)
-    return "".join(lines).encode(), f"{sheets.JSON_LINES}; charset=utf-8"
+    if kind == "jsonl":
+        content = "".join(f"{sheets.json_line(_object(file, row))}\n" for row in file.rows).encode()
+    else:
+        content = sheets.table(kind, file.heads, file.rows, sheets.dialect_of_language())
+    return content, sheets.CONTENT_TYPES[kind]
 
 
 def _object(file: File, row: Sequence[Any]) -> dict[str, Any]:
@@ -126,14 +121,6 @@ def _object(file: File, row: Sequence[Any]) -> dict[str, Any]:
     moment, whole, *parts = map(_plain, row)
     series = [{"name": name, file.figure: part} for name, part in zip(file.names[2:], parts, strict=True)]
     return {"date": moment, file.figure: whole, "series": series}
-
-
-def _of_workbook(value: Any) -> Any:
-    return value if value is None or isinstance(value, int | Decimal | date) else printable(str(value))
-
-
-def _json(values: dict[str, Any]) -> str:
-    return printable(msgspec.json.encode(values).decode()) + "\n"
 
 
 def _plain(value: Any) -> Any:

@@ -34,7 +34,6 @@ class Column:
     title: str | Promise
     link: str
     order: str
-    hint: str = ""
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,6 @@ class Name:
     link: str | None
     is_named: bool = True
     color: str = ""
-    second: str = ""
 
 
 @dataclass(frozen=True)

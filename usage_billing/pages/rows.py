@@ -14,7 +14,7 @@ from usage_billing.pages.dimensions import MODEL, Dimension
 from usage_billing.pages.page import CALLS, EXPLORE, Page
 from usage_billing.reports import Breakdown
 from usage_billing.reports.figures import is_new
-from usage_billing.reports.totals import NO_CALLS, Totals, without_unknown_amounts
+from usage_billing.reports.totals import Totals, total_of
 from usage_billing.templatetags.amounts import common_places
 
 
@@ -58,10 +58,11 @@ def panel(page: Page, dimension: Dimension, found: Breakdown, most: int, measure
     of_several = {name for name, count in names.items() if count > 1}
     rows = [row(page, dimension, item, of_several) for item in found.items[:cut]]
     column = f"cost_{page.parameters.currency}"
+    others = [*found.items[cut:], *([found.other] if found.other else [])]
     return Panel(
         dimension,
         rows,
-        together([*found.items[cut:], *([found.other] if found.other else [])], measures),
+        total_of(others, measures) if others else None,
         common_places(each.sums[column] for each in rows),
         page.to(EXPLORE, group=dimension.name),
         _calls_of_others(page, dimension, found.items[:cut], found.items[cut:]),
@@ -107,16 +108,3 @@ def row(page: Page, dimension: Dimension, item: Totals, of_several: Collection[s
         change=(item["change"] or {}).get(cost),
         is_new=item["before"] is not None and is_new(item[cost], item["before"][cost]),
     )
-
-
-def together(rows: Sequence[Totals], measures: Sequence[str]) -> Totals | None:
-    """The sum of rows; None without rows."""
-    if not rows:
-        return None
-    return without_unknown_amounts(
-        {name: sum((row[name] or 0 for row in rows), start=NO_CALLS[name]) for name in measures}
-    )
-
-
-def share(part: Decimal | None, whole: Decimal | None) -> Decimal | None:
-    return part / whole if part is not None and whole else None

@@ -13,7 +13,7 @@ from usage_billing.reports.parameters import Filters, Period
 from usage_billing.reports.totals import (
     MOST_EXPENSIVE_FIRST,
     Totals,
-    completed,
+    difference,
     period_over_period,
     previous_totals,
     totals,
@@ -67,7 +67,7 @@ def breakdown(
     before = previous_totals(scope, by, rows[:compare], previous, filters or {}) if previous else []
     return Breakdown(
         items=[with_ratios(row, total, earlier) for row, earlier in zip_longest(rows, before)],
-        other=_other(total, rows, measures) if len(rows) == limit else None,
+        other=difference(total, rows, [name for name in measures if name in total]) if len(rows) == limit else None,
         total=with_ratios(total, total, total_before),
         before=total_before,
     )
@@ -88,11 +88,3 @@ def with_ratios(row: Totals, total: Totals, before: Totals | None) -> Totals:
         "before": before and {name: before[name] for name in COMPARED},
         "change": before and {name: change(row[name], before[name]) for name in COMPARED},
     }
-
-
-def _other(total: Totals, rows: Sequence[Totals], measures: Sequence[str]) -> Totals | None:
-    """The total minus the rows."""
-    # SQLite's amounts are floats: where nothing is left, the difference may be slightly below zero.
-    known = [name for name in measures if name in total]
-    rest = {name: max((total[name] or 0) - sum(row[name] or 0 for row in rows), 0) for name in known}
-    return completed(rest) if rest["requests_count"] else None

@@ -11,8 +11,7 @@ from usage_billing.models import UsageRecord
 from usage_billing.reports.call_pages import Page, Within, page
 from usage_billing.reports.calls import NEWEST_FIRST, archived_before
 from usage_billing.reports.parameters import ALL_TIME, LARGEST_ZONE, Filters, Period
-from usage_billing.reports.time_series import add
-from usage_billing.reports.totals import COST_MEASURES, NO_CALLS, Totals, completed, totals
+from usage_billing.reports.totals import COST_MEASURES, NO_CALLS, Totals, add, completed, totals
 from usage_billing.tenancy.scope import Scope
 
 LIST_MEASURES = (*COST_MEASURES, "failed_count", "prompt_tokens", "completion_tokens", "total_tokens")

@@ -14,8 +14,8 @@ from usage_billing.reports.durations import DURATIONS
 from usage_billing.reports.figures import change, figure, is_new, measures_of
 from usage_billing.reports.parameters import Filters, Period
 from usage_billing.reports.sql.totals import first_day, sums_of_part_day
-from usage_billing.reports.time_series import add, zone_of
-from usage_billing.reports.totals import NO_CALLS, Totals, completed, totals
+from usage_billing.reports.time_series import zone_of
+from usage_billing.reports.totals import Totals, completed, total_of, totals
 from usage_billing.tenancy.scope import Scope
 
 ALL_MEASURES = (*MEASURES, *DURATIONS)
@@ -70,7 +70,7 @@ def comparison(
     measures = ALL_MEASURES if figures is None else measures_of(*figures)
     earlier = previous or period.before(today)
     of_period, of_earlier = _by_day(scope, period, earlier, filters or {}, measures)
-    whole = _sum(of_period.values(), measures)
+    whole = total_of(of_period.values(), measures)
     if earlier is None:
         return Comparison(whole, None, whole, None, reaches_back=False, leaves_out_today=False, days=of_period)
     part_day = _corresponding(period, earlier, today)
@@ -79,12 +79,12 @@ def comparison(
         if _is_archived(part_day):
             leaves_out_today = True
             del of_earlier[part_day]
-            compared = _sum((row for day, row in of_period.items() if day < today), measures)
+            compared = total_of((row for day, row in of_period.items() if day < today), measures)
         else:
             of_earlier[part_day] = _part(scope, filters or {}, part_day, of_earlier[part_day], now, measures)
     return Comparison(
         now=whole,
-        before=_sum(of_earlier.values(), measures),
+        before=total_of(of_earlier.values(), measures),
         compared=compared,
         previous=earlier,
         reaches_back=_reaches_back(scope, earlier, of_earlier),
@@ -113,13 +113,6 @@ def _by_day(
 
 def _dated(rows: Iterable[Totals], period: Period) -> dict[date, Totals]:
     return {row["usage_date"]: row for row in rows if period.includes(row["usage_date"])}
-
-
-def _sum(rows: Iterable[Totals], measures: Sequence[str]) -> Totals:
-    found = {name: NO_CALLS[name] for name in measures}
-    for row in rows:
-        add(found, row)
-    return completed(found)
 
 
 def _corresponding(period: Period, earlier: Period, today: date) -> date | None:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from usage_billing.reports.parameters import Filters, Period
-from usage_billing.reports.time_series import HOUR, add, beginning
-from usage_billing.reports.totals import COST_MEASURES, NO_CALLS, Totals, completed, totals
+from usage_billing.reports.time_series import HOUR, beginning
+from usage_billing.reports.totals import COST_MEASURES, NO_CALLS, Totals, add, completed, totals
 from usage_billing.tenancy.scope import Scope
 
 Key = tuple[Any, ...]

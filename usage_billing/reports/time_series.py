@@ -12,7 +12,7 @@ from django.utils.translation import gettext
 
 from usage_billing.models.daily_usage import MEASURES
 from usage_billing.reports.parameters import Filters, Period
-from usage_billing.reports.totals import NO_CALLS, Totals, completed, totals
+from usage_billing.reports.totals import NO_CALLS, Totals, add, completed, totals
 from usage_billing.tenancy.scope import Scope
 
 STEPS: dict[str, Callable[[date], date]] = {
@@ -83,12 +83,6 @@ def beginning(step: str, scope: Scope) -> Callable[[Any], Any]:
 
 def zone_of(scope: Scope) -> ZoneInfo:
     return ZoneInfo(scope.zone or settings.TIME_ZONE)
-
-
-def add(row: Totals, other: Totals) -> None:
-    """Add another row's measures to those of `row`."""
-    for name in row:
-        row[name] += other[name] or 0
 
 
 def _days(first: Callable[[date], date], days: list[Totals], period: Period, today: date) -> Iterator[date]:

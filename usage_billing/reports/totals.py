@@ -115,6 +115,32 @@ def orgs_with_calls(org_ids: Iterable[int]) -> set[int]:
     return set(rows.values_list("org_id", flat=True).distinct())
 
 
+def total_of(rows: Iterable[Totals], measures: Sequence[str]) -> Totals:
+    """The sum of rows."""
+    found = {name: NO_CALLS[name] for name in measures}
+    for row in rows:
+        add(found, row)
+    return completed(found)
+
+
+def add(row: Totals, other: Totals) -> None:
+    """Add another row's measures to those of `row`."""
+    for name in row:
+        row[name] += other[name] or 0
+
+
+def difference(whole: Totals, rows: Sequence[Totals], measures: Sequence[str]) -> Totals | None:
+    """What is left of the whole without these rows; None if there are no calls."""
+    # SQLite's amounts are floats: where nothing is left, the difference may be slightly below zero.
+    rest = {
+        name: max((whole[name] or 0) - sum((row[name] or 0 for row in rows), Decimal(0)), Decimal(0))
+        if name.startswith("cost_")
+        else max(whole[name] - sum(row[name] for row in rows), 0)
+        for name in measures
+    }
+    return completed(rest) if rest["requests_count"] else None
+
+
 def without_unknown_amounts(row: Mapping[str, Any]) -> Totals:
     """The row with None for an amount of which nothing is known: the sum of no known amounts is not zero."""
     return {
