@@ -78,6 +78,7 @@ def _listed(page: Page, found: list[Any]) -> dict[str, Any]:
         ordering=asked["sort"],
         limit=ON_A_PAGE,
         after=asked.get("after"),
+        with_details=False,
     )
     by_cost = asked["sort"].endswith("cost_usd")
     next_page = shown.page.next

@@ -1,4 +1,4 @@
-"""Rows of lists of calls: names, tags, and the address of each call."""
+"""Rows of lists of calls: names, and the address of each call."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ class Entry:
     who: str
     status: str
     link: str
-    tags: str
 
 
 def entries(page: Page, calls: Iterable[UsageRecord]) -> list[Entry]:
@@ -39,7 +38,6 @@ def entries(page: Page, calls: Iterable[UsageRecord]) -> list[Entry]:
             page.names.user(call.user_id),
             str(_STATUSES.get(call.status, call.status)),
             link(call.pk) + query,
-            " ".join(f"{key}={value}" for key, value in sorted(getattr(call, "tags", {}).items())),
         )
         for call in listed
     ]

@@ -242,7 +242,7 @@ def test_chart_tells_each_day_by_model(superadmin: Client, acme: Organization) -
         "20 May 2026: $0.000001\ngpt-5-mini: $0.000001",
     ]
     chart = response.context["chart"]
-    assert [column.is_partial for column in chart.columns] == [False] * 6 + [True]
+    assert [column.is_hatched for column in chart.columns] == [False] * 6 + [True]
     assert chart.columns[4].link == f"{SUPERADMIN}/calls?from=2026-05-18&to=2026-05-18"
 
 
@@ -395,10 +395,10 @@ def test_number_of_queries_is_fixed(
     enter(row(acme, created_at=NOON - timedelta(days=200)))
     # Session, user; the days of both periods, the same part of its day, the first day of all; types, models, agents and
     # organisations, each in both periods; by day and layer; last calls, failures; names of organisations and users;
-    # forecast; archived months; cache.
-    with django_assert_num_queries(21 + scope_queries.of_a_superadmin()):
+    # archived months; cache.
+    with django_assert_num_queries(20 + scope_queries.of_a_superadmin()):
         superadmin.get(f"{SUPERADMIN}?days=90")
-    with django_assert_num_queries(21 + scope_queries.of_a_member()):
+    with django_assert_num_queries(20 + scope_queries.of_a_member()):
         member.get(f"{OWN}?days=90")
 
 
