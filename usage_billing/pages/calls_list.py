@@ -25,9 +25,9 @@ class Entry:
 
 
 def entries(page: Page, calls: Iterable[UsageRecord]) -> list[Entry]:
-    """One query for the names of the users."""
+    """A query for the names of users, and one for those of organisations."""
     listed = list(calls)
-    page.names.look_up(users=(call.user_id for call in listed))
+    page.names.look_up(users=(call.user_id for call in listed), orgs=(call.org_id for call in listed))
     link = call_links(for_superadmin=page.scope.everything)
     currency = page.parameters.currency
     query = "" if currency == CURRENCIES[0] else f"?currency={currency}"

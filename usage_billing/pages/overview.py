@@ -62,6 +62,8 @@ def context(page: Page) -> dict[str, Any]:
     archived = compared.archived_before
     latest = reports.newest(scope, LATEST_CALLS, filters=filters, period=period, days=of_days, archived=archived)
     columns = call_columns.compact(page)
+    of_orgs = breakdowns[ORG].items if ORG in breakdowns else []
+    page.names.look_up(orgs=(*(call.org_id for call in latest), *(row["org_id"] for row in of_orgs)))
     return {
         "total": total,
         "cards": _cards(page, compared),

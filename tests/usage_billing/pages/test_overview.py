@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from tests.support import scope_queries
 from tests.support.page_text import read
@@ -410,3 +412,15 @@ def test_policy_of_our_pages_is_strict(superadmin: Client, acme: Organization) -
         assert re.findall(r"<style|\sstyle=|\son\w+=|<script(?! src=)", response.content.decode()) == []
     assert "unsafe-eval" in superadmin.get("/superadmin/")["Content-Security-Policy"]
     assert "unsafe-eval" not in superadmin.get("/api/docs")["Content-Security-Policy"]
+
+
+def test_a_superadmins_page_reads_the_names_of_the_organisations_that_it_shows(
+    superadmin: Client, acme: Organization
+) -> None:
+    Organization.objects.bulk_create(Organization(name=f"Org{n}", slug=f"org{n}") for n in range(300))
+    enter(row(acme))
+    with CaptureQueriesContext(connection) as asked:
+        assert "Acme" in superadmin.get(SUPERADMIN).content.decode()
+    read_by_them = [each["sql"] for each in asked if 'FROM "usage_organization"' in each["sql"]]
+    assert len(read_by_them) == 1
+    assert f"IN ({acme.pk})" in read_by_them[0]
