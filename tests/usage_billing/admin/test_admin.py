@@ -155,10 +155,6 @@ def test_organisation_and_call_lead_to_their_costs(superadmin: Client, acme: Org
     page = reverse("usage_billing:ai-costs")
     organisations = superadmin.get(reverse(f"{ORGANIZATIONS}_changelist")).content.decode()
     assert f'href="{page}?org={acme.pk}"' in organisations
-    assert (
-        f'href="{page}?org={acme.pk}"'
-        in superadmin.get(reverse(f"{ORGANIZATIONS}_change", args=[acme.pk])).content.decode()
-    )
     call = superadmin.get(reverse(f"{CALLS}_change", args=[UsageRecord.objects.get().pk])).content.decode()
     links = re.findall(rf'href="{page}\?([^"]*)"', call)
     may = "&amp;from=2026-05-01&amp;to=2026-05-31"
