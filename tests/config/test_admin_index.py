@@ -113,6 +113,19 @@ def test_staff_see_their_own_organisations(client: Client, acme: Organization, r
     assert "Waiting in the outbox" not in text
 
 
+@pytest.mark.parametrize("may_see_rates", [True, False])
+def test_rate_is_a_link_for_people_who_may_open_it(client: Client, acme: Organization, may_see_rates: bool) -> None:
+    factories.rate(usd_rub="81.25")
+    person = factories.user(is_staff=True)
+    Membership.objects.create(org=acme, user=person, role="owner")
+    if may_see_rates:
+        person.user_permissions.add(Permission.objects.get(codename="view_exchangerate"))
+    client.force_login(person)
+    text, link = index(client), reverse("admin:usage_billing_exchangerate_changelist")
+    assert "₽81.25" in text
+    assert (f'href="{link}"' in text, client.get(link).status_code) == (may_see_rates, 200 if may_see_rates else 403)
+
+
 def test_staff_without_an_organisation_see_no_figures(client: Client, acme: Organization) -> None:
     client.force_login(factories.user(is_staff=True))
     text = index(client)

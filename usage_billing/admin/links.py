@@ -9,13 +9,12 @@ from urllib.parse import urlencode
 from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html
 
-SUPERADMIN_COSTS_PAGE = "usage_billing:ai-costs"
 COSTS_PAGE, CALLS_PAGE = "usage_billing:usage", "usage_billing:usage-calls"
 
 
 def costs_link(text: str, **query: object) -> str:
-    """Return a link to the superadmins' page of costs with these parameters; the text alone without the page."""
-    return _link(text, _address(SUPERADMIN_COSTS_PAGE, **query))
+    """Return a link to the page of costs with these parameters; the text alone in a project without the page."""
+    return _link(text, costs_address(**query))
 
 
 def calls_link(text: str, **query: object) -> str:

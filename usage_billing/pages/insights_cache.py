@@ -30,7 +30,8 @@ class Row:
 
 @dataclass(frozen=True)
 class Section:
-    """link: the calls that `use` counts. tables: by model, and by request type or agent; more: rows that are left out."""
+    """link: the calls that `use` counts. tables: by model, and by request type or agent, and how many rows each leaves
+    out."""
 
     use: CacheUse
     saved: Decimal | None
