@@ -19,6 +19,7 @@ from usage_billing.models.fields import MONEY_PLACES, as_sqlite_keeps
 from usage_billing.reports.parameters import ALL_TIME, Filters, Period
 from usage_billing.reports.sql import sources
 from usage_billing.reports.sql.conditions import allowed_values, coarsest, where
+from usage_billing.reports.sql.percentiles import p95_of_counts
 from usage_billing.reports.sql.text import Sql, joined
 from usage_billing.tenancy.scope import Scope
 
@@ -28,6 +29,7 @@ AVERAGES = {
     "average_time_ms": ("execution_time_ms", "sum(requests_count)"),
 }
 """Orderings by a ratio: its dividend, and its divisor in SQL."""
+P95 = "p95_time_ms"
 
 
 def sums(
@@ -52,7 +54,11 @@ def sums(
     statement, values = f"SELECT {wanted} FROM ({source.text}) AS usage_rows", [*source.values]  # noqa: S608 - our own names
     if by:
         keys = ", ".join(columns)
-        statement += f" GROUP BY {keys} HAVING sum(requests_count) > 0 ORDER BY {_order(ordering, keys)}"
+        statement += f" GROUP BY {keys} HAVING sum(requests_count) > 0"
+        if ordering.endswith(P95):
+            # Its expression needs the sums by their names.
+            statement = f"SELECT * FROM ({statement}) AS found"  # noqa: S608 - our own names
+        statement += f" ORDER BY {_order(ordering, keys)}"
     if limit is not None:
         statement += " LIMIT %s"
         values.append(limit)
@@ -62,7 +68,7 @@ def sums(
 def _order(ordering: str, keys: str) -> str:
     """Rows without the figure come last."""
     name, direction = ordering.removeprefix("-"), "DESC" if ordering.startswith("-") else "ASC"
-    first = name
+    first = p95_of_counts() if name == P95 else name
     if name in AVERAGES:
         dividend, divisor = AVERAGES[name]
         first = f"1.0 * sum({dividend}) / nullif({divisor}, 0)"
