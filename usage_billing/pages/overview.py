@@ -116,7 +116,11 @@ def _breakdown(page: Page, dimension: Dimension, compared: Comparison) -> Breakd
 
 @dataclass(frozen=True)
 class Card:
-    """A number of the period. change: relative, None where there is nothing to compare with. is_new: it was zero."""
+    """A number of the period. change: relative, None where there is nothing to compare with. is_new: it was zero.
+
+    before_link: the calls of the days that it is compared with. Calls cannot be listed up to a time of day, so of the
+    comparison's `part_day` it lists all.
+    """
 
     column: str
     value: Any
@@ -130,7 +134,8 @@ class Card:
 def _cards(page: Page, compared: Comparison) -> list[Card]:
     """Requests, tokens, USD and RUB."""
     before = compared.before or {}
-    days = page.previous_days()
+    left_out = compared.part_day if compared.leaves_out_today else None
+    days = page.previous_days(until=left_out)
     return [
         Card(
             column,
