@@ -15,13 +15,14 @@ from django.utils.translation import get_language, gettext
 from rest_framework import serializers
 
 from usage_billing import reports
-from usage_billing.pages import calls_list, chart, needs_action, rows
+from usage_billing.pages import calls_list, chart, insights_anomalies, needs_action, rows
 from usage_billing.pages.chart import Chart, Layer, Step
 from usage_billing.pages.colors import OTHERS, color_of
 from usage_billing.pages.dimensions import AGENT, BY_NAME, MODEL, ORG, TYPE, USER, Dimension
 from usage_billing.pages.page import EXPLORE, INSIGHTS, Page
 from usage_billing.pages.parameters import WITHOUT_PERIOD, PageSerializer, query_of
 from usage_billing.reports import Breakdown, Comparison, Forecast, Period, Series
+from usage_billing.reports.anomalies import LOOKED_AT_DAYS
 from usage_billing.reports.totals import COST_MEASURES, Totals
 from usage_billing.templatetags.amounts import common_places, style_of, write_amount, written_day
 
@@ -69,7 +70,8 @@ def context(page: Page) -> dict[str, Any]:
         "month_ends": last_of_month(page.today),
         "chart": _chart(page, stacked_by, breakdowns[stacked_by], days, step, forecast),
         "stacks": [(each, page.link(by=each.name), each == stacked_by) for each in STACKED_BY if _tells(page, each)],
-        "needs_action": needs_action.items(page, days if step == "day" else []),
+        "needs_action": needs_action.items(page, compared.days),
+        "last_days_looked_at": LOOKED_AT_DAYS if insights_anomalies.is_cut(page) else None,
         "panels": [rows.panel(page, each, breakdowns[each], ROWS, MEASURES) for each in shown],
         "latest": calls_list.entries(page, latest),
         "latest_places": common_places(amounts),

@@ -1,6 +1,6 @@
 """The only place that adds numbers up: totals from `token_usage_daily`, lists of calls from `token_usage`."""
 
-from usage_billing.reports.anomalies import Anomaly, anomalies, anomalies_by
+from usage_billing.reports.anomalies import Anomaly, anomalies, anomalies_by, learned_days, learned_period
 from usage_billing.reports.anomaly_causes import Cause, cause
 from usage_billing.reports.breakdown import Breakdown, breakdown
 from usage_billing.reports.call_lists import CallList, calls_with_totals, newest
@@ -60,6 +60,8 @@ __all__ = [
     "figure",
     "find_calls",
     "forecast",
+    "learned_days",
+    "learned_period",
     "measures_of",
     "most_expensive",
     "narrowed",
