@@ -11,7 +11,7 @@ def p95_of_counts() -> str:
     calls = " + ".join(DURATION_COUNTS)
     cases, below, lower = [], "0", 0
     for name, upper in zip(DURATION_COUNTS, DURATION_BOUNDS_MS, strict=False):
-        value = f"{lower} + {upper - lower} * (0.95 * ({calls}) - ({below})) / {name}"
+        value = f"round({lower} + {upper - lower} * (0.95 * ({calls}) - ({below})) / {name})"
         cases.append(f"WHEN {name} > 0 AND 100 * ({below} + {name}) >= 95 * ({calls}) THEN {value}")
         below, lower = f"{below} + {name}", upper
     return f"CASE WHEN {UNTIMED} <> 0 OR {calls} <= 0 THEN NULL {' '.join(cases)} ELSE {lower} END"
