@@ -68,6 +68,7 @@ def context(page: Page) -> dict[str, Any]:
         "step": step,
         "forecast": forecast,
         "month_ends": last_of_month(page.today),
+        "drawn_forecast_link": None if _draws_forecast(page) else page.link({**WITHOUT_PERIOD, "period": "this-month"}),
         "chart": _chart(page, stacked_by, breakdowns[stacked_by], days, step, forecast),
         "stacks": [(each, page.link(by=each.name), each == stacked_by) for each in STACKED_BY if _tells(page, each)],
         "needs_action": needs_action.items(page, compared.days),
@@ -171,11 +172,16 @@ def _chart(
     layers = [_layer(page, dimension, each, write) for each in series]
     column = f"cost_{parameters.currency}"
     totals = [row[column] for row in days]
-    if parameters.given("period") == ["this-month"]:
+    if _draws_forecast(page):
         expected = forecast.to_come[parameters.currency]
         dates = [row["date"] for row in days]
         steps, layers, totals = _with_forecast(page, dates, steps, layers, totals, expected)
     return chart.draw(steps, layers, write, totals=totals)
+
+
+def _draws_forecast(page: Page) -> bool:
+    """The days to come follow the days of their month; other periods tell the month's forecast in words."""
+    return page.parameters.given("period") == ["this-month"]
 
 
 def _layer(page: Page, dimension: Dimension, series: Series, write: chart.Write) -> Layer:

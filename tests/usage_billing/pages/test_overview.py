@@ -304,7 +304,14 @@ def test_chart_draws_many_layers_as_seven(superadmin: Client, acme: Organization
 
 def test_this_month_shows_what_each_day_to_come_is_expected_to_cost(superadmin: Client, acme: Organization) -> None:
     enter(*(row(acme, cost_usd=Decimal(2), created_at=NOON - timedelta(days=n)) for n in range(1, 40)))
-    response = superadmin.get(f"{SUPERADMIN}?period=this-month")
+    # Other periods tell the forecast, and lead to the chart that draws it.
+    for query in ("", "?days=7", "?days=90&by=agent_id"):
+        other = read(response := superadmin.get(SUPERADMIN + query))
+        assert "forecast for 31 May 2026" in response.content.decode()
+        link = other.links["show on the chart"]
+    assert link == "?by=agent_id&period=this-month"
+    response = superadmin.get(SUPERADMIN + link)
+    assert "show on the chart" not in response.content.decode()
     page, forecast = read(response), response.context["forecast"]
     assert (forecast.so_far["usd"], forecast.expected["usd"]) == (Decimal(38), Decimal(62))
     assert page.bars[-1] == "31 May 2026: $2.00\nforecast: $2.00"
