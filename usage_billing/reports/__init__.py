@@ -11,7 +11,6 @@ from usage_billing.reports.durations import DURATIONS
 from usage_billing.reports.failures import FailureGroup, Failures, all_failures, failures
 from usage_billing.reports.figures import FIGURES, figure, measures_of
 from usage_billing.reports.forecast import Forecast, forecast
-from usage_billing.reports.most_expensive import most_expensive
 from usage_billing.reports.parameters import ALL_TIME, FILTERS, TAG, Excluded, Filters, Period, narrowed
 from usage_billing.reports.related_calls import Around, Workflow, around, find_calls, of_workflow
 from usage_billing.reports.stacked_series import Series, stacked_series
@@ -63,7 +62,6 @@ __all__ = [
     "learned_days",
     "learned_period",
     "measures_of",
-    "most_expensive",
     "narrowed",
     "newest",
     "of_workflow",

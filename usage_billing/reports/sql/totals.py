@@ -13,7 +13,6 @@ from typing import Any
 
 from usage_billing.ledger import rollup
 from usage_billing.models import user_keys
-from usage_billing.models.daily_usage import MAX_COST
 from usage_billing.models.database import connection
 from usage_billing.models.fields import MONEY_PLACES, as_sqlite_keeps
 from usage_billing.reports.parameters import ALL_TIME, Filters, Period
@@ -100,22 +99,6 @@ def first_day(scope: Scope) -> date | None:
     found = joined(" UNION ALL ", parts)
     statement = f"SELECT min(usage_date) FROM ({found.text}) AS days"  # noqa: S608 - our own names
     return _read(("usage_date",), statement, found.values)[0]["usage_date"]  # type: ignore[no-any-return]
-
-
-def highest_costs(scope: Scope, filters: Filters, period: Period) -> list[tuple[date, Decimal]]:
-    """Days with the most that one of their calls may have cost, USD, highest first; days without a cost are left out.
-
-    The amount is an upper bound: it stays when calls are repriced to less, or archived.
-    """
-    source = sources.rows(scope, ("usage_date",), filters, period, (MAX_COST,))
-    if source is None:
-        return []
-    statement = (
-        f"SELECT usage_date, max({MAX_COST}) AS cost_usd FROM ({source.text}) AS usage_rows"  # noqa: S608 - our own names
-        f" WHERE {MAX_COST} > 0 GROUP BY usage_date ORDER BY cost_usd DESC"
-    )
-    found = _read(("usage_date", "cost_usd"), statement, source.values)
-    return [(row["usage_date"], row["cost_usd"]) for row in found]
 
 
 def _sum(name: str, vendor: str) -> str:
