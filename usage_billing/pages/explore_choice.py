@@ -13,12 +13,12 @@ from usage_billing import reports
 from usage_billing.api.filters import check_tag_key
 from usage_billing.api.serializers import DayField
 from usage_billing.pages import dimensions
-from usage_billing.pages.dimensions import MODEL, TAG, WORKFLOWS, Dimension
+from usage_billing.pages.dimensions import MODEL, WORKFLOWS, Dimension
 from usage_billing.pages.explore_metrics import BY_NAME, COST, METRICS, Metric
 from usage_billing.pages.overview import step_of
 from usage_billing.pages.page import Page
 from usage_billing.pages.parameters import PageSerializer, check_days
-from usage_billing.reports import ALL_STEPS, Period
+from usage_billing.reports import ALL_STEPS, TAG, Period
 from usage_billing.reports.time_series import HOUR, LONGEST_BY_HOUR
 from usage_billing.reports.totals import Totals
 from usage_billing.templatetags.amounts import style_of, write_number

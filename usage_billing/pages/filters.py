@@ -9,7 +9,7 @@ from typing import Any
 from django.utils.translation import gettext
 from rest_framework import serializers
 
-from usage_billing.api.fields import LARGEST_ID, WholeNumberField
+from usage_billing.api.fields import WholeNumberField
 from usage_billing.api.filters import (
     COLUMNS,
     EXCLUDES,
@@ -20,6 +20,7 @@ from usage_billing.api.filters import (
     single_call_fields,
     value_fields,
 )
+from usage_billing.models.fields import LARGEST_ID
 from usage_billing.reports.parameters import TAG, Excluded
 
 
