@@ -16,7 +16,7 @@ from usage_billing.reports.related_calls import Around, Workflow, around, find_c
 from usage_billing.reports.stacked_series import Series, stacked_series
 from usage_billing.reports.time_series import ALL_STEPS, STEPS, PeriodTooLongError, time_series
 from usage_billing.reports.token_totals import token_totals
-from usage_billing.reports.totals import orgs_with_calls, period_over_period, summary, totals
+from usage_billing.reports.totals import orgs_with_calls, summary, totals
 from usage_billing.reports.user_names import user_names
 from usage_billing.reports.workflow_totals import workflow_totals
 
@@ -67,7 +67,6 @@ __all__ = [
     "of_workflow",
     "orgs_with_calls",
     "page",
-    "period_over_period",
     "stacked_series",
     "summary",
     "time_series",

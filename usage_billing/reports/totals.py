@@ -55,22 +55,6 @@ def totals(
     return [completed(row) for row in sums(scope, columns, filters or {}, period, sql_measures, limit, ordering)]
 
 
-def period_over_period(
-    scope: Scope,
-    period: Period,
-    previous: Period | None,
-    *,
-    filters: Filters | None = None,
-    measures: Sequence[str] = MEASURES,
-) -> tuple[Totals, Totals | None]:
-    """The totals of a period, and the `PREVIOUS_MEASURES` of the previous one, both of whole days. Two queries."""
-    (now,) = totals(scope, filters=filters, period=period, measures=tuple(dict.fromkeys((*MEASURES, *measures))))
-    if previous is None:
-        return now, None
-    (before,) = totals(scope, filters=filters, period=previous, measures=PREVIOUS_MEASURES)
-    return now, before
-
-
 def previous_totals(
     scope: Scope, by: Sequence[str], rows: Sequence[Totals], previous: Period, filters: Filters
 ) -> list[Totals]:
