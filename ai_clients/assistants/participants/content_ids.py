@@ -17,8 +17,7 @@ def content_id_of(participant: Participant) -> str:
 
 def titles(scope: Scope, ids: Collection[str]) -> dict[str, str]:
     """Content id → name of the participants whom the person may see."""
-    keys = {_key(id_) for id_ in ids} - {None}
-    people = Participant.objects.filter(pk__in=keys) if keys else Participant.objects.none()
+    people = Participant.objects.filter(pk__in=[key for key in map(_key, ids) if key is not None])
     if not scope.everything:
         people = people.filter(org_id__in=scope.org_ids)
     return {content_id_of(each): each.name for each in people}

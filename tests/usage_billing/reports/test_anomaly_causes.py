@@ -73,8 +73,8 @@ def test_anomalies_of_each_organisation(org: Organization, django_assert_num_que
         ((quiet.pk,), TODAY, Decimal(5), Decimal(1), Decimal(5), Decimal(4))
     ]
     assert found[0][1].row["requests_count"] == 1
-    filtered = {"filters": {"request_type": "chat"}, "today": TODAY}
-    assert reports.anomalies_by(EVERYTHING, ("org_id",), [(quiet.pk,)], period, **filtered) == []
+    chat = {"request_type": "chat"}
+    assert reports.anomalies_by(EVERYTHING, ("org_id",), [(quiet.pk,)], period, today=TODAY, filters=chat) == []
     # A short period learns from the days before it, and shows its own alone.
     for until, count in ((None, 1), (TODAY, 0)):
         short = Period(TODAY - timedelta(days=2), until)

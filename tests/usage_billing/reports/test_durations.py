@@ -80,7 +80,7 @@ class TestOfCalls:
         sign = -1 if ordering.startswith("-") else 1
 
         def known(row: dict[str, Any]) -> tuple[bool, Decimal]:
-            return row["p95_time_ms"] is None, sign * (row["p95_time_ms"] or 0)
+            return row["p95_time_ms"] is None, sign * (row["p95_time_ms"] or Decimal(0))
 
         assert {row["p95_time_ms"] is None for row in rows} == {True, False}
         with CaptureQueriesContext(connection) as queries:
