@@ -99,6 +99,11 @@ class Questions:
         def breakdown(*by: str, **filters: Any) -> Ask:
             return lambda scope, today: reports.breakdown(scope, by, period(today), today, filters=filters)
 
+        def by_cost(**filters: Any) -> Ask:
+            return lambda scope, today: reports.page(
+                scope, period=period(today), filters=filters, ordering="-cost_usd", limit=CALLS_A_PAGE
+            )
+
         def page(scope: Any, today: date) -> Any:
             return reports.page(scope, period=period(today), limit=CALLS_A_PAGE, after=self.deep[role])
 
@@ -108,10 +113,8 @@ class Questions:
             **{name: breakdown(*by) for name, by in BREAKDOWNS.items() if name != "by org" or role == "superadmin"},
             "by model, of one agent": breakdown("ai_provider", "ai_model", agent_id=CHEAP_AGENT),
             "by user, of one agent": breakdown("user_id", agent_id=CHEAP_AGENT),
-            "most expensive 5": lambda scope, today: reports.most_expensive(scope, 5, period=period(today)),
-            "most expensive 5, of one agent": lambda scope, today: reports.most_expensive(
-                scope, 5, period=period(today), filters={"agent_id": CHEAP_AGENT}
-            ),
+            "first 50 by cost": by_cost(),
+            "first 50 by cost, of one agent": by_cost(agent_id=CHEAP_AGENT),
             "last 50": lambda scope, today: list(reports.calls(scope, period=period(today))[:CALLS_A_PAGE]),
             "page 10,000": page,
         }

@@ -39,7 +39,7 @@ class AssistantsConfig(AppConfig):
         from ai_clients.assistants.calls import model_choice
         from ai_clients.assistants.content import demo_pieces, titles
         from ai_clients.assistants.digest import demo_digest, subscription
-        from ai_clients.assistants.participants import demo_people, demo_profiles
+        from ai_clients.assistants.participants import content_ids, demo_people, demo_profiles
         from ai_clients.connection import destinations
         from usage_billing import pages
         from usage_billing.management import demo_data
@@ -48,7 +48,7 @@ class AssistantsConfig(AppConfig):
         row_level_security.secured_apps.append(self.label)
         register(model_choice.check_choices)
         pages.destination_sources.append(destinations)
-        pages.content_sources.append(titles.titles)
+        pages.content_sources += [titles.titles, content_ids.titles]
         pages.admin_lists.append(lambda: LISTS)
         pages.admin_links.append(agents_link)
         pages.account_choices.append(subscription.CHOICE)

@@ -112,7 +112,7 @@ def test_a_members_analysis_of_a_participant(
         "openai",
         "gpt-6-luna",
         None,
-        None,
+        f"participant-{author.pk}",
     )
     assert isinstance(duration, int)
     assert duration + 1 >= record.execution_time_ms

@@ -6,12 +6,11 @@ import re
 import uuid
 from typing import Any
 
-from django.db.models import BigIntegerField
 from rest_framework import serializers
 
 from usage_billing.models import user_keys
+from usage_billing.models.fields import LARGEST_ID
 
-LARGEST_ID = BigIntegerField.MAX_BIGINT
 STATUS = (
     "Outcome: `failed`: the provider answered with an error, or not at all; `aborted`: the caller stopped it;"
     " `pending`: the answer of a background call is awaited."

@@ -15,8 +15,9 @@ from django.utils.translation import gettext
 from rest_framework import serializers
 from rest_framework.fields import empty
 
-from usage_billing.api.fields import LARGEST_ID, STATUS, WholeNumberField, user_key_field
+from usage_billing.api.fields import STATUS, WholeNumberField, user_key_field
 from usage_billing.models import Organization, UsageRecord
+from usage_billing.models.fields import LARGEST_ID
 from usage_billing.recording import tags
 from usage_billing.reports.parameters import TAG, UNPRICED, Excluded, allowed, both
 from usage_billing.tenancy.scope import Scope

@@ -15,12 +15,13 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
 from usage_billing.api import filters
-from usage_billing.api.fields import LARGEST_ID, WholeNumberField
+from usage_billing.api.fields import WholeNumberField
 from usage_billing.api.filters import COLUMNS as COLUMNS
 from usage_billing.api.filters import NARROWING as NARROWING
 from usage_billing.api.groups import GROUPS
 from usage_billing.api.serializers import DayField
 from usage_billing.models import UsageRecord
+from usage_billing.models.fields import LARGEST_ID
 from usage_billing.recording import tags
 from usage_billing.reports import ALL_STEPS, FIGURES, ORDERINGS, TAG, Period
 from usage_billing.reports.time_series import LONGEST_BY_HOUR

@@ -17,10 +17,10 @@ from rest_framework.serializers import BaseSerializer
 from usage_billing import reports
 from usage_billing.api import examples, groups, parameters, serializers
 from usage_billing.api.base import ScopedView
-from usage_billing.api.fields import LARGEST_ID
 from usage_billing.api.parameters import FiltersSerializer, ReportParameters
 from usage_billing.api.schema import BreakdownSchema, ReportSchema, refusal
 from usage_billing.models.daily_usage import MEASURES
+from usage_billing.models.fields import LARGEST_ID
 from usage_billing.reports import Period
 from usage_billing.reports.totals import Totals
 

@@ -10,10 +10,9 @@ from typing import Any
 from django.utils.text import slugify
 
 from usage_billing.models import Membership, Organization, user_keys
+from usage_billing.models.fields import LARGEST_ID
 from usage_billing.models.organization import UNATTRIBUTED
 from usage_billing.recording.context import Attribution
-
-LARGEST_ID = 2**63 - 1
 
 
 class OrganizationLookup:

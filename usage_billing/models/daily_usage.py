@@ -50,7 +50,7 @@ ROLLUP_MEASURES = (*MEASURES, *DURATION_COUNTS)
 
 MAX_COST = "max_cost_usd"
 """Column with the highest cost of the row's calls, an upper bound: it does not fall when a call becomes cheaper or is
-archived. Reports use it to find the most expensive calls."""
+archived."""
 
 
 class Measured(DurationCounts):

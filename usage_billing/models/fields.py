@@ -5,6 +5,9 @@ from typing import Any
 
 from django.db import models
 
+LARGEST_ID = models.BigIntegerField.MAX_BIGINT
+"""The largest id that a column holds; PostgreSQL refuses to compare with a larger one."""
+
 MONEY_PLACES = 12
 """Decimal places of every amount. A cached token at half of $0.0125 a million is 6.25e-9 USD: eleven places."""
 

@@ -19,8 +19,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from usage_billing import reports
-from usage_billing.api.fields import LARGEST_ID
 from usage_billing.models import UsageRecord
+from usage_billing.models.fields import LARGEST_ID
 from usage_billing.pages import call_cost, call_facts, call_price, calls_list, shell
 from usage_billing.pages.calls_list import Entry, call_links
 from usage_billing.pages.page import CALLS, INSIGHTS, Page

@@ -10,10 +10,10 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from usage_billing.reports import TAG
 from usage_billing.tenancy.scope import Scope
 
 Word = Promise | str
-TAG = "tag."
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from usage_billing import reports
+from usage_billing.models.daily_usage import DIMENSIONS
 from usage_billing.pages import explore_metrics
 from usage_billing.pages.dimensions import MODEL
 from usage_billing.pages.explore_choice import Choice
@@ -158,7 +159,8 @@ def _rows_before(page: Page, choice: Choice, rows: Sequence[Totals]) -> dict[tup
     if choice.compared is None or not rows:
         return {}
     filters = page.parameters.filters
-    if len(rows) <= ROWS + 1:
+    # There may be any number of workflows, and of values of tags.
+    if len(rows) <= ROWS + 1 or not {*choice.columns} <= {*DIMENSIONS}:
         of_rows = {name: {row[name] for row in rows} for name in choice.columns}
         filters = reports.narrowed(filters, of_rows)
     found = reports.totals(

@@ -11,12 +11,13 @@ from django.utils.translation import gettext_lazy as _
 from usage_billing import reports
 from usage_billing.pages import dimensions
 from usage_billing.pages.controls import Choice as Option
-from usage_billing.pages.dimensions import TAG, WORKFLOWS, Dimension
+from usage_billing.pages.dimensions import WORKFLOWS, Dimension
 from usage_billing.pages.explore_choice import BEFORE, NONE, SORTED_HERE, Choice, may_be_hourly
 from usage_billing.pages.explore_metrics import METRICS
 from usage_billing.pages.page import Page
 from usage_billing.pages.parameters import Pairs
 from usage_billing.pages.tag_keys import tag_keys
+from usage_billing.reports import TAG
 from usage_billing.templatetags.amounts import written_day
 
 STEP_NAMES = {"hour": _("Hour"), "day": _("Day"), "week": _("Week"), "month": _("Month")}

@@ -9,7 +9,7 @@ from typing import Any
 from django.utils.translation import gettext
 from rest_framework import serializers
 
-from usage_billing.api.fields import LARGEST_ID, WholeNumberField
+from usage_billing.api.fields import WholeNumberField
 from usage_billing.api.filters import (
     COLUMNS,
     EXCLUDES,
@@ -23,6 +23,7 @@ from usage_billing.api.filters import (
     unknown_slug,
     value_fields,
 )
+from usage_billing.models.fields import LARGEST_ID
 from usage_billing.reports.parameters import TAG, Excluded
 from usage_billing.tenancy.scope import Scope
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import statistics
 from dataclasses import dataclass
-from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -13,13 +12,11 @@ from django.utils.translation import gettext
 from usage_billing import reports
 from usage_billing.pages.dimensions import AGENT, MODEL, ORG, TYPE, Dimension
 from usage_billing.pages.page import Page
-from usage_billing.reports import Anomaly, Cause, Period
+from usage_billing.reports import Anomaly, Cause
 from usage_billing.reports.totals import COST_MEASURES
 
 MOST = 5
 """Anomalies that the page explains: two queries each."""
-LEARNED_DAYS = 28
-"""What is usual is learned from at least so many days, also where the period is shorter."""
 SUBJECTS = 30
 """Organisations or models whose days are looked at: those that cost most."""
 RELEVANT = Decimal("0.2")
@@ -44,44 +41,42 @@ class Entry:
 
 def entries(page: Page) -> list[Entry]:
     """The anomalies of the period, those that cost most beyond the usual first. At most 3 + 2 × `MOST` queries."""
-    parameters = page.parameters
-    period = learned_period(page)
-    days = reports.time_series(page.scope, period, page.today, filters=parameters.filters, measures=COST_MEASURES)
+    period, filters = page.parameters.period, page.parameters.filters
+    days = reports.learned_days(page.scope, period, page.today, filters=filters)
     known = [row["cost_usd"] for row in days if row["cost_usd"]]
     if not known:
         return []
     least = RELEVANT * statistics.median(known)
-    whole: list[tuple[Dimension | None, Any, Anomaly]] = [(None, (), each) for each in reports.anomalies(days, None)]
+    whole = reports.anomalies(days, None, period)
     dimension = ORG if page.several_orgs else MODEL
-    parts = [(dimension, key, each) for key, each in _of_parts(page, dimension, period) if each.excess_usd >= least]
-    found = [each for each in (*whole, *parts) if _is_shown(each[2], parameters.period)]
+    parts = [(dimension, key, each) for key, each in _of_parts(page, dimension) if each.excess_usd >= least]
+    found: list[tuple[Dimension | None, Any, Anomaly]] = [*((None, (), each) for each in whole), *parts]
     found.sort(key=lambda each: (each[2].excess_usd, each[0] is None), reverse=True)
     return [_entry(page, *each) for each in found[:MOST]]
 
 
-def learned_period(page: Page) -> Period:
-    """The period, begun earlier where it is short."""
-    period = page.parameters.period
-    if period.since is None:
-        return period
-    earliest = period.last_day(page.today) - timedelta(days=LEARNED_DAYS - 1)
-    return Period(min(period.since, earliest), period.until)
-
-
-def _is_shown(anomaly: Anomaly, period: Period) -> bool:
-    return period.since is None or anomaly.day >= period.since
-
-
-def _of_parts(page: Page, dimension: Dimension, period: Period) -> list[tuple[tuple[Any, ...], Anomaly]]:
+def _of_parts(page: Page, dimension: Dimension) -> list[tuple[tuple[Any, ...], Anomaly]]:
     """The anomalies of the organisations or models that cost most; none where there is one only. Two queries."""
-    filters = page.parameters.filters
+    period, filters = page.parameters.period, page.parameters.filters
     rows = reports.totals(
-        page.scope, by=dimension.columns, filters=filters, period=period, limit=SUBJECTS, measures=COST_MEASURES
+        page.scope,
+        by=dimension.columns,
+        filters=filters,
+        period=reports.learned_period(period, page.today),
+        limit=SUBJECTS,
+        measures=COST_MEASURES,
     )
     if len(rows) < 2:
         return []
     keys = [dimension.key(row) for row in rows]
-    return reports.anomalies_by(page.scope, dimension.columns, keys, period, filters=filters)
+    return reports.anomalies_by(page.scope, dimension.columns, keys, period, today=page.today, filters=filters)
+
+
+def is_cut(page: Page) -> bool:
+    """Whether only the last days of the period are looked at."""
+    period = page.parameters.period
+    since = reports.learned_period(period, page.today).since
+    return period.since is None or (since is not None and since > period.since)
 
 
 def _entry(page: Page, dimension: Dimension | None, key: tuple[Any, ...], anomaly: Anomaly) -> Entry:

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from usage_billing.pages.dimensions import MODEL, Dimension
 from usage_billing.pages.insights_amounts import Shown
-from usage_billing.pages.insights_rows import of_models
+from usage_billing.pages.insights_rows import Links, calls_of_models
 from usage_billing.pages.page import Page
 from usage_billing.reports.cache_use import CacheUse, cache_use, cache_use_by
 from usage_billing.reports.totals import Totals
@@ -18,25 +18,25 @@ ROWS = 8
 
 @dataclass(frozen=True)
 class Row:
-    """saved, missed: in the shown currency. link: the row's calls."""
+    """saved, missed: in the shown currency. links: the row's calls."""
 
     name: str
     is_named: bool
     use: CacheUse
     saved: Decimal | None
     missed: Decimal | None
-    link: str
+    links: Links
 
 
 @dataclass(frozen=True)
 class Section:
-    """link: the calls that `use` counts. tables: by model, and by request type or agent, and how many rows each leaves
+    """links: the calls that `use` counts. tables: by model, and by request type or agent, and how many rows each leaves
     out."""
 
     use: CacheUse
     saved: Decimal | None
     missed: Decimal | None
-    link: str
+    links: Links
     tables: list[tuple[Dimension, list[Row], int]]
 
 
@@ -47,7 +47,7 @@ def section(page: Page, rows: Sequence[Totals], by: Dimension, shown: Shown) -> 
         use,
         shown.of(use.saved_usd),
         shown.of(use.missed_usd),
-        page.calls(of_models(use.models)),
+        calls_of_models(page, use.models, rows),
         [(dimension, *_rows(page, rows, dimension, shown)) for dimension in (MODEL, by)] if use.prompt_tokens else [],
     )
 
@@ -61,7 +61,7 @@ def _rows(page: Page, rows: Sequence[Totals], dimension: Dimension, shown: Shown
             use,
             shown.of(use.saved_usd),
             shown.of(use.missed_usd),
-            page.calls({**of_models(use.models), **dimension.narrowing(key)}),
+            calls_of_models(page, use.models, rows, dimension.narrowing(key)),
         )
         for key, use in found[:ROWS]
     ]

@@ -9,7 +9,7 @@ from decimal import Decimal
 from usage_billing import reports
 from usage_billing.pages.dimensions import MODEL
 from usage_billing.pages.insights_amounts import Shown
-from usage_billing.pages.insights_rows import of_models
+from usage_billing.pages.insights_rows import Links, calls_of_models
 from usage_billing.pages.page import Page
 from usage_billing.reports import model_comparison
 from usage_billing.reports.model_comparison import Model, ModelComparison
@@ -39,18 +39,23 @@ class Row:
 
 @dataclass(frozen=True)
 class Section:
-    """model: the one that the page is narrowed to, if it is. link: the compared calls. choices: provider → value, name.
+    """model: the one that the page is narrowed to, if it is. links: the compared calls.
 
-    kept: the form's hidden parameters.
+    choices: provider → value, name. kept: the form's hidden parameters.
     """
 
     model: str
     comparison: ModelComparison
     paid: Decimal | None
-    link: str
+    links: Links
     rows: list[Row]
     choices: dict[str, list[tuple[str, str]]]
     kept: list[tuple[str, str]]
+
+    @property
+    def link(self) -> str:
+        """The compared calls, or where their links are listed."""
+        return self.links.one or "#compared-calls"
 
 
 def section(page: Page, rows: Sequence[Totals], shown: Shown) -> Section:
@@ -65,7 +70,7 @@ def section(page: Page, rows: Sequence[Totals], shown: Shown) -> Section:
         model=", ".join(sorted(name for _, name in own)),
         comparison=found,
         paid=shown.of(found.paid_usd),
-        link=page.calls(of_models(found.models)),
+        links=calls_of_models(page, found.models, rows),
         rows=[
             Row(
                 *each.model,

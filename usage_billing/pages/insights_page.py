@@ -21,6 +21,7 @@ from usage_billing.pages.controls import Choice
 from usage_billing.pages.dimensions import AGENT, BY_NAME, TYPE
 from usage_billing.pages.page import Page
 from usage_billing.pages.parameters import PageSerializer
+from usage_billing.reports.anomalies import LOOKED_AT_DAYS
 from usage_billing.reports.totals import COST_MEASURES
 
 MEASURES = (*COST_MEASURES, "failed_count")
@@ -55,6 +56,7 @@ def context(page: Page) -> dict[str, Any]:
         "shown": shown,
         "failures": insights_failures.section(page, total),
         "anomalies": insights_anomalies.entries(page),
+        "last_days_looked_at": LOOKED_AT_DAYS if insights_anomalies.is_cut(page) else None,
         "cache": insights_cache.section(page, rows, by, shown),
         "comparison": insights_models.section(page, rows, shown),
         "batch": insights_batch.section(page, rows, by, shown),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 
 from django.utils.translation import get_language, gettext
@@ -34,12 +35,14 @@ class Item:
     link: str
 
 
-def items(page: Page, days: Sequence[Totals]) -> list[Item]:
-    """The most important ones; `days` are the totals by day, for anomalies. Two queries."""
-    found = reports.failures(page.scope, page.parameters.period, filters=page.parameters.filters)
+def items(page: Page, of_days: Mapping[date, Totals]) -> list[Item]:
+    """The most important ones; `of_days` are the period's totals by day. Two queries, for a short period three."""
+    period, filters = page.parameters.period, page.parameters.filters
+    found = reports.failures(page.scope, period, filters=filters)
     reasons = insights_failures.failure_reasons(found, for_superadmin=page.scope.everything)
     of_calls = [_of_calls(page, each) for each in reasons]
-    others = [*(_of_day(page, each) for each in reports.anomalies(days, most=1)), *_of_cache(page)]
+    days = reports.learned_days(page.scope, period, page.today, filters=filters, known=of_days)
+    others = [*(_of_day(page, each) for each in reports.anomalies(days, 1, period)), *_of_cache(page)]
     return [*of_calls[: MOST - len(others)], *others]
 
 

@@ -15,13 +15,14 @@ from django.utils.translation import get_language, gettext
 from rest_framework import serializers
 
 from usage_billing import reports
-from usage_billing.pages import call_columns, chart, needs_action, rows
+from usage_billing.pages import call_columns, chart, insights_anomalies, needs_action, rows
 from usage_billing.pages.chart import Chart, Layer, Step
 from usage_billing.pages.colors import OTHERS, color_of
 from usage_billing.pages.dimensions import AGENT, BY_NAME, MODEL, ORG, TYPE, USER, Dimension
 from usage_billing.pages.page import EXPLORE, INSIGHTS, Page
 from usage_billing.pages.parameters import WITHOUT_PERIOD, PageSerializer, query_of
 from usage_billing.reports import Breakdown, Comparison, Forecast, Period, Series
+from usage_billing.reports.anomalies import LOOKED_AT_DAYS
 from usage_billing.reports.forecast import learned_since
 from usage_billing.reports.totals import COST_MEASURES, Totals
 from usage_billing.templatetags.amounts import style_of, write_amount, written_day
@@ -72,9 +73,11 @@ def context(page: Page) -> dict[str, Any]:
         "step": step,
         "forecast": forecast,
         "month_ends": last_of_month(page.today),
+        "drawn_forecast_link": None if _draws_forecast(page) else page.link({**WITHOUT_PERIOD, "period": "this-month"}),
         "chart": _chart(page, stacked_by, breakdowns[stacked_by], days, step, forecast),
         "stacks": [(each, page.link(by=each.name), each == stacked_by) for each in STACKED_BY if _tells(page, each)],
-        "needs_action": needs_action.items(page, days if step == "day" else []),
+        "needs_action": needs_action.items(page, compared.days),
+        "last_days_looked_at": LOOKED_AT_DAYS if insights_anomalies.is_cut(page) else None,
         "panels": [rows.panel(page, each, breakdowns[each], ROWS, PANEL_MEASURES) for each in shown],
         "heads": call_columns.heads(page, columns),
         "latest": call_columns.rows(page, columns, latest),
@@ -121,7 +124,11 @@ def _breakdown(page: Page, dimension: Dimension, compared: Comparison) -> Breakd
 
 @dataclass(frozen=True)
 class Card:
-    """A number of the period. change: relative, None where there is nothing to compare with. is_new: it was zero."""
+    """A number of the period. change: relative, None where there is nothing to compare with. is_new: it was zero.
+
+    before_link: the calls of the days that it is compared with. Calls cannot be listed up to a time of day, so of the
+    comparison's `part_day` it lists all.
+    """
 
     column: str
     value: Any
@@ -135,7 +142,8 @@ class Card:
 def _cards(page: Page, compared: Comparison) -> list[Card]:
     """Requests, tokens, USD and RUB."""
     before = compared.before or {}
-    days = page.previous_days()
+    left_out = compared.part_day if compared.leaves_out_today else None
+    days = page.previous_days(until=left_out)
     return [
         Card(
             column,
@@ -169,11 +177,16 @@ def _chart(
     layers = [_layer(page, dimension, each, write) for each in series]
     column = f"cost_{parameters.currency}"
     totals = [row[column] for row in days]
-    if parameters.given("period") == ["this-month"]:
+    if _draws_forecast(page):
         expected = forecast.to_come[parameters.currency]
         dates = [row["date"] for row in days]
         steps, layers, totals = _with_forecast(page, dates, steps, layers, totals, expected)
     return chart.draw(steps, layers, write, totals=totals)
+
+
+def _draws_forecast(page: Page) -> bool:
+    """The days to come follow the days of their month; other periods tell the month's forecast in words."""
+    return page.parameters.given("period") == ["this-month"]
 
 
 def _layer(page: Page, dimension: Dimension, series: Series, write: chart.Write) -> Layer:

@@ -67,12 +67,13 @@ class Page:
         days: Mapping[str, Any] = {"from": first.isoformat(), "to": (last or first).isoformat()}
         return {**dict.fromkeys(("days", "period_days", "period")), **days}
 
-    def previous_days(self) -> Changes | None:
-        """The changes of parameters that lead to the previous period; None if there is none."""
+    def previous_days(self, until: date | None = None) -> Changes | None:
+        """The changes of parameters that lead to the previous period, or its days before `until`; None without days."""
         before = self.parameters.period.before(self.today)
         if before is None or before.since is None or before.until is None:
             return None
-        return self.day(before.since, before.until - timedelta(days=1))
+        last = (until or before.until) - timedelta(days=1)
+        return self.day(before.since, last) if before.since <= last else None
 
 
 def address(page: str, *, for_superadmin: bool) -> str:

@@ -20,13 +20,17 @@ from usage_billing.templatetags.amounts import common_places
 
 @dataclass(frozen=True)
 class Row:
-    """A row of a breakdown. calls: the address of its calls; narrowed: of this page, narrowed to it."""
+    """A row of a breakdown. calls: the address of its calls; narrowed: of this page, narrowed to it.
+
+    change: against the whole days of the previous period; calls_before: the address of its calls then.
+    """
 
     key: tuple[Any, ...]
     name: str
     color: str
     sums: Totals
     calls: str
+    calls_before: str | None
     narrowed: str
     is_named: bool = True
     second: str = ""
@@ -96,12 +100,14 @@ def row(page: Page, dimension: Dimension, item: Totals, of_several: Collection[s
     cost = f"cost_{page.parameters.currency}"
     key = dimension.key(item)
     narrowing = dimension.narrowing(key)
+    before = page.previous_days()
     return Row(
         key=key,
         name=page.names.of(dimension, key),
         color=color_of(dimension.name, str(key[-1])),
         sums=item,
         calls=page.to(CALLS, narrowing),
+        calls_before=page.to(CALLS, {**before, **narrowing}) if before else None,
         narrowed=page.link(narrowing),
         is_named=bool(key[-1]),
         second=str(item["ai_provider"]) if dimension == MODEL and item["ai_model"] in of_several else "",

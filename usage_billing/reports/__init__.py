@@ -1,6 +1,6 @@
 """The only place that adds numbers up: totals from `token_usage_daily`, lists of calls from `token_usage`."""
 
-from usage_billing.reports.anomalies import Anomaly, anomalies, anomalies_by
+from usage_billing.reports.anomalies import Anomaly, anomalies, anomalies_by, learned_days, learned_period
 from usage_billing.reports.anomaly_causes import Cause, cause
 from usage_billing.reports.breakdown import Breakdown, breakdown
 from usage_billing.reports.call_lists import CallList, calls_with_totals, newest
@@ -11,13 +11,12 @@ from usage_billing.reports.durations import DURATIONS
 from usage_billing.reports.failures import FailureGroup, Failures, all_failures, failures
 from usage_billing.reports.figures import FIGURES, figure, measures_of
 from usage_billing.reports.forecast import Forecast, forecast
-from usage_billing.reports.most_expensive import most_expensive
 from usage_billing.reports.parameters import ALL_TIME, FILTERS, TAG, Excluded, Filters, Period, narrowed
 from usage_billing.reports.related_calls import Around, Found, Workflow, around, find_calls, of_workflow
 from usage_billing.reports.stacked_series import Series, stacked_series
 from usage_billing.reports.time_series import ALL_STEPS, STEPS, PeriodTooLongError, time_series
 from usage_billing.reports.token_totals import token_totals
-from usage_billing.reports.totals import orgs_with_calls, period_over_period, summary, totals
+from usage_billing.reports.totals import orgs_with_calls, summary, totals
 from usage_billing.reports.user_names import user_names
 from usage_billing.reports.workflow_totals import workflow_totals
 
@@ -61,14 +60,14 @@ __all__ = [
     "figure",
     "find_calls",
     "forecast",
+    "learned_days",
+    "learned_period",
     "measures_of",
-    "most_expensive",
     "narrowed",
     "newest",
     "of_workflow",
     "orgs_with_calls",
     "page",
-    "period_over_period",
     "stacked_series",
     "summary",
     "time_series",

@@ -8,12 +8,11 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
+from usage_billing.reports.anomalies import LEARNED_DAYS
 from usage_billing.reports.parameters import Filters, Period
 from usage_billing.reports.totals import COST_MEASURES, Totals, totals
 from usage_billing.tenancy.scope import Scope
 
-LEARNED_DAYS = 28
-"""The days before an anomaly that tell the usual cost of each row: four of each weekday."""
 MOST_OF_IT = Decimal("0.5")
 """A value is named as the cause if it makes up at least this part of the growth."""
 DIMENSIONS = {"request_type": ("request_type",), "model": ("ai_provider", "ai_model"), "agent_id": ("agent_id",)}

@@ -24,10 +24,12 @@ PROVIDERS = ("openai", "anthropic")
 class BatchSaving:
     """Calls of models with a batch price: their cost now, and the part of it that batches and flex would have saved.
 
-    flex_usd: None if no model of them has a price for flex. models: (provider, model).
+    unpriced: how many of the calls have no cost, so that they save nothing here; their tokens lower the saving of the
+    others in their row. flex_usd: None if no model of them has a price for flex. models: (provider, model).
     """
 
     calls: int
+    unpriced: int
     cost_usd: Decimal
     batch_usd: Decimal
     flex_usd: Decimal | None
@@ -36,20 +38,21 @@ class BatchSaving:
 
 def batch_saving(rows: Sequence[Totals], day: date) -> BatchSaving | None:
     """The sum over the rows by provider and model, at the list prices of that day; None if no model has a price."""
-    calls, cost, batch = 0, Decimal(0), Decimal(0)
+    calls, unpriced, cost, batch = 0, 0, Decimal(0), Decimal(0)
     flex: list[Decimal] = []
     models = set()
     for row in rows:
         saved = _saved(row, BATCH, day)
         if saved is None:
             continue
-        calls, cost, batch = calls + row["requests_count"], cost + row["cost_usd"], batch + saved
+        calls, unpriced = calls + row["requests_count"], unpriced + row["unpriced_usd_count"]
+        cost, batch = cost + (row["cost_usd"] or 0), batch + saved
         models.add((row["ai_provider"], row["ai_model"]))
         if (saved := _saved(row, FLEX, day)) is not None:
             flex.append(saved)
     if not calls:
         return None
-    return BatchSaving(calls, cost, batch, sum(flex, Decimal(0)) if flex else None, frozenset(models))
+    return BatchSaving(calls, unpriced, cost, batch, sum(flex, Decimal(0)) if flex else None, frozenset(models))
 
 
 def batch_savings_by(
@@ -68,12 +71,12 @@ def _saved(row: Totals, tier: str, day: date) -> Decimal | None:
 
     The upper bound keeps out what the tokens do not explain: tools, and prices above the list's.
     """
-    if row["cost_usd"] is None or row["ai_provider"] not in PROVIDERS:
+    if row["ai_provider"] not in PROVIDERS:
         return None
     standard = token_prices(row["ai_provider"], row["ai_model"], day)
     cheaper = token_prices(row["ai_provider"], row["ai_model"], day, tier)
     if standard is None or cheaper is None:
         return None
-    paid: Decimal = row["cost_usd"]
+    paid: Decimal = row["cost_usd"] or Decimal(0)
     at_tier = cheaper.cost(row)
     return max(Decimal(0), min(paid - at_tier, standard.cost(row) - at_tier))

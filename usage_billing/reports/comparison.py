@@ -27,10 +27,10 @@ HALF_A_DAY = 12
 class Comparison:
     """Totals of a period and of an earlier one, with all measures and `p95_time_ms`.
 
-    `now`: of the whole period. `before`: of the earlier one, None without an earlier period; of the day that
-    corresponds to today, only the calls up to this time of day. `compared`: the totals that `before` is compared with:
-    `now`, or `now` without today where the earlier day is archived, so that its part is unknown (`leaves_out_today`).
-    `days`: the period's totals by day, which have calls.
+    `now`: of the whole period. `before`: of the earlier one, None without an earlier period; of its `part_day`, the day
+    that corresponds to today, only the calls up to this time of day; None if that day has no calls. `compared`: the
+    totals that `before` is compared with: `now`, or `now` without today where the earlier day is archived, so that its
+    part is unknown (`leaves_out_today`). `days`: the period's totals by day, which have calls.
     `reaches_back`: whether there is data since the earlier period's first day. Without it nothing is compared.
     `archived_before`: calls of the period before that day are archived; None if none are.
     """
@@ -39,6 +39,7 @@ class Comparison:
     before: Totals | None
     compared: Totals
     previous: Period | None
+    part_day: date | None
     reaches_back: bool
     leaves_out_today: bool
     days: Mapping[date, Totals] = field(repr=False)
@@ -77,10 +78,11 @@ def comparison(
     months = archived.months()
     before = archived_before(period, months)
     if earlier is None:
-        return Comparison(whole, None, whole, None, False, False, of_period, before)
+        return Comparison(whole, None, whole, None, None, False, False, of_period, before)
     part_day = _corresponding(period, earlier, today)
+    part_day = part_day if part_day in of_earlier else None
     compared, leaves_out_today = whole, False
-    if part_day is not None and part_day in of_earlier:
+    if part_day is not None:
         if archived_before(Period(part_day, part_day + timedelta(days=1)), months):
             leaves_out_today = True
             del of_earlier[part_day]
@@ -92,6 +94,7 @@ def comparison(
         before=total_of(of_earlier.values(), measures),
         compared=compared,
         previous=earlier,
+        part_day=part_day,
         reaches_back=_reaches_back(scope, earlier, of_earlier),
         leaves_out_today=leaves_out_today,
         days=of_period,

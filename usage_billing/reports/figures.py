@@ -8,7 +8,8 @@ from typing import Any
 
 from usage_billing.models.daily_usage import MEASURES
 from usage_billing.reports.durations import DURATIONS, p95_time_ms
-from usage_billing.reports.totals import COST_MEASURES, P95, ROW_ORDERINGS
+from usage_billing.reports.sql.totals import P95
+from usage_billing.reports.totals import COST_MEASURES, ROW_ORDERINGS
 
 FIGURES = ROW_ORDERINGS
 """Figures that a chart can show and a table can be ordered by: the measures, `average_cost_usd`, `average_cost_rub`

@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
 
+from usage_billing.reports.anomalies import LEARNED_DAYS
 from usage_billing.reports.parameters import Filters, Period
 from usage_billing.reports.totals import COST_MEASURES, Totals, totals
 from usage_billing.tenancy.scope import Scope
-
-LEARNED_DAYS = 28
-"""Four of each weekday: weekends cost less than working days."""
 
 CURRENCIES = ("usd", "rub")
 

@@ -9,13 +9,13 @@ from typing import Any
 from django.db.models import Min, Q
 
 from usage_billing.models import UsageRecord
+from usage_billing.models.fields import LARGEST_ID
 from usage_billing.reports.call_lists import LIST_MEASURES
 from usage_billing.reports.calls import calls
 from usage_billing.reports.totals import Totals, totals
 from usage_billing.tenancy.scope import Scope
 
 GROUPED_BY = ("workflow_id", "content_id")
-LARGEST_ID = 2**63 - 1
 LONGEST_ID = 200
 """The characters of the longest id, a request id."""
 

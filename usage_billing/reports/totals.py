@@ -11,7 +11,7 @@ from usage_billing.models import DailyUsage
 from usage_billing.models.daily_usage import DIMENSIONS, MEASURES
 from usage_billing.reports.durations import DURATIONS, p95_time_ms
 from usage_billing.reports.parameters import ALL_TIME, Filters, Period
-from usage_billing.reports.sql.totals import AVERAGES, sums
+from usage_billing.reports.sql.totals import AVERAGES, P95, sums
 from usage_billing.tenancy.scope import Scope
 
 Totals = dict[str, Any]
@@ -30,7 +30,6 @@ FEW_ROWS = 20
 
 NO_CALLS: Totals = {name: Decimal(0) if name.startswith("cost_") else 0 for name in (*MEASURES, *DURATIONS)}
 
-P95 = "p95_time_ms"
 ROW_ORDERINGS = (*MEASURES, *AVERAGES, P95)
 """Figures to order rows by; with a minus before it, largest first. Rows without the figure come last."""
 MOST_EXPENSIVE_FIRST = "-cost_usd"
@@ -53,34 +52,7 @@ def totals(
     `p95_time_ms`. With a tag it takes two queries.
     """
     columns, sql_measures = tuple(by), _with_what_is_ordered(measures, ordering)
-    by_percentile = ordering.endswith("p95_time_ms")
-    rows = sums(
-        scope,
-        columns,
-        filters or {},
-        period,
-        sql_measures,
-        None if by_percentile else limit,
-        MOST_EXPENSIVE_FIRST if by_percentile else ordering,
-    )
-    found = [completed(row) for row in rows]
-    return _by_percentile(found, ordering)[:limit] if by_percentile else found
-
-
-def period_over_period(
-    scope: Scope,
-    period: Period,
-    previous: Period | None,
-    *,
-    filters: Filters | None = None,
-    measures: Sequence[str] = MEASURES,
-) -> tuple[Totals, Totals | None]:
-    """The totals of a period, and the `PREVIOUS_MEASURES` of the previous one, both of whole days. Two queries."""
-    (now,) = totals(scope, filters=filters, period=period, measures=tuple(dict.fromkeys((*MEASURES, *measures))))
-    if previous is None:
-        return now, None
-    (before,) = totals(scope, filters=filters, period=previous, measures=PREVIOUS_MEASURES)
-    return now, before
+    return [completed(row) for row in sums(scope, columns, filters or {}, period, sql_measures, limit, ordering)]
 
 
 def previous_totals(
@@ -151,11 +123,6 @@ def _with_what_is_ordered(measures: Sequence[str], ordering: str) -> tuple[str, 
     name = ordering.removeprefix("-")
     needed = DURATIONS if name == P95 else (AVERAGES[name][0],) if name in AVERAGES else (name,)
     return tuple(dict.fromkeys((*measures, *needed)))
-
-
-def _by_percentile(rows: list[Totals], ordering: str) -> list[Totals]:
-    sign = -1 if ordering.startswith("-") else 1
-    return sorted(rows, key=lambda row: (row[P95] is None, sign * (row[P95] or 0)))
 
 
 def completed(row: Totals) -> Totals:

@@ -13,7 +13,6 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Count, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path, reverse
-from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
@@ -26,7 +25,7 @@ from ai_clients.assistants.calls.model_choice import model_for
 from ai_clients.assistants.custom_analysis import analysis
 from ai_clients.assistants.models import Message, Participant
 from ai_clients.assistants.participants import profiles
-from ai_clients.assistants.participants.analyses import DAYS, analyses
+from ai_clients.assistants.participants.analyses import analyses
 from ai_clients.assistants.participants.enrichment import (
     EnrichmentError,
     EnrichmentOptions,
@@ -95,11 +94,10 @@ class ParticipantAdmin(TenantAdmin, ModelAdmin[Participant]):
         participant: Any = self.get_object(request, unquote(object_id))
         more: dict[str, Any] = {"model": choice.model, "is_simulated": destinations()[name] == SIMULATOR}
         if participant is not None:
-            scope, now = request_scope(request), timezone.now()
+            scope = request_scope(request)
             more |= {
                 "messages_number": min(participant.number_of_messages, EnrichmentOptions.max_messages),
-                "calls": with_links(scope, analyses(scope, participant, now)),
-                "days": DAYS,
+                "calls": with_links(scope, analyses(scope, participant)),
                 **self._just_made(request, scope),
             }
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), **more})

@@ -23,8 +23,8 @@ from ai_clients.assistants.models import ContentPiece, Message
 from usage_billing.api.base import ApiView
 from usage_billing.api.examples import answered as answered_with
 from usage_billing.api.examples import sent
-from usage_billing.api.fields import LARGEST_ID
 from usage_billing.api.schema import refusal
+from usage_billing.models.fields import LARGEST_ID
 from usage_billing.tenancy.scope import scoped
 
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 from ai_clients.assistants.models import Message, Participant
+from ai_clients.assistants.participants.content_ids import CONTENT_TYPE, content_id_of
 from ai_clients.assistants.participants.profiles import REQUEST_TYPE
 from usage_billing.ledger import writer
 from usage_billing.management.demo_data_usage import URLS, Counts, block
@@ -97,6 +98,8 @@ def _call(org: Organization, participant: Participant, at: datetime, messages: i
         attribution=Attribution(
             org_id=org.pk,
             request_type=REQUEST_TYPE,
+            content_id=content_id_of(participant),
+            content_type=CONTENT_TYPE,
             metadata={
                 "participant_id": participant.pk,
                 "participant_name": participant.name,

@@ -15,6 +15,7 @@ from ai_clients.assistants.calls.model_choice import model_for
 from ai_clients.assistants.calls.structured import structured
 from ai_clients.assistants.content.wording import one_line
 from ai_clients.assistants.models import Message, Participant
+from ai_clients.assistants.participants.content_ids import CONTENT_TYPE, content_id_of
 from usage_billing.recording import usage_context
 
 REQUEST_TYPE = "participant_enrichment"
@@ -90,6 +91,8 @@ def analyze_participant(
         org=participant.org_id,
         user=user,
         request_type=REQUEST_TYPE,
+        content_id=content_id_of(participant),
+        content_type=CONTENT_TYPE,
         metadata={
             "participant_id": participant.pk,
             "participant_name": participant.name,

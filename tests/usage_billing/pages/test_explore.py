@@ -24,6 +24,9 @@ from tests.support.rows import NOON, enter, row
 from usage_billing import reports
 from usage_billing.api import export_slots
 from usage_billing.models import Organization
+from usage_billing.pages import explore_choice, explore_data
+from usage_billing.pages.explore_choice import ExploreSerializer
+from usage_billing.pages.page import Page
 from usage_billing.pages.parameters import PageSerializer, parse
 from usage_billing.tenancy.scope import EVERYTHING, Scope, of_organization
 
@@ -338,6 +341,41 @@ def test_menus_keep_what_else_is_chosen(superadmin: Client) -> None:
 def test_a_typed_tag_becomes_the_group(superadmin: Client) -> None:
     response = superadmin.get(SUPERADMIN, {"days": "7", "group_tag": "env"})
     assert (response.status_code, response["Location"]) == (302, "?days=7&group=tag.env")
+
+
+@pytest.mark.parametrize("query", [{"group": "workflow_id"}, {"group": "agent_id", "then": "content_id"}])
+def test_workflows_and_content_of_too_many_calls_are_not_added_up(
+    superadmin: Client, acme: Organization, monkeypatch: pytest.MonkeyPatch, query: dict[str, str]
+) -> None:
+    """The calls of both periods are counted, and only those that the filters leave."""
+    enter(*(row(acme, workflow_id="w", content_id="c", created_at=NOON - timedelta(days=n)) for n in (0, 31, 70)))
+    monkeypatch.setattr(explore_choice, "MOST_CALLS_BY_WORKFLOW", 1)
+    said = "Workflows and content are added up from single calls, at most 1 of both periods"
+    response = superadmin.get(SUPERADMIN, query)
+    assert said in response.content.decode()
+    assert table(response)[0][:2] == ["Model", "Share"]
+    for narrower in ({"compare": "none"}, {"days": "10"}):
+        response = superadmin.get(SUPERADMIN, {**query, **narrower})
+        assert said not in response.content.decode()
+        assert {"w", "c"} & {*table(response)[1][:2]}
+
+
+def test_of_many_workflows_only_those_of_the_rows_are_read_before(
+    superadmin: Client, acme: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(explore_data, "ROWS", 1)
+    before = NOON - timedelta(days=31)
+    enter(*(row(acme, workflow_id=f"w{n}", created_at=at) for n in range(5) for at in (NOON, before)))
+    enter(*(row(acme, workflow_id=f"gone{n}", created_at=before) for n in range(5)))
+    page = Page(
+        superadmin.get(SUPERADMIN).wsgi_request,
+        "explore",
+        EVERYTHING,
+        parse(QueryDict("group=workflow_id&rows=all"), NOON.date(), ExploreSerializer),
+        NOON,
+    )
+    found = explore_data.read(page, explore_choice.choice_of(page))
+    assert {row["workflow_id"] for row in found.rows_before.values()} == {f"w{n}" for n in range(5)}
 
 
 @pytest.mark.parametrize(

@@ -225,6 +225,39 @@ def test_batches_by_type_lead_to_the_calls_that_they_count(superadmin: Client, a
     assert sum(call.cost_usd for call in behind(links["2"])) == Decimal("1.80")
 
 
+def test_batches_say_how_many_calls_are_unpriced(superadmin: Client, acme: Organization) -> None:
+    enter(row(acme, cost_usd=Decimal(1), **HAIKU))
+    assert "unpriced" not in superadmin.get(ADMIN).content.decode().partition('id="batch"')[2].partition("<script")[0]
+    unpriced = {**HAIKU, **UNKNOWN, "prompt_tokens": 0}
+    enter(row(acme, **unpriced), row(acme, request_type="x", **unpriced), row(acme, **UNKNOWN))
+    response = superadmin.get(ADMIN)
+    assert read(response).tables[BATCH][1:] == [
+        ["custom_analysis", "2", "$1.00", "$0.50", "—", "$0.50"],
+        ["Total", "3", "$1.00", "$0.50", "—", "$0.50"],
+    ]
+    links = dict(links_of(response, "batch"))
+    assert (len(behind(links["2"])), len(behind(links["3"]))) == (2, 3)
+    found = behind(links["2 calls to these models are unpriced"])
+    assert [(call.cost_usd, call.ai_provider) for call in found] == [(None, "anthropic")] * 2
+
+
+def test_calls_of_several_models_are_linked_by_provider_where_one_link_would_show_more(
+    superadmin: Client, acme: Organization
+) -> None:
+    """A filter by two providers and two models also shows the second provider's calls to the first one's model."""
+    enter(row(acme, cost_usd=Decimal(2), **MILLION), *(row(acme, cost_usd=Decimal(1), **HAIKU) for _ in range(2)))
+    assert len(behind(dict(links_of(superadmin.get(ADMIN), "comparison"))["3 calls"])) == 3
+    enter(row(acme, ai_provider="anthropic", ai_model="gpt-4.1"))
+    response = superadmin.get(ADMIN)
+    assert dict(links_of(response, "comparison"))["3 calls"] == "#compared-calls"
+    for section in ("cache", "comparison"):
+        links = {text: link for text, link in links_of(response, section) if text in {"anthropic", "openai"}}
+        assert {text: len(behind(link)) for text, link in links.items()} == {"openai": 1, "anthropic": 2}
+    assert [name for name, *_ in read(response).tables[CACHE_BY_TYPE][1:]] == [
+        "custom_analysisCalls by provider: anthropic, openai"
+    ]
+
+
 def test_savings_stay_in_usd_where_rates_are_missing(superadmin: Client, acme: Organization) -> None:
     enter(row(acme, cost_usd=Decimal(1), cost_rub=None, **HAIKU))
     response = superadmin.get(f"{ADMIN}?currency=rub")

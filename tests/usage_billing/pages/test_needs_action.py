@@ -42,6 +42,21 @@ def test_failures_come_first_then_an_anomaly_and_the_cache(superadmin: Client, a
     assert (in_rub.badge, in_rub.text) == ("₽40.00", "A usual day costs ₽8.00.")
 
 
+@pytest.mark.parametrize(("query", "is_cut"), [("?days=7", False), ("?days=90", False), ("?days=400", True)])
+def test_anomalies_are_those_of_the_insights(superadmin: Client, acme: Organization, query: str, is_cut: bool) -> None:
+    """Of a short period, whose own days do not tell what is usual, and of a long one, drawn by week."""
+    enter(*(row(acme, created_at=NOON - timedelta(days=n), cost_usd=Decimal(1)) for n in range(3, 25)))
+    enter(row(acme, created_at=NOON - timedelta(days=1), cost_usd=Decimal(6)))
+    # Long ago ten times as much was usual.
+    enter(*(row(acme, created_at=NOON - timedelta(days=n), cost_usd=Decimal(10)) for n in range(100, 150)))
+    insights = superadmin.get(f"{ADMIN}/insights{query}")
+    assert [each.title for each in items(superadmin, query)] == ["19 May 2026: 6.0 × the usual cost"]
+    assert [(each.anomaly.day.day, each.anomaly.times) for each in insights.context["anomalies"]] == [(19, 6)]
+    said = "For anomalies, only the last 90 days of the period are looked at."
+    for response in (insights, superadmin.get(ADMIN + query)):
+        assert (said in response.content.decode()) == is_cut
+
+
 def test_cache_that_would_save_little_is_not_named(superadmin: Client, acme: Organization) -> None:
     enter(row(acme, cost_usd=Decimal(30), **LONG))  # exactly a twentieth
     assert items(superadmin) == []

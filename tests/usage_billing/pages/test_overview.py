@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -17,6 +17,7 @@ from django.test.utils import CaptureQueriesContext
 from tests.support import scope_queries
 from tests.support.page_text import read
 from tests.support.rows import NOON, enter, row
+from usage_billing.ledger import archived
 from usage_billing.models import Membership, Organization
 
 SUPERADMIN, OWN = "/superadmin/ai-costs", "/usage/"
@@ -150,8 +151,38 @@ def test_breakdown_compares_with_the_period_before(superadmin: Client, acme: Org
         row(acme, request_type="gone", cost_usd=Decimal(1), created_at=NOON - timedelta(days=7)),
         row(acme, created_at=NOON - timedelta(days=60)),
     )
-    rows = read(superadmin.get(f"{SUPERADMIN}?days=7")).tables[TYPES]
-    assert [(line[0], line[3]) for line in rows[1:]] == [("grown", "+50%"), ("new", "new")]
+    page = read(superadmin.get(f"{SUPERADMIN}?days=7"))
+    assert [(line[0], line[3]) for line in page.tables[TYPES][1:]] == [("grown", "+50%"), ("new", "new")]
+    assert page.links["+50%"] == f"{SUPERADMIN}/calls?from=2026-05-07&to=2026-05-13&request_type=grown"
+
+
+def test_rows_compare_whole_days_and_say_so(superadmin: Client, acme: Organization) -> None:
+    """The calls that a change leads to are those that it compares with."""
+    a_week_ago = NOON - timedelta(days=7)
+    enter(row(acme), row(acme, created_at=NOON - timedelta(days=20)))
+    said = "the changes of rows compare whole days, and today is not over yet"
+    assert said not in superadmin.get(f"{SUPERADMIN}?days=7").content.decode()
+    enter(*(row(acme, created_at=a_week_ago + timedelta(hours=hours)) for hours in (-1, 3)))
+    response = superadmin.get(f"{SUPERADMIN}?days=7")
+    page = read(response)
+    assert page.tables[TYPES][1][:4] == ["custom_analysis", "100.0%", "1", "\u221250%"]
+    assert page.cards["Cost, USD"] == ["$0.50", "= 0% compared with the period before"]
+    assert said in response.content.decode()
+    assert "The period before, of 13 May 2026 only the calls up to this time of day: $0.50" in response.content.decode()
+    before = superadmin.get(page.links["\u221250%"]).context["total"]
+    assert (before["requests_count"], before["cost_usd"]) == (2, Decimal(1))
+
+
+def test_change_without_today_leads_to_the_days_that_it_compares(
+    superadmin: Client, acme: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The day that corresponds to today is archived, so neither counts."""
+    monkeypatch.setattr(archived, "months", lambda *_period: [date(2026, 4, 1)])
+    enter(*(row(acme, created_at=NOON - timedelta(days=days)) for days in (0, 1, 30, 31, 70)))
+    page = read(superadmin.get(f"{SUPERADMIN}?days=30"))
+    said = "= 0% compared with the period before"
+    assert page.cards["Requests"] == ["2", said]
+    assert superadmin.get(page.links[said]).context["total"]["requests_count"] == 1
 
 
 @pytest.mark.parametrize(
@@ -274,7 +305,14 @@ def test_chart_draws_many_layers_as_seven(superadmin: Client, acme: Organization
 
 def test_this_month_shows_what_each_day_to_come_is_expected_to_cost(superadmin: Client, acme: Organization) -> None:
     enter(*(row(acme, cost_usd=Decimal(2), created_at=NOON - timedelta(days=n)) for n in range(1, 40)))
-    response = superadmin.get(f"{SUPERADMIN}?period=this-month")
+    # Other periods tell the forecast, and lead to the chart that draws it.
+    for query in ("", "?days=7", "?days=90&by=agent_id"):
+        other = read(response := superadmin.get(SUPERADMIN + query))
+        assert "forecast for 31 May 2026" in response.content.decode()
+        link = other.links["show on the chart"]
+    assert link == "?by=agent_id&period=this-month"
+    response = superadmin.get(SUPERADMIN + link)
+    assert "show on the chart" not in response.content.decode()
     page, forecast = read(response), response.context["forecast"]
     assert (forecast.so_far["usd"], forecast.expected["usd"]) == (Decimal(38), Decimal(62))
     assert page.bars[-1] == "31 May 2026: $2.00\nforecast: $2.00"

@@ -68,10 +68,14 @@ def test_anomalies_of_each_organisation(org: Organization, django_assert_num_que
     enter(row(quiet, cost_usd=Decimal(5)), row(third, cost_usd=Decimal(50)))
     period = Period.of_days(28, TODAY)
     with django_assert_num_queries(1):
-        found = reports.anomalies_by(EVERYTHING, ("org_id",), [(org.pk,), (quiet.pk,)], period)
+        found = reports.anomalies_by(EVERYTHING, ("org_id",), [(org.pk,), (quiet.pk,)], period, today=TODAY)
     assert [(key, each.day, each.cost_usd, each.usual_usd, each.times, each.excess_usd) for key, each in found] == [
         ((quiet.pk,), TODAY, Decimal(5), Decimal(1), Decimal(5), Decimal(4))
     ]
     assert found[0][1].row["requests_count"] == 1
-    filtered = {"filters": {"request_type": "chat"}}
-    assert reports.anomalies_by(EVERYTHING, ("org_id",), [(quiet.pk,)], period, **filtered) == []
+    chat = {"request_type": "chat"}
+    assert reports.anomalies_by(EVERYTHING, ("org_id",), [(quiet.pk,)], period, today=TODAY, filters=chat) == []
+    # A short period learns from the days before it, and shows its own alone.
+    for until, count in ((None, 1), (TODAY, 0)):
+        short = Period(TODAY - timedelta(days=2), until)
+        assert len(reports.anomalies_by(EVERYTHING, ("org_id",), [(quiet.pk,)], short, today=TODAY)) == count

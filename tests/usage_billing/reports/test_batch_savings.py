@@ -45,13 +45,24 @@ def test_flex_is_of_the_models_that_have_it() -> None:
 
 @pytest.mark.parametrize(
     "left_out",
-    [row(None), row("2", "gpt-5.3"), row("2", "gpt-99"), row("2", ai_provider="azure"), row("1", "gpt-image-2")],
+    [row("2", "gpt-5.3"), row("2", "gpt-99"), row("2", ai_provider="azure"), row("1", "gpt-image-2")],
 )
 def test_calls_without_a_batch_price_are_left_out(left_out: dict[str, Any]) -> None:
     assert batch_saving([left_out], DAY) is None
     together = batch_saving([left_out, row("2", requests_count=3)], DAY)
     assert together is not None
     assert (together.calls, together.cost_usd) == (3, Decimal(2))
+
+
+def test_unpriced_calls_are_counted_and_save_nothing() -> None:
+    rows = [row("2"), row(None, requests_count=2, unpriced_usd_count=2), row(None, "gpt-99", unpriced_usd_count=1)]
+    found = batch_saving(rows, DAY)
+    assert found is not None
+    assert (found.calls, found.unpriced, found.cost_usd, found.batch_usd) == (3, 2, Decimal(2), Decimal(1))
+    alone = batch_saving(rows[1:], DAY)
+    assert alone is not None
+    assert (alone.calls, alone.unpriced, alone.batch_usd) == (2, 2, Decimal(0))
+    assert batch_savings_by(rows[1:], ("request_type",), DAY) == []
 
 
 def test_rows_that_would_save_most_come_first_and_others_not_at_all() -> None:

@@ -46,7 +46,7 @@ def test_part_of_a_day_is_compared_with_the_same_part(org: Organization, hour: i
     assert found.before is not None
     assert (found.now["requests_count"], found.before["requests_count"]) == (hour, hour + 1)
     assert (found.now["cost_usd"], found.before["cost_usd"]) == (Decimal("0.5") * hour, Decimal("0.5") * (hour + 1))
-    assert (found.reaches_back, found.leaves_out_today) == (True, False)
+    assert (found.reaches_back, found.leaves_out_today, found.part_day) == (True, False, EARLIER)
     assert found.change("requests_count") == Decimal(-1) / (hour + 1)
 
 

@@ -7,6 +7,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from tests.support import factories
 from tests.support.rows import NOON, enter, row
@@ -64,6 +66,29 @@ class TestOfCalls:
         for ordering, first in (("-p95_time_ms", "slow"), ("p95_time_ms", "fast"), ("-average_time_ms", "slow")):
             rows = reports.totals(EVERYTHING, by=["agent_id"], ordering=ordering, limit=1)
             assert [each["agent_id"] for each in rows] == [first]
+
+    @pytest.mark.parametrize("ordering", ["p95_time_ms", "-p95_time_ms"])
+    def test_the_database_orders_by_it_and_returns_no_more_rows_than_asked_for(self, ordering: str) -> None:
+        """In the order of `durations.p95_time_ms`: in all buckets, above them, and where it is unknown."""
+        org = factories.organization()
+        for number in range(40):
+            times = [(7 * number * n * n) % 100_000 for n in range(number % 5 + 1)]
+            enter(*(row(org, workflow_id=f"w{number:02}", execution_time_ms=each) for each in times))
+        enter(row(org, workflow_id="slowest", execution_time_ms=900_000))
+        narrowed: dict[str, Any] = {"filters": {"org_id": org.pk}, "measures": WITH_DURATIONS}
+        rows = reports.totals(EVERYTHING, by=["workflow_id"], **narrowed)
+        sign = -1 if ordering.startswith("-") else 1
+
+        def known(row: dict[str, Any]) -> tuple[bool, Decimal]:
+            return row["p95_time_ms"] is None, sign * (row["p95_time_ms"] or Decimal(0))
+
+        assert {row["p95_time_ms"] is None for row in rows} == {True, False}
+        with CaptureQueriesContext(connection) as queries:
+            first = reports.totals(EVERYTHING, by=["workflow_id"], **narrowed, limit=20, ordering=ordering)
+            whole = reports.totals(EVERYTHING, by=["workflow_id"], **narrowed, ordering=ordering)
+        assert [known(row) for row in whole] == sorted(known(row) for row in rows)
+        assert first == whole[:20]
+        assert "LIMIT 20" in queries[0]["sql"]
 
     def test_it_is_unknown_where_an_earlier_version_archived_the_calls(self) -> None:
         zeros = dict.fromkeys(DURATION_COUNTS, 0)

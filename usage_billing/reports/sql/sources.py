@@ -11,7 +11,6 @@ from typing import Any
 from usage_billing.models import user_keys
 from usage_billing.models.archived_usage import OF_CALLS_ONLY
 from usage_billing.models.daily_tag_usage import TAG_GRAINS
-from usage_billing.models.daily_usage import MAX_COST
 from usage_billing.models.database import connection
 from usage_billing.models.durations import DURATION_BOUNDS_MS, DURATION_COUNTS
 from usage_billing.reports.parameters import (
@@ -149,8 +148,7 @@ def _of_row(measure: str, sign: str = "") -> Sql:
     if measure == UNTIMED:
         nothing = " AND ".join(f"{name} = 0" for name in DURATION_COUNTS)
         return Sql(f"CASE WHEN execution_time_ms <> 0 AND {nothing} THEN {sign}requests_count ELSE 0 END")
-    # The highest cost of all calls is a bound of that of some of them.
-    return Sql("0" if measure == MAX_COST and sign else sign + measure)
+    return Sql(sign + measure)
 
 
 # ── Calls ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -161,8 +159,7 @@ def _of_calls(part: Allowed, by: Sequence[str], period: Period, measures: Sequen
     yield _of_single_calls(part, by, period, measures)
     if {HOUR, *SINGLE_CALL_FILTERS}.isdisjoint({*by, *part}):
         keys = [_key_of_call(name) for name in by]
-        # An archived call is in no list of the most expensive ones.
-        of_rows = [Sql("0") if name == MAX_COST else _of_row(name) for name in measures]
+        of_rows = [_of_row(name) for name in measures]
         yield _select(keys, by, of_rows, measures, "usage_archived_usage", where(part, period))
 
 
@@ -195,7 +192,6 @@ _OF_CALL = {
     "unpriced_usd_count": "CASE WHEN cost_usd IS NULL THEN 1 ELSE 0 END",
     "unpriced_rub_count": "CASE WHEN cost_rub IS NULL THEN 1 ELSE 0 END",
     UNTIMED: "0",
-    MAX_COST: "coalesce(cost_usd, 0)",
     **{
         name: _in_bucket(above, up_to)
         for name, above, up_to in zip(

@@ -13,12 +13,12 @@ from typing import Any
 
 from usage_billing.ledger import rollup
 from usage_billing.models import user_keys
-from usage_billing.models.daily_usage import MAX_COST
 from usage_billing.models.database import connection
 from usage_billing.models.fields import MONEY_PLACES, as_sqlite_keeps
 from usage_billing.reports.parameters import ALL_TIME, Filters, Period
 from usage_billing.reports.sql import sources
 from usage_billing.reports.sql.conditions import allowed_values, coarsest, where
+from usage_billing.reports.sql.percentiles import p95_of_counts
 from usage_billing.reports.sql.text import Sql, joined
 from usage_billing.tenancy.scope import Scope
 
@@ -28,6 +28,7 @@ AVERAGES = {
     "average_time_ms": ("execution_time_ms", "sum(requests_count)"),
 }
 """Orderings by a ratio: its dividend, and its divisor in SQL."""
+P95 = "p95_time_ms"
 
 
 def sums(
@@ -52,7 +53,11 @@ def sums(
     statement, values = f"SELECT {wanted} FROM ({source.text}) AS usage_rows", [*source.values]  # noqa: S608 - our own names
     if by:
         keys = ", ".join(columns)
-        statement += f" GROUP BY {keys} HAVING sum(requests_count) > 0 ORDER BY {_order(ordering, keys)}"
+        statement += f" GROUP BY {keys} HAVING sum(requests_count) > 0"
+        if ordering.endswith(P95):
+            # Its expression needs the sums by their names.
+            statement = f"SELECT * FROM ({statement}) AS found"  # noqa: S608 - our own names
+        statement += f" ORDER BY {_order(ordering, keys)}"
     if limit is not None:
         statement += " LIMIT %s"
         values.append(limit)
@@ -62,7 +67,7 @@ def sums(
 def _order(ordering: str, keys: str) -> str:
     """Rows without the figure come last."""
     name, direction = ordering.removeprefix("-"), "DESC" if ordering.startswith("-") else "ASC"
-    first = name
+    first = p95_of_counts() if name == P95 else name
     if name in AVERAGES:
         dividend, divisor = AVERAGES[name]
         first = f"1.0 * sum({dividend}) / nullif({divisor}, 0)"
@@ -94,22 +99,6 @@ def first_day(scope: Scope) -> date | None:
     found = joined(" UNION ALL ", parts)
     statement = f"SELECT min(usage_date) FROM ({found.text}) AS days"  # noqa: S608 - our own names
     return _read(("usage_date",), statement, found.values)[0]["usage_date"]  # type: ignore[no-any-return]
-
-
-def highest_costs(scope: Scope, filters: Filters, period: Period) -> list[tuple[date, Decimal]]:
-    """Days with the most that one of their calls may have cost, USD, highest first; days without a cost are left out.
-
-    The amount is an upper bound: it stays when calls are repriced to less, or archived.
-    """
-    source = sources.rows(scope, ("usage_date",), filters, period, (MAX_COST,))
-    if source is None:
-        return []
-    statement = (
-        f"SELECT usage_date, max({MAX_COST}) AS cost_usd FROM ({source.text}) AS usage_rows"  # noqa: S608 - our own names
-        f" WHERE {MAX_COST} > 0 GROUP BY usage_date ORDER BY cost_usd DESC"
-    )
-    found = _read(("usage_date", "cost_usd"), statement, source.values)
-    return [(row["usage_date"], row["cost_usd"]) for row in found]
 
 
 def _sum(name: str, vendor: str) -> str:

@@ -13,6 +13,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from ai_clients.assistants.models import Message, Participant
+from ai_clients.assistants.participants.content_ids import content_id_of
 from tests.support import admin_client, factories, people, scope_queries
 from tests.support.recorded import Recorded
 from tests.support.rows import enter, row
@@ -90,7 +91,7 @@ def test_page_says_that_the_call_is_being_recorded_until_the_ledger_has_it(
     page = enrich(client, author)["Location"]
     waiting = client.get(page).content.decode()
     assert "1 call is being recorded." in waiting
-    assert "No analysis in the last 180 days" in waiting
+    assert "No analysis yet" in waiting
     drained()
     there = client.get(page).content.decode()
     call = UsageRecord.objects.get()
@@ -107,7 +108,7 @@ def test_a_member_s_page_lists_their_own_analyses_with_links_that_they_may_follo
     author, client = people.talkative(org), admin_client.staff(org, "view_participant")
     member = Membership.objects.get(org=org)
     Membership.objects.update(role=Membership.Role.MEMBER)
-    own = {"request_type": "participant_enrichment", "request_metadata": {"participant_id": author.pk}}
+    own = {"request_type": "participant_enrichment", "content_id": content_id_of(author)}
     now = timezone.now()
     enter(row(org, created_at=now, user_id=member.user_id, **own), row(org, created_at=now, **own))
     mine, others = UsageRecord.objects.get(user_id=member.user_id), UsageRecord.objects.get(user__isnull=True)

@@ -7,6 +7,7 @@ from django.utils import timezone
 
 from ai_clients.assistants.models import Message, Participant
 from ai_clients.assistants.participants import demo_people, demo_profiles
+from ai_clients.assistants.participants.content_ids import content_id_of
 from ai_clients.assistants.participants.profiles import MOST_INTERESTS, REQUEST_TYPE
 from ai_clients.assistants.participants.role_updates import due_participants
 from usage_billing.management import demo_data
@@ -32,6 +33,7 @@ def test_each_analysis_has_its_call() -> None:
     for participant in analysed:
         call = UsageRecord.objects.get(request_metadata__participant_id=participant.pk)
         assert (call.org_id, call.request_type) == (participant.org_id, REQUEST_TYPE)
+        assert call.content_id == content_id_of(participant)
         assert call.cost_usd
         assert call.request_metadata["participant_name"] == participant.name
         read = Message.objects.filter(participant=participant, sent_at__lt=participant.analysed_at)

@@ -57,6 +57,7 @@ def test_call_is_charged_to_the_participants_organisation(simulated: dict[str, s
         "succeeded",
         "gpt-6-luna",
     )
+    assert (given.content_id, given.content_type) == (f"participant-{author.pk}", "participant")
     duration = given.metadata.pop("duration_ms")
     assert given.metadata == {"run": 7, "participant_id": author.pk, "participant_name": "Олег", "message_count": 3}
     # The time of the whole call; the event has that of one attempt.

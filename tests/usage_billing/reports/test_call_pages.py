@@ -1,22 +1,19 @@
-"""The most expensive calls, and pages by cost: the same calls as a plain list ordered by cost."""
+"""Pages by cost: the same calls as a plain list ordered by cost."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
-from django.db.models import F
 from hypothesis import given
 from hypothesis import strategies as st
-from pytest_django import DjangoAssertNumQueries
 
 from tests.support.api_world import World
 from tests.support.rows import NOON
-from tests.usage_billing.reports.sql.test_totals import MANY, PEOPLE, any_filters, filters, periods
+from tests.usage_billing.reports.sql.test_totals import MANY, PEOPLE, filters, periods
 from usage_billing import reports
-from usage_billing.models import DailyUsage
 from usage_billing.reports import Period
-from usage_billing.tenancy.scope import EVERYTHING, NOTHING, scope_of
+from usage_billing.tenancy.scope import EVERYTHING, scope_of
 
 pytestmark = pytest.mark.django_db
 
@@ -24,19 +21,6 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def world() -> World:
     return World(NOON)
-
-
-@MANY
-@given(st.sampled_from(PEOPLE), any_filters, periods, st.integers(1, 40), st.booleans())
-def test_they_are_the_first_by_cost_without_free_calls(
-    world: World, person: str, asked: dict[str, Any], period: Period, limit: int, too_high: bool
-) -> None:
-    """Also where the rollups' highest costs are too high, as after calls were repriced to less."""
-    if too_high:
-        DailyUsage.objects.filter(usage_date__day__lte=15).update(max_cost_usd=F("max_cost_usd") + 1)
-    scope = scope_of(world.people[person])
-    calls = reports.calls(scope, filters=asked, period=period, ordering="-cost_usd").filter(cost_usd__gt=0)[:limit]
-    assert reports.most_expensive(scope, limit, filters=asked, period=period) == list(calls)
 
 
 @MANY
@@ -52,15 +36,6 @@ def test_pages_by_cost_follow_one_another(
     if first.next:
         second = reports.page(scope, filters=asked, period=period, ordering=ordering, limit=limit, after=first.next)
         assert second.calls == whole[limit : 2 * limit]
-
-
-def test_two_queries_find_them_and_an_empty_scope_needs_none(
-    world: World, django_assert_num_queries: DjangoAssertNumQueries
-) -> None:
-    with django_assert_num_queries(2):
-        assert len(reports.most_expensive(EVERYTHING, 3)) == 3
-    with django_assert_num_queries(0):
-        assert reports.most_expensive(NOTHING, 3) == []
 
 
 def test_calls_of_user_zero_are_those_without_a_user(world: World) -> None:
