@@ -22,8 +22,6 @@ from usage_billing.reports.totals import COST_MEASURES
 
 OPTIONS = 100
 """Entries of a filter's list: those that cost most."""
-TAGS = 5
-"""Keys of tags that the form has a field for."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +141,7 @@ def value_text(page: Page, name: str, text: str) -> str:
 def fields(page: Page) -> list[Field]:
     """The filters that the form offers, with the values that cost most in the period. One query for each."""
     found = []
-    tags = [dimensions.of_tag(key) for key in tag_keys(page.scope, TAGS)]
+    tags = [dimensions.of_tag(key) for key in tag_keys(page)]
     for dimension in (*dimensions.offered(page.scope), *tags):
         name = dimension.parameters[-1]
         modes = dict.fromkeys(page.parameters.given(name), "is")

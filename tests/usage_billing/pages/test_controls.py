@@ -200,14 +200,37 @@ def test_form_offers_the_values_of_tags(
         fields = client.get(f"{OWN}?period=last-month&{query}filters=edit").context["filter_fields"]
         return {field.name: field.options for field in fields if field.name.startswith("tag.")}
 
-    assert [*offered("")] == ["tag.env", "tag.feature"]
+    assert [*offered("")] == ["tag.feature", "tag.env"]
     narrowed = client.get(f"{OWN}?days=3000&tag.feature=search&filters=edit").context["filter_fields"]
     by_name = {field.name: field.options for field in narrowed}
     assert ("search", "search", "is") in by_name["tag.feature"]
     assert ("chat", "chat", "") in by_name["tag.feature"]
-    # The registry of tags is the owners'.
-    others = member_of(acme).get(f"{OWN}?filters=edit").context["filter_fields"]
+    member = member_of(acme)
+    others = member.get(f"{OWN}?filters=edit").context["filter_fields"]
     assert [field.name for field in others if field.name.startswith("tag.")] == []
+    misha = User.objects.get(username="misha")
+    writer.add([event(org=acme, user=misha, attribution={"tags": {"mine": "1"}})])
+    theirs = member.get(f"{OWN}?filters=edit").context["filter_fields"]
+    assert [field.name for field in theirs if field.name.startswith("tag.")] == ["tag.mine"]
+
+
+def test_keys_of_tags_are_those_of_the_chosen_organisation(
+    superadmin: Client, acme: Organization, globex: Organization
+) -> None:
+    enter(*(row(acme, tags={f"key{number}": "x"}) for number in range(30)), row(globex, tags={"feature": "chat"}))
+
+    def offered(page: str, query: str) -> list[str]:
+        fields = superadmin.get(f"{SUPERADMIN}{page}?filters=edit&{query}").context["filter_fields"]
+        return [field.name for field in fields if field.name.startswith("tag.")]
+
+    def groups(query: str) -> list[str]:
+        menus = superadmin.get(f"{SUPERADMIN}/explore?{query}").context["menus"]
+        options = next(menu.options for menu in menus if menu.name == "group")
+        return [option.text for option in options if option.text.startswith("tag: ")]
+
+    assert len(offered("", "")) == len(groups("")) == 20
+    assert offered("", f"org={globex.pk}") == ["tag.feature"]
+    assert groups(f"org={globex.pk}") == ["tag: feature"]
 
 
 def test_form_keeps_what_it_has_no_field_for(superadmin: Client, acme: Organization) -> None:
