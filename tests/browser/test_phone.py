@@ -63,3 +63,11 @@ def test_explore_scrolls_within_its_table_where_it_has_no_room(phone: Browser) -
         )
         <= 0
     )
+
+
+def test_overview_shows_the_change_of_each_row(phone: Browser) -> None:
+    phone.open("/superadmin/ai-costs")
+    rows = len(phone.all(".breakdown tbody tr:not(.rest)"))
+    assert rows > 4
+    assert phone.driver.execute_script(IN_VIEW, ".breakdown tbody td.change-of") == rows
+    assert phone.driver.execute_script(IN_VIEW, ".breakdown tbody tr:not(.rest) td.amount") == rows
