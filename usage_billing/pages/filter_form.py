@@ -18,6 +18,7 @@ from usage_billing.pages import dimensions
 from usage_billing.pages.controls import UNPRICED, value_text
 from usage_billing.pages.dimensions import ORG, STATUS, TAG, Dimension
 from usage_billing.pages.filters import ANY_TAG
+from usage_billing.pages.names import of_organizations
 from usage_billing.pages.page import Page
 from usage_billing.pages.parameters import CURRENCIES
 from usage_billing.pages.tag_keys import tag_keys
@@ -94,6 +95,7 @@ def _field(page: Page, name: str, values: Iterable[str], *, is_typed: bool = Fal
 
 def _values(page: Page, dimension: Dimension) -> list[str]:
     if dimension == ORG:
+        page.names.orgs |= of_organizations(page.scope)
         return [str(id_) for id_ in page.names.orgs]
     if dimension == STATUS:
         return [str(value) for value in UsageRecord.Status.values]
