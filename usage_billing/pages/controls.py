@@ -1,8 +1,7 @@
-"""The controls above each page: the period, the currency, and the filters."""
+"""The controls above each page: the period, the currency, and the active filters."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,21 +9,14 @@ from django.utils.translation import gettext, ngettext
 
 from usage_billing import reports
 from usage_billing.api.filters import EXCLUDES
-from usage_billing.models import UsageRecord
 from usage_billing.models.user_keys import parse as parse_user
 from usage_billing.pages import dimensions, hooks
 from usage_billing.pages import page as page_
-from usage_billing.pages.dimensions import ORG, STATUS, Dimension
-from usage_billing.pages.names import of_organizations
 from usage_billing.pages.page import Page
-from usage_billing.pages.parameters import CURRENCIES, NAMED_PERIODS, PERIODS, WITHOUT_PERIOD, Pairs
-from usage_billing.pages.tag_keys import tag_keys
+from usage_billing.pages.parameters import CURRENCIES, NAMED_PERIODS, PERIODS, WITHOUT_PERIOD
 from usage_billing.reports.totals import COST_MEASURES
 
-OPTIONS = 100
-"""Entries of a filter's list: those that cost most."""
-TAGS = 5
-"""Keys of tags that the form has a field for."""
+UNPRICED = "unpriced"
 
 
 @dataclass(frozen=True)
@@ -46,17 +38,8 @@ class Chip:
     link: str
 
 
-@dataclass(frozen=True)
-class Field:
-    """A filter in the form. options: value, name, and `is`, `not` or nothing."""
-
-    name: str
-    label: str
-    options: list[tuple[str, str, str]]
-
-
 def context(page: Page) -> dict[str, Any]:
-    """What the shell of every page needs. One query, and one for each dimension while the filter form is open."""
+    """What the shell of every page needs. One query."""
     parameters = page.parameters
     last = parameters.period.last_day(page.today)
     chips, periods = _chips(page), _periods(page)
@@ -131,52 +114,8 @@ def _with_calls(page: Page, users: set[Any]) -> set[Any]:
 
 def value_text(page: Page, name: str, text: str) -> str:
     """The name of a filter's value."""
-    if name == "unpriced":
+    if name == UNPRICED:
         return text.upper()
     if (dimension := dimensions.by_name(name)) is not None:
         return page.names.of_text(dimension, text)
-    return text or "—"
-
-
-# ── The form ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def fields(page: Page) -> list[Field]:
-    """The filters that the form offers, with the values that cost most in the period. One query for each."""
-    found = []
-    tags = [dimensions.of_tag(key) for key in tag_keys(page.scope, TAGS)]
-    for dimension in (*dimensions.offered(page.scope), *tags):
-        name = dimension.parameters[-1]
-        modes = dict.fromkeys(page.parameters.given(name), "is")
-        modes |= dict.fromkeys(page.parameters.given(name + EXCLUDES), "not")
-        names = {text: page.names.of_text(dimension, text) for text in (*_values(page, dimension), *modes)}
-        ordered = sorted(names.items(), key=lambda option: option[1].casefold())
-        options = [(text, option, modes.get(text, "")) for text, option in ordered]
-        found.append(Field(name, dimensions.label(name), options))
-    return found
-
-
-def kept(page: Page, shown: Sequence[Field]) -> Pairs:
-    """The parameters that the form keeps: those that it has no field for."""
-    names = [field.name for field in shown]
-    return page.parameters.hidden([*names, *(name + EXCLUDES for name in names)])
-
-
-def _values(page: Page, dimension: Dimension) -> list[str]:
-    if dimension == ORG:
-        page.names.orgs |= of_organizations(page.scope)
-        return [str(id_) for id_ in page.names.orgs]
-    if dimension == STATUS:
-        return [str(value) for value in UsageRecord.Status.values]
-    column = dimension.columns[-1]
-    others = {name: value for name, value in page.parameters.filters.items() if name != column}
-    rows = reports.totals(
-        page.scope,
-        by=(column,),
-        filters=others,
-        period=page.parameters.period,
-        limit=OPTIONS,
-        measures=COST_MEASURES,
-    )
-    page.names.look_up_rows(dimension, rows)
-    return [str(row[column]) for row in rows]
+    return text or (gettext("no error") if name == "error_code" else gettext("not reported"))

@@ -40,7 +40,7 @@ class Menu:
 
 def menus(page: Page, choice: Choice) -> list[Menu]:
     """The controls in the order of the page. One query, for the keys of tags."""
-    offered = [*dimensions.offered(page.scope), *WORKFLOWS, *(dimensions.of_tag(key) for key in tag_keys(page.scope))]
+    offered = [*dimensions.offered(page.scope), *WORKFLOWS, *(dimensions.of_tag(key) for key in tag_keys(page))]
     return [
         _metric(page, choice),
         _group(page, choice, offered),

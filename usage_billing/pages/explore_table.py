@@ -34,6 +34,7 @@ class Column:
     title: str | Promise
     link: str
     order: str
+    is_chosen: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,12 +49,13 @@ class Name:
 
 @dataclass(frozen=True)
 class Cell:
-    """name: of its column. exact: all digits, for the tooltip."""
+    """name: of its column. exact: all digits, for the tooltip. is_chosen: of the metric that the page is about."""
 
     name: str
     text: str
     exact: str = ""
     link: str | None = None
+    is_chosen: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,10 @@ class Table:
     change: str
     all_link: str | None
     few_link: str | None
+
+    @property
+    def sorted_by(self) -> Column | None:
+        return next((column for column in self.columns if column.order), None)
 
 
 def table(page: Page, choice: Choice, data: Data) -> Table:
@@ -183,12 +189,12 @@ class _Maker:
         )
 
     def _cell(self, metric: Metric, sums: Totals, narrowing: Changes | None) -> Cell:
-        value = metric.value(sums, self.choice.currency)
+        value, is_chosen = metric.value(sums, self.choice.currency), metric is self.choice.metric
         if value is None:
-            return Cell(metric.name, "—")
+            return Cell(metric.name, "—", is_chosen=is_chosen)
         is_linked = narrowing is not None and (self.has_all_links or metric in (REQUESTS, COST))
         link = self.page.calls({**metric.calls, **(narrowing or {})}) if is_linked else None
-        return Cell(metric.name, self.writers[metric.name](value), exact(value), link)
+        return Cell(metric.name, self.writers[metric.name](value), exact(value), link, is_chosen)
 
     def _change(self, value: Decimal | None, before: Totals | None) -> tuple[Decimal | None, str]:
         """The change of the metric, and its text."""
@@ -230,4 +236,5 @@ def _column(page: Page, choice: Choice, name: str, title: str | Promise) -> Colu
     falls_first = name not in (NAME, THEN)
     descending = not choice.is_descending if is_current else falls_first
     order = "" if not is_current else "descending" if choice.is_descending else "ascending"
-    return Column(name, title, page.link(sort=("-" if descending else "") + name), order)
+    link = page.link(sort=("-" if descending else "") + name)
+    return Column(name, title, link, order, is_chosen=name == choice.metric.name)

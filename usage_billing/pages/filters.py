@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from django.utils.translation import gettext
@@ -28,6 +28,11 @@ from usage_billing.reports.parameters import TAG, Excluded
 from usage_billing.tenancy.scope import Scope
 
 ORGS = ("org", "org" + EXCLUDES)
+
+TYPED, NOT = "typed.", "not."
+"""The beginnings of the names of the form's text fields, and of the boxes that exclude what was typed."""
+ANY_TAG = "tag"
+"""The text field for `key=value` of any tag."""
 
 
 @functools.cache
@@ -102,3 +107,29 @@ def _first(detail: Any) -> str:
     while isinstance(detail, dict | list):
         detail = next(iter(detail.values() if isinstance(detail, dict) else detail))
     return str(detail)
+
+
+# ── What was typed into the filter form ──────────────────────────────────────────────────────────────────────────
+
+
+def typed_filters(pairs: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """The parameters with filters in place of what was typed; a ticked `not.<name>` excludes it.
+
+    A typed value is `typed.workflow_id=a`, because the empty `workflow_id=` has a meaning: calls without a workflow.
+    """
+    known = [*pairs]
+    names = {name for name, _ in known}
+    found = [pair for pair in known if not pair[0].startswith((TYPED, NOT))]
+    for name, text in known:
+        if name.startswith(TYPED) and text.strip():
+            base = name.removeprefix(TYPED)
+            found.append(_typed_filter(base, text.strip(), excludes=NOT + base in names))
+    return tuple(found)
+
+
+def _typed_filter(name: str, text: str, *, excludes: bool) -> tuple[str, str]:
+    """A tag's key alone stands for the calls that have this tag."""
+    if name == ANY_TAG:
+        key, equals, text = (part.strip() for part in text.partition("="))
+        name, excludes = TAG + key, excludes if equals else not excludes
+    return (name + EXCLUDES if excludes else name), text

@@ -19,7 +19,7 @@ from rest_framework import serializers
 from usage_billing.api.fields import WholeNumberField
 from usage_billing.api.parameters import DEFAULT_DAYS, FIRST_DAY, LAST_DAY, LONGEST_DAYS
 from usage_billing.api.serializers import DayField
-from usage_billing.pages.filters import filters_of, is_filter, without_slugs
+from usage_billing.pages.filters import filters_of, is_filter, typed_filters, without_slugs
 from usage_billing.reports import Period
 from usage_billing.tenancy.scope import NOTHING, Scope
 
@@ -130,14 +130,14 @@ def query_of(pairs: Pairs, changes: Changes) -> str:
     return "&".join(f"{_quoted(name)}={_quoted(text)}" for name, text in kept)
 
 
-def without_empty(query: QueryDict) -> str | None:
-    """The query without the fields that a form sends empty; None if there are none.
+def query_of_form(query: QueryDict) -> str | None:
+    """The query without the fields that a form sends empty, and with what was typed as filters; None if it is so.
 
     A filter keeps an empty value, which stands for calls without an agent, a user or a tag.
     """
-    pairs = [(name, text) for name in query for text in query.getlist(name)]
-    kept = tuple((name, text) for name, text in pairs if text.strip() or is_filter(name))
-    return None if len(kept) == len(pairs) else query_of(kept, {})
+    pairs = tuple((name, text) for name in query for text in query.getlist(name))
+    kept = tuple((name, text) for name, text in typed_filters(pairs) if text.strip() or is_filter(name))
+    return None if kept == pairs else query_of(kept, {})
 
 
 def parse(

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from usage_billing.models import TagValue
-from usage_billing.tenancy.scope import Scope
+from usage_billing import reports
+from usage_billing.pages.page import Page
 
-KEYS_READ = 2_000
-"""Rows of the registry of tags that the keys are looked for in."""
 MOST_KEYS = 20
 
 
-def tag_keys(scope: Scope, most: int = MOST_KEYS) -> list[str]:
-    """Some keys of the scope's tags, in the order of the alphabet. Members do not see the registry. One query."""
-    rows = TagValue.objects.all()
-    if not scope.everything:
-        rows = rows.filter(org_id__in=scope.owned_org_ids)
-    # The database counts distinct keys of the first rows alone: reading all rows of all organisations takes long.
-    first = rows.order_by().values("tag_key")[:KEYS_READ]
-    return sorted(set(first.values_list("tag_key", flat=True)))[:most]
+def tag_keys(page: Page) -> list[str]:
+    """The most used keys of the organisations that the page shows; other filters do not change them. One query."""
+    chosen = {name: value for name, value in page.parameters.filters.items() if name == "org_id"}
+    return reports.tag_keys_by_use(page.scope, chosen, MOST_KEYS)

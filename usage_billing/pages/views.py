@@ -14,9 +14,9 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from usage_billing.pages import calls, controls, explore, insights_page, overview, saved_view_menu, shell
+from usage_billing.pages import calls, controls, explore, filter_form, insights_page, overview, saved_view_menu, shell
 from usage_billing.pages.page import CALLS, EXPLORE, INSIGHTS, OVERVIEW, Page, address
-from usage_billing.pages.parameters import PageSerializer, parse, without_empty
+from usage_billing.pages.parameters import PageSerializer, parse, query_of_form
 from usage_billing.tenancy.views import scoped_view
 
 View = Callable[[HttpRequest], HttpResponseBase]
@@ -68,7 +68,7 @@ def _entered(view: View) -> View:
 
 
 def _answer(request: HttpRequest, name: str) -> HttpResponseBase:
-    if (query := without_empty(request.GET)) is not None:
+    if (query := query_of_form(request.GET)) is not None:
         return redirect(request.path + (f"?{query}" if query else ""))
     kind, now = KINDS[name], timezone.now()
     scope = request.scope  # type: ignore[attr-defined]  # set by ScopeMiddleware
@@ -82,6 +82,5 @@ def _answer(request: HttpRequest, name: str) -> HttpResponseBase:
 def _rendered(page: Page, kind: Kind, own: dict[str, Any]) -> HttpResponse:
     shared = {"title": kind.title, **controls.context(page), "view_menu": saved_view_menu.menu(page)}
     if page.parameters.own.get("filters"):
-        shared["filter_fields"] = fields = controls.fields(page)
-        shared["kept_by_filters"] = controls.kept(page, fields)
+        shared |= filter_form.context(page)
     return render(page.request, kind.template, {**shared, **own})

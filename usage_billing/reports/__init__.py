@@ -13,6 +13,7 @@ from usage_billing.reports.figures import FIGURES, figure, measures_of
 from usage_billing.reports.forecast import Forecast, forecast
 from usage_billing.reports.parameters import ALL_TIME, FILTERS, TAG, Excluded, Filters, Period, narrowed
 from usage_billing.reports.related_calls import Around, Found, Workflow, around, find_calls, of_workflow
+from usage_billing.reports.sql.tag_keys import tag_keys_by_use
 from usage_billing.reports.stacked_series import Series, stacked_series
 from usage_billing.reports.time_series import ALL_STEPS, STEPS, PeriodTooLongError, time_series
 from usage_billing.reports.token_totals import token_totals
@@ -70,6 +71,7 @@ __all__ = [
     "page",
     "stacked_series",
     "summary",
+    "tag_keys_by_use",
     "time_series",
     "token_totals",
     "totals",

@@ -14,9 +14,10 @@ from django.test import Client
 from tests.support.factories import event
 from tests.support.page_text import read
 from tests.support.rows import NOON, enter, row
+from usage_billing.api.filters import single_call_fields, value_fields
 from usage_billing.ledger import writer
 from usage_billing.models import Organization
-from usage_billing.pages import hooks
+from usage_billing.pages import filter_form, hooks
 
 SUPERADMIN, OWN = "/superadmin/ai-costs", "/usage/"
 
@@ -225,20 +226,127 @@ def test_form_offers_the_values_of_tags(
         fields = client.get(f"{OWN}?period=last-month&{query}filters=edit").context["filter_fields"]
         return {field.name: field.options for field in fields if field.name.startswith("tag.")}
 
-    assert [*offered("")] == ["tag.env", "tag.feature"]
+    assert [*offered("")] == ["tag.feature", "tag.env"]
     narrowed = client.get(f"{OWN}?days=3000&tag.feature=search&filters=edit").context["filter_fields"]
     by_name = {field.name: field.options for field in narrowed}
     assert ("search", "search", "is") in by_name["tag.feature"]
     assert ("chat", "chat", "") in by_name["tag.feature"]
-    # The registry of tags is the owners'.
-    others = member_of(acme).get(f"{OWN}?filters=edit").context["filter_fields"]
+    member = member_of(acme)
+    others = member.get(f"{OWN}?filters=edit").context["filter_fields"]
     assert [field.name for field in others if field.name.startswith("tag.")] == []
+    misha = User.objects.get(username="misha")
+    writer.add([event(org=acme, user=misha, attribution={"tags": {"mine": "1"}})])
+    theirs = member.get(f"{OWN}?filters=edit").context["filter_fields"]
+    assert [field.name for field in theirs if field.name.startswith("tag.")] == ["tag.mine"]
 
 
-def test_form_keeps_what_it_has_no_field_for(superadmin: Client, acme: Organization) -> None:
+def test_keys_of_tags_are_those_of_the_chosen_organisation(
+    superadmin: Client, acme: Organization, globex: Organization
+) -> None:
+    enter(*(row(acme, tags={f"key{number}": "x"}) for number in range(30)), row(globex, tags={"feature": "chat"}))
+
+    def offered(page: str, query: str) -> list[str]:
+        fields = superadmin.get(f"{SUPERADMIN}{page}?filters=edit&{query}").context["filter_fields"]
+        return [field.name for field in fields if field.name.startswith("tag.")]
+
+    def groups(query: str) -> list[str]:
+        menus = superadmin.get(f"{SUPERADMIN}/explore?{query}").context["menus"]
+        options = next(menu.options for menu in menus if menu.name == "group")
+        return [option.text for option in options if option.text.startswith("tag: ")]
+
+    assert len(offered("", "")) == len(groups("")) == 20
+    assert offered("", f"org={globex.pk}") == ["tag.feature"]
+    assert groups(f"org={globex.pk}") == ["tag: feature"]
+
+
+def test_form_keeps_what_it_has_no_field_for(
+    superadmin: Client, member_of: Callable[..., Client], acme: Organization
+) -> None:
     enter(row(acme))
-    context = superadmin.get(f"{SUPERADMIN}?days=7&by=agent_id&workflow_id=w&agent_id=a&filters=edit").context
-    assert [*context["kept_by_filters"]] == [("days", "7"), ("by", "agent_id"), ("workflow_id", "w")]
+    context = superadmin.get(f"{SUPERADMIN}?days=7&by=agent_id&agent_id=a&filters=edit").context
+    assert [*context["kept_by_filters"]] == [("days", "7"), ("by", "agent_id")]
+    # A member has no field for users.
+    context = member_of(acme).get(f"{OWN}?user=0&filters=edit").context
+    assert [*context["kept_by_filters"]] == [("user", "0")]
+
+
+def test_form_has_a_field_for_each_filter_of_an_address(superadmin: Client, acme: Organization) -> None:
+    enter(*(row(acme, tags={f"key{number}": "x"}) for number in range(25)))
+    names = [*value_fields(), *single_call_fields(), "tag.key24", "tag.rare"]
+    given = {
+        "org": str(acme.pk),
+        "user": "0",
+        "status": "failed",
+        "unpriced": "usd",
+        **{name: f"{name}-value" for name in names if name not in ("org", "user", "status", "unpriced")},
+    }
+    for excludes in ("", "!"):
+        query = {f"{name}{excludes}": text for name, text in given.items()}
+        response = superadmin.get(f"{SUPERADMIN}/calls", {**query, "filters": "edit"})
+        context = response.context
+        fields = [*context["filter_fields"], *context["rare_filter_fields"]]
+        modes = {
+            f"{field.name}{'!' if mode == 'not' else ''}": value
+            for field in fields
+            for value, _, mode in field.options
+            if mode
+        }
+        assert modes == query
+        assert [*context["kept_by_filters"]] == []
+        assert '<details class="more" open>' in response.content.decode()
+    assert '<details class="more">' in superadmin.get(f"{SUPERADMIN}/calls?filters=edit").content.decode()
+
+
+def test_an_empty_value_has_words(superadmin: Client) -> None:
+    chips = superadmin.get(f"{SUPERADMIN}?workflow_id=&error_code=&api_key=&tag.env=").context["chips"]
+    assert [chip.values for chip in chips] == ["no workflow", "no error", "not reported", "no tag"]
+
+
+def test_values_that_no_list_has_can_be_typed(
+    superadmin: Client, acme: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enter(row(acme, agent_id="a"), row(acme, agent_id="b"), row(acme, tags={"feature": "chat"}))
+
+    def typed() -> list[str]:
+        context = superadmin.get(f"{SUPERADMIN}?filters=edit").context
+        return [field.name for field in (*context["filter_fields"], *context["rare_filter_fields"]) if field.is_typed]
+
+    always = ["workflow_id", "content_id", "error_code", "tag"]
+    rare = ["price_source", "provider_organization", "provider_project", "api_key", "user_profile"]
+    assert typed() == [*always, *rare]
+    monkeypatch.setattr(filter_form, "OPTIONS", 2)
+    assert typed() == ["agent_id", "workflow_id", "content_id", "error_code", "tag.feature", "tag", *rare]
+
+
+@pytest.mark.parametrize(
+    ("sent", "filters"),
+    [
+        ("typed.workflow_id=w+1&typed.content_id=", "workflow_id=w+1"),
+        ("typed.workflow_id=w&not.workflow_id=1", "workflow_id%21=w"),
+        ("workflow_id=&typed.workflow_id=w", "workflow_id=&workflow_id=w"),
+        ("not.workflow_id=1&typed.workflow_id=", ""),
+        ("typed.error_code=+429+rate_limit_exceeded+", "error_code=429+rate_limit_exceeded"),
+        ("typed.tag=feature%3Da%3Db", "tag.feature=a%3Db"),
+        ("typed.tag=feature%3D", "tag.feature="),
+        ("typed.tag=feature%3Da&not.tag=1", "tag.feature%21=a"),
+        # Calls with the tag, and calls without it.
+        ("typed.tag=feature", "tag.feature%21="),
+        ("typed.tag=feature&not.tag=1", "tag.feature="),
+        ("typed.tag.feature=rare", "tag.feature=rare"),
+    ],
+)
+def test_what_is_typed_becomes_a_filter(superadmin: Client, sent: str, filters: str) -> None:
+    response = superadmin.get(f"{SUPERADMIN}/calls?days=7&{sent}")
+    assert (response.status_code, response["Location"]) == (
+        302,
+        f"{SUPERADMIN}/calls?days=7" + (f"&{filters}" if filters else ""),
+    )
+
+
+def test_a_typed_key_that_no_tag_has_is_left_out_with_a_hint(superadmin: Client) -> None:
+    response = superadmin.get(f"{SUPERADMIN}?typed.tag=two+words%3Dx", follow=True)
+    assert len(response.context["parameters"].hints) == 1
+    assert "key of a tag" in response.content.decode()
 
 
 def test_empty_fields_of_a_form_are_left_out_of_the_address(superadmin: Client) -> None:

@@ -26,6 +26,7 @@ from usage_billing.api import export_slots
 from usage_billing.models import Organization
 from usage_billing.pages import explore_choice, explore_data
 from usage_billing.pages.explore_choice import ExploreSerializer
+from usage_billing.pages.explore_metrics import METRICS
 from usage_billing.pages.page import Page
 from usage_billing.pages.parameters import PageSerializer, parse
 from usage_billing.tenancy.scope import EVERYTHING, Scope, of_organization
@@ -155,6 +156,24 @@ def test_rows_in_the_order_of_any_column(superadmin: Client, sort: str, expected
     order = "descending" if sort.startswith("-") else "ascending"
     column = sort.removeprefix("-")
     assert re.search(rf'<th scope="col" class="col-{column}[^"]*" aria-sort="{order}">', response.content.decode())
+
+
+@pytest.mark.usefixtures("calls")
+@pytest.mark.parametrize("metric", [each.name for each in METRICS])
+def test_the_chosen_metric_is_marked_in_each_row(superadmin: Client, metric: str) -> None:
+    text = superadmin.get(SUPERADMIN, {"metric": metric}).content.decode()
+    assert re.findall(r'<td class="number col-(\w+) chosen"', text) == [metric] * 4
+    assert re.findall(r'<th scope="col" class="col-(\w+) chosen number"', text) == [metric]
+
+
+@pytest.mark.usefixtures("calls")
+def test_a_menu_orders_by_each_column(superadmin: Client) -> None:
+    response = superadmin.get(SUPERADMIN, {"sort": "-requests", "metric": "errors"})
+    menu = response.content.decode().partition('sort-menu">')[2].partition("</details>")[0]
+    links = re.findall(r'<a href="([^"]+)"( aria-current="true")?>([^<]+)<?', menu)
+    columns = response.context["table"].columns
+    assert [unescape(link) for link, _, _ in links] == [column.link for column in columns]
+    assert [text.strip() for _, current, text in links if current] == ["Calls"]
 
 
 @pytest.mark.usefixtures("calls")

@@ -388,10 +388,21 @@ def test_page_without_calls_says_what_to_do_first(superadmin: Client, acme: Orga
     assert "<code>python manage.py demo</code>" in text
 
 
-def test_owner_without_calls_is_told_what_an_owner_can_do(owner_of: Callable[..., Client], acme: Organization) -> None:
-    text = owner_of(acme).get(OWN).content.decode()
+def test_owner_without_calls_is_told_what_an_owner_can_do(
+    owner_of: Callable[..., Client], acme: Organization, globex: Organization
+) -> None:
+    client = owner_of(globex)
+    text = client.get(OWN).content.decode()
     assert "manage.py" not in text
-    assert "usage_context(org=" in text
+    assert "from usage_billing import usage_context" in text
+    samples = re.compile(r"usage_context\(org=(\d+)\):  # (\w+)")
+    assert samples.findall(text) == [(str(globex.pk), "Globex")]
+    # Of several organisations each has its sample; where the person is a member, others decide.
+    olga = User.objects.get(username="olga")
+    initech = Organization.objects.create(name="Initech", slug="initech")
+    Membership.objects.create(org=acme, user=olga, role="owner")
+    Membership.objects.create(org=initech, user=olga, role="member")
+    assert samples.findall(client.get(OWN).content.decode()) == [(str(acme.pk), "Acme"), (str(globex.pk), "Globex")]
 
 
 def test_period_that_has_not_begun_is_empty(superadmin: Client, acme: Organization) -> None:
