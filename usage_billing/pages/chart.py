@@ -61,7 +61,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Column:
-    """What the pointer finds over one step: where and how wide, in per cent, and the text that is shown."""
+    """The area of one step that answers to the pointer: where and how wide, in per cent, and the text that is shown."""
 
     at: str
     size: str
