@@ -23,7 +23,7 @@ from usage_billing.pages.page import EXPLORE, INSIGHTS, Page
 from usage_billing.pages.parameters import WITHOUT_PERIOD, PageSerializer, query_of
 from usage_billing.reports import Breakdown, Comparison, Forecast, Period, Series
 from usage_billing.reports.totals import COST_MEASURES, Totals
-from usage_billing.templatetags.amounts import common_places, style_of, write_amount, written_day
+from usage_billing.templatetags.amounts import common_places, short_date, style_of, write_amount, written_day
 
 STACKED_BY = (MODEL, TYPE, AGENT, ORG, USER)
 MEASURES = (*COST_MEASURES, "total_tokens", "prompt_tokens", "completion_tokens", "failed_count")
@@ -247,7 +247,7 @@ def label_of(day: date, step: str) -> str:
 @functools.lru_cache(maxsize=4096)
 def _label_of(day: date, step: str, _language: str | None) -> str:
     # Translators: a day, and a month, on the chart's axis, short, in Django's date format
-    return date_format(day, gettext("M Y") if step == "month" else gettext("M j"))
+    return date_format(day, gettext("M Y")) if step == "month" else short_date(day, gettext("M j"))
 
 
 def step_of(period: Period, today: date) -> str:
