@@ -55,7 +55,7 @@ class Field:
 
 
 def context(page: Page) -> dict[str, Any]:
-    """Return the context of every page's shell. One query, and one for each dimension while the filter form is open."""
+    """What the shell of every page needs. One query, and one for each dimension while the filter form is open."""
     parameters = page.parameters
     last = parameters.period.last_day(page.today)
     chips, periods = _chips(page), _periods(page)
@@ -121,7 +121,7 @@ def _chips(page: Page) -> list[Chip]:
 
 
 def _with_calls(page: Page, users: set[Any]) -> set[Any]:
-    """Keep the users who have calls in scope: an address may name anybody. One query, if it names somebody."""
+    """Those of the users who have calls in scope: an address may name anybody. One query, if it names somebody."""
     if not (wanted := {key for key in users if key is not None}):
         return set()
     rows = reports.totals(page.scope, by=("user_id",), filters={"user_id": wanted}, measures=COST_MEASURES)

@@ -19,7 +19,7 @@ from usage_billing.reports.totals import COST_MEASURES
 MOST = 5
 """Anomalies that the page explains: two queries each."""
 LEARNED_DAYS = 28
-"""The usual cost is learned from at least so many days, also where the period is shorter."""
+"""What is usual is learned from at least so many days, also where the period is shorter."""
 SUBJECTS = 30
 """Organisations or models whose days are looked at: those that cost most."""
 RELEVANT = Decimal("0.2")
