@@ -111,6 +111,12 @@ def _written_day_and_month(day: date, _language: str | None) -> str:
     return short_date(day, gettext("j M"))
 
 
+@register.filter(expects_localtime=True)
+def day_and_time(value: datetime) -> str:
+    """A moment in the template's time zone: 28 Nov 2026 14:05."""
+    return f"{written_day(value.date())} {value:%H:%M}"
+
+
 def short_date(value: date, pattern: str) -> str:
     """`value` in a format of Django's with a day and a short month.
 

@@ -89,3 +89,4 @@ def test_month_after_a_day_is_declined(month: int, russian: str, english: str) -
         with translation.override(language):
             assert amounts.written_day(date(2026, month, 7)) == shown
             assert amounts.moment(at) == shown.replace("2026", "14:05:09")
+            assert amounts.day_and_time(at) == f"{shown} 14:05"
