@@ -18,7 +18,7 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 
 from config.user_usage import DAYS, UserUsage, user_usage
 from usage_billing import reports
-from usage_billing.admin.links import costs_link
+from usage_billing.admin.links import calls_link
 from usage_billing.admin.members import MembershipTable
 from usage_billing.admin.scoped import ScopedRelatedFilter, SuperadminAdmin, request_scope
 from usage_billing.admin.theme import ModelAdmin
@@ -114,15 +114,16 @@ class UserAdmin(SuperadminAdmin, UserBase):
 
     @admin.display(description=_("cost of 30 days, USD"))
     def cost(self, user: Any) -> str:
-        """Link to the costs of the user, and say how many calls have no price."""
+        """Link to the calls of the user, and to those among them that have no price."""
         cost = user.usage.cost
         if not cost["requests_count"]:
             return "—"
-        link = costs_link(amounts.usd(cost["cost_usd"]), user=user.pk, days=DAYS)
-        unpriced = cost["unpriced_usd_count"]
-        return (
-            format_html("{} · {}", link, gettext("unpriced: %(number)s") % {"number": unpriced}) if unpriced else link
-        )
+        calls = {"user": user.pk, "days": DAYS}
+        link = calls_link(amounts.usd(cost["cost_usd"]), **calls)
+        if not (unpriced := cost["unpriced_usd_count"]):
+            return link
+        text = gettext("unpriced: %(number)s") % {"number": unpriced}
+        return format_html("{} · {}", link, calls_link(text, **calls, unpriced="usd"))
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         """Say before a deletion that calls stay."""

@@ -21,5 +21,7 @@ urlpatterns = [
     path("superadmin/", admin.site.urls),
 ]
 
+handler400 = "config.error_pages.bad_request"
+handler403 = "config.error_pages.forbidden"
 handler404 = "config.error_pages.not_found"
 handler500 = "config.error_pages.server_error"

@@ -327,6 +327,6 @@ def test_one_sidebar_leads_through_pages_and_admin(browser: Browser, world: Worl
             assert browser.texts("h1") == [heading]
         assert browser.problems() == []
     browser.open(f"/superadmin/usage_billing/organization/{world.ours.pk}/change/")
-    browser.click(f"#content a[href$='ai-costs?org={world.ours.pk}']")
+    browser.click(f"#content a.ub-button[href$='?org={world.ours.pk}']")
     browser.wait_for("a.chip:not(.add) b")
     assert browser.texts("a.chip:not(.add) b") == ["Северный ветер"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -58,9 +59,27 @@ def test_figures_are_of_this_month_and_today(acme: Organization, monkeypatch: py
     figures = index_figures(EVERYTHING, factories.NOON)
     assert (figures.month["requests_count"], figures.month["cost_usd"]) == (3, Decimal(1))
     assert (figures.month["unpriced_usd_count"], figures.day["requests_count"]) == (1, 2)
-    assert figures.month_address == f"{reverse('usage_billing:ai-costs')}?from=2026-11-01&to=2026-11-18"
-    assert figures.day_address.endswith("?from=2026-11-18&to=2026-11-18")
     assert (figures.rate and figures.rate.usd_rub, figures.waiting) == (Decimal("81.25"), 0)
+
+
+@pytest.mark.parametrize("role", ["superadmin", "owner"])
+def test_each_number_leads_to_the_calls_that_it_counts(
+    client: Client, acme: Organization, monkeypatch: pytest.MonkeyPatch, role: str
+) -> None:
+    monkeypatch.setattr("django.utils.timezone.now", lambda: factories.NOON)
+    calls(acme)
+    tomorrow = factories.NOON.date() + timedelta(days=1)  # where an organisation lies east of the reader
+    enter(row(acme, created_at=factories.NOON, usage_date=tomorrow, cost_rub=None))
+    person = factories.user(is_staff=True, is_superuser=role == "superadmin")
+    Membership.objects.create(org=acme, user=person, role="owner")
+    client.force_login(person)
+    numbers = re.findall(r'<dd><a href="([^"]*)"[^>]*>(.+?)</a>', index(client))
+    shown = [client.get(address.replace("&amp;", "&"), follow=True).context for address, _ in numbers]
+    totals = [(context["total"]["requests_count"], context["total"]["cost_usd"]) for context in shown]
+    assert totals == [(4, Decimal("1.5")), (4, Decimal("1.5")), (3, Decimal(1)), (1, None)]
+    assert [re.sub("<.*?>", "", number) for _, number in numbers] == ["$1.50", "₽80.00", "3", "1"]
+    assert [context["currency"] for context in shown] == ["usd", "rub", "usd", "usd"]
+    assert {context["page"].name for context in shown} == {"calls"}
 
 
 def test_superadmin_sees_everything_and_where_it_leads(client: Client, acme: Organization) -> None:
@@ -69,7 +88,7 @@ def test_superadmin_sees_everything_and_where_it_leads(client: Client, acme: Org
     text = index(client)
     assert "This month, USD" in text
     assert 'title="$0.5">$0.50<' in text
-    assert f'href="{reverse("usage_billing:ai-costs")}?from=' in text
+    assert f'href="{reverse("usage_billing:usage-calls")}?period=this-month' in text
     assert "Waiting in the outbox" in text
     assert reverse("admin:usage_billing_priceoverride_changelist") in text
 
@@ -90,8 +109,21 @@ def test_staff_see_their_own_organisations(client: Client, acme: Organization, r
     client.force_login(person)
     text = index(client)
     assert f">{amount}<" in text
-    assert f'href="{reverse("usage_billing:usage")}?from=' in text
+    assert f'href="{reverse("usage_billing:usage-calls")}?period=this-month' in text
     assert "Waiting in the outbox" not in text
+
+
+@pytest.mark.parametrize("may_see_rates", [True, False])
+def test_rate_is_a_link_for_people_who_may_open_it(client: Client, acme: Organization, may_see_rates: bool) -> None:
+    factories.rate(usd_rub="81.25")
+    person = factories.user(is_staff=True)
+    Membership.objects.create(org=acme, user=person, role="owner")
+    if may_see_rates:
+        person.user_permissions.add(Permission.objects.get(codename="view_exchangerate"))
+    client.force_login(person)
+    text, link = index(client), reverse("admin:usage_billing_exchangerate_changelist")
+    assert "₽81.25" in text
+    assert (f'href="{link}"' in text, client.get(link).status_code) == (may_see_rates, 200 if may_see_rates else 403)
 
 
 def test_staff_without_an_organisation_see_no_figures(client: Client, acme: Organization) -> None:

@@ -64,8 +64,12 @@ def test_list_shows_organisations_last_call_and_cost(superadmin: Client, acme: O
     assert (usage["mark"].last_call_at, usage["mark"].cost["requests_count"]) == (None, 0)
     organisation = reverse("admin:usage_billing_organization_change", args=[acme.pk])
     assert f'<a href="{organisation}">Acme</a> (owner)' in text
-    assert f'href="{reverse("usage_billing:ai-costs")}?user={olga.pk}&amp;days=30"' in text
-    assert "unpriced: 1" in text
+    calls = f"{reverse('usage_billing:usage-calls')}?user={olga.pk}&amp;days=30"
+    assert f'<a href="{calls}"><span class="costs-amount" title="$0.5">$0.50</span></a> · ' in text
+    assert f'<a href="{calls}&amp;unpriced=usd">unpriced: 1</a>' in text
+    for address, count in ((calls, 2), (f"{calls}&unpriced=usd", 1)):
+        shown = superadmin.get(address.replace("&amp;", "&"), follow=True).context
+        assert (shown["page"].name, shown["total"]["requests_count"]) == ("calls", count)
     assert mark.username in text
 
 
@@ -98,7 +102,7 @@ def test_page_of_a_user_has_their_organisations_and_costs(superadmin: Client, ac
     enter(call(acme, olga))
     text = superadmin.get(reverse(f"{USERS}_change", args=[olga.pk])).content.decode()
     assert "Organisations and roles" in text
-    assert f'href="{reverse("usage_billing:ai-costs")}?user={olga.pk}&amp;days=30"' in text
+    assert f'href="{reverse("usage_billing:usage-calls")}?user={olga.pk}&amp;days=30"' in text
     assert "Organisations and roles" not in superadmin.get(reverse(f"{USERS}_add")).content.decode()
 
 

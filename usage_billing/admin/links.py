@@ -1,30 +1,43 @@
-"""Links from the admin to the page of costs."""
+"""Links from the admin to the pages of costs.
+
+The addresses are those of owners and members, which lead superadmins on to the same page over every organisation: not
+every link of an admin knows who reads it.
+"""
 
 from urllib.parse import urlencode
 
 from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html
 
-from usage_billing.tenancy.scope import Scope
-
-COSTS_PAGE = "usage_billing:ai-costs"
-OWN_COSTS_PAGE = "usage_billing:usage"
-"""The page of people who are no superadmins."""
+COSTS_PAGE, CALLS_PAGE = "usage_billing:usage", "usage_billing:usage-calls"
 
 
 def costs_link(text: str, **query: object) -> str:
-    """Return a link to the superadmins' page of costs with these parameters; the text alone without the page."""
-    try:
-        address = reverse(COSTS_PAGE)
-    except NoReverseMatch:
-        return text
-    return format_html('<a href="{}?{}">{}</a>', address, urlencode(query), text)
+    """Return a link to the page of costs with these parameters; the text alone in a project without the page."""
+    return _link(text, costs_address(**query))
 
 
-def costs_address(scope: Scope, **query: object) -> str:
-    """Return the address of the page of costs for people of this scope; empty in a project without the page."""
+def calls_link(text: str, **query: object) -> str:
+    """Return a link from a number to the calls that it counts; the text alone in a project without the page."""
+    return _link(text, calls_address(**query))
+
+
+def costs_address(**query: object) -> str:
+    """Return the address of the page of costs; empty in a project without the page."""
+    return _address(COSTS_PAGE, **query)
+
+
+def calls_address(**query: object) -> str:
+    """Return the address of the calls that a number counts; empty in a project without the page."""
+    return _address(CALLS_PAGE, **query)
+
+
+def _link(text: str, address: str) -> str:
+    return format_html('<a href="{}">{}</a>', address, text) if address else text
+
+
+def _address(page: str, /, **query: object) -> str:
     try:
-        address = reverse(COSTS_PAGE if scope.everything else OWN_COSTS_PAGE)
+        return f"{reverse(page)}?{urlencode(query)}"
     except NoReverseMatch:
         return ""
-    return f"{address}?{urlencode(query)}"

@@ -13,7 +13,7 @@ from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
 from usage_billing import reports
-from usage_billing.admin.links import costs_address, costs_link
+from usage_billing.admin.links import calls_address, costs_address, costs_link
 from usage_billing.admin.members import MembershipTable
 from usage_billing.admin.scoped import ScopedAdmin, request_scope
 from usage_billing.admin.suggestions import SuggestingTextInput, time_zones
@@ -73,13 +73,16 @@ class OrganizationAdmin(ScopedAdmin, ModelAdmin[Organization]):
         return super().change_view(request, object_id, form_url, {**figures, **(extra_context or {})})
 
     def _figures(self, request: HttpRequest, org: Organization) -> dict[str, Any]:
-        """Return what the last days cost, and where each number is explained."""
+        """Return what the last days cost in the organisation's time zone, and the address of these calls."""
         scope, today = request_scope(request), timezone.now().astimezone(org.zone).date()
-        (total,) = reports.totals(scope, filters={"org_id": org.pk}, period=Period.of_days(DAYS, today))
+        period = Period.of_days(DAYS, today)
+        (total,) = reports.totals(scope, filters={"org_id": org.pk}, period=period)
         return {
             "figures": total,
             "figure_days": DAYS,
-            "figures_address": costs_address(scope, org=org.pk),
+            # Not `days`: the page counts days in the reader's time zone.
+            "figures_address": calls_address(**{"org": org.pk, "from": period.since}),
+            "costs_address": costs_address(org=org.pk),
         }
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:

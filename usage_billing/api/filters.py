@@ -7,7 +7,7 @@ without that tag. `FiltersSerializer` (`parameters`) is built of these fields; p
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -238,15 +238,25 @@ def _ids(orgs: Any, scope: Scope) -> Any:
     slugs = {value for value in given if isinstance(value, str)}
     if not slugs:
         return orgs
+    ids = ids_of_slugs(slugs, scope)
+    if unknown := sorted(slugs - ids.keys()):
+        raise serializers.ValidationError({"org": [unknown_slug(slug) for slug in unknown]})
+    found = frozenset(ids.get(value, value) for value in given)
+    return Excluded(found) if isinstance(values, Excluded) else _simplified(found)
+
+
+def ids_of_slugs(slugs: Collection[str], scope: Scope) -> dict[str, int]:
+    """Return slug → id of the organisations in scope. One query."""
     visible = Organization.objects.filter(slug__in=slugs)
     if not scope.everything:
         visible = visible.filter(pk__in=scope.org_ids)
-    ids = dict(visible.values_list("slug", "pk"))
-    if unknown := sorted(slugs - ids.keys()):
-        text = gettext("There is no organisation “%(slug)s” here. Give its id, or the slug of one that you may see.")
-        raise serializers.ValidationError({"org": [text % {"slug": slug} for slug in unknown]})
-    found = frozenset(ids.get(value, value) for value in given)
-    return Excluded(found) if isinstance(values, Excluded) else _simplified(found)
+    return dict(visible.values_list("slug", "pk"))
+
+
+def unknown_slug(slug: str) -> str:
+    """Return the answer to a slug that is not in scope."""
+    text = gettext("There is no organisation “%(slug)s” here. Give its id, or the slug of one that you may see.")
+    return text % {"slug": slug}
 
 
 def _simplified(values: frozenset[Any]) -> Any:

@@ -33,10 +33,13 @@ class Difference:
         return f"{where}: " + ", ".join(f"{name} {value:+}" for name, value in self.measures.items())
 
 
-def days() -> list[date]:
-    """Return the billing days that have calls, rollups or both."""
-    of_rollups = [model.objects.values_list("usage_date", flat=True) for model in (DailyUsage, DailyTagUsage)]
-    return sorted(UsageRecord.objects.values_list("usage_date", flat=True).union(*of_rollups))
+def days(first: date = date.min, last: date = date.max) -> list[date]:
+    """Return the billing days from `first` to `last` that have calls, rollups or both."""
+    calls, *rollups = (
+        model.objects.filter(usage_date__range=(first, last)).values_list("usage_date", flat=True)
+        for model in (UsageRecord, DailyUsage, DailyTagUsage)
+    )
+    return sorted(calls.union(*rollups))
 
 
 def differences(day: date, archived: Mapping[Rollup, Sums] | None = None) -> list[Difference]:

@@ -19,7 +19,7 @@ from usage_billing.models import UsageRecord
 from usage_billing.pages import calls_list
 from usage_billing.pages.calls_list import Entry
 from usage_billing.pages.dimensions import AGENT, CONTENT, MODEL, ORG, PROVIDER, STATUS, USER, WORKFLOW, Word
-from usage_billing.pages.page import Page
+from usage_billing.pages.page import CALLS, Page
 from usage_billing.templatetags.amounts import common_places, duration, in_column, moment, style_of, write_number
 
 TIME, COST = "created_at", "cost"
@@ -61,6 +61,8 @@ COLUMNS = (
 )
 BY_NAME = {each.name: each for each in COLUMNS}
 DEFAULT = (TIME, "request_type", "ai_model", "org", "user", "tags", "total_tokens", "execution_time_ms", COST, "status")
+COMPACT = tuple(name for name in DEFAULT if name != "tags")
+"""The columns of the other pages' lists."""
 
 
 Cell = tuple[SafeString, str]
@@ -99,13 +101,19 @@ def chosen(page: Page, names: Sequence[str] | None) -> list[Column]:
     return [BY_NAME[name] for name in order if name in wanted]
 
 
+def compact(page: Page) -> list[Column]:
+    """The columns of a list that stands on another page than Calls."""
+    return [BY_NAME[name] for name in COMPACT if name != "org" or page.several_orgs]
+
+
 def offered(page: Page) -> list[Column]:
     """The columns to choose from: the switch's currency is that of the cost."""
     left_out = {TIME, f"cost_{page.parameters.currency}"} | (set() if page.several_orgs else {"org"})
     return [each for each in COLUMNS if each.name not in left_out]
 
 
-def heads(page: Page, columns: Sequence[Column], sort: str) -> list[Head]:
+def heads(page: Page, columns: Sequence[Column], sort: str = "") -> list[Head]:
+    """The headers. Their links sort the page's list, or lead from another page to the sorted list."""
     sorted_by, descending = sort.removeprefix("-"), sort.startswith("-")
     found = []
     for column in columns:
@@ -116,11 +124,15 @@ def heads(page: Page, columns: Sequence[Column], sort: str) -> list[Head]:
             Head(
                 title,
                 column.css,
-                page.link(sort=ordering) if column.ordering else "",
+                _sorted_list(page, ordering) if column.ordering else "",
                 ("descending" if descending else "ascending") if is_sorted else "",
             )
         )
     return found
+
+
+def _sorted_list(page: Page, ordering: str) -> str:
+    return page.link(sort=ordering) if page.name == CALLS else page.calls(sort=ordering)
 
 
 def rows(page: Page, columns: Sequence[Column], calls: Iterable[UsageRecord]) -> list[Row]:
@@ -162,12 +174,16 @@ def _text_of(page: Page, name: str, entries: Sequence[Entry]) -> Callable[[Entry
     texts: dict[str, Callable[[Entry], str]] = {
         "org": lambda entry: entry.org,
         "user": lambda entry: entry.who,
-        "tags": lambda entry: entry.tags or "—",
+        "tags": lambda entry: _tags(entry.call) or "—",
         "execution_time_ms": lambda entry: duration(entry.call.execution_time_ms),
         "status": lambda entry: _status(entry.call.status, entry.status),
         "content_id": lambda entry: page.names.contents.get(entry.call.content_id or "", entry.call.content_id or "—"),
     }
     return texts.get(name, lambda entry: getattr(entry.call, name) or "—")
+
+
+def _tags(call: UsageRecord) -> str:
+    return " ".join(f"{key}={value}" for key, value in sorted(call.tags.items()))
 
 
 @functools.lru_cache(maxsize=64)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from django.http import HttpResponse
 from django.shortcuts import redirect
+from django.utils.translation import gettext
 
 from usage_billing import reports
 from usage_billing.models import UsageRecord
@@ -15,33 +17,34 @@ from usage_billing.pages.page import CALLS, Page, address
 from usage_billing.pages.parameters import query_of
 
 MOST = 50
-GROUPED_BY = ("workflow_id", "content_id")
 
 
-def answer(page: Page, text: str) -> HttpResponse | list[UsageRecord]:
-    """A redirect to the call, or to all calls of the workflow or content; calls that share the id; none.
+@dataclass(frozen=True)
+class Hits:
+    """Several things with the same id: calls, and texts and addresses of the calls of a workflow or of content."""
+
+    calls: list[UsageRecord]
+    links: list[tuple[str, str]]
+
+
+def answer(page: Page, text: str) -> HttpResponse | Hits:
+    """A redirect to the call, or to all calls of the workflow or content; what there is if several have the id; none.
 
     The search goes beyond the page's period and filters, and stays within the scope.
     """
-    found = reports.find_calls(page.scope, text, MOST)
-    text = text.strip()
-    by_id = [call for call in found if text in (str(call.pk), call.request_id)]
-    if len(by_id) == 1:
-        return redirect(call_links(for_superadmin=page.scope.everything)(by_id[0].pk))
-    if by_id:
-        return by_id
-    for name in GROUPED_BY:
-        if any(getattr(call, name) == text for call in found):
-            return redirect(_all_of(page, name, text, found))
-    return []
+    found, text = reports.find_calls(page.scope, text, MOST), text.strip()
+    links = [(name, _all_of(page, name, text, first)) for name, first in found.first_days.items()]
+    if len(found.calls) == 1 and not links:
+        return redirect(call_links(for_superadmin=page.scope.everything)(found.calls[0].pk))
+    if len(links) == 1 and not found.calls:
+        return redirect(links[0][1])
+    texts = {"workflow_id": gettext("All calls of the workflow “%(id)s”"),
+             "content_id": gettext("All calls of the content “%(id)s”")}  # fmt: skip
+    return Hits(found.calls, [(texts[name] % {"id": text}, link) for name, link in links])
 
 
-def _all_of(page: Page, name: str, text: str, newest: Sequence[UsageRecord]) -> str:
+def _all_of(page: Page, name: str, text: str, first: date) -> str:
     """The address of all calls of a workflow or piece of content: the period begins with the first of them."""
-    first = newest[-1]
-    if len(newest) == MOST:
-        first = reports.calls(page.scope, filters={name: text}, ordering="created_at").first() or first
     kept: dict[str, Any] = {"currency": page.parameters.given("currency"), name: text}
-    return f"{address(CALLS, for_superadmin=page.scope.everything)}?" + query_of(
-        (), {"from": first.usage_date.isoformat(), **kept}
-    )
+    query = query_of((), {"from": first.isoformat(), **kept})
+    return f"{address(CALLS, for_superadmin=page.scope.everything)}?{query}"

@@ -58,7 +58,7 @@ def context(page: Page) -> dict[str, Any] | HttpResponse:
     asked = page.parameters.own
     kept = tuple(pair for pair in page.parameters.pairs if pair[0] not in OF_ONE_PAGE)
     page.parameters = replace(page.parameters, pairs=kept)
-    found: list[Any] = []
+    found = None
     if "q" in asked:
         answer = call_search.answer(page, asked["q"])
         if isinstance(answer, HttpResponse):
@@ -67,8 +67,8 @@ def context(page: Page) -> dict[str, Any] | HttpResponse:
     return {"search": asked.get("q"), **_listed(page, found), **_controls(page)}
 
 
-def _listed(page: Page, found: list[Any]) -> dict[str, Any]:
-    """Totals and one page of the calls that match; or the calls that a search has found."""
+def _listed(page: Page, found: call_search.Hits | None) -> dict[str, Any]:
+    """Totals and one page of the calls that match, and what a search has found."""
     asked, parameters = page.parameters.own, page.parameters
     columns = call_columns.chosen(page, asked.get("columns"))
     shown = reports.calls_with_totals(
@@ -78,13 +78,15 @@ def _listed(page: Page, found: list[Any]) -> dict[str, Any]:
         ordering=asked["sort"],
         limit=ON_A_PAGE,
         after=asked.get("after"),
+        with_details=False,
     )
     by_cost = asked["sort"].endswith("cost_usd")
     next_page = shown.page.next
     return {
         "total": shown.totals,
         "unpriced_count": shown.totals[f"unpriced_{parameters.currency}_count"],
-        "found_rows": call_columns.rows(page, columns, found) if found else [],
+        "found_rows": call_columns.rows(page, columns, found.calls) if found and found.calls else [],
+        "found_links": found.links if found else [],
         "heads": call_columns.heads(page, columns, asked["sort"]),
         "rows": call_columns.rows(page, columns, shown.page.calls),
         "not_in_order": shown.totals["unpriced_usd_count"] if by_cost else 0,

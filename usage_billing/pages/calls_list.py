@@ -1,4 +1,4 @@
-"""Rows of lists of calls: names, tags, and the address of each call."""
+"""Rows of lists of calls: names, and the address of each call."""
 
 from __future__ import annotations
 
@@ -22,13 +22,12 @@ class Entry:
     who: str
     status: str
     link: str
-    tags: str
 
 
 def entries(page: Page, calls: Iterable[UsageRecord]) -> list[Entry]:
-    """One query for the names of the users."""
+    """A query for the names of users, and one for those of organisations."""
     listed = list(calls)
-    page.names.look_up(users=(call.user_id for call in listed))
+    page.names.look_up(users=(call.user_id for call in listed), orgs=(call.org_id for call in listed))
     link = call_links(for_superadmin=page.scope.everything)
     currency = page.parameters.currency
     query = "" if currency == CURRENCIES[0] else f"?currency={currency}"
@@ -39,7 +38,6 @@ def entries(page: Page, calls: Iterable[UsageRecord]) -> list[Entry]:
             page.names.user(call.user_id),
             str(_STATUSES.get(call.status, call.status)),
             link(call.pk) + query,
-            " ".join(f"{key}={value}" for key, value in sorted(getattr(call, "tags", {}).items())),
         )
         for call in listed
     ]

@@ -1,7 +1,8 @@
 """Charts as SVG: stacked bars, or lines, by step.
 
-The plot's x is in thousandths of its width and stretches with it; y is in pixels. Texts lie outside, so they keep their
-size. One path a series: a chart of 90 days and 7 series has 7 paths, not 630 rectangles.
+The plot's x is in thousandths of its width and stretches with it; y is in pixels. Places are floats, amounts decimals.
+Texts lie outside the plot, so they keep their size. One path a series: a chart of 90 days and 7 series has 7 paths, not
+630 rectangles.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from decimal import ROUND_CEILING, Decimal
+
+from django.utils.safestring import SafeString
 
 WIDTH, HEIGHT = 1000, 220
 TOP = 8
@@ -61,14 +64,13 @@ class Layer:
 
 @dataclass(frozen=True)
 class Column:
-    """The area of one step that answers to the pointer: where and how wide, in per cent, and the text that is shown."""
+    """The area of one step under the pointer. place: the attributes that say where it is and how wide, in per cent.
+    title: the text that is shown."""
 
-    at: str
-    size: str
+    place: SafeString
     title: str
     link: str | None
-    is_partial: bool
-    is_expected: bool
+    is_hatched: bool
 
 
 @dataclass(frozen=True)
@@ -139,8 +141,8 @@ def draw(
     stacked = [sum((value for layer in layers if (value := layer.values[n])), Decimal(0)) for n in range(len(steps))]
     highest = stacked if is_stacked else [value for layer in layers for value in layer.values if value is not None]
     top, unit = scale(max([*highest, *(value for value in compared if value is not None)], default=Decimal(0)))
-    slot = Decimal(WIDTH) / max(1, len(steps))
-    paths = _bars(layers, slot, top) if is_stacked else [_line(layer.values, slot, top) for layer in layers]
+    slot, end = WIDTH / max(1, len(steps)), float(top)
+    paths = _bars(layers, slot, end) if is_stacked else [_line(layer.values, slot, end) for layer in layers]
     return Chart(
         layers=[
             Drawn(layer, path, number if has_patterns or layer.has_pattern else None)
@@ -148,19 +150,19 @@ def draw(
         ],
         columns=[
             Column(
-                f"{slot * number / 10:.2f}",
-                f"{slot / 10:.2f}",
+                SafeString(f'x="{slot * number / 10:.2f}%" width="{slot / 10:.2f}%"'),
                 _title(step, number, layers, write, totals),
                 step.link,
-                step.is_partial,
-                step.is_expected,
+                step.is_partial or step.is_expected,
             )
             for number, step in enumerate(steps)
         ],
-        lines=[Mark(_short(_y(unit * n, top)), write(unit * n)) for n in range(int(top / unit) + 1)] if top else [],
+        lines=[Mark(_short(_y(float(unit * n), end)), write(unit * n)) for n in range(int(top / unit) + 1)]
+        if top
+        else [],
         labels=_labels(steps),
         is_stacked=is_stacked,
-        compared=_line(compared, slot, top) if compared else "",
+        compared=_line(compared, slot, end) if compared else "",
     )
 
 
@@ -174,33 +176,38 @@ def scale(largest: Decimal) -> tuple[Decimal, Decimal]:
     return (largest / step).to_integral_value(ROUND_CEILING) * step, step
 
 
-def _bars(layers: Sequence[Layer], slot: Decimal, top: Decimal) -> list[str]:
+def _lines(top: Decimal, unit: Decimal, write: Write) -> list[Mark]:
+    count = int(top / unit) + 1 if top else 0
+    return [Mark(_short(_y(float(unit * number), float(top))), write(unit * number)) for number in range(count)]
+
+
+def _bars(layers: Sequence[Layer], slot: float, top: float) -> list[str]:
     """One path of rectangles a layer, each upon the layers before it."""
-    gap = slot * Decimal("0.12")
+    gap = slot * 0.12
     width = _short(slot - 2 * gap)
-    below = [Decimal(0)] * max((len(layer.values) for layer in layers), default=0)
+    below = [0.0] * max((len(layer.values) for layer in layers), default=0)
     paths = []
     for layer in layers:
         parts = []
         for number, value in enumerate(layer.values):
             if value is not None and value > 0 and top:
                 bottom = _y(below[number], top)
-                below[number] += value
+                below[number] += float(value)
                 # At least half a pixel, so that a small part can be seen.
-                high = min(_y(below[number], top), bottom - Decimal("0.5"))
+                high = min(_y(below[number], top), bottom - 0.5)
                 parts.append(f"M{_short(slot * number + gap)} {_short(high)}h{width}V{_short(bottom)}h-{width}z")
         paths.append("".join(parts))
     return paths
 
 
-def _line(values: Sequence[Decimal | None], slot: Decimal, top: Decimal) -> str:
+def _line(values: Sequence[Decimal | None], slot: float, top: float) -> str:
     """A line through the middles of the steps, with a gap where a value is unknown."""
     parts, pen = [], "M"
     for number, value in enumerate(values):
         if value is None:
             pen = "M"
             continue
-        y = _y(value, top) if top else Decimal(HEIGHT)
+        y = _y(float(value), top) if top else HEIGHT
         # A value between two gaps is a dot.
         dot = "h.1" if pen == "M" and (number + 1 == len(values) or values[number + 1] is None) else ""
         parts.append(f"{pen}{_short(slot * number + slot / 2)} {_short(y)}{dot}")
@@ -220,7 +227,7 @@ def _title(
     return "\n".join([head, *(f"{name}: {write(value)}" for value, name in parts)])
 
 
-def _y(value: Decimal, top: Decimal) -> Decimal:
+def _y(value: float, top: float) -> float:
     return TOP + PLOT - value / top * PLOT
 
 
@@ -229,10 +236,10 @@ def _labels(steps: Sequence[Step]) -> list[Mark]:
     every = max(1, -(-len(steps) // LABELS))
     marks = []
     for place, number in enumerate(range(len(steps) - 1, -1, -every)):
-        at = (Decimal(number) + Decimal("0.5")) / len(steps) * 100
+        at = (number + 0.5) / len(steps) * 100
         marks.append(Mark(f"{at:.2f}%", steps[number].label, is_minor=place % 2 == 1))
     return marks[::-1]
 
 
-def _short(value: Decimal) -> str:
+def _short(value: float) -> str:
     return f"{value:.1f}".removesuffix(".0")

@@ -15,6 +15,7 @@ from usage_billing.models.user_keys import parse as parse_user
 from usage_billing.pages import dimensions, hooks
 from usage_billing.pages import page as page_
 from usage_billing.pages.dimensions import ORG, STATUS, Dimension
+from usage_billing.pages.names import of_organizations
 from usage_billing.pages.page import Page
 from usage_billing.pages.parameters import CURRENCIES, NAMED_PERIODS, PERIODS, WITHOUT_PERIOD, Pairs
 from usage_billing.pages.tag_keys import tag_keys
@@ -163,6 +164,7 @@ def kept(page: Page, shown: Sequence[Field]) -> Pairs:
 
 def _values(page: Page, dimension: Dimension) -> list[str]:
     if dimension == ORG:
+        page.names.orgs |= of_organizations(page.scope)
         return [str(id_) for id_ in page.names.orgs]
     if dimension == STATUS:
         return [str(value) for value in UsageRecord.Status.values]

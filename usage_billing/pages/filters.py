@@ -15,12 +15,18 @@ from usage_billing.api.filters import (
     EXCLUDES,
     MOST_TAGS,
     MOST_VALUES,
+    SLUG,
     combined,
+    ids_of_slugs,
     parsed_tags,
     single_call_fields,
+    unknown_slug,
     value_fields,
 )
 from usage_billing.reports.parameters import TAG, Excluded
+from usage_billing.tenancy.scope import Scope
+
+ORGS = ("org", "org" + EXCLUDES)
 
 
 @functools.cache
@@ -28,7 +34,7 @@ def _fields() -> dict[str, Any]:
     return {
         **value_fields(),
         **single_call_fields(),
-        # Links of the pages have ids.
+        # Slugs are replaced before.
         "org": WholeNumberField(min_value=1, max_value=LARGEST_ID),
     }
 
@@ -37,6 +43,25 @@ def is_filter(name: str) -> bool:
     """Whether a URL parameter is a filter."""
     name = name.removesuffix(EXCLUDES)
     return name in _fields() or (name.startswith(TAG) and len(name) > len(TAG))
+
+
+def without_slugs(
+    lists: Mapping[str, Sequence[str]], scope: Scope
+) -> tuple[dict[str, list[str]], dict[tuple[str, str], str]]:
+    """The same parameters with ids in place of organisations' slugs, and the problem of each (name, slug) out of scope.
+
+    So the links of a page have ids, whichever its address has. One query if there is a slug.
+    """
+    found = {name: list(texts) for name, texts in lists.items()}
+    given = [(name, text) for name in ORGS for text in found.get(name, ()) if SLUG.fullmatch(text)]
+    if not given:
+        return found, {}
+    ids = ids_of_slugs({slug for _name, slug in given}, scope)
+    wrong = {(name, slug): unknown_slug(slug) for name, slug in given if slug not in ids}
+    for name in ORGS:
+        known = [str(ids.get(text, text)) for text in found.pop(name, ()) if (name, text) not in wrong]
+        found |= {name: list(dict.fromkeys(known))} if known else {}
+    return found, wrong
 
 
 def filters_of(lists: Mapping[str, Sequence[str]]) -> tuple[dict[str, Any], dict[tuple[str, str], str]]:

@@ -30,11 +30,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Section:
-    """tables: by model, and by request type or agent; more: rows that a table leaves out."""
+    """link: the calls that `use` counts. tables: by model, and by request type or agent, and how many rows each leaves
+    out."""
 
     use: CacheUse
     saved: Decimal | None
     missed: Decimal | None
+    link: str
     tables: list[tuple[Dimension, list[Row], int]]
 
 
@@ -45,6 +47,7 @@ def section(page: Page, rows: Sequence[Totals], by: Dimension, shown: Shown) -> 
         use,
         shown.of(use.saved_usd),
         shown.of(use.missed_usd),
+        page.calls(of_models(use.models)),
         [(dimension, *_rows(page, rows, dimension, shown)) for dimension in (MODEL, by)] if use.prompt_tokens else [],
     )
 

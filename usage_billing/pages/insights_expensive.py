@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
 
 from usage_billing import reports
-from usage_billing.pages import calls_list
-from usage_billing.pages.calls_list import Entry
+from usage_billing.pages import call_columns
 from usage_billing.pages.dimensions import WORKFLOW, WORKFLOWS, Dimension
 from usage_billing.pages.page import CALLS, Page
 from usage_billing.reports.totals import Totals
@@ -44,8 +42,8 @@ class Table:
 class Section:
     """tables: None if they take long and were not asked for; `ask` is the address that does."""
 
-    calls: list[Entry]
-    places: int
+    heads: list[call_columns.Head]
+    calls: list[call_columns.Row]
     all_calls: str
     tables: list[Table] | None
     ask: str
@@ -60,21 +58,18 @@ def section(page: Page, total: Totals) -> Section:
         period=parameters.period,
         ordering="-cost_usd",
         limit=CALLS_SHOWN,
+        with_details=False,
     )
     found = [call for call in listed.calls if call.cost_usd]
+    columns = call_columns.compact(page)
     is_quick = total["requests_count"] <= WORKFLOWS_UP_TO_CALLS
     return Section(
-        calls=calls_list.entries(page, found),
-        places=common_places(_cost(page, call) for call in found),
+        heads=call_columns.heads(page, columns),
+        calls=call_columns.rows(page, columns, found),
         all_calls=page.to(CALLS, sort="-cost_usd"),
         tables=[_table(page, each) for each in WORKFLOWS] if is_quick or parameters.own.get("workflows") else None,
         ask=page.link(workflows="show") + f"#{WORKFLOW.name}",
     )
-
-
-def _cost(page: Page, call: Any) -> Decimal | None:
-    cost: Decimal | None = getattr(call, f"cost_{page.parameters.currency}")
-    return cost
 
 
 def _table(page: Page, dimension: Dimension) -> Table:

@@ -23,12 +23,19 @@ class Names:
     """Ids → names the person may see; anything else is shown by its number. Names are looked up in `look_up`."""
 
     scope: Scope
-    orgs: Mapping[int, str] = field(default_factory=dict)
+    orgs: dict[int, str] = field(default_factory=dict)
     users: dict[Any, str] = field(default_factory=dict)
     contents: dict[str, str] = field(default_factory=dict)
+    asked: set[int] = field(default_factory=set)
+    """Organisations that were looked up; some may be gone."""
 
-    def look_up(self, *, users: Iterable[Any] = (), contents: Iterable[str | None] = ()) -> None:
-        """Learn these names. One query for users, and what the content's sources need."""
+    def look_up(
+        self, *, users: Iterable[Any] = (), contents: Iterable[str | None] = (), orgs: Iterable[int] = ()
+    ) -> None:
+        """Learn these names. One query for users, one for organisations, and what the content's sources need."""
+        if unknown := {*orgs} - self.orgs.keys() - self.asked:
+            self.asked |= unknown
+            self.orgs |= of_organizations(self.scope, unknown)
         wanted = {key for key in users if is_user(key)} - self.users.keys()
         if wanted:
             self.users |= reports.user_names(wanted)
@@ -38,12 +45,15 @@ class Names:
 
     def look_up_rows(self, dimension: Dimension, rows: Iterable[Mapping[str, Any]]) -> None:
         """Learn the names of a breakdown's rows."""
-        if dimension is USER or dimension == USER:
+        if dimension == USER:
             self.look_up(users=(row["user_id"] for row in rows))
+        elif dimension == ORG:
+            self.look_up(orgs=(row["org_id"] for row in rows))
         elif dimension == CONTENT:
             self.look_up(contents=(row["content_id"] for row in rows))
 
     def org(self, id_: int) -> str:
+        self.look_up(orgs=[id_])
         return self.orgs.get(id_, f"#{id_}")
 
     def user(self, id_: Any) -> str:
@@ -71,9 +81,11 @@ class Names:
         return self.of(dimension, (text,))
 
 
-def of_organizations(scope: Scope) -> dict[int, str]:
-    """All organisations in scope, in the order of their names. One query."""
+def of_organizations(scope: Scope, ids: Collection[int] | None = None) -> dict[int, str]:
+    """The organisations in scope, of these if ids are given, in the order of their names. One query."""
     rows = Organization.objects.order_by("name")
     if not scope.everything:
         rows = rows.filter(pk__in=scope.org_ids)
+    if ids is not None:
+        rows = rows.filter(pk__in=ids)
     return dict(rows.values_list("pk", "name"))

@@ -15,18 +15,20 @@ from django.utils.translation import get_language, gettext
 from rest_framework import serializers
 
 from usage_billing import reports
-from usage_billing.pages import calls_list, chart, needs_action, rows
+from usage_billing.pages import call_columns, chart, needs_action, rows
 from usage_billing.pages.chart import Chart, Layer, Step
 from usage_billing.pages.colors import OTHERS, color_of
 from usage_billing.pages.dimensions import AGENT, BY_NAME, MODEL, ORG, TYPE, USER, Dimension
 from usage_billing.pages.page import EXPLORE, INSIGHTS, Page
 from usage_billing.pages.parameters import WITHOUT_PERIOD, PageSerializer, query_of
 from usage_billing.reports import Breakdown, Comparison, Forecast, Period, Series
+from usage_billing.reports.forecast import learned_since
 from usage_billing.reports.totals import COST_MEASURES, Totals
-from usage_billing.templatetags.amounts import common_places, short_date, style_of, write_amount, written_day
+from usage_billing.templatetags.amounts import short_date, style_of, write_amount, written_day
 
 STACKED_BY = (MODEL, TYPE, AGENT, ORG, USER)
 MEASURES = (*COST_MEASURES, "total_tokens", "prompt_tokens", "completion_tokens", "failed_count")
+PANEL_MEASURES = (*COST_MEASURES, "total_tokens")
 ROWS = 5
 """Rows of a breakdown."""
 LAYERS = 6
@@ -55,10 +57,13 @@ def context(page: Page) -> dict[str, Any]:
     breakdowns = {each: _breakdown(page, each, compared) for each in dict.fromkeys((*shown, stacked_by))}
     of_days = [{"usage_date": day, **row} for day, row in compared.days.items()]
     days = reports.time_series(scope, period, page.today, step=step, filters=filters, measures=MEASURES, days=of_days)
-    forecast = reports.forecast(scope, page.today, filters=filters)
-    archived = reports.archived_before(period)
+    is_learned_from = period.since is not None and period.since <= learned_since(page.today) and period.until is None
+    forecast = reports.forecast(scope, page.today, filters=filters, days=compared.days if is_learned_from else None)
+    archived = compared.archived_before
     latest = reports.newest(scope, LATEST_CALLS, filters=filters, period=period, days=of_days, archived=archived)
-    amounts = [getattr(call, f"cost_{parameters.currency}") for call in latest]
+    columns = call_columns.compact(page)
+    of_orgs = breakdowns[ORG].items if ORG in breakdowns else []
+    page.names.look_up(orgs=(*(call.org_id for call in latest), *(row["org_id"] for row in of_orgs)))
     return {
         "total": total,
         "cards": _cards(page, compared),
@@ -70,9 +75,9 @@ def context(page: Page) -> dict[str, Any]:
         "chart": _chart(page, stacked_by, breakdowns[stacked_by], days, step, forecast),
         "stacks": [(each, page.link(by=each.name), each == stacked_by) for each in STACKED_BY if _tells(page, each)],
         "needs_action": needs_action.items(page, days if step == "day" else []),
-        "panels": [rows.panel(page, each, breakdowns[each], ROWS, MEASURES) for each in shown],
-        "latest": calls_list.entries(page, latest),
-        "latest_places": common_places(amounts),
+        "panels": [rows.panel(page, each, breakdowns[each], ROWS, PANEL_MEASURES) for each in shown],
+        "heads": call_columns.heads(page, columns),
+        "latest": call_columns.rows(page, columns, latest),
         "calls_link": page.calls(),
         "insights_link": page.to(INSIGHTS),
         "numbers_link": page.to(EXPLORE, group=stacked_by.name, step=step, numbers="show") + "#numbers",
@@ -106,7 +111,7 @@ def _breakdown(page: Page, dimension: Dimension, compared: Comparison) -> Breakd
         filters=page.parameters.filters,
         limit=LAYERS + 1,
         whole=(compared.now, compared.before if compared.reaches_back else None),
-        measures=MEASURES,
+        measures=PANEL_MEASURES,
         compare=ROWS + 1 if compared.reaches_back else 0,
     )
 

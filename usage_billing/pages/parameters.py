@@ -19,8 +19,9 @@ from rest_framework import serializers
 from usage_billing.api.fields import WholeNumberField
 from usage_billing.api.parameters import DEFAULT_DAYS, FIRST_DAY, LAST_DAY, LONGEST_DAYS
 from usage_billing.api.serializers import DayField
-from usage_billing.pages.filters import filters_of, is_filter
+from usage_billing.pages.filters import filters_of, is_filter, without_slugs
 from usage_billing.reports import Period
+from usage_billing.tenancy.scope import NOTHING, Scope
 
 PERIODS = (7, 30, 90)
 """Lengths of the offered periods in days, today included."""
@@ -139,11 +140,14 @@ def without_empty(query: QueryDict) -> str | None:
     return None if len(kept) == len(pairs) else query_of(kept, {})
 
 
-def parse(query: QueryDict, today: date, serializer_class: type[PageSerializer]) -> PageParameters:
-    """Parse the URL parameters; an invalid one is left out, and a hint says why."""
-    lists = {name: [str(text) for text in query.getlist(name)] for name in query}
+def parse(
+    query: QueryDict, today: date, serializer_class: type[PageSerializer], scope: Scope = NOTHING
+) -> PageParameters:
+    """Parse the URL parameters; an invalid one is left out, and a hint says why. scope: of organisations' slugs."""
+    given_lists = {name: [str(text) for text in query.getlist(name)] for name in query}
+    lists, unknown = without_slugs(given_lists, scope)
     filters, wrong = filters_of({name: texts for name, texts in lists.items() if is_filter(name)})
-    hints = [_hint(name, text, problem) for (name, text), problem in wrong.items()]
+    hints = [_hint(name, text, problem) for (name, text), problem in {**unknown, **wrong}.items()]
     values, given, more = _own(lists, serializer_class)
     pairs = [(name, text) for name, texts in lists.items() if is_filter(name) for text in texts]
     return PageParameters(

@@ -45,9 +45,11 @@ def menu(page: Page) -> ViewMenu | None:
         (view.name, saved_views.link_of(view, for_superadmin=for_superadmin))
         for view in saved_views.visible(page.scope)
     ]
+    given = page.parameters.given("org")
+    page.names.look_up(orgs=(int(text) for text in given if text.isdecimal()))
     return ViewMenu(
         [Choice(name, link, link == here) for name, link in links],
-        shares(page.scope, page.names.orgs, page.parameters.given("org")),
+        shares(page.scope, page.names.orgs, given),
         query,
         saved_views.views_address(for_superadmin=for_superadmin),
     )

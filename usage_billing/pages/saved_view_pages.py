@@ -177,7 +177,7 @@ def _save(request: HttpRequest) -> HttpResponseBase:
     if "page" not in form.data or form.data["page"] not in PAGES:
         return shell.not_found(request, gettext("There is no such page to save. Save it from the page's own menu."))
     page = form.data["page"]
-    parameters = parse(sent, scope.today(timezone.now()), KINDS[page].serializer)
+    parameters = parse(sent, scope.today(timezone.now()), KINDS[page].serializer, scope)
     query = saved_views.query_to_save(parameters.pairs)
     back = address(page, for_superadmin=scope.everything) + (f"?{query}" if query else "")
     if not form.is_valid():

@@ -64,13 +64,19 @@ def no_access(request: HttpRequest) -> HttpResponse:
     return render(request, "usage_billing/forbidden.html", {"title": gettext("No access")}, status=403)
 
 
+def forbidden(request: HttpRequest, text: str) -> HttpResponse:
+    return _refused(request, gettext("No access"), text, status=403)
+
+
 def not_found(request: HttpRequest, text: str) -> HttpResponse:
-    context = {"title": gettext("Not found"), "text": text}
-    return render(request, "usage_billing/not_found.html", context, status=404)
+    return _refused(request, gettext("Not found"), text, status=404)
 
 
 def too_many_exports(request: HttpRequest, text: str) -> HttpResponse:
-    context = {"title": gettext("Too many exports"), "text": text}
-    response = render(request, "usage_billing/not_found.html", context, status=429)
+    response = _refused(request, gettext("Too many exports"), text, status=429)
     response["Retry-After"] = str(RETRY_AFTER_S)
     return response
+
+
+def _refused(request: HttpRequest, title: str, text: str, *, status: int) -> HttpResponse:
+    return render(request, "usage_billing/refused.html", {"title": title, "text": text}, status=status)

@@ -72,7 +72,7 @@ def _answer(request: HttpRequest, name: str) -> HttpResponseBase:
         return redirect(request.path + (f"?{query}" if query else ""))
     kind, now = KINDS[name], timezone.now()
     scope = request.scope  # type: ignore[attr-defined]  # set by ScopeMiddleware
-    page = Page(request, name, scope, parse(request.GET, scope.today(now), kind.serializer), now)
+    page = Page(request, name, scope, parse(request.GET, scope.today(now), kind.serializer, scope), now)
     own = kind.context(page)
     if isinstance(own, HttpResponseBase):
         return own

@@ -13,7 +13,7 @@ from usage_billing.reports.figures import FIGURES, figure, measures_of
 from usage_billing.reports.forecast import Forecast, forecast
 from usage_billing.reports.most_expensive import most_expensive
 from usage_billing.reports.parameters import ALL_TIME, FILTERS, TAG, Excluded, Filters, Period, narrowed
-from usage_billing.reports.related_calls import Around, Workflow, around, find_calls, of_workflow
+from usage_billing.reports.related_calls import Around, Found, Workflow, around, find_calls, of_workflow
 from usage_billing.reports.stacked_series import Series, stacked_series
 from usage_billing.reports.time_series import ALL_STEPS, STEPS, PeriodTooLongError, time_series
 from usage_billing.reports.token_totals import token_totals
@@ -41,6 +41,7 @@ __all__ = [
     "Failures",
     "Filters",
     "Forecast",
+    "Found",
     "Page",
     "Period",
     "PeriodTooLongError",

@@ -38,6 +38,7 @@ def calls_with_totals(
     limit: int,
     offset: int = 0,
     after: tuple[Any, int] | None = None,
+    with_details: bool = True,
 ) -> CallList:
     """A page of the calls that match, and their totals. Three queries; with a tag, four.
 
@@ -61,6 +62,7 @@ def calls_with_totals(
             offset=offset,
             after=after,
             within=_within(counts, ordering, offset + limit + 1, after, archived),
+            with_details=with_details,
         )
     return CallList(completed(total), found, archived)
 
@@ -74,13 +76,13 @@ def newest(
     days: Iterable[Totals],
     archived: date | None,
 ) -> Sequence[UsageRecord]:
-    """The newest calls that match. One query.
+    """The newest calls that match, without their `DETAILS`. One query.
 
     `days`: the totals of the same filters by `usage_date`; `archived`: the `archived_before` of the period.
     """
     listed = [(row["usage_date"], row["requests_count"]) for row in days]
     within = _within(listed, NEWEST_FIRST, limit + 1, None, archived)
-    return page(scope, filters=filters, period=period, limit=limit, within=within).calls
+    return page(scope, filters=filters, period=period, limit=limit, within=within, with_details=False).calls
 
 
 def _within(

@@ -19,6 +19,8 @@ from usage_billing.tenancy.scope import Scope
 ORDERINGS = ("created_at", "cost_usd", "total_tokens", "execution_time_ms")
 """Columns to order calls by; with a minus before it, largest first."""
 NEWEST_FIRST = "-created_at"
+DETAILS = ("usage", "request_metadata", "response_metadata")
+"""The columns that no list on a page shows. A third of the time to read a call is for them, because they are JSON."""
 
 
 def calls(
@@ -32,13 +34,16 @@ def calls(
     return rows.order_by(ordering, "-id" if ordering.startswith("-") else "id")
 
 
-def archived_before(period: Period = ALL_TIME) -> date | None:
+def archived_before(period: Period = ALL_TIME, months: Iterable[date] | None = None) -> date | None:
     """The day before which calls of the period are archived, so not among `calls`; None if none are. One query.
 
-    Totals include archived calls. Months before that day may have been restored.
+    Totals include archived calls. Months before that day may have been restored. `months`: the archived months of a
+    longer period, if the caller has them; then there is no query.
     """
-    months = archived.months(period.since, period.until)
-    return archived.after(months[-1]) if months else None
+    if months is None:
+        months = archived.months(period.since, period.until)
+    ends = [archived.after(month) for month in months if period.until is None or month < period.until]
+    return ends[-1] if ends and (period.since is None or ends[-1] > period.since) else None
 
 
 def _within(period: Period) -> Q:

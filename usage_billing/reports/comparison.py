@@ -8,6 +8,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from usage_billing.ledger import archived
 from usage_billing.models.daily_usage import MEASURES
 from usage_billing.reports.calls import archived_before
 from usage_billing.reports.durations import DURATIONS
@@ -31,6 +32,7 @@ class Comparison:
     `now`, or `now` without today where the earlier day is archived, so that its part is unknown (`leaves_out_today`).
     `days`: the period's totals by day, which have calls.
     `reaches_back`: whether there is data since the earlier period's first day. Without it nothing is compared.
+    `archived_before`: calls of the period before that day are archived; None if none are.
     """
 
     now: Totals
@@ -40,6 +42,7 @@ class Comparison:
     reaches_back: bool
     leaves_out_today: bool
     days: Mapping[date, Totals] = field(repr=False)
+    archived_before: date | None
 
     def change(self, name: str) -> Decimal | None:
         """How much more a figure is now: 0.25 for a quarter more; None where that cannot be said (`figures.change`)."""
@@ -63,7 +66,7 @@ def comparison(
     previous: Period | None = None,
     figures: Sequence[str] | None = None,
 ) -> Comparison:
-    """Compare a period with the one before it, or with `previous`. Two to four queries; with a tag, up to seven.
+    """Compare a period with the one before it, or with `previous`. Three to five queries; with a tag, up to eight.
 
     `figures`: those that are compared, if not all of them: fewer measures are read.
     """
@@ -71,12 +74,14 @@ def comparison(
     earlier = previous or period.before(today)
     of_period, of_earlier = _by_day(scope, period, earlier, filters or {}, measures)
     whole = total_of(of_period.values(), measures)
+    months = archived.months()
+    before = archived_before(period, months)
     if earlier is None:
-        return Comparison(whole, None, whole, None, reaches_back=False, leaves_out_today=False, days=of_period)
+        return Comparison(whole, None, whole, None, False, False, of_period, before)
     part_day = _corresponding(period, earlier, today)
     compared, leaves_out_today = whole, False
     if part_day is not None and part_day in of_earlier:
-        if _is_archived(part_day):
+        if archived_before(Period(part_day, part_day + timedelta(days=1)), months):
             leaves_out_today = True
             del of_earlier[part_day]
             compared = total_of((row for day, row in of_period.items() if day < today), measures)
@@ -90,6 +95,7 @@ def comparison(
         reaches_back=_reaches_back(scope, earlier, of_earlier),
         leaves_out_today=leaves_out_today,
         days=of_period,
+        archived_before=before,
     )
 
 
@@ -132,10 +138,6 @@ def _part(scope: Scope, filters: Filters, day: date, whole: Totals, now: datetim
         return completed(sums_of_part_day(scope, filters, day, None, moment, measures))
     rest = completed(sums_of_part_day(scope, filters, day, moment, None, measures))
     return completed({name: (whole[name] or 0) - (rest[name] or 0) for name in measures})
-
-
-def _is_archived(day: date) -> bool:
-    return archived_before(Period(day, day + timedelta(days=1))) is not None
 
 
 def _reaches_back(scope: Scope, earlier: Period, days: Mapping[date, Totals]) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from fractions import Fraction
 from typing import Any
 
 from usage_billing.models.durations import DURATION_BOUNDS_MS, DURATION_COUNTS
@@ -17,7 +16,8 @@ from usage_billing.reports.sql.sources import UNTIMED
 DURATIONS = (*DURATION_COUNTS, UNTIMED)
 """The measures that a percentile is estimated from."""
 
-P95 = Fraction(95, 100)
+P95 = 95
+"""Per cent."""
 
 
 def p95_time_ms(row: Mapping[str, Any]) -> Decimal | None:
@@ -27,12 +27,12 @@ def p95_time_ms(row: Mapping[str, Any]) -> Decimal | None:
     duration, and where some rollup rows count no durations (`UNTIMED`).
     """
     counts = [int(row[name]) for name in DURATION_COUNTS]
+    # In hundredths of a call, so that all is whole numbers: fractions take six times as long, and a page has 400.
     rank, below = P95 * sum(counts), 0
     if row[UNTIMED] or rank <= 0:
         return None
     for lower, upper, count in zip((0, *DURATION_BOUNDS_MS), DURATION_BOUNDS_MS, counts, strict=False):
-        if count > 0 and below + count >= rank:
-            value = lower + (upper - lower) * (rank - below) / count
-            return Decimal(round(value))
-        below += count
+        if count > 0 and below + 100 * count >= rank:
+            return Decimal(round(lower + Decimal((upper - lower) * (rank - below)) / (100 * count)))
+        below += 100 * count
     return Decimal(DURATION_BOUNDS_MS[-1])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,7 @@ from django.db.models import Count, Q
 
 from usage_billing.reports.calls import calls
 from usage_billing.reports.parameters import Filters, Period
+from usage_billing.reports.sql.counts import counted
 from usage_billing.tenancy.scope import Scope
 
 NEWEST = 1000
@@ -41,7 +41,7 @@ class FailureGroup:
 
 @dataclass(frozen=True)
 class Failures:
-    """The groups, largest first. is_cut: there are older calls that they do not count."""
+    """The groups, largest first. is_cut: there may be older calls that they do not count."""
 
     groups: list[FailureGroup]
     is_cut: bool
@@ -50,8 +50,8 @@ class Failures:
 def failures(scope: Scope, period: Period, *, filters: Filters | None = None) -> Failures:
     """The `NEWEST` failed and unpriced calls of the period. One query, quick for any number of calls."""
     newest = calls(scope, filters=filters, period=period).filter(FAILED_OR_UNPRICED)
-    found = list(newest.values_list(*COLUMNS)[: NEWEST + 1])
-    return Failures(_groups(Counter(found[:NEWEST])), is_cut=len(found) > NEWEST)
+    counts = counted(newest.values_list(*COLUMNS)[:NEWEST])
+    return Failures(_groups(counts), is_cut=sum(counts.values()) == NEWEST)
 
 
 def all_failures(scope: Scope, period: Period, *, filters: Filters | None = None) -> Failures:

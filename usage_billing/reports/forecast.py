@@ -33,17 +33,19 @@ class Forecast:
     to_come: dict[str, dict[date, Decimal]]
 
 
-def forecast(scope: Scope, today: date, *, filters: Filters | None = None) -> Forecast:
+def forecast(
+    scope: Scope, today: date, *, filters: Filters | None = None, days: Mapping[date, Totals] | None = None
+) -> Forecast:
     """The month so far, plus the average of its weekday in the 28 days before today for each day left. One query.
+
+    `days`: the totals by day since `learned_since(today)` or longer, if the caller has them; then there is no query.
 
     Today counts what it lacks to that average. With less than 28 days of history each day counts the average of the
     days since the first call.
     """
     first = today.replace(day=1)
     month_before = (first - timedelta(days=1)).replace(day=1)
-    period = Period(min(month_before, today - timedelta(days=LEARNED_DAYS)))
-    found = totals(scope, by=["usage_date"], filters=filters, period=period, measures=COST_MEASURES)
-    rows = {row["usage_date"]: row for row in found}
+    rows = _by_day(scope, Period(learned_since(today)), filters) if days is None else days
     learned = _learned_days(rows, today)
     left = [today + timedelta(days=n) for n in range(_days_of(first) - today.day + 1)]
     so_far = {each: _sum(rows, each, first, None) for each in CURRENCIES}
@@ -56,6 +58,17 @@ def forecast(scope: Scope, today: date, *, filters: Filters | None = None) -> Fo
         unpriced_count=sum(row["unpriced_usd_count"] for day, row in rows.items() if day >= first),
         to_come=to_come,
     )
+
+
+def learned_since(today: date) -> date:
+    """The first day that the forecast looks at."""
+    month_before = (today.replace(day=1) - timedelta(days=1)).replace(day=1)
+    return min(month_before, today - timedelta(days=LEARNED_DAYS))
+
+
+def _by_day(scope: Scope, period: Period, filters: Filters | None) -> dict[date, Totals]:
+    found = totals(scope, by=["usage_date"], filters=filters, period=period, measures=COST_MEASURES)
+    return {row["usage_date"]: row for row in found}
 
 
 def _learned_days(rows: Mapping[date, Totals], today: date) -> int:

@@ -1,11 +1,12 @@
-"""The calls around a call, those of its workflow, and calls found by an id. Each reads a few entries of an index."""
+"""The calls around a call, those of its workflow, and what is found by an id. Each reads a few entries of an index."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import Min, Q
 
 from usage_billing.models import UsageRecord
 from usage_billing.reports.call_lists import LIST_MEASURES
@@ -13,6 +14,7 @@ from usage_billing.reports.calls import calls
 from usage_billing.reports.totals import Totals, totals
 from usage_billing.tenancy.scope import Scope
 
+GROUPED_BY = ("workflow_id", "content_id")
 LARGEST_ID = 2**63 - 1
 LONGEST_ID = 200
 """The characters of the longest id, a request id."""
@@ -34,6 +36,18 @@ class Workflow:
     totals: Totals
 
 
+@dataclass(frozen=True)
+class Found:
+    """What a search has found.
+
+    `calls`: first the one with this id, then those with this request id (each organisation may have one), newest first.
+    `first_days`: `workflow_id` or `content_id` → the first billing day of the calls with this workflow or content.
+    """
+
+    calls: list[UsageRecord]
+    first_days: dict[str, date]
+
+
 def around(scope: Scope, call: UsageRecord, limit: int) -> Around:
     """The calls of the call's organisation around it, `limit` on each side; a member's own calls. Two queries."""
     in_organization = calls(_in_organization(scope, call.org_id), ordering="created_at")
@@ -50,18 +64,25 @@ def of_workflow(scope: Scope, workflow_id: str, org_id: int, limit: int) -> Work
     return Workflow(list(calls(scope, filters=filters, ordering="created_at")[:limit]), total)
 
 
-def find_calls(scope: Scope, text: str, limit: int) -> list[UsageRecord]:
-    """The calls whose id, request id, workflow or content is exactly this text, newest first. One query.
-
-    Archived calls are not found.
-    """
+def find_calls(scope: Scope, text: str, limit: int) -> Found:
+    """What has exactly this text as its id. At most four queries, each of one index. Archived calls are not found."""
     text = text.strip()
     if not text or len(text) > LONGEST_ID or "\x00" in text:
-        return []
-    is_it = Q(request_id=text) | Q(workflow_id=text) | Q(content_id=text)
-    if text.isascii() and text.isdecimal() and int(text) <= LARGEST_ID:
-        is_it |= Q(pk=int(text))
-    return list(calls(scope).filter(is_it)[:limit])
+        return Found([], {})
+    by_id = list(calls(scope, filters={"id": int(text)})) if _is_key(text) else []
+    by_request = calls(scope, filters={"request_id": text}).exclude(pk__in=[call.pk for call in by_id])
+    first_days = {name: _first_day(scope, name, text) for name in GROUPED_BY}
+    return Found([*by_id, *by_request[:limit]], {name: day for name, day in first_days.items() if day is not None})
+
+
+def _is_key(text: str) -> bool:
+    """Whether this is how the key of a call is written: without zeros before it, as ids of content may have them."""
+    return text.isascii() and text.isdecimal() and text == str(int(text)) and int(text) <= LARGEST_ID
+
+
+def _first_day(scope: Scope, name: str, text: str) -> date | None:
+    day: date | None = calls(scope, filters={name: text}).aggregate(first=Min("usage_date"))["first"]
+    return day
 
 
 def _in_organization(scope: Scope, org_id: int) -> Scope:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from usage_billing.reports.parameters import Filters, Period
+from usage_billing.reports.sql.totals import sums
 from usage_billing.reports.time_series import HOUR, beginning
-from usage_billing.reports.totals import COST_MEASURES, NO_CALLS, Totals, add, completed, totals
+from usage_billing.reports.totals import COST_MEASURES, NO_CALLS, Totals, add, completed
 from usage_billing.tenancy.scope import Scope
 
 Key = tuple[Any, ...]
@@ -43,7 +44,7 @@ def stacked_series(
     column = "hour" if step == HOUR else "usage_date"
     nothing = {name: NO_CALLS[name] for name in measures}
     rows: dict[Key, dict[Any, Totals]] = {key: {} for key in keys}
-    for row in totals(scope, by=[column, *by], filters=narrowing, period=period, measures=measures) if keys else ():
+    for row in sums(scope, [column, *by], narrowing, period, measures) if keys else ():
         steps = rows.get(tuple(row[name] for name in by))
         if steps is not None:
             add(steps.setdefault(begins(row[column]), dict(nothing)), row)
@@ -61,4 +62,4 @@ def _difference(measures: Sequence[str], whole: Totals, *parts: Totals) -> Total
 
 
 def _dated(starts: Sequence[Any], rows: Sequence[Totals]) -> list[Totals]:
-    return [{"date": start, **completed(row)} for start, row in zip(starts, rows, strict=True)]
+    return [completed({"date": start, **row}) for start, row in zip(starts, rows, strict=True)]

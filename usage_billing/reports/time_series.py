@@ -12,7 +12,8 @@ from django.utils.translation import gettext
 
 from usage_billing.models.daily_usage import MEASURES
 from usage_billing.reports.parameters import Filters, Period
-from usage_billing.reports.totals import NO_CALLS, Totals, add, completed, totals
+from usage_billing.reports.sql.totals import sums
+from usage_billing.reports.totals import NO_CALLS, Totals, add, completed
 from usage_billing.tenancy.scope import Scope
 
 STEPS: dict[str, Callable[[date], date]] = {
@@ -53,14 +54,14 @@ def time_series(
     column = check_step(step, period, today)
     found = list(days) if days is not None else None
     if found is None or step == HOUR:
-        found = totals(scope, by=[column], filters=filters, period=period, measures=measures)
+        found = sums(scope, [column], filters or {}, period, measures)
     begins = beginning(step, scope)
     known = [begins(row[column]) for row in found]
     steps = _hours(known, period, today, now, zone_of(scope)) if step == HOUR else _days(begins, found, period, today)
     rows = {start: {name: NO_CALLS[name] for name in measures} for start in steps}
     for start, row in zip(known, found, strict=True):
         add(rows[start], row)
-    return [{"date": start, **completed(row)} for start, row in sorted(rows.items())]
+    return [completed({"date": start, **row}) for start, row in sorted(rows.items())]
 
 
 def check_step(step: str, period: Period, today: date) -> str:

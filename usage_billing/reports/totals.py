@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -141,18 +141,6 @@ def difference(whole: Totals, rows: Sequence[Totals], measures: Sequence[str]) -
     return completed(rest) if rest["requests_count"] else None
 
 
-def without_unknown_amounts(row: Mapping[str, Any]) -> Totals:
-    """The row with None for an amount of which nothing is known: the sum of no known amounts is not zero."""
-    return {
-        **row,
-        **{
-            f"cost_{currency}": None
-            for currency in ("usd", "rub")
-            if row["requests_count"] and row[f"unpriced_{currency}_count"] == row["requests_count"]
-        },
-    }
-
-
 def _starting_at(start: date | None, period: Period) -> Period:
     """The part of the period that begins on that day or later."""
     return Period(max((day for day in (period.since, start) if day is not None), default=None), period.until)
@@ -170,10 +158,18 @@ def _by_percentile(rows: list[Totals], ordering: str) -> list[Totals]:
     return sorted(rows, key=lambda row: (row[P95] is None, sign * (row[P95] or 0)))
 
 
-def completed(row: dict[str, Any]) -> Totals:
-    """The row with zero for the sum of no rows, None for unknown amounts, and the percentile of its durations."""
+def completed(row: Totals) -> Totals:
+    """Put into the row zero for the sum of no rows, None for an amount of which nothing is known (the sum of no known
+    amounts is not zero), and the percentile of its durations. Returns the row."""
     if None in row.values():
-        row = {name: NO_CALLS.get(name) if value is None else value for name, value in row.items()}
+        row |= {name: NO_CALLS.get(name) for name, value in row.items() if value is None}
+    calls = row["requests_count"]
+    for unpriced, cost in _UNPRICED:
+        if calls and row[unpriced] == calls:
+            row[cost] = None
     if DURATIONS[0] in row:
-        row = {**row, P95: p95_time_ms(row)}
-    return without_unknown_amounts(row)
+        row[P95] = p95_time_ms(row)
+    return row
+
+
+_UNPRICED = (("unpriced_usd_count", "cost_usd"), ("unpriced_rub_count", "cost_rub"))

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 from django.contrib import admin
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
 
-from tests.support import scope_queries
+from tests.support import factories, scope_queries
 from tests.support.rows import NOON, enter, row
 from usage_billing.models import (
     DailyUsage,
@@ -152,13 +152,9 @@ def test_days_to_choose_lie_between_the_first_call_and_the_last(superadmin: Clie
 
 def test_organisation_and_call_lead_to_their_costs(superadmin: Client, acme: Organization) -> None:
     enter(row(acme, agent_id="a & b"))
-    page = reverse("usage_billing:ai-costs")
+    page = reverse("usage_billing:usage")
     organisations = superadmin.get(reverse(f"{ORGANIZATIONS}_changelist")).content.decode()
     assert f'href="{page}?org={acme.pk}"' in organisations
-    assert (
-        f'href="{page}?org={acme.pk}"'
-        in superadmin.get(reverse(f"{ORGANIZATIONS}_change", args=[acme.pk])).content.decode()
-    )
     call = superadmin.get(reverse(f"{CALLS}_change", args=[UsageRecord.objects.get().pk])).content.decode()
     links = re.findall(rf'href="{page}\?([^"]*)"', call)
     may = "&amp;from=2026-05-01&amp;to=2026-05-31"
@@ -168,8 +164,28 @@ def test_organisation_and_call_lead_to_their_costs(superadmin: Client, acme: Org
         f"ai_provider=openai&amp;ai_model=gpt-5-mini{may}",
         f"org={acme.pk}&amp;from=2026-05-20&amp;to=2026-05-20",
     ]
-    narrowed = superadmin.get(f"{page}?{links[1].replace('&amp;', '&')}")
-    assert narrowed.context["total"]["requests_count"] == 1
+    narrowed = superadmin.get(f"{page}?{links[1].replace('&amp;', '&')}", follow=True)
+    assert (narrowed.request["PATH_INFO"], narrowed.context["total"]["requests_count"]) == (
+        reverse("usage_billing:ai-costs"),
+        1,
+    )
+
+
+def test_staff_are_led_to_costs_that_they_may_see(client: Client, acme: Organization) -> None:
+    enter(row(acme, request_type="ours"), row(factories.organization(), request_type="theirs"))
+    person = factories.owner(acme)
+    person.is_staff = True
+    person.save()
+    person.user_permissions.set(Permission.objects.all())
+    client.force_login(person)
+    call = UsageRecord.objects.get(org=acme)
+    pages = (reverse(f"{ORGANIZATIONS}_changelist"), reverse(f"{CALLS}_change", args=[call.pk]))
+    text = "".join(client.get(page).content.decode() for page in pages)
+    links = re.findall(r'href="([^"]*\?(?:org|agent_id|ai_provider)=[^"]*)"', text)
+    assert len(links) == 5
+    for link in links:
+        shown = client.get(link.replace("&amp;", "&"))
+        assert (shown.status_code, shown.context["page"].scope.owned_org_ids) == (200, {acme.pk})
 
 
 def test_calls_can_be_narrowed_to_an_organisation(superadmin: Client, acme: Organization) -> None:

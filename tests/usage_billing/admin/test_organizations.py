@@ -53,11 +53,15 @@ def test_figures_are_of_the_last_30_days_and_lead_to_the_costs(superadmin: Clien
         "cost_rub": Decimal(40),
     }
     assert total["unpriced_usd_count"] == 1
-    address = f"{reverse('usage_billing:ai-costs')}?org={acme.pk}"
-    text = response.content.decode()
-    assert text.count(f'href="{address}"') == 4
-    shown = superadmin.get(address).context["total"]
-    assert [shown[name] for name in ("requests_count", "cost_usd")] == [total["requests_count"], total["cost_usd"]]
+    numbers = re.findall(r'<dt>(.+?)</dt><dd><a href="(.+?)">', response.content.decode())
+    assert [name for name, _ in numbers] == ["USD", "RUB", "Calls", "Tokens", "Unpriced"]
+    for name, address in numbers:
+        shown = superadmin.get(address.replace("&amp;", "&"), follow=True).context
+        unpriced = {"requests_count": 1, "total_tokens": 120, "cost_usd": None, "cost_rub": None}
+        expected = unpriced if name == "Unpriced" else total
+        assert {key: shown["total"][key] for key in unpriced} == {key: expected[key] for key in unpriced}
+        assert (shown["page"].name, shown["currency"]) == ("calls", "rub" if name == "RUB" else "usd")
+    assert f'href="{reverse("usage_billing:usage")}?org={acme.pk}"' in response.content.decode()
 
 
 @pytest.mark.parametrize(("role", "calls"), [("owner", 2), ("member", 0)])

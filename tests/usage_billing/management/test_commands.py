@@ -36,7 +36,7 @@ def test_rebuild_daily_makes_the_days_named_anew(printed: Callable[..., str]) ->
     DailyUsage.objects.update(requests_count=99)
     DailyTagUsage.objects.all().delete()
     assert printed("rebuild_daily", "--from", "2026-11-01", "--to", "2026-11-30") == (
-        "Rebuilt the rollups of 30 days, 2026-11-01 to 2026-11-30: 16 rows were wrong.\n"
+        "Rebuilt the rollups of 2026-11-01 to 2026-11-30. Days with calls: 1. Wrong rows: 16.\n"
     )
     assert DailyTagUsage.objects.filter(tag_key="env", tag_value="prod", time_le_1280=1).count() == 4
     call_command("check_usage")

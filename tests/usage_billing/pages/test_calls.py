@@ -19,6 +19,7 @@ from tests.support import scope_queries
 from tests.support.page_text import read
 from tests.support.rows import NOON, enter, row
 from usage_billing.models import Organization, UsageRecord
+from usage_billing.pages import call_search
 
 CALLS, OWN = "/superadmin/ai-costs/calls", "/usage/calls"
 TABLE = "Calls"
@@ -378,8 +379,35 @@ def test_search_by_workflow_or_content_leads_to_its_calls(
 
 def test_search_lists_calls_that_share_an_id(superadmin: Client, acme: Organization, globex: Organization) -> None:
     enter(row(acme, request_id="same"), row(globex, request_id="same"))
-    page = read(superadmin.get(CALLS, {"q": "same"}))
-    assert "Several calls have the id “same”" in page.titles
+    response = superadmin.get(CALLS, {"q": "same"})
+    assert "Several matches for “same”" in read(response).titles
+    keys = UsageRecord.objects.order_by("-pk").values_list("pk", flat=True)
+    assert found_links(response) == [f"{CALLS}/{key}" for key in keys]
+
+
+def found_links(response: Any) -> list[str]:
+    """The addresses of what the search has found."""
+    section = response.content.decode().partition('aria-labelledby="found"')[2].partition("</tbody>")[0]
+    return [each.replace("&amp;", "&") for each in re.findall(r'<a href="(/[^"]*)"', section)]
+
+
+def test_search_shows_a_call_and_the_content_with_the_same_id(
+    superadmin: Client, acme: Organization, old_call: UsageRecord
+) -> None:
+    text = str(old_call.pk)
+    enter(*(row(acme, content_id=text) for _ in range(call_search.MOST + 1)))
+    response = superadmin.get(CALLS, {"q": text})
+    content = f"{CALLS}?from={NOON.date()}&content_id={text}"
+    assert found_links(response) == [content, f"{CALLS}/{text}"]
+    assert summary(superadmin.get(content))["requests"] == str(call_search.MOST + 1)
+
+
+def test_search_shows_a_workflow_and_the_content_with_the_same_id(superadmin: Client, acme: Organization) -> None:
+    enter(row(acme, workflow_id="7-b"), row(acme, content_id="7-b"))
+    text = superadmin.get(CALLS, {"q": "7-b"}).content.decode()
+    for name, link in (("workflow", "workflow_id"), ("content", "content_id")):
+        address = f"{CALLS}?from={NOON.date()}&amp;{link}=7-b"
+        assert f'<a href="{address}">All calls of the {name} “7-b”</a>' in text
 
 
 def test_search_without_a_hit_says_what_can_be_searched(superadmin: Client, old_call: UsageRecord) -> None:

@@ -169,6 +169,31 @@ def test_chips_name_each_filter_and_remove_it(superadmin: Client, acme: Organiza
     assert response.context["clear_link"] == "?days=7"
 
 
+def test_an_organisation_may_be_named_by_its_slug(
+    superadmin: Client, owner_of: Callable[..., Client], acme: Organization, globex: Organization
+) -> None:
+    enter(row(acme), row(acme), row(globex))
+    for query, name, count in (
+        ("org=acme", "Acme", 2),
+        (f"org=acme&org={acme.pk}", "Acme", 2),
+        ("org!=acme", "Acme", 1),
+    ):
+        for address in (SUPERADMIN, f"{SUPERADMIN}/calls", f"{SUPERADMIN}/explore", f"{SUPERADMIN}/insights"):
+            shown = superadmin.get(f"{address}?{query}&filters=edit").context
+            assert [chip.values for chip in shown["chips"]] == [name]
+            assert shown["parameters"].hints == []
+        assert superadmin.get(f"{SUPERADMIN}?{query}").context["total"]["requests_count"] == count
+    assert superadmin.get(f"{SUPERADMIN}?org=acme").context["page"].calls() == f"{SUPERADMIN}/calls?org={acme.pk}"
+    owner = owner_of(acme)
+    assert owner.get("/usage/?org=acme").context["parameters"].filters == {"org_id": {acme.pk}}
+    hints = [owner.get(f"/usage/?org={slug}").context["parameters"].hints for slug in ("globex", "nobody")]
+    assert hints[0] == [
+        "“org=globex” in the address was left out: There is no organisation “globex” here. Give its id, or the slug of "
+        "one that you may see."
+    ]
+    assert hints[1] == [hints[0][0].replace("globex", "nobody")]
+
+
 @pytest.mark.usefixtures("two_tenants")
 def test_form_offers_the_values_of_the_period_and_those_that_are_set(superadmin: Client, acme: Organization) -> None:
     fields = superadmin.get(f"{SUPERADMIN}?request_type=weekly_digest&agent_id!=gone&filters=edit").context[

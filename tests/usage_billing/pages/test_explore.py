@@ -515,8 +515,8 @@ def test_too_many_files_at_a_time_are_refused(superadmin: Client) -> None:
 def test_the_page_asks_few_questions(superadmin: Client, django_assert_num_queries: Any) -> None:
     superadmin.get(SUPERADMIN)
     session_and_user = 2
-    # Organisations, views, keys of tags; series of both periods, rows of both, the series of the groups, the first day.
-    with django_assert_num_queries(scope_queries.of_a_superadmin() + session_and_user + 9):
+    # Views, keys of tags; series of both periods, rows of both, the series of the groups, the first day.
+    with django_assert_num_queries(scope_queries.of_a_superadmin() + session_and_user + 8):
         superadmin.get(SUPERADMIN)
 
 

@@ -135,5 +135,5 @@ def test_it_takes_few_queries(org: Organization, django_assert_num_queries: Djan
     enter(*(row(org, created_at=at(days, 1)) for days in (0, 7)))
     with django_assert_num_queries(4):
         compared(org)
-    with django_assert_num_queries(2):
+    with django_assert_num_queries(3):
         reports.comparison(of_organization(org.pk, "UTC"), Period(TODAY - timedelta(days=6), TODAY), TODAY, NOON)

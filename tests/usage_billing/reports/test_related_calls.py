@@ -83,21 +83,37 @@ def test_a_search_is_by_exactly_one_of_four_ids(world: World) -> None:
     call = world.call(3)
     scope = of_organization(ours)
     for text in (str(call.pk), call.request_id, f" {call.request_id} "):
-        assert ids(reports.find_calls(scope, text, 5)) == [call.request_id]
-    assert ids(reports.find_calls(scope, "run", 2)) == [f"{ours}-5", f"{ours}-4"]
-    assert len(reports.find_calls(EVERYTHING, "run", 50)) == 12
-    assert len(reports.find_calls(scope, f"post-{ours}", 50)) == 10
-    assert ids(reports.find_calls(world.member, "run", 50)) == [f"{ours}-{n}" for n in (4, 2, 0)]
+        assert reports.find_calls(scope, text, 5) == reports.Found([call], {})
+    day = NOON.date()
+    assert reports.find_calls(scope, "run", 5) == reports.Found([], {"workflow_id": day})
+    assert reports.find_calls(scope, f"post-{ours}", 5) == reports.Found([], {"content_id": day})
+    assert reports.find_calls(world.member, "run", 5) == reports.Found([], {"workflow_id": day})
+
+
+def test_a_search_finds_the_call_first_however_much_else_has_its_id(
+    world: World, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    call = world.call(3)
+    text, later = str(call.pk), {"created_at": NOON + timedelta(days=1), "usage_date": NOON.date() + timedelta(days=1)}
+    enter(*(row(world.ours, content_id=text, **later) for _ in range(5)), row(world.theirs, workflow_id=text))
+    for org in (world.ours, world.theirs):
+        enter(row(org, request_id=text, **later))
+    with django_assert_num_queries(4):
+        found = reports.find_calls(EVERYTHING, text, 2)
+    assert ids(found.calls) == [call.request_id, text, text]
+    assert found.first_days == {"workflow_id": NOON.date(), "content_id": later["usage_date"]}
+    assert ids(reports.find_calls(of_organization(world.ours.pk), text, 1).calls) == [call.request_id, text]
+    assert reports.find_calls(EVERYTHING, f"0{text}", 2) == reports.Found([], {})
 
 
 @pytest.mark.parametrize("text", ["", " ", "nobody", "9" * 30, "x" * 300, "a\x00b", "١"])
 def test_a_search_for_what_is_not_there_finds_nothing(world: World, text: str) -> None:
-    assert reports.find_calls(EVERYTHING, text, 5) == []
+    assert reports.find_calls(EVERYTHING, text, 5) == reports.Found([], {})
 
 
 def test_a_search_does_not_find_anothers_call(world: World) -> None:
     theirs = world.call(3, world.theirs)
     scope = of_organization(world.ours.pk)
     for text in (str(theirs.pk), theirs.request_id, f"post-{world.theirs.pk}"):
-        assert reports.find_calls(EVERYTHING, text, 5)
-        assert reports.find_calls(scope, text, 5) == []
+        assert reports.find_calls(EVERYTHING, text, 5) != reports.Found([], {})
+        assert reports.find_calls(scope, text, 5) == reports.Found([], {})

@@ -29,7 +29,7 @@ class Command(LedgerCommand):
         parser.add_argument("--to", dest="last", type=day, help="last day, included (default: of all)")
 
     def work(self, *args: Any, first: date | None, last: date | None, **options: Any) -> None:
-        days = [each for each in consistency.days() if (first or date.min) <= each <= (last or date.max)]
+        days = consistency.days(first or date.min, last or date.max)
         archive = Archive()
         found: list[str] = []
         bar = tqdm(days, desc="check_usage", unit=" day", disable=None, delay=2)

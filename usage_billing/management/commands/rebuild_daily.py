@@ -1,13 +1,13 @@
 """`manage.py rebuild_daily --from 2026-01-01 --to 2026-01-31`: rebuilds the rollups of these days."""
 
 from argparse import ArgumentParser
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 from django.core.management.base import CommandError
 from tqdm import tqdm
 
-from usage_billing.ledger import archived, writer
+from usage_billing.ledger import archived, consistency, writer
 from usage_billing.management.ledger_command import INTERRUPTED, LedgerCommand
 from usage_billing.models import Organization
 
@@ -36,7 +36,7 @@ class Command(LedgerCommand):
             org_id = Organization.objects.filter(slug=org).values_list("pk", flat=True).first()
             if org_id is None:
                 raise CommandError(f"There is no organisation “{org}”. Its slug stands in the admin's list.")
-        days = [first + timedelta(days=number) for number in range((last - first).days + 1)]
+        days = consistency.days(first, last)
         bar = tqdm(days, desc="rebuild_daily", unit=" day", disable=None, delay=2)
         try:
             archived.expect_none(first, last)
@@ -52,4 +52,6 @@ class Command(LedgerCommand):
             ) from stopped
         finally:
             bar.close()
-        self.stdout.write(f"Rebuilt the rollups of {len(days)} days, {first} to {last}: {repaired:,} rows were wrong.")
+        self.stdout.write(
+            f"Rebuilt the rollups of {first} to {last}. Days with calls: {len(days):,}. Wrong rows: {repaired:,}."
+        )
