@@ -13,8 +13,8 @@ from usage_billing.recording.event import Flavour
 
 Kind = Literal["batch", "message-batch", "run", "eval-run", "video", "fine-tuning", "agent-session", "session", "dream"]
 Told = Literal["job", "requests", "events", "input", "started-session"]
-"""What the answer holds: jobs; requests of a session; events of a session; nothing, for it was the session's input; or
-the id of a session that it started."""
+"""The contents of the answer: jobs; requests of a session; events of a session; nothing, for it was the session's
+input; or the id of a session that it started."""
 
 
 class JobEndpoint(NamedTuple):

@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 
 class _Client(Protocol):
-    """What both SDKs' clients have. `_client` is private to them; their major versions are capped in pyproject.toml."""
+    """The common part of both SDKs' clients. `_client` is private; pyproject.toml caps the SDKs' major versions."""
 
     _client: Any
 

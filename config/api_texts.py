@@ -1,7 +1,7 @@
 """Texts of the API's schema as a whole. Those of an operation stand beside its view (`usage_billing.api.schema`)."""
 
 DESCRIPTION = """\
-Every call to an AI provider: who caused it, its tokens, and its cost in US dollars and roubles.
+Every call to an AI provider: who caused it, its tokens, and its cost in US dollars and RUB.
 
 **Authentication.** Send `Authorization: Bearer <access>` with the access token of `POST /api/token`. In a browser the \
 session of the pages is enough to read; everything else then needs the CSRF token as well.

@@ -1,4 +1,4 @@
-"""What the list of users shows beside each: organisations with roles, last call, cost of the last days."""
+"""The figures beside each user of the list: organisations with roles, last call, cost of the last days."""
 
 from __future__ import annotations
 

@@ -188,7 +188,7 @@ class _Headers:
 
 
 def _account_of(socket: Any) -> dict[str, str]:
-    """Who pays, by the headers of the handshake."""
+    """Return the account that pays, by the headers of the handshake."""
     return account_of(_Headers(socket.request), None if socket.response is None else _Headers(socket.response))
 
 

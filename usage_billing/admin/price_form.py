@@ -84,7 +84,7 @@ class PriceOverrideForm(BaseForm):
         for key in missing(key for key in prices if price_units.is_known(key)):
             self.add_error(
                 field_name(key),
-                ValidationError(gettext("Needed too: without it, these prices do not cover every call.")),
+                ValidationError(gettext("Also needed: without it, these prices do not cover every call.")),
             )
 
 

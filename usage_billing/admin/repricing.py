@@ -180,7 +180,7 @@ class RepriceRunAdmin(SuperadminAdmin, ModelAdmin[RepriceRun]):
             raise PermissionDenied
         run, now = get_object_or_404(RepriceRun.objects.select_related("org"), pk=pk), timezone.now()
         if run.state(now) not in STOPPED or run.continued_by.exists():
-            messages.warning(request, gettext("This repricing does not wait to be continued."))
+            messages.warning(request, gettext("This repricing does not need to be continued."))
             return HttpResponseRedirect(_address(run))
         try:
             made = repricing_requests.request_run(

@@ -59,4 +59,4 @@ class BoundedJSONParser(BaseParser):
         try:
             return decoded(body)
         except ValueError as error:
-            raise ParseError(gettext("The body is no JSON: %(reason)s") % {"reason": error}) from error
+            raise ParseError(gettext("The body is not JSON: %(reason)s") % {"reason": error}) from error

@@ -29,7 +29,7 @@ INPUT, CACHED, CACHE_WRITE, OUTPUT, TOOLS = KINDS = ("input", "cached", "cache_w
 TOGETHER = "together"
 """One amount for units of several kinds: the record does not say which of them had a price."""
 REPORTED = "reported"
-"""What the host itself charged, whatever the units."""
+"""The amount that the host itself charged, whatever the units."""
 ROUNDING = "rounding"
 """The amounts of the kinds are rounded one by one, the cost only once."""
 UNEXPLAINED = "unexplained"
@@ -124,7 +124,7 @@ def _of_kinds(used: Mapping[str, _Used], amounts: Mapping[str, Decimal], *, is_p
 
 
 def _rest(whole: Decimal | None, found: Sequence[CostLine]) -> list[CostLine]:
-    """What the lines lack of the whole."""
+    """Return the line of the difference between the whole and the lines."""
     rest = (whole or Decimal(0)) - sum((line.amount or Decimal(0) for line in found), Decimal(0))
     if not rest:
         return []
@@ -170,7 +170,7 @@ class _Used:
 
 
 def _used(row: Row) -> dict[str, _Used]:
-    """What the call used, by kind, in the order of `KINDS`."""
+    """Return the units of the call by kind, in the order of `KINDS`."""
     metered = costs.meter(row)
     if not metered.lines:
         return _of_columns(row) if not row["usage"] else {}

@@ -45,7 +45,7 @@ KEPT_ZEROS = frozenset({"cost", "total_cost", "cost_in_usd_ticks", "upstream_inf
 
 @dataclass(frozen=True)
 class Charge:
-    """What a host charged, in USD. `is_whole` is False if somebody else charged a part that is not told."""
+    """The charge of a host, in USD. `is_whole` is False if somebody else charged a part that is not told."""
 
     usd: Decimal
     is_whole: bool = True

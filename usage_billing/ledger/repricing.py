@@ -190,7 +190,7 @@ def rehearse(scope: Scope, overrides: PriceOverrides) -> Iterator[Batch]:
 
 @dataclass(frozen=True)
 class Sample:
-    """What repricing would do to some of the records. `expected`: how many it would see, `days`: on how many days."""
+    """The effect of repricing on some of the records. `expected`: how many it would see, `days`: on how many days."""
 
     tally: Tally
     expected: int

@@ -1,4 +1,4 @@
-"""What went wrong in the demo: a retry loop whose prompt grew, an overloaded provider, a rate limit that was reached.
+"""Incidents of the demo: a retry loop whose prompt grew, an overloaded provider, a rate limit that was reached.
 
 Their days lie in the last full week, or shortly before it, so that the usual periods show them.
 """

@@ -23,7 +23,7 @@ KEY = ("usage_date", *DIMENSIONS, *OF_CALLS_ONLY, "tags")
 
 
 class ArchivedUsage(Measured):
-    """What some archived calls with one `KEY` add up to. Several rows may have the same key; their sum counts.
+    """The sums of some archived calls with one `KEY`. Several rows may have the same key; their sum counts.
 
     A restored call is subtracted by a row with negative sums, until its file is restored as a whole.
     """

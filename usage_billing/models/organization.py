@@ -26,7 +26,8 @@ def languages() -> list[tuple[str, Any]]:
 
 def validate_timezone(name: str) -> None:
     if name not in zoneinfo.available_timezones():
-        raise ValidationError(_("“%(name)s” is no time zone. Write one such as Europe/Moscow."), params={"name": name})
+        text = _("“%(name)s” is not a time zone. Write one such as Europe/Moscow.")
+        raise ValidationError(text, params={"name": name})
 
 
 class Organization(models.Model):

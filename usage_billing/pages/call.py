@@ -56,7 +56,7 @@ def _answer(request: HttpRequest, id: int) -> HttpResponse:
     found = reports.calls(scope, filters={"id": id}).select_related("org") if id <= LARGEST_ID else []
     call = next(iter(found), None)
     if call is None:
-        return shell.not_found(request, gettext("There is no such call, or it is not yours to see."))
+        return shell.not_found(request, gettext("There is no such call, or you may not see it."))
     page = Page(request, CALLS, scope, parse(_currency_alone(request), scope.today(now), PageSerializer), now)
     return render(request, "usage_billing/call.html", _context(page, call))
 

@@ -1,4 +1,4 @@
-"""Who and what caused a call, each fact with the address of the calls that share it."""
+"""The attribution of a call, each fact with the address of the calls that share it."""
 
 from __future__ import annotations
 

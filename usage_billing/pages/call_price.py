@@ -48,7 +48,7 @@ def _not_charged(detail: str) -> str:
 
 
 def context_notes(call: UsageRecord) -> list[str]:
-    """What makes the price differ from the standard one; the lines have it in their prices."""
+    """Name what makes the price differ from the standard one; the prices of the lines include it."""
     said = pricing.context_of(_texts(call.response_metadata.get("context")), call.usage)
     special = {name: value for name, value in said.items() if value not in pricing.STANDARD.get(name, ())}
     return [_context_note(name, value) for name, value in special.items() if name != "model"]
@@ -95,5 +95,5 @@ def unpriced(call: UsageRecord, *, for_superadmin: bool) -> Unpriced | None:
 
 
 def error_advice(call: UsageRecord) -> str:
-    """What to do about a failed call."""
+    """Say what to do about a failed call."""
     return advice_on_error(call.error_code) if call.status == UsageRecord.Status.FAILED else ""

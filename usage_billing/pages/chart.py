@@ -64,7 +64,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Column:
-    """What the pointer finds over one step. place: the attributes that say where it is and how wide, in per cent.
+    """The area of one step under the pointer. place: the attributes that say where it is and how wide, in per cent.
     title: the text that is shown."""
 
     place: SafeString

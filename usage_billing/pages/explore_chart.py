@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from django.utils.formats import date_format
 from django.utils.translation import gettext
 
 from usage_billing.pages import chart
@@ -24,7 +23,7 @@ from usage_billing.pages.parameters import Changes, query_of
 from usage_billing.reports import measures_of
 from usage_billing.reports.time_series import HOUR
 from usage_billing.reports.totals import Totals, difference
-from usage_billing.templatetags.amounts import written_day
+from usage_billing.templatetags.amounts import short_date, written_day
 
 MOST_LINKED_CELLS = 400
 """A table of more cells has links on its totals alone: each link is a hundred bytes of the page."""
@@ -128,7 +127,7 @@ def _steps(page: Page, choice: Choice, rows: Sequence[Totals]) -> list[Step]:
 def _hour(page: Page, moment: datetime) -> Step:
     """A step of an hour. Its link leads to the calls of its day: lists of calls have days alone."""
     # Translators: an hour on the chart's axis, short, in Django's date format
-    label = date_format(moment, gettext("M j H:i"))
+    label = short_date(moment, gettext("M j H:i"))
     return Step(
         label,
         f"{written_day(moment.date())}, {moment:%H:%M}",

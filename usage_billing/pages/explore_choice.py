@@ -1,4 +1,4 @@
-"""What a person chose in Explore: metric, groups, step, compared period, order."""
+"""The choices of a person in Explore: metric, groups, step, compared period, order."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class ExploreSerializer(PageSerializer):
     metric = serializers.ChoiceField(default=COST.name, choices=[each.name for each in METRICS])
     group = GroupField(required=False)
     then = GroupField(required=False)
-    # What the forms for another tag send; the page leads to `group=tag.<key>`.
+    # The forms for another tag send these; the page leads to `group=tag.<key>`.
     group_tag = serializers.CharField(required=False, max_length=40)
     then_tag = serializers.CharField(required=False, max_length=40)
     step = serializers.ChoiceField(required=False, choices=list(ALL_STEPS))

@@ -1,4 +1,4 @@
-"""What Explore reads: totals by group, by step, and of the compared period."""
+"""The data of Explore: totals by group, by step, and of the compared period."""
 
 from __future__ import annotations
 

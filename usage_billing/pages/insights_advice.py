@@ -1,4 +1,4 @@
-"""What a failed or unpriced call means, and what to do about it, in one short sentence."""
+"""Explain in one short sentence what a failed or unpriced call means and what to do about it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What needs somebody's action: failed and unpriced calls, days that cost far more than usual, and an unused cache."""
+"""Find what needs action: failed and unpriced calls, days that cost far more than usual, and an unused cache."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from usage_billing.templatetags.amounts import style_of, write_amount, write_num
 
 MOST = 4
 WORTH_SAVING = Decimal("0.05")
-"""What the cache could save is named if it is more than this part of the cost."""
+"""The page names a possible saving by the cache if it is more than this part of the cost."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def _of_day(page: Page, anomaly: reports.Anomaly) -> Item:
 
 
 def _of_cache(page: Page) -> list[Item]:
-    """What the providers' cache could save, if it is worth naming. One query."""
+    """Return the possible saving by the providers' cache, if it is worth naming. One query."""
     rows = reports.token_totals(page.scope, page.parameters.period, filters=page.parameters.filters, by=MODEL.columns)
     use = cache_use(rows, page.today)
     (total,) = added_up(rows, ()) or (None,)

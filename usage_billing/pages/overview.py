@@ -25,7 +25,7 @@ from usage_billing.reports import Breakdown, Comparison, Forecast, Period, Serie
 from usage_billing.reports.anomalies import LOOKED_AT_DAYS
 from usage_billing.reports.forecast import learned_since
 from usage_billing.reports.totals import COST_MEASURES, Totals
-from usage_billing.templatetags.amounts import style_of, write_amount, written_day
+from usage_billing.templatetags.amounts import short_date, style_of, write_amount, written_day
 
 STACKED_BY = (MODEL, TYPE, AGENT, ORG, USER)
 MEASURES = (*COST_MEASURES, "total_tokens", "prompt_tokens", "completion_tokens", "failed_count")
@@ -265,7 +265,7 @@ def label_of(day: date, step: str) -> str:
 @functools.lru_cache(maxsize=4096)
 def _label_of(day: date, step: str, _language: str | None) -> str:
     # Translators: a day, and a month, on the chart's axis, short, in Django's date format
-    return date_format(day, gettext("M Y") if step == "month" else gettext("M j"))
+    return date_format(day, gettext("M Y")) if step == "month" else short_date(day, gettext("M j"))
 
 
 def step_of(period: Period, today: date) -> str:

@@ -50,7 +50,7 @@ def of_now() -> RecorderState:
 
 
 def forget() -> None:
-    """Read the state anew the next time."""
+    """Drop the kept state, so that the next call reads it again."""
     global _kept
     with _lock:
         _kept = None

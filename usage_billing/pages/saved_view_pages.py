@@ -143,7 +143,7 @@ def _entry(scope: Scope, known: Names, view: SavedView, *, may_delete: bool) -> 
 
 
 def _author(known: Names, view: SavedView, scope: Scope) -> str:
-    """Who saved it; empty for the person's own views."""
+    """The name of the person who saved it; empty for the reader's own views."""
     if view.user_id == scope.user_id:
         return ""
     return gettext("a deleted user") if view.user_id is None else known.user(view.user_id)

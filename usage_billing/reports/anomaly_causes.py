@@ -1,4 +1,4 @@
-"""What an anomaly consists of: the request type, the model and the agent whose cost grew most on that day."""
+"""The causes of an anomaly: the request type, the model and the agent whose cost grew most on that day."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What calls would have cost by the providers' Batch API, or at the flex tier.
+"""Compute what calls would have cost by the providers' Batch API, or at the flex tier.
 
 Rollups do not tell at which tier a call was made, and need not: the saving is what was paid beyond the batch price of
 the same tokens. Of a row whose calls were partly made in batches, that is the saving on the others.
@@ -67,7 +67,7 @@ def batch_savings_by(
 
 
 def _saved(row: Totals, tier: str, day: date) -> Decimal | None:
-    """What was paid beyond the tier's price: at least nothing, and at most the tier's discount on the list price.
+    """Return what was paid beyond the tier's price: at least 0, and at most the tier's discount on the list price.
 
     The upper bound keeps out what the tokens do not explain: tools, and prices above the list's.
     """

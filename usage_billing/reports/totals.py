@@ -102,7 +102,7 @@ def add(row: Totals, other: Totals) -> None:
 
 
 def difference(whole: Totals, rows: Sequence[Totals], measures: Sequence[str]) -> Totals | None:
-    """What is left of the whole without these rows; None if there are no calls."""
+    """Return the rest of the whole without these rows; None if there are no calls."""
     # SQLite's amounts are floats: where nothing is left, the difference may be slightly below zero.
     rest = {
         name: max((whole[name] or 0) - sum((row[name] or 0 for row in rows), Decimal(0)), Decimal(0))

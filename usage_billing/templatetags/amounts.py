@@ -29,6 +29,8 @@ COMPACT_FROM = 100_000
 MULTIPLE_FROM = 9
 """From this change on it is shown as a multiple: +900 % is ×10."""
 
+MAY = 5
+
 
 @dataclass(frozen=True)
 class Style:
@@ -91,7 +93,7 @@ def written_day(day: date) -> str:
 def _written_day(day: date, _language: str | None) -> str:
     """28 Nov 2026; cached, because a page shows each day twice and Django takes long to format one."""
     # Translators: a day in Django's date format: 28 Nov 2026
-    return date_format(day, gettext("j M Y"))
+    return short_date(day, gettext("j M Y"))
 
 
 @register.filter(expects_localtime=True)
@@ -106,7 +108,22 @@ def moment(value: datetime) -> str:
 @functools.lru_cache(maxsize=4096)
 def _written_day_and_month(day: date, _language: str | None) -> str:
     # Translators: a day without its year, in Django's date format: 28 Nov
-    return date_format(day, gettext("j M"))
+    return short_date(day, gettext("j M"))
+
+
+@register.filter(expects_localtime=True)
+def day_and_time(value: datetime) -> str:
+    """A moment in the template's time zone: 28 Nov 2026 14:05."""
+    return f"{written_day(value.date())} {value:%H:%M}"
+
+
+def short_date(value: date, pattern: str) -> str:
+    """`value` in a format of Django's with a day and a short month.
+
+    Russian formats have `b`. After a day the name of the month is declined, which the short names show in May alone:
+    5 мая. `E` is the declined name.
+    """
+    return date_format(value, pattern.replace("b", "E") if value.month == MAY else pattern)
 
 
 def _rounded(value: Decimal) -> Decimal:
@@ -126,6 +143,7 @@ def _trimmed(value: Decimal) -> Decimal:
 
 
 register.filter("day", written_day)
+register.filter("short_date", short_date, expects_localtime=True)
 
 
 @register.filter

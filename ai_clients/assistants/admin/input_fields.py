@@ -89,7 +89,7 @@ def _text(schema: Schema, common: dict[str, Any]) -> forms.Field:
 
 
 def _lines(schema: Schema, common: dict[str, Any]) -> forms.Field:
-    notes = [common["help_text"], gettext("One a line.")]
+    notes = [common["help_text"], gettext("One per line.")]
     if most := schema.get("maxItems"):
         notes.append(ngettext("At most %(number)s line.", "At most %(number)s lines.", most) % {"number": most})
     return LinesField(**{**common, "help_text": _sentences(notes)}, widget=Textarea(attrs={"rows": 4}))

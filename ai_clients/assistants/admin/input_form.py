@@ -167,7 +167,7 @@ class InputForm(forms.Form):
         return [*self.forms.values(), *self.rows.values()]
 
     def given(self) -> dict[str, Any]:
-        """What was filled in, as the model takes it. Fields left empty are left out: the model knows its defaults."""
+        """Return the filled-in fields, as the model takes them, without empty ones: the model knows its defaults."""
         fields = {name: value for name, value in self.cleaned_data.items() if value not in (None, "", [])}
         forms_ = {
             name: form.given() for name, form in self.forms.items() if form.has_changed() or not form.empty_permitted

@@ -10,14 +10,13 @@ from decimal import Decimal
 from typing import Any
 
 import pydantic
-from django.utils.formats import date_format
 from django.utils.translation import get_language, gettext
 from pydantic.fields import FieldInfo
 
 from ai_clients.assistants.admin.input_fields import values_of
 from ai_clients.assistants.content.wording import one_line
 from ai_clients.assistants.runs.labels import Heading, Image, Names, RowsOf, Tone, label, mark, tone, value_name
-from usage_billing.templatetags.amounts import style_of, write_number
+from usage_billing.templatetags.amounts import style_of, write_number, written_day
 
 LONGEST_MENTION = 80
 
@@ -105,7 +104,7 @@ def _text(value: Any) -> str:
     if isinstance(value, float):
         return write_number(Decimal(str(value)), style_of(get_language()))
     if isinstance(value, datetime.date):
-        return date_format(value, "DATE_FORMAT")
+        return written_day(value)
     if isinstance(value, enum.Enum):
         return str(getattr(value, "label", value.value))
     if isinstance(value, dict):

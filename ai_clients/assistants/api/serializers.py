@@ -49,7 +49,7 @@ class OrganizationField(serializers.Field[Any, Any, Any, Any]):
 
 
 class RunOrderSerializer(serializers.Serializer[dict[str, Any]]):
-    """What an agent is to do, and for whom."""
+    """The task of an agent, and the organisation that is charged."""
 
     input = serializers.DictField(help_text="As the agent's `input_schema` says.")
     org = OrganizationField(

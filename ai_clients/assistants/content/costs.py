@@ -1,4 +1,4 @@
-"""What the work on a content piece cost."""
+"""The cost of the work on a content piece."""
 
 from __future__ import annotations
 

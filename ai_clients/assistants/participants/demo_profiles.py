@@ -63,7 +63,7 @@ def create(now: datetime) -> str:
 
 
 def _organizations() -> list[Organization]:
-    """Those in which nobody has been analysed: what people did with the demo stays."""
+    """Return the organisations in which nobody has been analysed: what people did with the demo stays."""
     demo = Participant.objects.filter(external_id__startswith="demo-", name__in=PROFILES)
     analysed = Participant.objects.exclude(analysed_at=None).values("org")
     return list(Organization.objects.filter(pk__in=demo.values("org")).exclude(pk__in=analysed).order_by("pk"))

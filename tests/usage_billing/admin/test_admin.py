@@ -296,7 +296,7 @@ def test_unknown_zone_is_refused(superadmin: Client) -> None:
     change = {"name": "Globex", "slug": "globex", "timezone": "Mars/Olympus", "language": "ru", **NO_MEMBERS}
     response = superadmin.post(reverse(f"{ORGANIZATIONS}_add"), change)
     assert response.context["adminform"].form.errors == {
-        "timezone": ["“Mars/Olympus” is no time zone. Write one such as Europe/Moscow."]
+        "timezone": ["“Mars/Olympus” is not a time zone. Write one such as Europe/Moscow."]
     }
 
 

@@ -126,11 +126,11 @@ TOO_FINE = "A price has at most 12 digits after the point."
         ({"input_mtok": "1", "output_mtok": "1e-13"}, {"output_mtok": TOO_FINE}),
         (
             {"cache_read_mtok": "1"},
-            {"input_mtok": "Needed too: without it, these prices do not cover every call."},
+            {"input_mtok": "Also needed: without it, these prices do not cover every call."},
         ),
         (
             {"input_mtok": "1", "cache_read_mtok": "1", "input_audio_mtok": "1"},
-            {"cache_audio_read_mtok": "Needed too: without it, these prices do not cover every call."},
+            {"cache_audio_read_mtok": "Also needed: without it, these prices do not cover every call."},
         ),
     ],
 )

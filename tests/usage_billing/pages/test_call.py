@@ -137,7 +137,7 @@ def test_attempts_of_a_workflow_are_together(superadmin: Client, acme: Organizat
     ]
     assert "Workflow: 3 calls · $0.25 · 360 tokens" in page.titles
     text = response.content.decode()
-    assert ("1 of them failed." in text, "The cost leaves 1 unpriced call out." in text) == (True, True)
+    assert ("1 of them failed." in text, "The cost leaves out 1 unpriced call." in text) == (True, True)
     listed = superadmin.get(page.links["w"])
     assert listed.context["total"]["requests_count"] == 3
 

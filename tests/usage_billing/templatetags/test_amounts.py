@@ -1,5 +1,6 @@
 """How numbers are written."""
 
+from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import pytest
@@ -77,3 +78,15 @@ def test_unknown_amount_is_a_dash_with_a_word_and_never_zero() -> None:
 @pytest.mark.parametrize(("value", "places"), [("0", 2), ("12.3456", 2), ("0.05", 2), ("0.000123", 6)])
 def test_places_show_the_value(value: str, places: int) -> None:
     assert amounts.places_of(Decimal(value)) == places
+
+
+@pytest.mark.parametrize(
+    ("month", "russian", "english"), [(5, "7 мая 2026", "7 May 2026"), (11, "7 ноя 2026", "7 Nov 2026")]
+)
+def test_month_after_a_day_is_declined(month: int, russian: str, english: str) -> None:
+    at = datetime(2026, month, 7, 14, 5, 9, tzinfo=UTC)
+    for language, shown in (("ru", russian), ("en", english)):
+        with translation.override(language):
+            assert amounts.written_day(date(2026, month, 7)) == shown
+            assert amounts.moment(at) == shown.replace("2026", "14:05:09")
+            assert amounts.day_and_time(at) == f"{shown} 14:05"

@@ -28,7 +28,7 @@ def coarsest(dimensions: Iterable[str], grains: Mapping[str, Sequence[str]] = GR
 
 
 def allowed_values(scope: Scope, filters: Filters) -> Iterator[dict[str, Values]]:
-    """What scope and filters allow, in parts that do not overlap; parts without rows are left out."""
+    """Yield what scope and filters allow by column, in parts that do not overlap; parts without rows are left out."""
     for part in _visible(scope):
         found = {name: allowed_by(value) for name, value in narrowed(part, filters).items()}
         if all(isinstance(values, Excluded) or values for values in found.values()):
@@ -58,7 +58,7 @@ def condition(name: str, values: Values, *, of_calls: bool) -> Sql:
     if name == UNPRICED:
         return _is_unpriced(values)
     column = tag_of_call(name.removeprefix(TAG)) if name.startswith(TAG) else Sql(name)
-    # What a rollup keeps as `user_keys.nobody()` is NULL in a call.
+    # A user that a rollup keeps as `user_keys.nobody()` is NULL in a call.
     nullable = of_calls and name in NULLABLE
     excludes = isinstance(values, Excluded)
     given = values.values if isinstance(values, Excluded) else values

@@ -121,7 +121,7 @@ def _from_sqlite(row: dict[str, Any]) -> dict[str, Any]:
     """SQLite has neither dates nor decimals: it returns texts and floats."""
     for name, value in row.items():
         if isinstance(value, float):
-            # What a difference leaves beyond the places of an amount is the floats' error.
+            # Digits of a difference beyond the places of an amount are the floats' error.
             row[name] = round(as_sqlite_keeps(value), MONEY_PLACES)
         elif name == "usage_date" and isinstance(value, str):
             row[name] = date.fromisoformat(value)

@@ -85,7 +85,7 @@ def test_bounds_and_texts_reach_the_browser(form: Any) -> None:
     assert 'max="20"' in str(whole)
     assert 'value="10"' in str(whole)
     assert 'type="date"' in str(form["day"])
-    assert form["lines"].help_text == "One a line. At most 3 lines."
+    assert form["lines"].help_text == "One per line. At most 3 lines."
     assert form["anything"].help_text == "Write it as JSON: {…} for an object, […] for a list."
 
 

@@ -134,7 +134,7 @@ def test_every_kind_of_value_is_a_text_of_the_reader_s_language() -> None:
     assert texts["Yes"] == ("badge", "no")
     assert texts["Unknown"] == ("badge", "new value")
     assert (texts["Share"][1], texts["Money"][1], texts["Count"][1]) == ("0.25", "1,234.5", "12,345")
-    assert texts["Day"][1] == "Nov. 18, 2026"
+    assert texts["Day"][1] == "18 Nov 2026"
     assert (texts["Nothing"][1], texts["Facts"][1]) == ("", "a: 1")
     assert (texts["Colours"], texts["Rows"]) == (("lines", ["red"]), ("lines", ["3"]))
     assert texts["Inner"][1].fields[0].value == "inside"
