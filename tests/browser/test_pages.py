@@ -64,7 +64,7 @@ NUMBERS = """
             add("requests_count", link, link.textContent);
         }
     }
-    for (const cell of document.querySelectorAll(".half td.number:has(a)")) {
+    for (const cell of document.querySelectorAll(".half td.number:not(.change-of):has(a)")) {
         const kind = cell.querySelector("b") ? arguments[0] : "requests_count";
         add(kind, cell.querySelector("a"), exact(cell.querySelector("a")));
     }

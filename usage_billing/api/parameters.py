@@ -77,7 +77,8 @@ class FiltersSerializer(serializers.Serializer[dict[str, Any]]):
         tags_given, errors = filters.parsed_tags(data)
         rest = {name: value for name, value in data.items() if not name.startswith(TAG)}
         if unknown := [name for name in rest if name not in self.fields]:
-            text = _("There is no such parameter here. Known are: %(known)s.") % {"known": ", ".join(self._named())}
+            known = ", ".join(self._named())
+            text = _("There is no such parameter here. Known parameters: %(known)s.") % {"known": known}
             raise serializers.ValidationError({name: [text] for name in sorted(unknown)})
         lists = {name: value for name, value in rest.items() if isinstance(value, list)}
         once = [name for name in lists if not isinstance(self.fields[name], filters.ValuesField)]
@@ -150,7 +151,7 @@ class HistorySerializer(FiltersSerializer):
     step = serializers.ChoiceField(
         default="day",
         choices=list(ALL_STEPS),
-        help_text=f"Length of a step. A week begins on Monday. By hour at most {LONGEST_BY_HOUR} days, without archived"
+        help_text=f"Length of a step. A week begins on Monday. At most {LONGEST_BY_HOUR} days by hour, without archived"
         " calls.",
     )
 

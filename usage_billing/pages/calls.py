@@ -32,7 +32,7 @@ class ColumnsField(serializers.CharField):
     def to_internal_value(self, data: Any) -> Any:
         names = [name.strip() for name in super().to_internal_value(data).split(",") if name.strip()]
         if unknown := [name for name in names if name not in BY_NAME]:
-            text = gettext("There is no column “%(name)s”. Known are: %(known)s.")
+            text = gettext("There is no column “%(name)s”. Known columns: %(known)s.")
             raise serializers.ValidationError(text % {"name": unknown[0][:50], "known": ", ".join(BY_NAME)})
         return names
 

@@ -44,7 +44,7 @@ class GroupField(serializers.Field[Dimension, str, str, Any]):
             check_tag_key(name.removeprefix(TAG))
         if (found := dimensions.by_name(name)) is None:
             known = ", ".join([*dimensions.BY_NAME, f"{TAG}<key>"])
-            raise serializers.ValidationError(gettext("Known are: %(known)s.") % {"known": known})
+            raise serializers.ValidationError(gettext("Known values: %(known)s.") % {"known": known})
         return found
 
 
@@ -75,7 +75,7 @@ class ExploreSerializer(PageSerializer):
             raise serializers.ValidationError({given: text % {"other": other}})
         check_days(attrs, "compare_from", "compare_to")
         if attrs.get("group", MODEL) == attrs.get("then"):
-            raise serializers.ValidationError({"then": gettext("This is the first group already.")})
+            raise serializers.ValidationError({"then": gettext("The first group is this one already.")})
         return attrs
 
 
@@ -199,7 +199,7 @@ def _step(page: Page, given: str | None) -> str:
     period = page.parameters.period
     if given == HOUR and not may_be_hourly(period, page.today):
         page.parameters.hints.append(
-            gettext("By hour at most %(days)d days can be shown: the step is a day here.") % {"days": LONGEST_BY_HOUR}
+            gettext("At most %(days)d days can be shown by hour: the step is a day here.") % {"days": LONGEST_BY_HOUR}
         )
         given = None
     return given or step_of(period, page.today)

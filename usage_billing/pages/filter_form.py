@@ -16,12 +16,13 @@ from usage_billing.api.filters import EXCLUDES
 from usage_billing.models import UsageRecord
 from usage_billing.pages import dimensions
 from usage_billing.pages.controls import UNPRICED, value_text
-from usage_billing.pages.dimensions import ORG, STATUS, TAG, Dimension
+from usage_billing.pages.dimensions import ORG, STATUS, Dimension
 from usage_billing.pages.filters import ANY_TAG
 from usage_billing.pages.names import of_organizations
 from usage_billing.pages.page import Page
 from usage_billing.pages.parameters import CURRENCIES
 from usage_billing.pages.tag_keys import tag_keys
+from usage_billing.reports.parameters import TAG
 from usage_billing.reports.totals import COST_MEASURES
 
 OPTIONS = 100

@@ -174,7 +174,7 @@ def _own(
         # An error that names no given parameter is about all of them together.
         for name in serializer.errors.keys() & given.keys() or [*given]:
             text = given.pop(name)
-            problems = serializer.errors.get(name, [gettext("It does not go with the others.")])
+            problems = serializer.errors.get(name, [gettext("It cannot be combined with the others.")])
             hints += [_hint(name, text, problem) for problem in problems]
     return serializer.validated_data, given, hints
 

@@ -69,7 +69,7 @@ def check_step(step: str, period: Period, today: date) -> str:
     if step != HOUR:
         return "usage_date"
     if period.since is None or (period.last_day(today) - period.since).days >= LONGEST_BY_HOUR:
-        text = gettext("By hour at most %(days)d days can be shown. Choose fewer days, or a step of a day.")
+        text = gettext("At most %(days)d days can be shown by hour. Choose fewer days, or a step of a day.")
         raise PeriodTooLongError(text % {"days": LONGEST_BY_HOUR})
     return HOUR
 

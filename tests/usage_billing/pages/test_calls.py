@@ -272,7 +272,7 @@ def test_cursor_of_another_order_is_left_out_with_a_hint(superadmin: Client, acm
 def test_order_by_cost_says_which_calls_it_leaves_out(superadmin: Client) -> None:
     response = superadmin.get(f"{CALLS}?sort=-cost_usd")
     assert "unknown" not in listed(response)
-    assert "1 unpriced call is not in this order." in response.content.decode()
+    assert "1 unpriced call is left out of this order." in response.content.decode()
     assert read(response).links["Show them"] == "?sort=-cost_usd&unpriced=usd"
 
 

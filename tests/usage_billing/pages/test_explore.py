@@ -305,7 +305,7 @@ def test_steps(superadmin: Client, query: dict[str, str], steps: int, first: str
 def test_an_hour_is_no_step_of_a_month(superadmin: Client, acme: Organization) -> None:
     enter(row(acme))
     response = superadmin.get(SUPERADMIN, {"days": "30", "step": "hour", "numbers": "show"})
-    assert "By hour at most 7 days can be shown: the step is a day here." in response.content.decode()
+    assert "At most 7 days can be shown by hour: the step is a day here." in response.content.decode()
     assert len(read(response).tables[BY_STEP]) == 31
 
 
@@ -401,9 +401,9 @@ def test_of_many_workflows_only_those_of_the_rows_are_read_before(
     ("query", "hint"),
     [
         ({"metric": "profit"}, "metric=profit"),
-        ({"group": "colour"}, "Known are: request_type, ai_model,"),
+        ({"group": "colour"}, "Known values: request_type, ai_model,"),
         ({"group": "tag." + "x" * 41}, "The key of a tag has 1 to 40 letters"),
-        ({"then": "ai_model"}, "This is the first group already."),
+        ({"then": "ai_model"}, "The first group is this one already."),
         ({"compare_from": "2026-05-01"}, "Give “compare_to” as well"),
         ({"compare_from": "2026-05-02", "compare_to": "2026-05-01"}, "This day is before “compare_from”."),
         ({"sort": "-colour"}, "sort=-colour"),

@@ -26,7 +26,7 @@ from usage_billing.tenancy.scope import EVERYTHING
 
 ADMIN, OWN = "/superadmin/ai-costs/insights", "/usage/insights"
 FAILURES = "Failed and unpriced calls by reason, most frequent first"
-ANOMALIES = "Days that cost far more than usual, those furthest above it first"
+ANOMALIES = "Days that cost far more than usual, the most unusual first"
 COMPARISON = "The cost of the same tokens by model, cheapest first"
 BATCH = "Request types: what batches and flex would have saved, most first"
 CACHE_BY_TYPE = "Request types: use of the cache, those that could save most first"
