@@ -18,7 +18,7 @@ from usage_billing.pages.calls_export import exports
 from usage_billing.pages.controls import Choice
 from usage_billing.pages.page import Page
 from usage_billing.pages.parameters import PageSerializer
-from usage_billing.reports.calls import NEWEST_FIRST
+from usage_billing.reports.calls import LISTED, NEWEST_FIRST
 
 ON_A_PAGE = 50
 SORTS = [sign + name for name in reports.ORDERINGS for sign in ("-", "")]
@@ -78,7 +78,7 @@ def _listed(page: Page, found: call_search.Hits | None) -> dict[str, Any]:
         ordering=asked["sort"],
         limit=ON_A_PAGE,
         after=asked.get("after"),
-        with_details=False,
+        fields=LISTED,
     )
     by_cost = asked["sort"].endswith("cost_usd")
     next_page = shown.page.next

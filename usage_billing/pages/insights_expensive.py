@@ -9,6 +9,7 @@ from usage_billing import reports
 from usage_billing.pages import call_columns
 from usage_billing.pages.dimensions import WORKFLOW, WORKFLOWS, Dimension
 from usage_billing.pages.page import CALLS, Page
+from usage_billing.reports.calls import LISTED
 from usage_billing.reports.totals import Totals
 from usage_billing.templatetags.amounts import common_places
 
@@ -58,7 +59,7 @@ def section(page: Page, total: Totals) -> Section:
         period=parameters.period,
         ordering="-cost_usd",
         limit=CALLS_SHOWN,
-        with_details=False,
+        fields=LISTED,
     )
     found = [call for call in listed.calls if call.cost_usd]
     columns = call_columns.compact(page)

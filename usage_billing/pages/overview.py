@@ -29,7 +29,6 @@ from usage_billing.templatetags.amounts import short_date, style_of, write_amoun
 
 STACKED_BY = (MODEL, TYPE, AGENT, ORG, USER)
 MEASURES = (*COST_MEASURES, "total_tokens", "prompt_tokens", "completion_tokens", "failed_count")
-PANEL_MEASURES = (*COST_MEASURES, "total_tokens")
 ROWS = 5
 """Rows of a breakdown."""
 LAYERS = 6
@@ -78,7 +77,7 @@ def context(page: Page) -> dict[str, Any]:
         "stacks": [(each, page.link(by=each.name), each == stacked_by) for each in STACKED_BY if _tells(page, each)],
         "needs_action": needs_action.items(page, compared.days),
         "last_days_looked_at": LOOKED_AT_DAYS if insights_anomalies.is_cut(page) else None,
-        "panels": [rows.panel(page, each, breakdowns[each], ROWS, PANEL_MEASURES) for each in shown],
+        "panels": [rows.panel(page, each, breakdowns[each], ROWS, _panel_measures(page)) for each in shown],
         "heads": call_columns.heads(page, columns),
         "latest": call_columns.rows(page, columns, latest),
         "calls_link": page.calls(),
@@ -105,6 +104,12 @@ def _tells(page: Page, dimension: Dimension) -> bool:
     return dimension in (*_shown(page), MODEL)
 
 
+def _panel_measures(page: Page) -> tuple[str, ...]:
+    """Amounts in the page's currency alone: adding up those of 200 organisations takes 2 ms for each currency."""
+    currency = page.parameters.currency
+    return "requests_count", f"unpriced_{currency}_count", f"cost_{currency}"
+
+
 def _breakdown(page: Page, dimension: Dimension, compared: Comparison) -> Breakdown:
     return reports.breakdown(
         page.scope,
@@ -114,7 +119,8 @@ def _breakdown(page: Page, dimension: Dimension, compared: Comparison) -> Breakd
         filters=page.parameters.filters,
         limit=LAYERS + 1,
         whole=(compared.now, compared.before if compared.reaches_back else None),
-        measures=PANEL_MEASURES,
+        measures=_panel_measures(page),
+        ordering=f"-cost_{page.parameters.currency}",
         compare=ROWS + 1 if compared.reaches_back else 0,
     )
 

@@ -12,6 +12,7 @@ from usage_billing.reports.figures import change, figure, ratio
 from usage_billing.reports.parameters import Filters, Period
 from usage_billing.reports.totals import (
     MOST_EXPENSIVE_FIRST,
+    PREVIOUS_MEASURES,
     Totals,
     difference,
     previous_totals,
@@ -58,12 +59,14 @@ def breakdown(
     Four queries; with a tag, eight. `whole` saves half: total and `before` of a `comparison` with the
     same parameters. `previous`: another period to compare with. Whole days are
     compared, also where today has only begun: `comparison` of the total compares the same part of the day. `measures`
-    of the items and of `other`: at least `COMPARED` and the counts of unpriced calls; `DURATIONS` for percentiles.
+    of the items and of `other`: at least `requests_count`, and an amount with its count of unpriced calls; `DURATIONS`
+    for percentiles. The `PREVIOUS_MEASURES` among them are those of `before`.
     """
     previous = previous or period.before(today)
     total, total_before = whole or _whole(scope, period, previous, filters or {}, measures)
     rows = totals(scope, by=by, filters=filters, period=period, limit=limit, measures=measures, ordering=ordering)
-    before = previous_totals(scope, by, rows[:compare], previous, filters or {}) if previous else []
+    compared = [name for name in PREVIOUS_MEASURES if name in measures]
+    before = previous_totals(scope, by, rows[:compare], previous, filters or {}, compared) if previous else []
     return Breakdown(
         items=[with_ratios(row, total, earlier) for row, earlier in zip_longest(rows, before)],
         other=difference(total, rows, [name for name in measures if name in total]) if len(rows) == limit else None,
@@ -83,15 +86,17 @@ def _whole(
 def with_ratios(row: Totals, total: Totals, before: Totals | None) -> Totals:
     """The row with its ratios; a ratio that cannot be computed is None.
 
-    `share`: of the total's known USD, 0 to 1. `average_cost_usd`, `average_cost_rub`: of the calls with a known amount.
-    `average_time_ms`. `before`: the `COMPARED` measures of the previous period; `change`: how much more it is now, 0.25
-    for a quarter more, 0 for nothing after nothing.
+    `share`: of the total's known amount, in USD where the row has it, 0 to 1. `average_cost_usd`, `average_cost_rub`:
+    of the calls with a known amount. `average_time_ms`. `before`: the `COMPARED` measures of the previous period;
+    `change`: how much more it is now, 0.25 for a quarter more, 0 for nothing after nothing.
     """
+    amounts = [name for name in ("cost_usd", "cost_rub") if name in row]
+    compared = [name for name in COMPARED if name in row]
     return {
         **row,
-        "share": ratio(row["cost_usd"], total["cost_usd"]),
-        **{name: figure(row, name) for name in ("average_cost_usd", "average_cost_rub")},
+        "share": ratio(row[amounts[0]], total[amounts[0]]),
+        **{f"average_{name}": figure(row, f"average_{name}") for name in amounts},
         "average_time_ms": ratio(row.get("execution_time_ms"), row["requests_count"]),
-        "before": before and {name: before[name] for name in COMPARED},
-        "change": before and {name: change(row[name], before[name]) for name in COMPARED},
+        "before": before and {name: before[name] for name in compared},
+        "change": before and {name: change(row[name], before[name]) for name in compared},
     }

@@ -8,8 +8,8 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from usage_billing.models import UsageRecord
-from usage_billing.reports.call_pages import Page, Within, page
-from usage_billing.reports.calls import NEWEST_FIRST, archived_before
+from usage_billing.reports.call_pages import ALL_FIELDS, Page, Within, page
+from usage_billing.reports.calls import LISTED, NEWEST_FIRST, archived_before
 from usage_billing.reports.parameters import ALL_TIME, LARGEST_ZONE, Filters, Period
 from usage_billing.reports.totals import COST_MEASURES, NO_CALLS, Totals, add, completed, totals
 from usage_billing.tenancy.scope import Scope
@@ -38,7 +38,7 @@ def calls_with_totals(
     limit: int,
     offset: int = 0,
     after: tuple[Any, int] | None = None,
-    with_details: bool = True,
+    fields: Sequence[str] = ALL_FIELDS,
 ) -> CallList:
     """A page of the calls that match, and their totals. Three queries; with a tag, four.
 
@@ -62,7 +62,7 @@ def calls_with_totals(
             offset=offset,
             after=after,
             within=_within(counts, ordering, offset + limit + 1, after, archived),
-            with_details=with_details,
+            fields=fields,
         )
     return CallList(completed(total), found, archived)
 
@@ -76,13 +76,13 @@ def newest(
     days: Iterable[Totals],
     archived: date | None,
 ) -> Sequence[UsageRecord]:
-    """The newest calls that match, without their `DETAILS`. One query.
+    """The newest calls that match, with the fields `LISTED`. One query.
 
     `days`: the totals of the same filters by `usage_date`; `archived`: the `archived_before` of the period.
     """
     listed = [(row["usage_date"], row["requests_count"]) for row in days]
     within = _within(listed, NEWEST_FIRST, limit + 1, None, archived)
-    return page(scope, filters=filters, period=period, limit=limit, within=within, with_details=False).calls
+    return page(scope, filters=filters, period=period, limit=limit, within=within, fields=LISTED).calls
 
 
 def _within(

@@ -11,10 +11,12 @@ from typing import Any
 from django.db.models import Q, QuerySet
 
 from usage_billing.models import UsageRecord
-from usage_billing.reports.calls import DETAILS, NEWEST_FIRST, calls
+from usage_billing.reports.calls import NEWEST_FIRST, calls
 from usage_billing.reports.parameters import ALL_TIME, Filters, Period
 from usage_billing.reports.sql import call_order
 from usage_billing.tenancy.scope import Scope
+
+ALL_FIELDS = tuple(field.name for field in UsageRecord._meta.concrete_fields)
 
 
 @dataclass(frozen=True)
@@ -44,19 +46,18 @@ def page(
     offset: int = 0,
     after: tuple[Any, int] | None = None,
     within: Within | None = None,
-    with_details: bool = True,
+    fields: Sequence[str] = ALL_FIELDS,
 ) -> Page:
     """A page of `calls`, from `offset` or after the call with the key `after`. One query in the order of
     time; in another order two to five (`sql.call_order`).
 
-    `within`: where the page's calls are known to be, in the order of time. `with_details`: whether the `DETAILS` of
-    the calls are read at once; otherwise each is read when it is asked for.
+    `within`: where the page's calls are known to be, in the order of time. `fields`: those that are read at once, with
+    the `id`; any other is read when it is asked for.
 
     By key and in the order of time, a page takes the same time at any depth. `sql.call_order` says how long one in
     another order takes.
     """
     descending, column = ordering.startswith("-"), ordering.removeprefix("-")
-    deferred = () if with_details else DETAILS
     if column in call_order.COLUMNS:
         found = call_order.calls_in_order(
             scope,
@@ -67,11 +68,11 @@ def page(
             limit=limit + 1,
             offset=offset,
             after=after,
-            deferred=deferred,
+            fields=fields,
         )
         column = "exact_cost" if column == "cost_usd" else column
     else:
-        rows = calls(scope, filters=filters, period=period, ordering=ordering).defer(*deferred)
+        rows = calls(scope, filters=filters, period=period, ordering=ordering).only(*fields)
         if after is not None:
             rows = rows.filter(_beyond(column, "lt" if descending else "gt", *after))
         found = _read(rows, within or Within(), offset, offset + limit + 1)

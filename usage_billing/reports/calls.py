@@ -19,8 +19,12 @@ from usage_billing.tenancy.scope import Scope
 ORDERINGS = ("created_at", "cost_usd", "total_tokens", "execution_time_ms")
 """Columns to order calls by; with a minus before it, largest first."""
 NEWEST_FIRST = "-created_at"
-DETAILS = ("usage", "request_metadata", "response_metadata")
-"""The columns that no list on a page shows. A third of the time to read a call is for them, because they are JSON."""
+LISTED = (
+    "id", "org", "user", "content_id", "workflow_id", "agent_id", "request_type", "request_id", "ai_provider",
+    "ai_model", "prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens", "cost_usd", "cost_rub",
+    "execution_time_ms", "status", "error_code", "created_at", "tags",
+)  # fmt: skip
+"""The fields that lists on pages show. The others, JSON among them, take half the time to read a call."""
 
 
 def calls(

@@ -48,25 +48,30 @@ def totals(
     """One row for each combination of the `by` columns, in the order of `ordering`; without `by` one row. One query.
 
     `by`: columns of `FILTERS`, `tag.<key>`, `usage_date` and `hour` (of single calls: archived calls are left out). No
-    user is 0, no tag is the empty text. `measures` includes at least `COST_MEASURES`; with `DURATIONS` the rows have
-    `p95_time_ms`. With a tag it takes two queries.
+    user is 0, no tag is the empty text. `measures` includes `requests_count`, and with an amount its count of unpriced
+    calls; with `DURATIONS` the rows have `p95_time_ms`. With a tag it takes two queries.
     """
     columns, sql_measures = tuple(by), _with_what_is_ordered(measures, ordering)
     return [completed(row) for row in sums(scope, columns, filters or {}, period, sql_measures, limit, ordering)]
 
 
 def previous_totals(
-    scope: Scope, by: Sequence[str], rows: Sequence[Totals], previous: Period, filters: Filters
+    scope: Scope,
+    by: Sequence[str],
+    rows: Sequence[Totals],
+    previous: Period,
+    filters: Filters,
+    measures: Sequence[str] = PREVIOUS_MEASURES,
 ) -> list[Totals]:
-    """The `PREVIOUS_MEASURES` of each of these rows in the previous period; zero for a row without calls then."""
+    """The `measures` of each of these rows in the previous period; zero for a row without calls then."""
     if not rows:
         return []
     # There may be any number of workflows, and of values of tags.
     if len(rows) <= FEW_ROWS or not {*by} <= {*DIMENSIONS}:
         filters = {**filters, **{name: {row[name] for row in rows} for name in by}}
-    found = totals(scope, by=by, filters=filters, period=previous, measures=PREVIOUS_MEASURES)
-    by_key = {tuple(row[name] for name in by): {name: row[name] for name in PREVIOUS_MEASURES} for row in found}
-    nothing = {name: NO_CALLS[name] for name in PREVIOUS_MEASURES}
+    found = totals(scope, by=by, filters=filters, period=previous, measures=measures, ordering=f"-{measures[0]}")
+    by_key = {tuple(row[name] for name in by): {name: row[name] for name in measures} for row in found}
+    nothing = {name: NO_CALLS[name] for name in measures}
     return [by_key.get(tuple(row[name] for name in by), nothing) for row in rows]
 
 
@@ -132,7 +137,7 @@ def completed(row: Totals) -> Totals:
         row |= {name: NO_CALLS.get(name) for name, value in row.items() if value is None}
     calls = row["requests_count"]
     for unpriced, cost in _UNPRICED:
-        if calls and row[unpriced] == calls:
+        if calls and row.get(unpriced) == calls:
             row[cost] = None
     if DURATIONS[0] in row:
         row[P95] = p95_time_ms(row)

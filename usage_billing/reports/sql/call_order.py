@@ -96,11 +96,11 @@ def calls_in_order(
     limit: int,
     offset: int = 0,
     after: Entry | None = None,
-    deferred: Sequence[str] = (),
+    fields: Sequence[str],
 ) -> list[UsageRecord]:
     """The first calls by that column, or the first ones after the call with that value and id.
 
-    Two to four queries for each part of the scope, and one for the calls, without the `deferred` fields. By cost,
+    Two to four queries for each part of the scope, and one for the calls, with these fields. By cost,
     unpriced calls are left out. Each call also has `exact_cost`: because of SQLite's floats Django reads 15 digits,
     too few to find the call again.
     """
@@ -113,8 +113,8 @@ def calls_in_order(
     if not ids:
         return []
     marks = ", ".join(["%s"] * len(ids))
-    fields = ", ".join(f"{each.column}" for each in UsageRecord._meta.concrete_fields if each.name not in deferred)
-    statement = f"SELECT {fields}, cost_usd AS exact_cost FROM token_usage WHERE id IN ({marks}) {order.text}"  # noqa: S608 - our own names
+    columns = ", ".join(f"{each.column}" for each in UsageRecord._meta.concrete_fields if each.name in fields)
+    statement = f"SELECT {columns}, cost_usd AS exact_cost FROM token_usage WHERE id IN ({marks}) {order.text}"  # noqa: S608 - our own names
     return list(UsageRecord.objects.raw(statement, ids))
 
 
