@@ -13,6 +13,7 @@ from usage_billing import reports
 from usage_billing.pages.insights_advice import advice_on_error, words_of_unpriced
 from usage_billing.pages.page import Page
 from usage_billing.reports import FailureGroup, Failures
+from usage_billing.reports.failures import FOUND_BY_INDEX
 from usage_billing.reports.totals import Totals
 from usage_billing.templatetags.amounts import style_of, write_number
 
@@ -21,6 +22,7 @@ NAMED = 2
 LISTED = 6
 """Models that the page lists of one reason."""
 MOST_REASONS = 15
+COUNTS = ("requests_count", "failed_count", "unpriced_usd_count")
 COUNTED_UP_TO = 5_000
 """With more failed and unpriced calls than that, the newest alone are counted.
 
@@ -143,11 +145,19 @@ class Section:
     is_cut: bool
 
 
+def _are_few(page: Page, total: Totals) -> bool:
+    """Whether all failed and unpriced calls can be read: with those that a filter leaves out, which are read too."""
+    indexed = {name: value for name, value in page.parameters.filters.items() if name in FOUND_BY_INDEX}
+    if indexed != page.parameters.filters:
+        (total,) = reports.totals(page.scope, filters=indexed, period=page.parameters.period, measures=COUNTS)
+    return bool(total["failed_count"] + total["unpriced_usd_count"] <= COUNTED_UP_TO)
+
+
 def section(page: Page, total: Totals) -> Section:
-    """One query."""
+    """One query; with filters two."""
     period, filters = page.parameters.period, page.parameters.filters
     failed, unpriced = total["failed_count"], total["unpriced_usd_count"]
-    read = reports.all_failures if failed + unpriced <= COUNTED_UP_TO else reports.failures
+    read = reports.all_failures if _are_few(page, total) else reports.failures
     found = read(page.scope, period, filters=filters)
     reasons = failure_reasons(found, for_superadmin=page.scope.everything)
     unpriced_rub = total["unpriced_rub_count"]

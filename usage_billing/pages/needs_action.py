@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -35,12 +35,12 @@ class Item:
     link: str
 
 
-def items(page: Page, of_days: Mapping[date, Totals]) -> list[Item]:
+def items(page: Page, total: Totals, of_days: Mapping[date, Totals]) -> list[Item]:
     """The most important ones; `of_days` are the period's totals by day. Two queries, for a short period three."""
     period, filters = page.parameters.period, page.parameters.filters
     found = reports.failures(page.scope, period, filters=filters)
     reasons = insights_failures.failure_reasons(found, for_superadmin=page.scope.everything)
-    of_calls = [_of_calls(page, each) for each in reasons]
+    of_calls = [*(_of_calls(page, each) for each in reasons), *_older(page, total, reasons)]
     days = reports.learned_days(page.scope, period, page.today, filters=filters, known=of_days)
     others = [*(_of_day(page, each) for each in reports.anomalies(days, 1, period)), *_of_cache(page)]
     return [*of_calls[: MOST - len(others)], *others]
@@ -54,6 +54,20 @@ def _of_calls(page: Page, reason: FailureReason) -> Item:
         reason.advice,
         page.calls(reason.narrowing),
     )
+
+
+def _older(page: Page, total: Totals, reasons: Sequence[FailureReason]) -> list[Item]:
+    """Failed and unpriced calls that are all older than those that were read."""
+    style, found = style_of(get_language()), []
+    text = gettext("None of them is among the newest 1,000. A period that ends earlier shows why.")
+    if total["failed_count"] and not any("failed" in each.narrowing["status"] for each in reasons):
+        link = page.calls(status="failed")
+        found.append(Item("failed", write_number(total["failed_count"], style), gettext("Failed calls"), text, link))
+    if total["unpriced_usd_count"] and not any(each.is_unpriced for each in reasons):
+        link = page.calls(unpriced="usd")
+        number = write_number(total["unpriced_usd_count"], style)
+        found.append(Item("unpriced", number, gettext("Unpriced calls"), text, link))
+    return found
 
 
 def _of_day(page: Page, anomaly: reports.Anomaly) -> Item:

@@ -75,7 +75,7 @@ def context(page: Page) -> dict[str, Any]:
         "drawn_forecast_link": None if _draws_forecast(page) else page.link({**WITHOUT_PERIOD, "period": "this-month"}),
         "chart": _chart(page, stacked_by, breakdowns[stacked_by], days, step, forecast),
         "stacks": [(each, page.link(by=each.name), each == stacked_by) for each in STACKED_BY if _tells(page, each)],
-        "needs_action": needs_action.items(page, compared.days),
+        "needs_action": needs_action.items(page, total, compared.days),
         "last_days_looked_at": LOOKED_AT_DAYS if insights_anomalies.is_cut(page) else None,
         "panels": [rows.panel(page, each, breakdowns[each], ROWS, _panel_measures(page)) for each in shown],
         "heads": call_columns.heads(page, columns),

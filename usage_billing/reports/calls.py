@@ -31,7 +31,7 @@ def calls(
     scope: Scope, *, filters: Filters | None = None, period: Period = ALL_TIME, ordering: str = NEWEST_FIRST
 ) -> QuerySet[UsageRecord]:
     """The calls in scope that match. Ordered by cost, it leaves unpriced calls out."""
-    rows = UsageRecord.objects.filter(_visible(scope), _within(period), _matching(filters or {}))
+    rows = UsageRecord.objects.filter(_visible(scope), _within(period), matching(filters or {}))
     column = ordering.removeprefix("-")
     if column == "cost_usd":
         rows = rows.filter(cost_usd__isnull=False)
@@ -71,7 +71,8 @@ def _visible(scope: Scope) -> Q:
     return in_scope
 
 
-def _matching(filters: Filters) -> Q:
+def matching(filters: Filters) -> Q:
+    """The condition of the calls that match."""
     matches = Q()
     for name, value in filters.items():
         allowed = parameters.allowed(value)

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Count, Q
+from django.db.models import BooleanField, Count, ExpressionWrapper, Q, Value
 
-from usage_billing.reports.calls import calls
+from usage_billing.reports.calls import calls, matching
 from usage_billing.reports.parameters import Filters, Period
 from usage_billing.reports.sql.counts import counted
 from usage_billing.tenancy.scope import Scope
@@ -18,6 +18,9 @@ NEWEST = 1000
 
 FAILED_OR_UNPRICED = Q(cost_usd__isnull=True) | Q(status="failed")
 """The condition of `idx_token_usage_failed_unpriced`."""
+
+FOUND_BY_INDEX = ("org_id", "user_id")
+"""Filters whose failed and unpriced calls have an index."""
 
 COLUMNS = ("status", "ai_provider", "ai_model", "price_source", "error_code")
 
@@ -48,10 +51,20 @@ class Failures:
 
 
 def failures(scope: Scope, period: Period, *, filters: Filters | None = None) -> Failures:
-    """The `NEWEST` failed and unpriced calls of the period. One query, quick for any number of calls."""
-    newest = calls(scope, filters=filters, period=period).filter(FAILED_OR_UNPRICED)
-    counts = counted(newest.values_list(*COLUMNS)[:NEWEST])
-    return Failures(_groups(counts), is_cut=sum(counts.values()) == NEWEST)
+    """Those that match among the `NEWEST` failed and unpriced calls of the period, which are of any agent, model and so
+    on, but of the organisations and users that match. One query, quick for any number of calls.
+
+    No index finds the failed calls of one agent. Of a type that makes 2 % of a million calls, a search for a thousand
+    failed ones took 80 ms, and ten times as long at ten million.
+    """
+    given = filters or {}
+    indexed = {name: value for name, value in given.items() if name in FOUND_BY_INDEX}
+    others = {name: value for name, value in given.items() if name not in FOUND_BY_INDEX}
+    matches = ExpressionWrapper(matching(others), BooleanField()) if others else Value(value=True)
+    newest = calls(scope, filters=indexed, period=period).filter(FAILED_OR_UNPRICED).annotate(matches=matches)
+    counts = counted(newest.values_list(*COLUMNS, "matches")[:NEWEST], len(COLUMNS) + 1)
+    found = {tuple(columns): count for (*columns, is_match), count in counts.items() if is_match}
+    return Failures(_groups(found), is_cut=sum(counts.values()) == NEWEST)
 
 
 def all_failures(scope: Scope, period: Period, *, filters: Filters | None = None) -> Failures:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -473,3 +474,24 @@ def test_a_superadmins_page_reads_the_names_of_the_organisations_that_it_shows(
     read_by_them = [each["sql"] for each in asked if 'FROM "usage_organization"' in each["sql"]]
     assert len(read_by_them) == 1
     assert f"IN ({acme.pk})" in read_by_them[0]
+
+
+def test_failures_that_are_older_than_those_that_were_read_are_counted(
+    superadmin: Client, acme: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(import_module("usage_billing.reports.failures"), "NEWEST", 2)
+    unpriced = {"cost_usd": None, "cost_rub": None, "price_source": "unpriced:unknown-model"}
+    enter(
+        *(row(acme, agent_id="noisy", status="failed") for _ in range(2)),
+        row(acme, agent_id="quiet", status="failed", created_at=NOON - timedelta(days=1)),
+        row(acme, agent_id="quiet", created_at=NOON - timedelta(days=2), **unpriced),
+    )
+    response = superadmin.get(f"{SUPERADMIN}?days=7&agent_id=quiet")
+    found = {item.kind: item for item in response.context["needs_action"]}
+    for kind, status in (("failed", "failed"), ("unpriced", "succeeded")):
+        assert found[kind].badge == "1"
+        listed = superadmin.get(found[kind].link).context
+        assert listed["total"]["requests_count"] == 1
+        assert status in str(listed["rows"][0].cells)
+    insights = superadmin.get(f"{SUPERADMIN}/insights?days=7&agent_id=quiet").content.decode()
+    assert "None in this period. Reasons" not in insights

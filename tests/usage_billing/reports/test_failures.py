@@ -62,3 +62,17 @@ def test_only_the_newest_are_grouped(org: Organization, monkeypatch: pytest.Monk
         [("old", 7), ("new", 2)],
         False,
     )
+
+
+def test_filters_are_applied_to_the_newest_of_the_scope(org: Organization, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without an index for them, the search for a thousand calls of one agent would read all failed calls."""
+    monkeypatch.setattr(import_module("usage_billing.reports.failures"), "NEWEST", 3)
+    enter(
+        *(row(org, agent_id="noisy", created_at=NOON - timedelta(minutes=n), **FAILED) for n in range(2)),
+        row(org, agent_id="quiet", created_at=NOON - timedelta(minutes=3), error_code="429", **FAILED),
+        row(org, agent_id="quiet", created_at=NOON - timedelta(hours=1), error_code="500", **FAILED),
+    )
+    found = reports.failures(EVERYTHING, PERIOD, filters={"agent_id": "quiet"})
+    assert ([(each.error_code, each.count) for each in found.groups], found.is_cut) == ([("429", 1)], True)
+    newest_of_org = reports.failures(EVERYTHING, PERIOD, filters={"agent_id": "quiet", "org_id": org.pk + 1})
+    assert (newest_of_org.groups, newest_of_org.is_cut) == ([], False)

@@ -9,17 +9,16 @@ from django.db.models import QuerySet
 from usage_billing.models.database import connection
 
 
-def counted(rows: QuerySet[Any, tuple[Any, ...]]) -> dict[tuple[Any, ...], int]:
-    """Row of a `values_list` → how often it comes. One query.
+def counted(rows: QuerySet[Any, tuple[Any, ...]], width: int) -> dict[tuple[Any, ...], int]:
+    """Row of a `values_list`, which has `width` values, → how often it comes. One query.
 
     A thousand failed calls are grouped in 1.3 ms by PostgreSQL, and in 2.7 ms once they have been read.
     """
     statement, values = rows.query.sql_with_params()
-    number = len(rows.query.values_select)
-    columns = ", ".join(str(each + 1) for each in range(number))
+    columns = ", ".join(str(each + 1) for each in range(width))
     with connection.cursor() as cursor:
         cursor.execute(
             f"SELECT counted.*, count(*) FROM ({statement}) AS counted GROUP BY {columns}",  # noqa: S608 - Django's SQL
             values,
         )
-        return {tuple(row[:number]): row[number] for row in cursor.fetchall()}
+        return {tuple(row[:width]): row[width] for row in cursor.fetchall()}
