@@ -82,7 +82,7 @@ def section(page: Page) -> Recording:
 
 
 def _models_without_price(today: date) -> list[tuple[str, str]]:
-    """(provider, model), those with most calls first. One query over the last days' calls without a price."""
+    """(provider, model), those with most calls first. One query over the newest failed and unpriced calls."""
     sources = {f"unpriced:{reason}" for reason in WITHOUT_PRICE}
-    found = reports.all_failures(EVERYTHING, Period.of_days(LOOKED_AT_DAYS, today), filters={"price_source": sources})
+    found = reports.failures(EVERYTHING, Period.of_days(LOOKED_AT_DAYS, today), filters={"price_source": sources})
     return list(dict.fromkeys((each.ai_provider, each.ai_model) for each in found.groups))
