@@ -7,19 +7,20 @@ every link of an admin knows who reads it.
 from urllib.parse import urlencode
 
 from django.urls import NoReverseMatch, reverse
-from django.utils.html import format_html
+
+from usage_billing.templatetags.links import linked
 
 COSTS_PAGE, CALLS_PAGE = "usage_billing:usage", "usage_billing:usage-calls"
 
 
 def costs_link(text: str, **query: object) -> str:
     """Return a link to the page of costs with these parameters; the text alone in a project without the page."""
-    return _link(text, costs_address(**query))
+    return str(linked(text, costs_address(**query)))
 
 
 def calls_link(text: str, **query: object) -> str:
     """Return a link from a number to the calls that it counts; the text alone in a project without the page."""
-    return _link(text, calls_address(**query))
+    return str(linked(text, calls_address(**query)))
 
 
 def costs_address(**query: object) -> str:
@@ -30,10 +31,6 @@ def costs_address(**query: object) -> str:
 def calls_address(**query: object) -> str:
     """Return the address of the calls that a number counts; empty in a project without the page."""
     return _address(CALLS_PAGE, **query)
-
-
-def _link(text: str, address: str) -> str:
-    return format_html('<a href="{}">{}</a>', address, text) if address else text
 
 
 def _address(page: str, /, **query: object) -> str:

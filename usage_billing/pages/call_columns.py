@@ -61,8 +61,6 @@ COLUMNS = (
 )
 BY_NAME = {each.name: each for each in COLUMNS}
 DEFAULT = (TIME, "request_type", "ai_model", "org", "user", "tags", "total_tokens", "execution_time_ms", COST, "status")
-COMPACT = tuple(name for name in DEFAULT if name != "tags")
-"""The columns of the other pages' lists."""
 
 
 Cell = tuple[SafeString, str]
@@ -102,8 +100,8 @@ def chosen(page: Page, names: Sequence[str] | None) -> list[Column]:
 
 
 def compact(page: Page) -> list[Column]:
-    """The columns of a list that stands on another page than Calls."""
-    return [BY_NAME[name] for name in COMPACT if name != "org" or page.several_orgs]
+    """The default columns without the tags, for a list that stands on another page than Calls."""
+    return [each for each in chosen(page, None) if each.name != "tags"]
 
 
 def offered(page: Page) -> list[Column]:

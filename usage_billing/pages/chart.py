@@ -157,9 +157,7 @@ def draw(
             )
             for number, step in enumerate(steps)
         ],
-        lines=[Mark(_short(_y(float(unit * n), end)), write(unit * n)) for n in range(int(top / unit) + 1)]
-        if top
-        else [],
+        lines=_lines(top, unit, write),
         labels=_labels(steps),
         is_stacked=is_stacked,
         compared=_line(compared, slot, end) if compared else "",

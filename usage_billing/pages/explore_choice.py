@@ -181,9 +181,10 @@ def _groups(page: Page, compared: Period | None) -> tuple[Dimension, Dimension |
 
 def _number_of_calls(page: Page, compared: Period | None) -> int:
     """The calls of the period and of the compared one."""
-    filters, periods = page.parameters.filters, (page.parameters.period, compared)
-    found = (reports.totals(page.scope, filters=filters, period=each)[0] for each in periods if each is not None)
-    return sum(row["requests_count"] for row in found)
+    filters, measures = page.parameters.filters, ["requests_count"]
+    periods = [each for each in (page.parameters.period, compared) if each is not None]
+    found = [reports.totals(page.scope, filters=filters, period=each, measures=measures) for each in periods]
+    return sum(row["requests_count"] for (row,) in found)
 
 
 def typed_tags(page: Page) -> dict[str, str | None]:

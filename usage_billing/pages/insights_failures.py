@@ -13,7 +13,7 @@ from usage_billing import reports
 from usage_billing.pages.insights_advice import advice_on_error, words_of_unpriced
 from usage_billing.pages.page import Page
 from usage_billing.reports import FailureGroup, Failures
-from usage_billing.reports.failures import FOUND_BY_INDEX
+from usage_billing.reports.failures import found_by_index
 from usage_billing.reports.totals import Totals
 from usage_billing.templatetags.amounts import style_of, write_number
 
@@ -147,7 +147,7 @@ class Section:
 
 def _are_few(page: Page, total: Totals) -> bool:
     """Whether all failed and unpriced calls can be read: with those that a filter leaves out, which are read too."""
-    indexed = {name: value for name, value in page.parameters.filters.items() if name in FOUND_BY_INDEX}
+    indexed = found_by_index(page.parameters.filters)
     if indexed != page.parameters.filters:
         (total,) = reports.totals(page.scope, filters=indexed, period=page.parameters.period, measures=COUNTS)
     return bool(total["failed_count"] + total["unpriced_usd_count"] <= COUNTED_UP_TO)

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from usage_billing.reports.parameters import ALL_TIME, Filters, Period
-from usage_billing.reports.totals import COST_MEASURES, Totals, totals
+from usage_billing.reports.totals import COST_MEASURES, Totals, totals, totals_by_day
 from usage_billing.tenancy.scope import Scope
 
 LEARNED_DAYS = 28
@@ -61,8 +61,7 @@ def learned_days(
     """
     learned = learned_period(period, today)
     if known is None or learned.since is None or (period.since is not None and learned.since < period.since):
-        rows = totals(scope, by=["usage_date"], filters=filters, period=learned, measures=COST_MEASURES)
-        known = {row["usage_date"]: row for row in rows}
+        known = totals_by_day(scope, learned, filters=filters)
     return [{**row, "date": day} for day, row in known.items() if learned.includes(day)]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -16,7 +16,7 @@ from usage_billing.reports.figures import change, figure, is_new, measures_of
 from usage_billing.reports.parameters import Filters, Period
 from usage_billing.reports.sql.totals import first_day, sums_of_part_day
 from usage_billing.reports.time_series import zone_of
-from usage_billing.reports.totals import Totals, completed, total_of, totals
+from usage_billing.reports.totals import Totals, completed, total_of, totals_by_day
 from usage_billing.tenancy.scope import Scope
 
 ALL_MEASURES = (*MEASURES, *DURATIONS)
@@ -78,7 +78,17 @@ def comparison(
     months = archived.months()
     before = archived_before(period, months)
     if earlier is None:
-        return Comparison(whole, None, whole, None, None, False, False, of_period, before)
+        return Comparison(
+            now=whole,
+            before=None,
+            compared=whole,
+            previous=None,
+            part_day=None,
+            reaches_back=False,
+            leaves_out_today=False,
+            days=of_period,
+            archived_before=before,
+        )
     part_day = _corresponding(period, earlier, today)
     part_day = part_day if part_day in of_earlier else None
     compared, leaves_out_today = whole, False
@@ -107,21 +117,19 @@ def _by_day(
 ) -> tuple[dict[date, Totals], dict[date, Totals]]:
     """The totals by day of both periods. One query if one follows the other."""
 
-    def read(of: Period) -> list[Totals]:
-        return totals(scope, by=["usage_date"], filters=filters, period=of, measures=measures)
+    def read(of: Period) -> dict[date, Totals]:
+        return totals_by_day(scope, of, filters=filters, measures=measures)
 
     if earlier is None:
-        rows = read(period)
-    elif earlier.until == period.since:
-        rows = read(Period(earlier.since, period.until))
-    else:
-        rows = read(period)
-        return _dated(rows, period), _dated(read(earlier), earlier)
-    return _dated(rows, period), _dated(rows, earlier) if earlier else {}
+        return read(period), {}
+    if earlier.until != period.since:
+        return read(period), read(earlier)
+    rows = read(Period(earlier.since, period.until))
+    return _within(rows, period), _within(rows, earlier)
 
 
-def _dated(rows: Iterable[Totals], period: Period) -> dict[date, Totals]:
-    return {row["usage_date"]: row for row in rows if period.includes(row["usage_date"])}
+def _within(rows: Mapping[date, Totals], period: Period) -> dict[date, Totals]:
+    return {day: row for day, row in rows.items() if period.includes(day)}
 
 
 def _corresponding(period: Period, earlier: Period, today: date) -> date | None:

@@ -10,7 +10,7 @@ from decimal import Decimal
 
 from usage_billing.reports.anomalies import LEARNED_DAYS
 from usage_billing.reports.parameters import Filters, Period
-from usage_billing.reports.totals import COST_MEASURES, Totals, totals
+from usage_billing.reports.totals import Totals, totals_by_day
 from usage_billing.tenancy.scope import Scope
 
 CURRENCIES = ("usd", "rub")
@@ -41,9 +41,8 @@ def forecast(
     Today counts what it lacks to that average. With less than 28 days of history each day counts the average of the
     days since the first call.
     """
-    first = today.replace(day=1)
-    month_before = (first - timedelta(days=1)).replace(day=1)
-    rows = _by_day(scope, Period(learned_since(today)), filters) if days is None else days
+    first, month_before = today.replace(day=1), _month_before(today)
+    rows = totals_by_day(scope, Period(learned_since(today)), filters=filters) if days is None else days
     learned = _learned_days(rows, today)
     left = [today + timedelta(days=n) for n in range(_days_of(first) - today.day + 1)]
     so_far = {each: _sum(rows, each, first, None) for each in CURRENCIES}
@@ -60,13 +59,12 @@ def forecast(
 
 def learned_since(today: date) -> date:
     """The first day that the forecast looks at."""
-    month_before = (today.replace(day=1) - timedelta(days=1)).replace(day=1)
-    return min(month_before, today - timedelta(days=LEARNED_DAYS))
+    return min(_month_before(today), today - timedelta(days=LEARNED_DAYS))
 
 
-def _by_day(scope: Scope, period: Period, filters: Filters | None) -> dict[date, Totals]:
-    found = totals(scope, by=["usage_date"], filters=filters, period=period, measures=COST_MEASURES)
-    return {row["usage_date"]: row for row in found}
+def _month_before(today: date) -> date:
+    """The first day of the month before."""
+    return (today.replace(day=1) - timedelta(days=1)).replace(day=1)
 
 
 def _learned_days(rows: Mapping[date, Totals], today: date) -> int:

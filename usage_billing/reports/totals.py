@@ -55,6 +55,14 @@ def totals(
     return [completed(row) for row in sums(scope, columns, filters or {}, period, sql_measures, limit, ordering)]
 
 
+def totals_by_day(
+    scope: Scope, period: Period, *, filters: Filters | None = None, measures: Sequence[str] = COST_MEASURES
+) -> dict[date, Totals]:
+    """The totals of each billing day of the period that has calls. One query."""
+    rows = totals(scope, by=["usage_date"], filters=filters, period=period, measures=measures)
+    return {row["usage_date"]: row for row in rows}
+
+
 def previous_totals(
     scope: Scope,
     by: Sequence[str],
