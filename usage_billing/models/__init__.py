@@ -1,7 +1,10 @@
 """One model a file; import them from here."""
 
+from usage_billing.models.alert import AlertChannel, AlertDelivery, AlertFiring, AlertRoute, AlertRule
 from usage_billing.models.archive_file import ArchiveFile
 from usage_billing.models.archived_usage import ArchivedUsage
+from usage_billing.models.budget import Budget, BudgetLease, BudgetLock, SettledHold
+from usage_billing.models.budget_history import BudgetChange, BudgetRequest
 from usage_billing.models.daily_tag_usage import DailyTagUsage
 from usage_billing.models.daily_usage import DailyUsage
 from usage_billing.models.deleted_user import DeletedUser
@@ -18,8 +21,18 @@ from usage_billing.models.throttle_count import ThrottleCount
 from usage_billing.models.usage_record import UsageRecord
 
 __all__ = [
+    "AlertChannel",
+    "AlertDelivery",
+    "AlertFiring",
+    "AlertRoute",
+    "AlertRule",
     "ArchiveFile",
     "ArchivedUsage",
+    "Budget",
+    "BudgetChange",
+    "BudgetLease",
+    "BudgetLock",
+    "BudgetRequest",
     "DailyTagUsage",
     "DailyUsage",
     "DeletedUser",
@@ -32,6 +45,7 @@ __all__ = [
     "RepriceRun",
     "SavedView",
     "Session",
+    "SettledHold",
     "TagValue",
     "ThrottleCount",
     "UsageRecord",

@@ -29,6 +29,7 @@ class UsageRecord(models.Model):
         FAILED = "failed", _("failed")
         ABORTED = "aborted", _("cut short")
         PENDING = "pending", _("pending")
+        REFUSED = "refused", _("stopped by a budget")
 
     id = models.BigAutoField(primary_key=True)
     org = models.ForeignKey(Organization, on_delete=models.PROTECT, db_index=False, verbose_name=_("organisation"))

@@ -71,7 +71,8 @@ def flavour_of(path: str) -> Flavour | None:
     return next((flavour for end, flavour in FLAVOURS.items() if path.endswith(end)), None)
 
 
-Status = Literal["succeeded", "failed", "aborted", "pending"]
+Status = Literal["succeeded", "failed", "aborted", "pending", "refused"]
+"""`refused`: a budget stopped the call before it was sent."""
 
 
 class Part(msgspec.Struct, frozen=True):

@@ -21,8 +21,18 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from usage_billing.conf import conf
 from usage_billing.models import (
+    AlertChannel,
+    AlertDelivery,
+    AlertFiring,
+    AlertRoute,
+    AlertRule,
     ArchivedUsage,
     ArchiveFile,
+    Budget,
+    BudgetChange,
+    BudgetLease,
+    BudgetLock,
+    BudgetRequest,
     DailyTagUsage,
     DailyUsage,
     DeletedUser,
@@ -34,6 +44,7 @@ from usage_billing.models import (
     PriceOverride,
     RepriceRun,
     SavedView,
+    SettledHold,
     TagValue,
     UsageRecord,
 )
@@ -66,6 +77,13 @@ OWN_VIEWS = f"({OF_OWN_ORGANIZATIONS}) AND (is_shared OR user_id = {USER_ID})"
 superadmins: a comparison with NULL is never true."""
 CHANGEABLE_VIEWS = f"({OF_OWN_ORGANIZATIONS}) AND (user_id = {USER_ID} OR is_shared AND {OF_OWNED_ORGANIZATIONS})"
 """A person changes their own views. An owner also removes those that others have shared with the organisation."""
+
+BUDGETS = f"CASE WHEN {OF_OWNED_ORGANIZATIONS} THEN true ELSE org_id = ANY ({MEMBER_ORG_IDS}) AND coalesce(user_id = {USER_ID}, true) END"
+"""A member sees the budgets that may count their calls: not those of other users."""
+OWN_BUDGETS = f"{OF_OWNED_ORGANIZATIONS} AND NOT is_superadmins"
+"""An owner changes the budgets that owners have set."""
+OPEN_REQUESTS = f"CASE WHEN {OF_OWNED_ORGANIZATIONS} THEN true ELSE org_id = ANY ({MEMBER_ORG_IDS}) AND user_id = {USER_ID} AND state = 'open' END"
+"""A member asks for themselves; only an owner answers."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +123,21 @@ OF_OUR_OWN: dict[str, Access] = {
     ArchivedUsage._meta.db_table: Access(READ, READ, WRITE, OWN_CALLS, READ),
     DeletedUser._meta.db_table: Access(READ, WRITE, READ | {"INSERT"}, OWN_CALLS),
     SavedView._meta.db_table: Access(WRITE, WRITE, web_rows=OWN_VIEWS, web_writes=CHANGEABLE_VIEWS),
+    Budget._meta.db_table: Access(WRITE, WRITE, READ, BUDGETS, READ, OWN_BUDGETS),
+    # A process leases parts of a budget within the scope of its organisation; the ledger settles holds.
+    BudgetLock._meta.db_table: Access(WRITE, WRITE, web_rows=OF_OWNED_ORGANIZATIONS),
+    BudgetLease._meta.db_table: Access(WRITE, WRITE, READ, OF_OWNED_ORGANIZATIONS, READ),
+    SettledHold._meta.db_table: Access(
+        READ | {"DELETE"}, READ | {"DELETE"}, READ | {"INSERT", "DELETE"}, OF_OWNED_ORGANIZATIONS, READ
+    ),
+    BudgetChange._meta.db_table: Access(READ | {"INSERT"}, READ | {"INSERT"}, web_rows=OF_OWNED_ORGANIZATIONS),
+    BudgetRequest._meta.db_table: Access(WRITE, WRITE, web_rows=OWN_CALLS, web_writes=OPEN_REQUESTS),
+    AlertChannel._meta.db_table: Access(WRITE, WRITE, web_rows=OF_OWNED_ORGANIZATIONS),
+    AlertRule._meta.db_table: Access(WRITE, WRITE, web_rows=OF_OWNED_ORGANIZATIONS),
+    AlertRoute._meta.db_table: Access(WRITE, WRITE, web_rows=OF_OWNED_ORGANIZATIONS),
+    # Alerts are raised within the scope of everything; a person only sends a test.
+    AlertFiring._meta.db_table: Access(READ, WRITE, web_rows=OF_OWNED_ORGANIZATIONS),
+    AlertDelivery._meta.db_table: Access(READ | {"INSERT"}, WRITE, web_rows=OF_OWNED_ORGANIZATIONS),
     Installation._meta.db_table: Access(frozenset(), frozenset(), READ | {"INSERT"}),
     JobPart._meta.db_table: Access(frozenset(), frozenset(), WRITE),
     KEY_TABLE: Access(frozenset(), frozenset()),

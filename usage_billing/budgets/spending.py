@@ -1,0 +1,89 @@
+"""How much of a budget is spent, by the ledger, and how much is reserved, by its leases."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from django.db.models import Sum
+from django.utils import timezone
+
+from usage_billing import reports
+from usage_billing.budgets.scopes import filters_of, is_version_of
+from usage_billing.budgets.windows import Window
+from usage_billing.models import Budget, BudgetLease, SettledHold
+from usage_billing.reports import Excluded, Period
+from usage_billing.reports.totals import COST_MEASURES, Totals, total_of
+from usage_billing.tenancy.scope import of_organization, within
+
+MEASURES = (*COST_MEASURES, "total_tokens")
+REFUSED = "refused"
+"""The status of calls that a budget stopped: they are no calls of a budget that counts calls."""
+COLUMNS: dict[str, str] = {
+    Budget.Unit.USD: "cost_usd",
+    Budget.Unit.RUB: "cost_rub",
+    Budget.Unit.TOKENS: "total_tokens",
+    Budget.Unit.CALLS: "requests_count",
+}
+"""Unit → the measure of reports that it counts."""
+
+
+@dataclass(frozen=True)
+class Spending:
+    """Amounts in the budget's unit. unpriced: calls whose cost is unknown, which `spent` leaves out."""
+
+    spent: Decimal
+    reserved: Decimal
+    unpriced: int
+
+    @property
+    def taken(self) -> Decimal:
+        return self.spent + self.reserved
+
+
+def spending(budget: Budget, window: Window) -> Spending:
+    """What is spent and reserved in the window, in the scope of the budget's organisation.
+
+    What is spent comes from the rollups: equal to the ledger at every commit (guarantee 5, docs/guarantees.md). If the
+    ledger settles holds between the two reads, they are read again: a call is never in neither of them.
+    """
+    with within(of_organization(budget.org_id)):
+        reserved = _reserved(budget, window)
+        while True:
+            total = totals_of(budget, Period(window.first, window.end))
+            before, reserved = reserved, _reserved(budget, window)
+            if reserved == before:
+                break
+    unpriced = total[f"unpriced_{budget.unit}_count"] if budget.unit in ("usd", "rub") else 0
+    return Spending(in_unit(budget, total), reserved, unpriced)
+
+
+def _reserved(budget: Budget, window: Window, at: datetime | None = None) -> Decimal:
+    """What open leases have granted, less the holds that are settled."""
+    leases = BudgetLease.objects.filter(
+        org=budget.org_id, budget=budget, first_day=window.first, expires_at__gt=at or timezone.now()
+    )
+    granted = dict(leases.values_list("pk", "granted"))
+    if not granted:
+        return Decimal(0)
+    settled = SettledHold.objects.filter(org=budget.org_id, lease__in=granted)
+    return Decimal(sum(granted.values(), Decimal(0)) - (settled.aggregate(all=Sum("amount"))["all"] or 0))
+
+
+def totals_of(budget: Budget, period: Period) -> Totals:
+    """The totals of the calls that the budget counts."""
+    filters = filters_of(budget)
+    if budget.unit == Budget.Unit.CALLS:
+        filters["status"] = Excluded(frozenset([REFUSED]))
+    scope = of_organization(budget.org_id)
+    if not budget.ai_model:
+        return reports.totals(scope, filters=filters, period=period, measures=MEASURES)[0]
+    rows = reports.totals(scope, by=["ai_model"], filters=filters, period=period, measures=MEASURES)
+    return total_of([row for row in rows if is_version_of(row["ai_model"], budget.ai_model)], MEASURES)
+
+
+def in_unit(budget: Budget, total: dict[str, Any]) -> Decimal:
+    """The budget's measure among totals; an amount of which nothing is known counts as zero."""
+    return Decimal(total[COLUMNS[budget.unit]] or 0)
