@@ -51,9 +51,9 @@ def change(
     note: more for the line in the history, as name → text. Another mode than `downgrade` removes the cheaper model.
     Raises `ValidationError`, whose texts are by field, and `NotAllowedError`. Without a change nothing is written.
     """
+    check_may_change(scope, budget)
     with atomic():
         found = _locked(budget)
-        check_may_change(scope, found)
         before = {name: getattr(found, name) for name in EDITABLE}
         _assign(found, values)
         if found.mode != Budget.Mode.DOWNGRADE and "replacement" not in values:
@@ -64,9 +64,9 @@ def change(
 
 def delete(budget: Budget, *, scope: Scope, by: str) -> None:
     """Delete a budget; its history stays. Raises `NotAllowedError`."""
+    check_may_change(scope, budget)
     with atomic():
         found = _locked(budget)
-        check_may_change(scope, found)
         _log(found, by, {name: [text, ""] for name, text in texts(found).items()})
         found.delete()
 
