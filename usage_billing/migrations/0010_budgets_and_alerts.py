@@ -2,6 +2,8 @@
 
 from decimal import Decimal
 
+from decimal import Decimal
+
 import django.db.models.deletion
 import django.utils.timezone
 from django.conf import settings
