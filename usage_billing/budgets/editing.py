@@ -1,4 +1,4 @@
-"""Creates, changes and deletes budgets, each with a line in their history; the processes that make calls learn of it."""
+"""Creates, changes and deletes budgets, each with a line in their history, and tells the processes that make calls."""
 
 from __future__ import annotations
 

@@ -2,8 +2,6 @@
 
 from decimal import Decimal
 
-from decimal import Decimal
-
 import django.db.models.deletion
 import django.utils.timezone
 from django.conf import settings
