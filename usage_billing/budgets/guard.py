@@ -80,6 +80,10 @@ class Guard:
         self._windows: dict[StopBudget, tuple[float, float, Window]] = {}
         self._unlisted_until = 0.0
 
+    def forget(self) -> None:
+        """Look prices, histories and users up again."""
+        self._bounds, self._sole_orgs = _Memory(), _Memory()
+
     def concerns(self, attribution: Attribution) -> bool:
         """Whether a stop budget may count calls of this attribution."""
         stops = stop_list.current()
