@@ -188,6 +188,17 @@ class Budgets(RuleBasedStateMachine):
             assert taken <= self.highest_limit + self.allowed[day] + Decimal("1e-9"), (day, taken)
             assert reserved(self.budget, day) >= 0
 
+    @invariant()
+    def each_process_knows_what_it_holds(self) -> None:
+        """A lease in memory is the one in the database, and calls hold no more of it than it has."""
+        granted = dict(BudgetLease.objects.values_list("pk", "granted"))
+        held: dict[int, Decimal] = {}
+        for hold in itertools.chain.from_iterable(call.holds for call in self.calls):
+            held[hold.lease_id] = held.get(hold.lease_id, ZERO) + hold.amount
+        for lease in itertools.chain.from_iterable(guard.holdings.leases() for guard in self.guards):
+            assert abs(granted[lease.id] - lease.granted) < Decimal("1e-9")
+            assert 0 <= lease.free <= lease.granted - held.get(lease.id, ZERO)
+
     def teardown(self) -> None:
         """At rest nothing is reserved."""
         if not hasattr(self, "org"):
