@@ -48,7 +48,7 @@ def decrypt(token: str) -> str:
     except InvalidToken as error:
         raise DecryptionError(
             "A secret in the database was encrypted with another key. Add the earlier key to the end of"
-            ' AI_COSTS["ENCRYPTION_KEYS"] (or the earlier SECRET_KEY to SECRET_KEY_FALLBACKS), or write the secret again.'
+            ' AI_COSTS["ENCRYPTION_KEYS"], or the earlier SECRET_KEY to SECRET_KEY_FALLBACKS, or write the secret again.'
         ) from error
 
 
