@@ -86,9 +86,7 @@ def _rows(rule: AlertRule, start: datetime) -> Rows:
     """The totals of the step that begins then: an hour of single calls, or a billing day of the rollups."""
     by, filters, measures = (rule.by,) if rule.by else (), filters_of(rule), MEASURES[rule.kind]
     if rule.step == AlertRule.Step.HOUR:
-        rows = reports.totals_between(
-            scope_of(rule), start, start + HOUR, by=by, filters=filters, measures=measures
-        )
+        rows = reports.totals_between(scope_of(rule), start, start + HOUR, by=by, filters=filters, measures=measures)
     else:
         day = Period(start.date(), start.date() + DAY)
         rows = reports.totals(scope_of(rule), by=by, filters=filters, period=day, measures=measures)
