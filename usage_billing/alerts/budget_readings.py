@@ -5,15 +5,18 @@ The window before the present one is looked at too: an import, a late record or 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from usage_billing.alerts.readings import Reading, Readings, above, at_least
-from usage_billing.budgets.spending import in_unit, totals_of
+from usage_billing.budgets import forecasts
+from usage_billing.budgets.days import Counted, counted_by_day
 from usage_billing.budgets.windows import Window, window_of
 from usage_billing.models import AlertRule, Budget
 from usage_billing.reports import Period
+from usage_billing.reports.anomalies import LEARNED_DAYS
 
 FORECAST = "forecast"
 """The key of a forecast, after its window's."""
@@ -21,57 +24,79 @@ WHOLE = Decimal(100)
 """Per cent."""
 
 
-def of_budget(budget: Budget, now: datetime) -> Readings:
-    """The shares and the forecast that a budget tells by itself. Keys: `2026-11-01/80`, `2026-11-01/forecast`."""
-    shares = [Decimal(share) for share in budget.thresholds]
-    return _readings(budget, now, budget.created_at, shares, WHOLE)
+@dataclass(frozen=True)
+class Watch:
+    """What is watched of a budget. shares, forecast: in per cent of the limit. since: earlier windows are left out,
+    because nobody watched them."""
+
+    budget: Budget
+    shares: Sequence[Decimal]
+    forecast: Decimal | None
+    since: datetime
 
 
-def of_rule(rule: AlertRule, now: datetime) -> Readings:
-    """The share of a budget, or the forecast, that a rule watches. Its bound is in per cent of the limit."""
-    assert rule.budget is not None  # noqa: S101 - a constraint of the table
-    since = max(rule.created_at, rule.budget.created_at)
+def of_itself(budget: Budget) -> Watch:
+    """The shares and the forecast that a budget tells without a rule."""
+    return Watch(budget, [Decimal(share) for share in budget.thresholds], WHOLE, budget.created_at)
+
+
+def of_rule(rule: AlertRule) -> Watch:
+    """The share, or the forecast, that a rule watches."""
+    budget = rule.budget
+    assert budget is not None  # noqa: S101 - a constraint of the table
+    since = max(rule.created_at, budget.created_at)
     if rule.kind == AlertRule.Kind.BUDGET_SHARE:
-        return _readings(rule.budget, now, since, [rule.bound], None)
-    return _readings(rule.budget, now, since, [], rule.bound or WHOLE)
+        return Watch(budget, [rule.bound], None, since)
+    return Watch(budget, [], rule.bound or WHOLE, since)
 
 
-def _readings(
-    budget: Budget, now: datetime, since: datetime, shares: Iterable[Decimal], forecast: Decimal | None
-) -> Readings:
-    """since: windows that were over by then are not looked at: nobody watched them."""
-    zone = budget.org.zone
-    today, watched_since = now.astimezone(zone).date(), since.astimezone(zone).date()
-    window = window_of(budget, today)
-    found: dict[str, Reading] = {}
-    for each in (window, _before(budget, window)):
-        if each is not None and (each.end is None or each.end > watched_since):
-            found |= _shares(budget, each, shares, is_open=each == window)
-    if forecast is not None and (reading := _forecast(budget, window, today, forecast)):
-        found[f"{window.first}/{FORECAST}"] = reading
-    return Readings(found, frozenset([str(window.first)]))
+def read(watches: Sequence[Watch], now: datetime) -> list[Readings]:
+    """The readings of each. Keys: `2026-11-01/80`, `2026-11-01/forecast`. A few queries for all of them."""
+    budgets = {watch.budget.pk: watch.budget for watch in watches}
+    if not budgets:
+        return []
+    todays = {pk: now.astimezone(budget.org.zone).date() for pk, budget in budgets.items()}
+    windows = {pk: window_of(budget, todays[pk]) for pk, budget in budgets.items()}
+    before = {pk: _before(budget, windows[pk]) for pk, budget in budgets.items()}
+    first = [window.first for window in before.values() if window is not None]
+    counted = counted_by_day(
+        budgets.values(), windows, min([*first, min(todays.values()) - timedelta(days=LEARNED_DAYS)])
+    )
+    return [
+        _readings(watch, counted[pk], windows[pk], before[pk], todays[pk])
+        for watch in watches
+        for pk in [watch.budget.pk]
+    ]
 
 
 def _before(budget: Budget, window: Window) -> Window | None:
     return None if window.end is None else window_of(budget, window.first - timedelta(days=1))
 
 
-def _shares(budget: Budget, window: Window, shares: Iterable[Decimal], *, is_open: bool) -> dict[str, Reading]:
-    if not shares:
-        return {}
-    spent = in_unit(budget, totals_of(budget, Period(window.first, window.end)))
+def _readings(watch: Watch, counted: Counted, window: Window, before: Window | None, today: date) -> Readings:
+    found = _shares(watch, counted, window, is_open=True)
+    watched_since = watch.since.astimezone(watch.budget.org.zone).date()
+    if before is not None and before.end is not None and before.end > watched_since:
+        found |= _shares(watch, counted, before, is_open=False)
+    if watch.forecast is not None:
+        found |= _forecast(watch, watch.forecast, counted, window, today)
+    return Readings(found, frozenset([str(window.first)]))
+
+
+def _shares(watch: Watch, counted: Counted, window: Window, *, is_open: bool) -> dict[str, Reading]:
+    spent, _unpriced = counted.within(Period(window.first, window.end))
     return {
-        f"{window.first}/{share.normalize():f}": at_least(spent, budget.limit * share / WHOLE, is_open=is_open)
-        for share in shares
+        f"{window.first}/{share.normalize():f}": at_least(spent, watch.budget.limit * share / WHOLE, is_open=is_open)
+        for share in watch.shares
     }
 
 
-def _forecast(budget: Budget, window: Window, today: date, share: Decimal) -> Reading | None:
-    """None if nothing can be expected: the window has no end, or there is no history."""
-    expected = forecast_of(budget, window, today)
-    return None if expected is None else above(expected, budget.limit * share / WHOLE)
-
-
-def forecast_of(budget: Budget, window: Window, today: date) -> Decimal | None:
-    """What the window is expected to come to by its end, in the budget's unit."""
-    return None
+def _forecast(watch: Watch, share: Decimal, counted: Counted, window: Window, today: date) -> Mapping[str, Reading]:
+    """Empty if nothing can be expected: the window has no end, or there is no history. What is spent already is told by
+    a share; it is no forecast."""
+    limit = watch.budget.limit * share / WHOLE
+    spent, _unpriced = counted.within(Period(window.first, window.end))
+    expected = forecasts.forecast(counted.amounts, spent=spent, limit=limit, window=window, today=today).amount
+    if expected is None:
+        return {}
+    return {f"{window.first}/{FORECAST}": replace(above(expected, limit), is_news=spent < limit)}

@@ -6,6 +6,8 @@ is told too, and what goes on into the next step is one alert.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -105,14 +107,13 @@ def _usual(rule: AlertRule, start: datetime) -> Mapping[str, Decimal]:
 
     That is twice the median, or three deviations above it, whichever is more (`reports.anomalies`).
     """
-    if rule.step == AlertRule.Step.DAY:
-        return _learned(rule, start)
-    # An hour of each week: eight queries over single calls, so they are asked once an hour, not once a minute.
-    name = f"usage_billing:usual:{rule.pk}:{rule.by}:{hash(repr(sorted(rule.scope.items())))}:{start:%Y%m%d%H}"
+    # Eight queries, over single calls where it is an hour: they are asked once an hour, not once a minute.
+    asked = json.dumps([rule.pk, rule.by, rule.step, rule.scope, start.isoformat()], sort_keys=True)
+    name = f"usage_billing:usual:{hashlib.sha256(asked.encode()).hexdigest()}"
     found: Mapping[str, Decimal] | None = cache.get(name)
     if found is None:
         found = _learned(rule, start)
-        cache.set(name, found, 2 * HOUR.total_seconds())
+        cache.set(name, found, HOUR.total_seconds())
     return found
 
 

@@ -13,12 +13,13 @@ LARGEST = Decimal(10**12) - Decimal("0.000000000001")
 @dataclass(frozen=True)
 class Reading:
     """value: None if it is unknown now. is_open: whether its window still runs; values of earlier windows change too,
-    by imports, late records and repricing."""
+    by imports, late records and repricing. is_news: whether a crossing begins an alert, or only keeps one going."""
 
     value: Decimal | None
     bound: Decimal
     crosses: bool
     is_open: bool = True
+    is_news: bool = True
 
 
 @dataclass(frozen=True)
