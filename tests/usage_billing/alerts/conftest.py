@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 from pytest_django import Settings
 
@@ -58,12 +59,12 @@ def rule(org: Organization | None, kind: AlertRule.Kind, **fields: Any) -> Alert
     return AlertRule.objects.create(org=org, kind=kind, name=fields.pop("name", "A rule"), bound=bound, **fields)
 
 
-def webhook(org: Organization | None, url: str, **fields: Any) -> AlertChannel:
+def channel(org: Organization | None, target: str = "https://example.com/hook", **fields: Any) -> AlertChannel:
     return AlertChannel.objects.create(
         org=org,
-        kind=AlertChannel.Kind.WEBHOOK,
+        kind=fields.pop("kind", AlertChannel.Kind.WEBHOOK),
         name=fields.pop("name", "Hook"),
-        target=url,
+        target=target,
         secret=fields.pop("secret", SECRET),
         **fields,
     )
@@ -72,5 +73,6 @@ def webhook(org: Organization | None, url: str, **fields: Any) -> AlertChannel:
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
-def calls(org: Organization, count: int = 1, at: datetime = NOON, **fields: Any) -> None:
-    writer.add([event(org=org, at=at, **fields) for _ in range(count)])
+def calls(org: Organization, count: int = 1, at: datetime = NOON, duration_ms: int = 1200, **fields: Any) -> None:
+    events = [event(org=org, at=at, **fields) for _ in range(count)]
+    writer.add([msgspec.structs.replace(each, duration_ms=duration_ms) for each in events])
