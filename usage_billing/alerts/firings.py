@@ -27,7 +27,7 @@ from usage_billing.tenancy.scope import EVERYTHING, within
 
 logger = logging.getLogger(__name__)
 
-WRONG_RULE = (ValidationError, FieldError, ValueError, TypeError, KeyError, DataError, ProgrammingError)
+WRONG_RULE = (ValidationError, FieldError, ValueError, TypeError, KeyError, AttributeError, DataError, ProgrammingError)
 """Raised where a rule's filters cannot be understood, here or by the database."""
 FORGOTTEN_AFTER = timedelta(days=1)
 """An alert of a machine's outbox ends after this time: the machine may be gone. If it is not, it raises it again."""
