@@ -22,6 +22,7 @@ class UsageBillingConfig(AppConfig):
     def ready(self) -> None:
         from usage_billing.alerts import alert_thread
         from usage_billing.archive import storage
+        from usage_billing.budgets import guard
         from usage_billing.checks import configuration, files  # noqa: F401  # registers them
         from usage_billing.ledger import archived, drain_thread
         from usage_billing.recording import drain_signal, recorder
@@ -31,6 +32,7 @@ class UsageBillingConfig(AppConfig):
         drain_thread.chores.append(recorder.note_losses)
         drain_thread.chores.append(alert_thread.start)
         archived.finders.append(storage.find)
+        guard.register()
         from usage_billing import signals
 
         post_delete.connect(signals.forget_user, sender=settings.AUTH_USER_MODEL)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
+from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from usage_billing.models import Budget
@@ -20,8 +22,22 @@ class Window:
         """The moment at which the next window begins; None if none does."""
         return None if self.end is None else datetime.combine(self.end, time(), zone)
 
+    def moments(self, zone: ZoneInfo) -> tuple[float, float]:
+        """The moments at which it begins and ends, in epoch seconds; infinity for no end."""
+        began, ends = datetime.combine(self.first, time(), zone), self.resets_at(zone)
+        return began.timestamp(), math.inf if ends is None else ends.timestamp()
 
-def window_of(budget: Budget, day: date) -> Window:
+
+class Windowed(Protocol):
+    """A budget, or what is known of it before a call."""
+
+    @property
+    def window(self) -> str: ...
+    @property
+    def starts_on(self) -> date: ...
+
+
+def window_of(budget: Windowed, day: date) -> Window:
     """The window that the day is in. Weeks begin on Monday; a total begins on `starts_on`."""
     match budget.window:
         case Budget.Window.DAY:
