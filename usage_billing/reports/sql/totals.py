@@ -22,10 +22,12 @@ from usage_billing.reports.sql.percentiles import p95_of_counts
 from usage_billing.reports.sql.text import Sql, joined
 from usage_billing.tenancy.scope import Scope
 
+_SENT = "sum(requests_count) - sum(refused_count)"
+"""Calls that were sent: those that a budget stopped cost nothing and take no time, and would lower each average."""
 AVERAGES = {
-    "average_cost_usd": ("cost_usd", "(sum(requests_count) - sum(unpriced_usd_count))"),
-    "average_cost_rub": ("cost_rub", "(sum(requests_count) - sum(unpriced_rub_count))"),
-    "average_time_ms": ("execution_time_ms", "sum(requests_count)"),
+    "average_cost_usd": ("cost_usd", f"({_SENT} - sum(unpriced_usd_count))"),
+    "average_cost_rub": ("cost_rub", f"({_SENT} - sum(unpriced_rub_count))"),
+    "average_time_ms": ("execution_time_ms", f"({_SENT})"),
 }
 """Orderings by a ratio: its dividend, and its divisor in SQL."""
 P95 = "p95_time_ms"
@@ -85,6 +87,21 @@ def sums_of_part_day(
         return dict.fromkeys(measures)
     wanted = ", ".join(f"{_sum(name, connection.vendor)} AS {name}" for name in measures)
     return _read(measures, f"SELECT {wanted} FROM ({source.text}) AS usage_rows", source.values)[0]  # noqa: S608 - our own names
+
+
+def sums_between(
+    scope: Scope, by: Sequence[str], filters: Filters, since: datetime, until: datetime, measures: Sequence[str]
+) -> list[dict[str, Any]]:
+    """One row for each combination of the `by` columns, over the calls with `since <= created_at < until`; without `by`
+    one row. Archived calls are left out."""
+    source = sources.single_calls(scope, filters, ALL_TIME, measures, since, until, by)
+    if source is None:
+        return [] if by else [dict.fromkeys(measures)]
+    columns = sources.columns(by)
+    wanted = ", ".join([*columns, *(f"{_sum(name, connection.vendor)} AS {name}" for name in measures)])
+    grouped = f" GROUP BY {', '.join(columns)}" if by else ""
+    statement = f"SELECT {wanted} FROM ({source.text}) AS usage_rows{grouped}"  # noqa: S608 - our own names
+    return _read([*by, *measures], statement, source.values)
 
 
 def first_day(scope: Scope) -> date | None:
