@@ -22,7 +22,7 @@ class UsageBillingConfig(AppConfig):
     def ready(self) -> None:
         from usage_billing.alerts import alert_thread
         from usage_billing.archive import storage
-        from usage_billing.budgets import guard
+        from usage_billing.budgets import chores, guard
         from usage_billing.checks import configuration, files  # noqa: F401  # registers them
         from usage_billing.ledger import archived, drain_thread
         from usage_billing.recording import drain_signal, recorder
@@ -31,6 +31,7 @@ class UsageBillingConfig(AppConfig):
         drain_signal.callbacks.append(drain_thread.wake)
         drain_thread.chores.append(recorder.note_losses)
         drain_thread.chores.append(alert_thread.start)
+        drain_thread.chores.append(chores.run)
         archived.finders.append(storage.find)
         guard.register()
         from usage_billing import signals

@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 from django.core.signals import setting_changed
+from django.db import Error
 
 from usage_billing.conf import conf
 from usage_billing.models import Budget
@@ -86,8 +87,8 @@ def publish() -> None:
     """Write the list of the database into the file, if it is another one. An error is logged: the drain tries again."""
     try:
         write(from_database())
-    except Exception:
-        logger.exception("The list of budgets beside the outbox could not be brought up to date.")
+    except (Error, OSError) as error:
+        logger.warning("The list of budgets beside the outbox is not brought up to date: %s", error)
 
 
 def from_database() -> list[StopBudget]:
