@@ -95,10 +95,11 @@ def from_database() -> list[StopBudget]:
     """The active budgets of the mode `stop`, of open organisations. One query, in the scope of everything."""
     budgets = Budget.objects.filter(mode=Budget.Mode.STOP, is_active=True, org__closed_at=None).select_related("org")
     with within(EVERYTHING):
-        return [_of(budget) for budget in budgets.order_by("pk")]
+        return [of_budget(budget) for budget in budgets.order_by("pk")]
 
 
-def _of(budget: Budget) -> StopBudget:
+def of_budget(budget: Budget) -> StopBudget:
+    """What is needed of the budget before a call. Its organisation is read with it."""
     return StopBudget(
         id=budget.pk,
         org_id=budget.org_id,
