@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from decimal import Decimal
 from typing import Any
 
@@ -82,7 +81,14 @@ def test_a_forecast(english: Organization) -> None:
     ],
 )  # fmt: skip
 def test_rules(
-    english: Organization, kind: Kind, fields: Any, value: str, bound: str, key: str, title: str, sentence: str
+    english: Organization,
+    kind: AlertRule.Kind,
+    fields: Any,
+    value: str,
+    bound: str,
+    key: str,
+    title: str,
+    sentence: str,
 ) -> None:
     found = message(english, value=value, bound=bound, key=key, rule=rule(english, kind, **fields))
     assert found.subject == f"Северный ветер: “A rule”: {title}"
@@ -126,11 +132,11 @@ def test_a_reminder_has_the_value_of_now(english: Organization) -> None:
 
 
 def test_names_of_people_do_not_break_lines(english: Organization) -> None:
-    errors = rule(english, Kind.ERRORS, name="A\r\nBcc: everybody@example.com\x00" + "x" * 60)
+    errors = rule(english, Kind.ERRORS, name="A\r\nBcc: everybody@example.com\x1b" + "x" * 60)
     found = message(english, value="30", bound="25", rule=errors)
     assert "\r" not in found.subject + found.text
     assert "\n" not in found.subject + found.text
-    assert "\x00" not in found.subject
+    assert "\x1b" not in found.subject
 
 
 def test_languages(org: Organization, settings: Settings) -> None:
