@@ -72,12 +72,12 @@ def test_a_forecast(english: Organization) -> None:
         (Kind.SPEND, {"step": "hour", "by": "ai_model"}, "50", "10", "gpt-4.1", "spend far above the usual",
          "gpt-4.1: $50.00 spent within an hour; up to $10.00 is usual."),
         (Kind.UNPRICED, {}, "12.5", "10", "", "calls without a price",
-         "Северный ветер: 12.5% of the calls within a day have no price. The bound is 10%."),
+         "Северный ветер: 12.5% of the calls within a day have no price. The threshold is 10%."),
         (Kind.ERRORS, {}, "30", "25", "", "calls fail",
-         "Северный ветер: 30% of the calls within a day have failed. The bound is 25%."),
+         "Северный ветер: 30% of the calls within a day have failed. The threshold is 25%."),
         (Kind.P95_TIME, {}, "31000", "5000", "", "calls are slow",
-         "Северный ветер: 95% of the calls within a day took up to 31\u00a0s. The bound is 5\u00a0s."),
-        (Kind.SILENCE, {}, "3", "1", "", "no calls", "Северный ветер: no call for 3 hours. The bound is 1 hour."),
+         "Северный ветер: 95% of the calls within a day took up to 31\u00a0s. The threshold is 5\u00a0s."),
+        (Kind.SILENCE, {}, "3", "1", "", "no calls", "Северный ветер: no call for 3 hours. The threshold is 1 hour."),
     ],
 )  # fmt: skip
 def test_rules(
@@ -107,7 +107,7 @@ def test_an_outbox_is_named_by_its_machine(settings: Settings, db: None) -> None
     settings.LANGUAGE_CODE = "en"
     found = message(None, value="300", bound="100", key="web-1:/var/outbox", rule=rule(None, Kind.BACKLOG))
     assert found.sentences[0] == (
-        "web-1:/var/outbox: 300 events in the outbox. The bound is 100 events. Check that drain_usage runs."
+        "web-1:/var/outbox: 300 events in the outbox. The threshold is 100 events. Check that drain_usage runs."
     )
 
 
