@@ -24,8 +24,9 @@ CALLS = 20
 """The number of calls per month that `fill` creates."""
 
 
-def fill() -> list[Organization]:
-    """Create two organisations with ten calls each in March, April and May. No column has the same value everywhere."""
+def fill(**columns: Any) -> list[Organization]:
+    """Create two organisations with ten calls each in March, April and May. No column has the same value everywhere,
+    except those given."""
     orgs = [factories.organization("East", "Asia/Vladivostok"), factories.organization("West", "America/New_York")]
     calls: list[dict[str, Any]] = []
     for month in (MARCH, APRIL, MAY):
@@ -33,7 +34,9 @@ def fill() -> list[Organization]:
         begins = [datetime(month.year, month.month, 1, tzinfo=org.zone) for org in orgs]
         for number in range(CALLS // 2):
             for org, at in zip(orgs, begins, strict=True):
-                calls.append(row(org, **_columns(number), created_at=(at + timedelta(days=3 * number)).astimezone(UTC)))
+                calls.append(
+                    row(org, created_at=(at + timedelta(days=3 * number)).astimezone(UTC), **_columns(number) | columns)
+                )
     enter(*calls)
     return orgs
 
