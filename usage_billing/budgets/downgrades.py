@@ -8,9 +8,10 @@ from typing import NamedTuple
 from django.db import Error
 from django.utils import timezone
 
+from usage_billing.budgets import stop_list
 from usage_billing.budgets.scopes import Caller, counts
 from usage_billing.budgets.spending import spending
-from usage_billing.budgets.stop_list import of_budget
+from usage_billing.budgets.stop_list import NO_BUDGETS
 from usage_billing.budgets.windows import window_of
 from usage_billing.costing.attribution import OrganizationLookup
 from usage_billing.models import Budget
@@ -31,17 +32,20 @@ class Replacement(NamedTuple):
 def replacement(attribution: Attribution, provider: str, model: str) -> Replacement | None:
     """The cheaper model for a call, by the first budget of the mode `downgrade` that counts it and is used up.
 
-    Up to three queries a budget: for callers whose calls take seconds, outside every transaction. None as well while
-    the database is away.
+    No query unless such a budget may count the call, then up to three a budget: for callers whose calls take seconds,
+    outside every transaction. None as well while the database is away.
     """
-    caller = Caller(attribution, provider, model)
+    caller, known = Caller(attribution, provider, model), stop_list.current() or NO_BUDGETS
+    candidates = {budget.id for budget in known.replacing if counts(budget, caller)}
+    if not candidates:
+        return None
     try:
         with within(EVERYTHING):
             org_id = OrganizationLookup([attribution]).known_id(attribution)
-            budgets = Budget.objects.filter(org=org_id, mode=Budget.Mode.DOWNGRADE, is_active=True, org__closed_at=None)
+            budgets = Budget.objects.filter(org=org_id, pk__in=candidates, mode=Budget.Mode.DOWNGRADE, is_active=True)
             for budget in budgets.select_related("org").order_by("pk"):
                 day = timezone.now().astimezone(budget.org.zone).date()
-                if counts(of_budget(budget), caller) and spending(budget, window_of(budget, day)).spent >= budget.limit:
+                if spending(budget, window_of(budget, day)).spent >= budget.limit:
                     name, _, cheaper = budget.replacement.partition(":")
                     return Replacement(name, cheaper, budget.pk)
     except Error as error:

@@ -89,7 +89,7 @@ class Guard:
         stops = stop_list.current()
         if stops is None:
             return not self._is_list_missing()
-        if not stops:
+        if not stops.of_org:
             return False
         org_id = self._org_of(attribution, stops)
         if org_id is None:

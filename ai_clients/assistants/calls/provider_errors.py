@@ -11,7 +11,7 @@ from email.utils import parsedate_to_datetime
 
 from django.utils.translation import gettext
 
-BUDGET_EXCEEDED = "budget_exceeded"
+from usage_billing.recording.admission import BUDGET_EXCEEDED
 
 RETRYABLE = (408, 409, 429)
 """Statuses below 500 after which a later attempt may succeed."""

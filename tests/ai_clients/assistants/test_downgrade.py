@@ -11,6 +11,7 @@ from ai_clients.assistants.agents import agents
 from ai_clients.assistants.runs import run as runs
 from tests.support import factories
 from usage_billing import usage_context
+from usage_billing.budgets import stop_list
 from usage_billing.ledger import writer
 from usage_billing.models import Budget, Organization, UsageRecord
 
@@ -21,10 +22,12 @@ CHEAPER = "gpt-6-luna"
 
 
 def downgrading(org: Organization, **fields: object) -> Budget:
-    return Budget.objects.create(
+    made = Budget.objects.create(
         org=org, name="Cheap", limit=Decimal("0.0005"), mode="downgrade", replacement=f"openai:{CHEAPER}",
         starts_on="2026-01-01", **fields,
     )  # fmt: skip
+    stop_list.publish()
+    return made
 
 
 def run_agent(org: Organization) -> None:
