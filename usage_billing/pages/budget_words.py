@@ -1,0 +1,119 @@
+"""Budgets in words: which calls each counts, and the address that lists exactly these calls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from decimal import Decimal, InvalidOperation
+from typing import Any, NamedTuple
+
+from django.core.exceptions import FieldDoesNotExist
+from django.utils.text import capfirst
+from django.utils.translation import gettext
+
+from usage_billing import reports
+from usage_billing.budgets.scopes import filters_of, is_version_of
+from usage_billing.budgets.spending import REFUSED
+from usage_billing.budgets.windows import Window
+from usage_billing.models import Budget, BudgetChange
+from usage_billing.pages.dimensions import label
+from usage_billing.pages.names import Names
+from usage_billing.pages.page import CALLS, address
+from usage_billing.pages.parameters import query_of
+from usage_billing.reports import TAG, Period
+from usage_billing.templatetags.amounts import with_unit
+from usage_billing.tenancy.scope import of_organization
+
+
+class Narrow(NamedTuple):
+    """One condition of a budget's scope."""
+
+    label: str
+    value: str
+
+
+def scope_words(budget: Budget, known: Names) -> list[Narrow]:
+    """Its conditions; none: all calls of its organisation. The names of users must be looked up."""
+    found = [] if budget.user_id is None else [Narrow(label("user"), known.user(budget.user_id))]
+    for name in ("agent_id", "request_type", "ai_provider", "ai_model"):
+        if value := getattr(budget, name):
+            found.append(Narrow(label(name), value))
+    if budget.tag_key:
+        found.append(Narrow(label(TAG + budget.tag_key), budget.tag_value))
+    return found
+
+
+def calls_link(budget: Budget, window: Window, *, for_superadmin: bool) -> str:
+    """The address of the calls that the budget counts in the window. One query if it is for a model."""
+    pairs = [("from", window.first.isoformat())]
+    if window.end is not None:
+        pairs.append(("to", (window.end - timedelta(days=1)).isoformat()))
+    pairs += [({"org_id": "org", "user_id": "user"}.get(name, name), str(value)) for name, value in _filters(budget)]
+    pairs += [("ai_model", name) for name in _models(budget, window)]
+    if budget.unit == Budget.Unit.CALLS:
+        pairs.append(("status!", REFUSED))
+    if budget.unit == Budget.Unit.RUB:
+        pairs.append(("currency", "rub"))
+    return f"{address(CALLS, for_superadmin=for_superadmin)}?{query_of(tuple(pairs), {})}"
+
+
+def _filters(budget: Budget) -> Iterable[tuple[str, Any]]:
+    return filters_of(budget).items()
+
+
+def _models(budget: Budget, window: Window) -> list[str]:
+    """The names under which the calls of the budget's model are recorded."""
+    if not budget.ai_model:
+        return []
+    scope, period = of_organization(budget.org_id), Period(window.first, window.end)
+    rows = reports.totals(
+        scope, by=["ai_model"], filters=filters_of(budget), period=period, measures=("requests_count",)
+    )
+    found = [row["ai_model"] for row in rows if is_version_of(row["ai_model"], budget.ai_model)]
+    return sorted({*found, budget.ai_model})
+
+
+# ── The history of changes ───────────────────────────────────────────────────────────────────────────────────────
+
+
+class FieldChange(NamedTuple):
+    label: str
+    before: str
+    after: str
+
+
+def changes_in_words(change: BudgetChange, unit: str) -> list[FieldChange]:
+    """Each changed field with its values before and after; a dash: none."""
+    return [
+        FieldChange(_field_label(name), _value(name, before, unit), _value(name, after, unit))
+        for name, (before, after) in _pairs(change.fields).items()
+    ]
+
+
+def _pairs(fields: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    return {name: (pair[0], pair[1]) for name, pair in fields.items() if isinstance(pair, list) and len(pair) == 2}
+
+
+def _field_label(name: str) -> str:
+    try:
+        return capfirst(str(Budget._meta.get_field(name).verbose_name))  # type: ignore[union-attr]
+    except FieldDoesNotExist:
+        return name
+
+
+def _value(name: str, value: Any, unit: str) -> str:
+    if value in (None, "", "None"):
+        return "—"
+    choices = dict(getattr(Budget._meta.get_field(name), "choices", None) or ()) if name != "user_id" else {}
+    if value in choices:
+        return str(choices[value])
+    if name == "limit":
+        try:
+            return with_unit(Decimal(str(value)), unit)
+        except InvalidOperation:
+            return str(value)
+    if value in ("True", True):
+        return gettext("yes")
+    if value in ("False", False):
+        return gettext("no")
+    return str(value).strip("[]")
