@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import calendar
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
@@ -43,14 +43,15 @@ def forecast(
     """
     first, month_before = today.replace(day=1), _month_before(today)
     rows = totals_by_day(scope, Period(learned_since(today)), filters=filters) if days is None else days
-    learned = _learned_days(rows, today)
-    left = [today + timedelta(days=n) for n in range(_days_of(first) - today.day + 1)]
-    so_far = {each: _sum(rows, each, first, None) for each in CURRENCIES}
-    to_come = {each: _to_come(rows, each, today, left, learned) if learned else {} for each in CURRENCIES}
+    learned = learned_days(rows, today)
+    left = days_left(today, first + timedelta(days=_days_of(first)))
+    amounts = {each: {day: row[f"cost_{each}"] or Decimal(0) for day, row in rows.items()} for each in CURRENCIES}
+    so_far = {each: _sum(amounts[each], first, None) for each in CURRENCIES}
+    to_come = {each: expected_by_day(amounts[each], today, left, learned) if learned else {} for each in CURRENCIES}
     return Forecast(
         so_far=so_far,
         expected={each: sum(to_come[each].values(), so_far[each]) for each in CURRENCIES} if learned else None,
-        month_before={each: _sum(rows, each, month_before, first) for each in CURRENCIES},
+        month_before={each: _sum(amounts[each], month_before, first) for each in CURRENCIES},
         learned_days=learned,
         unpriced_count=sum(row["unpriced_usd_count"] for day, row in rows.items() if day >= first),
         to_come=to_come,
@@ -67,29 +68,44 @@ def _month_before(today: date) -> date:
     return (today.replace(day=1) - timedelta(days=1)).replace(day=1)
 
 
-def _learned_days(rows: Mapping[date, Totals], today: date) -> int:
-    """How many whole days before today have passed since the first call; at most `LEARNED_DAYS`."""
-    earlier = [day for day in rows if day < today]
-    return min(LEARNED_DAYS, (today - min(earlier)).days) if earlier else 0
-
-
-def _to_come(
-    rows: Mapping[date, Totals], currency: str, today: date, left: list[date], learned: int
-) -> dict[date, Decimal]:
-    costs = {day: rows[day][f"cost_{currency}"] or Decimal(0) for day in rows}
-    known = [today - timedelta(days=n) for n in range(1, learned + 1)]
-
-    def expected(day: date) -> Decimal:
-        alike = [each for each in known if each.weekday() == day.weekday()] if learned == LEARNED_DAYS else known
-        return sum((costs.get(each, Decimal(0)) for each in alike), Decimal(0)) / len(alike)
-
-    return {day: max(Decimal(0), expected(day) - costs.get(day, Decimal(0))) for day in left}
-
-
-def _sum(rows: Mapping[date, Totals], currency: str, since: date, until: date | None) -> Decimal:
-    amounts = (row[f"cost_{currency}"] for day, row in rows.items() if since <= day and (until is None or day < until))
-    return sum((amount for amount in amounts if amount is not None), Decimal(0))
+def _sum(amounts: Mapping[date, Decimal], since: date, until: date | None) -> Decimal:
+    within = (amount for day, amount in amounts.items() if since <= day and (until is None or day < until))
+    return sum(within, Decimal(0))
 
 
 def _days_of(month: date) -> int:
     return calendar.monthrange(month.year, month.month)[1]
+
+
+# ── For any measure and any days: budgets count tokens and calls as well ────────────────────────────────────────────
+
+
+def learned_days(days: Iterable[date], today: date) -> int:
+    """How many whole days before today have passed since the first of these days; at most `LEARNED_DAYS`."""
+    first = min((day for day in days if day < today), default=today)
+    return min(LEARNED_DAYS, (today - first).days)
+
+
+def days_left(today: date, end: date) -> list[date]:
+    """The days from today to the one before `end`."""
+    return [today + timedelta(days=n) for n in range((end - today).days)]
+
+
+def usual(amounts: Mapping[date, Decimal], today: date, learned: int, weekday: int | None = None) -> Decimal:
+    """The average of the last `learned` days before today; of one weekday if there are `LEARNED_DAYS` of them.
+
+    Days without an amount count as zero.
+    """
+    known = [today - timedelta(days=n) for n in range(1, learned + 1)]
+    if weekday is not None and learned == LEARNED_DAYS:
+        known = [day for day in known if day.weekday() == weekday]
+    return sum((amounts.get(day, Decimal(0)) for day in known), Decimal(0)) / len(known)
+
+
+def expected_by_day(
+    amounts: Mapping[date, Decimal], today: date, left: Iterable[date], learned: int
+) -> dict[date, Decimal]:
+    """What each of the days left is still expected to add: its usual amount, less what it has already."""
+    days = list(left)
+    expected = {weekday: usual(amounts, today, learned, weekday) for weekday in {day.weekday() for day in days}}
+    return {day: max(Decimal(0), expected[day.weekday()] - amounts.get(day, Decimal(0))) for day in days}
