@@ -13,7 +13,7 @@ from django.forms.boundfield import BoundField
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from usage_billing.models import Budget, Membership
+from usage_billing.models import Budget
 from usage_billing.models.budget import DEFAULT_THRESHOLDS
 from usage_billing.pages.suggestions import SuggestingInput
 from usage_billing.pages.typed_fields import AmountField, SharesField
@@ -85,8 +85,11 @@ class BudgetForm(forms.Form):
         label=_("Active"), required=False, initial=True, help_text=_("A paused budget stops nothing and tells nothing.")
     )
 
-    def __init__(self, *args: Any, orgs: Sequence[tuple[int, str]], **options: Any) -> None:
+    def __init__(
+        self, *args: Any, orgs: Sequence[tuple[int, str]], was: Budget | None = None, **options: Any
+    ) -> None:
         super().__init__(*args, **options)
+        self.was = was
         self.fields["org"].choices = list(orgs)  # type: ignore[attr-defined]
         if len(orgs) == 1:
             self.fields["org"].initial = orgs[0][0]
@@ -104,22 +107,28 @@ class BudgetForm(forms.Form):
     def values(self) -> dict[str, Any]:
         """Values of the model's fields; the user as an id."""
         given = {**self.cleaned_data}
-        given["user_id"] = self._user_id(given.pop("user"), given.pop("org"))
+        given["user_id"] = self._user_id(given.pop("user"))
+        del given["org"]
         if given["starts_on"] is None:
             del given["starts_on"]
         if given["mode"] != Budget.Mode.DOWNGRADE:
             given["replacement"] = ""
         return given
 
-    def _user_id(self, name: str, org_id: int) -> Any:
+    def _user_id(self, name: str) -> Any:
+        """The id of the user of this log-in name; that of the budget if the name was not changed."""
         if not name:
             return None
-        return user_of(name, org_id)
+        if self.was is not None and name == self.initial.get("user"):
+            return self.was.user_id
+        users = get_user_model()
+        return users._default_manager.filter(**{users.USERNAME_FIELD: name}).values_list("pk", flat=True).first()
 
     def clean_user(self) -> str:
         name: str = self.cleaned_data["user"].strip()
-        if name and "org" in self.cleaned_data and user_of(name, self.cleaned_data["org"]) is None:
-            raise ValidationError(gettext("The organisation has no member of this name."))
+        if name and self._user_id(name) is None:
+            # The words of the service about a user of another organisation: it does not tell who exists elsewhere.
+            raise ValidationError(gettext("This user is no member of the organisation and has no calls in it."))
         return name
 
     # ── The parts that the template draws ────────────────────────────────────────────────────────────────────────
@@ -142,6 +151,10 @@ class BudgetForm(forms.Form):
         return any(self[name].value() or self[name].errors for name in NARROWS)
 
     @property
+    def has_more_errors(self) -> bool:
+        return any(self[name].errors for name in MORE)
+
+    @property
     def modes(self) -> list[Mode]:
         chosen = self["mode"].value()
         return [Mode(str(mode), str(mode.label), str(text), mode == chosen) for mode, text in MODES.items()]
@@ -153,14 +166,6 @@ class Mode:
     label: str
     text: str
     is_chosen: bool
-
-
-def user_of(name: str, org_id: int) -> Any:
-    """The id of the member of the organisation with this log-in name; None if there is none."""
-    users = get_user_model()
-    ids = users._default_manager.filter(**{users.USERNAME_FIELD: name}).values_list("pk", flat=True)
-    found = ids.first()
-    return found if found is not None and Membership.objects.filter(org_id=org_id, user_id=found).exists() else None
 
 
 def initial_of(budget: Budget, user_name: str) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any, NamedTuple
@@ -12,6 +12,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext
 
 from usage_billing import reports
+from usage_billing.budgets.requests import GRANTED_TO
 from usage_billing.budgets.scopes import filters_of, is_version_of
 from usage_billing.budgets.spending import REFUSED
 from usage_billing.budgets.windows import Window
@@ -76,6 +77,14 @@ def _models(budget: Budget, window: Window) -> list[str]:
 # ── The history of changes ───────────────────────────────────────────────────────────────────────────────────────
 
 
+CHOICES: dict[str, dict[Any, Any]] = {
+    "window": dict(Budget.Window.choices),
+    "unit": dict(Budget.Unit.choices),
+    "mode": dict(Budget.Mode.choices),
+    "when_unavailable": dict(Budget.WhenUnavailable.choices),
+}
+
+
 class FieldChange(NamedTuple):
     label: str
     before: str
@@ -86,34 +95,28 @@ def changes_in_words(change: BudgetChange, unit: str) -> list[FieldChange]:
     """Each changed field with its values before and after; a dash: none."""
     return [
         FieldChange(_field_label(name), _value(name, before, unit), _value(name, after, unit))
-        for name, (before, after) in _pairs(change.fields).items()
+        for name, (before, after) in change.fields.items()
     ]
 
 
-def _pairs(fields: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    return {name: (pair[0], pair[1]) for name, pair in fields.items() if isinstance(pair, list) and len(pair) == 2}
-
-
 def _field_label(name: str) -> str:
+    if name == GRANTED_TO:
+        return gettext("At the request of")
     try:
         return capfirst(str(Budget._meta.get_field(name).verbose_name))  # type: ignore[union-attr]
     except FieldDoesNotExist:
         return name
 
 
-def _value(name: str, value: Any, unit: str) -> str:
-    if value in (None, "", "None"):
+def _value(name: str, text: str, unit: str) -> str:
+    """A value as the history keeps it (`editing.texts`), in the reader's language."""
+    if not text:
         return "—"
-    choices = dict(getattr(Budget._meta.get_field(name), "choices", None) or ()) if name != "user_id" else {}
-    if value in choices:
-        return str(choices[value])
+    if text in ("true", "false"):
+        return gettext("yes") if text == "true" else gettext("no")
     if name == "limit":
         try:
-            return with_unit(Decimal(str(value)), unit)
+            return with_unit(Decimal(text), unit)
         except InvalidOperation:
-            return str(value)
-    if value in ("True", True):
-        return gettext("yes")
-    if value in ("False", False):
-        return gettext("no")
-    return str(value).strip("[]")
+            return text
+    return CHOICES.get(name, {}).get(text, text)

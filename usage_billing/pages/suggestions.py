@@ -12,6 +12,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from usage_billing import reports
+from usage_billing.budgets.validation import REPLACING
 from usage_billing.models import Membership
 from usage_billing.reports import TAG, Period
 from usage_billing.reports.totals import COST_MEASURES
@@ -46,15 +47,25 @@ def suggest(form: forms.BaseForm, scope: Scope, today: date, org_id: int | None)
         "ai_model": "ai_model",
     }
     for name, column in columns.items():
-        _fill(form, name, _values(scope, column, today, filters))
-    _fill(form, "user", user_names(scope, org_id))
+        fill(form, name, _values(scope, column, today, filters))
+    fill(form, "user", user_names(scope, org_id))
     if "tag_key" in form.fields:
         keys = reports.tag_keys_by_use(scope, filters, MOST_TAG_KEYS)
-        _fill(form, "tag_key", keys)
-        _fill(form, "tag_value", (value for key in keys[:3] for value in _values(scope, TAG + key, today, filters)))
+        fill(form, "tag_key", keys)
+        fill(form, "tag_value", (value for key in keys[:3] for value in _values(scope, TAG + key, today, filters)))
 
 
-def _fill(form: forms.BaseForm, name: str, values: Iterable[str]) -> None:
+def suggest_models(form: forms.BaseForm, name: str, scope: Scope, today: date, org_id: int | None) -> None:
+    """Fill a field that takes `provider:model` with the models that may replace others."""
+    filters = {} if org_id is None else {"org_id": org_id}
+    period = Period(today - timedelta(days=SEEN_DAYS))
+    by = ("ai_provider", "ai_model")
+    rows = reports.totals(scope, by=by, filters=filters, period=period, limit=MOST, measures=COST_MEASURES)
+    found = ((row["ai_provider"], row["ai_model"]) for row in rows)
+    fill(form, name, (f"{provider}:{model}" for provider, model in found if provider in REPLACING and model))
+
+
+def fill(form: forms.BaseForm, name: str, values: Iterable[str]) -> None:
     widget = form.fields[name].widget if name in form.fields else None
     if isinstance(widget, SuggestingInput):
         widget.suggestions = sorted(set(filter(None, values)), key=str.casefold)

@@ -2,7 +2,8 @@
 
 from django.urls import path
 
-from usage_billing.pages import call, saved_view_pages, views
+from usage_billing.pages import budget_pages, budgets, call, saved_view_pages, views
+from usage_billing.pages.entrance import View, entered
 from usage_billing.pages.page import OVERVIEW, PAGES
 
 urlpatterns = []
@@ -22,7 +23,8 @@ urlpatterns += [
     path("usage/calls/<int:id>", call.own_call, name="call"),
     path("usage/calls/<int:id>/", call.own_call),
 ]
-for base, name, for_superadmin in (("superadmin/ai-costs", "ai-costs", True), ("usage", "usage", False)):
+SECTIONS = (("superadmin/ai-costs", "ai-costs", True), ("usage", "usage", False))
+for base, name, for_superadmin in SECTIONS:
     listed = saved_view_pages.list_view(for_superadmin=for_superadmin)
     one = saved_view_pages.one_view(for_superadmin=for_superadmin)
     urlpatterns += [
@@ -31,3 +33,18 @@ for base, name, for_superadmin in (("superadmin/ai-costs", "ai-costs", True), ("
         path(f"{base}/views/<int:id>", one, name=f"{name}-view"),
         path(f"{base}/views/<int:id>/", one),
     ]
+
+FORMS: tuple[tuple[str, str, View], ...] = (
+    ("budgets", "budgets", budgets.answer),
+    ("budgets/new", "budget-new", budget_pages.new),
+    ("budgets/<int:id>", "budget", budget_pages.one),
+    ("budgets/<int:id>/edit", "budget-edit", budget_pages.edit),
+    ("budgets/<int:id>/delete", "budget-delete", budget_pages.delete),
+    ("budgets/<int:id>/ask", "budget-ask", budget_pages.ask),
+    ("budgets/requests/<int:id>", "budget-request", budget_pages.answer_request),
+)
+"""Address below the section, name and view of each page that takes forms."""
+for below, suffix, view in FORMS:
+    for base, name, for_superadmin in SECTIONS:
+        answer = entered(view, for_superadmin=for_superadmin)
+        urlpatterns += [path(f"{base}/{below}", answer, name=f"{name}-{suffix}"), path(f"{base}/{below}/", answer)]
