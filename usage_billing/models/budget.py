@@ -92,7 +92,7 @@ class Budget(models.Model):
     unit = models.CharField(_("unit"), max_length=6, choices=Unit.choices, default=Unit.USD)
     mode = models.CharField(_("mode"), max_length=9, choices=Mode.choices, default=Mode.ALERT)
     replacement = models.CharField(_("cheaper model"), max_length=250, blank=True, default="")
-    thresholds = models.JSONField(_("shares"), default=default_thresholds, validators=[validate_thresholds])
+    thresholds = models.JSONField(_("shares"), default=default_thresholds, blank=True, validators=[validate_thresholds])
     when_unavailable = models.CharField(
         _("without the database"),
         max_length=6,

@@ -39,7 +39,10 @@ class BudgetChange(models.Model):
 
 
 class BudgetRequest(models.Model):
-    """A person asks for a higher limit; an owner grants it, for as much as they think right, or refuses."""
+    """A person asks for a higher limit; an owner grants it, for as much as they think right, or refuses.
+
+    A person has one open request for a budget.
+    """
 
     class State(models.TextChoices):
         OPEN = "open", _("open")
@@ -69,6 +72,13 @@ class BudgetRequest(models.Model):
         verbose_name = _("request for a higher limit")
         verbose_name_plural = _("requests for higher limits")
         indexes = (models.Index(fields=("org", "state", "-created_at"), name="usage_budget_request_open"),)
+        constraints = (
+            models.UniqueConstraint(
+                fields=("org", "budget", "user"),
+                condition=models.Q(state="open"),
+                name="usage_budget_request_once",
+            ),
+        )
 
     def __str__(self) -> str:
         return f"{self.budget_id}: {self.limit}"
