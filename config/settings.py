@@ -243,6 +243,10 @@ AI_COSTS: dict[str, Any] = {
     "TOKEN_KEY": env.str("JWT_SIGNING_KEY", default="") or SECRET_KEY,
     "PUBLIC_URL": env.str("PUBLIC_URL", default="http://127.0.0.1:8000" if DEBUG else "").rstrip("/"),
     "EXCHANGE_RATES_URL": env.str("EXCHANGE_RATES_URL", default=DEFAULTS["EXCHANGE_RATES_URL"]),
+    # A key that is made up at each start would decrypt nothing later.
+    "ENCRYPTION_KEYS": env.list("USAGE_ENCRYPTION_KEYS", default=[]) or (None if SECRET_KEY_IS_SET or DEBUG else []),
+    "ALERTS_ALLOW_PRIVATE_ADDRESSES": env.bool("ALERTS_ALLOW_PRIVATE_ADDRESSES", default=False),
+    "TELEGRAM_URL": env.str("TELEGRAM_URL", default=DEFAULTS["TELEGRAM_URL"]),
     # Clients without a provider key talk to the simulator on loopback. In production a missing key must be an error.
     "SIMULATOR": env.bool("AI_SIMULATOR", default=DEBUG),
     "AGENT_MODELS": env.dict("AI_AGENT_MODELS", default={}),

@@ -76,6 +76,15 @@ DEFAULTS: dict[str, Any] = {
     # ── Exchange rates ──
     # The Bank of Russia, or a mirror of it.
     "EXCHANGE_RATES_URL": "https://www.cbr.ru/scripts",
+    # ── Secrets ──
+    # Texts that the keys of secrets in the database are derived from: the first encrypts, all decrypt. None: SECRET_KEY
+    # and SECRET_KEY_FALLBACKS. An empty list: no key, so no secret can be read.
+    "ENCRYPTION_KEYS": None,
+    # ── Alerts ──
+    # Whether webhooks may go to private addresses: this machine, its network, a cloud's metadata service.
+    "ALERTS_ALLOW_PRIVATE_ADDRESSES": False,
+    # Telegram's Bot API, or a server of one's own (https://github.com/tdlib/telegram-bot-api).
+    "TELEGRAM_URL": "https://api.telegram.org",
     # ── Assistants ──
     # Clients without a provider key call the simulator on loopback. Never in production.
     "SIMULATOR": False,

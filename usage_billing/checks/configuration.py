@@ -36,6 +36,15 @@ def settings_are_understood(**_kwargs: Any) -> list[CheckMessage]:
     models = conf.DEPLOYMENTS
     if not isinstance(models, Mapping) or not all(isinstance(text, str) for pair in models.items() for text in pair):
         found.append(_error(f'AI_COSTS["DEPLOYMENTS"] is {models!r}.', "Set a dict: deployment → model."))
+    keys = conf.ENCRYPTION_KEYS
+    if keys is not None and not (isinstance(keys, list | tuple) and all(isinstance(key, str) and key for key in keys)):
+        # The value is secret, and is not shown.
+        found.append(_error('AI_COSTS["ENCRYPTION_KEYS"] is no list of texts.', "Set a list of long texts, or None."))
+    if not isinstance(conf.ALERTS_ALLOW_PRIVATE_ADDRESSES, bool):
+        value = conf.ALERTS_ALLOW_PRIVATE_ADDRESSES
+        found.append(_error(f'AI_COSTS["ALERTS_ALLOW_PRIVATE_ADDRESSES"] is {value!r}.', "Set True or False."))
+    if not str(conf.TELEGRAM_URL).startswith(("https://", "http://")):
+        found.append(_error(f'AI_COSTS["TELEGRAM_URL"] is {conf.TELEGRAM_URL!r}.', "Set an address: https://…"))
     if conf.DRAIN not in DRAINS:
         found.append(_error(f'AI_COSTS["DRAIN"] is {conf.DRAIN!r}.', f"Set one of {', '.join(DRAINS)}."))
     if conf.DATABASE and conf.DATABASE not in connections:

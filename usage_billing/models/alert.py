@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from decimal import Decimal
 
 from django.db import models
@@ -9,6 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from usage_billing.models.budget import Budget
+from usage_billing.models.encryption import EncryptedField
 from usage_billing.models.fields import money
 from usage_billing.models.organization import Organization
 
@@ -17,7 +19,7 @@ class AlertChannel(models.Model):
     """A place that alerts of an organisation go to; without an organisation, those of the installation (superadmins).
 
     target: e-mail addresses with commas between them, the URL of a webhook, or the chat of a Telegram bot. secret: the
-    key that signs a webhook, or the bot's token; encrypted (`auth.encryption`).
+    key that signs a webhook, or the bot's token; encrypted (`models.encryption`).
     """
 
     class Kind(models.TextChoices):
@@ -30,7 +32,7 @@ class AlertChannel(models.Model):
     name = models.CharField(_("name"), max_length=100)
     kind = models.CharField(_("kind"), max_length=8, choices=Kind.choices)
     target = models.CharField(_("target"), max_length=1000)
-    secret = models.CharField(_("secret"), max_length=500, blank=True, default="")
+    secret = EncryptedField(_("secret"), blank=True, default="")
     language = models.CharField(_("language"), max_length=10, blank=True, default="")
     is_active = models.BooleanField(_("active"), default=True)
     created_at = models.DateTimeField(_("created at"), default=timezone.now)
@@ -49,8 +51,9 @@ class AlertChannel(models.Model):
 class AlertRule(models.Model):
     """What raises an alert. bound: in per cent, USD, RUB, ms, events or hours, as the kind says.
 
-    `budget_share` and `forecast` watch a budget; the others the calls that `scope` narrows (names of filters → value).
-    by: the dimension that each value of is watched by itself (`org_id`, `ai_model`); empty: all together.
+    `budget_share` and `forecast` watch a budget; the others the calls that `scope` narrows: filters of reports, name →
+    value or list of values. by: the dimension whose values are watched one by one (`org_id`, `ai_model`); empty: all
+    together. step: the hour or the day that is looked at, the present one and the one before it.
     """
 
     class Kind(models.TextChoices):
@@ -118,12 +121,18 @@ class AlertFiring(models.Model):
     """An alert: one for each crossing, of a rule, or of one of a budget's own `thresholds` (then `rule` is NULL).
 
     key: what crossed, such as `2026-11-01/80` (window and share of a budget) or a model's name; empty if there is one
-    thing only. value, bound: when it began. It is told once, again as the rule says, and once more when it is over.
+    thing only. value, bound: when it began, in the unit of the budget or of the rule's kind. It is told once, again as
+    the rule says, and once more when it is over.
     """
 
     class State(models.TextChoices):
         FIRING = "firing", _("firing")
         RESOLVED = "resolved", _("resolved")
+
+    class Ended(models.TextChoices):
+        BELOW = "below", _("it is below again")
+        WINDOW = "window", _("its window has ended")
+        UNWATCHED = "unwatched", _("nothing watches it any more")
 
     org = models.ForeignKey(Organization, on_delete=models.CASCADE, null=True, blank=True, related_name="+")
     rule = models.ForeignKey(AlertRule, on_delete=models.CASCADE, null=True, blank=True, related_name="firings")
@@ -135,6 +144,7 @@ class AlertFiring(models.Model):
     began_at = models.DateTimeField(_("began at"), default=timezone.now)
     told_at = models.DateTimeField(_("told at"), null=True, blank=True)
     resolved_at = models.DateTimeField(_("resolved at"), null=True, blank=True)
+    ended = models.CharField(_("why it is over"), max_length=9, choices=Ended.choices, blank=True, default="")
 
     class Meta:
         db_table = "usage_alert_firing"
@@ -163,7 +173,12 @@ class AlertFiring(models.Model):
 
 
 class AlertDelivery(models.Model):
-    """A message to one channel about an alert, tried until it is taken or given up."""
+    """A message to one channel or address about an alert, tried until it is taken or given up.
+
+    recipient: an e-mail address: one of the channel's, or an owner's where no channel is set up (then `channel` is
+    NULL). value: when it was written. message_id: the same at every attempt. next_attempt_at: while it is being sent,
+    when another process may take it over.
+    """
 
     class State(models.TextChoices):
         WAITING = "waiting", _("waiting")
@@ -178,7 +193,12 @@ class AlertDelivery(models.Model):
 
     org = models.ForeignKey(Organization, on_delete=models.CASCADE, null=True, blank=True, related_name="+")
     firing = models.ForeignKey(AlertFiring, on_delete=models.CASCADE, null=True, related_name="deliveries")
-    channel = models.ForeignKey(AlertChannel, on_delete=models.CASCADE, related_name="deliveries")
+    channel = models.ForeignKey(
+        AlertChannel, on_delete=models.CASCADE, null=True, blank=True, related_name="deliveries"
+    )
+    recipient = models.CharField(_("address"), max_length=254, blank=True, default="")
+    message_id = models.UUIDField(default=uuid.uuid4, editable=False)
+    value = money(_("value"), null=True)
     event = models.CharField(_("event"), max_length=12, choices=Event.choices)
     state = models.CharField(_("state"), max_length=7, choices=State.choices, default=State.WAITING)
     attempts = models.PositiveIntegerField(_("attempts"), default=0)
@@ -195,6 +215,12 @@ class AlertDelivery(models.Model):
         indexes = (
             models.Index(
                 fields=("next_attempt_at",), condition=models.Q(state="waiting"), name="usage_alert_delivery_waiting"
+            ),
+        )
+        constraints = (
+            models.CheckConstraint(
+                condition=models.Q(channel__isnull=False) | ~models.Q(recipient=""),
+                name="usage_alert_delivery_to",
             ),
         )
 

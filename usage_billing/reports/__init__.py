@@ -17,7 +17,7 @@ from usage_billing.reports.sql.tag_keys import tag_keys_by_use
 from usage_billing.reports.stacked_series import Series, stacked_series
 from usage_billing.reports.time_series import ALL_STEPS, STEPS, PeriodTooLongError, time_series
 from usage_billing.reports.token_totals import token_totals
-from usage_billing.reports.totals import orgs_with_calls, summary, totals
+from usage_billing.reports.totals import orgs_with_calls, summary, totals, totals_between
 from usage_billing.reports.user_names import user_names
 from usage_billing.reports.workflow_totals import workflow_totals
 
@@ -75,6 +75,7 @@ __all__ = [
     "time_series",
     "token_totals",
     "totals",
+    "totals_between",
     "user_names",
     "workflow_totals",
 ]

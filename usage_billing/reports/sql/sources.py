@@ -60,12 +60,18 @@ def rows(scope: Scope, by: Sequence[str], filters: Filters, period: Period, meas
 
 
 def single_calls(
-    scope: Scope, filters: Filters, period: Period, measures: Sequence[str], since: Any, until: Any
+    scope: Scope,
+    filters: Filters,
+    period: Period,
+    measures: Sequence[str],
+    since: Any,
+    until: Any,
+    by: Sequence[str] = (),
 ) -> Sql | None:
     """`SELECT` of the calls with `since <= created_at < until`, without archived ones; None if none can match."""
     moments = [connection.ops.adapt_datetimefield_value(moment) for moment in (since, until)]
     in_time = Sql("created_at >= %s AND created_at < %s", moments)
-    parts = [_of_single_calls(part, (), period, measures, in_time) for part in allowed_values(scope, filters)]
+    parts = [_of_single_calls(part, by, period, measures, in_time) for part in allowed_values(scope, filters)]
     return joined(" UNION ALL ", parts) if parts else None
 
 

@@ -87,6 +87,21 @@ def sums_of_part_day(
     return _read(measures, f"SELECT {wanted} FROM ({source.text}) AS usage_rows", source.values)[0]  # noqa: S608 - our own names
 
 
+def sums_between(
+    scope: Scope, by: Sequence[str], filters: Filters, since: datetime, until: datetime, measures: Sequence[str]
+) -> list[dict[str, Any]]:
+    """One row for each combination of the `by` columns, over the calls with `since <= created_at < until`; without `by`
+    one row. Archived calls are left out."""
+    source = sources.single_calls(scope, filters, ALL_TIME, measures, since, until, by)
+    if source is None:
+        return [] if by else [dict.fromkeys(measures)]
+    columns = sources.columns(by)
+    wanted = ", ".join([*columns, *(f"{_sum(name, connection.vendor)} AS {name}" for name in measures)])
+    grouped = f" GROUP BY {', '.join(columns)}" if by else ""
+    statement = f"SELECT {wanted} FROM ({source.text}) AS usage_rows{grouped}"  # noqa: S608 - our own names
+    return _read([*by, *measures], statement, source.values)
+
+
 def first_day(scope: Scope) -> date | None:
     """The first day with calls in scope, archived ones included; None without calls."""
     parts = []
