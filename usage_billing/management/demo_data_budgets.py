@@ -25,7 +25,7 @@ from usage_billing.tenancy.scope import EVERYTHING, Scope, of_organization
 
 NAMES: dict[str, dict[str, str]] = {
     "month": {"ru": "Месяц, всё вместе", "en": "The whole month"},
-    "writer": {"ru": "Генерация постов", "en": "Post writing"},
+    "writer": {"ru": "Обзоры трендов", "en": "Trend reports"},
     "cheaper": {"ru": "Проверки агента", "en": "Checks by the agent"},
     "person": {"ru": "Личный лимит", "en": "A person's calls"},
     "paused": {"ru": "Летний запуск", "en": "Summer launch"},
@@ -33,8 +33,8 @@ NAMES: dict[str, dict[str, str]] = {
     "hook": {"ru": "Дежурный канал", "en": "On-call channel"},
     "errors": {"ru": "Много ошибок", "en": "Many errors"},
     "reason": {
-        "ru": "Готовим отчёт для партнёров, нужно вдвое больше проверок.",
-        "en": "We prepare a report for partners and need twice the checks.",
+        "ru": "Готовим отчёт для партнёров, нужно вдвое больше обзоров.",
+        "en": "We prepare a report for partners and need twice the reviews.",
     },
 }
 PROBLEM = "HTTP 503: Service Unavailable"
@@ -68,7 +68,7 @@ def _of_first(account: Account, now: datetime) -> list[Budget]:
     owner, owner_name = of_organization(account.org.pk), account.organization.people[0]
     writer = _set(
         account, owner, owner_name, now,
-        name=_word(account, "writer"), limit=Decimal(1), mode="stop", agent_id="repurpose", window="week",
+        name=_word(account, "writer"), limit=Decimal(1), mode="stop", agent_id="trends_scout",
     )  # fmt: skip
     cheaper = _set(
         account, owner, owner_name, now,
@@ -77,7 +77,7 @@ def _of_first(account: Account, now: datetime) -> list[Budget]:
     )  # fmt: skip
     person = _set(
         account, owner, owner_name, now,
-        name=_word(account, "person"), limit=Decimal(1), unit="calls", user_id=account.user_ids[1],
+        name=_word(account, "person"), limit=Decimal(1), unit="calls", window="week", user_id=account.user_ids[1],
     )  # fmt: skip
     paused = _set(
         account, owner, owner_name, now,
@@ -118,15 +118,15 @@ def _alerts(account: Account, budgets: list[Budget], now: datetime) -> None:
     rule = AlertRule.objects.create(org=org, name=_word(account, "errors"), kind="errors", bound=Decimal(5))
     AlertRoute.objects.create(org=org, rule=rule, channel=hook)
     near = budgets[1]
-    first = state(near, now).window.first
+    found = state(near, now)
     firing = AlertFiring.objects.create(
-        org=org, budget=near, key=f"{first}/80", value=Decimal(80), bound=Decimal(80),
+        org=org, budget=near, key=f"{found.window.first}/80", value=found.spent, bound=near.limit * Decimal("0.8"),
         began_at=now - timedelta(hours=7), told_at=now - timedelta(hours=7),
     )  # fmt: skip
     over = AlertFiring.objects.create(
         org=org, rule=rule, key="", value=Decimal("11.4"), bound=Decimal(5), state="resolved",
         began_at=now - timedelta(days=3, hours=2), told_at=now - timedelta(days=3, hours=2),
-        resolved_at=now - timedelta(days=3),
+        resolved_at=now - timedelta(days=3), ended="below",
     )  # fmt: skip
     _delivery(firing, mail, "firing", now - timedelta(hours=7))
     _delivery(firing, hook, "firing", now - timedelta(hours=7), state="waiting", now=now)

@@ -12,7 +12,7 @@ from usage_billing.models import AlertFiring, AlertRule, Budget
 from usage_billing.pages.dimensions import label
 from usage_billing.pages.names import Names
 from usage_billing.reports import TAG
-from usage_billing.templatetags.amounts import duration, plain_decimal, plain_money, style_of, with_unit, write_percent
+from usage_billing.templatetags.amounts import duration, plain_decimal, plain_money, style_of, whole_percent, with_unit, write_percent
 
 KINDS: dict[str, Any] = {
     AlertRule.Kind.BUDGET_SHARE: _("Tells when a share of a budget is spent, beside the budget's own thresholds."),
@@ -98,11 +98,15 @@ def firing_title(firing: AlertFiring, known: Names) -> str:
         _first, _slash, what = firing.key.rpartition("/")
         if what == "forecast":
             return gettext("“%(budget)s” will not be enough") % {"budget": firing.budget.name}
-        return gettext("%(share)s %% of “%(budget)s” is spent") % {"share": what, "budget": firing.budget.name}
+        return gettext("%(share)s of “%(budget)s” is spent") % {"share": _percent(what), "budget": firing.budget.name}
     if firing.rule is None:
         return firing.key
     what = _watched(firing, known)
     return firing.rule.name + (f": {what}" if what else "")
+
+
+def _percent(text: str) -> str:
+    return whole_percent(int(text)) if text.isdecimal() else text
 
 
 def _watched(firing: AlertFiring, known: Names) -> str:

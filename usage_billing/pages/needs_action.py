@@ -26,7 +26,7 @@ WORTH_SAVING = Decimal("0.05")
 
 @dataclass(frozen=True)
 class Item:
-    """kind: `failed`, `unpriced`, `anomaly` or `saving`. badge: how many calls, or how much. link: to these calls."""
+    """kind: `failed`, `unpriced`, `anomaly`, `saving`, `budget` or `request`. badge: how many calls, or how much. link: to these calls."""
 
     kind: str
     badge: str

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from usage_billing.pages import budget_pages, budgets, call, saved_view_pages, views
+from usage_billing.pages import alerts, budget_pages, budgets, call, saved_view_pages, views
 from usage_billing.pages.entrance import View, entered
 from usage_billing.pages.page import OVERVIEW, PAGES
 
@@ -41,6 +41,7 @@ FORMS: tuple[tuple[str, str, View], ...] = (
     ("budgets/<int:id>/edit", "budget-edit", budget_pages.edit),
     ("budgets/<int:id>/delete", "budget-delete", budget_pages.delete),
     ("budgets/<int:id>/ask", "budget-ask", budget_pages.ask),
+    ("alerts", "alerts", alerts.answer),
     ("budgets/requests/<int:id>", "budget-request", budget_pages.answer_request),
 )
 """Address below the section, name and view of each page that takes forms."""

@@ -227,6 +227,13 @@ def percent(value: Decimal) -> str:
 
 
 @register.filter
+def whole_percent(value: int) -> str:
+    """A whole per cent: 80%."""
+    style = style_of(get_language())
+    return style.percent.format(number=write_number(value, style))
+
+
+@register.filter
 def share(value: Decimal) -> str:
     """A part of 1 as per cent."""
     return percent(100 * value)
