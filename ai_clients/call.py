@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import time
 import uuid
 from typing import Any, Protocol
 
+import anyio.to_thread
 import httpx2
 import msgspec
 
@@ -13,10 +15,14 @@ from ai_clients.account import account_of
 from ai_clients.body.buffer import BodyBuffer
 from ai_clients.body.event_stream import EVENT_STREAM, EventStreamBuffer
 from ai_clients.endpoints import MARK, Endpoint, Mark
-from ai_clients.usage import anthropic_usage, openai_usage, request_facts, unknown
+from ai_clients.usage import anthropic_usage, openai_usage, request_bounds, request_facts, unknown
 from ai_clients.usage.answer import STREAM_BEGINNINGS, Answer, decoder, payloads
-from usage_billing.recording import Event, current_attribution, lost, record
+from usage_billing.recording import Event, admission, current_attribution, lost, record
+from usage_billing.recording.admission import MUST_WAIT, Admitted, Guard, MustWait, Planned, Refusal
 from usage_billing.recording.event import Flavour
+from usage_billing.recording.request_paths import named_in
+
+logger = logging.getLogger(__name__)
 
 STREAMED_BY_AMAZON = "/invoke-with-response-stream"
 """The endpoint that answers with an event stream of Amazon's."""
@@ -38,8 +44,8 @@ class Call:
     """
 
     __slots__ = (
-        "_account", "_attribution", "_began", "_body", "_endpoint", "_finished", "_is_stream", "_mark", "_request",
-        "_response", "_started_at", "ended",
+        "_account", "_attribution", "_began", "_body", "_endpoint", "_finished", "_holds", "_is_stream", "_mark",
+        "_request", "_response", "_started_at", "ended",
     )  # fmt: skip
 
     def __init__(self, request: httpx2.Request, endpoint: Endpoint, mark: Mark | None = None) -> None:
@@ -52,7 +58,73 @@ class Call:
         self._began = time.perf_counter()
         self._finished = False
         self._account: dict[str, str] | None = None
+        self._holds: Admitted = ()
         self.ended = False
+
+    @property
+    def flavour(self) -> Flavour:
+        return self._endpoint.flavour
+
+    def refused(self) -> Refusal | None:
+        """Ask the budgets of the call, and reserve what it may cost. Returns why it may not be sent; then it is over.
+
+        Raises nothing: a call whose budgets cannot be asked is sent.
+        """
+        try:
+            if (planned := self._planned()) is not None:
+                return self._decided(_guard().admit(planned, may_wait=True))
+        except Exception:
+            logger.exception("The budgets of an AI call could not be asked; it is sent.")
+        return None
+
+    async def refused_async(self) -> Refusal | None:
+        """Ask as `refused` does. Where that takes a look into the database, another thread waits for it."""
+        try:
+            if (planned := self._planned()) is not None:
+                return self._decided(await _admit(planned))
+        except Exception:
+            logger.exception("The budgets of an AI call could not be asked; it is sent.")
+        return None
+
+    def _planned(self) -> Planned | None:
+        """The call as its budgets look at it; None if no budget may count it."""
+        guard = admission.guard
+        if guard is None or not guard.concerns(self._attribution) or not self._makes_something():
+            return None
+        bounds, named = request_bounds.bounds_of(self._request, self._endpoint.flavour), named_in(self._endpoint.url)
+        return Planned(
+            self._attribution,
+            self._started_at,
+            self._endpoint.flavour,
+            self._endpoint.url,
+            named.model or bounds.model,
+            named.deployment,
+            *bounds[1:],
+            makes_answer=self._endpoint.purpose == "create",
+        )
+
+    def _decided(self, decision: Admitted | Refusal | MustWait) -> Refusal | None:
+        if not isinstance(decision, Refusal | MustWait):
+            self._holds = decision
+            return None
+        if isinstance(decision, MustWait):
+            return None
+        self._finished = True
+        stopped = Answer(model=request_facts.model_of(self._request), status="refused", error_code="budget_exceeded")
+        record(msgspec.structs.replace(self._event(stopped), duration_ms=0, response={"budget": decision.budget}))
+        return decision
+
+    def _keep(self, *events: Event) -> None:
+        """Record events. They settle what the call holds."""
+        if record(*events) and self._holds:
+            self._holds, holds = (), self._holds
+            _guard().recorded(holds)
+
+    def _release(self) -> None:
+        """Free what the call still holds: it is over, and left no record."""
+        if self._holds:
+            self._holds, holds = (), self._holds
+            _guard().released(holds)
 
     def answered(self, response: httpx2.Response, *, encoding: str | None, is_stream: bool) -> None:
         """Note the head of the response; `take` gets its body."""
@@ -65,6 +137,12 @@ class Call:
         if self._mark is not None:
             self._request.extensions[MARK] = self._mark
         self._finished = True
+        self._release()
+
+    def not_sent(self) -> None:
+        """Forget an attempt that did not reach the provider as a whole."""
+        self._finished = True
+        self._release()
 
     def given_up(self, error: BaseException) -> None:
         """Record an attempt that was sent and that ended without an answer: the provider may bill it. Never raises."""
@@ -73,7 +151,7 @@ class Call:
         self._finished = True
         try:
             if self._makes_something():
-                record(
+                self._keep(
                     self._event(
                         Answer(
                             model=request_facts.model_of(self._request),
@@ -84,6 +162,7 @@ class Call:
                 )
         except Exception as failure:  # noqa: BLE001 - guarantee 1, docs/guarantees.md: the caller gets its own error
             lost(failure)
+        self._release()
 
     def _makes_something(self) -> bool:
         """Whether the request makes what the provider may bill."""
@@ -123,6 +202,7 @@ class Call:
             self._record()
         except Exception as error:  # noqa: BLE001 - guarantee 1, docs/guarantees.md: the caller gets its answer
             lost(error)
+        self._release()
         # The response holds its stream, which holds this call. Break the cycle, so that it is freed at once.
         self._request = self._response = None
 
@@ -132,10 +212,10 @@ class Call:
 
     def _record(self) -> None:
         if self._endpoint.purpose == "create":
-            record(self._created())
+            self._keep(self._created())
         elif (answer := self._answer()).completes:
             event = self._event(answer)
-            record(msgspec.structs.replace(event, origin=event.request_id))
+            self._keep(msgspec.structs.replace(event, origin=event.request_id))
 
     def _created(self) -> Event:
         """The event of a request that made an answer."""
@@ -174,6 +254,7 @@ class Call:
             response=answer.response | response if answer.response else response,
             account=self._who_pays(),
             attribution=self._attribution,
+            holds=list(self._holds),
         )
 
     def _who_pays(self) -> dict[str, str]:
@@ -213,6 +294,30 @@ class Call:
         else:
             silent = request_facts.asks_for_text(self._request)
         return Answer(status="succeeded" if self.ended else "aborted") if silent else None
+
+
+def _guard() -> Guard:
+    """The guard, for a call that it concerns."""
+    guard = admission.guard
+    if guard is None:
+        raise RuntimeError("This process has no guard.")
+    return guard
+
+
+async def _admit(planned: Planned) -> Admitted | Refusal | MustWait:
+    guard = _guard()
+    decision = guard.admit(planned, may_wait=False)
+    if decision is not MUST_WAIT:
+        return decision
+    found: list[Admitted | Refusal | MustWait] = []
+    try:
+        await anyio.to_thread.run_sync(lambda: found.append(guard.admit(planned, may_wait=True)))
+    except BaseException:
+        # Cancelled; the thread has finished all the same. Nobody will send the call.
+        if found and not isinstance(found[0], Refusal | MustWait):
+            guard.released(found[0])
+        raise
+    return found[0]
 
 
 _READERS: dict[Flavour, _Reader] = {"messages": anthropic_usage, "unknown": unknown}

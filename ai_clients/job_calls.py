@@ -14,7 +14,7 @@ from ai_clients.endpoints import Endpoint, Mark
 from ai_clients.job_endpoints import PLACES, JobEndpoint
 from ai_clients.usage import anthropic_batches, openai_batches, request_facts
 from ai_clients.usage.answer import Answer, BatchLine
-from usage_billing.recording import Event, lost, record
+from usage_billing.recording import Event, lost
 from usage_billing.recording.event import Job, Status
 
 
@@ -43,12 +43,12 @@ class _PiecesCall(Call):
         for lines in body.pop_lines(whole=whole):
             events = list(self._events_in(lines))
             if held and events:
-                record(*held)
+                self._keep(*held)
             held = events or held
         if whole:
             self._conclude(held)
         if held:
-            record(*held)
+            self._keep(*held)
 
     def _events_in(self, lines: list[bytes]) -> Iterable[Event]:
         raise NotImplementedError
@@ -138,7 +138,7 @@ class JobCall(_PiecesCall):
         if isinstance(self._body, BatchBuffer):
             self._record_pieces(self._body, whole=self.ended)
         elif events := self._events(self._job):
-            record(*events)
+            self._keep(*events)
 
     def _events(self, job: JobEndpoint) -> list[Event]:
         """The events of an answer that tells of jobs."""

@@ -17,6 +17,7 @@ from ai_clients.call import Call
 from ai_clients.endpoints import MARK, endpoint_of
 from ai_clients.http_library import libraries, library_of
 from ai_clients.job_calls import call_of
+from ai_clients.refusal import refused_response
 from ai_clients.usage.answer import STREAM_BEGINNINGS
 from ai_clients.usage_chunk_filter import UnaskedStream, UndeclaredStreamFilter, UsageChunkFilter
 from ai_clients.usage_option import StreamedUsage, streamed_usage
@@ -74,6 +75,8 @@ class RecordingTransport(httpx2.BaseTransport):
         call, usage = _begin(request)
         if call is None:
             return self._inner.handle_request(request)
+        if (refusal := call.refused()) is not None:
+            return refused_response(request, call.flavour, refusal)
         sent = request if usage is None else usage.request
         body = _watched(sent, self._inner)
         try:
@@ -113,6 +116,8 @@ class AsyncRecordingTransport(httpx2.AsyncBaseTransport):
         call, usage = _begin(request)
         if call is None:
             return await self._inner.handle_async_request(request)
+        if (refusal := await call.refused_async()) is not None:
+            return refused_response(request, call.flavour, refusal)
         sent = request if usage is None else usage.request
         body = _watched(sent, self._inner)
         try:
@@ -187,6 +192,8 @@ def _given_up(call: Call, error: BaseException, body: _WatchedBody | None) -> No
     not_sent = tuple(getattr(library, name) for library in libraries() for name in NOT_SENT)
     if not isinstance(error, not_sent) and (is_of_network or body is None or body.is_written):
         call.given_up(error)
+    else:
+        call.not_sent()
 
 
 _Filter = UsageChunkFilter | UndeclaredStreamFilter | UnaskedStream

@@ -21,6 +21,7 @@ class UsageBillingConfig(AppConfig):
 
     def ready(self) -> None:
         from usage_billing.archive import storage
+        from usage_billing.budgets import guard
         from usage_billing.checks import configuration, files  # noqa: F401  # registers them
         from usage_billing.ledger import archived, drain_thread
         from usage_billing.recording import drain_signal, recorder
@@ -29,6 +30,7 @@ class UsageBillingConfig(AppConfig):
         drain_signal.callbacks.append(drain_thread.wake)
         drain_thread.chores.append(recorder.note_losses)
         archived.finders.append(storage.find)
+        guard.register()
         from usage_billing import signals
 
         post_delete.connect(signals.forget_user, sender=settings.AUTH_USER_MODEL)

@@ -10,11 +10,12 @@ from typing import Any
 from usage_billing.models import Budget, BudgetRequest, Organization
 
 _numbers = itertools.count(1)
+LIMIT = Decimal(100)
 
 
 def budget(org: Organization, **fields: Any) -> Budget:
     """Create a budget of 100 USD a month."""
-    given = {"name": f"Budget {next(_numbers)}", "limit": Decimal(100), "starts_on": date(2026, 1, 1)}
+    given = {"name": f"Budget {next(_numbers)}", "limit": LIMIT, "starts_on": date(2026, 1, 1)}
     return Budget.objects.create(org=org, **(given | fields))
 
 

@@ -1,4 +1,4 @@
-"""Creates, changes and deletes budgets, each with a line in their history."""
+"""Creates, changes and deletes budgets, each with a line in their history, and tells the processes that make calls."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 from django.db import IntegrityError
 from django.utils import timezone
 
-from usage_billing.budgets import validation
+from usage_billing.budgets import stop_list, validation
 from usage_billing.budgets.access import check_may_change, check_may_create
 from usage_billing.models import Budget, BudgetChange, Organization
-from usage_billing.models.database import atomic
+from usage_billing.models.database import atomic, on_commit
 from usage_billing.reports import user_names
 from usage_billing.tenancy.scope import Scope
 
@@ -51,9 +51,9 @@ def change(
     note: more for the line in the history, as name → text. Another mode than `downgrade` removes the cheaper model.
     Raises `ValidationError`, whose texts are by field, and `NotAllowedError`. Without a change nothing is written.
     """
+    check_may_change(scope, budget)
     with atomic():
         found = _locked(budget)
-        check_may_change(scope, found)
         before = {name: getattr(found, name) for name in EDITABLE}
         _assign(found, values)
         if found.mode != Budget.Mode.DOWNGRADE and "replacement" not in values:
@@ -64,9 +64,9 @@ def change(
 
 def delete(budget: Budget, *, scope: Scope, by: str) -> None:
     """Delete a budget; its history stays. Raises `NotAllowedError`."""
+    check_may_change(scope, budget)
     with atomic():
         found = _locked(budget)
-        check_may_change(scope, found)
         _log(found, by, {name: [text, ""] for name, text in texts(found).items()})
         found.delete()
 
@@ -129,6 +129,8 @@ def _save(budget: Budget, before: Mapping[str, Any], by: str, note: Mapping[str,
 
 
 def _log(budget: Budget, by: str, fields: Mapping[str, list[str]]) -> None:
+    """Add a line to the history, and publish the change once it is committed."""
+    on_commit(stop_list.publish)
     BudgetChange.objects.create(
         org_id=budget.org_id, budget=budget, budget_name=budget.name, by=by[:150], fields=dict(fields)
     )

@@ -3,39 +3,66 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
-from usage_billing.models import Budget
+from usage_billing.models import Budget, user_keys
+from usage_billing.recording.context import Attribution
 from usage_billing.reports import TAG
 
 _DATED = re.compile(r"[-@]\d{4}-?\d\d-?\d\d")
 """The version that providers add to the name that was asked for: `gpt-6.1-sol-2026-10-01`."""
 
 
-class Caller(NamedTuple):
-    """Who makes a call, and to what: what is known before it is sent. No user is None."""
+class Scoped(Protocol):
+    """A budget's scope; an empty text is any. `user_id`: as text."""
 
-    org_id: int
-    user_id: Any
-    agent_id: str
-    request_type: str
-    tags: Mapping[str, str]
+    @property
+    def user_id(self) -> str: ...
+    @property
+    def agent_id(self) -> str: ...
+    @property
+    def request_type(self) -> str: ...
+    @property
+    def ai_provider(self) -> str: ...
+    @property
+    def ai_model(self) -> str: ...
+    @property
+    def tag_key(self) -> str: ...
+    @property
+    def tag_value(self) -> str: ...
+
+
+class Caller(NamedTuple):
+    """Who makes a call, and to what: what is known before it is sent."""
+
+    attribution: Attribution
     ai_provider: str
     ai_model: str
 
 
-def counts(budget: Budget, caller: Caller) -> bool:
-    """Whether the budget counts the caller's calls."""
+def may_count(budget: Scoped, given: Attribution) -> bool:
+    """Whether a budget of the call's organisation may count it, whatever its provider and model are."""
     return (
-        budget.org_id == caller.org_id
-        and budget.user_id in (None, caller.user_id)
-        and budget.agent_id in ("", caller.agent_id)
-        and budget.request_type in ("", caller.request_type)
+        budget.agent_id in ("", given.agent_id)
+        and budget.request_type in ("", given.request_type)
+        and (not budget.user_id or budget.user_id == _user(given))
+        and (not budget.tag_key or given.tags.get(budget.tag_key) == budget.tag_value)
+    )
+
+
+def counts(budget: Scoped, caller: Caller) -> bool:
+    """Whether a budget of the call's organisation counts it."""
+    return (
+        may_count(budget, caller.attribution)
         and budget.ai_provider in ("", caller.ai_provider)
         and (not budget.ai_model or is_version_of(caller.ai_model, budget.ai_model))
-        and (not budget.tag_key or caller.tags.get(budget.tag_key) == budget.tag_value)
     )
+
+
+def _user(given: Attribution) -> str:
+    """The user's key as text, as the ledger will know it."""
+    key = user_keys.parse(given.user_id)
+    return "" if key is None else str(key)
 
 
 def is_version_of(name: str, model: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
+from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from usage_billing.models import Budget
@@ -21,7 +22,16 @@ class Window:
         return None if self.end is None else datetime.combine(self.end, time(), zone)
 
 
-def window_of(budget: Budget, day: date) -> Window:
+class Windowed(Protocol):
+    """A budget, or what is known of it before a call."""
+
+    @property
+    def window(self) -> str: ...
+    @property
+    def starts_on(self) -> date: ...
+
+
+def window_of(budget: Windowed, day: date) -> Window:
     """The window that the day is in. Weeks begin on Monday; a total begins on `starts_on`."""
     match budget.window:
         case Budget.Window.DAY:

@@ -34,13 +34,21 @@ class OrganizationLookup:
         An `OrganizationKey` creates its organisation at the first call. If the user belongs to several organisations,
         none is chosen: charging the wrong one would show a tenant's work to another.
         """
+        if (found := self._known(given)) is not None:
+            return found
+        return self._created(given) if given.org_key else self._reserved()
+
+    def known_id(self, given: Attribution) -> int | None:
+        """The id of the organisation that `org` gives; None if that is the reserved one, or is not there yet."""
+        found = self._known(given)
+        return None if found is None else found.pk
+
+    def _known(self, given: Attribution) -> Organization | None:
         if given.org_key:
-            return self._by_key.get(given.org_key) or self._created(given)
+            return self._by_key.get(given.org_key)
         if _names_none(given):
-            found = self._sole_org.get(self.user_id(given))
-        else:
-            found = self._orgs.get(given.org_id) if isinstance(given.org_id, int) else None
-        return found or self._reserved()
+            return self._sole_org.get(self.user_id(given))
+        return self._orgs.get(given.org_id) if isinstance(given.org_id, int) else None
 
     def user_id(self, given: Attribution) -> Any:
         """The user's key, or None if it cannot be one. The user may be deleted already: a record outlives its user."""

@@ -285,7 +285,8 @@ def _price(row: Row, metered: metering.Metered, overrides: PriceOverrides) -> pr
             is_profile = bool(deployment) and row["ai_provider"] == "aws"
             return pricing.price(
                 _price_list_of(row),
-                _mapped(deployment, row) or (deployment if is_profile else row["ai_model"]),
+                model_of_deployment(deployment, row["response_metadata"].get("host", ""))
+                or (deployment if is_profile else row["ai_model"]),
                 metered,
                 context,
                 org_id=row["org_id"],
@@ -319,13 +320,12 @@ def _deployment(row: Row) -> str:
     return named if isinstance(named, str) else ""
 
 
-def _mapped(deployment: str, row: Row) -> str:
+def model_of_deployment(deployment: str, host: str) -> str:
     """Return the model behind the deployment, as the setting `DEPLOYMENTS` says; empty if it does not."""
     if not deployment:
         return ""
     # Of an inference profile's ARN, the record has the name alone.
     models = {re.sub(r"^arn:[^/]+/", "", name.lower()): model for name, model in conf.DEPLOYMENTS.items()}
-    host = row["response_metadata"].get("host", "")
     return str(models.get(f"{host}/{deployment}".lower()) or models.get(deployment.lower(), ""))
 
 

@@ -19,7 +19,7 @@ from operator import itemgetter
 from usage_billing.costing import containers, costs
 from usage_billing.costing.costs import Row
 from usage_billing.costing.overrides import PriceOverrides
-from usage_billing.ledger import archived, bulk, counters, jobs, records, rollup, summing, tag_values
+from usage_billing.ledger import archived, bulk, counters, holds, jobs, records, rollup, summing, tag_values
 from usage_billing.ledger.records import RecordChange
 from usage_billing.ledger.summing import CountedTags
 from usage_billing.models import UsageRecord
@@ -54,6 +54,7 @@ def add(events: Sequence[Event]) -> int:
         inserted = _insert_once(rows)
         late = _carry_out(plan)
         _add_to_rollups([*inserted, *late], plan.changes, plan.deleted, tags)
+        holds.settle(events)
     return len(inserted) + len(late) - len(plan.moves)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any, Literal
 
 import msgspec
@@ -110,6 +111,15 @@ class Job(msgspec.Struct, frozen=True, omit_defaults=True):
     files: list[str] = []
 
 
+class Hold(msgspec.Struct, frozen=True, array_like=True):
+    """What a call has reserved of a budget's lease: `number` within the lease, `amount` in the budget's unit."""
+
+    org_id: int
+    lease_id: int
+    number: int
+    amount: Decimal
+
+
 class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """One answered call. Never holds prompt or answer text, keys or headers.
 
@@ -122,7 +132,7 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     origin: the id of the job that the call belongs to (a batch, a file of its results, a session, a background
     response); the record is attributed to whoever began that job. The call that begins it has its id as `request_id`.
     job: the state of that job, if the event is about the job itself. is_listed: a list told it, among jobs that others
-    began; it completes a record, and makes none.
+    began; it completes a record, and makes none. holds: what the call has reserved; the ledger settles it.
     """
 
     request_id: str
@@ -144,6 +154,7 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     origin: str = ""
     job: Job | None = None
     is_listed: bool = False
+    holds: list[Hold] = []
 
 
 def plain(value: Any) -> Any:

@@ -88,8 +88,12 @@ def check_configuration() -> None:
         )
 
 
-def record(*events: Event) -> None:
-    """Keep the events until the ledger has them. An error is counted and logged, never raised."""
+def record(*events: Event) -> bool:
+    """Keep the events until the ledger has them. An error is counted and logged, never raised.
+
+    Returns whether they were kept.
+    """
+    is_kept = True
     try:
         within_bounds = [gate.admitted(event) for event in events]
         collect(*within_bounds)
@@ -99,11 +103,13 @@ def record(*events: Event) -> None:
             _clear_error()
     except Exception as error:  # noqa: BLE001 - guarantee 1, docs/guarantees.md: the caller's answer comes first
         lost(error, len(events))
+        is_kept = False
     try:
         drain_signal.wake()
     except Exception:
         # The event is safe; a later one, or another process, wakes the drain.
         logger.exception("The drain thread could not be started.")
+    return is_kept
 
 
 def lost(error: Exception, calls: int = 1) -> None:

@@ -11,6 +11,7 @@ from usage_billing.reports.durations import DURATIONS
 from usage_billing.reports.failures import FailureGroup, Failures, all_failures, failures
 from usage_billing.reports.figures import FIGURES, figure, measures_of
 from usage_billing.reports.forecast import Forecast, forecast
+from usage_billing.reports.highest_cost import HighestCost, highest_costs
 from usage_billing.reports.parameters import ALL_TIME, FILTERS, TAG, Excluded, Filters, Period, narrowed
 from usage_billing.reports.related_calls import Around, Found, Workflow, around, find_calls, of_workflow
 from usage_billing.reports.sql.tag_keys import tag_keys_by_use
@@ -42,6 +43,7 @@ __all__ = [
     "Filters",
     "Forecast",
     "Found",
+    "HighestCost",
     "Page",
     "Period",
     "PeriodTooLongError",
@@ -61,6 +63,7 @@ __all__ = [
     "figure",
     "find_calls",
     "forecast",
+    "highest_costs",
     "learned_days",
     "learned_period",
     "measures_of",

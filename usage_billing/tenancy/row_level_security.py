@@ -78,11 +78,17 @@ superadmins: a comparison with NULL is never true."""
 CHANGEABLE_VIEWS = f"({OF_OWN_ORGANIZATIONS}) AND (user_id = {USER_ID} OR is_shared AND {OF_OWNED_ORGANIZATIONS})"
 """A person changes their own views. An owner also removes those that others have shared with the organisation."""
 
-BUDGETS = f"CASE WHEN {OF_OWNED_ORGANIZATIONS} THEN true ELSE org_id = ANY ({MEMBER_ORG_IDS}) AND coalesce(user_id = {USER_ID}, true) END"
+BUDGETS = (
+    f"CASE WHEN {OF_OWNED_ORGANIZATIONS} THEN true"
+    f" ELSE org_id = ANY ({MEMBER_ORG_IDS}) AND coalesce(user_id = {USER_ID}, true) END"
+)
 """A member sees the budgets that may count their calls: not those of other users."""
 OWN_BUDGETS = f"{OF_OWNED_ORGANIZATIONS} AND NOT is_superadmins"
 """An owner changes the budgets that owners have set."""
-OPEN_REQUESTS = f"CASE WHEN {OF_OWNED_ORGANIZATIONS} THEN true ELSE org_id = ANY ({MEMBER_ORG_IDS}) AND user_id = {USER_ID} AND state = 'open' END"
+OPEN_REQUESTS = (
+    f"CASE WHEN {OF_OWNED_ORGANIZATIONS} THEN true"
+    f" ELSE org_id = ANY ({MEMBER_ORG_IDS}) AND user_id = {USER_ID} AND state = 'open' END"
+)
 """A member asks for themselves; only an owner answers."""
 
 
@@ -130,7 +136,10 @@ OF_OUR_OWN: dict[str, Access] = {
     SettledHold._meta.db_table: Access(
         READ | {"DELETE"}, READ | {"DELETE"}, READ | {"INSERT", "DELETE"}, OF_OWNED_ORGANIZATIONS, READ
     ),
-    BudgetChange._meta.db_table: Access(READ | {"INSERT"}, READ | {"INSERT"}, web_rows=OF_OWNED_ORGANIZATIONS),
+    # The history goes with its organisation.
+    BudgetChange._meta.db_table: Access(
+        READ | {"INSERT"}, READ | {"INSERT", "DELETE"}, web_rows=OF_OWNED_ORGANIZATIONS
+    ),
     BudgetRequest._meta.db_table: Access(WRITE, WRITE, web_rows=OWN_CALLS, web_writes=OPEN_REQUESTS),
     AlertChannel._meta.db_table: Access(WRITE, WRITE, web_rows=OF_OWNED_ORGANIZATIONS),
     AlertRule._meta.db_table: Access(WRITE, WRITE, web_rows=OF_OWNED_ORGANIZATIONS),

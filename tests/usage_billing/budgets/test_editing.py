@@ -12,7 +12,7 @@ from django.utils import timezone, translation
 
 from tests.support import budgets, factories
 from tests.support.rows import enter, row
-from usage_billing.budgets import editing
+from usage_billing.budgets import editing, stop_list
 from usage_billing.budgets.access import NotAllowedError
 from usage_billing.models import Budget, BudgetChange, Organization, TagValue, tag_value
 from usage_billing.tenancy.scope import EVERYTHING, Scope, of_organization
@@ -232,6 +232,27 @@ def test_a_tag_beyond_the_bounds_is_refused(org: Organization, monkeypatch: pyte
     TagValue.objects.create(org=org, tag_key="feature", tag_value="news")
     editing.change(kept, scope=of_organization(org.pk), by="anna", values={"limit": 5})
     assert (tag_value.VALUES_PER_KEY, tag_value.KEYS_PER_ORGANIZATION) == (500, 50)
+
+
+def test_processes_learn_of_each_change_once_it_is_committed(
+    org: Organization, django_capture_on_commit_callbacks: Any
+) -> None:
+    def names() -> list[str]:
+        stop_list.forget()
+        found = stop_list.current()
+        return [] if found is None else [each.name for each in found.of_org.get(org.pk, ())]
+
+    scope = of_organization(org.pk)
+    with django_capture_on_commit_callbacks(execute=True):
+        budget = create(org, mode="stop")
+        assert names() == []
+    assert names() == ["November"]
+    with django_capture_on_commit_callbacks(execute=True):
+        editing.change(budget, scope=scope, by="anna", values={"name": "December"})
+    assert names() == ["December"]
+    with django_capture_on_commit_callbacks(execute=True):
+        editing.delete(budget, scope=scope, by="anna")
+    assert names() == []
 
 
 def test_unknown_fields_are_a_bug_of_the_caller(org: Organization) -> None:

@@ -15,12 +15,28 @@ from django.contrib.auth.models import User
 from django.db import connection
 
 from ai_clients.assistants.models import ContentPiece, DigestDelivery, DigestRefusal, Message, Participant
-from tests.support import factories
+from tests.support import budgets, factories
 from tests.support.factories import event
 from usage_billing.archive import usage_sums
 from usage_billing.ledger import writer
 from usage_billing.ledger.rollup import SUMMED
-from usage_billing.models import ArchiveFile, DeletedUser, Organization, RepriceRun, SavedView, UsageRecord
+from usage_billing.models import (
+    AlertChannel,
+    AlertDelivery,
+    AlertFiring,
+    AlertRoute,
+    AlertRule,
+    ArchiveFile,
+    BudgetChange,
+    BudgetLease,
+    BudgetLock,
+    DeletedUser,
+    Organization,
+    RepriceRun,
+    SavedView,
+    SettledHold,
+    UsageRecord,
+)
 from usage_billing.models.archive_file import SUMS
 from usage_billing.models.archived_usage import KEY
 from usage_billing.tenancy import seal
@@ -73,6 +89,25 @@ class World:
         DeletedUser.objects.create(org=org, user=member, name="somebody")
         for user, name, is_shared in ((owner, "shared", True), (owner, "private", False), (member, "own", False)):
             SavedView.objects.create(org=org, user=user, name=name, page="explore", is_shared=is_shared)
+        self.set_budgets(org, owner, member)
+
+    def set_budgets(self, org: Organization, owner: User, member: User) -> None:
+        """A budget of everybody, one of each person and a superadmin's, and an alert that was delivered."""
+        everybody = budgets.budget(org, name="everybody's")
+        for person, name in ((owner, "the owner's"), (member, "the member's")):
+            budgets.request(budgets.budget(org, name=name, user_id=person.pk), person)
+        budgets.budget(org, name="a superadmin's", is_superadmins=True)
+        BudgetLock.objects.create(org=org, budget=everybody)
+        lease = BudgetLease.objects.create(
+            org=org, budget=everybody, first_day=factories.TODAY, granted=5, holder="x", expires_at=factories.NOON
+        )
+        SettledHold.objects.create(org=org, lease=lease, number=1, amount=1)
+        BudgetChange.objects.create(org=org, budget=everybody, budget_name="everybody's", by="somebody")
+        channel = AlertChannel.objects.create(org=org, name="mail", kind="email", target="a@example.com")
+        rule = AlertRule.objects.create(org=org, name="errors", kind="errors", bound=5)
+        AlertRoute.objects.create(org=org, rule=rule, channel=channel)
+        firing = AlertFiring.objects.create(org=org, rule=rule, key="", bound=5)
+        AlertDelivery.objects.create(org=org, firing=firing, channel=channel, event="firing")
 
 
 @pytest.fixture

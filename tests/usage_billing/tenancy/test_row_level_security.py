@@ -412,7 +412,8 @@ def test_an_analyst_reads_all_calls_and_no_personal_data(world: World, anna: psy
     readable = {
         "token_usage", "token_usage_daily", "usage_organization", "usage_exchange_rate", "usage_price_override",
         "usage_reprice_run",
-        "usage_archive_file", "usage_archived_usage", "token_usage_tag_daily", "usage_tag_value", *VIEWS,
+        "usage_archive_file", "usage_archived_usage", "token_usage_tag_daily", "usage_tag_value", "usage_budget",
+            "usage_budget_lease", "usage_settled_hold", *VIEWS,
     }  # fmt: skip
     tables = {
         name

@@ -1,0 +1,266 @@
+"""Decides before a call whether it may be sent: registered as `recording.admission.guard`.
+
+Most calls are decided from what this process knows: the file of the stop budgets, the bounds of calls like this one,
+its leases. Only what it does not know yet takes a look into the database (`keeper`).
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import logging
+import os
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from django.core import mail
+from django.db import Error
+
+from usage_billing.budgets import call_bounds, stop_list
+from usage_billing.budgets.call_bounds import CallBounds
+from usage_billing.budgets.holdings import Holdings, Stake, UsedUp
+from usage_billing.budgets.keeper import Away, Keeper, Outcome
+from usage_billing.budgets.refusal_messages import unavailable, used_up
+from usage_billing.budgets.scopes import Caller, counts, may_count
+from usage_billing.budgets.stop_list import NO_BUDGETS, StopBudget, StopList
+from usage_billing.budgets.windows import window_of
+from usage_billing.costing import price_list, providers
+from usage_billing.costing.attribution import OrganizationLookup
+from usage_billing.costing.costs import model_of_deployment
+from usage_billing.models import Budget
+from usage_billing.recording import admission
+from usage_billing.recording.admission import MUST_WAIT, Admitted, MustWait, Planned, Refusal
+from usage_billing.recording.context import Attribution
+from usage_billing.recording.event import Flavour
+from usage_billing.tenancy.scope import EVERYTHING, within
+
+logger = logging.getLogger(__name__)
+
+FRESH_S = 300.0
+"""For how long bounds of calls, and the only organisation of a user, are used without another look."""
+UNLISTED_S = 10.0
+"""How long calls go on without the list of budgets before the database is asked for it again."""
+MOST_KNOWN = 10_000
+"""Bounds and users that are remembered. Beyond it all are forgotten."""
+
+
+class _Known(NamedTuple):
+    value: Any
+    until: float
+
+
+class _Memory:
+    """What was looked up, for `FRESH_S`."""
+
+    def __init__(self) -> None:
+        self._known: dict[Any, _Known] = {}
+
+    def get(self, key: Any) -> Any:
+        """The value; None if it is not known, or was looked up too long ago."""
+        found = self._known.get(key)
+        return found.value if found is not None and time.monotonic() < found.until else None
+
+    def set(self, key: Any, value: Any) -> None:
+        if len(self._known) >= MOST_KNOWN:
+            self._known = {}
+        self._known[key] = _Known(value, time.monotonic() + FRESH_S)
+
+
+class Guard:
+    """See `recording.admission.Guard`."""
+
+    def __init__(self) -> None:
+        self.holdings = Holdings()
+        self.keeper = Keeper(self.holdings)
+        self._bounds = _Memory()
+        self._sole_orgs = _Memory()
+        self._unlisted_until = 0.0
+
+    def concerns(self, attribution: Attribution) -> bool:
+        """Whether a stop budget may count calls of this attribution."""
+        stops = stop_list.current()
+        if stops is None:
+            return not self._is_list_missing()
+        if not stops:
+            return False
+        org_id = self._org_of(attribution, stops)
+        if org_id is None:
+            return True  # it takes a look into the database
+        return any(may_count(budget, attribution) for budget in stops.of_org.get(org_id, ()))
+
+    def admit(self, call: Planned, *, may_wait: bool) -> Admitted | Refusal | MustWait:
+        """Reserve what the call may cost, or refuse it."""
+        stakes = self._known_stakes(call)
+        outcome: Outcome | None = None
+        if stakes is not None:
+            if not stakes:
+                return ()
+            outcome = self.holdings.reserve(stakes)
+            if isinstance(outcome, list):
+                for stake in stakes:
+                    if self.holdings.needs_more(stake):
+                        self.keeper.top_up(stake)
+                return outcome
+        if outcome is None:
+            if not may_wait:
+                return MUST_WAIT
+            outcome = self.keeper.ask(
+                functools.partial(self._stakes, call), functools.partial(self._known_stakes, call)
+            )
+        if isinstance(outcome, UsedUp):
+            return used_up(outcome)
+        if isinstance(outcome, list):
+            return outcome
+        return self._without_database(outcome, stakes or ())
+
+    def recorded(self, holds: Admitted) -> None:
+        self.holdings.recorded(holds)
+
+    def released(self, holds: Admitted) -> None:
+        self.holdings.released(holds)
+
+    def _without_database(self, away: Away | None, stakes: Sequence[Stake]) -> Admitted | Refusal:
+        """Decide by the settings of the budgets that could not be asked."""
+        holds, unasked = (away.holds, away.stakes) if away is not None else ([], stakes)
+        closed = next((each for each in unasked if each.budget.when_unavailable == Budget.WhenUnavailable.CLOSED), None)
+        if closed is None:
+            return holds
+        self.holdings.released(holds)
+        return unavailable(closed.budget)
+
+    # ── What is known of a call ──────────────────────────────────────────────────────────────────────────────────
+
+    def _known_stakes(self, call: Planned) -> list[Stake] | None:
+        """The stakes of the call; None if that takes a look into the database."""
+        stops = stop_list.current()
+        if stops is None:
+            return None
+        org_id = self._org_of(call.attribution, stops)
+        return None if org_id is None else self._stakes_in(org_id, stops, call, self._known_bounds)
+
+    def _stakes(self, call: Planned) -> list[Stake]:
+        """The same with a look into the database for what is not known; what cannot be read then is not bounded."""
+        stops = self._listed()
+        org_id = self._org_of(call.attribution, stops)
+        if org_id is None:
+            org_id = self._looked_up_org(call.attribution, stops)
+        return self._stakes_in(org_id, stops, call, self._looked_up_bounds) or []
+
+    def _stakes_in(
+        self,
+        org_id: int,
+        stops: StopList,
+        call: Planned,
+        bounds_of: Callable[[int, str, str, Planned], CallBounds | None],
+    ) -> list[Stake] | None:
+        budgets = stops.of_org.get(org_id, ())
+        if not budgets:
+            return []
+        host, provider = _provider(call.url, call.flavour, price_list.generation())
+        call = call._replace(model=model_of_deployment(call.deployment, host) or call.model)
+        caller = Caller(call.attribution, provider, call.model)
+        counting = [budget for budget in budgets if counts(budget, caller)]
+        if not counting:
+            return []
+        bounds = bounds_of(org_id, call.attribution.agent_id, provider, call)
+        if bounds is None:
+            return None
+        return [self._stake(budget, call, bounds) for budget in counting]
+
+    def _stake(self, budget: StopBudget, call: Planned, bounds: CallBounds) -> Stake:
+        day = datetime.fromtimestamp(call.started_at, UTC).astimezone(budget.timezone).date()
+        return Stake(budget, window_of(budget, day), bounds.most(call, budget.unit))
+
+    def _known_bounds(self, org_id: int, agent_id: str, provider: str, call: Planned) -> CallBounds | None:
+        found: CallBounds | None = self._bounds.get(_bounds_key(org_id, agent_id, provider, call))
+        return found
+
+    def _looked_up_bounds(self, org_id: int, agent_id: str, provider: str, call: Planned) -> CallBounds:
+        bounds = self._known_bounds(org_id, agent_id, provider, call)
+        if bounds is None:
+            if self.keeper.is_away:
+                return call_bounds.NOT_KNOWN
+            try:
+                bounds = call_bounds.load(org_id, agent_id, provider, call, datetime.now(UTC))
+            except Error as error:
+                self.keeper.note_away(error)
+                return call_bounds.NOT_KNOWN
+            self._bounds.set(_bounds_key(org_id, agent_id, provider, call), bounds)
+        return bounds
+
+    # ── Whose it is ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _org_of(self, given: Attribution, stops: StopList) -> int | None:
+        """The organisation that the ledger will charge, as far as it has stop budgets; 0 for another one.
+
+        None if that takes a look into the database: the call names a user and no organisation.
+        """
+        if given.org_key:
+            return stops.org_of_key.get(given.org_key, 0)
+        if given.org_id is None:
+            return self._sole_orgs.get(given.user_id) if given.user_id is not None else stops.unattributed or 0
+        if isinstance(given.org_id, int):
+            return given.org_id if given.org_id in stops.of_org else 0
+        return stops.unattributed or 0
+
+    def _looked_up_org(self, given: Attribution, stops: StopList) -> int:
+        if self.keeper.is_away:
+            return 0
+        try:
+            with within(EVERYTHING):
+                org_id = OrganizationLookup([given]).known_id(given) or stops.unattributed or 0
+        except Error as error:
+            self.keeper.note_away(error)
+            return 0
+        self._sole_orgs.set(given.user_id, org_id)
+        return org_id
+
+    # ── The list ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _is_list_missing(self) -> bool:
+        """Whether calls go on without the list: in a test run, and for a while after the database did not give it."""
+        return time.monotonic() < self._unlisted_until or hasattr(mail, "outbox")
+
+    def _listed(self) -> StopList:
+        """The list; without a file, that of the database, which is written into the file."""
+        stops = stop_list.current()
+        if stops is not None:
+            return stops
+        try:
+            budgets = stop_list.from_database()
+            stop_list.write(budgets)
+            return StopList(budgets)
+        except (Error, OSError) as error:
+            self._unlisted_until = time.monotonic() + UNLISTED_S
+            logger.error("The budgets are not known, so calls are not stopped: %s", error)
+            return NO_BUDGETS
+
+
+def register() -> None:
+    """Let calls of this process ask. A forked child has leases of its own, and a process that ends gives back."""
+    os.register_at_fork(after_in_child=_start_anew)
+    atexit.register(_end)
+    _start_anew()
+
+
+def _start_anew() -> None:
+    admission.guard = Guard()
+
+
+def _end() -> None:
+    if isinstance(admission.guard, Guard):
+        admission.guard.keeper.end()
+
+
+def _bounds_key(org_id: int, agent_id: str, provider: str, call: Planned) -> tuple[Any, ...]:
+    return org_id, agent_id, provider, call.model, call.deployment, call.tier, call.writes_cache
+
+
+@functools.lru_cache(maxsize=1024)
+def _provider(url: str, flavour: Flavour, _generation: int) -> tuple[str, str]:
+    """The host and the provider of a URL."""
+    parts = urlsplit(url)
+    return parts.netloc, providers.provider_of(f"{parts.scheme}://{parts.netloc}", flavour)
