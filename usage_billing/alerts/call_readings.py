@@ -21,7 +21,7 @@ from django.core.cache import cache
 from usage_billing import reports
 from usage_billing.alerts.readings import Reading, Readings, above, at_least
 from usage_billing.models import AlertRule, Organization, UsageRecord
-from usage_billing.reports import DURATIONS, Excluded, Period, figure, measures_of
+from usage_billing.reports import DURATIONS, FILTERS, TAG, Excluded, Period, figure, measures_of
 from usage_billing.reports.anomalies import DEVIATIONS, SCALE, TIMES_USUAL
 from usage_billing.tenancy.scope import EVERYTHING, Scope, of_organization
 
@@ -63,7 +63,13 @@ def scope_of(rule: AlertRule) -> Scope:
 
 
 def filters_of(rule: AlertRule) -> dict[str, Any]:
-    """The rule's filters as reports take them, without calls that a budget has stopped."""
+    """The rule's filters as reports take them, without calls that a budget has stopped.
+
+    Raises `ValueError` for a name that is no filter: reports write the names into SQL.
+    """
+    for name in (*rule.scope, *([rule.by] if rule.by else [])):
+        if name not in FILTERS and not name.startswith(TAG):
+            raise ValueError(f"{name!r} is no filter of reports.")
     filters = {name: frozenset(value) if isinstance(value, list) else value for name, value in rule.scope.items()}
     return {"status": Excluded(frozenset([UsageRecord.Status.REFUSED.value])), **filters}
 

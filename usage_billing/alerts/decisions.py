@@ -47,10 +47,16 @@ def decide(
         ended = _why_over(readings, key, reading)
         if ended is not None:
             found.append(Decision(Step.END, key, reading, each, ended))
-        elif renotify_after is not None and reading is not None and reading.crosses:
-            if (each.told_at or each.began_at) + renotify_after <= now:
-                found.append(Decision(Step.REMIND, key, reading, each))
+        elif _is_due(each, reading, renotify_after, now):
+            found.append(Decision(Step.REMIND, key, reading, each))
     return found
+
+
+def _is_due(firing: AlertFiring, reading: Reading | None, after: timedelta | None, now: datetime) -> bool:
+    """Whether it is to be told again."""
+    if after is None or reading is None or not reading.crosses:
+        return False
+    return (firing.told_at or firing.began_at) + after <= now
 
 
 def _begun(

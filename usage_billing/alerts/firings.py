@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from django.core.exceptions import FieldError, ValidationError
+from django.db import DataError, ProgrammingError
 from django.db.models import F, Q, QuerySet
 
 from usage_billing.alerts import standstill_readings
@@ -26,6 +27,8 @@ from usage_billing.tenancy.scope import EVERYTHING, within
 
 logger = logging.getLogger(__name__)
 
+WRONG_RULE = (ValidationError, FieldError, ValueError, TypeError, KeyError, DataError, ProgrammingError)
+"""Raised where a rule's filters cannot be understood, here or by the database."""
 FORGOTTEN_AFTER = timedelta(days=1)
 """An alert of a machine's outbox ends after this time: the machine may be gone. If it is not, it raises it again."""
 
@@ -54,11 +57,11 @@ def check_all(now: datetime, *, dry_run: bool = False) -> list[Told]:
 
     One that cannot be evaluated is logged, and does not hold up the others. `DatabaseError` is raised.
     """
-    told = []
+    told: list[Told] = []
     for subject in _with_changes(now):
         try:
             told += _would_be_told(subject, now) if dry_run else check(subject, now)
-        except (ValidationError, FieldError, ValueError, TypeError, KeyError):
+        except WRONG_RULE:
             logger.exception("%s cannot be evaluated. Correct or delete it.", _named(subject))
     if not dry_run:
         _end_unwatched(now)
@@ -71,7 +74,9 @@ def check(subject: Subject, now: datetime) -> list[Told]:
         locked = _locked(subject)
         if locked is None:
             return []
-        return [told for each in _decisions(locked, readings_of(locked, now), now) for told in _apply(locked, each, now)]
+        return [
+            told for each in _decisions(locked, readings_of(locked, now), now) for told in _apply(locked, each, now)
+        ]
 
 
 # ── What is to be done ───────────────────────────────────────────────────────────────────────────────────────────
@@ -94,7 +99,7 @@ def _has_changes(rule: AlertRule, now: datetime) -> bool:
     try:
         with within(EVERYTHING):
             return bool(_decisions(rule, readings_of(rule, now), now))
-    except (ValidationError, FieldError, ValueError, TypeError, KeyError):
+    except WRONG_RULE:
         logger.exception("%s cannot be evaluated. Correct or delete it.", _named(rule))
         return False
 
@@ -117,7 +122,9 @@ def _decisions(subject: Subject, readings: Readings, now: datetime) -> list[Deci
     if rule is not None and rule.kind == AlertRule.Kind.BACKLOG:
         firing = {key: each for key, each in firing.items() if _is_of_this_machine(each, now)}
     over = [key for key, reading in readings.by_key.items() if not reading.is_open]
-    earlier = {each.key: each for each in of_subject.filter(state=RESOLVED, key__in=over).order_by("pk")} if over else {}
+    earlier = (
+        {each.key: each for each in of_subject.filter(state=RESOLVED, key__in=over).order_by("pk")} if over else {}
+    )
     hours = rule.renotify_hours if rule else None
     after = timedelta(hours=hours) if hours else None
     return decide(readings, firing, earlier, renotify_after=after, now=now)
@@ -188,9 +195,7 @@ def _begin(subject: Subject, decision: Decision, now: datetime) -> AlertFiring:
     )
 
 
-def _tell(
-    subject: Subject, firing: AlertFiring, decision: Decision, value: Decimal | None, now: datetime
-) -> int:
+def _tell(subject: Subject, firing: AlertFiring, decision: Decision, value: Decimal | None, now: datetime) -> int:
     """Write the deliveries. Returns how many: none about what nobody watches any more."""
     is_end = decision.step is Step.END
     if is_end and decision.ended == AlertFiring.Ended.UNWATCHED:

@@ -24,7 +24,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Readings:
-    """by_key: what is watched → its reading. windows: the first day of the windows that run; empty if keys have none."""
+    """by_key: what is watched → its reading. windows: first days of the windows that run; empty if keys have none."""
 
     by_key: Mapping[str, Reading]
     windows: frozenset[str] = field(default=frozenset())

@@ -55,7 +55,7 @@ def decrypt(token: str) -> str:
 def _secrets() -> tuple[str, ...]:
     """The texts that keys are derived from; the first encrypts."""
     given = conf.ENCRYPTION_KEYS
-    found = (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS) if given is None else tuple(given)
+    found = tuple((settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS) if given is None else given)
     if not found:
         raise ImproperlyConfigured(
             "This process has no key for secrets: set USAGE_ENCRYPTION_KEYS, or SECRET_KEY, as in the web's process."
