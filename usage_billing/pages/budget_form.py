@@ -31,7 +31,8 @@ NARROWS = ("user", "agent_id", "request_type", "ai_provider", "ai_model", "tag_k
 MORE = ("thresholds", "when_unavailable", "is_active")
 
 
-def _typed(label: Any, length: int) -> forms.CharField:
+def typed(label: Any, length: int) -> forms.CharField:
+    """A text field with suggestions, that may stay empty."""
     return forms.CharField(label=label, max_length=length, required=False, widget=SuggestingInput())
 
 
@@ -62,13 +63,13 @@ class BudgetForm(forms.Form):
         widget=SuggestingInput(attrs={"placeholder": "openai:gpt-4.1-mini"}),
         help_text=_("Provider and model with a colon between them. For this mode only."),
     )
-    user = _typed(_("User"), 150)
-    agent_id = _typed(_("Agent"), 100)
-    request_type = _typed(_("Request type"), 100)
-    ai_provider = _typed(_("Provider"), 50)
-    ai_model = _typed(_("Model"), 200)
-    tag_key = _typed(_("Tag"), 40)
-    tag_value = _typed(_("Value of the tag"), 100)
+    user = typed(_("User"), 150)
+    agent_id = typed(_("Agent"), 100)
+    request_type = typed(_("Request type"), 100)
+    ai_provider = typed(_("Provider"), 50)
+    ai_model = typed(_("Model"), 200)
+    tag_key = typed(_("Tag"), 40)
+    tag_value = typed(_("Value of the tag"), 100)
     thresholds = SharesField(
         label=_("Thresholds, per cent of the limit"),
         initial=[*DEFAULT_THRESHOLDS],
