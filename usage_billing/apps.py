@@ -20,6 +20,7 @@ class UsageBillingConfig(AppConfig):
     verbose_name = _("AI costs")
 
     def ready(self) -> None:
+        from usage_billing.alerts import alert_thread
         from usage_billing.archive import storage
         from usage_billing.budgets import guard
         from usage_billing.checks import configuration, files  # noqa: F401  # registers them
@@ -29,6 +30,7 @@ class UsageBillingConfig(AppConfig):
 
         drain_signal.callbacks.append(drain_thread.wake)
         drain_thread.chores.append(recorder.note_losses)
+        drain_thread.chores.append(alert_thread.start)
         archived.finders.append(storage.find)
         guard.register()
         from usage_billing import signals

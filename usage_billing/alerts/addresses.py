@@ -54,6 +54,15 @@ def check(host: str, addresses: list[str]) -> None:
         raise DeliveryError(PRIVATE.format(host=host), is_final=True)
 
 
+def is_private_literal(host: str) -> bool:
+    """Whether the host is an IP address, and a private one."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return not is_public(host)
+
+
 def is_public(address: str) -> bool:
     """Whether it is an address of the public internet, also where it holds another one."""
     try:

@@ -73,7 +73,7 @@ def _test(delivery: AlertDelivery) -> tuple[str, list[str]]:
 
 
 def _about(delivery: AlertDelivery, firing: AlertFiring) -> tuple[str, list[str]]:
-    facts = Facts.of(firing, delivery.value)
+    facts = Facts.of(firing, delivery)
     title, sentence = sentences.written(facts)
     since = gettext("Since %(moment)s.") % {"moment": _moment(firing.began_at, delivery.org)}
     match delivery.event:
@@ -113,19 +113,20 @@ def _body(
         "url": url,
     }
     if firing is not None:
+        is_over = delivery.event == AlertDelivery.Event.RESOLVED
         content |= {
             "id": firing.pk,
-            "state": firing.state,
+            "state": AlertFiring.State.RESOLVED.value if is_over else AlertFiring.State.FIRING.value,
             "rule": _named(firing.rule),
             "budget": _named(firing.budget),
             "kind": firing.rule.kind if firing.rule else sentences.kind_of_key(firing.key),
             "key": firing.key,
-            "unit": Facts.of(firing, delivery.value).unit,
+            "unit": Facts.of(firing, delivery).unit,
             "value": _exact(delivery.value if delivery.value is not None else firing.value),
             "bound": _exact(firing.bound),
             "began_at": firing.began_at.isoformat(),
-            "resolved_at": firing.resolved_at.isoformat() if firing.resolved_at else None,
-            "ended": firing.ended or None,
+            "resolved_at": firing.resolved_at.isoformat() if is_over and firing.resolved_at else None,
+            "ended": firing.ended if is_over else None,
         }
     return {"type": TYPES[delivery.event], "timestamp": now.isoformat(), "data": content}
 
@@ -136,5 +137,3 @@ def _named(thing: Any) -> Mapping[str, Any] | None:
 
 def _exact(value: Decimal | None) -> str | None:
     return None if value is None else f"{value.normalize():f}"
-
-

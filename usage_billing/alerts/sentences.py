@@ -13,7 +13,7 @@ from django.utils.translation import get_language, gettext
 
 from usage_billing.alerts import amounts
 from usage_billing.alerts.budget_readings import FORECAST
-from usage_billing.models import AlertFiring, AlertRule, Budget, Organization
+from usage_billing.models import AlertDelivery, AlertFiring, AlertRule, Budget, Organization
 
 Kind = AlertRule.Kind
 UNITS: Mapping[str, str] = {
@@ -29,7 +29,8 @@ UNITS: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Facts:
-    """What a sentence says. value: when it began, or at a reminder; now: of this message; None if it is unknown."""
+    """What a sentence says. value: when it began; while it lasts, and when its window has ended, as it is now. now: None if it is
+    unknown."""
 
     kind: str
     name: str
@@ -43,11 +44,11 @@ class Facts:
     step: str
 
     @classmethod
-    def of(cls, firing: AlertFiring, now: Decimal | None) -> Facts:
-        rule, budget = firing.rule, firing.budget
+    def of(cls, firing: AlertFiring, delivery: AlertDelivery) -> Facts:
+        rule, budget, now = firing.rule, firing.budget, delivery.value
         kind = rule.kind if rule else kind_of_key(firing.key)
         began = firing.value if firing.value is not None else Decimal(0)
-        is_over = firing.state == AlertFiring.State.RESOLVED and firing.ended != AlertFiring.Ended.WINDOW
+        is_over = delivery.event == AlertDelivery.Event.RESOLVED and firing.ended != AlertFiring.Ended.WINDOW
         return cls(
             kind=kind,
             name=rule.name if rule else budget.name if budget else "",

@@ -13,6 +13,7 @@ from django.core.management.base import CommandError
 from django.db import DatabaseError, close_old_connections, connections
 from tqdm import tqdm
 
+from usage_billing.alerts import alert_thread
 from usage_billing.conf import conf
 from usage_billing.ledger import drain, drain_thread, repricing_thread
 from usage_billing.management.printable_command import PrintableCommand
@@ -137,7 +138,7 @@ class Command(PrintableCommand):
         1. Wait until no other process drains.
         2. Drain the backlog, batch by batch.
         3. After an error, pause, ever longer.
-        4. Start the thread of a repricing that a person has requested.
+        4. Start the thread of alerts, and that of a repricing that a person has requested.
         5. Close a connection that is idle.
         6. Sleep, and go back to 2. After a signal, drain one batch more and end.
 
@@ -183,6 +184,7 @@ class Command(PrintableCommand):
                 pause = POLL_S
                 if time.monotonic() >= look_at and not is_last:
                     look_at = time.monotonic() + LOOK_FOR_RUNS_S
+                    alert_thread.start()
                     self._start_requested_repricing()
             except (drain.DatabaseAwayError, OSError) as error:
                 pause = min(drain_thread.LONGEST_PAUSE_S, 2 * (POLL_S if drained else pause))
