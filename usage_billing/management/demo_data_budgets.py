@@ -37,7 +37,7 @@ NAMES: dict[str, dict[str, str]] = {
         "en": "We prepare a report for partners and need twice the reviews.",
     },
 }
-PROBLEM = "HTTP 503: Service Unavailable"
+PROBLEM = "The server answered with status 503."
 
 
 def create_budgets(now: datetime) -> int:
@@ -148,7 +148,8 @@ def _delivery(
 ) -> None:
     is_sent = state == "sent"
     AlertDelivery.objects.create(
-        org=firing.org, firing=firing, channel=channel, event=event, state=state,
+        org=firing.org, firing=firing, channel=channel, event=event, state=state, value=firing.value,
+        recipient=channel.target if channel.kind == "email" else "",
         attempts=1 if is_sent else 8 if state == "failed" else 4,
         problem="" if is_sent else PROBLEM,
         next_attempt_at=at if now is None else now + timedelta(minutes=24),

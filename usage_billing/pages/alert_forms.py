@@ -11,6 +11,7 @@ from django.forms.boundfield import BoundField
 from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
+from usage_billing.alerts import webhook_channel
 from usage_billing.models import AlertChannel, AlertRule, Budget
 from usage_billing.pages.alert_words import BOUNDS, BY, OF_BUDGET, USUAL_BOUNDS
 from usage_billing.pages.budget_form import typed
@@ -151,14 +152,14 @@ SECRETS: dict[str, Any] = {
     AlertChannel.Kind.TELEGRAM: (_("Token of the bot"), _("From @BotFather.")),
     AlertChannel.Kind.WEBHOOK: (
         _("Key that signs"),
-        _("It begins with whsec_. Your program checks the signature with the same key."),
+        _("It begins with whsec_. Your program checks the signature with it. Empty: it is made up and shown once."),
     ),
 }
 KEPT = _("There is one already; it is not shown. Leave this empty to keep it.")
 
 
 class ChannelForm(forms.Form):
-    """A channel of one kind. The secret is written only: it is never shown again."""
+    """A channel of one kind. The secret is written only. made_secret: one that was made up, to be shown once."""
 
     name = forms.CharField(label=_("Name"), max_length=100, widget=forms.TextInput(attrs={"autocomplete": "off"}))
     target = forms.CharField(max_length=1000, widget=forms.TextInput(attrs={"autocomplete": "off"}))
@@ -170,7 +171,7 @@ class ChannelForm(forms.Form):
 
     def __init__(self, *args: Any, kind: str, has_secret: bool = False, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.kind = kind
+        self.kind, self.has_secret, self.made_secret = kind, has_secret, ""
         target, secret = self.fields["target"], self.fields["secret"]
         target.label, target.help_text = TARGETS[kind]
         if kind in SECRETS:
@@ -192,6 +193,8 @@ class ChannelForm(forms.Form):
             setattr(channel, name, self.cleaned_data[name])
         if secret := self.cleaned_data.get("secret", "").strip():
             channel.secret = secret
+        elif self.kind == AlertChannel.Kind.WEBHOOK and not self.has_secret:
+            channel.secret = self.made_secret = webhook_channel.new_secret()
         return channel
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from usage_billing import alerts as service
-from usage_billing.models import AlertChannel, AlertRoute, AlertRule
+from usage_billing.models import AlertChannel, AlertDelivery, AlertRoute, AlertRule
 from usage_billing.models.database import atomic
 from usage_billing.models.fields import LARGEST_ID
 from usage_billing.pages import shell, suggestions
@@ -107,12 +107,14 @@ def test_channel(request: HttpRequest, id: int) -> HttpResponseBase:
     return redirect(back)
 
 
-def _tell(request: HttpRequest, channel: AlertChannel, problem: str) -> None:
-    if problem:
-        text = gettext("The test of “%(name)s” did not arrive: %(problem)s")
-        messages.error(request, text % {"name": channel.name, "problem": problem})
-    else:
-        messages.success(request, gettext("The test was sent to “%(name)s”.") % {"name": channel.name})
+def _tell(request: HttpRequest, channel: AlertChannel, deliveries: Iterable[AlertDelivery]) -> None:
+    for delivery in deliveries:
+        to = delivery.recipient or channel.name
+        if delivery.state == AlertDelivery.State.SENT:
+            messages.success(request, gettext("The test was sent to “%(name)s”.") % {"name": to})
+        else:
+            text = gettext("The test did not reach “%(name)s”: %(problem)s")
+            messages.error(request, text % {"name": to, "problem": delivery.problem})
 
 
 # ── Creating, changing, deleting ─────────────────────────────────────────────────────────────────────────────────
@@ -170,6 +172,9 @@ def _answered(
     form = make(request, row)
     if request.method == "POST" and form.is_valid() and _save(form, row):
         messages.success(request, done % {"name": row.name})
+        if secret := getattr(form, "made_secret", ""):
+            text = gettext("The key that signs, which is shown only now: %(key)s")
+            messages.success(request, text % {"key": secret})
         return redirect(base)
     known = Names(scope)
     context = {

@@ -8,11 +8,12 @@ from typing import Any
 from django.utils.translation import get_language, gettext
 from django.utils.translation import gettext_lazy as _
 
-from usage_billing.models import AlertFiring, AlertRule, Budget
+from usage_billing.alerts import sentences
+from usage_billing.alerts.sentences import Facts
+from usage_billing.models import AlertFiring, AlertRule
 from usage_billing.pages.dimensions import label
-from usage_billing.pages.names import Names
 from usage_billing.reports import TAG
-from usage_billing.templatetags.amounts import duration, plain_decimal, plain_money, style_of, whole_percent, with_unit, write_percent
+from usage_billing.templatetags.amounts import duration, plain_decimal, plain_money, style_of, write_percent
 
 KINDS: dict[str, Any] = {
     AlertRule.Kind.BUDGET_SHARE: _("Tells when a share of a budget is spent, beside the budget's own thresholds."),
@@ -92,38 +93,6 @@ def scope_parts(scope: dict[str, Any]) -> list[str]:
     return found
 
 
-def firing_title(firing: AlertFiring, known: Names) -> str:
-    """What the alert is about: the budget and its share, or the rule and what it watches."""
-    if firing.rule is None and firing.budget is not None:
-        _first, _slash, what = firing.key.rpartition("/")
-        if what == "forecast":
-            return gettext("“%(budget)s” will not be enough") % {"budget": firing.budget.name}
-        return gettext("%(share)s of “%(budget)s” is spent") % {"share": _percent(what), "budget": firing.budget.name}
-    if firing.rule is None:
-        return firing.key
-    what = _watched(firing, known)
-    return firing.rule.name + (f": {what}" if what else "")
-
-
-def _percent(text: str) -> str:
-    return whole_percent(int(text)) if text.isdecimal() else text
-
-
-def _watched(firing: AlertFiring, known: Names) -> str:
-    rule = firing.rule
-    if rule is None or rule.kind in OF_BUDGET:
-        return "" if rule is None or rule.budget is None else rule.budget.name
-    if rule.by == "org_id" and firing.key.isdecimal():
-        return known.org(int(firing.key))
-    return firing.key
-
-
-def amounts_of(firing: AlertFiring) -> tuple[str, str]:
-    """The value and the bound when it began."""
-    budget: Budget | None = firing.budget or (firing.rule.budget if firing.rule else None)
-    if budget is not None and (firing.rule is None or firing.rule.kind in OF_BUDGET):
-        unit = budget.unit
-        return ("—" if firing.value is None else with_unit(firing.value, unit)), with_unit(firing.bound, unit)
-    kind = firing.rule.kind if firing.rule else ""
-    value = "—" if firing.value is None else in_unit_of_rule(kind, firing.value)
-    return value, in_unit_of_rule(kind, firing.bound)
+def firing_words(firing: AlertFiring) -> tuple[str, str]:
+    """Title and sentence of an alert, as its messages have them. The values are those when it began."""
+    return sentences.written(Facts.of(firing, firing.value))

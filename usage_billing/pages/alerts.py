@@ -9,12 +9,13 @@ from typing import Any
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.urls import NoReverseMatch
 from django.utils import timezone
 from django.utils.translation import gettext
 
 from usage_billing.models import AlertChannel, AlertDelivery, AlertFiring, AlertRule
 from usage_billing.pages import budget_rows
-from usage_billing.pages.alert_words import amounts_of, firing_title, rule_words
+from usage_billing.pages.alert_words import firing_words, rule_words
 from usage_billing.pages.budgets import org_of
 from usage_billing.pages.entrance import scope_of_request
 from usage_billing.pages.names import Names, of_organizations
@@ -31,9 +32,8 @@ class FiringEntry:
 
     firing: AlertFiring
     title: str
+    text: str
     org: str
-    value: str
-    bound: str
     link: str
 
 
@@ -73,7 +73,7 @@ def context(request: HttpRequest) -> dict[str, Any]:
     base = address(ALERTS, for_superadmin=scope.everything)
     org_id = org_of(scope, request.GET.get("org", ""))
     known = Names(scope)
-    fired = of_reader(AlertFiring.objects.select_related("rule__budget", "budget"), scope, org_id)
+    fired = of_reader(AlertFiring.objects.select_related(*OF_FIRING), scope, org_id)
     firing = [*fired.filter(state=AlertFiring.State.FIRING)[:MOST]]
     resolved = [*fired.filter(state=AlertFiring.State.RESOLVED)[:MOST]]
     rules = [*of_reader(rules_read(), scope, org_id)[: MOST * 4]]
@@ -97,14 +97,15 @@ def context(request: HttpRequest) -> dict[str, Any]:
         "resolved": firing_entries(scope, resolved, known),
         "rules": [_rule(each, known, base) for each in rules],
         "channels": [_channel(each, known, base) for each in channels],
-        "deliveries": [_delivery(each, known) for each in deliveries],
+        "deliveries": [_delivery(each) for each in deliveries],
         "new_rule_link": f"{base}/rules/new{query}",
         "new_channel_link": f"{base}/channels/new{query}",
         "now": timezone.now(),
     }
 
 
-OF_DELIVERY = ("firing__rule__budget", "firing__budget")
+OF_FIRING = ("rule", "budget", "org")
+OF_DELIVERY = tuple(f"firing__{name}" for name in OF_FIRING)
 
 
 def of_reader(rows: QuerySet[Any], scope: Scope, org_id: int | None = None) -> QuerySet[Any]:
@@ -124,13 +125,7 @@ def org_name(org_id: int | None, known: Names) -> str:
 
 def firing_entries(scope: Scope, firings: Iterable[AlertFiring], known: Names) -> list[FiringEntry]:
     return [
-        FiringEntry(
-            each,
-            firing_title(each, known),
-            org_name(each.org_id, known),
-            *amounts_of(each),
-            _link(scope, each),
-        )
+        FiringEntry(each, *firing_words(each), org_name(each.org_id, known), _link(scope, each))
         for each in firings
     ]
 
@@ -140,6 +135,16 @@ def _link(scope: Scope, firing: AlertFiring) -> str:
         return budget_rows.link_of(firing.budget, for_superadmin=scope.everything)
     base = address(ALERTS, for_superadmin=scope.everything)
     return f"{base}/rules/{firing.rule_id}" if firing.rule_id else base
+
+
+def page_of(firing: AlertFiring | None) -> str:
+    """The page that a message about an alert links to: superadmins are led on from it. Empty in a host without it."""
+    try:
+        if firing is not None and firing.rule_id is None and firing.budget is not None:
+            return budget_rows.link_of(firing.budget, for_superadmin=False)
+        return address(ALERTS, for_superadmin=False)
+    except NoReverseMatch:
+        return ""
 
 
 def _rule(rule: AlertRule, known: Names, base: str) -> RuleEntry:
@@ -158,7 +163,8 @@ def has_secret(channel: AlertChannel) -> bool:
     return bool(channel.__dict__.get("secret"))
 
 
-def _delivery(delivery: AlertDelivery, known: Names) -> DeliveryEntry:
-    title = "" if delivery.firing is None else firing_title(delivery.firing, known)
-    to = delivery.channel.name if delivery.channel is not None else delivery.recipient
+def _delivery(delivery: AlertDelivery) -> DeliveryEntry:
+    title = "" if delivery.firing is None else firing_words(delivery.firing)[0]
+    channel = "" if delivery.channel is None else delivery.channel.name
+    to = ", ".join(filter(None, (channel, delivery.recipient)))
     return DeliveryEntry(delivery, title, to)

@@ -94,6 +94,7 @@ class BudgetForm(forms.Form):
         self.fields["org"].choices = list(orgs)  # type: ignore[attr-defined]
         if len(orgs) == 1:
             self.fields["org"].initial = orgs[0][0]
+            self.fields["org"].widget = forms.HiddenInput()
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
@@ -136,7 +137,7 @@ class BudgetForm(forms.Form):
 
     @property
     def main(self) -> Iterator[BoundField]:
-        return (self[name] for name in MAIN)
+        return (self[name] for name in MAIN if not self[name].is_hidden)
 
     @property
     def narrows(self) -> Iterator[BoundField]:

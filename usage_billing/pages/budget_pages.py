@@ -20,7 +20,7 @@ from usage_billing.models.fields import LARGEST_ID
 from usage_billing.pages import budget_rows, budgets, shell, suggestions
 from usage_billing.pages.budget_form import MODES, AskForm, BudgetForm, GrantForm, initial_of
 from usage_billing.pages.budget_rows import link_of
-from usage_billing.pages.budget_words import changes_in_words
+from usage_billing.pages.budget_words import history_in_words
 from usage_billing.pages.entrance import scope_of_request
 from usage_billing.pages.names import Names, of_organizations
 from usage_billing.pages.page import BUDGETS, address
@@ -43,12 +43,13 @@ def one(request: HttpRequest, id: int) -> HttpResponseBase:
     history = BudgetChange.objects.filter(budget=budget)[:CHANGES] if access.may_see_history(scope, budget) else []
     context = {
         "title": budget.name,
+        "is_page": True,
         "row": row,
         "modes": MODES,
         "several_orgs": True,
         "link": row.link,
         "list_link": _list_address(scope),
-        "history": [(change, changes_in_words(change, budget.unit)) for change in history],
+        "history": history_in_words(history, budget.unit),
         "sees_history": access.may_see_history(scope, budget),
         "waiting": budgets.waiting(scope, budget.org_id, known, budget),
         "answered": [(each, known.user(each.user_id)) for each in asked if each.state != BudgetRequest.State.OPEN],

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any, NamedTuple
 
 from django.core.exceptions import FieldDoesNotExist
 from django.utils.text import capfirst
 from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from usage_billing import reports
 from usage_billing.budgets.requests import GRANTED_TO
@@ -22,7 +23,7 @@ from usage_billing.pages.names import Names
 from usage_billing.pages.page import CALLS, address
 from usage_billing.pages.parameters import query_of
 from usage_billing.reports import TAG, Period
-from usage_billing.templatetags.amounts import with_unit
+from usage_billing.templatetags.amounts import with_unit, written_day
 from usage_billing.tenancy.scope import of_organization
 
 
@@ -85,23 +86,34 @@ CHOICES: dict[str, dict[Any, Any]] = {
 }
 
 
+LABELS = {GRANTED_TO: _("At the request of"), "thresholds": _("Thresholds")}
+
+
 class FieldChange(NamedTuple):
     label: str
     before: str
     after: str
 
 
-def changes_in_words(change: BudgetChange, unit: str) -> list[FieldChange]:
-    """Each changed field with its values before and after; a dash: none."""
-    return [
-        FieldChange(_field_label(name), _value(name, before, unit), _value(name, after, unit))
-        for name, (before, after) in change.fields.items()
-    ]
+def history_in_words(
+    changes: Iterable[BudgetChange], unit: str
+) -> list[tuple[BudgetChange, list[FieldChange]]]:
+    """Each change, newest first, with its fields. unit: of the budget now; earlier limits may be in another."""
+    found = []
+    for change in changes:
+        before_unit = change.fields.get("unit", [unit])[0] or unit
+        words = [
+            FieldChange(_field_label(name), _value(name, before, before_unit), _value(name, after, unit))
+            for name, (before, after) in change.fields.items()
+        ]
+        found.append((change, words))
+        unit = before_unit
+    return found
 
 
 def _field_label(name: str) -> str:
-    if name == GRANTED_TO:
-        return gettext("At the request of")
+    if name in LABELS:
+        return str(LABELS[name])
     try:
         return capfirst(str(Budget._meta.get_field(name).verbose_name))  # type: ignore[union-attr]
     except FieldDoesNotExist:
@@ -119,4 +131,6 @@ def _value(name: str, text: str, unit: str) -> str:
             return with_unit(Decimal(text), unit)
         except InvalidOperation:
             return text
+    if name == "starts_on":
+        return written_day(date.fromisoformat(text))
     return CHOICES.get(name, {}).get(text, text)

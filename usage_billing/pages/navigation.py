@@ -41,8 +41,9 @@ class Entry:
 
 def pages(request: HttpRequest, page: Page | None = None) -> list[Entry]:
     """The pages of the person. page: the one that is shown, whose period, filters and currency the others keep."""
+    listed = [(name, title) for name, title in PAGES if name != ALERTS or _may_set_alerts(request)]
     try:
-        links = [(title, address(name, for_superadmin=request.user.is_superuser)) for name, title in PAGES]
+        links = [(title, address(name, for_superadmin=request.user.is_superuser)) for name, title in listed]
     except NoReverseMatch:
         return []  # a host project without the pages
     path = request.path.rstrip("/")
@@ -55,8 +56,14 @@ def pages(request: HttpRequest, page: Page | None = None) -> list[Entry]:
         ),
         None,
     )
-    kept = [_kept(page, name) for name, _title in PAGES] if page else [link for _title, link in links]
+    kept = [_kept(page, name) for name, _title in listed] if page else [link for _title, link in links]
     return [Entry(title, to, link == current) for (title, link), to in zip(links, kept, strict=True)]
+
+
+def _may_set_alerts(request: HttpRequest) -> bool:
+    """Alerts are for owners. A page that is not about calls may not know whether the person is one."""
+    scope = getattr(request, "scope", None)
+    return scope is None or scope.everything or bool(scope.owned_org_ids)
 
 
 def _kept(page: Page, name: str) -> str:

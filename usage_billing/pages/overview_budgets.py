@@ -10,7 +10,7 @@ from django.utils.translation import gettext, ngettext
 from usage_billing.budgets import access
 from usage_billing.models import AlertFiring
 from usage_billing.pages import alerts, budget_rows, budgets
-from usage_billing.pages.alert_words import amounts_of, firing_title
+from usage_billing.pages.alert_words import firing_words
 from usage_billing.pages.budget_rows import Row
 from usage_billing.pages.needs_action import Item
 from usage_billing.pages.page import ALERTS, BUDGETS, Page, address
@@ -78,12 +78,7 @@ def _of_budget(page: Page, row: Row) -> Item:
 
 def _alerts(page: Page, org_id: int | None, query: str) -> list[Item]:
     """Alerts of rules that fire; those of budgets stand there as budgets."""
-    firings = alerts.of_reader(AlertFiring.objects.select_related("rule__budget", "budget"), page.scope, org_id)
+    firings = alerts.of_reader(AlertFiring.objects.select_related(*alerts.OF_FIRING), page.scope, org_id)
     found = firings.filter(state=AlertFiring.State.FIRING, rule__isnull=False)[:MOST_ALERTS]
     link = address(ALERTS, for_superadmin=page.scope.everything) + query
-    items = []
-    for firing in found:
-        value, bound = amounts_of(firing)
-        text = gettext("The bound is %(bound)s.") % {"bound": bound}
-        items.append(Item("failed", value, firing_title(firing, page.names), text, link))
-    return items
+    return [Item("failed", "!", *firing_words(firing), link) for firing in found]
