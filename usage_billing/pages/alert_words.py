@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from usage_billing.alerts import sentences
 from usage_billing.alerts.sentences import Facts
-from usage_billing.models import AlertFiring, AlertRule
+from usage_billing.models import AlertDelivery, AlertFiring, AlertRule
 from usage_billing.pages.dimensions import label
 from usage_billing.reports import TAG
 from usage_billing.templatetags.amounts import duration, plain_decimal, plain_money, style_of, write_percent
@@ -95,4 +95,5 @@ def scope_parts(scope: dict[str, Any]) -> list[str]:
 
 def firing_words(firing: AlertFiring) -> tuple[str, str]:
     """Title and sentence of an alert, as its messages have them. The values are those when it began."""
-    return sentences.written(Facts.of(firing, firing.value))
+    began = AlertDelivery(firing=firing, event=AlertDelivery.Event.FIRING, value=firing.value)
+    return sentences.written(Facts.of(firing, began))
