@@ -13,12 +13,13 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Answered:
-    """An answer. `chunks`: of its body, each sent at once; a body that breaks off has no end."""
+    """An answer. `chunks`: of its body, each sent at once; a body that breaks off has no end. headers: further ones."""
 
     chunks: Sequence[bytes]
     status: int = 200
     content_type: str = "application/json"
     breaks_off: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -60,6 +61,8 @@ def serving(answer: Callable[[Received], Answered]) -> Iterator[Loopback]:
             self.send_response(answered.status)
             self.send_header("content-type", answered.content_type)
             self.send_header("transfer-encoding", "chunked")
+            for name, value in answered.headers.items():
+                self.send_header(name, value)
             self.end_headers()
             for chunk in answered.chunks:
                 self.wfile.write(b"%x\r\n%s\r\n" % (len(chunk), chunk))

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 
 from django.core import mail
 from django.db import DatabaseError, close_old_connections, connections
@@ -111,8 +112,8 @@ def work(wait: Callable[[float], object], report: Callable[[list[firings.Told]],
 @contextmanager
 def _alone_on_this_machine() -> Iterator[bool]:
     """Whether no other process of this outbox works on alerts. A POSIX record lock, which ends with its process."""
-    path = f"{conf.OUTBOX_PATH}.alerts"
-    make_folder(os.path.dirname(path))
+    path = Path(f"{conf.OUTBOX_PATH}.alerts")
+    make_folder(path.parent)
     with open(path, "w", opener=open_private) as lock:
         try:
             fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

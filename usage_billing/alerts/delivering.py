@@ -183,7 +183,7 @@ def _note_problem(delivery: AlertDelivery, problem: DeliveryError, now: datetime
 
 def pause_after(attempts: int, retry_after: timedelta | None = None) -> timedelta:
     """How long to wait after so many attempts: twice as long each time, with jitter, and as long as was asked for."""
-    pause = min(FIRST_PAUSE * 2 ** (min(attempts, 20) - 1), LONGEST_PAUSE)
+    pause: timedelta = min(FIRST_PAUSE * 2 ** min(attempts - 1, 20), LONGEST_PAUSE)
     return max(pause * random.uniform(1 - JITTER, 1 + JITTER), retry_after or timedelta(0))  # noqa: S311 - no secret
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
@@ -29,8 +29,8 @@ UNITS: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Facts:
-    """What a sentence says. value: when it began; while it lasts, and when its window has ended, as it is now. now: None if it is
-    unknown."""
+    """What a sentence says. value: when it began; while it lasts, and when its window has ended, as it is now. now:
+    None if it is unknown."""
 
     kind: str
     name: str
@@ -148,7 +148,7 @@ def _silence() -> tuple[str, str]:
     )
 
 
-_TEXTS = {
+_TEXTS: Mapping[str, Callable[[], tuple[str, str]]] = {
     Kind.BUDGET_SHARE: _budget_share,
     Kind.FORECAST: _forecast,
     Kind.SPEND: _spend,

@@ -47,8 +47,8 @@ def decrypt(token: str) -> str:
         return _fernet(_secrets()).decrypt(token.encode()).decode()
     except InvalidToken as error:
         raise DecryptionError(
-            "A secret in the database was encrypted with another key. Add the earlier key to the end of"
-            ' AI_COSTS["ENCRYPTION_KEYS"], or the earlier SECRET_KEY to SECRET_KEY_FALLBACKS, or write the secret again.'
+            "A secret in the database was encrypted with another key. Write the secret again, or add the earlier key to"
+            ' the end of AI_COSTS["ENCRYPTION_KEYS"], an earlier SECRET_KEY to SECRET_KEY_FALLBACKS.'
         ) from error
 
 
