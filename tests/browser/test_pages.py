@@ -13,10 +13,23 @@ from tests.support.browser_world import SECRET_USD, World
 
 BASES = {"admin": "/superadmin/ai-costs", "owner": "/usage", "member": "/usage"}
 TITLES = {
-    "en": ["Overview", "Explore", "Calls", "Insights"],
-    "ru": ["Обзор", "Анализ", "Вызовы", "Наблюдения"],
+    "en": ["Overview", "Explore", "Calls", "Insights", "Budgets", "Alerts"],
+    "ru": ["Обзор", "Анализ", "Вызовы", "Наблюдения", "Бюджеты", "Оповещения"],
 }
-BELOW = ["", "/explore", "/calls", "/insights"]
+BELOW = ["", "/explore", "/calls", "/insights", "/budgets", "/alerts"]
+FORMS = {
+    "member": ["/budgets/{budget}", "/budgets/{budget}/ask"],
+    "owner": [
+        "/budgets/{budget}", "/budgets/new", "/budgets/{budget}/edit", "/budgets/{budget}/delete", "/alerts/rules/new",
+        "/alerts/rules/new?kind=errors", "/alerts/rules/{rule}", "/alerts/channels/new",
+        "/alerts/channels/new?kind=telegram", "/alerts/channels/{channel}/delete",
+    ],
+    "admin": [
+        "/budgets?org={org}", "/budgets/new", "/budgets/{budget}", "/alerts?org={org}", "/alerts/rules/new",
+        "/alerts/channels/new?kind=webhook&org=installation",
+    ],
+}  # fmt: skip
+"""Further pages of budgets and alerts that each person opens."""
 
 
 def address_of(person: str, below: str) -> str:
@@ -42,8 +55,10 @@ def test_every_page(browser: Browser, world: World, person: str, language: str, 
     browser.click("table.calls tbody a")
     browser.wait_for("dialog.sheet #call")
     _check(browser)
-    for address in ("/account/", f"{BASES[person]}/views"):
+    further = [f"{BASES[person]}{below.format(**world.ids)}" for below in FORMS[person]]
+    for address in ("/account/", f"{BASES[person]}/views", *further):
         browser.open(address)
+        assert browser.all("main h1"), address
         _check(browser)
 
 
