@@ -45,7 +45,7 @@ class AlertChannelAdmin(OfOwners, ModelAdmin[AlertChannel]):
 
     @admin.display(description=_("page"))
     def page(self, channel: AlertChannel) -> str:
-        return str(linked(_("Change"), page_address("alert-channel", id=channel.pk)))
+        return str(linked(_("Edit"), page_address("alert-channel", id=channel.pk)))
 
 
 @admin.register(AlertRule)
@@ -63,7 +63,7 @@ class AlertRuleAdmin(OfOwners, ModelAdmin[AlertRule]):
 
     @admin.display(description=_("page"))
     def page(self, rule: AlertRule) -> str:
-        return str(linked(_("Change"), page_address("alert-rule", id=rule.pk)))
+        return str(linked(_("Edit"), page_address("alert-rule", id=rule.pk)))
 
     @admin.display(description=_("budget"))
     def budget_name(self, rule: AlertRule) -> str:

@@ -53,7 +53,7 @@ class RuleForm(forms.Form):
         widget=forms.CheckboxSelectMultiple,
         help_text=_("None: all channels of the organisation; without any, e-mail to its owners."),
     )
-    is_active = forms.BooleanField(label=_("Active"), required=False, initial=True)
+    is_active = forms.BooleanField(label=pgettext_lazy("rule", "Active"), required=False, initial=True)
 
     def __init__(self, *args: Any, kind: str, org_id: int | None, **options: Any) -> None:
         super().__init__(*args, **options)

@@ -30,7 +30,7 @@ OF_BUDGET = (AlertRule.Kind.BUDGET_SHARE, AlertRule.Kind.FORECAST)
 BOUNDS: dict[str, Any] = {
     AlertRule.Kind.BUDGET_SHARE: _("From so many per cent of the limit on"),
     AlertRule.Kind.FORECAST: _("Beyond so many per cent of the limit"),
-    AlertRule.Kind.SPEND: _("Only above, USD"),
+    AlertRule.Kind.SPEND: _("Only from this amount on, USD"),
     AlertRule.Kind.UNPRICED: _("From so many per cent of the calls on"),
     AlertRule.Kind.ERRORS: _("From so many per cent of the calls on"),
     AlertRule.Kind.P95_TIME: _("Longer than, ms"),
