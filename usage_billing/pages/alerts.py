@@ -24,6 +24,8 @@ from usage_billing.tenancy.scope import Scope
 
 MOST = 50
 """Rows of each list."""
+UNFOLDED = 10
+"""Deliveries that are shown at once; the older ones are folded."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,8 @@ def context(request: HttpRequest) -> dict[str, Any]:
         "resolved": firing_entries(scope, resolved, known),
         "rules": [_rule(each, known, base) for each in rules],
         "channels": [_channel(each, known, base) for each in channels],
-        "deliveries": [_delivery(each) for each in deliveries],
+        "deliveries": [_delivery(each) for each in deliveries[:UNFOLDED]],
+        "older_deliveries": [_delivery(each) for each in deliveries[UNFOLDED:]],
         "new_rule_link": f"{base}/rules/new{query}",
         "new_channel_link": f"{base}/channels/new{query}",
         "now": timezone.now(),
