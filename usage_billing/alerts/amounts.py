@@ -59,7 +59,9 @@ def _rounded(value: Decimal, places: int) -> Decimal:
 
 
 def _money(value: Decimal) -> Decimal:
-    """Two decimals from 0.10 up, three significant digits below."""
+    """Two decimals from 0.10 up, three significant digits below, without zeros beyond the second decimal."""
     if not value or abs(value) >= SMALL:
         return value.quantize(CENT, ROUND_HALF_UP) if value else Decimal(0)
-    return value.quantize(Decimal(1).scaleb(value.adjusted() + 1 - DIGITS_OF_SMALL), ROUND_HALF_UP)
+    rounded = value.quantize(Decimal(1).scaleb(value.adjusted() + 1 - DIGITS_OF_SMALL), ROUND_HALF_UP)
+    trimmed = Decimal(f"{rounded.normalize():f}")
+    return trimmed if trimmed != trimmed.quantize(CENT) else trimmed.quantize(CENT)

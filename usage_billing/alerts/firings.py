@@ -27,7 +27,7 @@ from usage_billing.tenancy.scope import EVERYTHING, within
 
 logger = logging.getLogger(__name__)
 
-WRONG_RULE = (ValidationError, FieldError, ValueError, TypeError, KeyError, DataError, ProgrammingError)
+WRONG_RULE = (ValidationError, FieldError, ValueError, TypeError, KeyError, AttributeError, DataError, ProgrammingError)
 """Raised where a rule's filters cannot be understood, here or by the database."""
 FORGOTTEN_AFTER = timedelta(days=1)
 """An alert of a machine's outbox ends after this time: the machine may be gone. If it is not, it raises it again."""
@@ -172,7 +172,7 @@ def _apply(subject: Subject, decision: Decision, now: datetime) -> Iterator[Told
         if decision.step is Step.END and decision.ended is not None:
             firing.state, firing.resolved_at, firing.ended = RESOLVED, now, decision.ended
         firing.save(update_fields=["state", "told_at", "resolved_at", "ended"])
-    count = _tell(subject, firing, decision, value, now)
+    count = _tell(subject, firing, decision, value)
     yield Told(EVENTS[decision.step], subject.name, firing.key, value, firing.bound, count)
 
 
@@ -195,7 +195,7 @@ def _begin(subject: Subject, decision: Decision, now: datetime) -> AlertFiring:
     )
 
 
-def _tell(subject: Subject, firing: AlertFiring, decision: Decision, value: Decimal | None, now: datetime) -> int:
+def _tell(subject: Subject, firing: AlertFiring, decision: Decision, value: Decimal | None) -> int:
     """Write the deliveries. Returns how many: none about what nobody watches any more."""
     is_end = decision.step is Step.END
     if is_end and decision.ended == AlertFiring.Ended.UNWATCHED:
@@ -214,8 +214,6 @@ def _tell(subject: Subject, firing: AlertFiring, decision: Decision, value: Deci
             recipient=each.address,
             value=value,
             event=EVENTS[decision.step],
-            next_attempt_at=now,
-            created_at=now,
         )
         for each in found
     )

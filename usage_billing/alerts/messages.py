@@ -15,6 +15,7 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext
 
 from usage_billing.alerts import links, sentences
+from usage_billing.alerts.amounts import NBSP
 from usage_billing.alerts.sentences import Facts
 from usage_billing.models import AlertDelivery, AlertFiring, Organization
 
@@ -59,7 +60,7 @@ def compose(delivery: AlertDelivery, now: datetime) -> Message:
 
 def one_line(text: str, longest: int = 2000) -> str:
     """Names come from people: no line breaks and control characters."""
-    line = " ".join("".join(each if each.isprintable() else " " for each in text).split(" "))
+    line = " ".join("".join(each if each.isprintable() or each == NBSP else " " for each in text).split(" "))
     return line if len(line) <= longest else line[: longest - 1] + "…"
 
 

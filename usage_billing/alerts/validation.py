@@ -120,7 +120,7 @@ def _of_budget_rule(rule: AlertRule) -> Iterator[Problem]:
 
 def _of_call_rule(rule: AlertRule) -> Iterator[Problem]:
     try:
-        filters_of(rule)
+        filters_of(AlertRule(scope=rule.scope))
     except (ValueError, TypeError, AttributeError):
         yield "scope", _("Write filters of reports with a value, or a list of values, each.")
     if rule.by not in ("", *DIMENSIONS) or (rule.by and rule.kind == AlertRule.Kind.BACKLOG):

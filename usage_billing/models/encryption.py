@@ -91,6 +91,10 @@ class _DecryptedWhenRead(DeferredAttribute):
             value = instance.__dict__[self.field.attname] = decrypt(value.token)
         return value
 
+    def __set__(self, instance: Any, value: Any) -> None:
+        """Without it, Python would read the instance's own dict, past `__get__`."""
+        instance.__dict__[self.field.attname] = value
+
 
 class EncryptedField(_Text):
     """A text that the database holds encrypted; an empty text stays empty.
