@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -10,7 +9,7 @@ import msgspec
 
 from ai_clients.http_library import content_of
 from ai_clients.usage import request_facts
-from ai_clients.usage.answer import decoder, text
+from ai_clients.usage.answer import NO_USAGE, decoder, text
 from usage_billing.recording.event import Flavour
 
 TOOL_TOKENS = 1_000
@@ -19,9 +18,13 @@ TOOL_TOKENS = 1_000
 OWN_TOOLS = (None, "function", "custom")
 """Types of tools that the caller runs: their results come with the next request."""
 
-_MORE = re.compile(rb'"(?:input_)?(?:image|image_url|file|file_id|audio|document|video|video_url|container_upload)"')
-"""Names of content that is no text. Within a text, the quotation marks would be escaped."""
-_DATA = re.compile(rb';base64,|"data": ?"|"b64_json": ?"')
+TEXTS = frozenset((
+    None, "message", "text", "input_text", "output_text", "refusal", "thinking", "redacted_thinking", "reasoning",
+    "tool_use", "tool_result", "function_call", "function_call_output", "custom_tool_call", "custom_tool_call_output",
+))  # fmt: skip
+"""Types of input that is written in the body as a whole. Images, audio, files and references take other tokens."""
+
+_DATA = (b";base64,", b'"data":"', b'"data": "', b'"b64_json":"')
 """What stands before a piece of media in a body; it ends with a quotation mark."""
 
 
@@ -29,8 +32,19 @@ class _Tool(msgspec.Struct):
     type: Any = None
 
 
+class _Item(msgspec.Struct):
+    """A message, an item of the input, or a part of either."""
+
+    type: Any = None
+    content: msgspec.Raw = NO_USAGE
+    output: msgspec.Raw = NO_USAGE
+
+
 class _Body(msgspec.Struct):
     model: Any = None
+    messages: msgspec.Raw = NO_USAGE
+    input: msgspec.Raw = NO_USAGE
+    system: msgspec.Raw = NO_USAGE
     max_tokens: Any = None
     max_completion_tokens: Any = None
     max_output_tokens: Any = None
@@ -40,7 +54,7 @@ class _Body(msgspec.Struct):
     service_tier: Any = None
     speed: Any = None
     tools: list[_Tool] | None = None
-    mcp_servers: msgspec.Raw = msgspec.Raw(b"null")
+    mcp_servers: msgspec.Raw = NO_USAGE
     previous_response_id: Any = None
     conversation: Any = None
     prompt: Any = None
@@ -48,6 +62,7 @@ class _Body(msgspec.Struct):
 
 
 _decode = decoder(_Body)
+_decode_items = decoder(list[_Item])
 
 
 class Bounds(NamedTuple):
@@ -71,12 +86,13 @@ def bounds_of(request: Any, flavour: Flavour) -> Bounds:
         body = _decode(content)
     except msgspec.DecodeError:
         return Bounds(model=request_facts.model_of(request))
-    media = sum(_media_lengths(content))
+    is_open = flavour != "embeddings" and _refers_to_more(body)
+    media = sum(_media_lengths(content)) if is_open else 0
     limits = (body.max_tokens, body.max_completion_tokens, body.max_output_tokens, body.max_tokens_to_sample)
     return Bounds(
         model=text(body.model),
         text_bytes=len(content) - media + (TOOL_TOKENS if body.tools else 0),
-        is_open=bool(media) or _refers_to_more(body, content),
+        is_open=is_open,
         most_output=max((each for each in limits if type(each) is int and each > 0), default=None),
         answers=max([1, *(each for each in (body.n, body.best_of) if type(each) is int)]),
         writes_cache=flavour != "messages" or b'"cache_control"' in content,
@@ -84,18 +100,32 @@ def bounds_of(request: Any, flavour: Flavour) -> Bounds:
     )
 
 
-def _refers_to_more(body: _Body, content: bytes) -> bool:
-    """Whether the provider adds to the input: earlier turns, stored prompts, files, results of tools that it runs."""
+def _refers_to_more(body: _Body) -> bool:
+    """Whether the input takes more than the text in the body: media, files, earlier turns, results of hosted tools."""
     if body.previous_response_id or body.conversation or body.container or isinstance(body.prompt, dict):
         return True
     if bytes(body.mcp_servers) not in (b"null", b"[]"):
         return True
     if body.tools and any(tool.type not in OWN_TOOLS for tool in body.tools):
         return True
-    return _MORE.search(content) is not None
+    return not all(_is_text(bytes(each)) for each in (body.messages, body.input, body.system))
+
+
+def _is_text(value: bytes) -> bool:
+    if value.startswith((b'"', b"null")):
+        return True
+    try:
+        items = _decode_items(value)
+    except msgspec.DecodeError:
+        return False
+    return all(item.type in TEXTS and _is_text(bytes(item.content)) and _is_text(bytes(item.output)) for item in items)
 
 
 def _media_lengths(content: bytes) -> Iterator[int]:
-    for found in _DATA.finditer(content):
-        end = content.find(b'"', found.end())
-        yield (len(content) if end < 0 else end) - found.end()
+    for mark in _DATA:
+        start = content.find(mark)
+        while start >= 0:
+            start += len(mark)
+            end = content.find(b'"', start)
+            yield (len(content) if end < 0 else end) - start
+            start = content.find(mark, end) if end >= 0 else -1

@@ -19,9 +19,18 @@ from django.test import Client
 
 from tests.support import rows
 from tests.support.api_world import BILLING
+from usage_billing.api.budgets import OfBudgetsView
 from usage_billing.api.examples import EXPORT
 from usage_billing.api.views import ReportView
-from usage_billing.models import Membership, Organization, UsageRecord
+from usage_billing.models import (
+    Budget,
+    BudgetChange,
+    BudgetLease,
+    BudgetRequest,
+    Membership,
+    Organization,
+    UsageRecord,
+)
 
 NOW = datetime(2026, 11, 27, 9, 30, tzinfo=UTC)
 RATE = Decimal("81.25")
@@ -50,7 +59,15 @@ QUERIES: dict[str, tuple[int, str, dict[str, Any]]] = {
     "usage_detailed": (ANNA, "detailed", {"days": 7, "limit": 2}),
     "usage_call": (ANNA, "detailed/48213", {}),
 }
-"""Who asks what in the example of each operation."""
+"""Who asks what in the example of each report."""
+BUDGETS: dict[str, tuple[int, str]] = {
+    "budgets_list": (ANNA, "budgets?limit=2"),
+    "budgets_get": (ANNA, "budgets/7"),
+    "budgets_history": (ANNA, "budgets/7/history"),
+    "budget_requests_list": (ANNA, "budget-requests"),
+    "budget_requests_get": (MARK, "budget-requests/4"),
+}
+"""Who asks what in the example of each operation about budgets."""
 
 
 def build() -> None:
@@ -106,6 +123,38 @@ def build() -> None:
     _call(47310, atlas, ANNA, "claude-opus-5-5", 38_000, 700, 30_000, minutes=9 * 24 * 60, **review)
     _call(47305, atlas, MARK, "gpt-6-luna", 2_500, 300, 0, minutes=9 * 24 * 60 + 30, **chat)
     _call(48195, lumen, KATE, "gpt-6-luna", 5_600, 800, 0, minutes=180, **chat)
+    _set_budgets(atlas)
+
+
+def _set_budgets(atlas: Organization) -> None:
+    common = {"starts_on": NOW.date(), "created_at": NOW}
+    november = Budget.objects.create(
+        pk=7, org=atlas, name="November", limit=Decimal("0.25"), mode="stop", is_superadmins=False, **common
+    )
+    Budget.objects.create(
+        pk=8, org=atlas, name="Mark", user_id=MARK, limit=Decimal(20_000), unit="tokens", window="week", **common
+    )
+    Budget.objects.create(
+        pk=9, org=atlas, name="Reviews", tag_key="feature", tag_value="review", limit=Decimal(40), unit="rub",
+        is_superadmins=True, **common,
+    )  # fmt: skip
+    BudgetLease.objects.create(
+        org=atlas, budget=november, first_day=NOW.date().replace(day=1), granted=Decimal("0.012"), holder="worker",
+        expires_at=NOW + timedelta(minutes=1),
+    )  # fmt: skip
+    for hours, fields in ((30, {"name": ["", "November"], "limit": ["", "0.1"]}), (2, {"limit": ["0.1", "0.25"]})):
+        BudgetChange.objects.create(
+            org=atlas,
+            budget=november,
+            budget_name="November",
+            by="anna",
+            at=NOW - timedelta(hours=hours),
+            fields=fields,
+        )
+    BudgetRequest.objects.create(
+        pk=4, org=atlas, budget=november, user_id=MARK, limit=Decimal("0.5"), reason="Two more campaigns.",
+        created_at=NOW - timedelta(minutes=40),
+    )  # fmt: skip
 
 
 def _call(
@@ -181,6 +230,11 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     found = {}
     for operation, (user, path, query) in QUERIES.items():
         answer = _client(user).get(f"{BILLING}/{path}", query)
+        assert answer.status_code == 200, answer.content
+        found[operation] = answer.json()["data"]
+    monkeypatch.setattr(OfBudgetsView, "now", NOW)
+    for operation, (user, address) in BUDGETS.items():
+        answer = _client(user).get(f"/api/billing/{address}")
         assert answer.status_code == 200, answer.content
         found[operation] = answer.json()["data"]
     return found | {EXPORT: dict(_files())}

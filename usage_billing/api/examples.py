@@ -80,3 +80,36 @@ LOGIN_LOCKED = throttled("login_locked", "Too many failed attempts.", 600)
 TOO_MANY_EXPORTS = throttled(
     "too_many_exports", "Too many exports are running, yours or everybody's. Wait until one is done.", 30
 )
+
+NEW_BUDGET = {
+    "name": "November",
+    "org": "atlas-studio",
+    "window": "month",
+    "limit": "100.00",
+    "unit": "usd",
+    "mode": "stop",
+}
+CHANGED_BUDGET = {"limit": "150", "scope": {"agent_id": "legal_guard", "tag": "feature=review"}}
+NEW_REQUEST = {"budget": 7, "limit": "150", "reason": "Two more campaigns until Friday."}
+GRANT = {"state": "granted", "limit": "120"}
+
+NO_BUDGET = not_found("There is no such budget.")
+NO_REQUEST = not_found("There is no such request.")
+WRONG_PAGE = invalid(limit="Ensure this value is less than or equal to 100.")
+WRONG_LIMIT = invalid(limit="Write an amount above zero. A budget that shall limit nothing is made inactive.")
+LOW_LIMIT = invalid(limit="Write an amount above the present limit, which is 100.")
+ANSWERED_ALREADY = invalid(state="This request was answered already.")
+NOT_AN_OWNER = error("not_an_owner", "Only an owner of the organisation can change its budgets.")
+SET_BY_SUPERADMIN = error(
+    "set_by_superadmin",
+    "A superadmin has set this budget, so only a superadmin can change it. Ask for a higher limit.",
+)
+NOT_ITS_HISTORY = error("not_an_owner", "Only owners of the organisation see the history of a budget.")
+MAY_CHANGE_IT = error("may_change_it", "You may change this budget yourself: set its limit.")
+GRANTED_BY_SUPERADMINS = error(
+    "set_by_superadmin",
+    "A superadmin has set this budget, so only a superadmin can grant more of it. You can refuse the request.",
+)
+ANSWERED_BY_OWNERS = error(
+    "not_an_owner", "Only an owner of the organisation, or a superadmin, can answer this request."
+)

@@ -68,8 +68,12 @@ class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-ca
         return {**described, "description": "The access token of `POST /api/token`. It is valid for 15 minutes."}
 
 
+NO_CONTENT = OpenApiResponse(description="It is done. The answer has no body.")
+"""The answer of `DELETE`, for `extend_schema`."""
+
+
 class ApiSchema(AutoSchema):
-    """Describes a view by its docstring and its `tag`."""
+    """Describes a view by its `tag`, and by its docstring or, where it has several methods, by theirs."""
 
     def get_summary(self) -> str:
         return self._docstring()[0]
@@ -82,7 +86,8 @@ class ApiSchema(AutoSchema):
 
     def _docstring(self) -> tuple[str, str]:
         """Return the first sentence without its full stop, and the paragraphs after it."""
-        summary, _, description = get_doc(type(self.view)).partition("\n\n")
+        method = getattr(self.view, self.method.lower())
+        summary, _, description = (get_doc(method) or get_doc(type(self.view))).partition("\n\n")
         return summary.removesuffix("."), description
 
 
@@ -170,7 +175,8 @@ def as_answered(result: dict[str, Any], **_options: Any) -> dict[str, Any]:
         for status, response in operation["responses"].items():
             if status.startswith("2") and _JSON in response.get("content", {}):
                 _envelop(response["content"][_JSON])
-        operation["responses"]["200"]["description"] = operation["responses"]["200"]["description"] or "Success."
+            if status.startswith("2"):
+                response["description"] = response["description"] or "Success."
         for status in _errors_of(method, operation):
             operation["responses"].setdefault(status, _common(status))
         operation["responses"] = dict(sorted(operation["responses"].items()))

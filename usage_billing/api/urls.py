@@ -1,11 +1,11 @@
-"""Addresses of the reports as JSON, `usage_billing:api-…`; a trailing slash is optional.
+"""Addresses of the reports and budgets as JSON, `usage_billing:api-…`; a trailing slash is optional.
 
 Nothing here catches other addresses. Tokens, the schema and its page belong to the service: `config.urls`.
 """
 
 from django.urls import URLPattern, re_path
 
-from usage_billing.api import views
+from usage_billing.api import budget_requests, budgets, views
 from usage_billing.api.base import ApiView
 from usage_billing.api.export import ExportView
 
@@ -31,7 +31,18 @@ def _report(name: str, view: type[ApiView]) -> URLPattern:
     return re_path(rf"^billing/usage/tokens/{name}/?$", view.as_view(), name=f"api-{name}")
 
 
+def _address(path: str, view: type[ApiView], name: str) -> URLPattern:
+    return re_path(rf"^billing/{path}/?$", view.as_view(), name=f"api-{name}")
+
+
+_ID = "(?P<id>[0-9]{1,20})"
+
 urlpatterns = [
     *(_report(name, view) for name, view in REPORTS.items()),
     re_path(r"^billing/usage/tokens/detailed/(?P<id>[0-9]{1,20})/?$", views.CallView.as_view(), name="api-call"),
+    _address("budgets", budgets.BudgetListView, "budgets"),
+    _address(f"budgets/{_ID}", budgets.BudgetView, "budget"),
+    _address(f"budgets/{_ID}/history", budgets.BudgetHistoryView, "budget-history"),
+    _address("budget-requests", budget_requests.BudgetRequestListView, "budget-requests"),
+    _address(f"budget-requests/{_ID}", budget_requests.BudgetRequestView, "budget-request"),
 ]

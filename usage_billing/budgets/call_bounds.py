@@ -46,6 +46,10 @@ UNKNOWN = Decimal("0.000001")
 
 PLACES = Decimal(1).scaleb(-MONEY_PLACES)
 
+ONE = Decimal(1)
+TALKS = ("chat", "responses", "messages")
+"""APIs whose whole input is within one context window; one of embeddings may have many inputs."""
+
 STARTS = (0, 200_000, 272_000)
 """Tokens of input above which published prices change, besides those that the price list itself has."""
 OUTPUT_SAMPLE = 1_000
@@ -53,7 +57,7 @@ OUTPUT_SAMPLE = 1_000
 
 @dataclass(frozen=True)
 class Segment:
-    """Rates, USD a token, for a prompt of more than `start` tokens."""
+    """Rates, USD a token, for a prompt of more than `start` tokens; never lower than those of a shorter one."""
 
     start: int
     input: Decimal
@@ -62,7 +66,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class CallBounds:
-    """What is known of a model, and of an agent's calls of it. segments: none if no price is known.
+    """What is known of a model, and of an agent's calls of it. segments: by their start; none if no price is known.
 
     window: tokens. highest_usd: of the agent's earlier calls; None without enough of them. rub: RUB per USD.
     """
@@ -75,11 +79,12 @@ class CallBounds:
     def most(self, call: Planned, unit: str) -> Decimal:
         """The most that the call may take of a budget in this unit."""
         if unit == Budget.Unit.CALLS:
-            return Decimal(1)
+            return ONE
         if not call.makes_answer:
-            return UNKNOWN if unit != Budget.Unit.TOKENS else Decimal(1)
-        told = min(call.text_bytes, self.window)
-        most_input = self.window if call.is_open else told
+            return UNKNOWN if unit != Budget.Unit.TOKENS else ONE
+        is_talk = call.flavour in TALKS
+        told = min(call.text_bytes, self.window) if is_talk else call.text_bytes
+        most_input = self.window if call.is_open and is_talk else told
         most_output = min(call.most_output or MOST_OUTPUT, self.window) * call.answers
         if unit == Budget.Unit.TOKENS:
             return Decimal(most_input + most_output)
@@ -89,15 +94,22 @@ class CallBounds:
         return amount.quantize(PLACES, ROUND_UP)
 
     def _usd(self, told: int, most_input: int, most_output: int) -> Decimal:
-        rates = [each for each in self.segments if each.start <= most_input]
-        if not rates:
+        if not self.segments:
             return UNKNOWN
-        per_input, per_output = max(each.input for each in rates), max(each.output for each in rates)
-        by_text = told * max((each.input for each in rates if each.start <= told), default=per_input)
-        untold = (most_input - told) * per_input + most_output * per_output
+        highest = self._segment(most_input)
+        by_text = told * (highest if told == most_input else self._segment(told)).input
+        untold = (most_input - told) * highest.input + most_output * highest.output
         if self.highest_usd is not None:
             untold = min(untold, TIMES_HIGHEST * self.highest_usd)
         return (by_text + untold) * SURCHARGE or UNKNOWN
+
+    def _segment(self, tokens: int) -> Segment:
+        found = self.segments[0]
+        for segment in self.segments:
+            if segment.start > tokens:
+                break
+            found = segment
+        return found
 
 
 NOT_KNOWN = CallBounds((), MOST_INPUT, None, None)
@@ -142,13 +154,16 @@ def _segments(
         return max((price.usd for price in prices if price.usd is not None), default=None)
 
     found: list[Segment] = []
+    per_input = per_output = Decimal(0)
     for start in sorted({*STARTS, *_starts(provider, call.model, at)}):
         count = start + OUTPUT_SAMPLE
         of_input, of_both = usd(count, 0), usd(count, OUTPUT_SAMPLE)
         if of_both is None:
             continue
         of_input = of_input or Decimal(0)
-        found.append(Segment(start, of_input / count, max(Decimal(0), of_both - of_input) / OUTPUT_SAMPLE))
+        per_input = max(per_input, of_input / count)
+        per_output = max(per_output, (of_both - of_input) / OUTPUT_SAMPLE)
+        found.append(Segment(start, per_input, per_output))
     return tuple(found)
 
 

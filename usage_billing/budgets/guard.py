@@ -11,7 +11,7 @@ import functools
 import logging
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -26,7 +26,7 @@ from usage_billing.budgets.keeper import Away, Keeper, Outcome
 from usage_billing.budgets.refusal_messages import unavailable, used_up
 from usage_billing.budgets.scopes import Caller, counts, may_count
 from usage_billing.budgets.stop_list import NO_BUDGETS, StopBudget, StopList
-from usage_billing.budgets.windows import window_of
+from usage_billing.budgets.windows import Window, window_of
 from usage_billing.costing import price_list, providers
 from usage_billing.costing.attribution import OrganizationLookup
 from usage_billing.costing.costs import model_of_deployment
@@ -77,7 +77,12 @@ class Guard:
         self.keeper = Keeper(self.holdings)
         self._bounds = _Memory()
         self._sole_orgs = _Memory()
+        self._windows: dict[StopBudget, tuple[float, float, Window]] = {}
         self._unlisted_until = 0.0
+
+    def forget(self) -> None:
+        """Look prices, histories and users up again."""
+        self._bounds, self._sole_orgs = _Memory(), _Memory()
 
     def concerns(self, attribution: Attribution) -> bool:
         """Whether a stop budget may count calls of this attribution."""
@@ -114,7 +119,7 @@ class Guard:
             return used_up(outcome)
         if isinstance(outcome, list):
             return outcome
-        return self._without_database(outcome, stakes or ())
+        return self._without_database(call, outcome)
 
     def recorded(self, holds: Admitted) -> None:
         self.holdings.recorded(holds)
@@ -122,9 +127,11 @@ class Guard:
     def released(self, holds: Admitted) -> None:
         self.holdings.released(holds)
 
-    def _without_database(self, away: Away | None, stakes: Sequence[Stake]) -> Admitted | Refusal:
-        """Decide by the settings of the budgets that could not be asked."""
-        holds, unasked = (away.holds, away.stakes) if away is not None else ([], stakes)
+    def _without_database(self, call: Planned, away: Away | None) -> Admitted | Refusal:
+        """Decide by the settings of the budgets that could not be asked; without an answer in time, of all of them."""
+        if away is None:
+            away = Away(self._unbounded_stakes(call), [])
+        holds, unasked = away.holds, away.stakes
         closed = next((each for each in unasked if each.budget.when_unavailable == Budget.WhenUnavailable.CLOSED), None)
         if closed is None:
             return holds
@@ -140,6 +147,11 @@ class Guard:
             return None
         org_id = self._org_of(call.attribution, stops)
         return None if org_id is None else self._stakes_in(org_id, stops, call, self._known_bounds)
+
+    def _unbounded_stakes(self, call: Planned) -> list[Stake]:
+        stops = stop_list.current() or NO_BUDGETS
+        org_id = self._org_of(call.attribution, stops) or 0
+        return self._stakes_in(org_id, stops, call, lambda *_: call_bounds.NOT_KNOWN) or []
 
     def _stakes(self, call: Planned) -> list[Stake]:
         """The same with a look into the database for what is not known; what cannot be read then is not bounded."""
@@ -168,11 +180,19 @@ class Guard:
         bounds = bounds_of(org_id, call.attribution.agent_id, provider, call)
         if bounds is None:
             return None
-        return [self._stake(budget, call, bounds) for budget in counting]
+        windows = ((budget, self._window_of(budget, call.started_at)) for budget in counting)
+        return [Stake(budget, window, bounds.most(call, budget.unit)) for budget, window in windows if window]
 
-    def _stake(self, budget: StopBudget, call: Planned, bounds: CallBounds) -> Stake:
-        day = datetime.fromtimestamp(call.started_at, UTC).astimezone(budget.timezone).date()
-        return Stake(budget, window_of(budget, day), bounds.most(call, budget.unit))
+    def _window_of(self, budget: StopBudget, moment: float) -> Window | None:
+        """The window that the moment, epoch seconds, is in; None before the first. It is worked out once: 3 µs of 15."""
+        found = self._windows.get(budget)
+        if found is None or not found[0] <= moment < found[1]:
+            day = datetime.fromtimestamp(moment, UTC).astimezone(budget.timezone).date()
+            window = window_of(budget, day)
+            if len(self._windows) >= MOST_KNOWN:
+                self._windows = {}
+            found = self._windows[budget] = (*window.moments(budget.timezone), window)
+        return found[2] if found[0] <= moment else None
 
     def _known_bounds(self, org_id: int, agent_id: str, provider: str, call: Planned) -> CallBounds | None:
         found: CallBounds | None = self._bounds.get(_bounds_key(org_id, agent_id, provider, call))

@@ -81,7 +81,7 @@ def take(
         rest = budget.limit - found.taken
         is_last = 0 < rest < least and not found.reserved
         amount = min(rest, max(least, wanted))
-        amount += min(more, max(Decimal(0), rest - amount) / SHARE).quantize(PLACES, ROUND_DOWN)
+        amount += _whole(budget, min(more, max(Decimal(0), rest - amount) / SHARE))
         if amount <= 0 or (rest < least and not is_last):
             raise UsedUpError(budget, window, found)
         lease = BudgetLease.objects.create(
@@ -93,6 +93,12 @@ def take(
             expires_at=timezone.now() + LIFE,
         )
     return Granted(lease.pk, amount, is_last)
+
+
+def _whole(budget: Budget, amount: Decimal) -> Decimal:
+    """The amount in as many digits as the unit has."""
+    places = PLACES if budget.unit in (Budget.Unit.USD, Budget.Unit.RUB) else Decimal(1)
+    return amount.quantize(places, ROUND_DOWN)
 
 
 def is_overdrawn(org_id: int, budget_id: int, first_day: date) -> bool:

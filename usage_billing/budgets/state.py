@@ -14,6 +14,7 @@ from usage_billing.budgets import forecasts
 from usage_billing.budgets.days import Counted, counted_by_day
 from usage_billing.budgets.windows import Window, window_of
 from usage_billing.models import Budget, BudgetLease, SettledHold
+from usage_billing.models.fields import MONEY_PLACES
 from usage_billing.reports import Period
 from usage_billing.reports.anomalies import LEARNED_DAYS
 from usage_billing.tenancy.scope import Scope, within
@@ -95,9 +96,16 @@ def _state(budget: Budget, window: Window, counted: Counted, reserved: Decimal, 
         reserved=reserved,
         unpriced=unpriced,
         resets_at=window.resets_at(budget.org.zone),
-        forecast=expected.amount,
+        forecast=_rounded(expected.amount, budget),
         runs_out_on=expected.runs_out_on,
     )
+
+
+def _rounded(amount: Decimal | None, budget: Budget) -> Decimal | None:
+    """An average to the places of its unit."""
+    if amount is None:
+        return None
+    return round(amount, MONEY_PLACES if budget.unit in (Budget.Unit.USD, Budget.Unit.RUB) else 0)
 
 
 def reserved_of(windows: Mapping[int, Window], at: datetime) -> dict[int, Decimal]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Protocol
@@ -20,6 +21,11 @@ class Window:
     def resets_at(self, zone: ZoneInfo) -> datetime | None:
         """The moment at which the next window begins; None if none does."""
         return None if self.end is None else datetime.combine(self.end, time(), zone)
+
+    def moments(self, zone: ZoneInfo) -> tuple[float, float]:
+        """The moments at which it begins and ends, in epoch seconds; infinity for no end."""
+        began, ends = datetime.combine(self.first, time(), zone), self.resets_at(zone)
+        return began.timestamp(), math.inf if ends is None else ends.timestamp()
 
 
 class Windowed(Protocol):

@@ -38,7 +38,7 @@ def answers(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> dict[str, An
 
 def test_examples_of_the_reports_are_the_apis_answers(answers: dict[str, Any]) -> None:
     reports = {f"usage_{report.replace('-', '_')}" for report in (*REPORTS, "by-tag")}
-    assert set(examples.RECORDED) == reports | {"usage_call"}
+    assert set(examples.RECORDED) == reports | {"usage_call"} | set(example_world.BUDGETS)
     for operation, answer in answers.items():
         assert examples.RECORDED[operation] == answer, operation
 
