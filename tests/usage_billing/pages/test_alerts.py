@@ -276,6 +276,22 @@ def test_deleting_a_channel_is_asked_once_more(olga: Client, acme: Organization)
     assert not AlertChannel.objects.exists()
 
 
+@pytest.mark.parametrize("what", ["rules", "channels", "budgets"])
+def test_what_is_deleted_takes_its_alerts_along(olga: Client, acme: Organization, what: str) -> None:
+    """On PostgreSQL the web's role needs the right to."""
+    hook, made = channel(acme), rule(acme)
+    budget = Budget.objects.create(org=acme, name="May", limit=Decimal(100), starts_on=NOON.date())
+    AlertRoute.objects.create(org=acme, rule=made, channel=hook)
+    for given in ({"rule": made}, {"budget": budget}):
+        firing = AlertFiring.objects.create(org=acme, key="2026-05-01/80", bound=Decimal(5), **given)
+        AlertDelivery.objects.create(org=acme, firing=firing, channel=hook, event="firing")
+    row_id = {"rules": made.pk, "channels": hook.pk, "budgets": budget.pk}[what]
+    base = "/usage" if what == "budgets" else OWN
+    assert olga.post(f"{base}/{what}/{row_id}/delete").status_code == 302
+    left = AlertFiring.objects.count(), AlertDelivery.objects.count(), AlertRoute.objects.count()
+    assert left == {"rules": (1, 1, 0), "channels": (2, 0, 0), "budgets": (1, 1, 1)}[what]
+
+
 @pytest.mark.django_db(transaction=True)
 def test_test_of_a_channel_says_what_came_of_it(olga: Client, acme: Organization) -> None:
     made = channel(acme, target="a@example.com, b@example.com")
