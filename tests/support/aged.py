@@ -51,7 +51,7 @@ def _columns(number: int) -> dict[str, Any]:
         "cost_rub": None if unpriced else Decimal("0.000000501") * (number + 1),
         "price_source": "unpriced:unknown-model" if unpriced else "test",
         "usd_rub_rate": Decimal("80.0712"),
-        "status": "failed" if number % 5 == 4 else "succeeded",
+        "status": {3: "refused", 4: "failed"}.get(number % 5, "succeeded"),
         "request_metadata": {"participant_id": f"{number}"},
         "execution_time_ms": 400 * number,
         "tags": {"feature": f"feature {number % 3}", "среда": "тест"} if number % 2 else {},

@@ -29,6 +29,12 @@ BREAKDOWNS = {
 REPORTS = ("summary", "history", *BREAKDOWNS, "detailed", "export")
 """Reports that need no parameter; `by-tag` needs the tag's key."""
 
+STOPPED: dict[str, Any] = {
+    **dict.fromkeys(("prompt_tokens", "completion_tokens", "total_tokens", "execution_time_ms"), 0),
+    "cost_usd": Decimal(0),
+    "cost_rub": Decimal(0),
+}
+"""What a call that a budget stopped has used."""
 _CALLS = 20
 """The number of calls of each organisation."""
 
@@ -87,7 +93,7 @@ class World:
                     ai_model=dice.choice(["common-model", f"{name}-model"]),
                     workflow_id=dice.choice([None, "common-workflow", f"{name}-workflow"]),
                     content_id=dice.choice([None, "common-content", f"{name}-content"]),
-                    status=dice.choice(["succeeded", "succeeded", "failed", "aborted", "pending"]),
+                    status=dice.choice(["succeeded", "refused", "failed", "aborted", "pending"]),
                     request_id=f"{name}-request-{number:02}",
                     prompt_tokens=dice.randrange(1, 1000),
                     execution_time_ms=dice.randrange(1, 1000),
@@ -98,7 +104,7 @@ class World:
                     **dice.choice(amounts),
                 )
             )
-        rows.enter(*made)
+        rows.enter(*(row | STOPPED if row["status"] == "refused" else row for row in made))
 
     def sees(self, person: str, call: UsageRecord) -> bool:
         """Whether the person's memberships let them see the call (guarantee 9, docs/guarantees.md)."""

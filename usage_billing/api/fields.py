@@ -13,7 +13,7 @@ from usage_billing.models.fields import LARGEST_ID
 
 STATUS = (
     "Outcome: `failed`: the provider answered with an error, or not at all; `aborted`: the caller stopped it;"
-    " `pending`: the answer of a background call is awaited."
+    " `pending`: the answer of a background call is awaited; `refused`: a budget stopped it before it was sent."
 )
 """The description of the parameter and of the property."""
 

@@ -55,8 +55,9 @@ class RatioField(AmountField):
     places = RATIO_PLACES
 
 
-REQUESTS = "Number of calls."
+REQUESTS = "Number of calls, those that a budget stopped included."
 FAILED = "Number of failed calls. They may have a cost."
+REFUSED = "Number of calls that a budget stopped before they were sent. They cost nothing and are in no average."
 TOKENS = "Input and output tokens."
 PROMPT_TOKENS = "Input tokens, cached and cache-written ones included."
 COMPLETION_TOKENS = "Output tokens, reasoning included."
@@ -90,6 +91,7 @@ class MeasuresSerializer(serializers.Serializer[dict[str, Any]]):
 
     requests_count = serializers.IntegerField(help_text=REQUESTS)
     failed_count = serializers.IntegerField(help_text=FAILED)
+    refused_count = serializers.IntegerField(help_text=REFUSED)
     unpriced_count = serializers.IntegerField(source="unpriced_usd_count", help_text=UNPRICED)
     unpriced_rub_count = serializers.IntegerField(help_text=WITHOUT_RUB)
     prompt_tokens = serializers.IntegerField(help_text=PROMPT_TOKENS)
@@ -387,6 +389,7 @@ class ListTotalsSerializer(TotalsSerializer):
     """Totals of all calls of a list."""
 
     failed_count = serializers.IntegerField(help_text=FAILED)
+    refused_count = serializers.IntegerField(help_text=REFUSED)
     prompt_tokens = serializers.IntegerField(help_text=PROMPT_TOKENS)
     completion_tokens = serializers.IntegerField(help_text=COMPLETION_TOKENS)
 

@@ -245,6 +245,7 @@ def _cube(calls: pa.Table, *, has_durations: bool) -> Iterator[tuple[str, pa.Tab
     counts = {
         "requests_count": one,
         "failed_count": pc.cast(pc.equal(calls["status"], "failed"), pa.int64()),
+        "refused_count": pc.cast(pc.equal(calls["status"], "refused"), pa.int64()),
         "unpriced_usd_count": pc.cast(pc.is_null(calls["cost_usd"]), pa.int64()),
         "unpriced_rub_count": pc.cast(pc.is_null(calls["cost_rub"]), pa.int64()),
     }

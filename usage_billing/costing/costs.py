@@ -269,6 +269,8 @@ def _price(row: Row, metered: metering.Metered, overrides: PriceOverrides) -> pr
     if (job := row["response_metadata"].get("job")) and row["status"] == "succeeded" and not row["usage"]:
         return IN_ITS_REQUESTS if job.get("in_its_requests") else pricing.unpriced("results-not-read")
     match row["status"]:
+        case "refused":
+            return pricing.STOPPED
         case "failed" if not metering.uses_something(row["usage"]):
             return pricing.NOT_CHARGED
         case "aborted":

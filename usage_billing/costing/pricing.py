@@ -95,6 +95,8 @@ NOT_CHARGED = Price(Decimal(0), "not-charged:failed")
 """OpenAI and Anthropic charge nothing for a request that they answer with an error status."""
 
 
+STOPPED = Price(Decimal(0), "not-charged:refused")
+"""A budget stopped the call before it was sent."""
 REFUSED = Price(Decimal(0), "not-charged:refusal")
 """Anthropic, Refusals and fallback: nothing is charged for this refusal (`refusals.free_turns`)."""
 

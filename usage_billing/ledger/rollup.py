@@ -107,6 +107,7 @@ _BOUNDS = zip((0, *DURATION_BOUNDS_MS), (*DURATION_BOUNDS_MS, None), strict=True
 _MEASURE_SQL = {
     "requests_count": "count(*)",
     "failed_count": "sum(CASE WHEN status = 'failed' THEN 1 ELSE 0 END)",
+    "refused_count": "sum(CASE WHEN status = 'refused' THEN 1 ELSE 0 END)",
     "unpriced_usd_count": "sum(CASE WHEN cost_usd IS NULL THEN 1 ELSE 0 END)",
     "unpriced_rub_count": "sum(CASE WHEN cost_rub IS NULL THEN 1 ELSE 0 END)",
     **dict.fromkeys(SUMMED, "coalesce({sum}, 0)"),

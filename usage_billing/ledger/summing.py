@@ -52,6 +52,7 @@ def measured(record: Record) -> tuple[Any, ...]:
     return (
         1,
         int(record["status"] == "failed"),
+        int(record["status"] == "refused"),
         int(usd is None),
         int(rub is None),
         *_counted(record),

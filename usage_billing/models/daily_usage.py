@@ -31,6 +31,7 @@ GRAINS: dict[str, tuple[str, ...]] = {
 MEASURES = (
     "requests_count",
     "failed_count",
+    "refused_count",
     "unpriced_usd_count",
     "unpriced_rub_count",
     "prompt_tokens",
@@ -43,7 +44,10 @@ MEASURES = (
     "cost_usd",
     "cost_rub",
 )
-"""Columns that are summed. Amounts are sums of the known ones; `unpriced_…_count` counts the unknown ones."""
+"""Columns that are summed. Amounts are sums of the known ones; `unpriced_…_count` counts the unknown ones.
+
+`refused_count` counts the calls that a budget stopped before they were sent. They are among `requests_count`, and in no
+average."""
 
 ROLLUP_MEASURES = (*MEASURES, *DURATION_COUNTS)
 """All summed columns of rollups: those that every report reads, and those that only percentiles of durations need."""
@@ -58,6 +62,8 @@ class Measured(DurationCounts):
 
     requests_count = models.BigIntegerField()
     failed_count = models.BigIntegerField()
+    # With a default of the database's: a process of the previous version leaves it out.
+    refused_count = models.BigIntegerField(default=0, db_default=0)
     unpriced_usd_count = models.BigIntegerField()
     unpriced_rub_count = models.BigIntegerField()
     prompt_tokens = models.BigIntegerField()

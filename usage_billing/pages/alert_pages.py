@@ -9,7 +9,6 @@ from typing import Any
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import ValidationError
-from django.db import IntegrityError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -17,9 +16,8 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from usage_billing import alerts as service
-from usage_billing.models import AlertChannel, AlertDelivery, AlertRoute, AlertRule
-from usage_billing.models.database import atomic
+from usage_billing.alerts import editing, send_test
+from usage_billing.models import AlertChannel, AlertDelivery, AlertRule
 from usage_billing.models.fields import LARGEST_ID
 from usage_billing.pages import shell, suggestions
 from usage_billing.pages.alert_forms import CHANNELS, ChannelForm, RuleForm, initial_of_channel, initial_of_rule
@@ -103,7 +101,7 @@ def test_channel(request: HttpRequest, id: int) -> HttpResponseBase:
     if found is None:
         return shell.not_found(request, gettext("There is no such channel, or you may not see it."))
     if request.method == "POST":
-        _tell(request, found, service.send_test(found))
+        _tell(request, found, send_test(found))
     return redirect(back)
 
 
@@ -152,7 +150,7 @@ def _delete(request: HttpRequest, what: What, id: int) -> HttpResponseBase:
     base = address(ALERTS, for_superadmin=scope.everything)
     if request.method == "POST":
         name = row.name
-        row.delete()
+        editing.delete(row)
         messages.success(request, what.deleted % {"name": name})
         return redirect(base)
     context = {
@@ -195,26 +193,14 @@ def _save(form: Form, row: Any) -> bool:
     form.fill(row)
     try:
         if isinstance(row, AlertRule):
-            service.clean_rule(row)
+            editing.save_rule(row, form.cleaned_data.get("channels") or ())
         else:
-            service.clean_channel(row)
-        with atomic():
-            row.save()
-            if isinstance(row, AlertRule):
-                _save_routes(row, form.cleaned_data.get("channels"))
+            editing.save_channel(row)
     except ValidationError as error:
         for name, texts in error.update_error_dict({}).items():
             form.add_error(name if name in form.fields else None, [*texts])
         return False
-    except IntegrityError:
-        form.add_error("name", gettext("There is one of this name already."))
-        return False
     return True
-
-
-def _save_routes(rule: AlertRule, channels: Any) -> None:
-    AlertRoute.objects.filter(rule=rule).delete()
-    AlertRoute.objects.bulk_create(AlertRoute(org_id=rule.org_id, rule=rule, channel=each) for each in channels or ())
 
 
 def _rule_form(request: HttpRequest, rule: AlertRule) -> forms.Form:

@@ -12,6 +12,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
+from usage_billing.reports.figures import sent_calls
 from usage_billing.reports.token_prices import BATCH, FLEX, token_prices
 from usage_billing.reports.token_totals import grouped
 from usage_billing.reports.totals import Totals
@@ -45,7 +46,7 @@ def batch_saving(rows: Sequence[Totals], day: date) -> BatchSaving | None:
         saved = _saved(row, BATCH, day)
         if saved is None:
             continue
-        calls, unpriced = calls + row["requests_count"], unpriced + row["unpriced_usd_count"]
+        calls, unpriced = calls + sent_calls(row), unpriced + row["unpriced_usd_count"]
         cost, batch = cost + (row["cost_usd"] or 0), batch + saved
         models.add((row["ai_provider"], row["ai_model"]))
         if (saved := _saved(row, FLEX, day)) is not None:

@@ -8,7 +8,7 @@ from datetime import date
 from itertools import zip_longest
 
 from usage_billing.models.daily_usage import MEASURES
-from usage_billing.reports.figures import change, figure, ratio
+from usage_billing.reports.figures import change, figure, ratio, sent_calls
 from usage_billing.reports.parameters import Filters, Period
 from usage_billing.reports.totals import (
     MOST_EXPENSIVE_FIRST,
@@ -96,7 +96,7 @@ def with_ratios(row: Totals, total: Totals, before: Totals | None) -> Totals:
         **row,
         "share": ratio(row[amounts[0]], total[amounts[0]]),
         **{f"average_{name}": figure(row, f"average_{name}") for name in amounts},
-        "average_time_ms": ratio(row.get("execution_time_ms"), row["requests_count"]),
+        "average_time_ms": ratio(row.get("execution_time_ms"), sent_calls(row)),
         "before": before and {name: before[name] for name in compared},
         "change": before and {name: change(row[name], before[name]) for name in compared},
     }

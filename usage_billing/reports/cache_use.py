@@ -8,6 +8,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
+from usage_billing.reports.figures import sent_calls
 from usage_billing.reports.token_prices import token_prices
 from usage_billing.reports.token_totals import grouped
 from usage_billing.reports.totals import Totals
@@ -57,7 +58,7 @@ def cache_use(rows: Sequence[Totals], day: date) -> CacheUse:
         if prices is None:
             continue
         models.add((row["ai_provider"], row["ai_model"]))
-        calls += row["requests_count"]
+        calls += sent_calls(row)
         prompt, cached = prompt + row["prompt_tokens"], cached + row["cached_tokens"]
         saved += prices.saved_by_cache(row)
         missed += prices.missed_by_cache(row)

@@ -14,7 +14,7 @@ from usage_billing.reports.parameters import ALL_TIME, LARGEST_ZONE, Filters, Pe
 from usage_billing.reports.totals import COST_MEASURES, NO_CALLS, Totals, add, completed, totals
 from usage_billing.tenancy.scope import Scope
 
-LIST_MEASURES = (*COST_MEASURES, "failed_count", "prompt_tokens", "completion_tokens", "total_tokens")
+LIST_MEASURES = (*COST_MEASURES, "failed_count", "refused_count", "prompt_tokens", "completion_tokens", "total_tokens")
 
 
 @dataclass(frozen=True)

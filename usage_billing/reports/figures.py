@@ -13,7 +13,7 @@ from usage_billing.reports.totals import COST_MEASURES, ROW_ORDERINGS
 
 FIGURES = ROW_ORDERINGS
 """Figures that a chart can show and a table can be ordered by: the measures, `average_cost_usd`, `average_cost_rub`
-(of the calls with a known cost), `average_time_ms`, and `p95_time_ms`."""
+(of the calls with a known cost), `average_time_ms`, and `p95_time_ms`. Stopped calls are in no average."""
 
 
 def measures_of(*figures: str) -> tuple[str, ...]:
@@ -23,7 +23,9 @@ def measures_of(*figures: str) -> tuple[str, ...]:
         if name == P95:
             needed += DURATIONS
         elif name == "average_time_ms":
-            needed.append("execution_time_ms")
+            needed += ("execution_time_ms", "refused_count")
+        elif name.startswith("average_cost_"):
+            needed.append("refused_count")
         elif name in MEASURES:
             needed.append(name)
     return tuple(dict.fromkeys(needed))
@@ -31,7 +33,7 @@ def measures_of(*figures: str) -> tuple[str, ...]:
 
 def figure(row: Mapping[str, Any], name: str) -> Any:
     """One of the `FIGURES` of a row with the measures `measures_of(name)`; None where it is unknown or undefined."""
-    calls = row["requests_count"]
+    calls = sent_calls(row)
     if name == P95:
         return p95_time_ms(row)
     if name == "average_time_ms":
@@ -40,6 +42,11 @@ def figure(row: Mapping[str, Any], name: str) -> Any:
         currency = name.removeprefix("average_cost_")
         return ratio(row[f"cost_{currency}"], calls - row[f"unpriced_{currency}_count"])
     return row[name]
+
+
+def sent_calls(row: Mapping[str, Any]) -> int:
+    """The calls of a row that were sent: without those that a budget stopped, where the row counts them."""
+    return int(row["requests_count"] - row.get("refused_count", 0))
 
 
 def ratio(part: Any, whole: Any) -> Decimal | None:

@@ -11,6 +11,7 @@ from decimal import Decimal
 
 from usage_billing.costing import price_list
 from usage_billing.costing.price_list import get_snapshot
+from usage_billing.reports.figures import sent_calls
 from usage_billing.reports.token_prices import price_keys, token_prices
 from usage_billing.reports.totals import Totals
 
@@ -61,12 +62,12 @@ def compare_models(rows: Sequence[Totals], candidates: Sequence[Model], day: dat
         if prices is not None:
             usd = sum((prices.cost(row) for row in compared), Decimal(0))
             found.append(ComparedModel(model, usd, usd / paid - 1 if paid else None))
-    calls = sum(row["requests_count"] for row in compared)
+    calls = sum(map(sent_calls, compared))
     return ModelComparison(
         paid_usd=paid,
         calls=calls,
         unpriced=sum(row["unpriced_usd_count"] for row in compared),
-        left_out=sum(row["requests_count"] for row in rows) - calls,
+        left_out=sum(map(sent_calls, rows)) - calls,
         models=frozenset((row["ai_provider"], row["ai_model"]) for row in compared),
         rows=sorted(found, key=lambda each: each.usd),
     )

@@ -11,7 +11,7 @@ from usage_billing.tenancy.scope import Scope
 
 BY = ("agent_id", "request_type", "ai_provider", "ai_model")
 TOKENS = ("prompt_tokens", "completion_tokens", "cached_tokens", "cache_write_tokens")
-MEASURES = (*COST_MEASURES, *TOKENS)
+MEASURES = (*COST_MEASURES, "refused_count", *TOKENS)
 
 
 def token_totals(

@@ -150,7 +150,7 @@ def _starting_at(start: date | None, period: Period) -> Period:
 def _with_what_is_ordered(measures: Sequence[str], ordering: str) -> tuple[str, ...]:
     """The measures, and those that the ordering needs."""
     name = ordering.removeprefix("-")
-    needed = DURATIONS if name == P95 else (AVERAGES[name][0],) if name in AVERAGES else (name,)
+    needed = DURATIONS if name == P95 else (AVERAGES[name][0], "refused_count") if name in AVERAGES else (name,)
     return tuple(dict.fromkeys((*measures, *needed)))
 
 

@@ -11,7 +11,6 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-import httpx2
 import msgspec
 import openai
 import pytest
@@ -24,7 +23,7 @@ from usage_billing import usage_context
 from usage_billing.budgets import holdings, leases
 from usage_billing.budgets.guard import Guard
 from usage_billing.ledger import writer
-from usage_billing.models import Budget, Organization, UsageRecord
+from usage_billing.models import Organization, UsageRecord
 from usage_billing.recording import Attribution, admission
 from usage_billing.recording.admission import Planned
 from usage_billing.recording.event import decode

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from decimal import Decimal
 
@@ -10,13 +9,13 @@ import openai
 import pytest
 
 from tests.support import spending
+from tests.support.factories import today
 from tests.support.spending import Provider
 from usage_billing import usage_context
 from usage_billing.budgets.guard import Guard
 from usage_billing.budgets.spending import spending as spending_of
 from usage_billing.budgets.windows import window_of
-from usage_billing.models import Budget, BudgetLease, Organization, UsageRecord
-from tests.support.factories import today
+from usage_billing.models import Budget, Organization, UsageRecord
 
 
 def state(budget: Budget) -> tuple[Decimal, Decimal]:

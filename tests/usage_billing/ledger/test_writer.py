@@ -143,6 +143,8 @@ def test_totals_equal_the_records_at_every_grain() -> None:
     ("fields", "usd", "source"),
     [
         ({"status": "failed", "usage": msgspec.Raw(b"null")}, Decimal(0), "not-charged:failed"),
+        ({"status": "refused", "usage": msgspec.Raw(b"null")}, Decimal(0), "not-charged:refused"),
+        ({"status": "refused", "model": "gpt-99", "usage": msgspec.Raw(b"null")}, Decimal(0), "not-charged:refused"),
         # `response.failed` may be billed: it reports usage then.
         ({"status": "failed"}, Decimal("0.00056"), None),
         ({"status": "aborted"}, None, "unpriced:cut-short"),

@@ -195,6 +195,7 @@ def _in_bucket(above: int, up_to: int | None) -> str:
 _OF_CALL = {
     "requests_count": "1",
     "failed_count": "CASE WHEN status = 'failed' THEN 1 ELSE 0 END",
+    "refused_count": "CASE WHEN status = 'refused' THEN 1 ELSE 0 END",
     "unpriced_usd_count": "CASE WHEN cost_usd IS NULL THEN 1 ELSE 0 END",
     "unpriced_rub_count": "CASE WHEN cost_rub IS NULL THEN 1 ELSE 0 END",
     UNTIMED: "0",

@@ -22,10 +22,12 @@ from usage_billing.reports.sql.percentiles import p95_of_counts
 from usage_billing.reports.sql.text import Sql, joined
 from usage_billing.tenancy.scope import Scope
 
+_SENT = "sum(requests_count) - sum(refused_count)"
+"""Calls that were sent: those that a budget stopped cost nothing and take no time, and would lower each average."""
 AVERAGES = {
-    "average_cost_usd": ("cost_usd", "(sum(requests_count) - sum(unpriced_usd_count))"),
-    "average_cost_rub": ("cost_rub", "(sum(requests_count) - sum(unpriced_rub_count))"),
-    "average_time_ms": ("execution_time_ms", "sum(requests_count)"),
+    "average_cost_usd": ("cost_usd", f"({_SENT} - sum(unpriced_usd_count))"),
+    "average_cost_rub": ("cost_rub", f"({_SENT} - sum(unpriced_rub_count))"),
+    "average_time_ms": ("execution_time_ms", f"({_SENT})"),
 }
 """Orderings by a ratio: its dividend, and its divisor in SQL."""
 P95 = "p95_time_ms"

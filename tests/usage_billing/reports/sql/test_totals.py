@@ -33,7 +33,7 @@ VALUES: dict[str, list[Any]] = {
     "request_type": ["", "common-type", "green-type"],
     "ai_provider": ["openai", "blue-provider"],
     "ai_model": ["common-model", "red-model"],
-    "status": ["succeeded", "failed", "pending"],
+    "status": ["succeeded", "failed", "pending", "refused"],
     "workflow_id": ["common-workflow", "red-workflow", "nobody"],
     "content_id": ["common-content", "green-content"],
 }
@@ -75,6 +75,7 @@ def added_up(calls: list[UsageRecord]) -> dict[str, Any]:
     sums: dict[str, Any] = {
         "requests_count": len(calls),
         "failed_count": sum(call.status == "failed" for call in calls),
+        "refused_count": sum(call.status == "refused" for call in calls),
         "unpriced_usd_count": sum(call.cost_usd is None for call in calls),
         "unpriced_rub_count": sum(call.cost_rub is None for call in calls),
     }
@@ -373,9 +374,10 @@ def divided(part: Any, whole: Any) -> Decimal | None:
 
 def assert_ratios(item: dict[str, Any], now: dict[str, Any], total: dict[str, Any], before: Any) -> None:
     assert item["share"] == divided(now["cost_usd"], total["cost_usd"])
-    assert item["average_cost_usd"] == divided(now["cost_usd"], now["requests_count"] - now["unpriced_usd_count"])
-    assert item["average_cost_rub"] == divided(now["cost_rub"], now["requests_count"] - now["unpriced_rub_count"])
-    assert item["average_time_ms"] == divided(now["execution_time_ms"], now["requests_count"])
+    sent = now["requests_count"] - now["refused_count"]
+    assert item["average_cost_usd"] == divided(now["cost_usd"], sent - now["unpriced_usd_count"])
+    assert item["average_cost_rub"] == divided(now["cost_rub"], sent - now["unpriced_rub_count"])
+    assert item["average_time_ms"] == divided(now["execution_time_ms"], sent)
     compared = ("requests_count", "total_tokens", "cost_usd", "cost_rub")
     if before is None:
         assert (item["before"], item["change"]) == (None, None)
