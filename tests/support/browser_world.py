@@ -72,7 +72,9 @@ def _watch(ours: Organization, theirs: Organization, member: User, now: datetime
     BudgetChange.objects.create(
         org=ours, budget=month, budget_name=month.name, by="owner", fields={"limit": ["10", "30"], "mode": ["", "stop"]}
     )
-    channel = AlertChannel.objects.create(org=ours, name="Чат", kind="slack", target="https://hooks.example/" + "x" * 90)
+    channel = AlertChannel.objects.create(
+        org=ours, name="Чат", kind="slack", target="https://hooks.example/" + "x" * 90
+    )
     rule = AlertRule.objects.create(org=ours, name="Ошибки", kind="errors", bound=5, scope={"agent_id": "legal_guard"})
     firing = AlertFiring.objects.create(org=ours, budget=month, key=f"{first}/80", value=25, bound=24)
     AlertFiring.objects.create(

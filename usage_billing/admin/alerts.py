@@ -9,9 +9,8 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.utils.translation import gettext
+from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import pgettext_lazy
 
 from usage_billing.admin.links import page_address
 from usage_billing.admin.read_only import ReadOnlyAdmin

@@ -64,7 +64,8 @@ class RuleForm(forms.Form):
         self.fields["bound"].initial = USUAL_BOUNDS[kind]
         offered = [each for each in BY if each != "org_id" or org_id is None]
         self.fields["by"].choices = [  # type: ignore[attr-defined]
-            ("", gettext("all calls together")), *((each, BY[each]) for each in offered)
+            ("", gettext("all calls together")),
+            *((each, BY[each]) for each in offered),
         ]
         for name in _left_out(kind, has_choice=bool(offered)):
             del self.fields[name]
@@ -145,7 +146,10 @@ CHANNELS: dict[str, Any] = {
 TARGETS: dict[str, Any] = {
     AlertChannel.Kind.EMAIL: (_("E-mail addresses"), _("Several with commas between them.")),
     AlertChannel.Kind.SLACK: (_("Address of the webhook"), ""),
-    AlertChannel.Kind.TELEGRAM: (_("Id of the chat"), _("A number, or @name of a public channel. The bot must be in it.")),
+    AlertChannel.Kind.TELEGRAM: (
+        _("Id of the chat"),
+        _("A number, or @name of a public channel. The bot must be in it."),
+    ),
     AlertChannel.Kind.WEBHOOK: (_("Address of the webhook"), ""),
 }
 SECRETS: dict[str, Any] = {
@@ -180,7 +184,8 @@ class ChannelForm(forms.Form):
         else:
             del self.fields["secret"]
         self.fields["language"].choices = [  # type: ignore[attr-defined]
-            ("", gettext("that of the organisation")), *settings.LANGUAGES
+            ("", gettext("that of the organisation")),
+            *settings.LANGUAGES,
         ]
 
     @property
@@ -200,5 +205,3 @@ class ChannelForm(forms.Form):
 
 def initial_of_channel(channel: AlertChannel) -> dict[str, Any]:
     return {name: getattr(channel, name) for name in ("name", "target", "language", "is_active")}
-
-

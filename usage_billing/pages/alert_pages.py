@@ -162,9 +162,7 @@ def _delete(request: HttpRequest, what: What, id: int) -> HttpResponseBase:
     return render(request, "usage_billing/confirm.html", context)
 
 
-def _answered(
-    request: HttpRequest, what: What, row: Any, make: MakeForm, done: Any, title: str
-) -> HttpResponseBase:
+def _answered(request: HttpRequest, what: What, row: Any, make: MakeForm, done: Any, title: str) -> HttpResponseBase:
     scope = scope_of_request(request)
     base = address(ALERTS, for_superadmin=scope.everything)
     form = make(request, row)
@@ -216,9 +214,7 @@ def _channel_form(request: HttpRequest, channel: AlertChannel) -> forms.Form:
     return ChannelForm(request.POST or None, initial=initial, kind=channel.kind, has_secret=has_secret(channel))
 
 
-def _choose(
-    request: HttpRequest, what: What, owners: Mapping[str, str], org: str, kind: str
-) -> HttpResponse:
+def _choose(request: HttpRequest, what: What, owners: Mapping[str, str], org: str, kind: str) -> HttpResponse:
     names = dict(what.model.Kind.choices)
     context = {
         "title": what.new,

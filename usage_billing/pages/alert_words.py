@@ -18,7 +18,9 @@ from usage_billing.templatetags.amounts import duration, plain_decimal, plain_mo
 KINDS: dict[str, Any] = {
     AlertRule.Kind.BUDGET_SHARE: _("Tells when a share of a budget is spent, beside the budget's own thresholds."),
     AlertRule.Kind.FORECAST: _("Tells when a budget is expected to pass its limit before its window ends."),
-    AlertRule.Kind.SPEND: _("Tells when an hour or a day costs far more than the same hour or weekday of the weeks before."),
+    AlertRule.Kind.SPEND: _(
+        "Tells when an hour or a day costs far more than the same hour or weekday of the weeks before."
+    ),
     AlertRule.Kind.UNPRICED: _("Tells when too many calls have no price, so that totals leave them out."),
     AlertRule.Kind.ERRORS: _("Tells when too many calls fail."),
     AlertRule.Kind.P95_TIME: _("Tells when one call of twenty takes longer than this."),

@@ -128,8 +128,7 @@ def org_name(org_id: int | None, known: Names) -> str:
 
 def firing_entries(scope: Scope, firings: Iterable[AlertFiring], known: Names) -> list[FiringEntry]:
     return [
-        FiringEntry(each, *firing_words(each), org_name(each.org_id, known), _link(scope, each))
-        for each in firings
+        FiringEntry(each, *firing_words(each), org_name(each.org_id, known), _link(scope, each)) for each in firings
     ]
 
 
@@ -156,9 +155,7 @@ def _rule(rule: AlertRule, known: Names, base: str) -> RuleEntry:
 
 
 def _channel(channel: AlertChannel, known: Names, base: str) -> ChannelEntry:
-    return ChannelEntry(
-        channel, org_name(channel.org_id, known), f"{base}/channels/{channel.pk}", has_secret(channel)
-    )
+    return ChannelEntry(channel, org_name(channel.org_id, known), f"{base}/channels/{channel.pk}", has_secret(channel))
 
 
 def has_secret(channel: AlertChannel) -> bool:

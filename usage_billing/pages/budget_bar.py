@@ -38,9 +38,9 @@ class Bar:
 
 
 def bar(limit: Decimal, spent: Decimal, reserved: Decimal, thresholds: Iterable[int]) -> Bar:
-    shares = [*thresholds]
+    parts = [(Decimal(each) / WHOLE, each) for each in thresholds]
     share = (spent + reserved) / limit
-    length = min(LONGEST, max(Decimal(1), share, Decimal(max(shares, default=0)) / WHOLE))
+    length = min(LONGEST, max(Decimal(1), share, *(part for part, _ in parts)))
 
     def at(part: Decimal) -> str:
         return f"{WHOLE * min(max(part, Decimal(0)) / length, Decimal(1)):.2f}"
@@ -52,7 +52,7 @@ def bar(limit: Decimal, spent: Decimal, reserved: Decimal, thresholds: Iterable[
         at(spent / limit),
         at(reserved / limit),
         at(Decimal(1)),
-        _marks([(WHOLE * (Decimal(each) / WHOLE) / length, each) for each in shares if Decimal(each) / WHOLE <= length]),
+        _marks([(WHOLE * part / length, each) for part, each in parts if part <= length]),
     )
 
 

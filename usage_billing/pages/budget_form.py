@@ -86,9 +86,7 @@ class BudgetForm(forms.Form):
         label=_("Active"), required=False, initial=True, help_text=_("A paused budget stops nothing and tells nothing.")
     )
 
-    def __init__(
-        self, *args: Any, orgs: Sequence[tuple[int, str]], was: Budget | None = None, **options: Any
-    ) -> None:
+    def __init__(self, *args: Any, orgs: Sequence[tuple[int, str]], was: Budget | None = None, **options: Any) -> None:
         super().__init__(*args, **options)
         self.was = was
         self.fields["org"].choices = list(orgs)  # type: ignore[attr-defined]
@@ -204,5 +202,3 @@ class GrantForm(forms.Form):
     """An owner grants a limit, or refuses."""
 
     limit = AmountField(label=_("New limit"))
-
-

@@ -163,9 +163,7 @@ def ask(request: HttpRequest, id: int) -> HttpResponseBase:
     link = link_of(budget, for_superadmin=scope.everything)
     if request.method == "POST" and form.is_valid():
         given = form.cleaned_data
-        asked = saved(
-            form, lambda: requests.ask(budget, scope=scope, limit=given["limit"], reason=given["reason"])
-        )
+        asked = saved(form, lambda: requests.ask(budget, scope=scope, limit=given["limit"], reason=given["reason"]))
         if asked:
             messages.success(request, gettext("Your request is sent to the owners."))
             return redirect(link)

@@ -37,9 +37,8 @@ class Narrow(NamedTuple):
 def scope_words(budget: Budget, known: Names) -> list[Narrow]:
     """Its conditions; none: all calls of its organisation. The names of users must be looked up."""
     found = [] if budget.user_id is None else [Narrow(label("user"), known.user(budget.user_id))]
-    for name in ("agent_id", "request_type", "ai_provider", "ai_model"):
-        if value := getattr(budget, name):
-            found.append(Narrow(label(name), value))
+    names = ("agent_id", "request_type", "ai_provider", "ai_model")
+    found += [Narrow(label(name), value) for name in names if (value := getattr(budget, name))]
     if budget.tag_key:
         found.append(Narrow(label(TAG + budget.tag_key), budget.tag_value))
     return found
@@ -95,9 +94,7 @@ class FieldChange(NamedTuple):
     after: str
 
 
-def history_in_words(
-    changes: Iterable[BudgetChange], unit: str
-) -> list[tuple[BudgetChange, list[FieldChange]]]:
+def history_in_words(changes: Iterable[BudgetChange], unit: str) -> list[tuple[BudgetChange, list[FieldChange]]]:
     """Each change, newest first, with its fields. unit: of the budget now; earlier limits may be in another."""
     found = []
     for change in changes:
@@ -133,4 +130,4 @@ def _value(name: str, text: str, unit: str) -> str:
             return text
     if name == "starts_on":
         return written_day(date.fromisoformat(text))
-    return CHOICES.get(name, {}).get(text, text)
+    return str(CHOICES.get(name, {}).get(text, text))

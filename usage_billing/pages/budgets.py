@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -155,5 +154,3 @@ def waiting(scope: Scope, org_id: int | None, known: Names, budget: Budget | Non
         )
         for each in listed
     ]
-
-

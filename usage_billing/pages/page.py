@@ -91,7 +91,9 @@ def urls_key() -> tuple[str, str]:
 @functools.lru_cache(maxsize=16)
 def _addresses(for_superadmin: bool, *_urls: str) -> dict[str, str]:
     base = "ai-costs" if for_superadmin else "usage"
-    return {page: reverse(f"usage_billing:{base}" + ("" if page == OVERVIEW else f"-{page}")) for page in (*PAGES, *WATCHES)}
+    return {
+        page: reverse(f"usage_billing:{base}" + ("" if page == OVERVIEW else f"-{page}")) for page in (*PAGES, *WATCHES)
+    }
 
 
 def scope_text(page: Page) -> str:

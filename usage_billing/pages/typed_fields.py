@@ -23,7 +23,7 @@ class AmountField(forms.DecimalField):
         widget = forms.TextInput(attrs={"inputmode": "decimal", "autocomplete": "off"})
         super().__init__(widget=widget, max_digits=24, decimal_places=12, **options)
 
-    def to_python(self, value: Any) -> Decimal | None:
+    def to_python(self, value: Any) -> Any:
         return super().to_python(plain_number(value) if isinstance(value, str) else value)
 
     def prepare_value(self, value: Any) -> Any:
@@ -52,7 +52,8 @@ class SharesField(forms.CharField):
         super().__init__(max_length=100, widget=forms.TextInput(attrs={"autocomplete": "off"}), **options)
 
     def to_python(self, value: Any) -> Any:
-        words = [word for word in re.split(r"[\s,;%]+", super().to_python(value)) if word]
+        text = super().to_python(value) or ""
+        words = [word for word in re.split(r"[\s,;%]+", text) if word]
         if not all(word.isdecimal() for word in words):
             raise ValidationError(gettext("Write whole per cents with commas between them, such as 50, 80, 100."))
         shares = sorted({int(word) for word in words})

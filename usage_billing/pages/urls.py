@@ -58,4 +58,7 @@ for below, suffix, view in FORMS:
 for base, name, for_superadmin in SECTIONS:
     answer = entered_outside_scope(alert_pages.test_channel, for_superadmin=for_superadmin)
     below = "alerts/channels/<int:id>/test"
-    urlpatterns += [path(f"{base}/{below}", answer, name=f"{name}-alert-channel-test"), path(f"{base}/{below}/", answer)]
+    urlpatterns += [
+        path(f"{base}/{below}", answer, name=f"{name}-alert-channel-test"),
+        path(f"{base}/{below}/", answer),
+    ]

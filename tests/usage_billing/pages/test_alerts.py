@@ -148,9 +148,7 @@ def test_kind_is_chosen_first_and_the_form_has_its_fields_alone(olga: Client, ac
     text = html(olga, f"{OWN}/rules/new")
     kinds = re.findall(r'name="kind" value="(\w+)"', text)
     assert kinds == ["budget_share", "forecast", "spend", "unpriced", "errors", "p95_time", "silence"]
-    fields = {
-        kind: set(re.findall(r' name="(\w+)"', html(olga, f"{OWN}/rules/new?kind={kind}"))) for kind in kinds
-    }
+    fields = {kind: set(re.findall(r' name="(\w+)"', html(olga, f"{OWN}/rules/new?kind={kind}"))) for kind in kinds}
     assert "budget" in fields["forecast"]
     assert "step" not in fields["forecast"] | fields["silence"]
     assert {"step", "by", "agent_id", "tag_key"} <= fields["errors"]
@@ -168,7 +166,13 @@ def test_owner_sets_changes_and_deletes_a_rule(olga: Client, acme: Organization)
     )  # fmt: skip
     assert notices(olga, answer["Location"]) == ["The rule “Many errors” is set."]
     made = AlertRule.objects.get()
-    assert (made.org_id, made.kind, made.bound, made.step, made.by) == (acme.pk, "errors", Decimal("12.5"), "hour", "ai_model")
+    assert (made.org_id, made.kind, made.bound, made.step, made.by) == (
+        acme.pk,
+        "errors",
+        Decimal("12.5"),
+        "hour",
+        "ai_model",
+    )
     assert made.scope == {"agent_id": "scout", "tag.team": "web"}
     assert (made.renotify_hours, [*made.channels.all()]) == (6, [hook])
     text = html(olga, OWN)

@@ -450,7 +450,7 @@ def test_call_says_which_budget_stopped_it(
     assert '<span class="status refused">stopped by a budget</span>' in listed
     (link,) = set(re.findall(r'href="(/usage/calls/\d+)"', listed))
     text = html(client, link)
-    assert f'Stopped by the budget “All”</a>' in text
+    assert "Stopped by the budget “All”</a>" in text
     assert f'href="{OWN}/{made.pk}"' in text
     assert "a budget stopped the call before it was sent" in text
     assert ("$9.87" in text) is is_told
