@@ -23,6 +23,11 @@ from usage_billing.api.budgets import OfBudgetsView
 from usage_billing.api.examples import EXPORT
 from usage_billing.api.views import ReportView
 from usage_billing.models import (
+    AlertChannel,
+    AlertDelivery,
+    AlertFiring,
+    AlertRoute,
+    AlertRule,
     Budget,
     BudgetChange,
     BudgetLease,
@@ -66,8 +71,14 @@ BUDGETS: dict[str, tuple[int, str]] = {
     "budgets_history": (ANNA, "budgets/7/history"),
     "budget_requests_list": (ANNA, "budget-requests"),
     "budget_requests_get": (MARK, "budget-requests/4"),
+    "alert_channels_list": (ANNA, "alerts/channels"),
+    "alert_channels_get": (ANNA, "alerts/channels/2"),
+    "alert_rules_list": (ANNA, "alerts/rules"),
+    "alert_rules_get": (ANNA, "alerts/rules/3"),
+    "alert_firings_list": (ANNA, "alerts/firings"),
+    "alert_firings_get": (ANNA, "alerts/firings/5"),
 }
-"""Who asks what in the example of each operation about budgets."""
+"""Who asks what in the example of each operation about budgets and alerts."""
 
 
 def build() -> None:
@@ -124,6 +135,26 @@ def build() -> None:
     _call(47305, atlas, MARK, "gpt-6-luna", 2_500, 300, 0, minutes=9 * 24 * 60 + 30, **chat)
     _call(48195, lumen, KATE, "gpt-6-luna", 5_600, 800, 0, minutes=180, **chat)
     _set_budgets(atlas)
+    _set_alerts(atlas)
+
+
+def _set_alerts(atlas: Organization) -> None:
+    channel = AlertChannel.objects.create(
+        pk=2, org=atlas, name="Duty", kind="slack", target="https://hooks.example.com/T0/B0"
+    )
+    rule = AlertRule.objects.create(
+        pk=3, org=atlas, name="Errors of the review", kind="errors", bound=5, step="hour",
+        scope={"tag.feature": "review"}, renotify_hours=24,
+    )  # fmt: skip
+    AlertRoute.objects.create(org=atlas, rule=rule, channel=channel)
+    began_at = NOW - timedelta(hours=27)
+    firing = AlertFiring.objects.create(
+        pk=5, org=atlas, rule=rule, key="", value=100, bound=5, began_at=began_at, told_at=began_at
+    )
+    AlertDelivery.objects.create(
+        org=atlas, firing=firing, channel=channel, event="firing", state="sent", attempts=1, created_at=began_at,
+        sent_at=began_at + timedelta(seconds=2),
+    )  # fmt: skip
 
 
 def _set_budgets(atlas: Organization) -> None:

@@ -1,49 +1,139 @@
-"""Saves and deletes channels and rules, for the API and the pages alike."""
+"""Creates, changes and deletes alert channels and rules, and says who sees which."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
 
 from django.core.exceptions import ValidationError
-from django.db import IntegrityError
+from django.db.models import QuerySet
 from django.utils.translation import gettext
 
+from usage_billing.alerts import webhook_channel
 from usage_billing.alerts.validation import clean_channel, clean_rule
-from usage_billing.models import AlertChannel, AlertRoute, AlertRule
+from usage_billing.budgets.access import NotAllowedError
+from usage_billing.models import AlertChannel, AlertFiring, AlertRoute, AlertRule, Budget, Organization
 from usage_billing.models.database import atomic
-from usage_billing.tenancy.scope import EVERYTHING, within
+from usage_billing.models.encryption import DecryptionError
+from usage_billing.tenancy.scope import EVERYTHING, Scope, within
+
+CHANNEL_FIELDS = ("name", "kind", "target", "secret", "language", "is_active")
+RULE_FIELDS = ("name", "kind", "budget_id", "scope", "by", "step", "bound", "renotify_hours", "is_active")
+
+Row = TypeVar("Row", AlertChannel, AlertRule, AlertFiring)
 
 
-def save_channel(channel: AlertChannel) -> None:
-    """Check and save a channel. Raises `ValidationError` by field."""
-    clean_channel(channel)
-    try:
-        with atomic():
-            channel.save()
-    except IntegrityError as error:
-        raise _taken() from error
+def visible_channels(scope: Scope) -> QuerySet[AlertChannel]:
+    """The channels that a person may see and change: superadmins all, owners those of their organisations."""
+    return _of(AlertChannel.objects.select_related("org"), scope)
 
 
-def save_rule(rule: AlertRule, channels: Iterable[AlertChannel]) -> None:
-    """Check and save a rule and the channels that its alerts go to. Raises `ValidationError` by field."""
-    clean_rule(rule)
-    try:
-        with atomic():
-            rule.save()
-            AlertRoute.objects.filter(rule=rule).delete()
-            AlertRoute.objects.bulk_create(AlertRoute(org_id=rule.org_id, rule=rule, channel=each) for each in channels)
-    except IntegrityError as error:
-        raise _taken() from error
+def visible_rules(scope: Scope) -> QuerySet[AlertRule]:
+    """The rules that a person may see and change, as channels."""
+    return _of(AlertRule.objects.select_related("org").prefetch_related("channels"), scope)
 
 
-def delete(row: AlertChannel | AlertRule) -> None:
-    """Delete a rule or a channel that the person may change, with its alerts and their deliveries.
+def visible_firings(scope: Scope) -> QuerySet[AlertFiring]:
+    """The alerts that a person may see, as channels."""
+    return _of(AlertFiring.objects.select_related("org").prefetch_related("deliveries"), scope)
 
-    The web's role may not delete what was told.
+
+def save_channel(channel: AlertChannel, *, scope: Scope, values: Mapping[str, Any]) -> str:
+    """Create or change a channel: its `CHANNEL_FIELDS`. Returns the secret that was made up; empty if none was.
+
+    A signed webhook without a secret gets one. Raises `ValidationError` by field, and `NotAllowedError`.
     """
+    _check_may_change(scope, channel.org_id)
+    _assign(channel, values, CHANNEL_FIELDS)
+    made_up = ""
+    # Not read, which would fail for a secret whose key is gone.
+    if channel.kind == AlertChannel.Kind.WEBHOOK and not channel.__dict__.get("secret"):
+        channel.secret = made_up = webhook_channel.new_secret()
+    _check(channel, AlertChannel.objects.all(), clean_channel)
+    channel.save()
+    return made_up
+
+
+def save_rule(
+    rule: AlertRule, *, scope: Scope, values: Mapping[str, Any], channel_ids: Iterable[int] | None = None
+) -> None:
+    """Create or change a rule: its `RULE_FIELDS`, and the channels that it goes to; None leaves them as they are.
+
+    Raises `ValidationError` by field, and `NotAllowedError`.
+    """
+    _check_may_change(scope, rule.org_id)
+    _assign(rule, values, RULE_FIELDS)
+    # One that is not there is refused below, like one of another organisation.
+    rule.budget = None if rule.budget_id is None else Budget.objects.filter(pk=rule.budget_id).first()
+    channels = None if channel_ids is None else _channels(rule, {*channel_ids})
+    _check(rule, AlertRule.objects.all(), clean_rule)
+    with atomic():
+        rule.save()
+        if channels is not None:
+            AlertRoute.objects.filter(rule=rule).exclude(channel__in=channels).delete()
+            there = set(AlertRoute.objects.filter(rule=rule).values_list("channel_id", flat=True))
+            AlertRoute.objects.bulk_create(
+                AlertRoute(org_id=rule.org_id, rule=rule, channel=each) for each in channels if each.pk not in there
+            )
+
+
+def delete(row: AlertChannel | AlertRule, *, scope: Scope) -> None:
+    """Delete a channel with its deliveries, or a rule with its alerts. Raises `NotAllowedError`."""
+    _check_may_change(scope, row.org_id)
+    # The web's role may not delete what was told.
     with within(EVERYTHING):
         row.delete()
 
 
-def _taken() -> ValidationError:
-    return ValidationError({"name": gettext("There is one of this name already.")})
+def org_of_new(scope: Scope, org: Organization | None) -> Organization | None:
+    """Return the organisation of a new channel or rule. Raises `NotAllowedError`: None is the superadmins'."""
+    _check_may_change(scope, None if org is None else org.pk)
+    return org
+
+
+def _of(rows: QuerySet[Row], scope: Scope) -> QuerySet[Row]:
+    return rows if scope.everything else rows.filter(org_id__in=scope.owned_org_ids)
+
+
+def _check_may_change(scope: Scope, org_id: int | None) -> None:
+    if scope.everything:
+        return
+    if org_id is None:
+        text = gettext("Only superadmins set up alerts of the whole installation. Name an organisation.")
+        raise NotAllowedError("not_a_superadmin", text)
+    if org_id not in scope.owned_org_ids:
+        raise NotAllowedError("not_an_owner", gettext("Only an owner of the organisation can set up its alerts."))
+
+
+def _assign(row: AlertChannel | AlertRule, values: Mapping[str, Any], fields: Iterable[str]) -> None:
+    if unknown := set(values) - {*fields}:
+        raise TypeError(f"Not editable: {', '.join(sorted(unknown))}")
+    for name, value in values.items():
+        setattr(row, name, value)
+
+
+def _check(row: Any, others: QuerySet[Any], clean: Callable[[Any], None]) -> None:
+    """Raise the problems of all fields at once."""
+    problems: dict[str, list[Any]] = {}
+    checks: list[Callable[[], None]] = [lambda: row.clean_fields(exclude=["org", "budget"]), lambda: clean(row)]
+    for check in checks:
+        try:
+            check()
+        except DecryptionError as error:
+            problems["secret"] = [str(error)]
+        except ValidationError as error:
+            for name, texts in error.update_error_dict({}).items():
+                problems.setdefault(name, texts)
+    if others.filter(org_id=row.org_id, name=row.name).exclude(pk=row.pk).exists():
+        problems.setdefault("name", [gettext("There is one of this name already.")])
+    if problems:
+        raise ValidationError(problems)
+
+
+def _channels(rule: AlertRule, ids: set[int]) -> list[AlertChannel]:
+    found = list(AlertChannel.objects.filter(org_id=rule.org_id, pk__in=ids))
+    if len(found) < len(ids):
+        missing = sorted(ids - {channel.pk for channel in found})
+        text = gettext("Choose channels of the same organisation. These are none: %(ids)s.")
+        raise ValidationError({"channels": text % {"ids": ", ".join(map(str, missing))}})
+    return found

@@ -113,3 +113,34 @@ GRANTED_BY_SUPERADMINS = error(
 ANSWERED_BY_OWNERS = error(
     "not_an_owner", "Only an owner of the organisation, or a superadmin, can answer this request."
 )
+
+NEW_CHANNEL = {"name": "Duty", "org": "atlas-studio", "kind": "slack", "target": "https://hooks.example.com/T0/B0"}
+NEW_RULE = {
+    "name": "Errors of the review",
+    "org": "atlas-studio",
+    "kind": "errors",
+    "bound": "5",
+    "step": "hour",
+    "scope": {"tag.feature": "review"},
+    "renotify_hours": 24,
+}
+TESTED = {
+    "deliveries": [
+        {
+            "channel": 2,
+            "recipient": "",
+            "event": "test",
+            "state": "failed",
+            "attempts": 1,
+            "problem": "The server answered with status 404.",
+            "created_at": "2026-11-27T09:30:00Z",
+            "sent_at": None,
+        }
+    ]
+}
+NO_CHANNEL = not_found("There is no such channel.")
+NO_RULE = not_found("There is no such rule.")
+NO_FIRING = not_found("There is no such alert.")
+WRONG_TARGET = invalid(target="Write an address such as https://example.com/hook, without a user and a password.")
+WRONG_BOUND = invalid(bound="Write a number above zero.")
+NOT_AN_OWNER_OF_ALERTS = error("not_an_owner", "Only an owner of the organisation can set up its alerts.")

@@ -1,11 +1,11 @@
-"""Addresses of the reports and budgets as JSON, `usage_billing:api-…`; a trailing slash is optional.
+"""Addresses of the reports, budgets and alerts as JSON, `usage_billing:api-…`; a trailing slash is optional.
 
 Nothing here catches other addresses. Tokens, the schema and its page belong to the service: `config.urls`.
 """
 
 from django.urls import URLPattern, re_path
 
-from usage_billing.api import budget_requests, budgets, views
+from usage_billing.api import alerts, budget_requests, budgets, views
 from usage_billing.api.base import ApiView
 from usage_billing.api.export import ExportView
 
@@ -45,4 +45,11 @@ urlpatterns = [
     _address(f"budgets/{_ID}/history", budgets.BudgetHistoryView, "budget-history"),
     _address("budget-requests", budget_requests.BudgetRequestListView, "budget-requests"),
     _address(f"budget-requests/{_ID}", budget_requests.BudgetRequestView, "budget-request"),
+    _address("alerts/channels", alerts.ChannelListView, "alert-channels"),
+    _address(f"alerts/channels/{_ID}", alerts.ChannelView, "alert-channel"),
+    _address(f"alerts/channels/{_ID}/test", alerts.ChannelTestView, "alert-channel-test"),
+    _address("alerts/rules", alerts.RuleListView, "alert-rules"),
+    _address(f"alerts/rules/{_ID}", alerts.RuleView, "alert-rule"),
+    _address("alerts/firings", alerts.FiringListView, "alert-firings"),
+    _address(f"alerts/firings/{_ID}", alerts.FiringView, "alert-firing"),
 ]

@@ -11,7 +11,6 @@ from django.forms.boundfield import BoundField
 from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
-from usage_billing.alerts import webhook_channel
 from usage_billing.models import AlertChannel, AlertRule, Budget
 from usage_billing.pages.alert_words import BOUNDS, BY, OF_BUDGET, USUAL_BOUNDS
 from usage_billing.pages.budget_form import typed
@@ -62,7 +61,7 @@ class RuleForm(forms.Form):
         self.fields["channels"].queryset = AlertChannel.objects.filter(org_id=org_id)  # type: ignore[attr-defined]
         self.fields["bound"].label = BOUNDS[kind]
         self.fields["bound"].initial = USUAL_BOUNDS[kind]
-        offered = [each for each in BY if each != "org_id" or org_id is None]
+        offered = [each for each in BY if _can_be_watched(each, kind, org_id)]
         self.fields["by"].choices = [  # type: ignore[attr-defined]
             ("", gettext("all calls together")),
             *((each, BY[each]) for each in offered),
@@ -84,18 +83,31 @@ class RuleForm(forms.Form):
     def is_narrowed(self) -> bool:
         return any(field.value() or field.errors for field in self.narrows)
 
-    def fill(self, rule: AlertRule) -> AlertRule:
-        """Write what was chosen into the rule."""
+    def values_of(self, rule: AlertRule) -> dict[str, Any]:
+        """The fields of the rule. Of its filters those that the form does not have stay as they are."""
         given = self.cleaned_data
-        for name in ("name", "budget", "bound", "step", "by", "renotify_hours", "is_active"):
-            if name in self.fields:
-                setattr(rule, name, given[name])
+        names = ("name", "bound", "step", "by", "renotify_hours", "is_active")
+        values = {name: given[name] for name in names if name in self.fields}
+        if "budget" in self.fields:
+            values["budget_id"] = given["budget"].pk
         if self.narrows:
-            kept = {name: value for name, value in rule.scope.items() if not _is_in_form(name)}
-            rule.scope = kept | {name: given[name].strip() for name in FILTERS if given[name].strip()}
-            if given["tag_key"]:
-                rule.scope[TAG + given["tag_key"].strip()] = given["tag_value"].strip()
-        return rule
+            values["scope"] = self._scope(rule.scope)
+        return values
+
+    def _scope(self, before: dict[str, Any]) -> dict[str, Any]:
+        given = {name: self.cleaned_data[name].strip() for name in NARROWS}
+        found = {name: value for name, value in before.items() if not _is_in_form(name)}
+        found |= {name: given[name] for name in FILTERS if given[name]}
+        if given["tag_key"]:
+            found[TAG + given["tag_key"]] = given["tag_value"]
+        # Of several values the form shows the first.
+        kept = {name: before[name] for name, value in found.items() if name in before and _one(before[name]) == value}
+        return found | kept
+
+
+def _can_be_watched(by: str, kind: str, org_id: int | None) -> bool:
+    """Whether a rule of the kind can watch each value of the dimension by itself."""
+    return org_id is None if by == "org_id" else kind != Kind.SILENCE
 
 
 def _left_out(kind: str, *, has_choice: bool) -> set[str]:
@@ -175,7 +187,7 @@ class ChannelForm(forms.Form):
 
     def __init__(self, *args: Any, kind: str, has_secret: bool = False, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.kind, self.has_secret, self.made_secret = kind, has_secret, ""
+        self.made_secret = ""
         target, secret = self.fields["target"], self.fields["secret"]
         target.label, target.help_text = TARGETS[kind]
         if kind in SECRETS:
@@ -192,15 +204,13 @@ class ChannelForm(forms.Form):
     def main(self) -> Iterator[BoundField]:
         return iter(self)
 
-    def fill(self, channel: AlertChannel) -> AlertChannel:
-        """Write what was chosen into the channel; an empty secret leaves the one that there is."""
-        for name in ("name", "target", "language", "is_active"):
-            setattr(channel, name, self.cleaned_data[name])
-        if secret := self.cleaned_data.get("secret", "").strip():
-            channel.secret = secret
-        elif self.kind == AlertChannel.Kind.WEBHOOK and not self.has_secret:
-            channel.secret = self.made_secret = webhook_channel.new_secret()
-        return channel
+    @property
+    def values(self) -> dict[str, Any]:
+        """The fields of the channel; an empty secret leaves the one that there is."""
+        given = self.cleaned_data
+        values = {name: given[name] for name in ("name", "target", "language", "is_active")}
+        secret = given.get("secret", "").strip()
+        return {**values, "secret": secret} if secret else values
 
 
 def initial_of_channel(channel: AlertChannel) -> dict[str, Any]:

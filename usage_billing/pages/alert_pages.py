@@ -8,7 +8,6 @@ from typing import Any
 
 from django import forms
 from django.contrib import messages
-from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -22,8 +21,8 @@ from usage_billing.models.fields import LARGEST_ID
 from usage_billing.pages import shell, suggestions
 from usage_billing.pages.alert_forms import CHANNELS, ChannelForm, RuleForm, initial_of_channel, initial_of_rule
 from usage_billing.pages.alert_words import KINDS
-from usage_billing.pages.alerts import has_secret, of_reader, org_name
-from usage_billing.pages.budget_pages import orgs_of_owner
+from usage_billing.pages.alerts import has_secret, org_name
+from usage_billing.pages.budget_pages import orgs_of_owner, saved
 from usage_billing.pages.entrance import scope_of_request
 from usage_billing.pages.names import Names
 from usage_billing.pages.page import ALERTS, address
@@ -150,7 +149,7 @@ def _delete(request: HttpRequest, what: What, id: int) -> HttpResponseBase:
     base = address(ALERTS, for_superadmin=scope.everything)
     if request.method == "POST":
         name = row.name
-        editing.delete(row)
+        editing.delete(row, scope=scope)
         messages.success(request, what.deleted % {"name": name})
         return redirect(base)
     context = {
@@ -166,7 +165,7 @@ def _answered(request: HttpRequest, what: What, row: Any, make: MakeForm, done: 
     scope = scope_of_request(request)
     base = address(ALERTS, for_superadmin=scope.everything)
     form = make(request, row)
-    if request.method == "POST" and form.is_valid() and _save(form, row):
+    if request.method == "POST" and form.is_valid() and _save(form, row, scope):
         messages.success(request, done % {"name": row.name})
         if secret := getattr(form, "made_secret", ""):
             text = gettext("The key that signs, which is shown only now: %(key)s")
@@ -186,19 +185,18 @@ def _answered(request: HttpRequest, what: What, row: Any, make: MakeForm, done: 
     return render(request, "usage_billing/alert_form.html", context)
 
 
-def _save(form: Form, row: Any) -> bool:
-    """Check and save the rule or channel; what is wrong is in the form."""
-    form.fill(row)
-    try:
-        if isinstance(row, AlertRule):
-            editing.save_rule(row, form.cleaned_data.get("channels") or ())
-        else:
-            editing.save_channel(row)
-    except ValidationError as error:
-        for name, texts in error.update_error_dict({}).items():
-            form.add_error(name if name in form.fields else None, [*texts])
-        return False
-    return True
+def _save(form: Form, row: Any, scope: Scope) -> bool:
+    """Save the rule or channel; what is wrong is in the form."""
+    return bool(saved(form, lambda: _saved(form, row, scope)))
+
+
+def _saved(form: Form, row: Any, scope: Scope) -> Any:
+    if isinstance(row, AlertRule):
+        channels = [channel.pk for channel in form.cleaned_data.get("channels") or ()]
+        editing.save_rule(row, scope=scope, values=form.values_of(row), channel_ids=channels)
+    else:
+        form.made_secret = editing.save_channel(row, scope=scope, values=form.values)
+    return row
 
 
 def _rule_form(request: HttpRequest, rule: AlertRule) -> forms.Form:
@@ -237,7 +235,8 @@ def _owners(scope: Scope) -> dict[str, str]:
 
 
 def _found(scope: Scope, what: What, id: int) -> Any:
-    return of_reader(what.model.objects.all(), scope).filter(pk=id).first() if id <= LARGEST_ID else None
+    rows = editing.visible_rules(scope) if what is RULES else editing.visible_channels(scope)
+    return rows.filter(pk=id).first() if id <= LARGEST_ID else None
 
 
 def _not_there(request: HttpRequest) -> HttpResponse:

@@ -81,7 +81,15 @@ def rule_words(rule: AlertRule) -> str:
     return ", ".join([*map(str, parts), *scope_parts(rule.scope)])
 
 
-BY: dict[str, Any] = {"org_id": _("each organisation by itself"), "ai_model": _("each model by itself")}
+BY: dict[str, Any] = {
+    "org_id": _("each organisation by itself"),
+    "ai_model": _("each model by itself"),
+    "ai_provider": _("each provider by itself"),
+    "agent_id": _("each agent by itself"),
+    "request_type": _("each request type by itself"),
+    "user_id": _("each user by itself"),
+}
+"""What a rule can watch one by one."""
 
 
 def scope_parts(scope: dict[str, Any]) -> list[str]:
