@@ -11,7 +11,9 @@ from typing import Any
 
 from usage_billing.budgets import editing, requests
 from usage_billing.budgets.state import state
+from usage_billing.ledger import writer
 from usage_billing.management.demo_data import SUPERADMIN, Account, accounts
+from usage_billing.management.demo_data_usage import URLS
 from usage_billing.models import (
     AlertChannel,
     AlertDelivery,
@@ -21,6 +23,7 @@ from usage_billing.models import (
     Budget,
     Organization,
 )
+from usage_billing.recording import Attribution, Event
 from usage_billing.tenancy.scope import EVERYTHING, Scope, of_organization
 
 NAMES: dict[str, dict[str, str]] = {
@@ -37,6 +40,8 @@ NAMES: dict[str, dict[str, str]] = {
         "en": "We prepare a report for partners and need twice the reviews.",
     },
 }
+STOPPED = 4
+"""Calls that a budget has refused."""
 PROBLEM = "The server answered with status 503."
 
 
@@ -89,9 +94,38 @@ def _of_first(account: Account, now: datetime) -> list[Budget]:
         _with_room(person, owner, owner_name, now, Decimal("1.6")),
         paused,
     ]
+    _stop_calls(account, budgets[0], now)
     member = Scope(member_org_ids=frozenset({account.org.pk}), user_id=account.user_ids[1])
     requests.ask(budgets[0], scope=member, limit=budgets[0].limit * 2, reason=_word(account, "reason"))
     return budgets
+
+
+def _stop_calls(account: Account, budget: Budget, now: datetime) -> None:
+    """The calls that the budget refused in the last hours: each would have cost more than what is left."""
+    found = state(budget, now)
+    told = {
+        "id": budget.pk, "name": budget.name, "unit": budget.unit,
+        "limit": f"{budget.limit:.2f}", "spent": f"{found.spent:.2f}", "reserved": "0",
+    }  # fmt: skip
+    writer.add(
+        [
+            Event(
+                request_id=f"demo-stopped-{account.organization.slug}-{number}",
+                started_at=(now - timedelta(minutes=11 * number)).timestamp(),
+                duration_ms=0,
+                flavour="responses",
+                url=URLS["responses"],
+                status="refused",
+                error_code="budget_exceeded",
+                model="gpt-6.1-sol",
+                response={"budget": told},
+                attribution=Attribution(
+                    org_id=account.org.pk, agent_id=budget.agent_id, request_type="trend_report", task_type="analyse"
+                ),
+            )
+            for number in range(1, STOPPED + 1)
+        ]
+    )
 
 
 def _set(account: Account, scope: Scope, by: str, now: datetime, **values: Any) -> Budget:

@@ -15,7 +15,7 @@ from usage_billing.tenancy.scope import Scope
 class StoppedBy:
     """spent: when the call was stopped; None to a person who may not know what others spend. link: empty if it is gone.
 
-    unit: of `spent` and `limit`.
+    unit: of `spent` and `limit`. was_unavailable: the database could not be asked, and the budget refuses calls then.
     """
 
     name: str
@@ -23,6 +23,7 @@ class StoppedBy:
     limit: Decimal | None
     unit: str
     link: str
+    was_unavailable: bool
 
 
 def stopped_by(scope: Scope, call: UsageRecord) -> StoppedBy | None:
@@ -40,6 +41,7 @@ def stopped_by(scope: Scope, call: UsageRecord) -> StoppedBy | None:
         _number(told.get("limit")),
         str(told.get("unit", Budget.Unit.USD)),
         f"{address(BUDGETS, for_superadmin=scope.everything)}/{budget.pk}" if budget else "",
+        bool(told.get("unavailable")),
     )
 
 
