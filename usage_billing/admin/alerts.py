@@ -17,6 +17,7 @@ from usage_billing.admin.read_only import ReadOnlyAdmin
 from usage_billing.admin.scoped import ScopedAdmin
 from usage_billing.admin.theme import ModelAdmin
 from usage_billing.models import AlertChannel, AlertDelivery, AlertFiring, AlertRule
+from usage_billing.pages.alert_words import firing_words, in_unit_of_rule
 from usage_billing.templatetags.links import linked
 from usage_billing.tenancy.scope import Scope
 
@@ -50,12 +51,12 @@ class AlertChannelAdmin(OfOwners, ModelAdmin[AlertChannel]):
 @admin.register(AlertRule)
 class AlertRuleAdmin(OfOwners, ModelAdmin[AlertRule]):
     accusative = pgettext_lazy("accusative", "alert rule")
-    list_display = ("name", "organization", "kind", "bound", "step", "is_active", "page")
+    list_display = ("name", "organization", "kind", "amount", "step", "is_active", "page")
     list_filter = ("kind", "is_active")
     list_select_related = ("org",)
     search_fields = ("name",)
     fields = (
-        "page", "organization", "name", "kind", "budget_name", "bound", "step", "by", "scope", "renotify_hours",
+        "page", "organization", "name", "kind", "budget_name", "amount", "step", "by", "scope", "renotify_hours",
         "channel_names", "is_active", "created_at",
     )  # fmt: skip
     readonly_fields = ("page", "organization")
@@ -63,6 +64,10 @@ class AlertRuleAdmin(OfOwners, ModelAdmin[AlertRule]):
     @admin.display(description=_("page"))
     def page(self, rule: AlertRule) -> str:
         return str(linked(_("Edit"), page_address("alert-rule", id=rule.pk)))
+
+    @admin.display(description=_("bound"))
+    def amount(self, rule: AlertRule) -> str:
+        return in_unit_of_rule(rule.kind, rule.bound)
 
     @admin.display(description=_("budget"))
     def budget_name(self, rule: AlertRule) -> str:
@@ -76,12 +81,16 @@ class AlertRuleAdmin(OfOwners, ModelAdmin[AlertRule]):
 @admin.register(AlertFiring)
 class AlertFiringAdmin(OfOwners, ModelAdmin[AlertFiring]):
     accusative = pgettext_lazy("accusative", "alert")
-    list_display = ("began_at", "source", "key", "organization", "state", "value", "bound", "resolved_at")
+    list_display = ("began_at", "source", "key", "organization", "state", "said", "resolved_at")
     list_filter = ("state",)
     list_select_related = ("org", "rule", "budget")
     fields = (
-        "organization", "source", "key", "state", "ended", "value", "bound", "began_at", "told_at", "resolved_at",
+        "organization", "source", "key", "said", "state", "ended", "began_at", "told_at", "resolved_at",
     )  # fmt: skip
+
+    @admin.display(description=_("alert"))
+    def said(self, firing: AlertFiring) -> str:
+        return firing_words(firing)[1]
 
     @admin.display(description=_("rule or budget"))
     def source(self, firing: AlertFiring) -> str:

@@ -105,7 +105,7 @@ def _stop_calls(account: Account, budget: Budget, now: datetime) -> None:
     found = state(budget, now)
     told = {
         "id": budget.pk, "name": budget.name, "unit": budget.unit,
-        "limit": f"{budget.limit:.2f}", "spent": f"{found.spent:.2f}", "reserved": "0",
+        "limit": f"{budget.limit:.2f}", "spent": f"{found.spent:.2f}", "reserved": "0.00", "wanted": "2.40",
     }  # fmt: skip
     writer.add(
         [

@@ -10,6 +10,7 @@ from django import forms
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.forms.boundfield import BoundField
+from django.utils.text import capfirst
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -157,7 +158,7 @@ class BudgetForm(forms.Form):
     @property
     def modes(self) -> list[Mode]:
         chosen = self["mode"].value()
-        return [Mode(str(mode), str(mode.label), str(text), mode == chosen) for mode, text in MODES.items()]
+        return [Mode(str(mode), capfirst(str(mode.label)), str(text), mode == chosen) for mode, text in MODES.items()]
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,13 @@ from usage_billing.tenancy.scope import Scope
 class StoppedBy:
     """spent: when the call was stopped; None to a person who may not know what others spend. link: empty if it is gone.
 
-    unit: of `spent` and `limit`. was_unavailable: the database could not be asked, and the budget refuses calls then.
+    wanted: the most that the call might have taken. unit: of the amounts. was_unavailable: the database could not be asked, and the budget refuses calls then.
     """
 
     name: str
     spent: Decimal | None
     limit: Decimal | None
+    wanted: Decimal | None
     unit: str
     link: str
     was_unavailable: bool
@@ -39,6 +40,7 @@ def stopped_by(scope: Scope, call: UsageRecord) -> StoppedBy | None:
         str(told.get("name", "")),
         _number(told.get("spent")) if may_know else None,
         _number(told.get("limit")),
+        _number(told.get("wanted")),
         str(told.get("unit", Budget.Unit.USD)),
         f"{address(BUDGETS, for_superadmin=scope.everything)}/{budget.pk}" if budget else "",
         bool(told.get("unavailable")),
