@@ -13,9 +13,10 @@ from usage_billing.tenancy.scope import Scope
 
 @dataclass(frozen=True)
 class StoppedBy:
-    """spent: when the call was stopped; None to a person who may not know what others spend. link: empty if it is gone.
+    """spent: when the call was stopped; None to a person who may not know what others spend.
 
-    wanted: the most that the call might have taken. unit: of the amounts. was_unavailable: the database could not be asked, and the budget refuses calls then.
+    wanted: the most that the call might have taken. unit: of the amounts. link: empty if the budget is gone.
+    was_unavailable: the database could not be asked, and the budget refuses calls then.
     """
 
     name: str
