@@ -219,6 +219,73 @@ def test_without_scripts_every_page_answers(browser: Browser, world: World) -> N
         assert browser.texts("h1")
 
 
+# ── Budgets ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_what_a_budget_has_spent_leads_to_its_calls(browser: Browser, world: World) -> None:
+    browser.log_in("owner")
+    page = browser.download("/usage/budgets")
+    spent = re.findall(r'<dt>Spent</dt><dd><a href="([^"]+)"><span class="costs-amount" title="([^"]+)"', page)
+    assert len(spent) == 5  # one of them is inactive
+    for link, amount in spent:
+        summed = _summary(browser, unescape(link))
+        kind = (
+            "usd" if "$" in amount else "rub" if "₽" in amount else "tokens" if _number(amount) > 1000 else "requests"
+        )
+        assert summed[kind] == _number(amount), link
+
+
+def test_without_scripts_a_budget_is_set_changed_and_deleted(browser: Browser, world: World) -> None:
+    browser.log_in("owner")
+    browser.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    browser.open("/usage/budgets")
+    browser.follow("New budget")
+    browser.wait_for("[name=limit]")
+    browser.one("[name=name]").send_keys("Only the guard")
+    browser.one("[name=limit]").send_keys("1,500.50")
+    browser.click("[name=mode][value=downgrade]")
+    browser.one("[name=replacement]").send_keys("openai:gpt-4.1-mini")
+    browser.click(".more summary")
+    browser.one("[name=agent_id]").send_keys("legal_guard")
+    browser.click("button.primary")
+    browser.wait_for(".notice")
+    assert "Only the guard" in browser.texts("h1")[0]
+    assert "$1,500.50" in browser.texts(".budget-limit")[0]
+    browser.follow("Edit")
+    browser.wait_for("[name=limit]")
+    assert browser.one("[name=agent_id]").get_property("value") == "legal_guard"
+    limit = browser.one("[name=limit]")
+    limit.clear()
+    limit.send_keys("0")
+    browser.click("button.primary")
+    browser.wait_for(".alarm-text")
+    limit = browser.one("[name=limit]")
+    limit.clear()
+    limit.send_keys("20")
+    browser.click("button.primary")
+    browser.wait_for(".changes")
+    assert "$1,500.50 → $20.00" in browser.texts(".changes li")[0]
+    browser.follow("Delete")
+    browser.wait_for("main form button")
+    browser.click("main form button")
+    browser.arrive("/usage/budgets")
+    assert "Only the guard" not in browser.texts(".budget-head h3")
+
+
+def test_member_asks_and_the_owner_grants(browser: Browser, world: World) -> None:
+    browser.on("phone")
+    browser.log_in("member")
+    browser.open(f"/usage/budgets/{world.ids['budget']}")
+    assert "Spent" not in browser.driver.page_source
+    browser.driver.delete_all_cookies()
+    browser.log_in("owner")
+    browser.open("/usage/budgets")
+    browser.click(".budget-request button[value=grant]")
+    browser.wait_for(".changes")
+    assert "→ $60.00" in browser.texts(".changes li")[0]
+    assert browser.problems() == []
+
+
 # ── Saved views ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 

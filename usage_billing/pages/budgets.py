@@ -65,6 +65,7 @@ def context(request: HttpRequest) -> dict[str, Any]:
         "title": gettext("Budgets"),
         "rows": rows[:MOST_SHOWN] if by_org else rows,
         "left_out": max(0, len(rows) - MOST_SHOWN) if by_org else 0,
+        "most_read": MOST_READ if len(active) == MOST_READ else 0,
         "orgs": orgs_nearest(rows, base) if by_org else [],
         "asleep": budget_rows.rows(scope, asleep, now) if asleep else [],
         "waiting": waiting(scope, org_id, known),
