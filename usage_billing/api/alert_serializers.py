@@ -73,7 +73,7 @@ class RuleScopeField(serializers.Field[Any, Any, Any, Any]):
     def to_internal_value(self, data: Any) -> dict[str, Any]:
         if not isinstance(data, Mapping):
             self.fail("invalid")
-        fields, found, problems = filters.value_fields(), {}, {}
+        fields, found, problems = filters.value_fields(), dict[str, Any](), dict[str, Any]()
         for name, given in data.items():
             try:
                 found[COLUMNS.get(name, name)] = _values(_field(name, fields), given)
@@ -185,7 +185,7 @@ class ChannelSerializer(serializers.ModelSerializer[AlertChannel]):
         }
 
     def get_org(self, channel: AlertChannel) -> str | None:
-        return channel.org and channel.org.slug
+        return channel.org.slug if channel.org else None
 
     def get_has_secret(self, channel: AlertChannel) -> bool:
         """Without reading it: a key that is gone hides no channel."""
@@ -224,7 +224,7 @@ class RuleSerializer(serializers.ModelSerializer[AlertRule]):
         }
 
     def get_org(self, rule: AlertRule) -> str | None:
-        return rule.org and rule.org.slug
+        return rule.org.slug if rule.org else None
 
     @extend_schema_field({"type": "object", "additionalProperties": True})
     def get_scope(self, rule: AlertRule) -> dict[str, Any]:
@@ -295,7 +295,7 @@ class FiringSerializer(serializers.ModelSerializer[AlertFiring]):
         }
 
     def get_org(self, firing: AlertFiring) -> str | None:
-        return firing.org and firing.org.slug
+        return firing.org.slug if firing.org else None
 
 
 class ChannelsSerializer(serializers.Serializer[dict[str, Any]]):

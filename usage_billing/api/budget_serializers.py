@@ -51,7 +51,7 @@ OF_MEMBERS = " Null: the caller may not know what others spend."
 
 
 def _scope_text(column: str, help_text: str) -> TextField:
-    longest = Budget._meta.get_field(column).max_length
+    longest = Budget._meta.get_field(column).max_length  # type: ignore[union-attr]  # a column of text
     return TextField(max_length=longest, required=False, allow_null=True, allow_blank=True, help_text=help_text)
 
 

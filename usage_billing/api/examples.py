@@ -96,7 +96,7 @@ GRANT = {"state": "granted", "limit": "120"}
 NO_BUDGET = not_found("There is no such budget.")
 NO_REQUEST = not_found("There is no such request.")
 WRONG_PAGE = invalid(limit="Ensure this value is less than or equal to 100.")
-WRONG_LIMIT = invalid(limit="Write an amount above zero. A budget that shall limit nothing is made inactive.")
+WRONG_LIMIT = invalid(limit="Write an amount above zero. To stop nothing, make the budget inactive.")
 LOW_LIMIT = invalid(limit="Write an amount above the present limit, which is 100.")
 ANSWERED_ALREADY = invalid(state="This request was answered already.")
 NOT_AN_OWNER = error("not_an_owner", "Only an owner of the organisation can change its budgets.")

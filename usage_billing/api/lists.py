@@ -36,7 +36,8 @@ class ListSerializer(serializers.Serializer[dict[str, Any]]):
             raise serializers.ValidationError({name: [text] for name in unknown})
         if repeated := [name for name, values in data.items() if len(values) > 1]:
             raise serializers.ValidationError({name: [gettext("Give this once.")] for name in repeated})
-        return super().to_internal_value({name: values[0] for name, values in data.items()})
+        given: dict[str, Any] = super().to_internal_value({name: values[0] for name, values in data.items()})
+        return given
 
 
 class OrgListSerializer(ListSerializer):

@@ -14,6 +14,7 @@ from tests.support import budgets, factories, loopback
 from tests.support.configure import configure
 from tests.support.loopback import Answered
 from tests.usage_billing.api.test_budgets import client, refused, sent
+from usage_billing.api import examples
 from usage_billing.models import AlertChannel, AlertDelivery, AlertFiring, AlertRoute, AlertRule, Organization
 
 pytestmark = pytest.mark.django_db
@@ -254,6 +255,19 @@ def test_alerts_are_listed_with_their_deliveries(org: Organization) -> None:
 
 
 # ── Who may do what ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_errors_of_the_schema_are_the_apis(org: Organization) -> None:
+    owner, member = factories.owner(org), factories.member(org)
+    shown = {
+        "NO_CHANNEL": client(owner).get(f"{ALERTS}/channels/999999"),
+        "NO_RULE": client(owner).get(f"{ALERTS}/rules/999999"),
+        "NO_FIRING": client(owner).get(f"{ALERTS}/firings/999999"),
+        "WRONG_TARGET": post(owner, "channels", channel_body(org, target="nowhere")),
+        "WRONG_BOUND": post(owner, "rules", rule_body(org, bound="0")),
+        "NOT_AN_OWNER_OF_ALERTS": post(member, "rules", rule_body(org)),
+    }
+    assert {name: answer.json() for name, answer in shown.items()} == {name: getattr(examples, name) for name in shown}
 
 
 def test_members_and_other_tenants_see_and_set_up_nothing(org: Organization) -> None:

@@ -14,6 +14,7 @@ from rest_framework.test import APIClient
 
 from tests.support import budgets, factories
 from tests.support.rows import enter, row
+from usage_billing.api import examples
 from usage_billing.models import Budget, BudgetChange, BudgetLease, Organization
 
 pytestmark = pytest.mark.django_db
@@ -184,6 +185,30 @@ def test_what_is_wrong_is_told_by_field(org: Organization, body: dict[str, Any],
     error = refused(post(factories.owner(org), EXAMPLE | body), 400)
     assert (error["code"], set(error["details"])) == ("invalid", details)
     assert not Budget.objects.exists()
+
+
+def test_errors_of_the_schema_are_the_apis(org: Organization) -> None:
+    owner, member, boss = factories.owner(org), factories.member(org), factories.superadmin()
+    budget, superadmins = budgets.budget(org), budgets.budget(org, is_superadmins=True)
+    request = budgets.request(superadmins, member)
+    answered = budgets.request(budget, member, state="refused")
+    requests = "/api/billing/budget-requests"
+    grant, ask = {"state": "granted"}, {"budget": budget.pk, "limit": "100"}
+    shown = {
+        "WRONG_LIMIT": post(owner, EXAMPLE | {"limit": "0"}),
+        "WRONG_PAGE": client(owner).get(BUDGETS, {"limit": 101}),
+        "NO_BUDGET": client(owner).get(f"{BUDGETS}/999999"),
+        "NOT_AN_OWNER": patch(member, budget.pk, {}),
+        "SET_BY_SUPERADMIN": patch(owner, superadmins.pk, {}),
+        "NOT_ITS_HISTORY": client(member).get(f"{BUDGETS}/{budget.pk}/history"),
+        "LOW_LIMIT": post(member, ask, requests),
+        "MAY_CHANGE_IT": post(boss, ask, requests),
+        "NO_REQUEST": client(owner).get(f"{requests}/999999"),
+        "GRANTED_BY_SUPERADMINS": client(owner).patch(f"{requests}/{request.pk}", grant, format="json"),
+        "ANSWERED_BY_OWNERS": client(member).patch(f"{requests}/{request.pk}", {"state": "refused"}, format="json"),
+        "ANSWERED_ALREADY": client(owner).patch(f"{requests}/{answered.pk}", grant, format="json"),
+    }
+    assert {name: answer.json() for name, answer in shown.items()} == {name: getattr(examples, name) for name in shown}
 
 
 def test_fields_that_are_needed(org: Organization) -> None:

@@ -221,7 +221,7 @@ def test_a_tag_beyond_the_bounds_is_refused(org: Organization, monkeypatch: pyte
     monkeypatch.setattr(validation, "KEYS_PER_ORGANIZATION", 2)
     for key, value in (("feature", "search"), ("feature", "chat"), ("team", "red")):
         TagValue.objects.create(org=org, tag_key=key, tag_value=value)
-    tag_of = {"tag_key": "feature", "tag_value": "mail"}
+    tag_of: dict[str, Any] = {"tag_key": "feature", "tag_value": "mail"}
     assert "2 values of a tag" in refused(org, **tag_of)["tag"][0]
     assert "2 tags of an organisation" in refused(org, tag_key="city", tag_value="Perm")["tag"][0]
     kept = create(org, tag_key="feature", tag_value="search")
