@@ -10,7 +10,8 @@ from datetime import date
 from decimal import Decimal
 from typing import NamedTuple
 
-from usage_billing.budgets.leases import LIFE, Granted
+from usage_billing.budgets import leases as database
+from usage_billing.budgets.leases import Granted
 from usage_billing.budgets.stop_list import StopBudget
 from usage_billing.budgets.windows import Window
 from usage_billing.recording.admission import Admitted
@@ -187,7 +188,7 @@ class Holdings:
             key=stake.key,
             granted=granted.amount,
             free=granted.amount,
-            until=began + LIFE.total_seconds() - MARGIN_S,
+            until=began + database.LIFE.total_seconds() - MARGIN_S,
             used_at=began,
             is_last=granted.is_last,
         )
@@ -216,7 +217,7 @@ class Holdings:
         """Use these leases on, as of `began` (monotonic)."""
         with self.lock:
             for lease in leases:
-                lease.until = began + LIFE.total_seconds() - MARGIN_S
+                lease.until = began + database.LIFE.total_seconds() - MARGIN_S
 
     def put_back(self, amounts: dict[int, Decimal]) -> None:
         """Undo `take_idle` and `fragments`: the database did not get them."""

@@ -9,6 +9,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 from datetime import timedelta
 
 import django
@@ -22,7 +23,8 @@ PAUSE_S = 0.5
 def main() -> None:
     django.setup()
     command, *arguments = sys.argv[1:]
-    {"prepare": prepare, "spend": spend, "look": look, "tell": tell}[command](*arguments)
+    commands: dict[str, Callable[..., None]] = {"prepare": prepare, "spend": spend, "look": look, "tell": tell}
+    commands[command](*arguments)
 
 
 def prepare(limit: str, webhook: str) -> None:
@@ -47,7 +49,7 @@ def spend(org: str, threads: str, seconds: str) -> None:
     from usage_billing import usage_context
     from usage_billing.budgets import holdings, leases
 
-    leases.LIFE = holdings.LIFE = LIFE
+    leases.LIFE = LIFE
     holdings.MARGIN_S, holdings.IDLE_S = 2.0, 2.0
     client, until = OpenAI(api_key="sk-test", max_retries=0), time.monotonic() + float(seconds)
     answered, refused, failed = [], [], []
@@ -56,8 +58,9 @@ def spend(org: str, threads: str, seconds: str) -> None:
         with usage_context(org=int(org), agent_id="spender"):
             while time.monotonic() < until:
                 try:
-                    messages = [{"role": "user", "content": "Hi"}]
-                    made = client.chat.completions.create(model=MODEL, messages=messages, max_tokens=CENT)
+                    made = client.chat.completions.create(
+                        model=MODEL, messages=[{"role": "user", "content": "Hi"}], max_tokens=CENT
+                    )
                     answered.append(made.id)
                 except RateLimitError as error:
                     refused.append(error.code)
