@@ -9,7 +9,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import Any
 
 import msgspec
 import openai
@@ -17,25 +16,19 @@ import pytest
 
 import ai_clients
 from tests.support import factories, spending
-from tests.support.spending import CENT, MODEL, Provider
-from tests.usage_billing.budgets.world import reserved, settle, spent
+from tests.support.spending import MODEL, Provider
+from tests.usage_billing.budgets.world import planned, reserved, settle, spent
 from usage_billing import usage_context
 from usage_billing.budgets import holdings, leases
 from usage_billing.budgets.guard import Guard
 from usage_billing.ledger import writer
 from usage_billing.models import Organization, UsageRecord
-from usage_billing.recording import Attribution, admission
+from usage_billing.recording import admission
 from usage_billing.recording.admission import Planned
 from usage_billing.recording.event import decode
 from usage_billing.recording.outbox import Outbox
 
 Drained = Callable[[], int]
-
-
-def planned(org: Organization, **fields: Any) -> Planned:
-    given: dict[str, Any] = {"model": MODEL, "text_bytes": 100, "is_open": False, "most_output": CENT} | fields
-    given.setdefault("started_at", time.time())
-    return Planned(Attribution(org_id=org.pk, agent_id="agent"), flavour="chat", url=factories.CHAT, **given)
 
 
 def holds_of(guard: Guard, call: Planned) -> list[Decimal]:
