@@ -19,6 +19,7 @@ from typing import Any
 import django
 import openai
 
+from bench import budgets
 from bench.provider import CHUNKS
 
 PLAIN: Any = {
@@ -208,6 +209,8 @@ MEASUREMENTS: dict[str, tuple[Any, Any, int]] = {
     "async": (in_turn_async, plain_async, 600),
     "thread": (in_blocks, plain, 600),
     "throughput": (throughput, None, 1600),
+    "decision": (budgets.decisions, None, 0),
+    "budget": (budgets.in_turn_under_a_budget, plain, 600),
 }
 """Name → method, kind of call, and calls of each client in a round."""
 

@@ -23,14 +23,13 @@ Figures = dict[str, dict[str, list[float]]]
 
 
 def section(rounds: int) -> Section:
-    """Measure; the limits are those of issue 7, “The cost to the caller”."""
+    """Measure; the limits are those of issue 7, “The cost to the caller”, and of issue 19, “Budgets”."""
     with tempfile.TemporaryDirectory() as directory, provider("bench.provider") as url:
         own_process = _environment(directory, drain="off")
         _run(["manage.py", "migrate", "-v0"], own_process)
         with _drain(own_process):
-            measured = _calls(
-                url, rounds, ["plain", "instrument", "stream", "asking stream", "async", "throughput"], own_process
-            )
+            names = ["plain", "instrument", "stream", "asking stream", "async", "throughput", "decision", "budget"]
+            measured = _calls(url, rounds, names, own_process)
         measured |= _calls(url, rounds, ["thread"], _environment(directory, drain="thread"))
     return Section("Recording adds to a call", _rows(measured), _remarks(measured))
 
@@ -58,6 +57,10 @@ def _rows(measured: Figures) -> list[Row]:
         Row("plain call, drain as a thread, CPU", thread["cpu"], "µs", 400),
         Row("plain call, drain as a thread, p50", thread["p50"], "µs"),
         Row("plain call, drain as a thread, p99", thread["p99"], "µs"),
+        Row("a budget that does not count the call", measured["decision"]["none"], "µs", 3),
+        Row("a budget that stops, decision", measured["decision"]["one"], "µs", 15),
+        Row("a budget that stops, plain call, p50", measured["budget"]["p50"], "µs"),
+        Row("a budget that stops, plain call, CPU", measured["budget"]["cpu"], "µs"),
         Row(f"throughput of {THREADS} threads, recording : bare", measured["throughput"]["ratio"], "", 0.95, True, 3),
     ]
 

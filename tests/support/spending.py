@@ -16,7 +16,7 @@ from openai import OpenAI
 
 import ai_clients
 from tests.support.loopback import Answered, Loopback, Received, serving
-from usage_billing.budgets import stop_list
+from usage_billing.budgets import published
 from usage_billing.models import Budget, Organization
 
 MODEL = "gpt-4.1-mini"
@@ -95,5 +95,5 @@ def budget(org: Organization, limit: str, **fields: Any) -> Budget:
         "starts_on": "2026-01-01",
     } | fields
     made = Budget.objects.create(org=org, **given)
-    stop_list.publish()
+    published.publish()
     return made

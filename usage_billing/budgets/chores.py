@@ -7,7 +7,7 @@ import time
 
 from django.db import Error
 
-from usage_billing.budgets import leases, stop_list
+from usage_billing.budgets import leases, published
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ def run() -> None:
     now = time.monotonic()
     if now >= _list_at:
         _list_at = now + LIST_EVERY_S
-        stop_list.publish()
+        published.publish()
     if now >= _sweep_at:
         _sweep_at = now + SWEEP_EVERY_S
         try:

@@ -8,10 +8,10 @@ from typing import NamedTuple
 from django.db import Error
 from django.utils import timezone
 
-from usage_billing.budgets import stop_list
+from usage_billing.budgets import published
+from usage_billing.budgets.published import NO_BUDGETS
 from usage_billing.budgets.scopes import Caller, counts
 from usage_billing.budgets.spending import spending
-from usage_billing.budgets.stop_list import NO_BUDGETS
 from usage_billing.budgets.windows import window_of
 from usage_billing.costing.attribution import OrganizationLookup
 from usage_billing.models import Budget
@@ -35,7 +35,7 @@ def replacement(attribution: Attribution, provider: str, model: str) -> Replacem
     No query unless such a budget may count the call, then up to three a budget: for callers whose calls take seconds,
     outside every transaction. None as well while the database is away.
     """
-    caller, known = Caller(attribution, provider, model), stop_list.current() or NO_BUDGETS
+    caller, known = Caller(attribution, provider, model), published.current() or NO_BUDGETS
     candidates = {budget.id for budget in known.replacing if counts(budget, caller)}
     if not candidates:
         return None

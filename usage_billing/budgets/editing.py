@@ -10,7 +10,7 @@ from typing import Any
 from django.db import IntegrityError
 from django.utils import timezone
 
-from usage_billing.budgets import stop_list, validation
+from usage_billing.budgets import published, validation
 from usage_billing.budgets.access import check_may_change, check_may_create
 from usage_billing.models import Budget, BudgetChange, Organization
 from usage_billing.models.database import atomic, on_commit
@@ -132,7 +132,7 @@ def _save(budget: Budget, before: Mapping[str, Any], by: str, note: Mapping[str,
 
 def _log(budget: Budget, by: str, fields: Mapping[str, list[str]]) -> None:
     """Add a line to the history, and publish the change once it is committed."""
-    on_commit(stop_list.publish)
+    on_commit(published.publish)
     BudgetChange.objects.create(
         org_id=budget.org_id, budget=budget, budget_name=budget.name, by=by[:150], fields=dict(fields)
     )

@@ -19,13 +19,13 @@ from urllib.parse import urlsplit
 from django.core import mail
 from django.db import Error
 
-from usage_billing.budgets import call_bounds, stop_list
+from usage_billing.budgets import call_bounds, published
 from usage_billing.budgets.call_bounds import CallBounds
 from usage_billing.budgets.holdings import Holdings, Stake, UsedUp
 from usage_billing.budgets.keeper import Away, Keeper, Outcome
+from usage_billing.budgets.published import NO_BUDGETS, Published, PublishedBudget
 from usage_billing.budgets.refusal_messages import unavailable, used_up
 from usage_billing.budgets.scopes import Caller, counts, may_count
-from usage_billing.budgets.stop_list import NO_BUDGETS, StopBudget, StopList
 from usage_billing.budgets.windows import Window, window_of
 from usage_billing.costing import price_list, providers
 from usage_billing.costing.attribution import OrganizationLookup
@@ -77,7 +77,7 @@ class Guard:
         self.keeper = Keeper(self.holdings)
         self._bounds = _Memory()
         self._sole_orgs = _Memory()
-        self._windows: dict[StopBudget, tuple[float, float, Window]] = {}
+        self._windows: dict[PublishedBudget, tuple[float, float, Window]] = {}
         self._unlisted_until = 0.0
 
     def forget(self) -> None:
@@ -86,15 +86,15 @@ class Guard:
 
     def concerns(self, attribution: Attribution) -> bool:
         """Whether a stop budget may count calls of this attribution."""
-        stops = stop_list.current()
-        if stops is None:
+        known = published.current()
+        if known is None:
             return not self._is_list_missing()
-        if not stops.of_org:
+        if not known.of_org:
             return False
-        org_id = self._org_of(attribution, stops)
+        org_id = self._org_of(attribution, known)
         if org_id is None:
             return True  # it takes a look into the database
-        return any(may_count(budget, attribution) for budget in stops.of_org.get(org_id, ()))
+        return any(may_count(budget, attribution) for budget in known.of_org.get(org_id, ()))
 
     def admit(self, call: Planned, *, may_wait: bool) -> Admitted | Refusal | MustWait:
         """Reserve what the call may cost, or refuse it."""
@@ -142,33 +142,33 @@ class Guard:
 
     def _known_stakes(self, call: Planned) -> list[Stake] | None:
         """The stakes of the call; None if that takes a look into the database."""
-        stops = stop_list.current()
-        if stops is None:
+        known = published.current()
+        if known is None:
             return None
-        org_id = self._org_of(call.attribution, stops)
-        return None if org_id is None else self._stakes_in(org_id, stops, call, self._known_bounds)
+        org_id = self._org_of(call.attribution, known)
+        return None if org_id is None else self._stakes_in(org_id, known, call, self._known_bounds)
 
     def _unbounded_stakes(self, call: Planned) -> list[Stake]:
-        stops = stop_list.current() or NO_BUDGETS
-        org_id = self._org_of(call.attribution, stops) or 0
-        return self._stakes_in(org_id, stops, call, lambda *_: call_bounds.NOT_KNOWN) or []
+        known = published.current() or NO_BUDGETS
+        org_id = self._org_of(call.attribution, known) or 0
+        return self._stakes_in(org_id, known, call, lambda *_: call_bounds.NOT_KNOWN) or []
 
     def _stakes(self, call: Planned) -> list[Stake]:
         """The same with a look into the database for what is not known; what cannot be read then is not bounded."""
-        stops = self._listed()
-        org_id = self._org_of(call.attribution, stops)
+        known = self._listed()
+        org_id = self._org_of(call.attribution, known)
         if org_id is None:
-            org_id = self._looked_up_org(call.attribution, stops)
-        return self._stakes_in(org_id, stops, call, self._looked_up_bounds) or []
+            org_id = self._looked_up_org(call.attribution, known)
+        return self._stakes_in(org_id, known, call, self._looked_up_bounds) or []
 
     def _stakes_in(
         self,
         org_id: int,
-        stops: StopList,
+        known: Published,
         call: Planned,
         bounds_of: Callable[[int, str, str, Planned], CallBounds | None],
     ) -> list[Stake] | None:
-        budgets = stops.of_org.get(org_id, ())
+        budgets = known.of_org.get(org_id, ())
         if not budgets:
             return []
         host, provider = _provider(call.url, call.flavour, price_list.generation())
@@ -183,7 +183,7 @@ class Guard:
         windows = ((budget, self._window_of(budget, call.started_at)) for budget in counting)
         return [Stake(budget, window, bounds.most(call, budget.unit)) for budget, window in windows if window]
 
-    def _window_of(self, budget: StopBudget, moment: float) -> Window | None:
+    def _window_of(self, budget: PublishedBudget, moment: float) -> Window | None:
         """The window that the moment, epoch seconds, is in; None before the first. Worked out once: 3 µs of 15."""
         found = self._windows.get(budget)
         if found is None or not found[0] <= moment < found[1]:
@@ -213,25 +213,25 @@ class Guard:
 
     # ── Whose it is ──────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _org_of(self, given: Attribution, stops: StopList) -> int | None:
+    def _org_of(self, given: Attribution, known: Published) -> int | None:
         """The organisation that the ledger will charge, as far as it has stop budgets; 0 for another one.
 
         None if that takes a look into the database: the call names a user and no organisation.
         """
         if given.org_key:
-            return stops.org_of_key.get(given.org_key, 0)
+            return known.org_of_key.get(given.org_key, 0)
         if given.org_id is None:
-            return self._sole_orgs.get(given.user_id) if given.user_id is not None else stops.unattributed or 0
+            return self._sole_orgs.get(given.user_id) if given.user_id is not None else known.unattributed or 0
         if isinstance(given.org_id, int):
-            return given.org_id if given.org_id in stops.of_org else 0
-        return stops.unattributed or 0
+            return given.org_id if given.org_id in known.of_org else 0
+        return known.unattributed or 0
 
-    def _looked_up_org(self, given: Attribution, stops: StopList) -> int:
+    def _looked_up_org(self, given: Attribution, known: Published) -> int:
         if self.keeper.is_away:
             return 0
         try:
             with within(EVERYTHING):
-                org_id = OrganizationLookup([given]).known_id(given) or stops.unattributed or 0
+                org_id = OrganizationLookup([given]).known_id(given) or known.unattributed or 0
         except Error as error:
             self.keeper.note_away(error)
             return 0
@@ -244,15 +244,15 @@ class Guard:
         """Whether calls go on without the list: in a test run, and for a while after the database did not give it."""
         return time.monotonic() < self._unlisted_until or hasattr(mail, "outbox")
 
-    def _listed(self) -> StopList:
+    def _listed(self) -> Published:
         """The list; without a file, that of the database, which is written into the file."""
-        stops = stop_list.current()
-        if stops is not None:
-            return stops
+        known = published.current()
+        if known is not None:
+            return known
         try:
-            budgets = stop_list.from_database()
-            stop_list.write(budgets)
-            return StopList(budgets)
+            budgets = published.from_database()
+            published.write(budgets)
+            return Published(budgets)
         except (Error, OSError) as error:
             self._unlisted_until = time.monotonic() + UNLISTED_S
             logger.error("The budgets are not known, so calls are not stopped: %s", error)

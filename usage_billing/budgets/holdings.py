@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from usage_billing.budgets import leases as database
 from usage_billing.budgets.leases import Granted
-from usage_billing.budgets.stop_list import StopBudget
+from usage_billing.budgets.published import PublishedBudget
 from usage_billing.budgets.windows import Window
 from usage_billing.recording.admission import Admitted
 from usage_billing.recording.event import Hold
@@ -34,7 +34,7 @@ Key = tuple[int, date]
 class Stake(NamedTuple):
     """What a call may take of one budget, in its unit."""
 
-    budget: StopBudget
+    budget: PublishedBudget
     window: Window
     amount: Decimal
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from usage_billing.budgets.holdings import UsedUp
-from usage_billing.budgets.stop_list import StopBudget
+from usage_billing.budgets.published import PublishedBudget
 from usage_billing.recording.admission import Refusal
 
 _WINDOWS = {"day": "today", "week": "this week", "month": "this month", "total": "in total"}
@@ -30,7 +30,7 @@ def used_up(found: UsedUp) -> Refusal:
     return Refusal(message, {**_facts(budget), **amounts, "resets_at": resets_at and resets_at.isoformat()})
 
 
-def unavailable(budget: StopBudget) -> Refusal:
+def unavailable(budget: PublishedBudget) -> Refusal:
     """The refusal by a budget that stops calls while nobody can tell what is left of it."""
     message = (
         f"Budget “{budget.name}” of {budget.org_slug} cannot be asked, because its database does not answer, and it is"
@@ -39,11 +39,11 @@ def unavailable(budget: StopBudget) -> Refusal:
     return Refusal(message, {**_facts(budget), "unavailable": True})
 
 
-def _facts(budget: StopBudget) -> dict[str, Any]:
+def _facts(budget: PublishedBudget) -> dict[str, Any]:
     return {"id": budget.id, "name": budget.name, "unit": budget.unit, "window": budget.window}
 
 
-def _amount(value: Decimal, budget: StopBudget) -> str:
+def _amount(value: Decimal, budget: PublishedBudget) -> str:
     """With as many digits as the value has, at most four behind the point, but two for money."""
     if budget.unit in ("tokens", "calls"):
         return f"{value:.0f}"

@@ -11,7 +11,7 @@ from ai_clients.assistants.agents import agents
 from ai_clients.assistants.runs import run as runs
 from tests.support import factories
 from usage_billing import usage_context
-from usage_billing.budgets import stop_list
+from usage_billing.budgets import published
 from usage_billing.ledger import writer
 from usage_billing.models import Budget, Organization, UsageRecord
 
@@ -26,7 +26,7 @@ def downgrading(org: Organization, **fields: object) -> Budget:
         org=org, name="Cheap", limit=Decimal("0.0005"), mode="downgrade", replacement=f"openai:{CHEAPER}",
         starts_on="2026-01-01", **fields,
     )  # fmt: skip
-    stop_list.publish()
+    published.publish()
     return made
 
 

@@ -9,7 +9,7 @@ import pytest
 from tests.support import factories, spending
 from tests.support.spending import Provider
 from usage_billing.budgets import guard as guards
-from usage_billing.budgets import stop_list
+from usage_billing.budgets import published
 from usage_billing.budgets.guard import Guard
 from usage_billing.models import Organization
 from usage_billing.recording import admission
@@ -18,7 +18,7 @@ from usage_billing.recording.outbox import Outbox
 
 @pytest.fixture
 def guard(outbox: Outbox, transactional_db: None) -> Iterator[Guard]:
-    stop_list.forget()
+    published.forget()
     guards._start_anew()
     made = admission.guard
     assert isinstance(made, Guard)

@@ -12,7 +12,7 @@ from django.utils import timezone, translation
 
 from tests.support import budgets, factories
 from tests.support.rows import enter, row
-from usage_billing.budgets import editing, stop_list
+from usage_billing.budgets import editing, published
 from usage_billing.budgets.access import NotAllowedError
 from usage_billing.models import Budget, BudgetChange, Organization, TagValue, tag_value
 from usage_billing.tenancy.scope import EVERYTHING, Scope, of_organization
@@ -238,8 +238,8 @@ def test_processes_learn_of_each_change_once_it_is_committed(
     org: Organization, django_capture_on_commit_callbacks: Any
 ) -> None:
     def names() -> list[str]:
-        stop_list.forget()
-        found = stop_list.current()
+        published.forget()
+        found = published.current()
         return [] if found is None else [each.name for each in found.of_org.get(org.pk, ())]
 
     scope = of_organization(org.pk)

@@ -24,7 +24,7 @@ from tests.support.socket_server import Peer, socket_server
 from tests.support.spending import MODEL, Provider
 from tests.usage_billing.budgets.world import planned, reserved, settle, spent
 from usage_billing import usage_context
-from usage_billing.budgets import holdings, keeper, leases, stop_list
+from usage_billing.budgets import holdings, keeper, leases, published
 from usage_billing.budgets.guard import Guard
 from usage_billing.ledger import writer
 from usage_billing.models import Budget, BudgetLease, Organization, UsageRecord
@@ -112,7 +112,7 @@ def test_budget_of_a_model_counts_its_dated_versions(guard: Guard, org: Organiza
 def test_budget_of_another_provider_does_not_count(guard: Guard, org: Organization, provider: Provider) -> None:
     used_up(org, name="A")
     Budget.objects.update(ai_provider="anthropic")
-    stop_list.publish()
+    published.publish()
     with usage_context(org=org):
         assert not is_refused(provider)
 
@@ -359,8 +359,8 @@ def test_budget_that_stops_nothing_any_more(
     Budget.objects.filter(pk=budget.pk).update(**change)
     with usage_context(org=org):
         assert not is_refused(provider)  # the file is old; the database says so
-    stop_list.publish()
-    assert not stop_list.current().of_org  # type: ignore[union-attr]
+    published.publish()
+    assert not published.current().of_org  # type: ignore[union-attr]
 
 
 def test_deleted_budget(guard: Guard, org: Organization, provider: Provider, drained: Drained) -> None:
@@ -398,7 +398,7 @@ def test_process_knows_budgets_at_its_first_call_and_gives_back_at_its_end(
 ) -> None:
     """Also with an outbox that nobody has published the budgets beside."""
     budget = spending.budget(org, "30", unit="calls")
-    stop_list.path().unlink()
+    published.path().unlink()
     environment = os.environ | {
         "DATABASE_URL": database_url, "USAGE_OUTBOX_PATH": str(outbox.path), "USAGE_DRAIN": "off",
         "OPENAI_BASE_URL": f"{provider.server.url}/v1", "DEBUG": "1",
@@ -407,7 +407,7 @@ def test_process_knows_budgets_at_its_first_call_and_gives_back_at_its_end(
     command = [sys.executable, "-c", CALLER.format(org=org.pk, calls=10)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.split() == ["answered"] * 10
-    assert stop_list.path().exists()
+    assert published.path().exists()
     assert reserved(budget) == 10  # what it had leased for calls to come is free again
     drained()
     assert [spent(budget), reserved(budget)] == [10, 0]

@@ -32,7 +32,7 @@ LOOK_EVERY_S = 1.0
 """How often a process looks whether the file is another one."""
 
 
-class StopBudget(msgspec.Struct, frozen=True, omit_defaults=True):
+class PublishedBudget(msgspec.Struct, frozen=True, omit_defaults=True):
     """A budget of the mode `stop` or `downgrade`, as far as it is needed before a call. `user_id`: as text.
 
     replacement: the cheaper model of the mode `downgrade`; empty for `stop`.
@@ -62,14 +62,14 @@ class StopBudget(msgspec.Struct, frozen=True, omit_defaults=True):
         return ZoneInfo(self.zone)
 
 
-class StopList:
+class Published:
     """The budgets that act on calls, by organisation: those that stop, and those that ask for a cheaper model.
 
     unattributed: the organisation of calls without one, if it has a budget that stops.
     """
 
-    def __init__(self, budgets: Sequence[StopBudget]) -> None:
-        self.of_org: dict[int, tuple[StopBudget, ...]] = {}
+    def __init__(self, budgets: Sequence[PublishedBudget]) -> None:
+        self.of_org: dict[int, tuple[PublishedBudget, ...]] = {}
         self.replacing = [budget for budget in budgets if budget.replacement]
         self.org_of_key: dict[str, int] = {}
         self.unattributed: int | None = None
@@ -83,7 +83,7 @@ class StopList:
                 self.unattributed = budget.org_id
 
 
-NO_BUDGETS = StopList(())
+NO_BUDGETS = Published(())
 
 
 def path() -> Path:
@@ -98,7 +98,7 @@ def publish() -> None:
         logger.warning("The list of budgets beside the outbox is not brought up to date: %s", error)
 
 
-def from_database() -> list[StopBudget]:
+def from_database() -> list[PublishedBudget]:
     """The active budgets that act on calls, of open organisations. One query, in the scope of everything."""
     acting = (Budget.Mode.STOP, Budget.Mode.DOWNGRADE)
     budgets = Budget.objects.filter(mode__in=acting, is_active=True, org__closed_at=None).select_related("org")
@@ -106,9 +106,9 @@ def from_database() -> list[StopBudget]:
         return [_of(budget) for budget in budgets.order_by("pk")]
 
 
-def _of(budget: Budget) -> StopBudget:
+def _of(budget: Budget) -> PublishedBudget:
     """What is needed of the budget before a call. Its organisation is read with it."""
-    return StopBudget(
+    return PublishedBudget(
         id=budget.pk,
         org_id=budget.org_id,
         org_slug=budget.org.slug,
@@ -125,7 +125,7 @@ _SAME = (
 )  # fmt: skip
 
 
-def write(budgets: Sequence[StopBudget]) -> None:
+def write(budgets: Sequence[PublishedBudget]) -> None:
     """Replace the file at once: a reader sees the old list or the new one. Raises `OSError`."""
     content, file = msgspec.json.encode(budgets), path()
     if _content(file) == content:
@@ -150,7 +150,7 @@ def _content(file: Path) -> bytes | None:
         return None
 
 
-_decode: Any = msgspec.json.Decoder(list[StopBudget]).decode
+_decode: Any = msgspec.json.Decoder(list[PublishedBudget]).decode
 
 
 class _Reader:
@@ -163,9 +163,9 @@ class _Reader:
         """Look at the file again at the next call."""
         self._look_at = 0.0
         self._signature: tuple[int, int, int] | None = None
-        self._list: StopList | None = None
+        self._list: Published | None = None
 
-    def current(self) -> StopList | None:
+    def current(self) -> Published | None:
         """The list; None if there is no file. A look at the file is a `stat`, once in `LOOK_EVERY_S`."""
         if time.monotonic() >= self._look_at:
             self._look_at = time.monotonic() + LOOK_EVERY_S
@@ -178,7 +178,7 @@ class _Reader:
             status = os.stat(file)
             signature = (status.st_ino, status.st_mtime_ns, status.st_size)
             if signature != self._signature:
-                self._list = StopList(_decode(file.read_bytes()))
+                self._list = Published(_decode(file.read_bytes()))
                 self._signature = signature
         except FileNotFoundError:
             self._list = self._signature = None
