@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import random
+import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
@@ -35,6 +36,8 @@ GIVE_UP_AFTER = timedelta(days=1)
 JITTER = 0.2
 """A part of a pause by which it differs, so that messages to a server that was away do not come all at once."""
 AT_ONCE = 100
+SENDING_S = 30.0
+"""After so long no further message is begun in one call: whoever sends evaluates alerts too."""
 KEPT = timedelta(days=90)
 ALERTS_KEPT = timedelta(days=365)
 
@@ -49,7 +52,10 @@ def send_due(limit: int = AT_ONCE) -> list[AlertDelivery]:
     """
     tried: list[AlertDelivery] = []
     failing: set[int] = set()
+    until = time.monotonic() + SENDING_S
     for pk in _due(timezone.now(), limit):
+        if time.monotonic() > until:
+            break
         delivery = _claimed(pk, timezone.now(), failing)
         if delivery is not None:
             _attempt(delivery)
@@ -121,7 +127,7 @@ def _claimed(pk: int, now: datetime, failing: set[int]) -> AlertDelivery | None:
         waiting = AlertDelivery.objects.filter(pk=pk, state=WAITING, next_attempt_at__lte=now)
         if not free.exists() or not waiting.update(attempts=F("attempts") + 1, next_attempt_at=now + CLAIM_FOR):
             return None
-        return AlertDelivery.objects.get(pk=pk)
+        return AlertDelivery.objects.filter(pk=pk).first()
 
 
 # ── Sending ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -131,6 +137,8 @@ def _attempt(delivery: AlertDelivery) -> None:
     """Send a claimed delivery and note what came of it."""
     try:
         _send(delivery)
+    except AlertDelivery.DoesNotExist:
+        return  # its alert or channel was deleted meanwhile
     except DeliveryError as problem:
         _note_problem(delivery, problem, timezone.now())
     except (DecryptionError, ImproperlyConfigured) as problem:

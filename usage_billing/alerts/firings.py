@@ -9,18 +9,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 
 from django.core.exceptions import FieldError, ValidationError
 from django.db import DataError, ProgrammingError
-from django.db.models import F, Q, QuerySet
+from django.db.models import F, Q
 
-from usage_billing.alerts import standstill_readings
-from usage_billing.alerts.decisions import Decision, Step, decide
+from usage_billing.alerts.decisions import Decision, Step
 from usage_billing.alerts.evaluation import OF_BUDGETS, Subject, readings_of, readings_of_budgets
-from usage_billing.alerts.readings import Readings
 from usage_billing.alerts.recipients import recipients
+from usage_billing.alerts.watching import active_budgets, active_rules, decisions
 from usage_billing.models import AlertChannel, AlertDelivery, AlertFiring, AlertRule, Budget
 from usage_billing.models.database import atomic
 from usage_billing.tenancy.scope import EVERYTHING, within
@@ -29,9 +28,6 @@ logger = logging.getLogger(__name__)
 
 WRONG_RULE = (ValidationError, FieldError, ValueError, TypeError, KeyError, AttributeError, DataError, ProgrammingError)
 """Raised where a rule's filters cannot be understood, here or by the database."""
-FORGOTTEN_AFTER = timedelta(days=1)
-"""An alert of a machine's outbox ends after this time: the machine may be gone. If it is not, it raises it again."""
-
 FIRING, RESOLVED = AlertFiring.State.FIRING, AlertFiring.State.RESOLVED
 EVENTS = {
     Step.BEGIN: AlertDelivery.Event.FIRING,
@@ -74,9 +70,7 @@ def check(subject: Subject, now: datetime) -> list[Told]:
         locked = _locked(subject)
         if locked is None:
             return []
-        return [
-            told for each in _decisions(locked, readings_of(locked, now), now) for told in _apply(locked, each, now)
-        ]
+        return [told for each in _decisions(locked, now) for told in _apply(locked, each, now)]
 
 
 # ── What is to be done ───────────────────────────────────────────────────────────────────────────────────────────
@@ -87,9 +81,8 @@ def _with_changes(now: datetime) -> Iterator[Subject]:
     with within(EVERYTHING):
         rules = list(active_rules())
         by_budgets: list[Subject] = [*active_budgets(), *(rule for rule in rules if rule.kind in OF_BUDGETS)]
-        readings = readings_of_budgets(by_budgets, now)
-        found = [each for each in by_budgets if _decisions(each, readings[each], now)]
-    yield from found
+        to_do = decisions(readings_of_budgets(by_budgets, now), now)
+    yield from (subject for subject, found in to_do.items() if found)
     for rule in rules:
         if rule.kind not in OF_BUDGETS and _has_changes(rule, now):
             yield rule
@@ -98,48 +91,14 @@ def _with_changes(now: datetime) -> Iterator[Subject]:
 def _has_changes(rule: AlertRule, now: datetime) -> bool:
     try:
         with within(EVERYTHING):
-            return bool(_decisions(rule, readings_of(rule, now), now))
+            return bool(_decisions(rule, now))
     except WRONG_RULE:
         logger.exception("%s cannot be evaluated. Correct or delete it.", _named(rule))
         return False
 
 
-def active_budgets() -> QuerySet[Budget]:
-    return Budget.objects.filter(is_active=True, org__closed_at__isnull=True).select_related("org")
-
-
-def active_rules() -> QuerySet[AlertRule]:
-    """Rules whose organisation is open, and whose budget is active."""
-    is_open = Q(org__isnull=True) | Q(org__closed_at__isnull=True)
-    has_budget = Q(budget__isnull=True) | Q(budget__is_active=True, budget__org__closed_at__isnull=True)
-    return AlertRule.objects.filter(is_open, has_budget, is_active=True).select_related("org", "budget__org")
-
-
-def _decisions(subject: Subject, readings: Readings, now: datetime) -> list[Decision]:
-    rule = subject if isinstance(subject, AlertRule) else None
-    of_subject = firings_of(subject)
-    firing = {each.key: each for each in of_subject.filter(state=FIRING)}
-    if rule is not None and rule.kind == AlertRule.Kind.BACKLOG:
-        firing = {key: each for key, each in firing.items() if _is_of_this_machine(each, now)}
-    over = [key for key, reading in readings.by_key.items() if not reading.is_open]
-    earlier = (
-        {each.key: each for each in of_subject.filter(state=RESOLVED, key__in=over).order_by("pk")} if over else {}
-    )
-    hours = rule.renotify_hours if rule else None
-    after = timedelta(hours=hours) if hours else None
-    return decide(readings, firing, earlier, renotify_after=after, now=now)
-
-
-def firings_of(subject: Subject) -> QuerySet[AlertFiring]:
-    """All alerts of a budget's own, or of a rule."""
-    if isinstance(subject, Budget):
-        return AlertFiring.objects.filter(budget=subject, rule__isnull=True)
-    return AlertFiring.objects.filter(rule=subject)
-
-
-def _is_of_this_machine(firing: AlertFiring, now: datetime) -> bool:
-    """Whether this machine may end the alert: its own, or one so old that its machine may be gone."""
-    return firing.key == standstill_readings.outbox_name() or firing.began_at < now - FORGOTTEN_AFTER
+def _decisions(subject: Subject, now: datetime) -> list[Decision]:
+    return decisions({subject: readings_of(subject, now)}, now)[subject]
 
 
 # ── Doing it ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -243,7 +202,7 @@ def _would_be_told(subject: Subject, now: datetime) -> Sequence[Told]:
                 each.reading.bound if each.reading else None,
                 0,
             )
-            for each in _decisions(subject, readings_of(subject, now), now)
+            for each in _decisions(subject, now)
             if each.step in EVENTS
         ]
 

@@ -116,35 +116,35 @@ def _spend() -> tuple[str, str]:
 def _unpriced() -> tuple[str, str]:
     return (
         gettext("“%(name)s”: calls without a price"),
-        gettext("%(what)s: %(value)s of the calls %(time)s have no price. The bound is %(bound)s."),
+        gettext("%(what)s: %(value)s of the calls %(time)s have no price. The threshold is %(bound)s."),
     )
 
 
 def _errors() -> tuple[str, str]:
     return (
         gettext("“%(name)s”: calls fail"),
-        gettext("%(what)s: %(value)s of the calls %(time)s have failed. The bound is %(bound)s."),
+        gettext("%(what)s: %(value)s of the calls %(time)s have failed. The threshold is %(bound)s."),
     )
 
 
 def _p95_time() -> tuple[str, str]:
     return (
         gettext("“%(name)s”: calls are slow"),
-        gettext("%(what)s: 95%% of the calls %(time)s took up to %(value)s. The bound is %(bound)s."),
+        gettext("%(what)s: 95%% of the calls %(time)s took up to %(value)s. The threshold is %(bound)s."),
     )
 
 
 def _backlog() -> tuple[str, str]:
     return (
         gettext("“%(name)s”: events wait in the outbox"),
-        gettext("%(what)s: %(value)s in the outbox. The bound is %(bound)s. Check that drain_usage runs."),
+        gettext("%(what)s: %(value)s in the outbox. The threshold is %(bound)s. Check that drain_usage runs."),
     )
 
 
 def _silence() -> tuple[str, str]:
     return (
         gettext("“%(name)s”: no calls"),
-        gettext("%(what)s: no call for %(value)s. The bound is %(bound)s."),
+        gettext("%(what)s: no call for %(value)s. The threshold is %(bound)s."),
     )
 
 

@@ -19,7 +19,7 @@ from tests.support import factories, loopback
 from tests.support.factories import NOON
 from tests.support.loopback import Answered, Received
 from tests.usage_billing.alerts.conftest import budget, calls, channel
-from usage_billing.alerts import check_all, delivering, prune, send_due
+from usage_billing.alerts import check_all, prune, send_due, webhook_channel
 from usage_billing.alerts.delivering import CLAIM_FOR, GIVE_UP_AFTER, pause_after
 from usage_billing.models import AlertChannel, AlertDelivery, AlertFiring, Organization
 from usage_billing.recording.outbox import Outbox
@@ -223,7 +223,7 @@ def test_a_killed_senders_message_is_sent_by_another(
         assert state(found) == ("waiting", 1)
         assert send_due() == [], "the claim holds: the sender could still be at it"
         now = timezone.now()
-        monkeypatch.setattr(delivering.timezone, "now", lambda: now + CLAIM_FOR)
+        monkeypatch.setattr(timezone, "now", lambda: now + CLAIM_FOR)
         send_due()
     assert state(found) == ("sent", 2)
     ids = {each.headers["webhook-id"] for each in server.requests}
@@ -253,14 +253,14 @@ def test_no_transaction_is_open_while_a_message_is_sent() -> None:
     calls(org)
     budget(org, "0.001", thresholds=[50])
     blocks = []
-    real = delivering.webhook_channel.send
+    real = webhook_channel.send
 
     def seen(*args: Any) -> None:
         blocks.append(connections["default"].in_atomic_block)
         real(*args)
 
     with loopback.serving(lambda _: OK) as server, pytest.MonkeyPatch.context() as patched:
-        patched.setattr(delivering.webhook_channel, "send", seen)
+        patched.setattr(webhook_channel, "send", seen)
         channel(org, server.url)
         check_all(NOON)
         send_due()

@@ -72,16 +72,23 @@ def test_a_forecast(english: Organization) -> None:
         (Kind.SPEND, {"step": "hour", "by": "ai_model"}, "50", "10", "gpt-4.1", "spend far above the usual",
          "gpt-4.1: $50.00 spent within an hour; up to $10.00 is usual."),
         (Kind.UNPRICED, {}, "12.5", "10", "", "calls without a price",
-         "Северный ветер: 12.5% of the calls within a day have no price. The bound is 10%."),
+         "Северный ветер: 12.5% of the calls within a day have no price. The threshold is 10%."),
         (Kind.ERRORS, {}, "30", "25", "", "calls fail",
-         "Северный ветер: 30% of the calls within a day have failed. The bound is 25%."),
+         "Северный ветер: 30% of the calls within a day have failed. The threshold is 25%."),
         (Kind.P95_TIME, {}, "31000", "5000", "", "calls are slow",
-         "Северный ветер: 95% of the calls within a day took up to 31\u00a0s. The bound is 5\u00a0s."),
-        (Kind.SILENCE, {}, "3", "1", "", "no calls", "Северный ветер: no call for 3 hours. The bound is 1 hour."),
+         "Северный ветер: 95% of the calls within a day took up to 31\u00a0s. The threshold is 5\u00a0s."),
+        (Kind.SILENCE, {}, "3", "1", "", "no calls", "Северный ветер: no call for 3 hours. The threshold is 1 hour."),
     ],
 )  # fmt: skip
 def test_rules(
-    english: Organization, kind: Kind, fields: Any, value: str, bound: str, key: str, title: str, sentence: str
+    english: Organization,
+    kind: AlertRule.Kind,
+    fields: Any,
+    value: str,
+    bound: str,
+    key: str,
+    title: str,
+    sentence: str,
 ) -> None:
     found = message(english, value=value, bound=bound, key=key, rule=rule(english, kind, **fields))
     assert found.subject == f"Северный ветер: “A rule”: {title}"
@@ -100,7 +107,7 @@ def test_an_outbox_is_named_by_its_machine(settings: Settings, db: None) -> None
     settings.LANGUAGE_CODE = "en"
     found = message(None, value="300", bound="100", key="web-1:/var/outbox", rule=rule(None, Kind.BACKLOG))
     assert found.sentences[0] == (
-        "web-1:/var/outbox: 300 events in the outbox. The bound is 100 events. Check that drain_usage runs."
+        "web-1:/var/outbox: 300 events in the outbox. The threshold is 100 events. Check that drain_usage runs."
     )
 
 
@@ -125,11 +132,11 @@ def test_a_reminder_has_the_value_of_now(english: Organization) -> None:
 
 
 def test_names_of_people_do_not_break_lines(english: Organization) -> None:
-    errors = rule(english, Kind.ERRORS, name="A\r\nBcc: everybody@example.com\x00" + "x" * 60)
+    errors = rule(english, Kind.ERRORS, name="A\r\nBcc: everybody@example.com\x1b" + "x" * 60)
     found = message(english, value="30", bound="25", rule=errors)
     assert "\r" not in found.subject + found.text
     assert "\n" not in found.subject + found.text
-    assert "\x00" not in found.subject
+    assert "\x1b" not in found.subject
 
 
 def test_languages(org: Organization, settings: Settings) -> None:

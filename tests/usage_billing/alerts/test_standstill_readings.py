@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 
 from django.utils import timezone
@@ -27,7 +28,7 @@ def test_events_that_wait(org: Organization, outbox: Outbox) -> None:
     assert not readings_of(backlog, NOON).by_key[outbox_name()].crosses
     recording.record(event(org=org))
     reading = readings_of(backlog, NOON).by_key[outbox_name()]
-    assert (reading.crosses, reading.value) == (True, 3)
+    assert (reading.crosses, reading.value) == (True, Decimal(3))
 
 
 def test_an_outbox_that_cannot_be_read_tells_nothing(org: Organization, settings: Settings, tmp_path: Path) -> None:
@@ -43,7 +44,7 @@ def test_silence_counts_from_the_newest_call(org: Organization) -> None:
     calls(org, at=NOON - timedelta(hours=2))
     assert not readings_of(silence, NOON).by_key[""].crosses
     reading = readings_of(silence, NOON + timedelta(hours=1)).by_key[""]
-    assert (reading.crosses, reading.value) == (True, 3)
+    assert (reading.crosses, reading.value) == (True, Decimal(3))
 
 
 def test_refused_calls_do_not_break_the_silence(org: Organization) -> None:

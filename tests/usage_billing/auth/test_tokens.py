@@ -145,7 +145,7 @@ def test_forged_and_mistaken_tokens_are_refused(alice: User) -> None:
     header, _body, signature = access.split(".")
     roots = factories.api_session(factories.superadmin()).access
     body_of_another_session = resigned(access, sid=claims(roots)["sid"]).split(".")[1]
-    unsigned = jwt.encode(claims(access), None, algorithm="none")
+    unsigned = jwt.encode(claims(access), "", algorithm="none")
     for wrong in (
         resigned(access, "another key of thirty-two bytes or more"),
         resigned(access, exp=None),

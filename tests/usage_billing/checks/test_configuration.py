@@ -28,6 +28,10 @@ def test_the_services_own_settings_are_understood() -> None:
         ("ORGANIZATION_RESOLVER", "company.costs.nobody", "Name a function by its dotted path."),
         ("DEPLOYMENTS", ["gpt4-turbo"], "Set a dict: deployment → model."),
         ("DEPLOYMENTS", {"gpt4-turbo": 4}, "Set a dict: deployment → model."),
+        ("ENCRYPTION_KEYS", "a text", "Set a list of long texts, or None."),
+        ("ENCRYPTION_KEYS", ["a text", ""], "Set a list of long texts, or None."),
+        ("ALERTS_ALLOW_PRIVATE_ADDRESSES", "no", "Set True or False."),
+        ("TELEGRAM_URL", "api.telegram.org", "Set an address: https://…"),
     ],
 )
 def test_a_wrong_setting_is_named(settings: Settings, name: str, value: Any, hint: str) -> None:

@@ -162,3 +162,20 @@ def test_previous_totals_are_the_same_for_few_and_for_many_rows(world: World, mo
     monkeypatch.setattr(import_module("usage_billing.reports.totals"), "FEW_ROWS", 0)
     assert reports.breakdown(EVERYTHING, ["request_type"], period, TODAY) == few
     assert len(few.items) > 0
+
+
+def test_totals_between_two_moments_are_half_open_and_add_up_to_the_day(world: World) -> None:
+    hour = timedelta(hours=1)
+    day = Period(TODAY, TODAY + timedelta(days=1))
+    for filters in ({}, {"agent_id": "a"}):
+        (whole,) = reports.totals(EVERYTHING, filters=filters, period=day)
+        (between,) = reports.totals_between(EVERYTHING, NOON, NOON + hour, filters=filters)
+        assert between == {name: whole[name] for name in between}
+        assert whole["requests_count"]
+    assert reports.totals_between(EVERYTHING, NOON - hour, NOON, by=["agent_id"]) == []
+    by_agent = reports.totals_between(EVERYTHING, NOON, NOON + hour, by=["agent_id"])
+    expected = reports.totals(EVERYTHING, by=["agent_id"], period=day)
+    assert {row["agent_id"]: row["requests_count"] for row in by_agent} == {
+        row["agent_id"]: row["requests_count"] for row in expected
+    }
+    assert reports.totals_between(NOTHING, NOON, NOON + hour, by=["agent_id"]) == []
