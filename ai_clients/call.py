@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import logging
 import time
 import uuid
 from typing import Any, Protocol
 
-import anyio.to_thread
 import httpx2
 import msgspec
 
+from ai_clients import budget_check
 from ai_clients.account import account_of
 from ai_clients.body.buffer import BodyBuffer
 from ai_clients.body.event_stream import EVENT_STREAM, EventStreamBuffer
 from ai_clients.endpoints import MARK, Endpoint, Mark
 from ai_clients.usage import anthropic_usage, openai_usage, request_bounds, request_facts, unknown
 from ai_clients.usage.answer import STREAM_BEGINNINGS, Answer, decoder, payloads
-from usage_billing.recording import Event, admission, current_attribution, lost, record
-from usage_billing.recording.admission import MUST_WAIT, Admitted, Guard, MustWait, Planned, Refusal
+from usage_billing.recording import Event, current_attribution, lost, record
+from usage_billing.recording.admission import BUDGET_EXCEEDED, Admitted, Planned, Refusal
 from usage_billing.recording.event import Flavour
 from usage_billing.recording.request_paths import named_in
-
-logger = logging.getLogger(__name__)
 
 STREAMED_BY_AMAZON = "/invoke-with-response-stream"
 """The endpoint that answers with an event stream of Amazon's."""
@@ -58,7 +55,7 @@ class Call:
         self._began = time.perf_counter()
         self._finished = False
         self._account: dict[str, str] | None = None
-        self._holds: Admitted = ()
+        self._holds = budget_check.NO_HOLDS
         self.ended = False
 
     @property
@@ -66,30 +63,18 @@ class Call:
         return self._endpoint.flavour
 
     def refused(self) -> Refusal | None:
-        """Ask the budgets of the call, and reserve what it may cost. Returns why it may not be sent; then it is over.
-
-        Raises nothing: a call whose budgets cannot be asked is sent.
-        """
-        try:
-            if (planned := self._planned()) is not None:
-                return self._decided(_guard().admit(planned, may_wait=True))
-        except Exception:
-            logger.exception("The budgets of an AI call could not be asked; it is sent.")
-        return None
+        """Ask the budgets of the call, and reserve what it may take. Returns why it may not be sent, if so."""
+        planned = self._planned()
+        return None if planned is None else self._decided(budget_check.ask(planned))
 
     async def refused_async(self) -> Refusal | None:
-        """Ask as `refused` does. Where that takes a look into the database, another thread waits for it."""
-        try:
-            if (planned := self._planned()) is not None:
-                return self._decided(await _admit(planned))
-        except Exception:
-            logger.exception("The budgets of an AI call could not be asked; it is sent.")
-        return None
+        """Ask as `refused` does, without holding up the event loop."""
+        planned = self._planned()
+        return None if planned is None else self._decided(await budget_check.ask_async(planned))
 
     def _planned(self) -> Planned | None:
         """The call as its budgets look at it; None if no budget may count it."""
-        guard = admission.guard
-        if guard is None or not guard.concerns(self._attribution) or not self._makes_something():
+        if not budget_check.concerns(self._attribution) or not self._makes_something():
             return None
         bounds, named = request_bounds.bounds_of(self._request, self._endpoint.flavour), named_in(self._endpoint.url)
         return Planned(
@@ -103,28 +88,26 @@ class Call:
             makes_answer=self._endpoint.purpose == "create",
         )
 
-    def _decided(self, decision: Admitted | Refusal | MustWait) -> Refusal | None:
-        if not isinstance(decision, Refusal | MustWait):
+    def _decided(self, decision: Admitted | Refusal) -> Refusal | None:
+        if not isinstance(decision, Refusal):
             self._holds = decision
             return None
-        if isinstance(decision, MustWait):
-            return None
         self._finished = True
-        stopped = Answer(model=request_facts.model_of(self._request), status="refused", error_code="budget_exceeded")
+        stopped = Answer(model=request_facts.model_of(self._request), status="refused", error_code=BUDGET_EXCEEDED)
         record(msgspec.structs.replace(self._event(stopped), duration_ms=0, response={"budget": decision.budget}))
         return decision
 
     def _keep(self, *events: Event) -> None:
         """Record events. They settle what the call holds."""
         if record(*events) and self._holds:
-            self._holds, holds = (), self._holds
-            _guard().recorded(holds)
+            self._holds, holds = budget_check.NO_HOLDS, self._holds
+            budget_check.recorded(holds)
 
     def _release(self) -> None:
         """Free what the call still holds: it is over, and left no record."""
         if self._holds:
-            self._holds, holds = (), self._holds
-            _guard().released(holds)
+            self._holds, holds = budget_check.NO_HOLDS, self._holds
+            budget_check.released(holds)
 
     def answered(self, response: httpx2.Response, *, encoding: str | None, is_stream: bool) -> None:
         """Note the head of the response; `take` gets its body."""
@@ -294,30 +277,6 @@ class Call:
         else:
             silent = request_facts.asks_for_text(self._request)
         return Answer(status="succeeded" if self.ended else "aborted") if silent else None
-
-
-def _guard() -> Guard:
-    """The guard, for a call that it concerns."""
-    guard = admission.guard
-    if guard is None:
-        raise RuntimeError("This process has no guard.")
-    return guard
-
-
-async def _admit(planned: Planned) -> Admitted | Refusal | MustWait:
-    guard = _guard()
-    decision = guard.admit(planned, may_wait=False)
-    if decision is not MUST_WAIT:
-        return decision
-    found: list[Admitted | Refusal | MustWait] = []
-    try:
-        await anyio.to_thread.run_sync(lambda: found.append(guard.admit(planned, may_wait=True)))
-    except BaseException:
-        # Cancelled; the thread has finished all the same. Nobody will send the call.
-        if found and not isinstance(found[0], Refusal | MustWait):
-            guard.released(found[0])
-        raise
-    return found[0]
 
 
 _READERS: dict[Flavour, _Reader] = {"messages": anthropic_usage, "unknown": unknown}

@@ -13,10 +13,8 @@ import httpx2
 
 from ai_clients.endpoints import MARK
 from ai_clients.http_library import library_of
-from usage_billing.recording.admission import Refusal
+from usage_billing.recording.admission import BUDGET_EXCEEDED, Refusal
 from usage_billing.recording.event import Flavour
-
-CODE = "budget_exceeded"
 
 
 def refused_response(request: httpx2.Request, flavour: Flavour, refusal: Refusal) -> httpx2.Response:
@@ -43,7 +41,7 @@ def _body(flavour: Flavour, message: str, id_: str) -> dict[str, Any]:
     if flavour == "messages":
         return {
             "type": "error",
-            "error": {"type": "rate_limit_error", "message": message, "code": CODE},
+            "error": {"type": "rate_limit_error", "message": message, "code": BUDGET_EXCEEDED},
             "request_id": id_,
         }
-    return {"error": {"message": message, "type": "insufficient_quota", "param": None, "code": CODE}}
+    return {"error": {"message": message, "type": "insufficient_quota", "param": None, "code": BUDGET_EXCEEDED}}

@@ -20,9 +20,9 @@ class UsageBillingConfig(AppConfig):
     verbose_name = _("AI costs")
 
     def ready(self) -> None:
-        from usage_billing.alerts import alert_thread
+        from usage_billing.alerts import alert_thread, links
         from usage_billing.archive import storage
-        from usage_billing.budgets import guard
+        from usage_billing.budgets import chores, guard
         from usage_billing.checks import configuration, files  # noqa: F401  # registers them
         from usage_billing.ledger import archived, drain_thread
         from usage_billing.recording import drain_signal, recorder
@@ -31,6 +31,8 @@ class UsageBillingConfig(AppConfig):
         drain_signal.callbacks.append(drain_thread.wake)
         drain_thread.chores.append(recorder.note_losses)
         drain_thread.chores.append(alert_thread.start)
+        drain_thread.chores.append(chores.run)
+        links.page_sources.append(_page_of_alert)
         archived.finders.append(storage.find)
         guard.register()
         from usage_billing import signals
@@ -38,6 +40,12 @@ class UsageBillingConfig(AppConfig):
         post_delete.connect(signals.forget_user, sender=settings.AUTH_USER_MODEL)
         pre_migrate.connect(_before_migration, sender=self)
         post_migrate.connect(_after_migration, sender=self)
+
+
+def _page_of_alert(firing: Any) -> str:
+    from usage_billing.pages import alerts  # the pages are imported when they are needed
+
+    return alerts.page_of(firing)
 
 
 def _before_migration(*, using: str, plan: Any = (), **_options: Any) -> None:

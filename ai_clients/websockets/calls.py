@@ -5,19 +5,25 @@ A message is read when it matters, and forgotten; nothing is kept of it but ids,
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
+from ai_clients import budget_check
 from ai_clients.usage import openai_usage
+from ai_clients.usage.answer import Answer
 from ai_clients.websockets.messages import Message, as_bytes, decode, type_of
-from ai_clients.websockets.records import SocketRecords
+from ai_clients.websockets.records import RESPONSES, SocketRecords
 from ai_clients.websockets.responses import ResponseCalls
 from ai_clients.websockets.sessions import SessionCalls
-from ai_clients.websockets.waiting import Request
+from ai_clients.websockets.waiting import Request, request_now
 from usage_billing.recording import Attribution, current_attribution, lost
+from usage_billing.recording.admission import BUDGET_EXCEEDED, Planned, Refusal
+
+logger = logging.getLogger(__name__)
 
 ASKS, STEERS = "response.create", "response.steer"
 """Types of the client's events that may begin a response: it is charged to who sent them."""
@@ -40,7 +46,7 @@ class SocketCalls:
     def __init__(
         self, url: str, opener: Attribution, ended: dict[str, None], account: Mapping[str, str] = NO_ACCOUNT
     ) -> None:
-        records = SocketRecords(url, ended, account)
+        self._records = records = SocketRecords(url, ended, account)
         self.opener = opener
         self._pid = os.getpid()
         self._lock = threading.RLock()  # re-entrant: the garbage collector may end a connection in the middle
@@ -63,6 +69,25 @@ class SocketCalls:
             "conversation.item.input_audio_transcription.completed": sessions.transcribed,
             "conversation.item.input_audio_transcription.failed": sessions.transcribed,
         }
+
+    def planned(self, message: Any) -> Planned | None:
+        """The response that a message asks for, as its budgets look at it; None if none may count it.
+
+        For a message that its sender sends now. One that waited in a queue is sent by somebody who reconnects.
+        """
+        try:
+            if not isinstance(message, str | bytes) or type_of(message) != ASKS:
+                return None
+            attribution = current_attribution()
+            return self._records.planned(as_bytes(message), attribution) if budget_check.concerns(attribution) else None
+        except Exception:
+            logger.exception("The budgets of a response could not be asked; its request is sent.")
+            return None
+
+    def refused(self, planned: Planned, refusal: Refusal) -> None:
+        """Record a response that a budget stops."""
+        stopped = Answer(status="refused", error_code=BUDGET_EXCEEDED, response={"budget": refusal.budget})
+        self._records.write(stopped, request_now(planned.attribution, planned.model), self._records.api or RESPONSES)
 
     def sending(self, message: Any, sender_of: SenderOf = lambda _message, _opener: None) -> Request | None:
         """Note a message that is about to be sent. Returns the request in it, for `not_sent`.
@@ -93,6 +118,7 @@ class SocketCalls:
         """Forget a request whose message could not be sent."""
         with self._lock:
             self._responses.not_sent(request)
+        budget_check.released(request.holds)
 
     def received(self, message: Any) -> None:
         """Record the call that a message ends."""

@@ -13,12 +13,17 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+import httpx2
 from openai._resource import AsyncAPIResource, SyncAPIResource
 
+from ai_clients import budget_check
 from ai_clients.account import account_of
+from ai_clients.refusal import refused_response
 from ai_clients.websockets.calls import SocketCalls
-from ai_clients.websockets.queues import remember_senders, sender_of
+from ai_clients.websockets.queues import is_flushing, remember_senders, sender_of
+from ai_clients.websockets.waiting import Request
 from usage_billing.recording import Attribution, current_attribution, lost
+from usage_billing.recording.admission import Admitted, Planned, Refusal
 
 _clients: tuple[type, ...] = ()
 """Classes of the clients whose connections are recorded."""
@@ -192,6 +197,27 @@ def _account_of(socket: Any) -> dict[str, str]:
     return account_of(_Headers(socket.request), None if socket.response is None else _Headers(socket.response))
 
 
+def _admitted(calls: SocketCalls, planned: Planned, decision: Admitted | Refusal) -> Admitted:
+    """What a request holds. Raises the SDK's error for one that a budget stops, before it is sent."""
+    if not isinstance(decision, Refusal):
+        return decision
+    from openai import RateLimitError  # the SDK may be in the middle of its own import when this module is imported
+
+    calls.refused(planned, decision)
+    request = httpx2.Request("GET", planned.url)
+    response = refused_response(request, planned.flavour, decision)
+    raise RateLimitError(decision.message, response=response, body=response.json()["error"])
+
+
+def _sending(calls: SocketCalls, message: Any, holds: Admitted) -> Request | None:
+    request = calls.sending(message, sender_of)
+    if request is None:
+        budget_check.released(holds)
+    else:
+        request.holds = holds
+    return request
+
+
 def _observe_sync(socket: Any, calls: SocketCalls) -> None:
     from websockets.exceptions import ConnectionClosed  # an extra of the SDK, which has imported it by now
 
@@ -209,7 +235,9 @@ def _observe_sync(socket: Any, calls: SocketCalls) -> None:
 
     @functools.wraps(send)
     def observed_send(message: Any, *args: Any, **options: Any) -> Any:
-        request = calls.sending(message, sender_of)
+        planned = None if is_flushing() else calls.planned(message)
+        holds = budget_check.NO_HOLDS if planned is None else _admitted(calls, planned, budget_check.ask(planned))
+        request = _sending(calls, message, holds)
         try:
             return send(message, *args, **options)
         except Exception:
@@ -244,7 +272,11 @@ def _observe_async(socket: Any, calls: SocketCalls) -> None:
 
     @functools.wraps(send)
     async def observed_send(message: Any, *args: Any, **options: Any) -> Any:
-        request = calls.sending(message, sender_of)
+        planned = None if is_flushing() else calls.planned(message)
+        holds = budget_check.NO_HOLDS
+        if planned is not None:
+            holds = _admitted(calls, planned, await budget_check.ask_async(planned))
+        request = _sending(calls, message, holds)
         try:
             return await send(message, *args, **options)
         except Exception:

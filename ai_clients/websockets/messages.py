@@ -28,6 +28,7 @@ class Message(msgspec.Struct):
     stream_id: Any = None
     model: Any = None
     previous_response_id: Any = msgspec.UNSET
+    max_output_tokens: Any = None
     sequence_number: Any = None
     # Realtime and Live.
     client_event_id: Any = None
@@ -45,11 +46,12 @@ class Message(msgspec.Struct):
 
 
 class Response(msgspec.Struct):
-    """The members of a response that tell which request made it."""
+    """The members of a response that tell which request made it, or what a request asks for."""
 
     id: Any = None
     model: Any = None
     previous_response_id: Any = msgspec.UNSET
+    max_output_tokens: Any = None
     metadata: Any = None
 
 

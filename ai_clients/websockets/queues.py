@@ -30,6 +30,11 @@ def remember_senders() -> None:
     SendQueue.flush_async = _flush_async(SendQueue.flush_async)  # type: ignore[method-assign]
 
 
+def is_flushing() -> bool:
+    """Whether the messages that are sent now come from a queue."""
+    return _flushing.get() is not None
+
+
 def sender_of(message: Any, opener: Attribution) -> Attribution | None:
     """The attribution of who queued a message that is being sent; None if it comes from its sender now.
 

@@ -9,11 +9,14 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from ai_clients import budget_check
 from ai_clients.call import UNIQUE_LENGTH
 from ai_clients.endpoints import Mark, endpoint_of
-from ai_clients.usage.answer import Answer
+from ai_clients.usage.answer import Answer, has_usage, text
+from ai_clients.websockets.messages import Response, decode, decode_response
 from ai_clients.websockets.waiting import Request
-from usage_billing.recording import Event, record
+from usage_billing.recording import Attribution, Event, record
+from usage_billing.recording.admission import Planned
 
 MOST_ENDED = 1000
 """Ids of recorded responses that a connection remembers; the ledger drops the repetition of an older one."""
@@ -58,6 +61,24 @@ class SocketRecords:
         """Whether the response with this id was recorded. A server may send an event again."""
         return id_ in self._ended
 
+    def planned(self, message: bytes, attribution: Attribution) -> Planned:
+        """A `response.create` as its budgets look at it. What came before on the connection is a part of its input."""
+        path = self._base + (self.api or RESPONSES)
+        endpoint = endpoint_of("POST", self._scheme, self._host, self._port, path.encode(), Mark(path))
+        asked = decode(message)
+        inner = decode_response(asked.response) if has_usage(asked.response) else Response()
+        limits = [each for each in (asked.max_output_tokens, inner.max_output_tokens) if type(each) is int]
+        return Planned(
+            attribution,
+            time.time(),
+            "responses" if endpoint is None else endpoint.flavour,
+            endpoint.url if endpoint is not None else path,
+            text(asked.model) or text(inner.model) or self.model,
+            self._deployment,
+            text_bytes=len(message),
+            most_output=max(limits, default=None),
+        )
+
     def write(self, answer: Answer, request: Request, api: str, *, id_: str = "", completes: bool = False) -> None:
         """Record an answer as one call. `api`: the endpoint. `id_`: an id that is the provider's, if it gave one."""
         id_ = id_ or answer.id
@@ -68,11 +89,13 @@ class SocketRecords:
         path = self._base + api if api else self._path
         endpoint = endpoint_of("POST", self._scheme, self._host, self._port, path.encode(), Mark(path))
         if endpoint is None:
+            budget_check.released(request.holds)
             return  # free
         # Of the query; that of a path is read with the URL.
         response: dict[str, Any] = {"deployment": self._deployment} if self._deployment else {}
+        response |= answer.response
         region = {"region": endpoint.region} if endpoint.region else {}
-        record(
+        is_kept = record(
             Event(
                 request_id=id_ if len(id_) >= UNIQUE_LENGTH else uuid.uuid4().hex,
                 started_at=request.started_at,
@@ -90,5 +113,9 @@ class SocketRecords:
                 response=response,
                 account=self._account,
                 attribution=request.attribution,
+                holds=list(request.holds),
             )
         )
+        if request.holds:
+            (budget_check.recorded if is_kept else budget_check.released)(request.holds)
+            request.holds = budget_check.NO_HOLDS

@@ -16,6 +16,7 @@ import msgspec
 from ai_clients.usage.answer import has_usage, text
 from ai_clients.websockets.messages import Message, Response, decode_response
 from usage_billing.recording import Attribution
+from usage_billing.recording.admission import Admitted
 
 MOST_WAITING = 1000
 
@@ -23,7 +24,8 @@ MOST_WAITING = 1000
 class Request(msgspec.Struct, eq=False):
     """A `response.create` that was sent. lane: its `stream_id`, if it has one.
 
-    started_at: seconds since the epoch. began: on the clock that durations are measured with.
+    started_at: seconds since the epoch. began: on the clock that durations are measured with. holds: what it has
+    reserved of budgets.
     """
 
     attribution: Attribution
@@ -34,6 +36,7 @@ class Request(msgspec.Struct, eq=False):
     model: str = ""
     previous: str = ""
     metadata: Mapping[str, Any] = {}
+    holds: Admitted = ()
 
 
 def request_now(attribution: Attribution, model: str = "") -> Request:

@@ -13,10 +13,23 @@ from tests.support.browser_world import SECRET_USD, World
 
 BASES = {"admin": "/superadmin/ai-costs", "owner": "/usage", "member": "/usage"}
 TITLES = {
-    "en": ["Overview", "Explore", "Calls", "Insights"],
-    "ru": ["Обзор", "Анализ", "Вызовы", "Наблюдения"],
+    "en": ["Overview", "Explore", "Calls", "Insights", "Budgets", "Alerts"],
+    "ru": ["Обзор", "Анализ", "Вызовы", "Наблюдения", "Бюджеты", "Оповещения"],
 }
-BELOW = ["", "/explore", "/calls", "/insights"]
+BELOW = ["", "/explore", "/calls", "/insights", "/budgets", "/alerts"]
+FORMS = {
+    "member": ["/budgets/{budget}", "/budgets/{budget}/ask"],
+    "owner": [
+        "/budgets/{budget}", "/budgets/new", "/budgets/{budget}/edit", "/budgets/{budget}/delete", "/alerts/rules/new",
+        "/alerts/rules/new?kind=errors", "/alerts/rules/{rule}", "/alerts/channels/new",
+        "/alerts/channels/new?kind=telegram", "/alerts/channels/{channel}/delete",
+    ],
+    "admin": [
+        "/budgets?org={org}", "/budgets/new", "/budgets/{budget}", "/alerts?org={org}", "/alerts/rules/new",
+        "/alerts/channels/new?kind=webhook&org=installation",
+    ],
+}  # fmt: skip
+"""Further pages of budgets and alerts that each person opens."""
 
 
 def address_of(person: str, below: str) -> str:
@@ -42,8 +55,10 @@ def test_every_page(browser: Browser, world: World, person: str, language: str, 
     browser.click("table.calls tbody a")
     browser.wait_for("dialog.sheet #call")
     _check(browser)
-    for address in ("/account/", f"{BASES[person]}/views"):
+    further = [f"{BASES[person]}{below.format(**world.ids)}" for below in FORMS[person]]
+    for address in ("/account/", f"{BASES[person]}/views", *further):
         browser.open(address)
+        assert browser.all("main h1"), address
         _check(browser)
 
 
@@ -202,6 +217,73 @@ def test_without_scripts_every_page_answers(browser: Browser, world: World) -> N
     for below in BELOW[1:]:
         browser.open(f"/usage{below}")
         assert browser.texts("h1")
+
+
+# ── Budgets ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_what_a_budget_has_spent_leads_to_its_calls(browser: Browser, world: World) -> None:
+    browser.log_in("owner")
+    page = browser.download("/usage/budgets")
+    spent = re.findall(r'<dt>Spent</dt><dd><a href="([^"]+)"><span class="costs-amount" title="([^"]+)"', page)
+    assert len(spent) == 5  # one of them is inactive
+    for link, amount in spent:
+        summed = _summary(browser, unescape(link))
+        kind = (
+            "usd" if "$" in amount else "rub" if "₽" in amount else "tokens" if _number(amount) > 1000 else "requests"
+        )
+        assert summed[kind] == _number(amount), link
+
+
+def test_without_scripts_a_budget_is_set_changed_and_deleted(browser: Browser, world: World) -> None:
+    browser.log_in("owner")
+    browser.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    browser.open("/usage/budgets")
+    browser.follow("New budget")
+    browser.wait_for("[name=limit]")
+    browser.one("[name=name]").send_keys("Only the guard")
+    browser.one("[name=limit]").send_keys("1,500.50")
+    browser.click("[name=mode][value=downgrade]")
+    browser.one("[name=replacement]").send_keys("openai:gpt-4.1-mini")
+    browser.click(".more summary")
+    browser.one("[name=agent_id]").send_keys("legal_guard")
+    browser.click("button.primary")
+    browser.wait_for(".notice")
+    assert "Only the guard" in browser.texts("h1")[0]
+    assert "$1,500.50" in browser.texts(".budget-limit")[0]
+    browser.follow("Edit")
+    browser.wait_for("[name=limit]")
+    assert browser.one("[name=agent_id]").get_property("value") == "legal_guard"
+    limit = browser.one("[name=limit]")
+    limit.clear()
+    limit.send_keys("0")
+    browser.click("button.primary")
+    browser.wait_for(".alarm-text")
+    limit = browser.one("[name=limit]")
+    limit.clear()
+    limit.send_keys("20")
+    browser.click("button.primary")
+    browser.wait_for(".changes")
+    assert "$1,500.50 → $20.00" in browser.texts(".changes li")[0]
+    browser.follow("Delete")
+    browser.wait_for("main form button")
+    browser.click("main form button")
+    browser.arrive("/usage/budgets")
+    assert "Only the guard" not in browser.texts(".budget-head h3")
+
+
+def test_member_asks_and_the_owner_grants(browser: Browser, world: World) -> None:
+    browser.on("phone")
+    browser.log_in("member")
+    browser.open(f"/usage/budgets/{world.ids['budget']}")
+    assert "Spent" not in browser.driver.page_source
+    browser.driver.delete_all_cookies()
+    browser.log_in("owner")
+    browser.open("/usage/budgets")
+    browser.click(".budget-request button[value=grant]")
+    browser.wait_for(".changes")
+    assert "→ $60.00" in browser.texts(".changes li")[0]
+    assert browser.problems() == []
 
 
 # ── Saved views ──────────────────────────────────────────────────────────────────────────────────────────────────

@@ -11,7 +11,17 @@ from django.contrib.auth.models import User
 
 from tests.support import factories
 from tests.support.rows import enter, row
-from usage_billing.models import Organization, UsageRecord
+from usage_billing.models import (
+    AlertChannel,
+    AlertDelivery,
+    AlertFiring,
+    AlertRule,
+    Budget,
+    BudgetChange,
+    BudgetRequest,
+    Organization,
+    UsageRecord,
+)
 
 DAYS = 21
 MODELS = ("gpt-4.1", "gpt-4.1-mini", "claude-sonnet-4-5", "claude-haiku-4-5")
@@ -28,6 +38,8 @@ class World:
     ours: Organization
     theirs: Organization
     secret: UsageRecord
+    ids: dict[str, int]
+    """Of our organisation, and of its budget, alert rule and channel."""
 
     @classmethod
     def build(cls) -> World:
@@ -39,7 +51,39 @@ class World:
         factories.rate(factories.today(ours))
         enter(*(call for day in range(DAYS) for call in _calls(ours, [owner, member], day, now)))
         enter(row(theirs, request_type="globex_secret", cost_usd=SECRET_USD, cost_rub=SECRET_USD * 80, created_at=now))
-        return cls(ours, theirs, UsageRecord.objects.get(org=theirs))
+        ids = _watch(ours, theirs, member, now)
+        return cls(ours, theirs, UsageRecord.objects.get(org=theirs), ids)
+
+
+def _watch(ours: Organization, theirs: Organization, member: User, now: datetime) -> dict[str, int]:
+    """Set budgets of each kind, a request, and alerts with their deliveries."""
+    first = factories.today(ours).replace(day=1)
+    given: dict[str, Any] = {"org": ours, "starts_on": first}
+    month = Budget.objects.create(name="Весь месяц", limit=30, window="total", **given)
+    Budget.objects.create(name="Агент", limit=100_000, unit="tokens", mode="stop", agent_id="legal_guard", **given)
+    Budget.objects.create(name="Личный", limit=500, unit="calls", user=member, **given)
+    Budget.objects.create(
+        name="Дешевле", limit=9, unit="rub", mode="downgrade", replacement="openai:gpt-4.1-mini", is_superadmins=True,
+        **given,
+    )  # fmt: skip
+    Budget.objects.create(name="Пауза", limit=1, is_active=False, **given)
+    Budget.objects.create(org=theirs, name="globex_secret", limit=5, starts_on=first)
+    BudgetRequest.objects.create(org=ours, budget=month, user=member, limit=60, reason="Отчёт для партнёров")
+    BudgetChange.objects.create(
+        org=ours, budget=month, budget_name=month.name, by="owner", fields={"limit": ["10", "30"], "mode": ["", "stop"]}
+    )
+    channel = AlertChannel.objects.create(
+        org=ours, name="Чат", kind="slack", target="https://hooks.example/" + "x" * 90
+    )
+    rule = AlertRule.objects.create(org=ours, name="Ошибки", kind="errors", bound=5, scope={"agent_id": "legal_guard"})
+    firing = AlertFiring.objects.create(org=ours, budget=month, key=f"{first}/80", value=25, bound=24)
+    AlertFiring.objects.create(
+        org=ours, rule=rule, key="", value=12, bound=5, state="resolved", ended="below", resolved_at=now
+    )
+    AlertDelivery.objects.create(
+        org=ours, firing=firing, channel=channel, event="firing", attempts=3, problem="The server answered: 503."
+    )
+    return {"org": ours.pk, "budget": month.pk, "rule": rule.pk, "channel": channel.pk}
 
 
 def _calls(org: Organization, people: list[User], day: int, now: datetime) -> list[dict[str, Any]]:

@@ -42,6 +42,10 @@ class Provider:
         """How many requests have come."""
         return len(self.server.requests)
 
+    def wait_for_a_call(self) -> None:
+        while not self.calls:
+            time.sleep(0.01)
+
     def client(self, **options: Any) -> OpenAI:
         return ai_clients.OpenAI(api_key="sk-test", base_url=f"{self.server.url}/v1", max_retries=2, **options)
 

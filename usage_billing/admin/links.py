@@ -33,6 +33,14 @@ def calls_address(**query: object) -> str:
     return _address(CALLS_PAGE, **query)
 
 
+def page_address(name: str, /, *, query: dict[str, object] | None = None, **arguments: object) -> str:
+    """Return the address of a page of budgets or alerts; empty in a project without the pages."""
+    try:
+        return reverse(f"usage_billing:usage-{name}", kwargs=arguments) + (f"?{urlencode(query)}" if query else "")
+    except NoReverseMatch:
+        return ""
+
+
 def _address(page: str, /, **query: object) -> str:
     try:
         return f"{reverse(page)}?{urlencode(query)}"

@@ -13,7 +13,7 @@ from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
 from usage_billing import reports
-from usage_billing.admin.links import calls_address, costs_address, costs_link
+from usage_billing.admin.links import calls_address, costs_address, costs_link, page_address
 from usage_billing.admin.members import MembershipTable
 from usage_billing.admin.scoped import ScopedAdmin, request_scope
 from usage_billing.admin.suggestions import SuggestingTextInput, time_zones
@@ -83,6 +83,7 @@ class OrganizationAdmin(ScopedAdmin, ModelAdmin[Organization]):
             # Not `days`: the page counts days in the reader's time zone.
             "figures_address": calls_address(**{"org": org.pk, "from": period.since}),
             "costs_address": costs_address(org=org.pk),
+            "budgets_address": page_address("budgets", query={"org": org.pk}),
         }
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:

@@ -89,7 +89,7 @@ class Guard:
         stops = stop_list.current()
         if stops is None:
             return not self._is_list_missing()
-        if not stops:
+        if not stops.of_org:
             return False
         org_id = self._org_of(attribution, stops)
         if org_id is None:
@@ -184,7 +184,7 @@ class Guard:
         return [Stake(budget, window, bounds.most(call, budget.unit)) for budget, window in windows if window]
 
     def _window_of(self, budget: StopBudget, moment: float) -> Window | None:
-        """The window that the moment, epoch seconds, is in; None before the first. It is worked out once: 3 µs of 15."""
+        """The window that the moment, epoch seconds, is in; None before the first. Worked out once: 3 µs of 15."""
         found = self._windows.get(budget)
         if found is None or not found[0] <= moment < found[1]:
             day = datetime.fromtimestamp(moment, UTC).astimezone(budget.timezone).date()

@@ -23,7 +23,7 @@ from usage_billing.budgets.windows import Window, window_of
 from usage_billing.models import Budget, BudgetLease, BudgetLock, SettledHold
 from usage_billing.models.database import atomic
 from usage_billing.models.fields import MONEY_PLACES
-from usage_billing.tenancy.scope import of_organization, within
+from usage_billing.tenancy.scope import EVERYTHING, of_organization, within
 
 LIFE = timedelta(seconds=60)
 """How long a lease lasts unless its process moves its end on. That of a dead process reserves nothing after it."""
@@ -135,6 +135,13 @@ def close(org_id: int, lease_ids: Sequence[int]) -> None:
     """Delete leases of which nothing is reserved any more."""
     with atomic(), within(of_organization(org_id)):
         _delete(org_id, lease_ids)
+
+
+def sweep() -> None:
+    """Delete the leases of dead processes, and holds that were settled when their lease was gone. For the drain."""
+    with atomic(), within(EVERYTHING):
+        BudgetLease.objects.filter(expires_at__lte=timezone.now()).delete()
+        SettledHold.objects.exclude(lease__in=BudgetLease.objects.values("pk")).delete()
 
 
 def holder() -> str:

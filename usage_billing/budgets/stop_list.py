@@ -1,4 +1,4 @@
-"""The budgets that stop calls, in a file beside the outbox: each process that makes calls reads it, without a database.
+"""The budgets that act on calls, in a file beside the outbox: processes that make calls read it, without a database.
 
 A budget's limit is not in it: a process asks the database for its part (`leases`). Who changes a budget publishes the
 list; the drain does so every few seconds, for changes on other machines.
@@ -10,7 +10,7 @@ import logging
 import os
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 from django.core.signals import setting_changed
+from django.db import Error
 
 from usage_billing.conf import conf
 from usage_billing.models import Budget
@@ -32,7 +33,10 @@ LOOK_EVERY_S = 1.0
 
 
 class StopBudget(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A budget of the mode `stop`, as far as it is needed before a call. `user_id`: as text."""
+    """A budget of the mode `stop` or `downgrade`, as far as it is needed before a call. `user_id`: as text.
+
+    replacement: the cheaper model of the mode `downgrade`; empty for `stop`.
+    """
 
     id: int
     org_id: int
@@ -51,6 +55,7 @@ class StopBudget(msgspec.Struct, frozen=True, omit_defaults=True):
     ai_model: str = ""
     tag_key: str = ""
     tag_value: str = ""
+    replacement: str = ""
 
     @property
     def timezone(self) -> ZoneInfo:
@@ -58,21 +63,24 @@ class StopBudget(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class StopList:
-    """The stop budgets, by organisation. unattributed: that of calls without an organisation, if it has a budget."""
+    """The budgets that act on calls, by organisation: those that stop, and those that ask for a cheaper model.
 
-    def __init__(self, budgets: Iterable[StopBudget]) -> None:
+    unattributed: the organisation of calls without one, if it has a budget that stops.
+    """
+
+    def __init__(self, budgets: Sequence[StopBudget]) -> None:
         self.of_org: dict[int, tuple[StopBudget, ...]] = {}
+        self.replacing = [budget for budget in budgets if budget.replacement]
         self.org_of_key: dict[str, int] = {}
         self.unattributed: int | None = None
         for budget in budgets:
+            if budget.replacement:
+                continue
             self.of_org[budget.org_id] = (*self.of_org.get(budget.org_id, ()), budget)
             if budget.org_key:
                 self.org_of_key[budget.org_key] = budget.org_id
             if budget.org_slug == UNATTRIBUTED:
                 self.unattributed = budget.org_id
-
-    def __bool__(self) -> bool:
-        return bool(self.of_org)
 
 
 NO_BUDGETS = StopList(())
@@ -86,18 +94,20 @@ def publish() -> None:
     """Write the list of the database into the file, if it is another one. An error is logged: the drain tries again."""
     try:
         write(from_database())
-    except Exception:
-        logger.exception("The list of budgets beside the outbox could not be brought up to date.")
+    except (Error, OSError) as error:
+        logger.warning("The list of budgets beside the outbox is not brought up to date: %s", error)
 
 
 def from_database() -> list[StopBudget]:
-    """The active budgets of the mode `stop`, of open organisations. One query, in the scope of everything."""
-    budgets = Budget.objects.filter(mode=Budget.Mode.STOP, is_active=True, org__closed_at=None).select_related("org")
+    """The active budgets that act on calls, of open organisations. One query, in the scope of everything."""
+    acting = (Budget.Mode.STOP, Budget.Mode.DOWNGRADE)
+    budgets = Budget.objects.filter(mode__in=acting, is_active=True, org__closed_at=None).select_related("org")
     with within(EVERYTHING):
         return [_of(budget) for budget in budgets.order_by("pk")]
 
 
 def _of(budget: Budget) -> StopBudget:
+    """What is needed of the budget before a call. Its organisation is read with it."""
     return StopBudget(
         id=budget.pk,
         org_id=budget.org_id,
@@ -111,7 +121,7 @@ def _of(budget: Budget) -> StopBudget:
 
 _SAME = (
     "name", "window", "unit", "starts_on", "when_unavailable", "agent_id", "request_type", "ai_provider", "ai_model",
-    "tag_key", "tag_value",
+    "tag_key", "tag_value", "replacement",
 )  # fmt: skip
 
 

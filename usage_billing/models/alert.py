@@ -8,6 +8,7 @@ from decimal import Decimal
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from usage_billing.models.budget import Budget
 from usage_billing.models.encryption import EncryptedField
@@ -75,7 +76,7 @@ class AlertRule(models.Model):
     kind = models.CharField(_("kind"), max_length=12, choices=Kind.choices)
     budget = models.ForeignKey(Budget, on_delete=models.CASCADE, null=True, blank=True, related_name="rules")
     scope = models.JSONField(_("calls"), default=dict, blank=True)
-    by = models.CharField(_("each"), max_length=20, blank=True, default="")
+    by = models.CharField(pgettext_lazy("rule", "each"), max_length=20, blank=True, default="")
     step = models.CharField(_("step"), max_length=4, choices=Step.choices, default=Step.DAY)
     bound = money(_("bound"), default=Decimal(0))
     renotify_hours = models.PositiveIntegerField(_("told again after, hours"), null=True, blank=True)
@@ -181,7 +182,7 @@ class AlertDelivery(models.Model):
     """
 
     class State(models.TextChoices):
-        WAITING = "waiting", _("waiting")
+        WAITING = "waiting", pgettext_lazy("delivery", "waiting")
         SENT = "sent", _("sent")
         FAILED = "failed", _("given up")
 

@@ -21,7 +21,7 @@ from django.views.decorators.http import require_safe
 from usage_billing import reports
 from usage_billing.models import UsageRecord
 from usage_billing.models.fields import LARGEST_ID
-from usage_billing.pages import call_cost, call_facts, call_price, calls_list, shell
+from usage_billing.pages import call_budget, call_cost, call_facts, call_price, calls_list, shell
 from usage_billing.pages.calls_list import Entry, call_links
 from usage_billing.pages.page import CALLS, INSIGHTS, Page
 from usage_billing.pages.parameters import PageSerializer, parse
@@ -85,6 +85,7 @@ def _context(page: Page, call: UsageRecord) -> dict[str, Any]:
         "price_source": call_price.price_source(call),
         "context_notes": call_price.context_notes(call),
         "unpriced": call_price.unpriced(call, for_superadmin=for_superadmin),
+        "stopped_by": call_budget.stopped_by(page.scope, call),
         "error_advice": call_price.error_advice(call),
         "attribution": call_facts.attribution(page, call),
         "tags": call_facts.tags(page, call),

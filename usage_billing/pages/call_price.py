@@ -41,8 +41,8 @@ def price_source(call: UsageRecord) -> str:
 def _not_charged(detail: str) -> str:
     texts = {
         "failed": gettext("Not charged: the provider bills nothing for a failed request"),
-        "refused": gettext("Not charged: a budget stopped the call before it was sent"),
         "refusal": gettext("Not charged: the provider bills nothing for this refusal"),
+        "refused": gettext("Not charged: a budget stopped the call before it was sent"),
         "in-its-requests": gettext("Charged with the requests of the batch, which are calls of their own"),
     }
     return texts.get(detail, gettext("Not charged"))

@@ -13,13 +13,15 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from usage_billing.pages import hooks
-from usage_billing.pages.page import CALLS, EXPLORE, INSIGHTS, OVERVIEW, Page, address
+from usage_billing.pages.page import ALERTS, BUDGETS, CALLS, EXPLORE, INSIGHTS, OVERVIEW, WATCHES, Page, address
 
 PAGES: tuple[tuple[str, Any], ...] = (
     (OVERVIEW, _("Overview")),
     (EXPLORE, _("Explore")),
     (CALLS, _("Calls")),
     (INSIGHTS, _("Insights")),
+    (BUDGETS, _("Budgets")),
+    (ALERTS, _("Alerts")),
 )
 LISTS = (
     (_("Organisations"), "usage_billing.Organization"),
@@ -38,9 +40,10 @@ class Entry:
 
 
 def pages(request: HttpRequest, page: Page | None = None) -> list[Entry]:
-    """The four pages of the person. page: the one that is shown, whose period, filters and currency the others keep."""
+    """The pages of the person. page: the one that is shown, whose period, filters and currency the others keep."""
+    listed = [(name, title) for name, title in PAGES if name != ALERTS or _may_set_alerts(request)]
     try:
-        links = [(title, address(name, for_superadmin=request.user.is_superuser)) for name, title in PAGES]
+        links = [(title, address(name, for_superadmin=request.user.is_superuser)) for name, title in listed]
     except NoReverseMatch:
         return []  # a host project without the pages
     path = request.path.rstrip("/")
@@ -53,8 +56,22 @@ def pages(request: HttpRequest, page: Page | None = None) -> list[Entry]:
         ),
         None,
     )
-    kept = [page.to(name) for name, _title in PAGES] if page else [link for _title, link in links]
+    kept = [_kept(page, name) for name, _title in listed] if page else [link for _title, link in links]
     return [Entry(title, to, link == current) for (title, link), to in zip(links, kept, strict=True)]
+
+
+def _may_set_alerts(request: HttpRequest) -> bool:
+    """Alerts are for owners. A page that is not about calls may not know whether the person is one."""
+    scope = getattr(request, "scope", None)
+    return scope is None or scope.everything or bool(scope.owned_org_ids)
+
+
+def _kept(page: Page, name: str) -> str:
+    """The address of a page with what it takes over from the shown one: budgets and alerts have no period."""
+    if name not in WATCHES:
+        return page.to(name)
+    org_ids = page.parameters.given("org")
+    return address(name, for_superadmin=page.scope.everything) + (f"?org={org_ids[0]}" if len(org_ids) == 1 else "")
 
 
 def search_link(request: HttpRequest) -> str:

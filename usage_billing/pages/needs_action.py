@@ -26,7 +26,10 @@ WORTH_SAVING = Decimal("0.05")
 
 @dataclass(frozen=True)
 class Item:
-    """kind: `failed`, `unpriced`, `anomaly` or `saving`. badge: how many calls, or how much. link: to these calls."""
+    """kind: `failed`, `unpriced`, `anomaly`, `saving`, `budget` or `request`. badge: how many calls, or how much.
+
+    link: to these calls, or to the page of what it is about.
+    """
 
     kind: str
     badge: str

@@ -15,7 +15,7 @@ from django.utils.translation import get_language, gettext
 from rest_framework import serializers
 
 from usage_billing import reports
-from usage_billing.pages import call_columns, chart, insights_anomalies, needs_action, rows
+from usage_billing.pages import call_columns, chart, insights_anomalies, needs_action, overview_budgets, rows
 from usage_billing.pages.chart import Chart, Layer, Step
 from usage_billing.pages.colors import OTHERS, color_of
 from usage_billing.pages.dimensions import AGENT, BY_NAME, MODEL, ORG, TYPE, USER, Dimension
@@ -63,6 +63,7 @@ def context(page: Page) -> dict[str, Any]:
     latest = reports.newest(scope, LATEST_CALLS, filters=filters, period=period, days=of_days, archived=archived)
     columns = call_columns.compact(page)
     of_orgs = breakdowns[ORG].items if ORG in breakdowns else []
+    watched = overview_budgets.watched(page)
     page.names.look_up(orgs=(*(call.org_id for call in latest), *(row["org_id"] for row in of_orgs)))
     return {
         "total": total,
@@ -75,7 +76,8 @@ def context(page: Page) -> dict[str, Any]:
         "drawn_forecast_link": None if _draws_forecast(page) else page.link({**WITHOUT_PERIOD, "period": "this-month"}),
         "chart": _chart(page, stacked_by, breakdowns[stacked_by], days, step, forecast),
         "stacks": [(each, page.link(by=each.name), each == stacked_by) for each in STACKED_BY if _tells(page, each)],
-        "needs_action": needs_action.items(page, total, compared.days),
+        "watched": watched,
+        "needs_action": [*watched.items, *needs_action.items(page, total, compared.days)],
         "last_days_looked_at": LOOKED_AT_DAYS if insights_anomalies.is_cut(page) else None,
         "panels": [rows.panel(page, each, breakdowns[each], ROWS, _panel_measures(page)) for each in shown],
         "heads": call_columns.heads(page, columns),

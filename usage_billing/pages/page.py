@@ -19,6 +19,8 @@ from usage_billing.pages.parameters import Changes, PageParameters
 from usage_billing.tenancy.scope import Scope
 
 OVERVIEW, EXPLORE, CALLS, INSIGHTS = PAGES = ("overview", "explore", "calls", "insights")
+BUDGETS, ALERTS = WATCHES = ("budgets", "alerts")
+"""Pages without a period and filters, besides one organisation."""
 
 
 @dataclass
@@ -89,7 +91,9 @@ def urls_key() -> tuple[str, str]:
 @functools.lru_cache(maxsize=16)
 def _addresses(for_superadmin: bool, *_urls: str) -> dict[str, str]:
     base = "ai-costs" if for_superadmin else "usage"
-    return {page: reverse(f"usage_billing:{base}" + ("" if page == OVERVIEW else f"-{page}")) for page in PAGES}
+    return {
+        page: reverse(f"usage_billing:{base}" + ("" if page == OVERVIEW else f"-{page}")) for page in (*PAGES, *WATCHES)
+    }
 
 
 def scope_text(page: Page) -> str:

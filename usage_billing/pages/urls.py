@@ -2,7 +2,8 @@
 
 from django.urls import path
 
-from usage_billing.pages import call, saved_view_pages, views
+from usage_billing.pages import alert_pages, alerts, budget_pages, budgets, call, saved_view_pages, views
+from usage_billing.pages.entrance import View, entered, entered_outside_scope
 from usage_billing.pages.page import OVERVIEW, PAGES
 
 urlpatterns = []
@@ -22,7 +23,8 @@ urlpatterns += [
     path("usage/calls/<int:id>", call.own_call, name="call"),
     path("usage/calls/<int:id>/", call.own_call),
 ]
-for base, name, for_superadmin in (("superadmin/ai-costs", "ai-costs", True), ("usage", "usage", False)):
+SECTIONS = (("superadmin/ai-costs", "ai-costs", True), ("usage", "usage", False))
+for base, name, for_superadmin in SECTIONS:
     listed = saved_view_pages.list_view(for_superadmin=for_superadmin)
     one = saved_view_pages.one_view(for_superadmin=for_superadmin)
     urlpatterns += [
@@ -30,4 +32,33 @@ for base, name, for_superadmin in (("superadmin/ai-costs", "ai-costs", True), ("
         path(f"{base}/views/", listed),
         path(f"{base}/views/<int:id>", one, name=f"{name}-view"),
         path(f"{base}/views/<int:id>/", one),
+    ]
+
+FORMS: tuple[tuple[str, str, View], ...] = (
+    ("budgets", "budgets", budgets.answer),
+    ("budgets/new", "budget-new", budget_pages.new),
+    ("budgets/<int:id>", "budget", budget_pages.one),
+    ("budgets/<int:id>/edit", "budget-edit", budget_pages.edit),
+    ("budgets/<int:id>/delete", "budget-delete", budget_pages.delete),
+    ("budgets/<int:id>/ask", "budget-ask", budget_pages.ask),
+    ("alerts", "alerts", alerts.answer),
+    ("alerts/rules/new", "alert-rule-new", alert_pages.new_rule),
+    ("alerts/rules/<int:id>", "alert-rule", alert_pages.rule),
+    ("alerts/rules/<int:id>/delete", "alert-rule-delete", alert_pages.delete_rule),
+    ("alerts/channels/new", "alert-channel-new", alert_pages.new_channel),
+    ("alerts/channels/<int:id>", "alert-channel", alert_pages.channel),
+    ("alerts/channels/<int:id>/delete", "alert-channel-delete", alert_pages.delete_channel),
+    ("budgets/requests/<int:id>", "budget-request", budget_pages.answer_request),
+)
+"""Address below the section, name and view of each page that takes forms."""
+for below, suffix, view in FORMS:
+    for base, name, for_superadmin in SECTIONS:
+        answer = entered(view, for_superadmin=for_superadmin)
+        urlpatterns += [path(f"{base}/{below}", answer, name=f"{name}-{suffix}"), path(f"{base}/{below}/", answer)]
+for base, name, for_superadmin in SECTIONS:
+    answer = entered_outside_scope(alert_pages.test_channel, for_superadmin=for_superadmin)
+    below = "alerts/channels/<int:id>/test"
+    urlpatterns += [
+        path(f"{base}/{below}", answer, name=f"{name}-alert-channel-test"),
+        path(f"{base}/{below}/", answer),
     ]

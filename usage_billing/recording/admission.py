@@ -11,6 +11,9 @@ from typing import Any, Final, NamedTuple, Protocol
 from usage_billing.recording.context import Attribution
 from usage_billing.recording.event import Flavour, Hold
 
+BUDGET_EXCEEDED = "budget_exceeded"
+"""The error code of a call that a budget stops."""
+
 
 class Planned(NamedTuple):
     """A call that is about to be sent, with the bounds of what it may use.

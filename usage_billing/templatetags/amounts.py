@@ -6,14 +6,14 @@ import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_CEILING, ROUND_HALF_UP, Decimal
 from typing import Any
 
 from django import template
 from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import get_language, gettext
+from django.utils.translation import get_language, gettext, ngettext
 
 register = template.Library()
 
@@ -227,6 +227,13 @@ def percent(value: Decimal) -> str:
 
 
 @register.filter
+def whole_percent(value: int) -> str:
+    """A whole per cent: 80%."""
+    style = style_of(get_language())
+    return style.percent.format(number=write_number(value, style))
+
+
+@register.filter
 def share(value: Decimal) -> str:
     """A part of 1 as per cent."""
     return percent(100 * value)
@@ -263,6 +270,28 @@ def money(value: Decimal | None, currency: str) -> SafeString:
 def plain_money(value: Decimal, currency: str) -> str:
     """An amount without markup, for the chart."""
     return write_amount(Decimal(value), currency.upper(), style_of(get_language()))
+
+
+@register.filter
+def in_unit(value: Decimal, unit: str) -> SafeString:
+    """An amount of a budget: USD, RUB, or a count of tokens or calls, without the word."""
+    if unit in ("usd", "rub"):
+        return _shown(value, unit.upper())
+    number = int(value.to_integral_value(ROUND_CEILING))
+    return SafeString(f'<span class="costs-amount" title="{grouped(number)}">{compact(number)}</span>')
+
+
+@register.filter
+def with_unit(value: Decimal, unit: str) -> str:
+    """An amount of a budget as plain text: $100.00, 2.00 M tokens, 12 calls."""
+    if unit in ("usd", "rub"):
+        return plain_money(value, unit)
+    number = int(value.to_integral_value(ROUND_CEILING))
+    if unit == "tokens":
+        text = ngettext("%(number)s token", "%(number)s tokens", number)
+    else:
+        text = ngettext("%(number)s call", "%(number)s calls", number)
+    return text % {"number": compact(number)}
 
 
 @register.filter

@@ -11,6 +11,8 @@ from email.utils import parsedate_to_datetime
 
 from django.utils.translation import gettext
 
+from usage_billing.recording.admission import BUDGET_EXCEEDED
+
 RETRYABLE = (408, 409, 429)
 """Statuses below 500 after which a later attempt may succeed."""
 
@@ -33,6 +35,9 @@ def provider_problem(error: BaseException) -> ProviderProblem | None:
     import anthropic
     import openai
 
+    if is_of_budget(error):
+        message = gettext("A budget of your organisation is used up. Ask its owner for a higher limit.")
+        return ProviderProblem(message, 429, retryable=False)
     if isinstance(error, openai.APIStatusError | anthropic.APIStatusError):
         retryable = error.status_code in RETRYABLE or error.status_code >= 500
         wait = retry_after_s(error.response.headers, datetime.now(UTC)) if retryable else None
@@ -43,6 +48,13 @@ def provider_problem(error: BaseException) -> ProviderProblem | None:
         # No request was sent: there is no key.
         return ProviderProblem(_message(None, retryable=False), None, retryable=False)
     return None
+
+
+def is_of_budget(error: BaseException) -> bool:
+    """Whether a budget has stopped the call: the error has the provider's shape, and was made here."""
+    body = getattr(error, "body", None)
+    inner = body.get("error", body) if isinstance(body, Mapping) else None
+    return isinstance(inner, Mapping) and inner.get("code") == BUDGET_EXCEEDED
 
 
 def _message(status: int | None, retryable: bool) -> str:

@@ -13,7 +13,7 @@ from django.db import models
 from django.db.models import QuerySet
 from django.utils.translation import gettext
 
-from ai_clients.assistants.calls.model_choice import model_for
+from ai_clients.assistants.calls.model_choice import model_for, within_budgets
 from ai_clients.assistants.calls.structured import structured
 from ai_clients.assistants.models import ContentPiece, Message
 from usage_billing.recording import usage_context
@@ -120,16 +120,19 @@ def analyze(question: str, selection: Selection, *, user_id: int | None) -> Anal
     A question about one content piece alone is attributed to that. Raises `structured.AnswerError`, and the SDK's own
     errors.
     """
-    choice = model_for(REQUEST_TYPE)
+    wanted = model_for(REQUEST_TYPE)
     piece = selection.pieces[0] if len(selection.texts) == len(selection.pieces) == 1 else None
-    with usage_context(
-        org=selection.org_id,
-        user=user_id,
-        request_type=REQUEST_TYPE,
-        content_id=piece,
-        platform=(piece and piece.platform) or None,
-        content_type=(piece and piece.content_type) or None,
-        metadata={"message_count": len(selection.messages), "content_count": len(selection.pieces)},
+    with (
+        usage_context(
+            org=selection.org_id,
+            user=user_id,
+            request_type=REQUEST_TYPE,
+            content_id=piece,
+            platform=(piece and piece.platform) or None,
+            content_type=(piece and piece.content_type) or None,
+            metadata={"message_count": len(selection.messages), "content_count": len(selection.pieces)},
+        ),
+        within_budgets(wanted.provider, wanted.model) as choice,
     ):
         answer = structured(
             provider=choice.provider,

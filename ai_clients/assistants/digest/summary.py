@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import pydantic
 from django.utils.translation import gettext
 
-from ai_clients.assistants.calls.model_choice import model_for
+from ai_clients.assistants.calls.model_choice import model_for, within_budgets
 from ai_clients.assistants.calls.structured import InvalidAnswerError, structured
 from ai_clients.assistants.content.wording import one_line
 from ai_clients.assistants.digest.figures import REQUEST_TYPE, Line, Totals, WeeklyDigest
@@ -72,8 +72,11 @@ def write_summary(digest: WeeklyDigest) -> DigestSummary:
 
     Raises `structured.AnswerError`, among them one for a text with a number in it, and the SDK's own errors.
     """
-    choice = model_for(REQUEST_TYPE)
-    with usage_context(org=digest.org, request_type=REQUEST_TYPE, metadata={"week": str(digest.week.monday)}):
+    wanted = model_for(REQUEST_TYPE)
+    with (
+        usage_context(org=digest.org, request_type=REQUEST_TYPE, metadata={"week": str(digest.week.monday)}),
+        within_budgets(wanted.provider, wanted.model) as choice,
+    ):
         summary = structured(
             provider=choice.provider,
             model=choice.model,

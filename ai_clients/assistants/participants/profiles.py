@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import pydantic
 from django.contrib.auth.models import AbstractBaseUser
 
-from ai_clients.assistants.calls.model_choice import model_for
+from ai_clients.assistants.calls.model_choice import model_for, within_budgets
 from ai_clients.assistants.calls.structured import structured
 from ai_clients.assistants.content.wording import one_line
 from ai_clients.assistants.models import Message, Participant
@@ -85,20 +85,23 @@ def analyze_participant(
     `duration_ms` in the record's metadata is the time that this call took with the SDK's retries, up to the answer;
     `execution_time_ms` beside it is that of one attempt. Raises `structured.AnswerError`, and the SDK's own errors.
     """
-    choice = model_for(REQUEST_TYPE)
+    wanted = model_for(REQUEST_TYPE)
     began = time.perf_counter()
-    with usage_context(
-        org=participant.org_id,
-        user=user,
-        request_type=REQUEST_TYPE,
-        content_id=content_id_of(participant),
-        content_type=CONTENT_TYPE,
-        metadata={
-            "participant_id": participant.pk,
-            "participant_name": participant.name,
-            "message_count": len(messages),
-            "duration_ms": lambda: round((time.perf_counter() - began) * 1000),
-        },
+    with (
+        usage_context(
+            org=participant.org_id,
+            user=user,
+            request_type=REQUEST_TYPE,
+            content_id=content_id_of(participant),
+            content_type=CONTENT_TYPE,
+            metadata={
+                "participant_id": participant.pk,
+                "participant_name": participant.name,
+                "message_count": len(messages),
+                "duration_ms": lambda: round((time.perf_counter() - began) * 1000),
+            },
+        ),
+        within_budgets(wanted.provider, wanted.model) as choice,
     ):
         return structured(
             provider=choice.provider,

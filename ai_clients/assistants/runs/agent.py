@@ -5,12 +5,13 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar, get_args
+from typing import Any, Generic, TypeVar
 
 import pydantic
 from django.core.exceptions import ImproperlyConfigured
 from pydantic_core import to_json
 
+from ai_clients.assistants.calls.model_choice import PROVIDERS, within_budgets
 from ai_clients.assistants.calls.structured import Provider, structured
 from usage_billing import usage_context
 from usage_billing.conf import conf
@@ -18,8 +19,6 @@ from usage_billing.conf import conf
 Given = TypeVar("Given", bound=pydantic.BaseModel)
 Made = TypeVar("Made", bound=pydantic.BaseModel)
 Answer = TypeVar("Answer", bound=pydantic.BaseModel)
-
-PROVIDERS: tuple[Provider, ...] = get_args(Provider)
 
 
 class Input(pydantic.BaseModel):
@@ -61,15 +60,15 @@ class Agent(Generic[Given, Made]):
 
     def ask(self, content: str, output: type[Answer], *, instructions: str = "") -> Answer:
         """One call of its model about `content`; `instructions`: others than its own. Raises as `structured` does."""
-        provider, model = self.runs_on()
-        return structured(
-            provider=provider,
-            model=model,
-            instructions=instructions or self.instructions,
-            content=content,
-            output=output,
-            max_tokens=self.max_tokens,
-        )
+        with within_budgets(*self.runs_on(), self.providers) as choice:
+            return structured(
+                provider=choice.provider,
+                model=choice.model,
+                instructions=instructions or self.instructions,
+                content=content,
+                output=output,
+                max_tokens=self.max_tokens,
+            )
 
     def run(
         self,

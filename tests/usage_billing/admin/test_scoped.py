@@ -24,6 +24,13 @@ from tests.support import factories
 from tests.support.rows import NOON, enter, row
 from usage_billing.admin.scoped import ScopedAdmin
 from usage_billing.models import (
+    AlertChannel,
+    AlertDelivery,
+    AlertFiring,
+    AlertRule,
+    Budget,
+    BudgetChange,
+    BudgetRequest,
     ExchangeRate,
     Membership,
     Organization,
@@ -41,14 +48,16 @@ OURS, THEIRS = "our-0wn", "the1r-0wn"
 Rows = dict[type[models.Model], models.Model]
 PEOPLE = ("owner", "member", "nobody")
 
+OF_BUDGETS: set[Any] = {Budget, BudgetRequest, BudgetChange, AlertChannel, AlertRule, AlertFiring, AlertDelivery}
 LOOKED_AT: dict[str, set[Any]] = {
-    "owner": {UsageRecord, Organization, ExchangeRate, ContentPiece, Participant, Message, DigestDelivery}
+    "owner": {UsageRecord, Organization, ExchangeRate, ContentPiece, Participant, Message, DigestDelivery} | OF_BUDGETS
 }
 LOOKED_AT["member"] = LOOKED_AT["nobody"] = LOOKED_AT["owner"]
 """The models whose lists open to staff who are not superadmins."""
 OWN_ROWS: dict[str, set[Any]] = {
     "owner": LOOKED_AT["owner"],
-    "member": LOOKED_AT["owner"] - {DigestDelivery},
+    # A member sees the budgets that may count their calls, and what they have asked for.
+    "member": LOOKED_AT["owner"] - {DigestDelivery} - (OF_BUDGETS - {Budget, BudgetRequest}),
     "nobody": {ExchangeRate},
 }
 """The models among them with a row of the organisation; rates belong to none."""
@@ -80,8 +89,21 @@ def filled(name: str) -> Rows:
     run = RepriceRun.objects.create(
         by=name, reason=name, date_from=date(2026, 1, 1), date_to=date(2026, 1, 1), started_at=NOON, org=org
     )
+    budget = Budget.objects.create(org=org, name=name, limit=100, starts_on=date(2026, 1, 1))
+    channel = AlertChannel.objects.create(org=org, name=name, kind="email", target=f"{name}@example.com")
+    rule = AlertRule.objects.create(org=org, name=name, kind="errors", bound=5)
+    firing = AlertFiring.objects.create(org=org, rule=rule, key=name, value=7, bound=5)
     return {
         Organization: org,
+        Budget: budget,
+        BudgetChange: BudgetChange.objects.create(org=org, budget=budget, budget_name=name, by=name),
+        BudgetRequest: BudgetRequest.objects.create(org=org, budget=budget, user=member, limit=200, reason=name),
+        AlertChannel: channel,
+        AlertRule: rule,
+        AlertFiring: firing,
+        AlertDelivery: AlertDelivery.objects.create(
+            org=org, firing=firing, channel=channel, event="firing", problem=name
+        ),
         User: member,
         Group: Group.objects.create(name=name),
         UsageRecord: UsageRecord.objects.get(request_id=name),

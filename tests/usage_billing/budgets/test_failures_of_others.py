@@ -116,8 +116,7 @@ async def _cancelled(provider: Provider, org: Organization) -> None:
         task = asyncio.create_task(
             client.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": "Hi"}])
         )
-        while not provider.calls:
-            await asyncio.sleep(0.01)
+        await asyncio.to_thread(provider.wait_for_a_call)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

@@ -15,10 +15,20 @@ from pytest_django import Settings
 
 from tests.support import factories
 from usage_billing import reports
+from usage_billing.budgets.state import states
 from usage_billing.ledger import writer
 from usage_billing.management import demo_data
 from usage_billing.management.demo_data_incidents import RETRYING
-from usage_billing.models import ExchangeRate, Membership, Organization, UsageRecord
+from usage_billing.models import (
+    AlertDelivery,
+    AlertFiring,
+    Budget,
+    BudgetRequest,
+    ExchangeRate,
+    Membership,
+    Organization,
+    UsageRecord,
+)
 from usage_billing.reports import Period
 from usage_billing.tenancy.scope import EVERYTHING, of_organization, within
 
@@ -41,7 +51,7 @@ def printed(capsys: pytest.CaptureFixture[str]) -> Printed:
 def test_seed_demo_makes_200_believable_days_and_keeps_them(printed: Printed, settings: Settings) -> None:
     settings.DEBUG = True
     first = printed("seed_demo")
-    calls = UsageRecord.objects.exclude(request_id__startswith="demo-profile-")
+    calls = UsageRecord.objects.exclude(request_id__startswith="demo-profile-").exclude(status="refused")
     assert f"Added {calls.count():,} calls over 200 days." in first
     assert 10_000 < UsageRecord.objects.count() <= 15_000
     for login in demo_data.logins():
@@ -51,10 +61,12 @@ def test_seed_demo_makes_200_believable_days_and_keeps_them(printed: Printed, se
     _check_shares()
     _check_money()
     _check_anomaly()
+    _check_budgets()
     call_command("check_usage")
 
     count, rates = UsageRecord.objects.count(), ExchangeRate.objects.count()
-    assert "Added" not in printed("seed_demo")
+    again = printed("seed_demo")
+    assert ("Added" in again, "budgets" in again) == (False, False)
     assert (UsageRecord.objects.count(), ExchangeRate.objects.count()) == (count, rates)
 
 
@@ -75,10 +87,24 @@ def _check_shares() -> None:
     assert usd.keys() == {organization.slug for organization in demo_data.ORGANIZATIONS}
 
 
+def _check_budgets() -> None:
+    """Budgets of each mode and unit; one is used up; a request waits; alerts were raised and delivered, or not."""
+    budgets = Budget.objects.select_related("org")
+    found = states(budgets, timezone.now())
+    assert {*budgets.values_list("mode", flat=True)} == set(Budget.Mode.values)
+    assert {*budgets.values_list("unit", flat=True)} == set(Budget.Unit.values)
+    assert any(each.is_used_up for each in found.values())
+    assert BudgetRequest.objects.filter(state="open").exists()
+    assert {*AlertFiring.objects.values_list("state", flat=True)} == {"firing", "resolved"}
+    assert {*AlertDelivery.objects.values_list("state", flat=True)} == {"waiting", "sent", "failed"}
+    stopped = UsageRecord.objects.filter(status="refused")
+    assert {each.response_metadata["budget"]["id"] for each in stopped} <= {each.pk for each in budgets}
+
+
 def _check_money() -> None:
     """Nearly all calls are priced in both currencies; batch, flex, images and audio are among them."""
     records = UsageRecord.objects.all()
-    assert {*records.values_list("status", flat=True)} == {"succeeded", "failed", "aborted"}
+    assert {*records.values_list("status", flat=True)} == {"succeeded", "failed", "aborted", "refused"}
     unpriced = records.filter(cost_usd=None)
     assert {*unpriced.values_list("price_source", flat=True)} == {"unpriced:unknown-model", "unpriced:cut-short"}
     assert 0 < unpriced.count() < records.count() / 50

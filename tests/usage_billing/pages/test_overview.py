@@ -447,10 +447,10 @@ def test_number_of_queries_is_fixed(
     enter(row(acme, created_at=NOON - timedelta(days=200)))
     # Session, user; the days of both periods, the same part of its day, the first day of all; types, models, agents and
     # organisations, each in both periods; by day and layer; last calls, failures; names of organisations and users;
-    # archived months; cache.
-    with django_assert_num_queries(20 + scope_queries.of_a_superadmin()):
+    # archived months; cache; budgets, requests and alerts.
+    with django_assert_num_queries(23 + scope_queries.of_a_superadmin()):
         superadmin.get(f"{SUPERADMIN}?days=90")
-    with django_assert_num_queries(20 + scope_queries.of_a_member()):
+    with django_assert_num_queries(23 + scope_queries.of_a_member()):
         member.get(f"{OWN}?days=90")
 
 

@@ -14,6 +14,7 @@ from django.db import DatabaseError, close_old_connections, connections
 from tqdm import tqdm
 
 from usage_billing.alerts import alert_thread
+from usage_billing.budgets import chores
 from usage_billing.conf import conf
 from usage_billing.ledger import drain, drain_thread, repricing_thread
 from usage_billing.management.printable_command import PrintableCommand
@@ -138,7 +139,7 @@ class Command(PrintableCommand):
         1. Wait until no other process drains.
         2. Drain the backlog, batch by batch.
         3. After an error, pause, ever longer.
-        4. Start the thread of alerts, and that of a repricing that a person has requested.
+        4. Start the thread of alerts, and that of a repricing that a person has requested; publish the stop budgets.
         5. Close a connection that is idle.
         6. Sleep, and go back to 2. After a signal, drain one batch more and end.
 
@@ -185,6 +186,7 @@ class Command(PrintableCommand):
                 if time.monotonic() >= look_at and not is_last:
                     look_at = time.monotonic() + LOOK_FOR_RUNS_S
                     alert_thread.start()
+                    chores.run()
                     self._start_requested_repricing()
             except (drain.DatabaseAwayError, OSError) as error:
                 pause = min(drain_thread.LONGEST_PAUSE_S, 2 * (POLL_S if drained else pause))

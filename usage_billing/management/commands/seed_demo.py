@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from usage_billing.ledger import writer
 from usage_billing.management import demo_data
+from usage_billing.management.demo_data_budgets import create_budgets
 from usage_billing.management.demo_data_calls import calls_of
 from usage_billing.management.printable_command import PrintableCommand
 from usage_billing.models import UsageRecord
@@ -29,6 +30,8 @@ class Command(PrintableCommand):
             demo_data.create_people()
             demo_data.create_rates(timezone.localdate(now))
             self._add_calls(now)
+            if budgets := create_budgets(now):
+                self.stdout.write(f"Set {budgets} budgets, with alerts.")
             for said in filter(None, (add(now) for add in demo_data.further)):
                 self.stdout.write(said)
         self.stdout.write()
