@@ -212,8 +212,8 @@ def test_alerts_go_with_what_raised_them(as_web: World) -> None:
     with scoped(as_web.owner) as scope:
         editing.delete(budget, scope=scope, by="anna")
         assert not AlertFiring.objects.filter(budget__isnull=False).exists()
-        for row in (*alert_editing.visible_rules(scope), *alert_editing.visible_channels(scope)):
-            alert_editing.delete(row, scope=scope)
+        alert_editing.delete(alert_editing.visible_rules(scope).get(), scope=scope)
+        alert_editing.delete(alert_editing.visible_channels(scope).get(), scope=scope)
         assert not AlertDelivery.objects.exists()
     with scoped(as_web.stranger):
         assert (AlertFiring.objects.count(), AlertDelivery.objects.count()) == (1, 1)
