@@ -14,10 +14,19 @@ from django.utils import timezone
 
 from tests.support import budgets, factories
 from tests.usage_billing.tenancy.conftest import Rows, World
+from usage_billing.alerts import editing as alert_editing
 from usage_billing.budgets import editing, requests
 from usage_billing.budgets.access import NotAllowedError, visible, visible_requests
 from usage_billing.budgets.state import states
-from usage_billing.models import Budget, BudgetChange, BudgetRequest, UsageRecord
+from usage_billing.models import (
+    AlertChannel,
+    AlertDelivery,
+    AlertFiring,
+    Budget,
+    BudgetChange,
+    BudgetRequest,
+    UsageRecord,
+)
 from usage_billing.reports import user_names
 from usage_billing.tenancy.scope import EVERYTHING, scoped, within
 
@@ -191,6 +200,23 @@ def test_owners_set_change_and_delete_budgets(as_web: World) -> None:
         assert BudgetChange.objects.filter(budget_id=changed.pk).count() == 3
     with scoped(as_web.member) as scope, pytest.raises(NotAllowedError):
         editing.create(scope=scope, by="boris", org=as_web.org, values={"name": "Mine", "limit": Decimal(5)})
+
+
+def test_alerts_go_with_what_raised_them(as_web: World) -> None:
+    with scoped(as_web.owner) as scope:
+        budget = visible(scope).get(name="everybody's")
+    with within(EVERYTHING):
+        raised = AlertFiring.objects.create(org=as_web.org, budget=budget, key="2026-11-01/80", bound=80)
+        channel = AlertChannel.objects.get(org=as_web.org)
+        AlertDelivery.objects.create(org=as_web.org, firing=raised, channel=channel, event="firing")
+    with scoped(as_web.owner) as scope:
+        editing.delete(budget, scope=scope, by="anna")
+        assert not AlertFiring.objects.filter(budget__isnull=False).exists()
+        alert_editing.delete(alert_editing.visible_rules(scope).get(), scope=scope)
+        alert_editing.delete(alert_editing.visible_channels(scope).get(), scope=scope)
+        assert not AlertDelivery.objects.exists()
+    with scoped(as_web.stranger):
+        assert (AlertFiring.objects.count(), AlertDelivery.objects.count()) == (1, 1)
 
 
 def test_a_member_asks_and_an_owner_grants(as_web: World) -> None:
