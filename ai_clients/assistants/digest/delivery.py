@@ -114,7 +114,7 @@ def _summary(delivery: DigestDelivery, digest: WeeklyDigest) -> DigestSummary | 
 
 
 def _send(delivery: DigestDelivery, digest: WeeklyDigest, rendered: Rendered) -> list[str]:
-    """Send to the subscribed owners who do not have it yet, over one connection; return the failures, with their addresses."""
+    """Send to those who do not have it yet, over one connection; return the failures, with their addresses."""
     with within(of_organization(delivery.org_id)):
         recipients = subscribed_owners(digest.org)
     failures = []
