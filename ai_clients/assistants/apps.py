@@ -5,6 +5,7 @@ from typing import Any
 
 from django.apps import AppConfig
 from django.core.checks import register
+from django.db.models.signals import post_delete, post_save
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 from django.utils.translation import gettext_lazy as _
@@ -39,18 +40,23 @@ class AssistantsConfig(AppConfig):
         from ai_clients.assistants.calls import model_choice
         from ai_clients.assistants.content import demo_pieces, titles
         from ai_clients.assistants.digest import demo_digest, subscription
+        from ai_clients.assistants.models import DigestSubscription
         from ai_clients.assistants.participants import content_ids, demo_people, demo_profiles
         from ai_clients.connection import destinations
         from usage_billing import pages
         from usage_billing.management import demo_data
+        from usage_billing.models import Membership
         from usage_billing.tenancy import row_level_security
 
         row_level_security.secured_apps.append(self.label)
+        row_level_security.access_of_apps[DigestSubscription._meta.db_table] = subscription.ACCESS
         register(model_choice.check_choices)
         pages.destination_sources.append(destinations)
         pages.content_sources += [titles.titles, content_ids.titles]
         pages.admin_lists.append(lambda: LISTS)
         pages.admin_links.append(agents_link)
-        pages.account_choices.append(subscription.CHOICE)
+        pages.account_choices.append(subscription.choices)
+        post_save.connect(subscription.membership_saved, Membership)
+        post_delete.connect(subscription.membership_deleted, Membership)
         register(checks.agent_models)
         demo_data.further += [demo_pieces.create, demo_people.create, demo_profiles.create, demo_digest.create]

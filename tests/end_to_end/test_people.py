@@ -170,9 +170,7 @@ def test_crons_weekly_digests(
     mail: MailServer,
 ) -> None:
     configure(settings, CRON_SECRET="cron")
-    owner = factories.owner(org)
-    owner.email = "olga@example.com"
-    owner.save()
+    people.subscriber(factories.owner(org), org, "olga@example.com")
     week_ago = timezone.now() - timedelta(days=7)
     writer.add([event(org=org, at=week_ago, attribution={"request_type": "legal_check"})])
     simulated["X-Simulator-Text"] = people.answer(headline="Расходы выросли.", observations=["Из-за legal_check."])

@@ -8,8 +8,10 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
+from django.contrib.auth.models import User
 from django.utils import timezone
 
+from ai_clients.assistants.digest.subscription import subscribe
 from ai_clients.assistants.models import ContentPiece, Message, Participant
 from usage_billing.models import Organization
 
@@ -48,6 +50,14 @@ def talkative(org: Organization, name: str = "Олег", number: int = 1) -> Par
 
 def piece(org: Organization, title: str = "О картах", text: str = "Карта лжёт редко.", **fields: Any) -> ContentPiece:
     return ContentPiece.objects.create(org=org, title=title, text=text, **fields)
+
+
+def subscriber(owner: User, org: Organization, email: str) -> User:
+    """The owner with an e-mail address, subscribed to the organisation's digest."""
+    owner.email = email
+    owner.save()
+    subscribe(user_id=owner.pk, org_id=org.pk)
+    return owner
 
 
 def answer(**fields: Any) -> str:

@@ -53,9 +53,7 @@ def account(request: HttpRequest) -> HttpResponse:
         "title": gettext("Your account"),
         "sessions": listed,
         "this": _row_key(request),
-        "choices": [
-            (choice, choice.read(request.user)) for choice in hooks.account_choices if choice.is_for(request.user)
-        ],
+        "choices": [choice for choices in hooks.account_choices for choice in choices(request.user)],
     }
     return render(request, "usage_billing/account.html", context)
 
@@ -65,9 +63,9 @@ def account(request: HttpRequest) -> HttpResponse:
 @login_required
 def save_choices(request: HttpRequest) -> HttpResponse:
     """Save the choices of the account page."""
-    for choice in hooks.account_choices:
-        if choice.is_for(request.user):
-            choice.write(request.user, choice.name in request.POST)
+    for choices in hooks.account_choices:
+        for choice in choices(request.user):
+            choice.write(choice.name in request.POST)
     messages.success(request, gettext("Saved."))
     return redirect("account")
 

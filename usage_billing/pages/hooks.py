@@ -28,18 +28,17 @@ admin_links: list[Callable[[HttpRequest], Sequence[tuple[Any, str]]]] = []
 
 @dataclass(frozen=True)
 class AccountChoice:
-    """A checkbox on the account page. is_for: whether it concerns the user; read, write: the user's choice."""
+    """A checkbox on the account page. write: saves what the person chose."""
 
     name: str
-    label: Any
-    help_text: Any
-    is_for: Callable[[Any], bool]
-    read: Callable[[Any], bool]
-    write: Callable[[Any, bool], None]
+    label: str
+    help_text: str
+    is_chosen: bool
+    write: Callable[[bool], None]
 
 
-account_choices: list[AccountChoice] = []
-"""Choices on the account page, such as whether a person wants a digest by e-mail."""
+account_choices: list[Callable[[Any], Sequence[AccountChoice]]] = []
+"""Functions that return the choices of a user on the account page, such as which digests they want by e-mail."""
 
 
 def destinations() -> dict[str, str]:

@@ -157,6 +157,9 @@ writes calls and rollups."""
 secured_apps = ["usage_billing"]
 """Labels of the apps whose tables are secured. `ai_clients.assistants` adds its own when it is installed."""
 
+access_of_apps: dict[str, Access] = {}
+"""The access to tables of these apps that not all people of an organisation may read and write, by the table's name."""
+
 READ_BY_VIEWS = ("auth.Group", "auth.Permission", "contenttypes.ContentType", "sessions.Session")
 """Models that Django reads within a view to find the user's permissions, besides the user model itself."""
 
@@ -169,7 +172,7 @@ def is_tenants(model: type[models.Model]) -> bool:
 def wanted(existing: Iterable[str]) -> dict[str, Access]:
     """Map each existing table that one of our roles needs to its access."""
     there = set(existing)
-    tables = {name: access for name, access in OF_OUR_OWN.items() if name in there}
+    tables = {name: access for name, access in {**OF_OUR_OWN, **access_of_apps}.items() if name in there}
     if conf.GRANT_ALL_TABLES:
         tables |= {name: Access(READ, READ, READ) for name in there & {"django_migrations"}}
         stores = [cache for cache in settings.CACHES.values() if cache["BACKEND"].endswith(".DatabaseCache")]

@@ -22,10 +22,11 @@ from django.views.decorators.http import require_POST
 
 from ai_clients.assistants.admin.call_links import calls_address
 from ai_clients.assistants.admin.problems import problems_shown
-from ai_clients.assistants.digest.delivery import owners
+from ai_clients.assistants.digest.delivery import subscribed_owners
 from ai_clients.assistants.digest.email import Rendered, period
 from ai_clients.assistants.digest.email import render as render_email
 from ai_clients.assistants.digest.figures import weekly_digest_data
+from ai_clients.assistants.digest.subscription import account_address
 from ai_clients.assistants.digest.summary import DigestSummary, write_summary
 from ai_clients.assistants.digest.week import Week, last_full_week
 from ai_clients.assistants.models import DigestDelivery
@@ -134,8 +135,9 @@ class DigestDeliveryAdmin(ReadOnlyAdmin, ScopedAdmin, ModelAdmin[DigestDelivery]
             delivery = DigestDelivery.objects.filter(org=org, week=week.monday).first()
             context |= {
                 "rendered": _rendered(org, week),
-                "owners": [owner.email for owner in owners(org)],
+                "owners": [owner.email for owner in subscribed_owners(org)],
                 "delivery": delivery,
+                "account_address": account_address(),
                 "email_address": _email_address(org.pk, week),
                 **_cost(request_scope(request), org.pk, week),
                 "may_summarize": self._may_summarize(request) and not (delivery and delivery.summary),

@@ -1,4 +1,4 @@
-"""Sends one organisation's digest of one week to each of its owners once.
+"""Sends one organisation's digest of one week to each owner who subscribed to it, once.
 
 An owner is noted as soon as the mail server has taken their e-mail. If the process dies in between, that one e-mail
 goes out again when the claim has expired, with the same Message-ID. Noting the owner before sending could lose it.
@@ -20,7 +20,7 @@ from django.utils import timezone
 from ai_clients.assistants.content.wording import one_line
 from ai_clients.assistants.digest.email import Rendered, message_to, render
 from ai_clients.assistants.digest.figures import WeeklyDigest, weekly_digest_data
-from ai_clients.assistants.digest.subscription import refused
+from ai_clients.assistants.digest.subscription import subscribers
 from ai_clients.assistants.digest.summary import DigestSummary, write_summary
 from ai_clients.assistants.digest.week import Week, last_full_week
 from ai_clients.assistants.models import DigestDelivery
@@ -40,7 +40,7 @@ class Outcome(Enum):
     QUIET = auto()
     """Nothing was called in either week."""
     NOBODY = auto()
-    """No owner has an e-mail address."""
+    """No owner with an e-mail address has subscribed."""
 
 
 class DeliveryError(Exception):
@@ -48,13 +48,13 @@ class DeliveryError(Exception):
 
 
 def send_digest(org_id: int, now: datetime) -> Outcome:
-    """Send the last full week's digest to the owners who do not have it. Raises DeliveryError."""
+    """Send the last full week's digest to the subscribed owners who do not have it. Raises DeliveryError."""
     with within(of_organization(org_id)):
         org = Organization.objects.get(pk=org_id)
         week = last_full_week(org, now)
         if DigestDelivery.objects.filter(org=org, week=week.monday, sent_at__isnull=False).exists():
             return Outcome.ALREADY
-        if not owners(org):
+        if not subscribed_owners(org):
             return Outcome.NOBODY
     digest = weekly_digest_data(org, week)
     if digest.is_quiet:
@@ -74,11 +74,11 @@ def send_digest(org_id: int, now: datetime) -> Outcome:
     return Outcome.SENT
 
 
-def owners(org: Organization) -> list[Any]:
-    """The owners with an e-mail address who want the digest, one for each address."""
+def subscribed_owners(org: Organization) -> list[Any]:
+    """The owners with an e-mail address who subscribed, one for each address."""
     memberships = Membership.objects.filter(org=org, role=Membership.Role.OWNER).order_by("pk")
     user_ids = list(memberships.values_list("user_id", flat=True))
-    users = get_user_model()._default_manager.filter(is_active=True).in_bulk(set(user_ids) - refused(org))
+    users = get_user_model()._default_manager.filter(is_active=True).in_bulk(set(user_ids) & subscribers(org))
     by_address: dict[str, Any] = {}
     for user in (users[user_id] for user_id in user_ids if user_id in users):
         by_address.setdefault(user.email.casefold(), user)
@@ -114,9 +114,9 @@ def _summary(delivery: DigestDelivery, digest: WeeklyDigest) -> DigestSummary | 
 
 
 def _send(delivery: DigestDelivery, digest: WeeklyDigest, rendered: Rendered) -> list[str]:
-    """Send to the owners who do not have it yet, over one connection; return the failures, with their addresses."""
+    """Send to those who do not have it yet, over one connection; return the failures, with their addresses."""
     with within(of_organization(delivery.org_id)):
-        recipients = owners(digest.org)
+        recipients = subscribed_owners(digest.org)
     failures = []
     with get_connection() as connection:
         for owner in recipients:

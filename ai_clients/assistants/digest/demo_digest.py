@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime, time, timedelta
 
-from ai_clients.assistants.digest.delivery import owners
+from ai_clients.assistants.digest.delivery import subscribed_owners
+from ai_clients.assistants.digest.subscription import subscribe
 from ai_clients.assistants.digest.week import last_full_week
 from ai_clients.assistants.models import DigestDelivery
 from usage_billing.management.demo_data_incidents import RETRYING
-from usage_billing.models import Organization
+from usage_billing.models import Membership, Organization
 
 SENT_AT = time(8, 6)
 
@@ -24,17 +25,19 @@ SUMMARY = {
 
 
 def create(now: datetime) -> str:
-    """The digest of the last full week of one organisation, if it has no digest yet; what was made, in a sentence."""
+    """The digest of the last full week of one organisation, if it has none yet, and its owners' subscriptions."""
     org = Organization.objects.filter(slug=RETRYING).first()
     if org is None or DigestDelivery.objects.filter(org=org).exists():
         return ""
+    for owner in org.memberships.filter(role=Membership.Role.OWNER):
+        subscribe(user_id=owner.user_id, org_id=org.pk)
     week = last_full_week(org, now)
     sent_at = datetime.combine(week.monday + timedelta(days=7), SENT_AT, org.zone)
     DigestDelivery.objects.create(
         org=org,
         week=week.monday,
         sent_at=min(sent_at, now),
-        delivered_to=[owner.pk for owner in owners(org)],
+        delivered_to=[owner.pk for owner in subscribed_owners(org)],
         summary=SUMMARY,
     )
     return f"Added the weekly digest of {org.name}, as if it had been sent."

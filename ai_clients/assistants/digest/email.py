@@ -21,6 +21,7 @@ from django.utils.translation import get_language, gettext, ngettext
 from ai_clients.assistants.content.wording import one_line, plain_text
 from ai_clients.assistants.digest import chart
 from ai_clients.assistants.digest.figures import Currency, Line, Totals, WeeklyDigest
+from ai_clients.assistants.digest.subscription import account_address
 from ai_clients.assistants.digest.summary import DigestSummary
 from ai_clients.assistants.digest.week import Week
 from usage_billing.conf import conf
@@ -91,6 +92,7 @@ def message_to(owner: User, rendered: Rendered, digest: WeeklyDigest) -> DigestM
             "Message-ID": f"<weekly-digest.{digest.org.pk}.{digest.week.monday}.{owner.pk}@{domain}>",
             "Auto-Submitted": "auto-generated",
             "Content-Language": digest.org.language,
+            **({"List-Unsubscribe": f"<{address}>"} if (address := account_address()) else {}),
         },
     )
     message.attach_alternative(rendered.html, "text/html")
@@ -153,6 +155,7 @@ def _context(digest: WeeklyDigest, summary: DigestSummary | None, currency: Curr
         "chart_src": f"cid:{CHART_ID}",
         "chart_size": (chart.WIDTH, chart.HEIGHT),
         "chart_text": _chart_text(digest, currency),
+        "account_address": account_address(),
         "page": f"{conf.PUBLIC_URL}{reverse('usage_billing:usage')}" if conf.PUBLIC_URL else "",
     }
 

@@ -302,15 +302,19 @@ def test_password_cannot_be_guessed_where_the_address_is_changed(alice: User, se
 
 def test_choice_of_another_app_is_saved(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
     chosen: dict[int, bool] = {}
-    choice = hooks.AccountChoice(
-        name="digest",
-        label="Weekly digest",
-        help_text="",
-        is_for=lambda user: True,
-        read=lambda user: chosen.get(user.pk, False),
-        write=lambda user, value: chosen.__setitem__(user.pk, value),
-    )
-    monkeypatch.setattr(hooks, "account_choices", [choice])
+
+    def choices(user: User) -> list[hooks.AccountChoice]:
+        return [
+            hooks.AccountChoice(
+                name="digest",
+                label="Weekly digest",
+                help_text="",
+                is_chosen=chosen.get(user.pk, False),
+                write=lambda is_wanted: chosen.__setitem__(user.pk, is_wanted),
+            )
+        ]
+
+    monkeypatch.setattr(hooks, "account_choices", [choices])
     client = browser()
     assert 'name="digest">' in client.get("/account/").content.decode()
     client.post("/account/choices/", {"digest": "on"})

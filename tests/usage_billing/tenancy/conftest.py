@@ -14,7 +14,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connection
 
-from ai_clients.assistants.models import ContentPiece, DigestDelivery, DigestRefusal, Message, Participant
+from ai_clients.assistants.models import ContentPiece, DigestDelivery, DigestSubscription, Message, Participant
 from tests.support import budgets, factories
 from tests.support.factories import event
 from usage_billing.archive import usage_sums
@@ -80,7 +80,7 @@ class World:
         person = Participant.objects.create(org=org, external_id="1", name="Somebody")
         Message.objects.create(org=org, participant=person, chat_id="1", text="Words.", sent_at=factories.NOON)
         DigestDelivery.objects.create(org=org, week=factories.TODAY)
-        DigestRefusal.objects.create(org=org, user=owner)
+        DigestSubscription.objects.create(org=org, user=owner)
         archived = ArchiveFile.objects.create(
             month=date(2020, 1, 1), part=org.pk, path=f"{org.pk}.parquet", size=1, sha256="", by="somebody",
             archived_at=factories.NOON, **dict.fromkeys(SUMS, 0),

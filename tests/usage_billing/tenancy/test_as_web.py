@@ -16,12 +16,13 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from rest_framework.test import APIClient
 
+from ai_clients.assistants.digest.subscription import subscribers
 from tests.support.factories import event
 from tests.support.far_server import FarServer, far
 from tests.usage_billing.tenancy.conftest import World
 from usage_billing import reports
 from usage_billing.ledger import drain, writer
-from usage_billing.models import DailyTagUsage, Organization, TagValue, UsageRecord
+from usage_billing.models import DailyTagUsage, Membership, Organization, TagValue, UsageRecord
 from usage_billing.recording.event import encode
 from usage_billing.recording.outbox import Outbox
 from usage_billing.tenancy import roles
@@ -130,6 +131,24 @@ def test_the_jobs_work_as_the_drain(as_drain: World) -> None:
     assert client_of(as_drain.owner).get(f"{API}/summary").json()["data"]["all_time"]["requests_count"] == 4
     with within(EVERYTHING):
         assert UsageRecord.objects.count() == 8
+
+
+def test_an_owner_subscribes_to_the_digest_on_the_account_page(as_web: World) -> None:
+    browser = Client()
+    browser.force_login(as_web.owner)
+    name = f"weekly-digest-{as_web.org.pk}"
+    assert f'name="{name}" checked>' in browser.get("/account/").content.decode()
+    for chosen, expected in (({}, set()), ({name: "on"}, {as_web.owner.pk})):
+        assert browser.post("/account/choices/", chosen).status_code == 302
+        with within(of_organization(as_web.org.pk)):
+            assert subscribers(as_web.org) == expected
+
+
+def test_a_superadmin_ends_a_subscription_with_the_membership(as_web: World) -> None:
+    with scoped(as_web.admin):
+        Membership.objects.get(org=as_web.org, user=as_web.owner).delete()
+        assert subscribers(as_web.org) == set()
+        assert subscribers(as_web.other) == {as_web.stranger.pk}
 
 
 def test_calls_wait_in_the_outbox_if_the_web_may_not_drain(

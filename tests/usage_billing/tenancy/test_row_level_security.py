@@ -17,6 +17,7 @@ from django.db import connection, models
 from django.test.utils import isolate_apps
 from pytest_django import Settings
 
+from tests.support import factories
 from tests.support.configure import configure
 from tests.usage_billing.tenancy.conftest import PASSWORD, Rows, World
 from usage_billing.models import SavedView
@@ -390,6 +391,33 @@ def test_nobody_saves_a_view_for_another_organisation_or_for_superadmins(
     # Nor is one given away.
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         raw("UPDATE usage_saved_view SET org_id = %s WHERE name = 'mine'", elsewhere, who=world.owner.pk)
+
+
+# ── Subscriptions to the digest ──────────────────────────────────────────────────────────────────────────────────
+
+SUBSCRIBE = "INSERT INTO ai_digest_subscription (org_id, user_id) VALUES (%s, %s)"
+
+
+def test_an_owner_sees_the_subscriptions_of_the_organisation_and_others_none(
+    world: World, raw: Callable[..., Rows]
+) -> None:
+    seen = "SELECT user_id FROM ai_digest_subscription"
+    assert raw(seen, who=world.owner.pk) == [(world.owner.pk,)]
+    assert raw(seen, who=world.member.pk) == raw(seen) == []
+
+
+def test_an_owner_subscribes_nobody_but_themselves(world: World, raw: Callable[..., Rows]) -> None:
+    assert raw("DELETE FROM ai_digest_subscription RETURNING user_id", who=world.owner.pk) == [(world.owner.pk,)]
+    raw(SUBSCRIBE, world.org.pk, world.owner.pk, who=world.owner.pk)
+    for who, org, user in (
+        (world.owner, world.org, world.member),
+        (world.owner, world.other, world.owner),
+        (world.member, world.org, world.member),
+    ):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            raw(SUBSCRIBE, org.pk, user.pk, who=who.pk)
+    another = factories.owner(world.org)
+    assert raw("DELETE FROM ai_digest_subscription RETURNING user_id", who=another.pk) == []
 
 
 # ── People who work in SQL ───────────────────────────────────────────────────────────────────────────────────────

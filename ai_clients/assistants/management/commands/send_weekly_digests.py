@@ -1,4 +1,4 @@
-"""`manage.py send_weekly_digests`: last week in figures, to the owners of every organisation, once."""
+"""`manage.py send_weekly_digests`: last week in figures, to the owners who subscribed, once."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from usage_billing.management.printable_command import PrintableCommand
 
 
 class Command(PrintableCommand):
-    help = "Send last week's digests to the owners; run it as often as you like, each goes out once."
+    help = "Send last week's digests to the owners who subscribed; run it as often as you like, each goes out once."
 
     def handle(self, *args: Any, **options: Any) -> None:
         now = timezone.now()
@@ -20,7 +20,7 @@ class Command(PrintableCommand):
             self.stderr.write(f"Organisation {org_id}: {reason}")
         said = (
             f"Sent the digests of {summary.sent} organisations; {summary.quiet} had no calls, {summary.nobody} no "
-            f"owner with an e-mail address, {summary.failed} failed."
+            f"subscriber with an e-mail address, {summary.failed} failed."
         )
         if summary.failed:
             raise CommandError(f"{said} Run it again for those that failed.")

@@ -51,9 +51,7 @@ def test_preview_shows_what_would_go_out_and_sends_and_spends_nothing(
     simulated: dict[str, str], recorded: Recorded
 ) -> None:
     first, second = organization("Альфа"), organization("Бета")
-    owner = factories.owner(second)
-    owner.email = "olga@example.com"
-    owner.save()
+    people.subscriber(factories.owner(second), second, "olga@example.com")
     client = admin_client.superadmin()
     assert "Альфа: " in client.get(reverse(PREVIEW)).content.decode()
     page = client.get(reverse(PREVIEW), {"org": second.pk}).content.decode()

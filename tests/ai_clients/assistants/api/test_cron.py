@@ -138,9 +138,7 @@ def test_failures_are_listed(simulated: dict[str, str], secret: str) -> None:
 
 def test_digests_are_sent_and_counted(simulated: dict[str, str], recorded: Recorded, secret: str) -> None:
     org = factories.organization()
-    owner = factories.owner(org)
-    owner.email = "olga@example.com"
-    owner.save()
+    people.subscriber(factories.owner(org), org, "olga@example.com")
     writer.add([event(org=org, at=timezone.now() - timedelta(days=7), attribution={"request_type": "legal_check"})])
     header = f"Bearer {secret}".encode()
     assert call(DIGESTS, header).json()["data"]["sent"] == 1

@@ -9,7 +9,7 @@ import pytest
 from django.contrib.auth.models import User
 from pytest_django import Settings
 
-from tests.support import factories, mail_server
+from tests.support import factories, mail_server, people
 from tests.support.factories import event
 from tests.support.mail_server import MailServer
 from usage_billing.ledger import writer
@@ -54,7 +54,5 @@ def owners(org: Organization) -> list[User]:
 
 
 def owner(org: Organization, name: str) -> User:
-    person = factories.owner(org, name)
-    person.email = f"{name}@example.com"
-    person.save()
-    return person
+    """An owner who subscribed to the digest."""
+    return people.subscriber(factories.owner(org, name), org, f"{name}@example.com")

@@ -13,6 +13,7 @@ from django.contrib.auth.models import User
 from django.core import mail as django_mail
 from django.db import connection, connections
 from django.utils import timezone
+from pytest_django import Settings
 
 from ai_clients.assistants.digest import delivery
 from ai_clients.assistants.digest.delivery import (
@@ -28,6 +29,7 @@ from ai_clients.assistants.digest.week import last_full_week
 from ai_clients.assistants.models import DigestDelivery
 from tests.ai_clients.assistants.digest.conftest import MONDAY, owner
 from tests.support import factories, people
+from tests.support.configure import configure
 from tests.support.mail_server import MailServer
 from tests.support.recorded import Recorded
 from usage_billing.models import Organization
@@ -44,8 +46,14 @@ def part(message: EmailMessage, kind: str) -> EmailMessage:
 
 
 def test_each_owner_gets_one_whole_email(
-    org: Organization, owners: list[User], mail: MailServer, simulated: dict[str, str], recorded: Recorded
+    org: Organization,
+    owners: list[User],
+    mail: MailServer,
+    simulated: dict[str, str],
+    recorded: Recorded,
+    settings: Settings,
 ) -> None:
+    configure(settings, PUBLIC_URL="https://costs.example.com")
     simulated["X-Simulator-Text"] = people.answer(**WORDS)
     factories.member(org)
     assert send_digest(org.pk, MONDAY) is Outcome.SENT
@@ -59,6 +67,7 @@ def test_each_owner_gets_one_whole_email(
         assert "16–22 ноября 2026" in message["Subject"]
         assert message["Message-ID"] == f"<weekly-digest.{org.pk}.2026-11-16.{person.pk}@example.com>"
         assert (message["Auto-Submitted"], message["Content-Language"]) == ("auto-generated", "ru")
+        assert message["List-Unsubscribe"] == "<https://costs.example.com/account/#e-mails>"
         assert [one.get_content_type() for one in message.walk()] == [
             "multipart/related",
             "multipart/alternative",
@@ -206,7 +215,8 @@ def test_a_run_that_died_is_taken_over_when_its_claim_has_run_out(
 def test_quiet_organisations_and_those_without_an_address_get_nothing_and_spend_nothing(
     org: Organization, mail: MailServer, simulated: dict[str, str], recorded: Recorded
 ) -> None:
-    factories.owner(org)  # has no address
+    people.subscriber(factories.owner(org), org, "")
+    factories.owner(org, "never")  # has not subscribed
     left = owner(org, "left")
     left.is_active = False
     left.save()

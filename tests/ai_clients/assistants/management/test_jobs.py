@@ -96,9 +96,7 @@ def test_a_role_update_with_failures_names_them_and_exits_with_one(environment: 
 
 def test_digests_go_out_once_by_smtp_however_many_commands_run(environment: dict[str, str], mail: MailServer) -> None:
     org = factories.organization("Северный ветер")
-    owner = factories.owner(org)
-    owner.email = "olga@example.com"
-    owner.save()
+    people.subscriber(factories.owner(org), org, "olga@example.com")
     writer.add([event(org=org, at=timezone.now() - timedelta(days=7), attribution={"request_type": "legal_check"})])
     by_smtp = environment | {"EMAIL_URL": f"smtp://127.0.0.1:{mail.port}", "DEFAULT_FROM_EMAIL": "costs@example.com"}
 
@@ -119,9 +117,7 @@ def test_digests_go_out_once_by_smtp_however_many_commands_run(environment: dict
 
 def test_in_development_the_digest_goes_to_the_console(environment: dict[str, str]) -> None:
     org = factories.organization("Северный ветер")
-    owner = factories.owner(org)
-    owner.email = "olga@example.com"
-    owner.save()
+    people.subscriber(factories.owner(org), org, "olga@example.com")
     writer.add([event(org=org, at=timezone.now() - timedelta(days=7), attribution={"request_type": "legal_check"})])
     code, out, errors = run("send_weekly_digests", environment)
     assert code == 0, errors
