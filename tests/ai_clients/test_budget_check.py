@@ -7,7 +7,7 @@ import threading
 import time
 from decimal import Decimal
 
-import anyio
+import anyio.to_thread
 import pytest
 
 from ai_clients import budget_check
@@ -43,8 +43,7 @@ class Slow:
         self.free += holds
 
     async def asked(self) -> None:
-        while not self.is_asked.is_set():
-            await anyio.sleep(0.01)
+        assert await anyio.to_thread.run_sync(self.is_asked.wait, 20)
 
     def wait_until_free(self) -> list[Hold]:
         until = time.monotonic() + 20
