@@ -6,6 +6,7 @@ A call whose budgets cannot be asked is sent.
 from __future__ import annotations
 
 import logging
+import threading
 
 import anyio.to_thread
 
@@ -47,15 +48,36 @@ async def ask_async(call: Planned) -> Admitted | Refusal:
 
 
 async def _waited(guard: Guard, call: Planned) -> Admitted | Refusal | MustWait:
-    found: list[Admitted | Refusal | MustWait] = []
+    asking = _Asking(guard, call)
     try:
-        await anyio.to_thread.run_sync(lambda: found.append(guard.admit(call, may_wait=True)))
+        await anyio.to_thread.run_sync(asking.run)
     except BaseException:
-        # Cancelled; the thread has finished all the same. Nobody will send the call.
-        if found:
-            released(_decided(found[0]))
+        # Cancelled: nobody will send the call. anyio waits for the thread then, asyncio itself does not.
+        asking.give_up()
         raise
-    return found[0]
+    return asking.decision
+
+
+class _Asking:
+    """A call that a thread asks for. Whoever comes last, the decision or the end of the wait, frees what it holds."""
+
+    def __init__(self, guard: Guard, call: Planned) -> None:
+        self._guard, self._call = guard, call
+        self._lock = threading.Lock()
+        self._is_given_up = False
+        self.decision: Admitted | Refusal | MustWait = MUST_WAIT
+
+    def run(self) -> None:
+        decision = self._guard.admit(self._call, may_wait=True)
+        with self._lock:
+            self.decision, is_late = decision, self._is_given_up
+        if is_late:
+            released(_decided(decision))
+
+    def give_up(self) -> None:
+        with self._lock:
+            self._is_given_up, decision = True, self.decision
+        released(_decided(decision))
 
 
 def recorded(holds: Admitted) -> None:

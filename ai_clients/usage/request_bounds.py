@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
 from typing import Any, NamedTuple
 
 import msgspec
@@ -24,8 +24,11 @@ TEXTS = frozenset((
 ))  # fmt: skip
 """Types of input that is written in the body as a whole. Images, audio, files and references take other tokens."""
 
-_DATA = (b";base64,", b'"data":"', b'"data": "', b'"b64_json":"')
-"""What stands before a piece of media in a body; it ends with a quotation mark."""
+_MEDIA = re.compile(rb';base64,[^"]*|"data": ?"[^"]*|"b64_json":"[^"]*')
+"""A piece of media in a body, from what stands before it to its quotation mark. Each byte is in one match at most."""
+
+MOST_ANSWERS = 1_000
+"""OpenAI, API reference: `n` is 128 at most. A request for more is refused; its estimate must stay an amount."""
 
 
 class _Tool(msgspec.Struct):
@@ -87,14 +90,14 @@ def bounds_of(request: Any, flavour: Flavour) -> Bounds:
     except msgspec.DecodeError:
         return Bounds(model=request_facts.model_of(request))
     is_open = flavour != "embeddings" and _refers_to_more(body)
-    media = sum(_media_lengths(content)) if is_open else 0
+    media = sum(found.end() - found.start() for found in _MEDIA.finditer(content)) if is_open else 0
     limits = (body.max_tokens, body.max_completion_tokens, body.max_output_tokens, body.max_tokens_to_sample)
     return Bounds(
         model=text(body.model),
         text_bytes=len(content) - media + (TOOL_TOKENS if body.tools else 0),
         is_open=is_open,
         most_output=max((each for each in limits if type(each) is int and each > 0), default=None),
-        answers=max([1, *(each for each in (body.n, body.best_of) if type(each) is int)]),
+        answers=min(max([1, *(each for each in (body.n, body.best_of) if type(each) is int)]), MOST_ANSWERS),
         writes_cache=flavour != "messages" or b'"cache_control"' in content,
         tier=text(body.service_tier) or text(body.speed),
     )
@@ -119,13 +122,3 @@ def _is_text(value: bytes) -> bool:
     except msgspec.DecodeError:
         return False
     return all(item.type in TEXTS and _is_text(bytes(item.content)) and _is_text(bytes(item.output)) for item in items)
-
-
-def _media_lengths(content: bytes) -> Iterator[int]:
-    for mark in _DATA:
-        start = content.find(mark)
-        while start >= 0:
-            start += len(mark)
-            end = content.find(b'"', start)
-            yield (len(content) if end < 0 else end) - start
-            start = content.find(mark, end) if end >= 0 else -1

@@ -80,14 +80,28 @@ class Keeper:
         """Let the thread reserve, and wait for it. None if it did not answer in time. Raises what `look_up` raises."""
         ask = _Ask(look_up, known)
         self._put(ask)
-        if not ask.done.wait(WAIT_S):
-            with self._holdings.lock:
-                ask.is_abandoned = not ask.done.is_set()
-            if ask.is_abandoned:
-                return None
+        try:
+            is_done = ask.done.wait(WAIT_S)
+        except BaseException:
+            # A signal's handler has raised (Ctrl+C, a time limit): nobody will send the call.
+            if not self._abandoned(ask):
+                self._release(ask.outcome)
+            raise
+        if not is_done and self._abandoned(ask):
+            return None
         if ask.error is not None:
             raise ask.error
         return ask.outcome
+
+    def _abandoned(self, ask: _Ask) -> bool:
+        """Wait no longer. Returns whether the thread has not answered yet: then it frees what it reserves."""
+        with self._holdings.lock:
+            ask.is_abandoned = not ask.done.is_set()
+        return ask.is_abandoned
+
+    def _release(self, outcome: Outcome | None) -> None:
+        if outcome is not None and not isinstance(outcome, UsedUp):
+            self._holdings.released(outcome.holds if isinstance(outcome, Away) else outcome)
 
     def top_up(self, stake: Stake) -> None:
         """Let the thread fetch a lease for calls to come."""
@@ -95,10 +109,11 @@ class Keeper:
 
     def _put(self, work: _Ask | Stake) -> None:
         with self._something_to_do:
+            if self._thread is None or not self._thread.is_alive():
+                thread = threading.Thread(target=self._run, name="usage-budgets", daemon=True)
+                thread.start()  # it may not, where there are too many; then the next call tries again
+                self._thread = thread
             self._work.append(work)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="usage-budgets", daemon=True)
-                self._thread.start()
             self._something_to_do.notify()
 
     def _run(self) -> None:
@@ -112,7 +127,7 @@ class Keeper:
                 self._serve(work)
             if time.monotonic() >= tend_at:
                 tend_at = time.monotonic() + TEND_S
-                self.tend()
+                self._tend_safely()
                 if not self._holdings:
                     connections.close_all()  # an idle one would keep a database from stopping
             if self._is_ending and not self._work:
@@ -143,8 +158,8 @@ class Keeper:
         with self._holdings.lock:
             work.outcome = outcome
             work.done.set()
-            if work.is_abandoned and outcome is not None and not isinstance(outcome, UsedUp):
-                self._holdings.released(outcome.holds if isinstance(outcome, Away) else outcome)
+            if work.is_abandoned:
+                self._release(outcome)
 
     def _reserve(self, look_up: Callable[[], Sequence[Stake]]) -> Outcome:
         if not self.is_away:
@@ -153,7 +168,11 @@ class Keeper:
         holds: list[Hold] = []
         away: list[Stake] = []
         for stake in stakes:
-            found = self._reserve_one(stake)
+            try:
+                found = self._reserve_one(stake)
+            except BaseException:
+                self._holdings.released(holds)
+                raise
             if isinstance(found, UsedUp):
                 self._holdings.released(holds)
                 return found
@@ -219,10 +238,19 @@ class Keeper:
             logger.debug("Nothing more of budget %s for calls to come.", stake.budget.id)
         except Error as error:
             self.note_away(error)
+        except Exception:
+            logger.exception("A lease of budget %s for calls to come could not be taken.", stake.budget.id)
         finally:
             self._holdings.topped_up(stake.key)
 
     # ── Leases ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _tend_safely(self) -> None:
+        """Tend, and live on: without this thread each call would wait `WAIT_S` for nothing."""
+        try:
+            self.tend()
+        except Exception:
+            logger.exception("The leases of budgets could not be looked after.")
 
     def tend(self, *, is_last: bool = False) -> None:
         """Renew leases, give back what is idle, and close those of which nothing is reserved any more.
