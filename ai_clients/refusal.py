@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 import httpx2
@@ -34,6 +35,14 @@ def refused_response(request: httpx2.Request, flavour: Flavour, refusal: Refusal
         request=request,
     )
     return response
+
+
+def is_of_budget(error: BaseException) -> bool:
+    """Whether an SDK's error says that a budget has stopped the call."""
+    body = getattr(error, "body", None)
+    # OpenAI's SDK has the inner object there, Anthropic's the whole body.
+    inner = body.get("error", body) if isinstance(body, Mapping) else None
+    return isinstance(inner, Mapping) and inner.get("code") == BUDGET_EXCEEDED
 
 
 def _body(flavour: Flavour, message: str, id_: str) -> dict[str, Any]:

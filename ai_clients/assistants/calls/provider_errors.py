@@ -11,7 +11,7 @@ from email.utils import parsedate_to_datetime
 
 from django.utils.translation import gettext
 
-from usage_billing.recording.admission import BUDGET_EXCEEDED
+from ai_clients.refusal import is_of_budget
 
 RETRYABLE = (408, 409, 429)
 """Statuses below 500 after which a later attempt may succeed."""
@@ -48,13 +48,6 @@ def provider_problem(error: BaseException) -> ProviderProblem | None:
         # No request was sent: there is no key.
         return ProviderProblem(_message(None, retryable=False), None, retryable=False)
     return None
-
-
-def is_of_budget(error: BaseException) -> bool:
-    """Whether a budget has stopped the call: the error has the provider's shape, and was made here."""
-    body = getattr(error, "body", None)
-    inner = body.get("error", body) if isinstance(body, Mapping) else None
-    return isinstance(inner, Mapping) and inner.get("code") == BUDGET_EXCEEDED
 
 
 def _message(status: int | None, retryable: bool) -> str:
