@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from decimal import Decimal
 from typing import Any
 
 import pytest
