@@ -27,8 +27,8 @@ REFUSED_S = 1.0
 """For how long a refusal stands without another look: a loop of refused calls must not become a loop of queries."""
 ZERO = Decimal(0)
 
-Key = tuple[int, date]
-"""A budget and the first day of its window."""
+Key = tuple[int, str, date]
+"""A budget, its unit and the first day of its window: a lease in tokens is none in dollars."""
 
 
 class Stake(NamedTuple):
@@ -40,7 +40,7 @@ class Stake(NamedTuple):
 
     @property
     def key(self) -> Key:
-        return self.budget.id, self.window.first
+        return self.budget.id, self.budget.unit, self.window.first
 
 
 @dataclass

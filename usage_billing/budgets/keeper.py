@@ -209,6 +209,7 @@ class Keeper:
                 stake.budget.org_id,
                 stake.budget.id,
                 stake.window,
+                unit=stake.budget.unit,
                 least=least,
                 wanted=wanted,
                 more=self._holdings.more(stake),

@@ -60,6 +60,7 @@ def take(
     budget_id: int,
     window: Window,
     *,
+    unit: str,
     least: Decimal,
     wanted: Decimal,
     more: Decimal = Decimal(0),
@@ -67,17 +68,19 @@ def take(
 ) -> Granted:
     """Take a lease of at least `least`. Raises `UsedUpError`, `GoneError`, and what the database raises.
 
+    unit: of the amounts; a budget that counts in another one by now is gone, until its process knows it.
     wanted: by all calls that wait now. more: for calls to come; at most `1 / SHARE` of the rest is granted for them.
     returned: what earlier leases of this process give back first, by their ids. If a call may cost more than is left,
     and nothing is reserved, the whole rest is granted for that call: the budget can be used to its end.
     """
     with _alone_with(org_id, budget_id):
         give_back(org_id, returned or {})
-        _delete_expired(org_id, budget_id)
+        at = timezone.now()  # a lease that expires later is reserved now, for its process may renew it
+        _delete_expired(org_id, budget_id, at)
         budget = Budget.objects.filter(org=org_id, pk=budget_id, mode=Budget.Mode.STOP, is_active=True).first()
-        if budget is None:
+        if budget is None or budget.unit != unit:
             raise GoneError
-        found = spending(budget, window)
+        found = spending(budget, window, at)
         rest = budget.limit - found.taken
         is_last = 0 < rest < least and not found.reserved
         amount = min(rest, max(least, wanted))
@@ -88,6 +91,7 @@ def take(
             org_id=org_id,
             budget=budget,
             first_day=window.first,
+            unit=unit,
             granted=amount,
             holder=holder(),
             expires_at=timezone.now() + LIFE,
@@ -101,10 +105,10 @@ def _whole(budget: Budget, amount: Decimal) -> Decimal:
     return amount.quantize(places, ROUND_DOWN)
 
 
-def is_overdrawn(org_id: int, budget_id: int, first_day: date) -> bool:
+def is_overdrawn(org_id: int, budget_id: int, unit: str, first_day: date) -> bool:
     """Whether more is spent and reserved than the limit, which may have been lowered; also if the budget is gone."""
     with within(of_organization(org_id)):
-        budget = Budget.objects.filter(org=org_id, pk=budget_id, is_active=True).first()
+        budget = Budget.objects.filter(org=org_id, pk=budget_id, unit=unit, is_active=True).first()
         return budget is None or spending(budget, window_of(budget, first_day)).taken > budget.limit
 
 
@@ -163,12 +167,16 @@ def _alone_with(org_id: int, budget_id: int) -> Iterator[None]:
         yield
 
 
-def _delete_expired(org_id: int, budget_id: int, at: datetime | None = None) -> None:
-    expired = BudgetLease.objects.filter(org=org_id, budget=budget_id, expires_at__lte=at or timezone.now())
-    _delete(org_id, [*expired.values_list("pk", flat=True)])
+def _delete_expired(org_id: int, budget_id: int, at: datetime) -> None:
+    expired = BudgetLease.objects.filter(org=org_id, budget=budget_id, expires_at__lte=at)
+    _delete(org_id, [*expired.values_list("pk", flat=True)], expires_at__lte=at)
 
 
-def _delete(org_id: int, lease_ids: Sequence[int]) -> None:
-    if lease_ids:
-        BudgetLease.objects.filter(org=org_id, pk__in=lease_ids).delete()
-        SettledHold.objects.filter(org=org_id, lease__in=lease_ids).delete()
+def _delete(org_id: int, lease_ids: Sequence[int], **condition: datetime) -> None:
+    """Delete leases, those that still meet the condition: a process that is late may renew one meanwhile."""
+    if not lease_ids:
+        return
+    mine = BudgetLease.objects.filter(org=org_id, pk__in=lease_ids)
+    mine.filter(**condition).delete()
+    of_leases = SettledHold.objects.filter(org=org_id, lease__in=lease_ids)
+    (of_leases.exclude(lease__in=mine.values("pk")) if condition else of_leases).delete()

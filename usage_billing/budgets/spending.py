@@ -43,27 +43,33 @@ class Spending:
         return self.spent + self.reserved
 
 
-def spending(budget: Budget, window: Window) -> Spending:
+def spending(budget: Budget, window: Window, at: datetime | None = None) -> Spending:
     """What is spent and reserved in the window, in the scope of the budget's organisation.
+
+    at: the moment of which leases reserve; now, if it is not given.
 
     What is spent comes from the rollups: equal to the ledger at every commit (guarantee 5, docs/guarantees.md). If the
     ledger settles holds between the two reads, they are read again: a call is never in neither of them.
     """
     with within(of_organization(budget.org_id)):
-        reserved = _reserved(budget, window)
+        reserved = _reserved(budget, window, at)
         while True:
             total = totals_of(budget, Period(window.first, window.end))
-            before, reserved = reserved, _reserved(budget, window)
+            before, reserved = reserved, _reserved(budget, window, at)
             if reserved == before:
                 break
     unpriced = total[f"unpriced_{budget.unit}_count"] if budget.unit in ("usd", "rub") else 0
     return Spending(in_unit(budget, total), reserved, unpriced)
 
 
-def _reserved(budget: Budget, window: Window, at: datetime | None = None) -> Decimal:
+def _reserved(budget: Budget, window: Window, at: datetime | None) -> Decimal:
     """What open leases have granted, less the holds that are settled."""
     leases = BudgetLease.objects.filter(
-        org=budget.org_id, budget=budget, first_day=window.first, expires_at__gt=at or timezone.now()
+        org=budget.org_id,
+        budget=budget,
+        first_day=window.first,
+        unit=budget.unit,
+        expires_at__gt=at or timezone.now(),
     )
     granted = dict(leases.values_list("pk", "granted"))
     if not granted:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
-from django.db.models import Sum
+from django.db.models import F, Sum
 
 from usage_billing.budgets import forecasts
 from usage_billing.budgets.days import Counted, counted_by_day
@@ -112,7 +112,7 @@ def reserved_of(windows: Mapping[int, Window], at: datetime) -> dict[int, Decima
     """What open leases of each budget have granted in its window, less the holds that are settled. Two queries."""
     leases = {
         lease.pk: lease
-        for lease in BudgetLease.objects.filter(budget__in=windows.keys(), expires_at__gt=at)
+        for lease in BudgetLease.objects.filter(budget__in=windows.keys(), unit=F("budget__unit"), expires_at__gt=at)
         if lease.first_day == windows[lease.budget_id].first
     }
     found: dict[int, Decimal] = {budget: Decimal(0) for budget in windows}

@@ -491,6 +491,14 @@ class Migration(migrations.Migration):
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
                 ("first_day", models.DateField()),
+                (
+                    "unit",
+                    models.CharField(
+                        choices=[("usd", "USD"), ("rub", "RUB"), ("tokens", "tokens"), ("calls", "calls")],
+                        default="usd",
+                        max_length=6,
+                    ),
+                ),
                 ("granted", models.DecimalField(decimal_places=12, max_digits=24)),
                 ("holder", models.CharField(max_length=200)),
                 ("expires_at", models.DateTimeField()),

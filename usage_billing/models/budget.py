@@ -149,13 +149,15 @@ class BudgetLock(models.Model):
 class BudgetLease(models.Model):
     """A part of a budget that one process may spend without asking again.
 
-    granted: in the budget's unit. What it reserves is `granted` less its settled holds, until it expires. first_day: of
-    the window that it belongs to. holder: the process, for people who look. expires_at: its process moves it on.
+    granted: in `unit`, the budget's when it was taken. What it reserves is `granted` less its settled holds, until it
+    expires, or until the budget counts in another unit. first_day: of the window that it belongs to. holder: the
+    process, for people who look. expires_at: its process moves it on.
     """
 
     org = models.ForeignKey(Organization, on_delete=models.CASCADE, db_index=False, related_name="+")
     budget = models.ForeignKey(Budget, on_delete=models.CASCADE, db_index=False, related_name="leases")
     first_day = models.DateField()
+    unit = models.CharField(max_length=6, choices=Budget.Unit.choices, default=Budget.Unit.USD)
     granted = money()
     holder = models.CharField(max_length=200)
     expires_at = models.DateTimeField()
