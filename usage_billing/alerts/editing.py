@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
+from django.utils import timezone
 from django.utils.translation import gettext
 
 from usage_billing.alerts import webhook_channel
@@ -19,6 +20,8 @@ from usage_billing.tenancy.scope import EVERYTHING, Scope, within
 
 CHANNEL_FIELDS = ("name", "kind", "target", "secret", "language", "is_active")
 RULE_FIELDS = ("name", "kind", "budget_id", "scope", "by", "step", "bound", "renotify_hours", "is_active")
+WATCHED = ("budget_id", "scope", "by", "step")
+"""What a rule watches: its alerts were about something else if one of these changes."""
 
 Row = TypeVar("Row", AlertChannel, AlertRule, AlertFiring)
 
@@ -59,9 +62,13 @@ def save_rule(
 ) -> None:
     """Create or change a rule: its `RULE_FIELDS`, and the channels that it goes to; None leaves them as they are.
 
-    Raises `ValidationError` by field, and `NotAllowedError`.
+    The kind of a rule does not change: its earlier alerts are told in words of that kind. Where it watches something
+    else than before, its alerts end. Raises `ValidationError` by field, and `NotAllowedError`.
     """
     _check_may_change(scope, rule.org_id)
+    if rule.pk is not None and values.get("kind", rule.kind) != rule.kind:
+        raise ValidationError({"kind": gettext("The kind of a rule does not change. Set up another rule.")})
+    before = [getattr(rule, name) for name in WATCHED]
     _assign(rule, values, RULE_FIELDS)
     # One that is not there is refused below, like one of another organisation.
     rule.budget = None if rule.budget_id is None else Budget.objects.filter(pk=rule.budget_id).first()
@@ -69,6 +76,8 @@ def save_rule(
     _check(rule, AlertRule.objects.all(), clean_rule)
     with atomic():
         rule.save()
+        if before != [getattr(rule, name) for name in WATCHED]:
+            _end_alerts(rule)
         if channels is not None:
             AlertRoute.objects.filter(rule=rule).exclude(channel__in=channels).delete()
             there = set(AlertRoute.objects.filter(rule=rule).values_list("channel_id", flat=True))
@@ -89,6 +98,15 @@ def org_of_new(scope: Scope, org: Organization | None) -> Organization | None:
     """Return the organisation of a new channel or rule. Raises `NotAllowedError`: None is the superadmins'."""
     _check_may_change(scope, None if org is None else org.pk)
     return org
+
+
+def _end_alerts(rule: AlertRule) -> None:
+    """End the alerts about what the rule watched; nobody is told."""
+    # The web's role may not write alerts.
+    with within(EVERYTHING):
+        AlertFiring.objects.filter(rule=rule, state=AlertFiring.State.FIRING).update(
+            state=AlertFiring.State.RESOLVED, resolved_at=timezone.now(), ended=AlertFiring.Ended.UNWATCHED
+        )
 
 
 def _of(rows: QuerySet[Row], scope: Scope) -> QuerySet[Row]:

@@ -213,6 +213,29 @@ def test_what_is_wrong_with_a_rule_is_told_by_field(org: Organization, body: dic
     assert not AlertRule.objects.exists()
 
 
+def test_the_kind_of_a_rule_does_not_change(org: Organization) -> None:
+    """Its alerts could not be told any more: nobody would see the page of alerts, superadmins neither."""
+    owner, budget = factories.owner(org), budgets.budget(org)
+    made = sent(post(owner, "rules", rule_body(org)), 201)
+    error = refused(patch(owner, f"rules/{made['id']}", {"kind": "budget_share", "budget": budget.pk}), 400)
+    assert [*error["details"]] == ["kind"]
+    assert sent(client(owner).get(f"{ALERTS}/rules/{made['id']}")) == made
+
+
+@pytest.mark.parametrize("body", [{"scope": {"agent_id": "b"}}, {"by": "ai_model"}, {"step": "hour"}])
+def test_alerts_end_where_a_rule_watches_something_else(org: Organization, body: dict[str, Any]) -> None:
+    owner = factories.owner(org)
+    made = sent(post(owner, "rules", rule_body(org, scope={"agent_id": "a"})), 201)
+    told = AlertFiring.objects.create(org=org, rule_id=made["id"], key="", value=Decimal(9), bound=5)
+    sent(patch(owner, f"rules/{made['id']}", {"bound": "6", "name": "Other", "scope": {"agent_id": "a"}}))
+    told.refresh_from_db()
+    assert told.state == "firing"
+    sent(patch(owner, f"rules/{made['id']}", body))
+    told.refresh_from_db()
+    assert (told.state, told.ended) == ("resolved", "unwatched")
+    assert told.resolved_at is not None
+
+
 def test_a_rule_goes_to_channels_of_its_organisation(org: Organization) -> None:
     theirs = channel(factories.organization())
     error = refused(post(factories.owner(org), "rules", rule_body(org, channels=[theirs.pk])), 400)
