@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from django.core.exceptions import ValidationError
+from django.db import IntegrityError
 from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext
@@ -53,7 +55,8 @@ def save_channel(channel: AlertChannel, *, scope: Scope, values: Mapping[str, An
     if channel.kind == AlertChannel.Kind.WEBHOOK and not channel.__dict__.get("secret"):
         channel.secret = made_up = webhook_channel.new_secret()
     _check(channel, AlertChannel.objects.all(), clean_channel)
-    channel.save()
+    with _conflicts_told(), atomic():
+        _write(channel)
     return made_up
 
 
@@ -74,8 +77,8 @@ def save_rule(
     rule.budget = None if rule.budget_id is None else Budget.objects.filter(pk=rule.budget_id).first()
     channels = None if channel_ids is None else _channels(rule, {*channel_ids})
     _check(rule, AlertRule.objects.all(), clean_rule)
-    with atomic():
-        rule.save()
+    with _conflicts_told(), atomic():
+        _write(rule)
         if before != [getattr(rule, name) for name in WATCHED]:
             _end_alerts(rule)
         if channels is not None:
@@ -98,6 +101,26 @@ def org_of_new(scope: Scope, org: Organization | None) -> Organization | None:
     """Return the organisation of a new channel or rule. Raises `NotAllowedError`: None is the superadmins'."""
     _check_may_change(scope, None if org is None else org.pk)
     return org
+
+
+def _write(row: AlertChannel | AlertRule) -> None:
+    """Insert or update. A plain `save` would insert again what somebody else has deleted meanwhile."""
+    if row.pk is not None and not type(row)._default_manager.select_for_update().filter(pk=row.pk).exists():
+        raise _changed_meanwhile()
+    row.save()
+
+
+@contextmanager
+def _conflicts_told() -> Iterator[None]:
+    """Tell of another request that was quicker: it took the name, or deleted what this one names."""
+    try:
+        yield
+    except IntegrityError as error:
+        raise _changed_meanwhile() from error
+
+
+def _changed_meanwhile() -> ValidationError:
+    return ValidationError(gettext("Somebody else has changed this at the same time. Look at it and try again."))
 
 
 def _end_alerts(rule: AlertRule) -> None:
