@@ -17,6 +17,7 @@ from usage_billing.admin.links import costs_link
 from usage_billing.admin.read_only import ReadOnlyAdmin
 from usage_billing.admin.scoped import ScopedAdmin, ScopedRelatedFilter, request_scope
 from usage_billing.admin.theme import ModelAdmin, Paginator
+from usage_billing.budgets.stopped_calls import told_to
 from usage_billing.models import DeletedUser, UsageRecord
 from usage_billing.models.database import has_users
 from usage_billing.templatetags import amounts
@@ -111,6 +112,13 @@ class UsageRecordAdmin(ReadOnlyAdmin, ScopedAdmin, ModelAdmin[UsageRecord]):
         deleted = DeletedUser.objects.filter(user_id=OuterRef("user_id"), org_id=OuterRef("org_id")).values("name")
         rows = rows.annotate(deleted_user=Subquery(deleted[:1]))
         return rows.select_related("org", "user") if has_users() else rows.select_related("org")
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> UsageRecord | None:
+        """Return the call as it may be shown to this person; nobody saves it."""
+        call = super().get_object(request, object_id, from_field)
+        if call is not None:
+            told_to(request_scope(request), [call])
+        return call
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         context = {"archived_before": reports.archived_before(), **(extra_context or {})}

@@ -7,6 +7,8 @@ import socket
 from ipaddress import IPv4Address, IPv6Address, ip_network
 from urllib.parse import SplitResult, urlsplit
 
+import httpx2
+
 from usage_billing.alerts.problems import DeliveryError
 
 SCHEMES = ("http", "https")
@@ -25,7 +27,8 @@ def split(url: str) -> SplitResult:
     try:
         parts = urlsplit(url.strip())
         _ = parts.port
-    except ValueError as error:
+        httpx2.URL(url.strip())  # It refuses more: line breaks, names that no host has.
+    except (ValueError, httpx2.InvalidURL) as error:
         raise DeliveryError("This is no address. Write one such as https://example.com/hook.", is_final=True) from error
     if parts.scheme not in SCHEMES or not parts.hostname:
         raise DeliveryError("Write an address that begins with https:// or http://.", is_final=True)
@@ -70,6 +73,8 @@ def is_public(address: str) -> bool:
     except ValueError:  # such as fe80::1%eth0, an address of one network
         return False
     inner = _inner(found) if isinstance(found, IPv6Address) else found
+    if isinstance(inner, IPv6Address) and inner.is_site_local:  # fec0::/10: global to Python, private to RFC 3879
+        return False
     return inner.is_global and not (inner.is_multicast or inner.is_reserved or inner.is_unspecified)
 
 

@@ -54,7 +54,7 @@ def of_rule(rule: AlertRule, now: datetime) -> Readings:
             reading = _JUDGES[rule.kind](rule, row, usual.get(key))
             if reading is not None and (reading.crosses or key not in found or not found[key].crosses):
                 found[key] = reading
-    return Readings(found)
+    return Readings(found, absent_is_below=True)
 
 
 def scope_of(rule: AlertRule) -> Scope:

@@ -75,6 +75,8 @@ def _begun(
 
 def _why_over(readings: Readings, key: str, reading: Reading | None) -> AlertFiring.Ended | None:
     """None while it goes on, and while nothing is known."""
+    if reading is None and readings.absent_is_below:
+        return BELOW
     if reading is None:
         return WINDOW if readings.has_ended(key) else UNWATCHED
     if reading.value is not None and not reading.crosses:

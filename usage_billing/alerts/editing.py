@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from django.core.exceptions import ValidationError
+from django.db import IntegrityError
 from django.db.models import QuerySet
+from django.utils import timezone
 from django.utils.translation import gettext
 
 from usage_billing.alerts import webhook_channel
@@ -19,6 +22,8 @@ from usage_billing.tenancy.scope import EVERYTHING, Scope, within
 
 CHANNEL_FIELDS = ("name", "kind", "target", "secret", "language", "is_active")
 RULE_FIELDS = ("name", "kind", "budget_id", "scope", "by", "step", "bound", "renotify_hours", "is_active")
+WATCHED = ("budget_id", "scope", "by", "step")
+"""What a rule watches: its alerts were about something else if one of these changes."""
 
 Row = TypeVar("Row", AlertChannel, AlertRule, AlertFiring)
 
@@ -50,7 +55,8 @@ def save_channel(channel: AlertChannel, *, scope: Scope, values: Mapping[str, An
     if channel.kind == AlertChannel.Kind.WEBHOOK and not channel.__dict__.get("secret"):
         channel.secret = made_up = webhook_channel.new_secret()
     _check(channel, AlertChannel.objects.all(), clean_channel)
-    channel.save()
+    with _conflicts_told(), atomic():
+        _write(channel)
     return made_up
 
 
@@ -59,16 +65,22 @@ def save_rule(
 ) -> None:
     """Create or change a rule: its `RULE_FIELDS`, and the channels that it goes to; None leaves them as they are.
 
-    Raises `ValidationError` by field, and `NotAllowedError`.
+    The kind of a rule does not change: its earlier alerts are told in words of that kind. Where it watches something
+    else than before, its alerts end. Raises `ValidationError` by field, and `NotAllowedError`.
     """
     _check_may_change(scope, rule.org_id)
+    if rule.pk is not None and values.get("kind", rule.kind) != rule.kind:
+        raise ValidationError({"kind": gettext("The kind of a rule does not change. Set up another rule.")})
+    before = [getattr(rule, name) for name in WATCHED]
     _assign(rule, values, RULE_FIELDS)
     # One that is not there is refused below, like one of another organisation.
     rule.budget = None if rule.budget_id is None else Budget.objects.filter(pk=rule.budget_id).first()
     channels = None if channel_ids is None else _channels(rule, {*channel_ids})
     _check(rule, AlertRule.objects.all(), clean_rule)
-    with atomic():
-        rule.save()
+    with _conflicts_told(), atomic():
+        _write(rule)
+        if before != [getattr(rule, name) for name in WATCHED]:
+            _end_alerts(rule)
         if channels is not None:
             AlertRoute.objects.filter(rule=rule).exclude(channel__in=channels).delete()
             there = set(AlertRoute.objects.filter(rule=rule).values_list("channel_id", flat=True))
@@ -89,6 +101,35 @@ def org_of_new(scope: Scope, org: Organization | None) -> Organization | None:
     """Return the organisation of a new channel or rule. Raises `NotAllowedError`: None is the superadmins'."""
     _check_may_change(scope, None if org is None else org.pk)
     return org
+
+
+def _write(row: AlertChannel | AlertRule) -> None:
+    """Insert or update. A plain `save` would insert again what somebody else has deleted meanwhile."""
+    if row.pk is not None and not type(row)._default_manager.select_for_update().filter(pk=row.pk).exists():
+        raise _changed_meanwhile()
+    row.save()
+
+
+@contextmanager
+def _conflicts_told() -> Iterator[None]:
+    """Tell of another request that was quicker: it took the name, or deleted what this one names."""
+    try:
+        yield
+    except IntegrityError as error:
+        raise _changed_meanwhile() from error
+
+
+def _changed_meanwhile() -> ValidationError:
+    return ValidationError(gettext("Somebody else has changed this at the same time. Look at it and try again."))
+
+
+def _end_alerts(rule: AlertRule) -> None:
+    """End the alerts about what the rule watched; nobody is told."""
+    # The web's role may not write alerts.
+    with within(EVERYTHING):
+        AlertFiring.objects.filter(rule=rule, state=AlertFiring.State.FIRING).update(
+            state=AlertFiring.State.RESOLVED, resolved_at=timezone.now(), ended=AlertFiring.Ended.UNWATCHED
+        )
 
 
 def _of(rows: QuerySet[Row], scope: Scope) -> QuerySet[Row]:

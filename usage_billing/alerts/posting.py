@@ -48,7 +48,7 @@ class Answer:
             return min(timedelta(seconds=int(text[:9])), LONGEST_RETRY_AFTER)
         try:
             moment = parsedate_to_datetime(text)
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
         aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         return min(max(aware - datetime.now(UTC), timedelta(0)), LONGEST_RETRY_AFTER)

@@ -24,10 +24,15 @@ class Reading:
 
 @dataclass(frozen=True)
 class Readings:
-    """by_key: what is watched → its reading. windows: first days of the windows that run; empty if keys have none."""
+    """by_key: what is watched → its reading. windows: first days of the windows that run; empty if keys have none.
+
+    absent_is_below: whether a key that is not here is below its bound, because it has no or too few calls now; else
+    nothing watches it.
+    """
 
     by_key: Mapping[str, Reading]
     windows: frozenset[str] = field(default=frozenset())
+    absent_is_below: bool = False
 
     def has_ended(self, key: str) -> bool:
         """Whether the key's window is over."""

@@ -142,7 +142,7 @@ class RuleBody(BodySerializer):
     org = GivenOrgField(
         min_value=1, max_value=LARGEST_ID, allow_null=True, default=None, help_text=f"{ORG} It does not change."
     )
-    kind = serializers.ChoiceField(choices=AlertRule.Kind.values, help_text=RULE_KIND)
+    kind = serializers.ChoiceField(choices=AlertRule.Kind.values, help_text=f"{RULE_KIND} It does not change.")
     budget = CountField(
         min_value=1, max_value=LARGEST_ID, allow_null=True, default=None, help_text="Id of the budget that it watches."
     )

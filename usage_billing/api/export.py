@@ -22,6 +22,7 @@ from usage_billing.api.parameters import ExportSerializer, ReportParameters
 from usage_billing.api.schema import refusal
 from usage_billing.api.views import ReportView
 from usage_billing.auth import credentials
+from usage_billing.budgets.stopped_calls import told_to
 from usage_billing.models import UsageRecord
 from usage_billing.tenancy.scope import Scope, scoped
 
@@ -133,7 +134,7 @@ def _batches(request: Request, scope: Scope, parameters: ReportParameters) -> It
             page = reports.page(
                 scope, filters=parameters.filters, period=parameters.period, limit=BATCH_SIZE, after=after
             )
-        yield page.calls
+        yield told_to(scope, page.calls)
         if page.next is None:
             return
         after = page.next

@@ -19,6 +19,7 @@ from usage_billing.api import examples, groups, parameters, serializers
 from usage_billing.api.base import ScopedView
 from usage_billing.api.parameters import FiltersSerializer, ReportParameters
 from usage_billing.api.schema import BreakdownSchema, ReportSchema, refusal
+from usage_billing.budgets.stopped_calls import told_to
 from usage_billing.models.daily_usage import MEASURES
 from usage_billing.models.fields import LARGEST_ID
 from usage_billing.reports import Period
@@ -288,7 +289,7 @@ class CallsView(ReportView):
             "next": cursor and self._address(request, cursor),
             "next_cursor": cursor,
             "archived_before": found.archived_before,
-            "items": found.page.calls,
+            "items": told_to(self.scope, found.page.calls),
         }
         return Response(self.answer(answer).data)
 
@@ -330,6 +331,7 @@ class CallView(ScopedView):
         call = reports.calls(self.scope, filters={"id": int(id)}).first() if is_possible else None
         if call is None:
             raise NotFound(_("There is no such call."))
+        told_to(self.scope, [call])
         return Response(serializers.CallSerializer(call).data)
 
 

@@ -9,6 +9,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 
 from usage_billing.budgets.windows import Window
+from usage_billing.reports.anomalies import LEARNED_DAYS
 from usage_billing.reports.forecast import days_left, expected_by_day, learned_days, usual
 
 LOOKED_AHEAD = timedelta(days=3650)
@@ -31,10 +32,12 @@ def forecast(
 ) -> Forecast:
     """The amount spent, plus the average of its weekday in the 28 days before today for each day left.
 
-    amounts: by day, in the budget's unit, since 28 days before today, whichever window they are in. A total has no
-    end: it runs out by the average of all those days.
+    amounts: by day, in the budget's unit, since 28 days before today, and in the window. A total has no end: it runs
+    out by the average of the 28 days.
     """
-    learned = learned_days(amounts, today)
+    # Days before them are there only if other budgets, with longer windows, were read with this one.
+    since = min(today - timedelta(days=LEARNED_DAYS), window.first)
+    learned = learned_days((day for day in amounts if day >= since), today)
     if window.end is None:
         return Forecast(None, _end_of_total(amounts, limit - spent, max(today, window.first), today, learned))
     if not learned:
@@ -63,4 +66,5 @@ def _end_of_total(
         return None
     left_of_first = max(Decimal(0), average - (amounts.get(today, Decimal(0)) if first == today else Decimal(0)))
     days = max(0, math.ceil((left - left_of_first) / average))
-    return first + timedelta(days=days) if days <= LOOKED_AHEAD.days else None
+    # A total may begin near the last day that there is.
+    return first + timedelta(days=days) if days <= min(LOOKED_AHEAD.days, (date.max - first).days) else None

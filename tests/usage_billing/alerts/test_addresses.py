@@ -19,6 +19,7 @@ def test_public(address: str) -> None:
         "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "100.64.0.1", "169.254.169.254", "0.0.0.0",  # noqa: S104
         "224.0.0.1", "255.255.255.255", "192.0.2.1", "::1", "::", "fd00::1", "fe80::1", "fe80::1%eth0", "ff02::1",
         "::ffff:127.0.0.1", "::ffff:a9fe:a9fe", "64:ff9b::7f00:1", "2002:7f00:1::", "::127.0.0.1", "2001:db8::1",
+        "fec0::1",
     ],
 )  # fmt: skip
 def test_private(address: str) -> None:
@@ -44,7 +45,8 @@ def test_every_way_to_write_this_machine_is_private(url: str) -> None:
 @pytest.mark.parametrize(
     "url",
     ["ftp://example.com/", "file:///etc/passwd", "gopher://x/", "example.com", "", "http://", "https://user:pw@example.com/",
-     "https://example.com:port/", "http://[::1/"],
+     "https://example.com:port/", "http://[::1/", "https://exa\nmple.com/hook", "https://example.com/\x01",
+     "http://\u2603.net/", "http://[v1.a]/"],
 )  # fmt: skip
 def test_what_is_no_address_is_refused_for_good(url: str) -> None:
     with pytest.raises(DeliveryError) as refused:

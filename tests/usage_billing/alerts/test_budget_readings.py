@@ -28,7 +28,7 @@ def test_shares_of_the_limit(org: Organization) -> None:
 
 def test_a_window_before_the_budget_is_not_looked_at(org: Organization) -> None:
     found = budget(org, "0.001", thresholds=[50], created_at=FIRST_OF_NOVEMBER)
-    calls(org, at=NOON - timedelta(days=30))
+    calls(org, at=NOON - timedelta(days=20))
     assert [*readings_of(found, NOON).by_key] == ["2026-11-01/50", "2026-11-01/forecast"]
 
 

@@ -14,13 +14,14 @@ from django.utils import timezone
 from tests.support import factories
 from tests.support.factories import NOON, own_price
 from tests.usage_billing.alerts.conftest import budget, calls, channel, rule
-from usage_billing.alerts import check_all, firings
+from usage_billing.alerts import check_all, editing, firings
 from usage_billing.alerts.firings import check
 from usage_billing.alerts.recipients import Recipient, recipients
 from usage_billing.costing.overrides import PriceOverrides
 from usage_billing.ledger import repricing
 from usage_billing.ledger.repricing import Scope
 from usage_billing.models import AlertDelivery, AlertFiring, AlertRoute, AlertRule, Organization
+from usage_billing.tenancy.scope import EVERYTHING
 
 Kind = AlertRule.Kind
 DECEMBER = NOON + timedelta(days=20)
@@ -175,6 +176,29 @@ def test_what_is_switched_off_ends_silently(org: Organization, what: str) -> Non
     check_all(NOON)
     assert state("2026-11-01/50") == [("resolved", "unwatched")]
     assert len(told()) == 1
+
+
+def test_a_rule_that_watches_another_budget_tells_of_that_one(org: Organization) -> None:
+    channel(org)
+    first, second = (budget(org, "0.0006", name=name, thresholds=[]) for name in "AB")
+    calls(org)
+    watching = rule(org, Kind.BUDGET_SHARE, bound=80, budget=first)
+    check_all(NOON)
+    editing.save_rule(watching, scope=EVERYTHING, values={"budget_id": second.pk})
+    check_all(NOON)
+    assert state("2026-11-01/80") == [("resolved", "unwatched"), ("firing", "")]
+    assert [each.firing and each.firing.budget for each in AlertDelivery.objects.order_by("pk")] == [first, second]
+
+
+def test_an_alert_is_over_when_nothing_is_called_any_more(org: Organization) -> None:
+    channel(org)
+    rule(org, Kind.ERRORS, bound=5, step="hour")
+    calls(org, 6, status="failed")
+    check_all(NOON)
+    check_all(NOON + timedelta(hours=1))
+    assert told() == [("firing", "")]
+    check_all(NOON + timedelta(hours=2))
+    assert (told(), state("")) == ([("firing", ""), ("resolved", "")], [("resolved", "below")])
 
 
 def test_a_rule_that_cannot_be_read_does_not_hold_up_the_others(

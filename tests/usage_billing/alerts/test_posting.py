@@ -163,6 +163,7 @@ def test_retry_after() -> None:
     assert Answer(503, {"retry-after": "120"}, b"").retry_after == timedelta(seconds=120)
     assert Answer(503, {"retry-after": "9" * 30}, b"").retry_after == timedelta(days=1)
     assert Answer(503, {"retry-after": "soon"}, b"").retry_after is None
+    assert Answer(503, {"retry-after": "Mon, 01 Jan 2024 00:00:00 +99999999999999"}, b"").retry_after is None
     assert Answer(503, {}, b"").retry_after is None
     in_an_hour = Answer(503, {"retry-after": format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)}, b"")
     assert in_an_hour.retry_after is not None

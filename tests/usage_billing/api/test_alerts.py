@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.utils import timezone
 from pytest_django import Settings
 
@@ -14,8 +15,10 @@ from tests.support import budgets, factories, loopback
 from tests.support.configure import configure
 from tests.support.loopback import Answered
 from tests.usage_billing.api.test_budgets import client, refused, sent
+from usage_billing.alerts import editing
 from usage_billing.api import examples
 from usage_billing.models import AlertChannel, AlertDelivery, AlertFiring, AlertRoute, AlertRule, Organization
+from usage_billing.tenancy.scope import EVERYTHING
 
 pytestmark = pytest.mark.django_db
 ALERTS = "/api/billing/alerts"
@@ -213,10 +216,58 @@ def test_what_is_wrong_with_a_rule_is_told_by_field(org: Organization, body: dic
     assert not AlertRule.objects.exists()
 
 
+def test_the_kind_of_a_rule_does_not_change(org: Organization) -> None:
+    """Its alerts could not be told any more: nobody would see the page of alerts, superadmins neither."""
+    owner, budget = factories.owner(org), budgets.budget(org)
+    made = sent(post(owner, "rules", rule_body(org)), 201)
+    error = refused(patch(owner, f"rules/{made['id']}", {"kind": "budget_share", "budget": budget.pk}), 400)
+    assert [*error["details"]] == ["kind"]
+    assert sent(client(owner).get(f"{ALERTS}/rules/{made['id']}")) == made
+
+
+@pytest.mark.parametrize("body", [{"scope": {"agent_id": "b"}}, {"by": "ai_model"}, {"step": "hour"}])
+def test_alerts_end_where_a_rule_watches_something_else(org: Organization, body: dict[str, Any]) -> None:
+    owner = factories.owner(org)
+    made = sent(post(owner, "rules", rule_body(org, scope={"agent_id": "a"})), 201)
+    told = AlertFiring.objects.create(org=org, rule_id=made["id"], key="", value=Decimal(9), bound=5)
+    sent(patch(owner, f"rules/{made['id']}", {"bound": "6", "name": "Other", "scope": {"agent_id": "a"}}))
+    told.refresh_from_db()
+    assert told.state == "firing"
+    sent(patch(owner, f"rules/{made['id']}", body))
+    told.refresh_from_db()
+    assert (told.state, told.ended) == ("resolved", "unwatched")
+    assert told.resolved_at is not None
+
+
 def test_a_rule_goes_to_channels_of_its_organisation(org: Organization) -> None:
     theirs = channel(factories.organization())
     error = refused(post(factories.owner(org), "rules", rule_body(org, channels=[theirs.pk])), 400)
     assert [*error["details"]] == ["channels"]
+
+
+@pytest.mark.parametrize("what", ["channels", "rules"])
+def test_whoever_is_second_is_told(org: Organization, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two requests at once: both have seen that the name is free."""
+    owner = factories.owner(org)
+    body = channel_body(org) if what == "channels" else rule_body(org)
+    sent(post(owner, what, body), 201)
+    monkeypatch.setattr(editing, "_check", lambda *_: None)
+    error = refused(post(owner, what, body), 400)
+    assert error["details"] == {
+        "non_field_errors": ["Somebody else has changed this at the same time. Look at it and try again."]
+    }
+
+
+def test_what_was_deleted_meanwhile_does_not_come_back(org: Organization) -> None:
+    found, rule = channel(org), AlertRule.objects.create(org=org, name="Errors", kind="errors", bound=5)
+    AlertChannel.objects.filter(pk=found.pk).delete()
+    AlertRule.objects.filter(pk=rule.pk).delete()
+    with pytest.raises(ValidationError):
+        editing.save_channel(found, scope=EVERYTHING, values={"name": "x"})
+    with pytest.raises(ValidationError):
+        editing.save_rule(rule, scope=EVERYTHING, values={"name": "x"})
+    assert not AlertChannel.objects.exists()
+    assert not AlertRule.objects.exists()
 
 
 # ── Alerts ───────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -64,6 +64,20 @@ def test_a_total_that_begins_later_runs_out_later() -> None:
     assert of(amounts, 0, 20, later) == Forecast(None, date(2026, 6, 2))
 
 
+def test_a_total_that_begins_at_the_end_of_time_has_no_day() -> None:
+    amounts = {TODAY - timedelta(days=n): Decimal(10) for n in range(1, 29)}
+    assert of(amounts, 0, 10, Window(date.max, None)) == Forecast(None, date.max)
+    assert of(amounts, 0, 20, Window(date.max, None)) == Forecast(None, None)
+
+
+def test_calls_of_earlier_days_change_nothing() -> None:
+    amounts = {TODAY - timedelta(days=4): Decimal(6), TODAY - timedelta(days=1): Decimal(2)}
+    earlier = amounts | {TODAY - timedelta(days=60): Decimal(9)}
+    assert of(earlier, 8, 100) == of(amounts, 8, 100) == Forecast(Decimal(32), None)
+    # Of a total they are its own days: 8 in 28 days.
+    assert of(earlier, 17, 18, TOTAL) == Forecast(None, TODAY + timedelta(days=3))
+
+
 def test_a_window_of_one_day_ends_with_it() -> None:
     today = Window(TODAY, TODAY + timedelta(days=1))
     assert of(WORKING_DAYS | {TODAY: Decimal(4)}, 4, 9, today) == Forecast(Decimal(10), TODAY)

@@ -139,6 +139,17 @@ def test_many_budgets_have_the_state_that_each_has_by_itself(org: Organization) 
     assert len({found[each.pk].spent for each in budgets}) > 20
 
 
+def test_a_forecast_is_the_same_alone_and_beside_others(org: Organization) -> None:
+    """A month reads further back than the 28 days that a forecast learns of."""
+    late = AT + timedelta(days=11)  # 31 May
+    for day in (date(2026, 5, 1), date(2026, 5, 27), date(2026, 5, 30)):
+        spend(org, day, "1")
+    day, month = budget(org, window="day"), budget(org, window="month")
+    found = states([day, month], late)
+    assert found == {day.pk: state(day, late), month.pk: state(month, late)}
+    assert found[day.pk].forecast == Decimal("0.5")  # 2 in the four whole days since 27 May
+
+
 def test_fifty_budgets_take_as_many_queries_as_there_are_kinds_of_scopes(org: Organization) -> None:
     people = [factories.member(org) for _ in range(48)]
     spend(org, date(2026, 5, 20), "1", user_id=people[0].pk)

@@ -198,6 +198,11 @@ def test_superadmins_pages_are_closed_to_owners(olga: Client) -> None:
     assert olga.get(SUPERADMIN).status_code == 403
 
 
+@pytest.mark.parametrize("page", ["budgets", "budgets/new", "alerts"])
+def test_number_that_no_organisation_has_is_no_error(olga: Client, page: str) -> None:
+    assert olga.get(f"/usage/{page}", {"org": "9" * 5000}).status_code == 200
+
+
 def test_budget_of_another_organisation_is_not_there(olga: Client, globex: Organization) -> None:
     made = budget(globex, "Secret")
     for address in (f"{OWN}/{made.pk}", f"{OWN}/{made.pk}/edit", f"{OWN}/{made.pk}/delete", f"{OWN}/{made.pk}/ask"):
