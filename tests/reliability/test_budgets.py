@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import loopback, postgres, spending
-from tests.support.reliability.world import ROOT, SECRET_KEY, Figures, Site, kill_postgres, times
+from tests.support.reliability.world import PREFIX, ROOT, SECRET_KEY, Figures, Site, kill_postgres, times
 
 PROCESSES, THREADS = 8, 16
 LIMIT = Decimal(times(6, 60))
@@ -28,15 +28,16 @@ CENT = Decimal("0.01")
 
 @dataclass
 class Stage:
-    """Processes with one database, and where it is."""
+    """Processes with one database, and where it is. web: the URL that callers log in with, as the web does."""
 
     environment: dict[str, str]
+    web: str
     server: postgres.Server | None
     running: list[subprocess.Popen[str]] = field(default_factory=list)
 
-    def start(self, *command: str) -> subprocess.Popen[str]:
+    def start(self, *command: str, **environment: str) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [sys.executable, *command], cwd=ROOT, env=self.environment, text=True,
+            [sys.executable, *command], cwd=ROOT, env=self.environment | environment, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         self.running.append(process)
@@ -72,11 +73,15 @@ def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
         "ALERTS_ALLOW_PRIVATE_ADDRESSES": "1",
     }
     if request.param == "sqlite":
-        made = Stage(environment | {"DATABASE_URL": f"sqlite:///{tmp_path / 'budgets.sqlite3'}"}, None)
+        url = f"sqlite:///{tmp_path / 'budgets.sqlite3'}"
+        made = Stage(environment | {"DATABASE_URL": url}, url, None)
         made.run("manage.py", "migrate", "--verbosity=0")
     else:
         site: Site = request.getfixturevalue("site")
-        made = Stage(environment | {"DATABASE_URL": site.database_url}, site.server)
+        password = secrets.token_hex(8)
+        site.sql(f"ALTER ROLE {PREFIX}_web LOGIN PASSWORD '{password}'")
+        web = f"postgres://{PREFIX}_web:{password}@127.0.0.1:{site.server.port}/postgres"
+        made = Stage(environment | {"DATABASE_URL": site.database_url}, web, site.server)
     yield made
     made.end()
 
@@ -96,7 +101,7 @@ def test_a_budget_holds_while_everything_is_killed(stage: Stage, record_property
         draining = stage.start(*drain)
         until = time.monotonic() + SECONDS
         command = ["-m", "tests.support.reliability.spender", "spend", org, str(THREADS)]
-        spenders = [stage.start(*command, str(SECONDS)) for _ in range(PROCESSES)]
+        spenders = [stage.start(*command, str(SECONDS), DATABASE_URL=stage.web) for _ in range(PROCESSES)]
         killed = 0
         while time.monotonic() < until - SECONDS / 2:
             time.sleep(random.uniform(1, 3))
@@ -104,7 +109,9 @@ def test_a_budget_holds_while_everything_is_killed(stage: Stage, record_property
                 case "spender":
                     number = random.randrange(PROCESSES)
                     spenders[number].kill()
-                    spenders[number] = stage.start(*command, str(max(1, until - time.monotonic())))
+                    spenders[number] = stage.start(
+                        *command, str(max(1, until - time.monotonic())), DATABASE_URL=stage.web
+                    )
                     killed += 1
                 case "drain":
                     draining.kill()
@@ -138,6 +145,7 @@ def test_a_budget_holds_while_everything_is_killed(stage: Stage, record_property
     assert sent * CENT <= LIMIT + killed * THREADS * CENT
     assert spent >= LIMIT - 2 * CENT
     assert reserved == 0
+    assert sum(int(answered) for answered, _, _ in outputs) > 0
     assert refused > 0
     assert len(told) == 3
     assert set(told.values()) == {1}
