@@ -294,7 +294,7 @@ class Keeper:
         if not done:
             return
         settled = leases.settled(org_id, [lease.id for lease in done])
-        over = [lease for lease in done if settled.get(lease.id, Decimal(0)) >= lease.granted]
+        over = [lease for lease in done if settled.get(lease.id, 0) >= lease.recorded]
         leases.close(org_id, [lease.id for lease in over])
         self._holdings.forget(over)
 
