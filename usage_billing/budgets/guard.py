@@ -63,6 +63,11 @@ class _Memory:
         found = self._known.get(key)
         return found.value if found is not None and time.monotonic() < found.until else None
 
+    def older(self, key: Any) -> Any:
+        """The value, however long ago it was looked up: while the database is away."""
+        found = self._known.get(key)
+        return None if found is None else found.value
+
     def set(self, key: Any, value: Any) -> None:
         if len(self._known) >= MOST_KNOWN:
             self._known = {}
@@ -181,7 +186,11 @@ class Guard:
         if bounds is None:
             return None
         windows = ((budget, self._window_of(budget, call.started_at)) for budget in counting)
-        return [Stake(budget, window, bounds.most(call, budget.unit)) for budget, window in windows if window]
+        return [
+            Stake(budget, window, bounds.most(call, budget.unit), bounds.tells(budget.unit))
+            for budget, window in windows
+            if window
+        ]
 
     def _window_of(self, budget: StopBudget, moment: float) -> Window | None:
         """The window that the moment, epoch seconds, is in; None before the first. Worked out once: 3 µs of 15."""
@@ -200,16 +209,17 @@ class Guard:
 
     def _looked_up_bounds(self, org_id: int, agent_id: str, provider: str, call: Planned) -> CallBounds:
         bounds = self._known_bounds(org_id, agent_id, provider, call)
-        if bounds is None:
-            if self.keeper.is_away:
-                return call_bounds.NOT_KNOWN
-            try:
+        if bounds is not None:
+            return bounds
+        key = _bounds_key(org_id, agent_id, provider, call)
+        try:
+            if not self.keeper.is_away:
                 bounds = call_bounds.load(org_id, agent_id, provider, call, datetime.now(UTC))
-            except Error as error:
-                self.keeper.note_away(error)
-                return call_bounds.NOT_KNOWN
-            self._bounds.set(_bounds_key(org_id, agent_id, provider, call), bounds)
-        return bounds
+                self._bounds.set(key, bounds)
+                return bounds
+        except Error as error:
+            self.keeper.note_away(error)
+        return self._bounds.older(key) or call_bounds.NOT_KNOWN
 
     # ── Whose it is ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -227,16 +237,15 @@ class Guard:
         return stops.unattributed or 0
 
     def _looked_up_org(self, given: Attribution, stops: StopList) -> int:
-        if self.keeper.is_away:
-            return 0
         try:
-            with within(EVERYTHING):
-                org_id = OrganizationLookup([given]).known_id(given) or stops.unattributed or 0
+            if not self.keeper.is_away:
+                with within(EVERYTHING):
+                    org_id = OrganizationLookup([given]).known_id(given) or stops.unattributed or 0
+                self._sole_orgs.set(given.user_id, org_id)
+                return org_id
         except Error as error:
             self.keeper.note_away(error)
-            return 0
-        self._sole_orgs.set(given.user_id, org_id)
-        return org_id
+        return self._sole_orgs.older(given.user_id) or 0
 
     # ── The list ─────────────────────────────────────────────────────────────────────────────────────────────────
 

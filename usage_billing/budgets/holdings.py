@@ -32,11 +32,12 @@ Key = tuple[int, str, date]
 
 
 class Stake(NamedTuple):
-    """What a call may take of one budget, in its unit."""
+    """What a call may take of one budget, in its unit. is_known: the database has told what it may cost."""
 
     budget: StopBudget
     window: Window
     amount: Decimal
+    is_known: bool = True
 
     @property
     def key(self) -> Key:
@@ -59,9 +60,10 @@ class UsedUp:
 
 @dataclass(eq=False)
 class Lease:
-    """A lease of this process. free: what no call has reserved. holds: how many it has given. in_flight: calls that hold
-    parts of it. recorded: those that the ledger settles, or has settled. until: when it may be used no more, by the
-    monotonic clock.
+    """A lease of this process.
+
+    free: what no call has reserved. holds: how many it has given. in_flight: calls that hold parts of it. recorded:
+    those that the ledger settles, or has settled. until: when it may be used no more, by the monotonic clock.
     """
 
     id: int

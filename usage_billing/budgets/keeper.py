@@ -184,6 +184,8 @@ class Keeper:
 
     def _reserve_one(self, stake: Stake) -> Hold | UsedUp | Stake | None:
         """Return the hold; the stake itself if the database is away; None if its budget stops nothing any more."""
+        if not stake.is_known:
+            return stake
         if (hold := self._holdings.reserve_one(stake)) is not None:
             return hold
         if self.is_away:

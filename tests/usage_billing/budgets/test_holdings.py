@@ -8,10 +8,13 @@ from typing import Any
 
 import msgspec
 import pytest
+from django.db import OperationalError
 
 from tests.support import factories, spending
 from tests.support.spending import MODEL
 from tests.usage_billing.budgets.world import reserved, settle
+from usage_billing.budgets import call_bounds, leases
+from usage_billing.budgets import guard as guards
 from usage_billing.budgets.call_bounds import CallBounds
 from usage_billing.budgets.guard import Guard
 from usage_billing.ledger import writer
@@ -60,3 +63,44 @@ def test_leases_whose_calls_the_ledger_has_are_closed(
     assert not BudgetLease.objects.exists()
     assert not SettledHold.objects.exists()
     assert reserved(budget) == 0
+
+
+# ── The database is away ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def lease_some(guard: Guard, org: Organization) -> None:
+    for holds in [ask(guard, planned(org)) for _ in range(6)]:
+        guard.released(holds)
+
+
+def away(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_args: Any, **_options: Any) -> Any:
+        raise OperationalError("away")
+
+    for module, name in ((leases, "take"), (leases, "renew"), (call_bounds, "load")):
+        monkeypatch.setattr(module, name, fail)
+
+
+def test_calls_of_an_agent_that_is_not_known_spend_no_lease_for_nothing_while_the_database_is_away(
+    guard: Guard, org: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing tells what such a call may cost: a lease of a few cents is no permission for ten thousand of them."""
+    spending.budget(org, "10", when_unavailable="closed")
+    lease_some(guard, org)
+    away(monkeypatch)
+    assert isinstance(ask(guard, planned(org)), list)
+    assert isinstance(ask(guard, planned(org, agent_id="another")), Refusal)
+
+
+def test_estimate_that_was_looked_up_long_ago_is_good_enough_while_the_database_is_away(
+    guard: Guard, org: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spending.budget(org, "10", when_unavailable="closed")
+    lease_some(guard, org)
+    (known,) = ask(guard, planned(org))
+    monkeypatch.setattr(guards, "FRESH_S", -1.0)
+    known_bounds = guard._bounds._known
+    guard._bounds._known = {key: each._replace(until=0.0) for key, each in known_bounds.items()}
+    away(monkeypatch)
+    (late,) = ask(guard, planned(org))
+    assert late.amount == known.amount
