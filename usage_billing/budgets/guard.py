@@ -24,14 +24,14 @@ from usage_billing.budgets.call_bounds import CallBounds
 from usage_billing.budgets.holdings import Holdings, Stake, UsedUp
 from usage_billing.budgets.keeper import Away, Keeper, Outcome
 from usage_billing.budgets.refusal_messages import unavailable, used_up
-from usage_billing.budgets.scopes import Caller, counts, may_count
+from usage_billing.budgets.scopes import Caller, as_recorded, counts, may_count
 from usage_billing.budgets.stop_list import NO_BUDGETS, StopBudget, StopList
 from usage_billing.budgets.windows import Window, window_of
 from usage_billing.costing import price_list, providers
 from usage_billing.costing.attribution import OrganizationLookup
 from usage_billing.costing.costs import model_of_deployment
 from usage_billing.models import Budget
-from usage_billing.recording import admission
+from usage_billing.recording import admission, gate
 from usage_billing.recording.admission import MUST_WAIT, Admitted, MustWait, Planned, Refusal
 from usage_billing.recording.context import Attribution
 from usage_billing.recording.event import Flavour
@@ -182,7 +182,7 @@ class Guard:
         counting = [budget for budget in budgets if counts(budget, caller)]
         if not counting:
             return []
-        bounds = bounds_of(org_id, call.attribution.agent_id, provider, call)
+        bounds = bounds_of(org_id, as_recorded(call.attribution.agent_id, "agent_id"), provider, call)
         if bounds is None:
             return None
         windows = ((budget, self._window_of(budget, call.started_at)) for budget in counting)
@@ -229,7 +229,7 @@ class Guard:
         None if that takes a look into the database: the call names a user and no organisation.
         """
         if given.org_key:
-            return stops.org_of_key.get(given.org_key, 0)
+            return stops.org_of_key.get(_key_as_recorded(given.org_key, "org_key"), 0)
         if given.org_id is None:
             return self._sole_orgs.get(given.user_id) if given.user_id is not None else stops.unattributed or 0
         if isinstance(given.org_id, int):
@@ -282,6 +282,9 @@ def _start_anew() -> None:
 def _end() -> None:
     if isinstance(admission.guard, Guard):
         admission.guard.keeper.end()
+
+
+_key_as_recorded = functools.lru_cache(maxsize=4096)(gate.identifier)
 
 
 def _bounds_key(org_id: int, agent_id: str, provider: str, call: Planned) -> tuple[Any, ...]:
