@@ -16,6 +16,7 @@ from usage_billing.recording.admission import MUST_WAIT, Admitted, Guard, MustWa
 logger = logging.getLogger(__name__)
 
 NO_HOLDS: Admitted = ()
+SENT = "The budgets of an AI call could not be asked; it is sent."
 
 
 def concerns(attribution: Attribution) -> bool:
@@ -23,7 +24,7 @@ def concerns(attribution: Attribution) -> bool:
     try:
         return admission.guard is not None and admission.guard.concerns(attribution)
     except Exception:
-        logger.exception(_SENT)
+        logger.exception(SENT)
         return False
 
 
@@ -32,7 +33,7 @@ def ask(call: Planned) -> Admitted | Refusal:
     try:
         return _decided(_guard().admit(call, may_wait=True))
     except Exception:
-        logger.exception(_SENT)
+        logger.exception(SENT)
         return NO_HOLDS
 
 
@@ -43,7 +44,7 @@ async def ask_async(call: Planned) -> Admitted | Refusal:
         decision = guard.admit(call, may_wait=False)
         return _decided(await _waited(guard, call) if decision is MUST_WAIT else decision)
     except Exception:
-        logger.exception(_SENT)
+        logger.exception(SENT)
         return NO_HOLDS
 
 
@@ -100,6 +101,3 @@ def _guard() -> Guard:
     if guard is None:
         raise RuntimeError("No budget concerns the calls of this process.")
     return guard
-
-
-_SENT = "The budgets of an AI call could not be asked; it is sent."

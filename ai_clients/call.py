@@ -73,7 +73,14 @@ class Call:
         return None if planned is None else self._decided(await budget_check.ask_async(planned))
 
     def _planned(self) -> Planned | None:
-        """The call as its budgets look at it; None if no budget may count it."""
+        """The call as its budgets look at it; None if no budget may count it. Never raises."""
+        try:
+            return self._as_planned()
+        except Exception:  # noqa: BLE001 - guarantee 1, docs/guarantees.md: the call is sent
+            budget_check.logger.exception(budget_check.SENT)
+            return None
+
+    def _as_planned(self) -> Planned | None:
         if not budget_check.concerns(self._attribution) or not self._makes_something():
             return None
         bounds, named = request_bounds.bounds_of(self._request, self._endpoint.flavour), named_in(self._endpoint.url)
@@ -93,8 +100,11 @@ class Call:
             self._holds = decision
             return None
         self._finished = True
-        stopped = Answer(model=request_facts.model_of(self._request), status="refused", error_code=BUDGET_EXCEEDED)
-        record(msgspec.structs.replace(self._event(stopped), duration_ms=0, response={"budget": decision.budget}))
+        try:
+            stopped = Answer(model=request_facts.model_of(self._request), status="refused", error_code=BUDGET_EXCEEDED)
+            record(msgspec.structs.replace(self._event(stopped), duration_ms=0, response={"budget": decision.budget}))
+        except Exception as failure:  # noqa: BLE001 - guarantee 1, docs/guarantees.md: the caller gets the refusal
+            lost(failure)
         return decision
 
     def _keep(self, *events: Event) -> None:

@@ -118,7 +118,9 @@ class SocketCalls:
         """Forget a request whose message could not be sent."""
         with self._lock:
             self._responses.not_sent(request)
-        budget_check.released(request.holds)
+            # A response may have taken it for its own: that one holds nothing then.
+            request.holds, holds = budget_check.NO_HOLDS, request.holds
+        budget_check.released(holds)
 
     def received(self, message: Any) -> None:
         """Record the call that a message ends."""

@@ -6,13 +6,18 @@ import asyncio
 import threading
 import time
 from decimal import Decimal
+from typing import Any
 
 import anyio.to_thread
+import httpx2
 import pytest
 
 from ai_clients import budget_check
+from ai_clients.call import Call
+from ai_clients.transport import record_calls
+from ai_clients.usage import request_bounds
 from usage_billing.recording import Attribution, admission
-from usage_billing.recording.admission import MUST_WAIT, Admitted, MustWait, Planned
+from usage_billing.recording.admission import MUST_WAIT, Admitted, MustWait, Planned, Refusal
 from usage_billing.recording.event import Hold
 
 HOLD = Hold(1, 1, 1, Decimal(1))
@@ -79,3 +84,39 @@ def test_call_that_waits_gets_the_decision(slow: Slow) -> None:
     slow.answers.set()
     assert asyncio.run(budget_check.ask_async(CALL)) == [HOLD]
     assert slow.free == []
+
+
+class Stopping(Slow):
+    """A guard that stops every call."""
+
+    def admit(self, call: Planned, *, may_wait: bool) -> Refusal:  # type: ignore[override]
+        return Refusal("no", {})
+
+
+def sent(requests: list[httpx2.Request]) -> httpx2.Client:
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        requests.append(request)
+        return httpx2.Response(200, json={})
+
+    client = httpx2.Client(transport=httpx2.MockTransport(answer))
+    record_calls(client)
+    return client
+
+
+def fail(*_args: object) -> Any:
+    raise RuntimeError("a bug")
+
+
+def test_bug_in_the_estimate_reaches_no_caller(slow: Slow, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(request_bounds, "bounds_of", fail)
+    requests: list[httpx2.Request] = []
+    assert sent(requests).post(CALL.url, json={"model": "m"}).status_code == 200
+    assert len(requests) == 1
+
+
+def test_bug_in_the_record_of_a_stopped_call_reaches_no_caller(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admission, "guard", Stopping())
+    monkeypatch.setattr(Call, "_event", fail)
+    requests: list[httpx2.Request] = []
+    assert sent(requests).post(CALL.url, json={"model": "m"}).status_code == 429
+    assert requests == []

@@ -93,6 +93,10 @@ class CallBounds:
             amount = UNKNOWN if self.rub is None else amount * self.rub
         return amount.quantize(PLACES, ROUND_UP)
 
+    def tells(self, unit: str) -> bool:
+        """Whether `most` bounds the call in this unit; without prices it tells nothing about money."""
+        return self is not NOT_KNOWN or unit in (Budget.Unit.CALLS, Budget.Unit.TOKENS)
+
     def _usd(self, told: int, most_input: int, most_output: int) -> Decimal:
         if not self.segments:
             return UNKNOWN

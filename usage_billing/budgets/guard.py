@@ -25,13 +25,13 @@ from usage_billing.budgets.holdings import Holdings, Stake, UsedUp
 from usage_billing.budgets.keeper import Away, Keeper, Outcome
 from usage_billing.budgets.published import NO_BUDGETS, Published, PublishedBudget
 from usage_billing.budgets.refusal_messages import unavailable, used_up
-from usage_billing.budgets.scopes import Caller, counts, may_count
+from usage_billing.budgets.scopes import Caller, as_recorded, counts, may_count
 from usage_billing.budgets.windows import Window, window_of
 from usage_billing.costing import price_list, providers
 from usage_billing.costing.attribution import OrganizationLookup
 from usage_billing.costing.costs import model_of_deployment
 from usage_billing.models import Budget
-from usage_billing.recording import admission
+from usage_billing.recording import admission, gate
 from usage_billing.recording.admission import MUST_WAIT, Admitted, MustWait, Planned, Refusal
 from usage_billing.recording.context import Attribution
 from usage_billing.recording.event import Flavour
@@ -62,6 +62,11 @@ class _Memory:
         """The value; None if it is not known, or was looked up too long ago."""
         found = self._known.get(key)
         return found.value if found is not None and time.monotonic() < found.until else None
+
+    def older(self, key: Any) -> Any:
+        """The value, however long ago it was looked up: while the database is away."""
+        found = self._known.get(key)
+        return None if found is None else found.value
 
     def set(self, key: Any, value: Any) -> None:
         if len(self._known) >= MOST_KNOWN:
@@ -177,11 +182,15 @@ class Guard:
         counting = [budget for budget in budgets if counts(budget, caller)]
         if not counting:
             return []
-        bounds = bounds_of(org_id, call.attribution.agent_id, provider, call)
+        bounds = bounds_of(org_id, as_recorded(call.attribution.agent_id, "agent_id"), provider, call)
         if bounds is None:
             return None
         windows = ((budget, self._window_of(budget, call.started_at)) for budget in counting)
-        return [Stake(budget, window, bounds.most(call, budget.unit)) for budget, window in windows if window]
+        return [
+            Stake(budget, window, bounds.most(call, budget.unit), bounds.tells(budget.unit))
+            for budget, window in windows
+            if window
+        ]
 
     def _window_of(self, budget: PublishedBudget, moment: float) -> Window | None:
         """The window that the moment, epoch seconds, is in; None before the first. Worked out once: 3 µs of 15."""
@@ -200,16 +209,17 @@ class Guard:
 
     def _looked_up_bounds(self, org_id: int, agent_id: str, provider: str, call: Planned) -> CallBounds:
         bounds = self._known_bounds(org_id, agent_id, provider, call)
-        if bounds is None:
-            if self.keeper.is_away:
-                return call_bounds.NOT_KNOWN
-            try:
+        if bounds is not None:
+            return bounds
+        key = _bounds_key(org_id, agent_id, provider, call)
+        try:
+            if not self.keeper.is_away:
                 bounds = call_bounds.load(org_id, agent_id, provider, call, datetime.now(UTC))
-            except Error as error:
-                self.keeper.note_away(error)
-                return call_bounds.NOT_KNOWN
-            self._bounds.set(_bounds_key(org_id, agent_id, provider, call), bounds)
-        return bounds
+                self._bounds.set(key, bounds)
+                return bounds
+        except Error as error:
+            self.keeper.note_away(error)
+        return self._bounds.older(key) or call_bounds.NOT_KNOWN
 
     # ── Whose it is ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -219,7 +229,7 @@ class Guard:
         None if that takes a look into the database: the call names a user and no organisation.
         """
         if given.org_key:
-            return known.org_of_key.get(given.org_key, 0)
+            return known.org_of_key.get(_key_as_recorded(given.org_key, "org_key"), 0)
         if given.org_id is None:
             return self._sole_orgs.get(given.user_id) if given.user_id is not None else known.unattributed or 0
         if isinstance(given.org_id, int):
@@ -227,16 +237,15 @@ class Guard:
         return known.unattributed or 0
 
     def _looked_up_org(self, given: Attribution, known: Published) -> int:
-        if self.keeper.is_away:
-            return 0
         try:
-            with within(EVERYTHING):
-                org_id = OrganizationLookup([given]).known_id(given) or known.unattributed or 0
+            if not self.keeper.is_away:
+                with within(EVERYTHING):
+                    org_id = OrganizationLookup([given]).known_id(given) or known.unattributed or 0
+                self._sole_orgs.set(given.user_id, org_id)
+                return org_id
         except Error as error:
             self.keeper.note_away(error)
-            return 0
-        self._sole_orgs.set(given.user_id, org_id)
-        return org_id
+        return self._sole_orgs.older(given.user_id) or 0
 
     # ── The list ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -273,6 +282,9 @@ def _start_anew() -> None:
 def _end() -> None:
     if isinstance(admission.guard, Guard):
         admission.guard.keeper.end()
+
+
+_key_as_recorded = functools.lru_cache(maxsize=4096)(gate.identifier)
 
 
 def _bounds_key(org_id: int, agent_id: str, provider: str, call: Planned) -> tuple[Any, ...]:

@@ -32,11 +32,12 @@ Key = tuple[int, str, date]
 
 
 class Stake(NamedTuple):
-    """What a call may take of one budget, in its unit."""
+    """What a call may take of one budget, in its unit. is_known: the database has told what it may cost."""
 
     budget: PublishedBudget
     window: Window
     amount: Decimal
+    is_known: bool = True
 
     @property
     def key(self) -> Key:
@@ -59,8 +60,11 @@ class UsedUp:
 
 @dataclass(eq=False)
 class Lease:
-    """A lease of this process. free: what no call has reserved. in_flight: calls that hold parts of it. until: when it
-    may be used no more, by the monotonic clock."""
+    """A lease of this process.
+
+    free: what no call has reserved. holds: how many it has given. in_flight: calls that hold parts of it. recorded:
+    those that the ledger settles, or has settled. until: when it may be used no more, by the monotonic clock.
+    """
 
     id: int
     org_id: int
@@ -72,6 +76,7 @@ class Lease:
     is_last: bool = False
     holds: int = 0
     in_flight: int = 0
+    recorded: int = 0
 
 
 @dataclass
@@ -118,7 +123,9 @@ class Holdings:
         if pool is None:
             return None
         for lease in pool.leases:
-            if lease.until <= now or not (lease.free >= stake.amount or (lease.is_last and lease.free)):
+            # The last rest is for one call alone: a smaller one before this one has taken a part of it.
+            is_rest = lease.is_last and lease.free == lease.granted
+            if lease.until <= now or not (lease.free >= stake.amount or (is_rest and lease.free)):
                 continue
             amount = min(stake.amount, lease.free)
             lease.free -= amount
@@ -140,6 +147,7 @@ class Holdings:
             for hold in holds:
                 if (lease := self._leases.get(hold.lease_id)) is not None:
                     lease.in_flight -= 1
+                    lease.recorded += 1
 
     def released(self, holds: Admitted) -> None:
         """Free what calls hold that leave no record."""

@@ -6,6 +6,7 @@ one. The thread starts with the first call that a stop budget may count.
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
 import time
@@ -18,7 +19,7 @@ from django.db import Error, close_old_connections, connections
 
 from usage_billing.budgets import leases
 from usage_billing.budgets.holdings import IDLE_S, Holdings, Lease, Stake, UsedUp, by_org
-from usage_billing.budgets.leases import GoneError, UsedUpError
+from usage_billing.budgets.leases import GoneError, Granted, UsedUpError
 from usage_billing.recording.event import Hold
 
 logger = logging.getLogger(__name__)
@@ -43,6 +44,21 @@ class Away(NamedTuple):
 
 
 Outcome = list[Hold] | UsedUp | Away
+
+CONFLICT = "40"
+"""SQLSTATE's class for a transaction that another one has got in the way of: it is to be tried again."""
+TRIES = 5
+
+
+def _tried_again(take: Callable[[], Granted]) -> Granted:
+    """Take a lease, again after a conflict, which is no outage."""
+    for _ in range(TRIES - 1):
+        try:
+            return take()
+        except Error as error:
+            if not (getattr(error.__cause__, "sqlstate", None) or "").startswith(CONFLICT):
+                raise
+    return take()
 
 
 class _Ask:
@@ -184,6 +200,8 @@ class Keeper:
 
     def _reserve_one(self, stake: Stake) -> Hold | UsedUp | Stake | None:
         """Return the hold; the stake itself if the database is away; None if its budget stops nothing any more."""
+        if not stake.is_known:
+            return stake
         if (hold := self._holdings.reserve_one(stake)) is not None:
             return hold
         if self.is_away:
@@ -204,17 +222,19 @@ class Keeper:
         """Take a lease, and reserve the stake of it. The rests of earlier leases are given back with the same step."""
         rests = self._holdings.fragments(stake) if least else {}
         began = time.monotonic()
+        take = functools.partial(
+            leases.take,
+            stake.budget.org_id,
+            stake.budget.id,
+            stake.window,
+            unit=stake.budget.unit,
+            least=least,
+            wanted=wanted,
+            more=self._holdings.more(stake),
+            returned=rests,
+        )
         try:
-            granted = leases.take(
-                stake.budget.org_id,
-                stake.budget.id,
-                stake.window,
-                unit=stake.budget.unit,
-                least=least,
-                wanted=wanted,
-                more=self._holdings.more(stake),
-                returned=rests,
-            )
+            granted = _tried_again(take)
         except BaseException:
             self._holdings.put_back(rests)
             raise
@@ -294,7 +314,7 @@ class Keeper:
         if not done:
             return
         settled = leases.settled(org_id, [lease.id for lease in done])
-        over = [lease for lease in done if settled.get(lease.id, Decimal(0)) >= lease.granted]
+        over = [lease for lease in done if settled.get(lease.id, 0) >= lease.recorded]
         leases.close(org_id, [lease.id for lease in over])
         self._holdings.forget(over)
 

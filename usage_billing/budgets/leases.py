@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import ROUND_DOWN, Decimal
 
-from django.db.models import F, Sum
+from django.db.models import Count, F
 from django.utils import timezone
 
 from usage_billing.budgets.spending import Spending, spending
@@ -128,11 +128,11 @@ def renew(org_id: int, lease_ids: Sequence[int], returned: Mapping[int, Decimal]
         return set(mine.values_list("pk", flat=True))
 
 
-def settled(org_id: int, lease_ids: Iterable[int]) -> dict[int, Decimal]:
-    """What the ledger has settled of each lease."""
+def settled(org_id: int, lease_ids: Iterable[int]) -> dict[int, int]:
+    """How many holds of each lease the ledger has settled. Amounts would not do: SQLite keeps 15 digits of them."""
     with within(of_organization(org_id)):
         rows = SettledHold.objects.filter(org=org_id, lease__in=[*lease_ids]).order_by()
-        return dict(rows.values_list("lease_id").annotate(Sum("amount")))
+        return dict(rows.values_list("lease_id").annotate(Count("number")))
 
 
 def close(org_id: int, lease_ids: Sequence[int]) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Any, NamedTuple, Protocol
 
 from usage_billing.models import Budget, user_keys
+from usage_billing.recording import gate
 from usage_billing.recording.context import Attribution
 from usage_billing.reports import TAG
 
@@ -43,8 +45,8 @@ class Caller(NamedTuple):
 def may_count(budget: Scoped, given: Attribution) -> bool:
     """Whether a budget of the call's organisation may count it, whatever its provider and model are."""
     return (
-        budget.agent_id in ("", given.agent_id)
-        and budget.request_type in ("", given.request_type)
+        (not budget.agent_id or budget.agent_id == as_recorded(given.agent_id, "agent_id"))
+        and (not budget.request_type or budget.request_type == as_recorded(given.request_type, "request_type"))
         and (not budget.user_id or budget.user_id == _user(given))
         and (not budget.tag_key or given.tags.get(budget.tag_key) == budget.tag_value)
     )
@@ -57,6 +59,10 @@ def counts(budget: Scoped, caller: Caller) -> bool:
         and budget.ai_provider in ("", caller.ai_provider)
         and (not budget.ai_model or is_version_of(caller.ai_model, budget.ai_model))
     )
+
+
+as_recorded = functools.lru_cache(maxsize=4096)(gate.name)
+"""A word as the ledger has it: without unprintable characters, cut to its column."""
 
 
 def _user(given: Attribution) -> str:

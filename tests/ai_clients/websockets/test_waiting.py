@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections import deque
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -12,7 +13,9 @@ import pytest
 from ai_clients.websockets import records
 from ai_clients.websockets.calls import SocketCalls
 from tests.support.recorded import Recorded, usage_of
-from usage_billing.recording import Attribution, Event
+from usage_billing.recording import Attribution, Event, admission
+from usage_billing.recording.admission import Admitted, Planned
+from usage_billing.recording.event import Hold
 from usage_billing.recording.recorder import health
 
 RESPONSES, REALTIME = "wss://api.openai.com/v1/responses", "wss://api.openai.com/v1/realtime?model=gpt-realtime"
@@ -311,3 +314,38 @@ def test_no_response_is_ever_charged_to_another_tenant(is_realtime: bool, monkey
             to_opener += charged[id_] != who
     assert to_sender > to_opener, "most can be told"
     assert health().lost == 0
+
+
+class Counting:
+    """A guard that counts what becomes of holds."""
+
+    def __init__(self) -> None:
+        self.ends: list[str] = []
+
+    def concerns(self, attribution: Attribution) -> bool:
+        return True
+
+    def admit(self, call: Planned, *, may_wait: bool) -> Admitted:
+        return []
+
+    def recorded(self, holds: Admitted) -> None:
+        self.ends += ["recorded"] * len(holds)
+
+    def released(self, holds: Admitted) -> None:
+        self.ends += ["released"] * len(holds)
+
+
+def test_request_that_was_answered_before_its_sending_failed_settles_its_hold_once(
+    recorded: Recorded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guard = Counting()
+    monkeypatch.setattr(admission, "guard", guard)
+    calls = connection(RESPONSES)
+    request = calls.sending(json.dumps({"type": "response.create", "model": "gpt-5-mini"}))
+    assert request is not None
+    request.holds = [Hold(1, 1, 1, Decimal(1))]
+    begin(calls, A, previous_response_id=None)
+    calls.not_sent(request)
+    calls.closed()
+    assert [len(event.holds) for event in recorded.all()].count(1) == guard.ends.count("recorded")
+    assert len(guard.ends) == 1

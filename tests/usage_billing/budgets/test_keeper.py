@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import pytest
+from django.db import OperationalError
 
 from tests.support import factories, spending
 from tests.support.spending import CENT, MODEL
@@ -93,3 +94,23 @@ def test_interrupted_caller_leaves_no_hold(
     with guard.holdings.lock:
         assert guard.holdings
         assert in_flight(guard) == 0
+
+
+def test_conflict_with_another_transaction_is_no_outage(
+    guard: Guard, org: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A deadlock, or a host project whose transactions are serializable: PostgreSQL asks to try again."""
+    psycopg = pytest.importorskip("psycopg")
+    spending.budget(org, "1", unit="calls")
+    take, fails = leases.take, [psycopg.errors.SerializationFailure(), psycopg.errors.DeadlockDetected()]
+
+    def conflict(*args: Any, **options: Any) -> Any:
+        if fails:
+            raise OperationalError("try again") from fails.pop()
+        return take(*args, **options)
+
+    monkeypatch.setattr(leases, "take", conflict)
+    admitted = guard.admit(planned(org), may_wait=True)
+    assert isinstance(admitted, list)
+    assert len(admitted) == 1
+    assert not guard.keeper.is_away

@@ -14,7 +14,7 @@ import pytest
 from tests.support import factories, spending
 from tests.support.spending import CENT, MODEL
 from tests.usage_billing.budgets.world import reserved, spent
-from usage_billing.budgets import leases, stop_list
+from usage_billing.budgets import leases, published
 from usage_billing.budgets.guard import Guard
 from usage_billing.ledger import writer
 from usage_billing.models import BudgetLease, Organization, SettledHold, UsageRecord
@@ -42,7 +42,7 @@ def test_lease_in_tokens_is_none_in_another_unit(guard: Guard, org: Organization
         holds_of(guard, org)
     budget.unit, budget.limit = unit, Decimal(limit)
     budget.save()
-    stop_list.publish()
+    published.publish()
     assert reserved(budget) == 0
     assert len(holds_of(guard, org)) == 1
     assert isinstance(guard.admit(planned(org), may_wait=True), Refusal)
@@ -50,10 +50,10 @@ def test_lease_in_tokens_is_none_in_another_unit(guard: Guard, org: Organization
 
 def test_process_that_does_not_know_the_new_unit_yet_takes_no_lease(guard: Guard, org: Organization) -> None:
     budget = spending.budget(org, "10000000", unit="tokens")
-    (known,) = stop_list.from_database()
+    (known,) = published.from_database()
     budget.unit, budget.limit = "usd", Decimal("1000")
     budget.save()
-    stop_list.write([known])
+    published.write([known])
     assert guard.admit(planned(org), may_wait=True) == []
     assert not BudgetLease.objects.exists()
 

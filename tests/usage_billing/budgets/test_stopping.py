@@ -166,6 +166,38 @@ def test_budgets_in_roubles_and_tokens(guard: Guard, org: Organization, provider
             assert is_refused(provider)
 
 
+@pytest.mark.parametrize(
+    ("scope", "given"),
+    [
+        ({"agent_id": "a" * 100}, {"agent_id": "a" * 101}),
+        ({"agent_id": "legal\ufffd"}, {"agent_id": "legal\u200b"}),
+        ({"request_type": "ask"}, {"request_type": "ask\0"}),
+    ],
+)
+def test_call_is_stopped_under_the_name_that_the_ledger_gives_it(
+    guard: Guard, org: Organization, provider: Provider, drained: Callable[[], int], scope: Any, given: Any
+) -> None:
+    budget = spending.budget(org, "1", unit="calls", **scope)
+    with usage_context(org=org, **given):
+        provider.call()
+        drained()
+        assert spent(budget) == 1
+        with pytest.raises(openai.RateLimitError):
+            provider.call()
+
+
+def test_organisation_with_a_key_beyond_the_column_is_stopped(
+    guard: Guard, provider: Provider, drained: Callable[[], int]
+) -> None:
+    key = OrganizationKey("k" * 200)
+    with usage_context(org=key):
+        provider.call()
+        drained()
+        spending.budget(Organization.objects.get(), "1", unit="calls")
+        with pytest.raises(openai.RateLimitError):
+            provider.call()
+
+
 # ── Providers, SDKs, ways ────────────────────────────────────────────────────────────────────────────────────────────
 
 
