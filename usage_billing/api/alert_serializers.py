@@ -76,7 +76,7 @@ class RuleScopeField(serializers.Field[Any, Any, Any, Any]):
         fields, found, problems = filters.value_fields(), dict[str, Any](), dict[str, Any]()
         for name, given in data.items():
             try:
-                found[COLUMNS.get(name, name)] = _values(_field(name, fields), given)
+                found[COLUMNS.get(str(name), str(name))] = _values(_field(name, fields), given)
             except serializers.ValidationError as error:
                 problems[str(name)] = error.detail
         if problems:

@@ -81,9 +81,8 @@ class Command(PrintableCommand):
         for each in told:
             value = "unknown" if each.value is None else f"{each.value.normalize():f}"
             bound = "" if each.bound is None else f" (bound {each.bound.normalize():f})"
-            self._say(
-                f"{each.event.value}: {one_line(each.name)} {one_line(each.key)}: {value}{bound}, {each.deliveries} messages"
-            )
+            what = one_line(f"{each.name} {each.key}")
+            self._say(f"{each.event.value}: {what}: {value}{bound}, {each.deliveries} messages")
 
     def _say(self, text: str) -> None:
         self.stdout.write(text)
