@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Iterator
+from collections import defaultdict
 from datetime import datetime, timedelta
 
 from django.core.exceptions import ImproperlyConfigured
@@ -38,6 +38,8 @@ JITTER = 0.2
 AT_ONCE = 100
 SENDING_S = 30.0
 """After so long no further message is begun in one call: whoever sends evaluates alerts too."""
+OF_ONE_ORG_S = 5.0
+"""After so long an organisation's messages wait for the next call: a hundred channels that hang hold up their own."""
 KEPT = timedelta(days=90)
 ALERTS_KEPT = timedelta(days=365)
 
@@ -47,21 +49,23 @@ WAITING, SENT, FAILED = AlertDelivery.State.WAITING, AlertDelivery.State.SENT, A
 def send_due(limit: int = AT_ONCE) -> list[AlertDelivery]:
     """Send the messages whose time has come. Returns those that were tried, with their new state.
 
-    A channel that fails is left alone until the next call: one that hangs holds up the others for 10 s, not for each of
-    its messages.
+    A channel that fails is left alone until the next call, and so is an organisation that has used its time: one that
+    hangs holds up the others for 10 s, not for each of its messages.
     """
     tried: list[AlertDelivery] = []
     failing: set[int] = set()
+    seconds: dict[int | None, float] = defaultdict(float)
     until = time.monotonic() + SENDING_S
-    for pk in _due(timezone.now(), limit):
-        if time.monotonic() > until:
+    while len(tried) < limit and (began := time.monotonic()) <= until:
+        slow = {org for org, used in seconds.items() if used > OF_ONE_ORG_S}
+        delivery = _claimed_next(timezone.now(), failing, slow)
+        if delivery is None:
             break
-        delivery = _claimed(pk, timezone.now(), failing)
-        if delivery is not None:
-            _attempt(delivery)
-            tried.append(delivery)
-            if delivery.state == WAITING and delivery.channel_id is not None:
-                failing.add(delivery.channel_id)
+        _attempt(delivery)
+        tried.append(delivery)
+        seconds[delivery.org_id] += time.monotonic() - began
+        if delivery.state == WAITING and delivery.channel_id is not None:
+            failing.add(delivery.channel_id)
     return tried
 
 
@@ -102,12 +106,6 @@ def prune(now: datetime) -> int:
 # ── Claiming ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _due(now: datetime, limit: int) -> Iterator[int]:
-    with within(EVERYTHING):
-        found = list(_sendable(now).order_by("next_attempt_at", "pk").values_list("pk", flat=True)[:limit])
-    yield from found
-
-
 def _sendable(now: datetime) -> QuerySet[AlertDelivery]:
     """Those that wait and are due; the end of an alert waits until its beginning has arrived or was given up."""
     earlier = AlertDelivery.objects.filter(
@@ -120,14 +118,20 @@ def _sendable(now: datetime) -> QuerySet[AlertDelivery]:
     return AlertDelivery.objects.filter(~Exists(earlier), state=WAITING, next_attempt_at__lte=now)
 
 
-def _claimed(pk: int, now: datetime, failing: set[int]) -> AlertDelivery | None:
-    """The delivery, claimed for this process; None if another one has it."""
+def _claimed_next(now: datetime, failing: set[int], slow: set[int | None]) -> AlertDelivery | None:
+    """The next delivery, claimed for this process; None if there is none. One that another process has is no more due.
+
+    failing, slow: channels and organisations that are left alone.
+    """
     with within(EVERYTHING):
-        free = _sendable(now).filter(pk=pk).exclude(channel__in=failing)
-        waiting = AlertDelivery.objects.filter(pk=pk, state=WAITING, next_attempt_at__lte=now)
-        if not free.exists() or not waiting.update(attempts=F("attempts") + 1, next_attempt_at=now + CLAIM_FOR):
-            return None
-        return AlertDelivery.objects.filter(pk=pk).first()
+        free = _sendable(now).exclude(channel__in=failing).exclude(org__in=slow - {None})
+        if None in slow:
+            free = free.exclude(org=None)
+        while (pk := free.order_by("next_attempt_at", "pk").values_list("pk", flat=True).first()) is not None:
+            waiting = AlertDelivery.objects.filter(pk=pk, state=WAITING, next_attempt_at__lte=now)
+            if waiting.update(attempts=F("attempts") + 1, next_attempt_at=now + CLAIM_FOR):
+                return AlertDelivery.objects.filter(pk=pk).first()
+        return None
 
 
 # ── Sending ──────────────────────────────────────────────────────────────────────────────────────────────────────

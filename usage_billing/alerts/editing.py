@@ -69,7 +69,7 @@ def save_rule(
     else than before, its alerts end. Raises `ValidationError` by field, and `NotAllowedError`.
     """
     _check_may_change(scope, rule.org_id)
-    if rule.pk is not None and values.get("kind", rule.kind) != rule.kind:
+    if not rule._state.adding and values.get("kind", rule.kind) != rule.kind:
         raise ValidationError({"kind": gettext("The kind of a rule does not change. Set up another rule.")})
     before = [getattr(rule, name) for name in WATCHED]
     _assign(rule, values, RULE_FIELDS)
@@ -105,7 +105,7 @@ def org_of_new(scope: Scope, org: Organization | None) -> Organization | None:
 
 def _write(row: AlertChannel | AlertRule) -> None:
     """Insert or update. A plain `save` would insert again what somebody else has deleted meanwhile."""
-    if row.pk is not None and not type(row)._default_manager.select_for_update().filter(pk=row.pk).exists():
+    if not row._state.adding and not type(row)._default_manager.select_for_update().filter(pk=row.pk).exists():
         raise _changed_meanwhile()
     row.save()
 

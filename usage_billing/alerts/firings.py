@@ -18,6 +18,7 @@ from django.db.models import F, Q
 
 from usage_billing.alerts.decisions import Decision, Step
 from usage_billing.alerts.evaluation import OF_BUDGETS, Subject, readings_of, readings_of_budgets
+from usage_billing.alerts.messages import one_line
 from usage_billing.alerts.recipients import recipients
 from usage_billing.alerts.watching import active_budgets, active_rules, decisions
 from usage_billing.models import AlertChannel, AlertDelivery, AlertFiring, AlertRule, Budget
@@ -209,4 +210,4 @@ def _would_be_told(subject: Subject, now: datetime) -> Sequence[Told]:
 
 def _named(subject: Subject) -> str:
     what = "Budget" if isinstance(subject, Budget) else "Alert rule"
-    return f"{what} {subject.pk} ({subject.name})"
+    return f"{what} {subject.pk} ({one_line(subject.name)})"

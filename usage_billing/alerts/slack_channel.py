@@ -14,6 +14,8 @@ from usage_billing.conf import conf
 from usage_billing.models import AlertChannel
 
 LONGEST_HEADER = 150
+NOTHING = "\u200b"
+"""A space without width."""
 
 
 def send(channel: AlertChannel, message: Message) -> None:
@@ -36,5 +38,9 @@ def _body(message: Message) -> dict[str, Any]:
 
 
 def _escaped(text: str) -> str:
-    """The three characters that Slack reads as links and mentions."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    """Without links and mentions: those of Slack (`<…>`), and of Mattermost and others, which read Markdown.
+
+    A name of an agent comes from whoever makes calls: `[Pay](https://…)` must be no link, and `@all` wake nobody.
+    """
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return text.replace("](", f"]{NOTHING}(").replace("@", f"@{NOTHING}")

@@ -18,6 +18,8 @@ from usage_billing.alerts.recipients import of_channel
 from usage_billing.conf import conf
 from usage_billing.models import AlertChannel, AlertRule
 from usage_billing.models.daily_usage import DIMENSIONS
+from usage_billing.recording import tags
+from usage_billing.reports import TAG
 
 MOST_ADDRESSES = 20
 
@@ -123,6 +125,10 @@ def _of_call_rule(rule: AlertRule) -> Iterator[Problem]:
         filters_of(AlertRule(scope=rule.scope))
     except (ValueError, TypeError, AttributeError):
         yield "scope", _("Write filters of reports with a value, or a list of values, each.")
+    keys = [name.removeprefix(TAG) for name in rule.scope if name.startswith(TAG)]
+    if not all(key and tags.key(key) == key for key in keys):
+        text = _("The key of a tag has 1 to %(longest)d letters, digits and characters of “_ - . :”.")
+        yield "scope", ValidationError(text, params={"longest": tags.KEY_LENGTH})
     if rule.by not in ("", *DIMENSIONS) or (rule.by and rule.kind == AlertRule.Kind.BACKLOG):
         yield "by", _("Choose one of the dimensions of reports, or leave it empty.")
     elif rule.kind == AlertRule.Kind.SILENCE and rule.by not in ("", "org_id"):

@@ -53,7 +53,7 @@ def change(
     """
     check_may_change(scope, budget)
     with atomic():
-        found = _locked(budget)
+        found = locked(budget)
         before = {name: getattr(found, name) for name in EDITABLE}
         _assign(found, values)
         if found.mode != Budget.Mode.DOWNGRADE and "replacement" not in values:
@@ -66,7 +66,7 @@ def delete(budget: Budget, *, scope: Scope, by: str) -> None:
     """Delete a budget; its history stays. Raises `NotAllowedError`."""
     check_may_change(scope, budget)
     with atomic():
-        found = _locked(budget)
+        found = locked(budget)
         _log(found, by, {name: [text, ""] for name, text in texts(found).items()})
         # The web's role may not delete what was told of it.
         with within(EVERYTHING):
@@ -88,7 +88,7 @@ def texts(budget: Budget) -> dict[str, str]:
     return {name: text for name, text in found.items() if text}
 
 
-def _locked(budget: Budget) -> Budget:
+def locked(budget: Budget) -> Budget:
     """The budget as it is now, for this transaction alone: two changes at once follow each other."""
     found = Budget.objects.select_for_update().filter(pk=budget.pk).first()
     if found is None:

@@ -13,6 +13,7 @@ from django.utils.translation import gettext
 
 from usage_billing.budgets import editing
 from usage_billing.budgets.access import NotAllowedError, check_may_change, may_change, may_see_history
+from usage_billing.budgets.validation import check_is_whole
 from usage_billing.models import Budget, BudgetRequest
 from usage_billing.models.database import atomic
 from usage_billing.reports import user_names
@@ -33,6 +34,7 @@ def ask(budget: Budget, *, scope: Scope, limit: Decimal, reason: str = "") -> Bu
         org_id=budget.org_id, budget=budget, user_id=scope.user_id, limit=limit, reason=reason.strip()
     )
     request.clean_fields(exclude=["user", "org"])
+    check_is_whole(limit, budget.unit)
     if request.limit <= budget.limit:
         raise ValidationError({"limit": _above(budget)})
     _save_new(request)
@@ -54,7 +56,8 @@ def grant(
     check_may_change(scope, request.budget)
     with atomic():
         found = _open(request)
-        budget = found.budget
+        # The limit as it is when nobody else can change it: a higher one of another owner's stays.
+        budget = editing.locked(found.budget)
         granted = found.limit if limit is None else limit
         if granted <= budget.limit:
             raise ValidationError({"limit": _above(budget)})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -74,8 +75,12 @@ def _check_limit(budget: Budget) -> None:
         raise ValidationError(
             {"limit": gettext("Write an amount above zero. To stop nothing, make the budget inactive.")}
         )
-    is_whole = budget.unit in (Budget.Unit.TOKENS, Budget.Unit.CALLS)
-    if is_whole and budget.limit != budget.limit.to_integral_value():
+    check_is_whole(budget.limit, budget.unit)
+
+
+def check_is_whole(limit: Decimal, unit: str) -> None:
+    """Refuse parts of tokens and calls."""
+    if unit in (Budget.Unit.TOKENS, Budget.Unit.CALLS) and limit != limit.to_integral_value():
         raise ValidationError({"limit": gettext("Tokens and calls are whole numbers.")})
 
 

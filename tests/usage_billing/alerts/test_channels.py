@@ -18,7 +18,8 @@ from tests.support.loopback import Answered
 from tests.support.mail_server import MailServer
 from tests.usage_billing.alerts.conftest import SECRET, budget, calls, channel
 from usage_billing import alerts
-from usage_billing.alerts import check_all, links, send_due, webhook_channel
+from usage_billing.alerts import check_all, links, send_due, slack_channel, webhook_channel
+from usage_billing.alerts.messages import Message
 from usage_billing.models import AlertChannel, AlertDelivery, Organization
 
 TOKEN = "123456:ABC-DEF1234ghIkl-zyx57W2v1u123ew11"
@@ -89,6 +90,16 @@ def test_a_mail_server_that_is_away_gets_it_later(crossed: Organization, setting
 
 
 # ── Slack ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_names_are_no_links_and_wake_nobody() -> None:
+    """Mattermost and others read Markdown."""
+    title = "@all [pay](https://evil.example)"
+    body = slack_channel._body(Message(title, (title,), "https://costs.example.com/usage", "en", {}))
+    for text in (body["text"], body["blocks"][1]["text"]["text"]):
+        assert "@all" not in text
+        assert "](" not in text
+    assert body["text"].endswith("\n<https://costs.example.com/usage>")
 
 
 @pytest.mark.usefixtures("private_allowed")

@@ -211,6 +211,13 @@ def test_a_rule_that_cannot_be_read_does_not_hold_up_the_others(
     assert "Broken" in caplog.text
 
 
+def test_a_name_writes_no_line_of_the_log(org: Organization, caplog: pytest.LogCaptureFixture) -> None:
+    calls(org)
+    budget(org, "0.001", thresholds=[50], name="A\nERROR of somebody else")
+    check_all(NOON)
+    assert "(A ERROR of somebody else)" in caplog.text
+
+
 def test_another_machine_does_not_end_the_alert_of_an_outbox(
     org: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:

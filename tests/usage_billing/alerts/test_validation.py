@@ -86,6 +86,8 @@ def test_sound_rules(org: Organization, fields: dict[str, Any]) -> None:
         ({"kind": Kind.SPEND, "bound": -1}, "bound"),
         ({"kind": Kind.ERRORS, "bound": 1, "scope": {"no such": 1}}, "scope"),
         ({"kind": Kind.ERRORS, "bound": 1, "scope": ["agent_id"]}, "scope"),
+        ({"kind": Kind.ERRORS, "bound": 1, "scope": {"tag.fea ture": "chat"}}, "scope"),
+        ({"kind": Kind.ERRORS, "bound": 1, "scope": {"tag.": "chat"}}, "scope"),
         ({"kind": Kind.ERRORS, "bound": 1, "by": "workflow"}, "by"),
         ({"kind": Kind.SILENCE, "bound": 1, "by": "ai_model"}, "by"),
     ],

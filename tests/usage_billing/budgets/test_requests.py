@@ -48,6 +48,28 @@ def test_a_member_asks_and_an_owner_grants_as_much_as_they_think_right(org: Orga
     assert (change.by, change.fields) == ("anna", {"limit": ["100", "200"], "requested_by": ["", "boris"]})
 
 
+def test_nobody_asks_for_a_part_of_a_token(org: Organization, person: Any) -> None:
+    budget = budgets.budget(org, unit="tokens")
+    error = refused(lambda: requests.ask(budget, scope=scope_of(person), limit=Decimal("100.5")))
+    assert error.message_dict == {"limit": ["Tokens and calls are whole numbers."]}
+
+
+def test_a_grant_does_not_lower_a_limit_that_was_raised_meanwhile(
+    org: Organization, person: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = budgets.request(budgets.budget(org), person)
+    read = requests._open
+
+    def raised_after(given: BudgetRequest) -> BudgetRequest:
+        found = read(given)
+        Budget.objects.update(limit=500)
+        return found
+
+    monkeypatch.setattr(requests, "_open", raised_after)
+    error = refused(lambda: requests.grant(request, scope=EVERYTHING, by="root", limit=Decimal(200)))
+    assert error.message_dict == {"limit": ["Write an amount above the present limit, which is 500."]}
+
+
 def test_a_request_is_granted_as_wanted(org: Organization, person: Any) -> None:
     request = budgets.request(budgets.budget(org), person)
     requests.grant(request, scope=EVERYTHING, by="root")

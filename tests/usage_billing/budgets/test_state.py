@@ -144,10 +144,10 @@ def test_a_forecast_is_the_same_alone_and_beside_others(org: Organization) -> No
     late = AT + timedelta(days=11)  # 31 May
     for day in (date(2026, 5, 1), date(2026, 5, 27), date(2026, 5, 30)):
         spend(org, day, "1")
-    day, month = budget(org, window="day"), budget(org, window="month")
-    found = states([day, month], late)
-    assert found == {day.pk: state(day, late), month.pk: state(month, late)}
-    assert found[day.pk].forecast == Decimal("0.5")  # 2 in the four whole days since 27 May
+    daily, monthly = budget(org, window="day"), budget(org, window="month")
+    found = states([daily, monthly], late)
+    assert found == {daily.pk: state(daily, late), monthly.pk: state(monthly, late)}
+    assert found[daily.pk].forecast == Decimal("0.5")  # 2 in the four whole days since 27 May
 
 
 def test_fifty_budgets_take_as_many_queries_as_there_are_kinds_of_scopes(org: Organization) -> None:

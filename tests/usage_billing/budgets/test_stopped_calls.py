@@ -32,7 +32,7 @@ def stopped(org: Organization, person: Any) -> UsageRecord:
 def read(person: Any, call: UsageRecord) -> list[str]:
     """The call wherever the person can read its metadata."""
     addresses = ("detailed", f"detailed/{call.pk}", *(f"export?format={kind}" for kind in ("csv", "jsonl")))
-    answers = [client(person).get(f"{REPORTS}/{address}") for address in addresses]
+    answers: list[Any] = [client(person).get(f"{REPORTS}/{address}") for address in addresses]
     person.is_staff = True
     person.save()
     person.user_permissions.add(Permission.objects.get(codename="view_usagerecord"))

@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from usage_billing.alerts import alert_thread, check_all, prune, send_due
 from usage_billing.alerts.firings import Told
+from usage_billing.alerts.messages import one_line
 from usage_billing.management.printable_command import PrintableCommand
 from usage_billing.models import AlertDelivery
 
@@ -80,7 +81,8 @@ class Command(PrintableCommand):
         for each in told:
             value = "unknown" if each.value is None else f"{each.value.normalize():f}"
             bound = "" if each.bound is None else f" (bound {each.bound.normalize():f})"
-            self._say(f"{each.event.value}: {each.name} {each.key}: {value}{bound}, {each.deliveries} messages")
+            what = one_line(f"{each.name} {each.key}")
+            self._say(f"{each.event.value}: {what}: {value}{bound}, {each.deliveries} messages")
 
     def _say(self, text: str) -> None:
         self.stdout.write(text)
