@@ -21,7 +21,7 @@ MARGIN_S = 10.0
 """A lease is not used in the last seconds of its life: clocks and threads may be late."""
 IDLE_S = 10.0
 """What no call has used for so long is given back."""
-MOST_CALLS = 2_000
+MOST_CALLS = 500
 """A lease is for so many calls to come at most."""
 REFUSED_S = 1.0
 """For how long a refusal stands without another look: a loop of refused calls must not become a loop of queries."""
