@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.core.exceptions import ValidationError
+from django.utils import translation
 
 from tests.support import budgets, factories
 from usage_billing.budgets import requests
@@ -29,7 +30,7 @@ def person(org: Organization) -> Any:
 
 
 def refused(act: Any, kind: type[Exception] = ValidationError) -> Any:
-    with pytest.raises(kind) as error:
+    with translation.override("en"), pytest.raises(kind) as error:
         act()
     return error.value
 
