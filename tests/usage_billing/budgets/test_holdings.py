@@ -99,8 +99,8 @@ def test_estimate_that_was_looked_up_long_ago_is_good_enough_while_the_database_
     lease_some(guard, org)
     (known,) = ask(guard, planned(org))
     monkeypatch.setattr(guards, "FRESH_S", -1.0)
-    known_bounds = guard._bounds._known
-    guard._bounds._known = {key: each._replace(until=0.0) for key, each in known_bounds.items()}
+    known_bounds = guard.stakes._bounds._known
+    guard.stakes._bounds._known = {key: each._replace(until=0.0) for key, each in known_bounds.items()}
     away(monkeypatch)
     (late,) = ask(guard, planned(org))
     assert late.amount == known.amount

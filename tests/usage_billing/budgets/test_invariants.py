@@ -172,7 +172,7 @@ class Budgets(RuleBasedStateMachine):
             self.allowed[day] += sum((self._cost(event) for event in self.outbox if self._is_on(event, day)), ZERO)
             self.allowed[day] += sum((call.tokens * self.price for call in self.calls if call.day == day), ZERO)
         for guard in self.guards:
-            guard.forget()
+            guard.stakes.forget()
 
     @invariant()
     def what_is_spent_is_in_the_ledger(self) -> None:
