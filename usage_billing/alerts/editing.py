@@ -12,7 +12,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext
 
-from usage_billing.alerts import webhook_channel
+from usage_billing.alerts import slack_channel, webhook_channel
 from usage_billing.alerts.validation import clean_channel, clean_rule
 from usage_billing.budgets.access import NotAllowedError
 from usage_billing.models import AlertChannel, AlertFiring, AlertRoute, AlertRule, Budget, Organization
@@ -46,7 +46,8 @@ def visible_firings(scope: Scope) -> QuerySet[AlertFiring]:
 def save_channel(channel: AlertChannel, *, scope: Scope, values: Mapping[str, Any]) -> str:
     """Create or change a channel: its `CHANNEL_FIELDS`. Returns the secret that was made up; empty if none was.
 
-    A signed webhook without a secret gets one. Raises `ValidationError` by field, and `NotAllowedError`.
+    A signed webhook without a secret gets one; the address of a Slack-compatible one becomes its secret. Raises
+    `ValidationError` by field, and `NotAllowedError`.
     """
     _check_may_change(scope, channel.org_id)
     _assign(channel, values, CHANNEL_FIELDS)
@@ -55,6 +56,8 @@ def save_channel(channel: AlertChannel, *, scope: Scope, values: Mapping[str, An
     if channel.kind == AlertChannel.Kind.WEBHOOK and not channel.__dict__.get("secret"):
         channel.secret = made_up = webhook_channel.new_secret()
     _check(channel, AlertChannel.objects.all(), clean_channel)
+    if channel.kind == AlertChannel.Kind.SLACK:
+        slack_channel.hide_address(channel)
     with _conflicts_told(), atomic():
         _write(channel)
     return made_up

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from urllib.parse import urlsplit
 
 from usage_billing.alerts import posting
 from usage_billing.alerts.messages import Message
@@ -17,12 +18,23 @@ LONGEST_HEADER = 150
 NOTHING = "\u200b"
 """A space without width."""
 
+HIDDEN = "/…"
+"""Ends a target whose whole address is the channel's secret."""
+
+
+def hide_address(channel: AlertChannel) -> None:
+    """Keep the address as the channel's secret, and leave its host in `target`: whoever knows it may write there."""
+    if not channel.target.endswith(HIDDEN):
+        parts = urlsplit(channel.target)
+        channel.secret, channel.target = channel.target, f"{parts.scheme}://{parts.netloc}{HIDDEN}"
+
 
 def send(channel: AlertChannel, message: Message) -> None:
     """Raises `DeliveryError`."""
     body = json.dumps(_body(message), ensure_ascii=False).encode()
     headers = {"Content-Type": "application/json; charset=utf-8"}
-    posting.check(posting.post(channel.target, body, headers, allow_private=conf.ALERTS_ALLOW_PRIVATE_ADDRESSES))
+    url = channel.secret if channel.target.endswith(HIDDEN) else channel.target
+    posting.check(posting.post(url, body, headers, allow_private=conf.ALERTS_ALLOW_PRIVATE_ADDRESSES))
 
 
 def _body(message: Message) -> dict[str, Any]:

@@ -18,9 +18,10 @@ from tests.support.loopback import Answered
 from tests.support.mail_server import MailServer
 from tests.usage_billing.alerts.conftest import SECRET, budget, calls, channel
 from usage_billing import alerts
-from usage_billing.alerts import check_all, links, send_due, slack_channel, webhook_channel
+from usage_billing.alerts import check_all, editing, links, send_due, slack_channel, webhook_channel
 from usage_billing.alerts.messages import Message
 from usage_billing.models import AlertChannel, AlertDelivery, Organization
+from usage_billing.tenancy.scope import EVERYTHING
 
 TOKEN = "123456:ABC-DEF1234ghIkl-zyx57W2v1u123ew11"
 OK = Answered([b"ok"])
@@ -112,6 +113,22 @@ def test_slack(crossed: Organization) -> None:
     header, section = body["blocks"]
     assert header["text"]["text"] == "Северный ветер: “<November> & co” has reached 50%"
     assert section["text"]["text"].startswith("Spent $0.00056 of $0.001 (56%)")
+
+
+@pytest.mark.usefixtures("private_allowed")
+def test_slacks_address_is_a_secret(crossed: Organization) -> None:
+    """Whoever knows the address may write into the chat: it is shown to nobody, and encrypted."""
+    with loopback.serving(lambda _: OK) as server:
+        made = AlertChannel(org=crossed, kind="slack")
+        values = {"name": "Duty", "target": f"{server.url}/services/T/B/x"}
+        editing.save_channel(made, scope=EVERYTHING, values=values)
+        assert made.target == f"{server.url}/…"
+        editing.save_channel(made, scope=EVERYTHING, values={"name": "Night duty", "target": made.target})
+        assert sent().state == "sent"
+        assert server.requests[-1].path == "/services/T/B/x"
+        editing.save_channel(made, scope=EVERYTHING, values={"target": f"{server.url}/services/T/B/y"})
+    made.refresh_from_db()
+    assert (made.target, made.secret) == (f"{server.url}/…", f"{server.url}/services/T/B/y")
 
 
 def test_a_private_address_is_refused_for_good(crossed: Organization) -> None:

@@ -13,8 +13,7 @@ from django.db import OperationalError
 from tests.support import factories, spending
 from tests.support.spending import MODEL
 from tests.usage_billing.budgets.world import reserved, settle
-from usage_billing.budgets import call_bounds, leases
-from usage_billing.budgets import guard as guards
+from usage_billing.budgets import call_bounds, call_stakes, leases
 from usage_billing.budgets.call_bounds import CallBounds
 from usage_billing.budgets.guard import Guard
 from usage_billing.ledger import writer
@@ -98,7 +97,8 @@ def test_estimate_that_was_looked_up_long_ago_is_good_enough_while_the_database_
     spending.budget(org, "10", when_unavailable="closed")
     lease_some(guard, org)
     (known,) = ask(guard, planned(org))
-    monkeypatch.setattr(guards, "FRESH_S", -1.0)
+    monkeypatch.setattr(call_stakes, "FRESH_S", -1.0)
+    guard.stakes._routes.clear()
     known_bounds = guard.stakes._bounds._known
     guard.stakes._bounds._known = {key: each._replace(until=0.0) for key, each in known_bounds.items()}
     away(monkeypatch)
