@@ -22,7 +22,7 @@ MARGIN_S = 10.0
 IDLE_S = 10.0
 """What no call has used for so long is given back."""
 MOST_CALLS = 64
-"""A lease is for so many calls to come at most."""
+"""A lease is for so many calls to come at most. After as many the ledger is looked at again: it knows their cost."""
 REFUSED_S = 1.0
 """For how long a refusal stands without another look: a loop of refused calls must not become a loop of queries."""
 ZERO = Decimal(0)
@@ -81,10 +81,15 @@ class Lease:
 
 @dataclass
 class _Pool:
-    """The leases of one budget and window. more: how much beyond the calls that wait is asked for next."""
+    """The leases of one budget and window.
+
+    more: how much beyond the calls that wait is asked for next. calls: how many have reserved since the last look into
+    the ledger.
+    """
 
     leases: list[Lease] = field(default_factory=list)
     more: Decimal = ZERO
+    calls: int = 0
     is_topping_up: bool = False
     used_up: UsedUp | None = None
     used_up_until: float = 0.0
@@ -114,13 +119,14 @@ class Holdings:
                 found.append(hold)
             return found
 
-    def reserve_one(self, stake: Stake) -> Hold | None:
+    def reserve_one(self, stake: Stake, *, is_away: bool = False) -> Hold | None:
+        """Reserve one stake. is_away: no look into the ledger is possible, so leases last as far as they go."""
         with self.lock:
-            return self._reserve(stake, time.monotonic())
+            return self._reserve(stake, time.monotonic(), most_calls=None if is_away else MOST_CALLS)
 
-    def _reserve(self, stake: Stake, now: float) -> Hold | None:
+    def _reserve(self, stake: Stake, now: float, most_calls: int | None = MOST_CALLS) -> Hold | None:
         pool = self._pools.get(stake.key)
-        if pool is None:
+        if pool is None or (most_calls is not None and pool.calls >= most_calls):
             return None
         for lease in pool.leases:
             # The last rest is for one call alone: a smaller one before this one has taken a part of it.
@@ -132,6 +138,7 @@ class Holdings:
             lease.holds += 1
             lease.in_flight += 1
             lease.used_at = now
+            pool.calls += 1
             return Hold(lease.org_id, lease.id, lease.holds, amount)
         return None
 
@@ -167,7 +174,7 @@ class Holdings:
                 return False
             now = time.monotonic()
             free = sum((lease.free for lease in pool.leases if lease.until > now), ZERO)
-            pool.is_topping_up = free * 4 < pool.more
+            pool.is_topping_up = free * 4 < pool.more or pool.calls * 4 > MOST_CALLS * 3
             return pool.is_topping_up
 
     def topped_up(self, key: Key) -> None:
@@ -203,7 +210,7 @@ class Holdings:
         with self.lock:
             pool = self._pools.setdefault(stake.key, _Pool())
             pool.leases.append(lease)
-            pool.used_up = None
+            pool.used_up, pool.calls = None, 0
             self._leases[lease.id] = lease
 
     def note_used_up(self, used_up: UsedUp) -> None:

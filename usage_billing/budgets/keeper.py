@@ -13,13 +13,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from decimal import Decimal
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from django.db import Error, close_old_connections, connections
 
 from usage_billing.budgets import leases
 from usage_billing.budgets.holdings import IDLE_S, Holdings, Lease, Stake, UsedUp, by_org
-from usage_billing.budgets.leases import GoneError, Granted, UsedUpError
+from usage_billing.budgets.leases import GoneError, UsedUpError
 from usage_billing.recording.event import Hold
 
 logger = logging.getLogger(__name__)
@@ -50,15 +50,18 @@ CONFLICT = "40"
 TRIES = 5
 
 
-def _tried_again(take: Callable[[], Granted]) -> Granted:
-    """Take a lease, again after a conflict, which is no outage."""
+Result = TypeVar("Result")
+
+
+def _tried_again(transaction: Callable[[], Result]) -> Result:
+    """Run a transaction, again after a conflict, which is no outage."""
     for _ in range(TRIES - 1):
         try:
-            return take()
+            return transaction()
         except Error as error:
             if not (getattr(error.__cause__, "sqlstate", None) or "").startswith(CONFLICT):
                 raise
-    return take()
+    return transaction()
 
 
 class _Ask:
@@ -202,7 +205,7 @@ class Keeper:
         """Return the hold; the stake itself if the database is away; None if its budget stops nothing any more."""
         if not stake.is_known:
             return stake
-        if (hold := self._holdings.reserve_one(stake)) is not None:
+        if (hold := self._holdings.reserve_one(stake, is_away=self.is_away)) is not None:
             return hold
         if self.is_away:
             return stake
@@ -216,7 +219,7 @@ class Keeper:
             return used_up
         except Error as error:
             self.note_away(error)
-            return stake
+            return self._holdings.reserve_one(stake, is_away=True) or stake
 
     def _fetch(self, stake: Stake, *, least: Decimal, wanted: Decimal) -> Hold | None:
         """Take a lease, and reserve the stake of it. The rests of earlier leases are given back with the same step."""
@@ -298,7 +301,8 @@ class Keeper:
                     returned |= self._holdings.take_idle([lease], idle_since=now)
             if due:
                 life = leases.LINGER if is_last else leases.LIFE
-                alive = leases.renew(org_id, [lease.id for lease in due], returned, life)
+                ids = [lease.id for lease in due]
+                alive = _tried_again(functools.partial(leases.renew, org_id, ids, returned, life))
             else:
                 alive = set()
         except BaseException:

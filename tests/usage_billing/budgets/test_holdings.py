@@ -13,7 +13,7 @@ from django.db import OperationalError
 from tests.support import factories, spending
 from tests.support.spending import MODEL
 from tests.usage_billing.budgets.world import reserved, settle
-from usage_billing.budgets import call_bounds, leases
+from usage_billing.budgets import call_bounds, holdings, leases
 from usage_billing.budgets import guard as guards
 from usage_billing.budgets.call_bounds import CallBounds
 from usage_billing.budgets.guard import Guard
@@ -104,3 +104,18 @@ def test_estimate_that_was_looked_up_long_ago_is_good_enough_while_the_database_
     away(monkeypatch)
     (late,) = ask(guard, planned(org))
     assert late.amount == known.amount
+
+
+def test_lease_is_for_so_many_calls_even_if_they_hold_little(guard: Guard, org: Organization) -> None:
+    """Calls that cost more than they hold are noticed by the next look into the ledger: it must come."""
+    spending.budget(org, "2")
+    for holds in [ask(guard, planned(org)) for _ in range(12)]:
+        guard.released(holds)
+    sent = 0
+    while isinstance(holds := ask(guard, planned(org, most_output=1)), list):
+        guard.recorded(holds)
+        event = factories.event(org=org.pk, model=MODEL, usage=factories.chat_usage(0, spending.CENT * 10))
+        writer.add([msgspec.structs.replace(event, holds=holds)])
+        sent += 1
+        assert sent <= 20 + 3 * holdings.MOST_CALLS
+    assert sent >= 20
