@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
@@ -25,6 +25,8 @@ MOST_CALLS = 64
 """A lease is for so many calls to come at most. After as many the ledger is looked at again: it knows their cost."""
 REFUSED_S = 1.0
 """For how long a refusal stands without another look: a loop of refused calls must not become a loop of queries."""
+NOISE = Decimal("1e-6")
+"""SQLite keeps 15 digits of an amount."""
 ZERO = Decimal(0)
 
 Key = tuple[int, str, date]
@@ -228,11 +230,27 @@ class Holdings:
         with self.lock:
             return {lease.id: self._take_free(lease) for lease in leases if lease.free and lease.used_at <= idle_since}
 
-    def renewed(self, leases: Iterable[Lease], *, began: float) -> None:
-        """Use these leases on, as of `began` (monotonic)."""
+    def renewed(self, leases: Iterable[Lease], granted: Mapping[int, Decimal], *, began: float) -> None:
+        """Use these leases on, as of `began` (monotonic), and no more of each than the database has granted.
+
+        That is less where a part was given back, and the connection broke before it was told.
+        """
         with self.lock:
             for lease in leases:
                 lease.until = began + database.LIFE.total_seconds() - MARGIN_S
+                missing = lease.granted - granted[lease.id]
+                if missing > NOISE:
+                    missing = min(missing, lease.free)
+                    lease.free -= missing
+                    lease.granted -= missing
+
+    def forget_refusals(self) -> None:
+        """Forget what was said of budgets and windows that no call asks for any more."""
+        with self.lock:
+            now = time.monotonic()
+            for key, pool in list(self._pools.items()):
+                if not pool.leases and not pool.is_topping_up and pool.used_up_until < now:
+                    del self._pools[key]
 
     def put_back(self, amounts: dict[int, Decimal]) -> None:
         """Undo `take_idle` and `fragments`: the database did not get them."""

@@ -284,6 +284,7 @@ class Keeper:
         """
         if is_last or not self.is_away:
             close_old_connections()
+        self._holdings.forget_refusals()
         for org_id, mine in by_org(self._holdings.leases()):
             try:
                 self._tend(org_id, mine, is_last=is_last)
@@ -298,18 +299,19 @@ class Keeper:
         try:
             for lease in due:
                 if lease.free and leases.is_overdrawn(org_id, *lease.key):
-                    returned |= self._holdings.take_idle([lease], idle_since=now)
+                    for lease_id, amount in self._holdings.take_idle([lease], idle_since=now).items():
+                        returned[lease_id] = returned.get(lease_id, Decimal(0)) + amount
             if due:
                 life = leases.LINGER if is_last else leases.LIFE
                 ids = [lease.id for lease in due]
                 alive = _tried_again(functools.partial(leases.renew, org_id, ids, returned, life))
             else:
-                alive = set()
+                alive = {}
         except BaseException:
             self._holdings.put_back(returned)
             raise
         self._note_back()
-        self._holdings.renewed([lease for lease in due if lease.id in alive], began=now)
+        self._holdings.renewed([lease for lease in due if lease.id in alive], alive, began=now)
         self._holdings.forget([lease for lease in due if lease.id not in alive])
         self._close_settled(org_id, [lease for lease in mine if not lease.free and not lease.in_flight])
 

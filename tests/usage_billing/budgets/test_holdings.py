@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -119,3 +120,28 @@ def test_lease_is_for_so_many_calls_even_if_they_hold_little(guard: Guard, org: 
         sent += 1
         assert sent <= 20 + 3 * holdings.MOST_CALLS
     assert sent >= 20
+
+
+def test_refusals_of_former_windows_are_forgotten(guard: Guard, org: Organization) -> None:
+    spending.budget(org, "1", unit="calls", window="day")
+    for day in range(3):
+        moment = time.time() - 86_400 * day
+        writer.add([factories.event(org=org.pk, at=datetime.fromtimestamp(moment, UTC))])
+        assert isinstance(ask(guard, planned(org)._replace(started_at=moment)), Refusal)
+    time.sleep(holdings.REFUSED_S)
+    settle(guard)
+    assert not guard.holdings._pools
+
+
+def test_lease_of_which_the_database_has_less_is_used_no_further(guard: Guard, org: Organization) -> None:
+    """The connection broke while a part was given back: it was, but nobody told."""
+    budget = spending.budget(org, "100", unit="calls")
+    for holds in [ask(guard, planned(org)) for _ in range(12)]:
+        guard.released(holds)
+    free = sum(lease.free for lease in guard.holdings.leases())
+    for lease in guard.holdings.leases():
+        lease.until = time.monotonic()
+    BudgetLease.objects.update(granted=0)
+    assert free > 0
+    guard.keeper.tend()
+    assert sum(lease.free for lease in guard.holdings.leases()) <= reserved(budget)
