@@ -87,6 +87,7 @@ class Keeper:
         self._is_ending = False
         self._away_until = 0.0
         self._was_away = False
+        self._is_stuck = False
 
     @property
     def is_away(self) -> bool:
@@ -96,7 +97,12 @@ class Keeper:
     def ask(
         self, look_up: Callable[[], Sequence[Stake]], known: Callable[[], Sequence[Stake] | None]
     ) -> Outcome | None:
-        """Let the thread reserve, and wait for it. None if it did not answer in time. Raises what `look_up` raises."""
+        """Let the thread reserve, and wait for it. None if it did not answer in time. Raises what `look_up` raises.
+
+        While the database hangs, the first calls find that out for those after them.
+        """
+        if self._is_stuck:
+            return None
         ask = _Ask(look_up, known)
         self._put(ask)
         try:
@@ -106,16 +112,17 @@ class Keeper:
             if not self._abandoned(ask):
                 self._release(ask.outcome)
             raise
-        if not is_done and self._abandoned(ask):
+        if not is_done and self._abandoned(ask, is_late=True):
             return None
         if ask.error is not None:
             raise ask.error
         return ask.outcome
 
-    def _abandoned(self, ask: _Ask) -> bool:
+    def _abandoned(self, ask: _Ask, *, is_late: bool = False) -> bool:
         """Wait no longer. Returns whether the thread has not answered yet: then it frees what it reserves."""
         with self._holdings.lock:
             ask.is_abandoned = not ask.done.is_set()
+            self._is_stuck = self._is_stuck or (ask.is_abandoned and is_late)  # until the thread has done something
         return ask.is_abandoned
 
     def _release(self, outcome: Outcome | None) -> None:
@@ -144,6 +151,7 @@ class Keeper:
                 work = self._work.popleft() if self._work else None
             if work is not None:
                 self._serve(work)
+            self._is_stuck = False
             if time.monotonic() >= tend_at:
                 tend_at = time.monotonic() + TEND_S
                 self._tend_safely()
@@ -170,6 +178,8 @@ class Keeper:
         if isinstance(work, Stake):
             self._top_up(work)
             return
+        if work.is_abandoned:
+            return  # a backlog of calls that nobody waits for would make those late that somebody waits for
         try:
             outcome: Outcome | None = self._reserve(work.look_up)
         except Exception as error:  # noqa: BLE001 - raised where the call waits
