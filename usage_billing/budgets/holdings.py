@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
@@ -22,9 +22,11 @@ MARGIN_S = 10.0
 IDLE_S = 10.0
 """What no call has used for so long is given back."""
 MOST_CALLS = 500
-"""A lease is for so many calls to come at most."""
+"""A lease is for so many calls to come at most. After as many the ledger is looked at again: it knows their cost."""
 REFUSED_S = 1.0
 """For how long a refusal stands without another look: a loop of refused calls must not become a loop of queries."""
+NOISE = Decimal("1e-6")
+"""SQLite keeps 15 digits of an amount."""
 ZERO = Decimal(0)
 
 Key = tuple[int, str, date]
@@ -81,10 +83,15 @@ class Lease:
 
 @dataclass
 class _Pool:
-    """The leases of one budget and window. more: how much beyond the calls that wait is asked for next."""
+    """The leases of one budget and window.
+
+    more: how much beyond the calls that wait is asked for next. calls: how many have reserved since the last look into
+    the ledger.
+    """
 
     leases: list[Lease] = field(default_factory=list)
     more: Decimal = ZERO
+    calls: int = 0
     is_topping_up: bool = False
     used_up: UsedUp | None = None
     used_up_until: float = 0.0
@@ -114,13 +121,14 @@ class Holdings:
                 found.append(hold)
             return found
 
-    def reserve_one(self, stake: Stake) -> Hold | None:
+    def reserve_one(self, stake: Stake, *, is_away: bool = False) -> Hold | None:
+        """Reserve one stake. is_away: no look into the ledger is possible, so leases last as far as they go."""
         with self.lock:
-            return self._reserve(stake, time.monotonic())
+            return self._reserve(stake, time.monotonic(), most_calls=None if is_away else MOST_CALLS)
 
-    def _reserve(self, stake: Stake, now: float) -> Hold | None:
+    def _reserve(self, stake: Stake, now: float, most_calls: int | None = MOST_CALLS) -> Hold | None:
         pool = self._pools.get(stake.key)
-        if pool is None:
+        if pool is None or (most_calls is not None and pool.calls >= most_calls):
             return None
         for lease in pool.leases:
             # The last rest is for one call alone: a smaller one before this one has taken a part of it.
@@ -132,6 +140,7 @@ class Holdings:
             lease.holds += 1
             lease.in_flight += 1
             lease.used_at = now
+            pool.calls += 1
             return Hold(lease.org_id, lease.id, lease.holds, amount)
         return None
 
@@ -167,7 +176,7 @@ class Holdings:
                 return False
             now = time.monotonic()
             free = sum((lease.free for lease in pool.leases if lease.until > now), ZERO)
-            pool.is_topping_up = free * 4 < pool.more
+            pool.is_topping_up = free * 4 < pool.more or pool.calls * 4 > MOST_CALLS * 3
             return pool.is_topping_up
 
     def topped_up(self, key: Key) -> None:
@@ -203,7 +212,7 @@ class Holdings:
         with self.lock:
             pool = self._pools.setdefault(stake.key, _Pool())
             pool.leases.append(lease)
-            pool.used_up = None
+            pool.used_up, pool.calls = None, 0
             self._leases[lease.id] = lease
 
     def note_used_up(self, used_up: UsedUp) -> None:
@@ -221,11 +230,27 @@ class Holdings:
         with self.lock:
             return {lease.id: self._take_free(lease) for lease in leases if lease.free and lease.used_at <= idle_since}
 
-    def renewed(self, leases: Iterable[Lease], *, began: float) -> None:
-        """Use these leases on, as of `began` (monotonic)."""
+    def renewed(self, leases: Iterable[Lease], granted: Mapping[int, Decimal], *, began: float) -> None:
+        """Use these leases on, as of `began` (monotonic), and no more of each than the database has granted.
+
+        That is less where a part was given back, and the connection broke before it was told.
+        """
         with self.lock:
             for lease in leases:
                 lease.until = began + database.LIFE.total_seconds() - MARGIN_S
+                missing = lease.granted - granted[lease.id]
+                if missing > NOISE:
+                    missing = min(missing, lease.free)
+                    lease.free -= missing
+                    lease.granted -= missing
+
+    def forget_refusals(self) -> None:
+        """Forget what was said of budgets and windows that no call asks for any more."""
+        with self.lock:
+            now = time.monotonic()
+            for key, pool in list(self._pools.items()):
+                if not pool.leases and not pool.is_topping_up and pool.used_up_until < now:
+                    del self._pools[key]
 
     def put_back(self, amounts: dict[int, Decimal]) -> None:
         """Undo `take_idle` and `fragments`: the database did not get them."""

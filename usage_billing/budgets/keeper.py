@@ -13,13 +13,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from decimal import Decimal
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from django.db import Error, close_old_connections, connections
 
 from usage_billing.budgets import leases
 from usage_billing.budgets.holdings import IDLE_S, Holdings, Lease, Stake, UsedUp, by_org
-from usage_billing.budgets.leases import GoneError, Granted, UsedUpError
+from usage_billing.budgets.leases import GoneError, UsedUpError
 from usage_billing.recording.event import Hold
 
 logger = logging.getLogger(__name__)
@@ -50,15 +50,18 @@ CONFLICT = "40"
 TRIES = 5
 
 
-def _tried_again(take: Callable[[], Granted]) -> Granted:
-    """Take a lease, again after a conflict, which is no outage."""
+Result = TypeVar("Result")
+
+
+def _tried_again(transaction: Callable[[], Result]) -> Result:
+    """Run a transaction, again after a conflict, which is no outage."""
     for _ in range(TRIES - 1):
         try:
-            return take()
+            return transaction()
         except Error as error:
             if not (getattr(error.__cause__, "sqlstate", None) or "").startswith(CONFLICT):
                 raise
-    return take()
+    return transaction()
 
 
 class _Ask:
@@ -84,6 +87,7 @@ class Keeper:
         self._is_ending = False
         self._away_until = 0.0
         self._was_away = False
+        self._is_stuck = False
 
     @property
     def is_away(self) -> bool:
@@ -93,7 +97,12 @@ class Keeper:
     def ask(
         self, look_up: Callable[[], Sequence[Stake]], known: Callable[[], Sequence[Stake] | None]
     ) -> Outcome | None:
-        """Let the thread reserve, and wait for it. None if it did not answer in time. Raises what `look_up` raises."""
+        """Let the thread reserve, and wait for it. None if it did not answer in time. Raises what `look_up` raises.
+
+        While the database hangs, the first calls find that out for those after them.
+        """
+        if self._is_stuck:
+            return None
         ask = _Ask(look_up, known)
         self._put(ask)
         try:
@@ -103,16 +112,17 @@ class Keeper:
             if not self._abandoned(ask):
                 self._release(ask.outcome)
             raise
-        if not is_done and self._abandoned(ask):
+        if not is_done and self._abandoned(ask, is_late=True):
             return None
         if ask.error is not None:
             raise ask.error
         return ask.outcome
 
-    def _abandoned(self, ask: _Ask) -> bool:
+    def _abandoned(self, ask: _Ask, *, is_late: bool = False) -> bool:
         """Wait no longer. Returns whether the thread has not answered yet: then it frees what it reserves."""
         with self._holdings.lock:
             ask.is_abandoned = not ask.done.is_set()
+            self._is_stuck = self._is_stuck or (ask.is_abandoned and is_late)  # until the thread has done something
         return ask.is_abandoned
 
     def _release(self, outcome: Outcome | None) -> None:
@@ -141,6 +151,7 @@ class Keeper:
                 work = self._work.popleft() if self._work else None
             if work is not None:
                 self._serve(work)
+            self._is_stuck = False
             if time.monotonic() >= tend_at:
                 tend_at = time.monotonic() + TEND_S
                 self._tend_safely()
@@ -167,6 +178,8 @@ class Keeper:
         if isinstance(work, Stake):
             self._top_up(work)
             return
+        if work.is_abandoned:
+            return  # a backlog of calls that nobody waits for would make those late that somebody waits for
         try:
             outcome: Outcome | None = self._reserve(work.look_up)
         except Exception as error:  # noqa: BLE001 - raised where the call waits
@@ -202,7 +215,7 @@ class Keeper:
         """Return the hold; the stake itself if the database is away; None if its budget stops nothing any more."""
         if not stake.is_known:
             return stake
-        if (hold := self._holdings.reserve_one(stake)) is not None:
+        if (hold := self._holdings.reserve_one(stake, is_away=self.is_away)) is not None:
             return hold
         if self.is_away:
             return stake
@@ -216,7 +229,7 @@ class Keeper:
             return used_up
         except Error as error:
             self.note_away(error)
-            return stake
+            return self._holdings.reserve_one(stake, is_away=True) or stake
 
     def _fetch(self, stake: Stake, *, least: Decimal, wanted: Decimal) -> Hold | None:
         """Take a lease, and reserve the stake of it. The rests of earlier leases are given back with the same step."""
@@ -281,6 +294,7 @@ class Keeper:
         """
         if is_last or not self.is_away:
             close_old_connections()
+        self._holdings.forget_refusals()
         for org_id, mine in by_org(self._holdings.leases()):
             try:
                 self._tend(org_id, mine, is_last=is_last)
@@ -295,17 +309,19 @@ class Keeper:
         try:
             for lease in due:
                 if lease.free and leases.is_overdrawn(org_id, *lease.key):
-                    returned |= self._holdings.take_idle([lease], idle_since=now)
+                    for lease_id, amount in self._holdings.take_idle([lease], idle_since=now).items():
+                        returned[lease_id] = returned.get(lease_id, Decimal(0)) + amount
             if due:
                 life = leases.LINGER if is_last else leases.LIFE
-                alive = leases.renew(org_id, [lease.id for lease in due], returned, life)
+                ids = [lease.id for lease in due]
+                alive = _tried_again(functools.partial(leases.renew, org_id, ids, returned, life))
             else:
-                alive = set()
+                alive = {}
         except BaseException:
             self._holdings.put_back(returned)
             raise
         self._note_back()
-        self._holdings.renewed([lease for lease in due if lease.id in alive], began=now)
+        self._holdings.renewed([lease for lease in due if lease.id in alive], alive, began=now)
         self._holdings.forget([lease for lease in due if lease.id not in alive])
         self._close_settled(org_id, [lease for lease in mine if not lease.free and not lease.in_flight])
 

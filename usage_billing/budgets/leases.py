@@ -119,13 +119,15 @@ def give_back(org_id: int, amounts: Mapping[int, Decimal]) -> None:
             BudgetLease.objects.filter(org=org_id, pk=lease_id).update(granted=F("granted") - amount)
 
 
-def renew(org_id: int, lease_ids: Sequence[int], returned: Mapping[int, Decimal], life: timedelta = LIFE) -> set[int]:
-    """Give back amounts, and let the leases last. Returns the ids of those that exist still."""
+def renew(
+    org_id: int, lease_ids: Sequence[int], returned: Mapping[int, Decimal], life: timedelta = LIFE
+) -> dict[int, Decimal]:
+    """Give back amounts, and let the leases last. Returns what those that exist still have granted, by their ids."""
     with atomic(), within(of_organization(org_id)):
         give_back(org_id, returned)
         mine = BudgetLease.objects.filter(org=org_id, pk__in=lease_ids)
         mine.update(expires_at=timezone.now() + life)
-        return set(mine.values_list("pk", flat=True))
+        return dict(mine.values_list("pk", "granted"))
 
 
 def settled(org_id: int, lease_ids: Iterable[int]) -> dict[int, int]:

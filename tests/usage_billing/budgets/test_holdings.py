@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -13,7 +14,7 @@ from django.db import OperationalError
 from tests.support import factories, spending
 from tests.support.spending import MODEL
 from tests.usage_billing.budgets.world import reserved, settle
-from usage_billing.budgets import call_bounds, call_stakes, leases
+from usage_billing.budgets import call_bounds, call_stakes, holdings, leases
 from usage_billing.budgets.call_bounds import CallBounds
 from usage_billing.budgets.guard import Guard
 from usage_billing.ledger import writer
@@ -104,3 +105,43 @@ def test_estimate_that_was_looked_up_long_ago_is_good_enough_while_the_database_
     away(monkeypatch)
     (late,) = ask(guard, planned(org))
     assert late.amount == known.amount
+
+
+def test_lease_is_for_so_many_calls_even_if_they_hold_little(guard: Guard, org: Organization) -> None:
+    """Calls that cost more than they hold are noticed by the next look into the ledger: it must come."""
+    spending.budget(org, "2")
+    for holds in [ask(guard, planned(org)) for _ in range(12)]:
+        guard.released(holds)
+    sent = 0
+    while isinstance(holds := ask(guard, planned(org, most_output=1)), list):
+        guard.recorded(holds)
+        event = factories.event(org=org.pk, model=MODEL, usage=factories.chat_usage(0, spending.CENT * 10))
+        writer.add([msgspec.structs.replace(event, holds=holds)])
+        sent += 1
+        assert sent <= 20 + 3 * holdings.MOST_CALLS
+    assert sent >= 20
+
+
+def test_refusals_of_former_windows_are_forgotten(guard: Guard, org: Organization) -> None:
+    spending.budget(org, "1", unit="calls", window="day")
+    for day in range(3):
+        moment = time.time() - 86_400 * day
+        writer.add([factories.event(org=org.pk, at=datetime.fromtimestamp(moment, UTC))])
+        assert isinstance(ask(guard, planned(org)._replace(started_at=moment)), Refusal)
+    time.sleep(holdings.REFUSED_S)
+    settle(guard)
+    assert not guard.holdings._pools
+
+
+def test_lease_of_which_the_database_has_less_is_used_no_further(guard: Guard, org: Organization) -> None:
+    """The connection broke while a part was given back: it was, but nobody told."""
+    budget = spending.budget(org, "100", unit="calls")
+    for holds in [ask(guard, planned(org)) for _ in range(12)]:
+        guard.released(holds)
+    free = sum(lease.free for lease in guard.holdings.leases())
+    for lease in guard.holdings.leases():
+        lease.until = time.monotonic()
+    BudgetLease.objects.update(granted=0)
+    assert free > 0
+    guard.keeper.tend()
+    assert sum(lease.free for lease in guard.holdings.leases()) <= reserved(budget)

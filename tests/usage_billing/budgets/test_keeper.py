@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -73,6 +75,12 @@ def test_interrupted_caller_leaves_no_hold(
     """A signal's handler may raise while a call waits: Ctrl+C in a notebook, a time limit of Celery."""
     spending.budget(org, "2", unit="calls")
     made: list[Any] = []
+    take, begun, raised = leases.take, threading.Event(), threading.Event()
+
+    def slow(*args: Any, **options: Any) -> Any:
+        begun.set()
+        assert not is_late or raised.wait(20)
+        return take(*args, **options)
 
     class Interrupted(keepers._Ask):
         def __init__(self, *args: Any) -> None:
@@ -80,17 +88,19 @@ def test_interrupted_caller_leaves_no_hold(
             wait = self.done.wait
             made.append(wait)
 
-            def interrupted(_timeout: float) -> bool:
-                if not is_late:
-                    wait(20)
+            def interrupted(_timeout: float | None = None) -> bool:
+                assert begun.wait(20)
+                assert is_late or wait(20)
                 raise KeyboardInterrupt
 
             self.done.wait = interrupted  # type: ignore[method-assign]
 
+    monkeypatch.setattr(leases, "take", slow)
     monkeypatch.setattr(keepers, "_Ask", Interrupted)
     with pytest.raises(KeyboardInterrupt):
         guard.admit(planned(org), may_wait=True)
-    made[0](20)
+    raised.set()
+    assert made[0](20)
     with guard.holdings.lock:
         assert guard.holdings
         assert in_flight(guard) == 0
@@ -114,3 +124,37 @@ def test_conflict_with_another_transaction_is_no_outage(
     assert isinstance(admitted, list)
     assert len(admitted) == 1
     assert not guard.keeper.is_away
+
+
+def test_database_that_hangs_holds_up_one_call_and_leaves_no_backlog(
+    guard: Guard, org: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The calls that nobody waits for any more are not asked for afterwards: those that wait then would be late too."""
+    spending.budget(org, "10", unit="calls")
+    take, answers, takes, waits = leases.take, threading.Event(), [], []
+
+    def hang(*args: Any, **options: Any) -> Any:
+        takes.append(1)
+        assert answers.wait(20)
+        return take(*args, **options)
+
+    class Counted(keepers._Ask):
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args)
+            waits.append(1)
+
+    monkeypatch.setattr(leases, "take", hang)
+    monkeypatch.setattr(keepers, "_Ask", Counted)
+    monkeypatch.setattr(keepers, "WAIT_S", 0.5)
+    with ThreadPoolExecutor(4) as pool:
+        assert [*pool.map(lambda _: guard.admit(planned(org), may_wait=True), range(4))] == [[]] * 4
+    began = len(waits)
+    assert guard.admit(planned(org), may_wait=True) == []
+    assert len(waits) == began
+    answers.set()
+    monkeypatch.setattr(keepers, "WAIT_S", 20.0)
+    until = time.monotonic() + 20
+    while guard.admit(planned(org), may_wait=True) == [] and time.monotonic() < until:
+        time.sleep(0.05)
+    assert in_flight(guard) == 1
+    assert len(takes) <= 2

@@ -121,5 +121,5 @@ def test_lease_that_expires_between_two_looks_is_reserved(
     other = Guard()
     assert isinstance(other.admit(planned(org), may_wait=True), Refusal)
     other.keeper.end()
-    assert leases.renew(org.pk, [hold.lease_id], {}) == {hold.lease_id}
+    assert leases.renew(org.pk, [hold.lease_id], {}) == {hold.lease_id: 1}
     assert reserved(budget) == 1
