@@ -165,6 +165,8 @@ class Holdings:
                 if (lease := self._leases.get(hold.lease_id)) is not None:
                     lease.in_flight -= 1
                     lease.free += hold.amount
+                    if (pool := self._pools.get(lease.key)) is not None and pool.calls:
+                        pool.calls -= 1  # it costs nothing that the ledger would know
 
     # ── For the keeper ───────────────────────────────────────────────────────────────────────────────────────────
 

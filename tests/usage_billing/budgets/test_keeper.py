@@ -88,7 +88,7 @@ def test_interrupted_caller_leaves_no_hold(
             wait = self.done.wait
             made.append(wait)
 
-            def interrupted(_timeout: float | None = None) -> bool:
+            def interrupted(timeout: float | None = None) -> bool:
                 assert begun.wait(20)
                 assert is_late or wait(20)
                 raise KeyboardInterrupt
