@@ -91,34 +91,45 @@ def bounds_of(request: Any, flavour: Flavour) -> Bounds:
         return Bounds(model=request_facts.model_of(request))
     is_open = flavour != "embeddings" and _refers_to_more(body)
     media = sum(found.end() - found.start() for found in _MEDIA.finditer(content)) if is_open else 0
-    limits = (body.max_tokens, body.max_completion_tokens, body.max_output_tokens, body.max_tokens_to_sample)
     return Bounds(
         model=text(body.model),
         text_bytes=len(content) - media + (TOOL_TOKENS if body.tools else 0),
         is_open=is_open,
-        most_output=max((each for each in limits if type(each) is int and each > 0), default=None),
-        answers=min(max([1, *(each for each in (body.n, body.best_of) if type(each) is int)]), MOST_ANSWERS),
+        most_output=_most_output(body),
+        answers=1 if body.n is body.best_of is None else _answers(body),
         writes_cache=flavour != "messages" or b'"cache_control"' in content,
         tier=text(body.service_tier) or text(body.speed),
     )
+
+
+def _most_output(body: _Body) -> int | None:
+    limits = (body.max_tokens, body.max_completion_tokens, body.max_output_tokens, body.max_tokens_to_sample)
+    return max([each for each in limits if type(each) is int and each > 0], default=None)
+
+
+def _answers(body: _Body) -> int:
+    return min(max([1, *(each for each in (body.n, body.best_of) if type(each) is int)]), MOST_ANSWERS)
 
 
 def _refers_to_more(body: _Body) -> bool:
     """Whether the input takes more than the text in the body: media, files, earlier turns, results of hosted tools."""
     if body.previous_response_id or body.conversation or body.container or isinstance(body.prompt, dict):
         return True
-    if bytes(body.mcp_servers) not in (b"null", b"[]"):
+    if body.mcp_servers is not NO_USAGE and bytes(body.mcp_servers) not in (b"null", b"[]"):
         return True
     if body.tools and any(tool.type not in OWN_TOOLS for tool in body.tools):
         return True
-    return not all(_is_text(bytes(each)) for each in (body.messages, body.input, body.system))
+    return not (_is_text(body.messages) and _is_text(body.input) and _is_text(body.system))
 
 
-def _is_text(value: bytes) -> bool:
+def _is_text(raw: msgspec.Raw) -> bool:
+    if raw is NO_USAGE:
+        return True
+    value = bytes(raw)
     if value.startswith((b'"', b"null")):
         return True
     try:
         items = _decode_items(value)
     except msgspec.DecodeError:
         return False
-    return all(item.type in TEXTS and _is_text(bytes(item.content)) and _is_text(bytes(item.output)) for item in items)
+    return all(item.type in TEXTS and _is_text(item.content) and _is_text(item.output) for item in items)

@@ -68,11 +68,22 @@ class _Memory:
         self._known[key] = _Known(value, time.monotonic() + FRESH_S)
 
 
+class _Present(NamedTuple):
+    """A window, and when it begins and ends (epoch seconds)."""
+
+    began: float
+    ends: float
+    window: Window
+
+
 class _Route(NamedTuple):
-    """What is known of calls like one. published: the list that it was worked out from."""
+    """What is known of calls like one: the budgets that count them, each with its present window.
+
+    published: the list that it was worked out from.
+    """
 
     published: Published
-    budgets: Sequence[PublishedBudget]
+    budgets: Sequence[tuple[PublishedBudget, _Present]]
     bounds: CallBounds
     until: float
 
@@ -82,7 +93,6 @@ class CallStakes:
 
     def __init__(self, keeper: Keeper) -> None:
         self._keeper = keeper
-        self._windows: dict[PublishedBudget, tuple[float, float, Window]] = {}
         self._unlisted_until = 0.0
         self.forget()
 
@@ -153,26 +163,19 @@ class CallStakes:
         if not counting:
             return _Route(known, (), call_bounds.NOT_KNOWN, until)
         bounds = bounds_of(org_id, as_recorded(call.attribution.agent_id, "agent_id"), provider, call)
-        return None if bounds is None else _Route(known, counting, bounds, until)
+        if bounds is None:
+            return None
+        return _Route(known, [(budget, _window_of(budget, call.started_at)) for budget in counting], bounds, until)
 
     def _staked(self, route: _Route, call: Planned) -> list[Stake]:
-        windows = ((budget, self._window_of(budget, call.started_at)) for budget in route.budgets)
-        return [
-            Stake(budget, window, route.bounds.most(call, budget.unit), route.bounds.tells(budget.unit))
-            for budget, window in windows
-            if window
-        ]
-
-    def _window_of(self, budget: PublishedBudget, moment: float) -> Window | None:
-        """The window that the moment, epoch seconds, is in; None before the first. Worked out once: 3 µs of 15."""
-        found = self._windows.get(budget)
-        if found is None or not found[0] <= moment < found[1]:
-            day = datetime.fromtimestamp(moment, UTC).astimezone(budget.timezone).date()
-            window = window_of(budget, day)
-            if len(self._windows) >= MOST_KNOWN:
-                self._windows = {}
-            found = self._windows[budget] = (*window.moments(budget.timezone), window)
-        return found[2] if found[0] <= moment else None
+        at, bounds, stakes = call.started_at, route.bounds, []
+        for budget, present in route.budgets:
+            if not present.began <= at < present.ends:
+                present = _window_of(budget, at)  # the route is of another day
+            if present.began <= at:
+                amount = bounds.most(call, budget.unit)
+                stakes.append(Stake(budget, present.window, amount, bounds.tells(budget.unit)))
+        return stakes
 
     def _known_bounds(self, org_id: int, agent_id: str, provider: str, call: Planned) -> CallBounds | None:
         found: CallBounds | None = self._bounds.get(_bounds_key(org_id, agent_id, provider, call))
@@ -237,6 +240,13 @@ class CallStakes:
             self._unlisted_until = time.monotonic() + UNLISTED_S
             logger.error("The budgets are not known, so calls are not stopped: %s", error)
             return NO_BUDGETS
+
+
+def _window_of(budget: PublishedBudget, moment: float) -> _Present:
+    """The window that the moment (epoch seconds) is in; a total's only one, if it is before that."""
+    day = datetime.fromtimestamp(moment, UTC).astimezone(budget.timezone).date()
+    window = window_of(budget, day)
+    return _Present(*window.moments(budget.timezone), window)
 
 
 def _route_key(call: Planned) -> tuple[Any, ...]:

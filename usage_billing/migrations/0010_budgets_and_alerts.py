@@ -367,7 +367,7 @@ class Migration(migrations.Migration):
                 (
                     "mode",
                     models.CharField(
-                        choices=[("alert", "tell"), ("stop", "stop"), ("downgrade", "use a cheaper model")],
+                        choices=[("alert", "alert only"), ("stop", "stop"), ("downgrade", "use a cheaper model")],
                         default="alert",
                         max_length=9,
                         verbose_name="mode",

@@ -54,7 +54,7 @@ class Budget(models.Model):
         CALLS = "calls", _("calls")
 
     class Mode(models.TextChoices):
-        ALERT = "alert", _("tell")
+        ALERT = "alert", _("alert only")
         STOP = "stop", _("stop")
         DOWNGRADE = "downgrade", _("use a cheaper model")
 

@@ -19,6 +19,7 @@ def main() -> None:
     from django.utils import timezone
 
     from tests.support import rows
+    from usage_billing.admin.read_only import ReadOnlyAdmin
     from usage_billing.models import ExchangeRate, Membership, Organization, PriceOverride
 
     call_command("check", "--fail-level=WARNING", stdout=sys.stderr)
@@ -41,10 +42,13 @@ def main() -> None:
 
     registered = {model.__name__: type(of).__module__ for model, of in admin.site._registry.items()}
     pages: dict[str, int] = {}
-    for model in admin.site._registry:
+    for model, of in admin.site._registry.items():
         folder = f"/admin/{model._meta.app_label}/{model._meta.model_name}/"
         first = model._default_manager.first()
-        addresses = [folder, *([f"{folder}add/"] if model.__name__ not in ("UsageRecord", "RepriceRun") else [])]
+        addresses = [
+            folder,
+            *([] if isinstance(of, ReadOnlyAdmin) or model.__name__ == "RepriceRun" else [f"{folder}add/"]),
+        ]
         if first is not None:
             addresses += [f"{folder}{first.pk}/{page}/" for page in ("change", "history")]
         pages |= {address: client.get(address).status_code for address in addresses}
