@@ -215,7 +215,7 @@ class BudgetSerializer(serializers.Serializer[dict[str, Any]]):
     may_change = serializers.BooleanField(help_text="Whether the caller may change and delete it.")
     is_used_up = serializers.BooleanField(help_text="Whether all of the limit is spent.")
     spent = AmountField(help_text=f"What its calls have used in the window, in `unit`.{OF_MEMBERS}")
-    reserved = AmountField(help_text=f"What is set aside for calls under way, in `unit`.{OF_MEMBERS}")
+    reserved = AmountField(help_text=f"What calls under way hold, in `unit`.{OF_MEMBERS}")
     remaining = AmountField(help_text=f"The limit less `spent` and `reserved`; may be negative.{OF_MEMBERS}")
     unpriced_count = serializers.IntegerField(
         allow_null=True, help_text=f"Number of calls without a cost, which `spent` leaves out.{OF_MEMBERS}"

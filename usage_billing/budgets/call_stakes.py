@@ -246,7 +246,7 @@ def _window_of(budget: PublishedBudget, moment: float) -> _Present:
     """The window that the moment (epoch seconds) is in; a total's only one, if it is before that."""
     day = datetime.fromtimestamp(moment, UTC).astimezone(budget.timezone).date()
     window = window_of(budget, day)
-    return _Present(*window.moments(budget.timezone), window)
+    return _Present(*window.span(budget.timezone), window)
 
 
 def _route_key(call: Planned) -> tuple[Any, ...]:

@@ -17,7 +17,9 @@ def used_up(found: UsedUp) -> Refusal:
     """The refusal by a budget of which too little is left for the call."""
     stake, budget = found.stake, found.stake.budget
     resets_at = stake.window.resets_at(budget.timezone)
-    reserved = f" and {_amount(found.reserved, budget)} reserved for calls under way" if found.reserved else ""
+    reserved = (
+        f" and {_amount(found.reserved, budget)} reserved by calls that are not recorded yet" if found.reserved else ""
+    )
     reset = f" It resets at {resets_at.isoformat(timespec='minutes')}." if resets_at else ""
     message = (
         f"Budget “{budget.name}” of {budget.org_slug} is used up {_WINDOWS[budget.window]}:"

@@ -22,7 +22,7 @@ class Window:
         """The moment at which the next window begins; None if none does."""
         return None if self.end is None else datetime.combine(self.end, time(), zone)
 
-    def moments(self, zone: ZoneInfo) -> tuple[float, float]:
+    def span(self, zone: ZoneInfo) -> tuple[float, float]:
         """The moments at which it begins and ends, in epoch seconds; infinity for no end."""
         began, ends = datetime.combine(self.first, time(), zone), self.resets_at(zone)
         return began.timestamp(), math.inf if ends is None else ends.timestamp()

@@ -93,7 +93,7 @@ def test_interrupted_caller_leaves_no_hold(
                 assert is_late or wait(20)
                 raise KeyboardInterrupt
 
-            self.done.wait = interrupted  # type: ignore[assignment, method-assign]
+            monkeypatch.setattr(self.done, "wait", interrupted)
 
     monkeypatch.setattr(leases, "take", slow)
     monkeypatch.setattr(keepers, "_Ask", Interrupted)
