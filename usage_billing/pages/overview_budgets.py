@@ -70,7 +70,7 @@ def _of_budget(page: Page, row: Row) -> Item:
     limit = with_unit(row.budget.limit, row.budget.unit)
     if row.is_used_up:
         title = gettext("“%(budget)s” is used up") % {"budget": name}
-        return Item("failed", badge, title, gettext("The limit is %(limit)s.") % {"limit": limit}, row.link)
+        return Item("urgent", badge, title, gettext("The limit is %(limit)s.") % {"limit": limit}, row.link)
     day = row.state.runs_out_on if row.state else None
     title = gettext("“%(budget)s” will run out on %(day)s") % {"budget": name, "day": written_day(day) if day else ""}
     return Item("budget", badge, title, gettext("The limit is %(limit)s.") % {"limit": limit}, row.link)
@@ -81,4 +81,4 @@ def _alerts(page: Page, org_id: int | None, query: str) -> list[Item]:
     firings = alerts.of_reader(AlertFiring.objects.select_related(*alerts.OF_FIRING), page.scope, org_id)
     found = firings.filter(state=AlertFiring.State.FIRING, rule__isnull=False)[:MOST_ALERTS]
     link = address(ALERTS, for_superadmin=page.scope.everything) + query
-    return [Item("failed", "!", *firing_words(firing), link) for firing in found]
+    return [Item("urgent", "!", *firing_words(firing), link) for firing in found]
