@@ -411,7 +411,7 @@ def test_no_email_holds_more_than_text(world: World, simulated: dict[str, str]) 
         headers = message.message()
         assert {name for name, _ in headers.items()} <= {
             *("Content-Type", "MIME-Version", "Subject", "From", "To", "Date", "Message-ID", "Auto-Submitted"),
-            "Content-Language",
+            *("Content-Language", "List-Unsubscribe"),
         }
         assert not isinstance(message.body, type(None))
         lines = str(message.body).split("\n")
@@ -502,6 +502,7 @@ def test_no_command_prints_more_than_lines(
         ["reprice_usage", "--from", "2026-01-01", "--to", day, "--dry-run"],
         *(["reprice_usage", "--from", day, "--to", day, "--reason", text, "--by", text[:150]] for text in texts),
         ["send_weekly_digests"],
+        ["check_alerts", "--dry-run"],
         *(["run_agent", text] for text in texts),
         *(["run_agent", "legal_guard", "--org", text[:100]] for text in texts),
         *(["run_agent", "legal_guard", "--user", text] for text in texts),

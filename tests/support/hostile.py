@@ -21,10 +21,17 @@ from django.db import connection
 from django.utils import timezone
 
 from ai_clients.assistants.digest.week import last_full_week
-from ai_clients.assistants.models import ContentPiece, DigestDelivery, Message, Participant
+from ai_clients.assistants.models import ContentPiece, DigestDelivery, DigestSubscription, Message, Participant
 from tests.support import factories
 from tests.support.rows import row
 from usage_billing.models import (
+    AlertChannel,
+    AlertDelivery,
+    AlertFiring,
+    AlertRule,
+    Budget,
+    BudgetChange,
+    BudgetRequest,
     ExchangeRate,
     Membership,
     Organization,
@@ -72,6 +79,23 @@ class World:
         self.rows = {kind: self._filled(kind, text) for kind, text in KINDS.items() if kind in kinds}
         days = UsageRecord.objects.values_list("usage_date", flat=True).distinct()
         call_command("rebuild_daily", "--from", str(min(days)), "--to", str(max(days)))
+
+    def _watched(self, org: Organization, somebody: Any, text: str) -> None:
+        """A budget with its history and a request, and an alert with its rule, channel and delivery."""
+        budget = Budget.objects.create(
+            org=org, name=text[:100], limit=1, starts_on="2026-01-01", agent_id=text[:100], ai_model=text[:200],
+            request_type=text[:100], ai_provider=text[:50], tag_key="feature", tag_value=text[:100],
+        )  # fmt: skip
+        changed = {"name": ["", text]}
+        BudgetChange.objects.create(org=org, budget=budget, budget_name=text[:100], by=text[:150], fields=changed)
+        BudgetRequest.objects.create(org=org, budget=budget, user=self.member, limit=2, reason=text[:500])
+        channel = AlertChannel.objects.create(org=org, name=text[:100], kind="email", target="a@example.com")
+        rule = AlertRule.objects.create(org=org, name=text[:100], kind="errors", bound=5, scope={"agent_id": [text]})
+        firing = AlertFiring.objects.create(org=org, rule=rule, key=text[:300], bound=5, value=10)
+        AlertDelivery.objects.create(
+            org=org, firing=firing, channel=channel, event="firing", recipient=text[:254], problem=text[:500],
+            state="failed",
+        )  # fmt: skip
 
     def _filled(self, kind: str, text: str) -> list[Any]:
         org = Organization.objects.create(name=text, slug=text[:100], external_key=text[:100])
@@ -126,6 +150,8 @@ class World:
         message = Message.objects.create(
             org=org, participant=author, chat_id=text[:100], external_id=text[:100], text=text, sent_at=at
         )
+        DigestSubscription.objects.create(org=org, user=somebody)
+        self._watched(org, somebody, text)
         made = [
             org,
             somebody,
