@@ -65,6 +65,34 @@ NOT_OPENED = {
     "admin:ai_assistants_digest_summary": "takes POST; its page is looked at below",
     "admin:ai_assistants_participant_enrich": "takes POST; its page is looked at below",
     "admin:ai_assistants_custom_analysis": "takes POST; its page is looked at below",
+    **dict.fromkeys(
+        (
+            *("admin:usage_billing_alertchannel_delete", "admin:usage_billing_alertdelivery_delete"),
+            *("admin:usage_billing_alertfiring_delete", "admin:usage_billing_alertrule_delete"),
+            *("admin:usage_billing_budget_delete", "admin:usage_billing_budgetchange_delete"),
+            "admin:usage_billing_budgetrequest_delete",
+        ),
+        "the admin shows these and changes nothing",
+    ),
+    **dict.fromkeys(
+        (
+            *("usage_billing:api-alert-channel", "usage_billing:api-alert-channel-test"),
+            *("usage_billing:api-alert-firing", "usage_billing:api-alert-rule", "usage_billing:api-budget"),
+            *("usage_billing:api-budget-history", "usage_billing:api-budget-request"),
+        ),
+        "no page leads there; its answer is JSON",
+    ),
+    **dict.fromkeys(
+        (
+            *("usage_billing:ai-costs-alert-channel-test", "usage_billing:usage-alert-channel-test"),
+            *("usage_billing:ai-costs-budget-request", "usage_billing:usage-budget-request"),
+        ),
+        "takes POST and redirects",
+    ),
+    **dict.fromkeys(
+        ("usage_billing:ai-costs-budget-ask", "usage_billing:usage-budget-ask"),
+        "a form for whoever has not asked yet; it shows what the page of the budget shows",
+    ),
 }
 """Named addresses that the crawl does not open by GET, and why."""
 
