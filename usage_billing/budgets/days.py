@@ -10,15 +10,12 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from usage_billing.budgets.scopes import filters_of, is_version_of
-from usage_billing.budgets.spending import COLUMNS, MEASURES, REFUSED
+from usage_billing.budgets.spending import COLUMNS, MEASURES, REFUSED, UNPRICED
 from usage_billing.budgets.windows import Window
 from usage_billing.models import Budget
 from usage_billing.reports import Excluded, Period
 from usage_billing.reports.totals import Totals, totals
 from usage_billing.tenancy.scope import Scope
-
-UNPRICED: dict[str, str] = {Budget.Unit.USD: "unpriced_usd_count", Budget.Unit.RUB: "unpriced_rub_count"}
-"""Unit → the measure of the calls that an amount leaves out."""
 
 
 @dataclass

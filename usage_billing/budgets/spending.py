@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -28,6 +29,8 @@ COLUMNS: dict[str, str] = {
     Budget.Unit.CALLS: "requests_count",
 }
 """Unit → the measure of reports that it counts."""
+UNPRICED: dict[str, str] = {Budget.Unit.USD: "unpriced_usd_count", Budget.Unit.RUB: "unpriced_rub_count"}
+"""Unit → the measure of the calls that an amount leaves out."""
 
 
 @dataclass(frozen=True)
@@ -51,31 +54,40 @@ def spending(budget: Budget, window: Window, at: datetime | None = None) -> Spen
     What is spent comes from the rollups: equal to the ledger at every commit (guarantee 5, docs/guarantees.md). If the
     ledger settles holds between the two reads, they are read again: a call is never in neither of them.
     """
+    windows, at = {budget.pk: window}, at or timezone.now()
     with within(of_organization(budget.org_id)):
-        reserved = _reserved(budget, window, at)
+        reserved = reserved_of([budget], windows, at)
         while True:
             total = totals_of(budget, Period(window.first, window.end))
-            before, reserved = reserved, _reserved(budget, window, at)
+            before, reserved = reserved, reserved_of([budget], windows, at)
             if reserved == before:
                 break
-    unpriced = total[f"unpriced_{budget.unit}_count"] if budget.unit in ("usd", "rub") else 0
-    return Spending(in_unit(budget, total), reserved, unpriced)
+    unpriced = total[UNPRICED[budget.unit]] if budget.unit in UNPRICED else 0
+    return Spending(in_unit(budget, total), reserved[budget.pk], unpriced)
 
 
-def _reserved(budget: Budget, window: Window, at: datetime | None) -> Decimal:
-    """What open leases have granted, less the holds that are settled."""
-    leases = BudgetLease.objects.filter(
-        org=budget.org_id,
-        budget=budget,
-        first_day=window.first,
-        unit=budget.unit,
-        expires_at__gt=at or timezone.now(),
+def reserved_of(budgets: Iterable[Budget], windows: Mapping[int, Window], at: datetime) -> dict[int, Decimal]:
+    """What open leases of each budget have granted in its window, less the holds that are settled; by the budgets' ids.
+
+    Two queries, in the scope of the budgets' organisations.
+    """
+    by_id = {budget.pk: budget for budget in budgets}
+    found = dict.fromkeys(by_id, Decimal(0))
+    open_leases = BudgetLease.objects.filter(
+        org__in={budget.org_id for budget in by_id.values()}, budget__in=by_id, expires_at__gt=at
     )
-    granted = dict(leases.values_list("pk", "granted"))
-    if not granted:
-        return Decimal(0)
-    settled = SettledHold.objects.filter(org=budget.org_id, lease__in=granted)
-    return Decimal(sum(granted.values(), Decimal(0)) - (settled.aggregate(all=Sum("amount"))["all"] or 0))
+    leases = {
+        lease.pk: lease
+        for lease in open_leases
+        if lease.first_day == windows[lease.budget_id].first and lease.unit == by_id[lease.budget_id].unit
+    }
+    if not leases:
+        return found
+    rows = SettledHold.objects.filter(org__in={lease.org_id for lease in leases.values()}, lease__in=leases)
+    settled = dict(rows.values_list("lease_id").annotate(Sum("amount")))
+    for lease in leases.values():
+        found[lease.budget_id] += lease.granted - settled.get(lease.pk, Decimal(0))
+    return found
 
 
 def totals_of(budget: Budget, period: Period) -> Totals:

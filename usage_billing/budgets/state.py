@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
-from django.db.models import F, Sum
-
 from usage_billing.budgets import forecasts
 from usage_billing.budgets.days import Counted, counted_by_day
+from usage_billing.budgets.spending import reserved_of
 from usage_billing.budgets.windows import Window, window_of
-from usage_billing.models import Budget, BudgetLease, SettledHold
+from usage_billing.models import Budget
 from usage_billing.models.fields import MONEY_PLACES
 from usage_billing.reports import Period
 from usage_billing.reports.anomalies import LEARNED_DAYS
@@ -74,10 +72,10 @@ def states(budgets: Iterable[Budget], at: datetime) -> dict[int, BudgetState]:
     windows = {budget.pk: window_of(budget, todays[budget.pk]) for budget in found}
     learned_since = min(todays.values()) - timedelta(days=LEARNED_DAYS)
     with within(Scope(owned_org_ids=frozenset(budget.org_id for budget in found))):
-        reserved = reserved_of(windows, at)
+        reserved = reserved_of(found, windows, at)
         for _ in range(READS):
             counted = counted_by_day(found, windows, learned_since)
-            before, reserved = reserved, reserved_of(windows, at)
+            before, reserved = reserved, reserved_of(found, windows, at)
             if reserved == before:
                 break
     return {
@@ -106,22 +104,3 @@ def _rounded(amount: Decimal | None, budget: Budget) -> Decimal | None:
     if amount is None:
         return None
     return round(amount, MONEY_PLACES if budget.unit in (Budget.Unit.USD, Budget.Unit.RUB) else 0)
-
-
-def reserved_of(windows: Mapping[int, Window], at: datetime) -> dict[int, Decimal]:
-    """What open leases of each budget have granted in its window, less the holds that are settled. Two queries."""
-    leases = {
-        lease.pk: lease
-        for lease in BudgetLease.objects.filter(budget__in=windows.keys(), unit=F("budget__unit"), expires_at__gt=at)
-        if lease.first_day == windows[lease.budget_id].first
-    }
-    found: dict[int, Decimal] = {budget: Decimal(0) for budget in windows}
-    if not leases:
-        return found
-    orgs = {lease.org_id for lease in leases.values()}
-    settled: dict[int, Decimal] = defaultdict(Decimal)
-    rows = SettledHold.objects.filter(org__in=orgs, lease__in=leases.keys()).values_list("lease_id")
-    settled |= dict(rows.annotate(Sum("amount")))
-    for lease in leases.values():
-        found[lease.budget_id] += lease.granted - settled[lease.pk]
-    return found
