@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import loopback, postgres, spending
+from tests.support.reliability import spender
 from tests.support.reliability.world import PREFIX, ROOT, SECRET_KEY, Figures, Site, kill_postgres, times
 
 PROCESSES, THREADS = 8, 16
@@ -98,20 +99,30 @@ def test_a_budget_holds_while_everything_is_killed(stage: Stage, record_property
         stage.environment["OPENAI_BASE_URL"] = f"{provider.server.url}/v1"
         org, budget = stage.spender("prepare", str(LIMIT), f"{hook.url}/{secrets.token_hex(4)}")
         drain = ["manage.py", "drain_usage", "--follow"]
-        draining = stage.start(*drain)
-        until = time.monotonic() + SECONDS
+        until = time.monotonic() + SECONDS + spender.LIFE.total_seconds()
         command = ["-m", "tests.support.reliability.spender", "spend", org, str(THREADS)]
-        spenders = [stage.start(*command, str(SECONDS), DATABASE_URL=stage.web) for _ in range(PROCESSES)]
-        killed = 0
+
+        def spending_process() -> subprocess.Popen[str]:
+            return stage.start(*command, str(max(1, until - time.monotonic())), DATABASE_URL=stage.web)
+
+        def kill(number: int) -> None:
+            spenders[number].kill()
+            spenders[number] = spending_process()
+
+        spenders = [spending_process() for _ in range(PROCESSES)]
+        while provider.calls < LIMIT / CENT / 3:
+            time.sleep(0.1)
+        # No drain runs for longer than a lease lives: what the dead have recorded is neither spent nor free.
+        for number in range(PROCESSES):
+            kill(number)
+        killed = PROCESSES
+        time.sleep(spender.LIFE.total_seconds() + 2)
+        draining = stage.start(*drain)
         while time.monotonic() < until - SECONDS / 2:
             time.sleep(random.uniform(1, 3))
             match random.choice(["spender", "spender", "drain", "database"]):
                 case "spender":
-                    number = random.randrange(PROCESSES)
-                    spenders[number].kill()
-                    spenders[number] = stage.start(
-                        *command, str(max(1, until - time.monotonic())), DATABASE_URL=stage.web
-                    )
+                    kill(random.randrange(PROCESSES))
                     killed += 1
                 case "drain":
                     draining.kill()

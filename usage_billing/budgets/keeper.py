@@ -20,6 +20,7 @@ from django.db import Error, close_old_connections, connections
 from usage_billing.budgets import leases
 from usage_billing.budgets.holdings import IDLE_S, Holdings, Lease, Stake, UsedUp, by_org
 from usage_billing.budgets.leases import GoneError, UsedUpError
+from usage_billing.recording import recorder
 from usage_billing.recording.event import Hold
 
 logger = logging.getLogger(__name__)
@@ -62,6 +63,15 @@ def _tried_again(transaction: Callable[[], Result]) -> Result:
             if not (getattr(error.__cause__, "sqlstate", None) or "").startswith(CONFLICT):
                 raise
     return transaction()
+
+
+def _outbox_id() -> str:
+    try:
+        return recorder.outbox().id
+    except OSError as error:
+        # Its leases then go an hour after their end.
+        logger.warning("The outbox cannot be read, so nobody can say that it is drained: %s", error)
+        return ""
 
 
 class _Ask:
@@ -240,6 +250,7 @@ class Keeper:
             stake.budget.org_id,
             stake.budget.id,
             stake.window,
+            outbox_id=_outbox_id(),
             unit=stake.budget.unit,
             least=least,
             wanted=wanted,
@@ -312,9 +323,8 @@ class Keeper:
                     for lease_id, amount in self._holdings.take_idle([lease], idle_since=now).items():
                         returned[lease_id] = returned.get(lease_id, Decimal(0)) + amount
             if due:
-                life = leases.LINGER if is_last else leases.LIFE
                 ids = [lease.id for lease in due]
-                alive = _tried_again(functools.partial(leases.renew, org_id, ids, returned, life))
+                alive = _tried_again(functools.partial(leases.renew, org_id, ids, returned))
             else:
                 alive = {}
         except BaseException:

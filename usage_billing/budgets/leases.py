@@ -18,7 +18,7 @@ from decimal import ROUND_DOWN, Decimal
 from django.db.models import Count, F
 from django.utils import timezone
 
-from usage_billing.budgets.spending import Spending, spending
+from usage_billing.budgets.spending import LINGER, Spending, spending
 from usage_billing.budgets.windows import Window, window_of
 from usage_billing.models import Budget, BudgetLease, BudgetLock, SettledHold
 from usage_billing.models.database import atomic
@@ -26,9 +26,7 @@ from usage_billing.models.fields import MONEY_PLACES
 from usage_billing.tenancy.scope import EVERYTHING, of_organization, within
 
 LIFE = timedelta(seconds=60)
-"""How long a lease lasts unless its process moves its end on. That of a dead process reserves nothing after it."""
-LINGER = timedelta(hours=1)
-"""How long a process that ends properly leaves what its recorded calls hold, for a drain that is behind."""
+"""How long a lease lasts unless its process moves its end on. After it no call may use the lease."""
 SHARE = 16
 """A lease beyond what is asked for now takes at most this part of the rest, so that it shrinks near the limit."""
 PLACES = Decimal(1).scaleb(-MONEY_PLACES)
@@ -60,6 +58,7 @@ def take(
     budget_id: int,
     window: Window,
     *,
+    outbox_id: str,
     unit: str,
     least: Decimal,
     wanted: Decimal,
@@ -68,6 +67,7 @@ def take(
 ) -> Granted:
     """Take a lease of at least `least`. Raises `UsedUpError`, `GoneError`, and what the database raises.
 
+    outbox_id: where the calls of this process wait for the ledger; empty if unknown.
     unit: of the amounts; a budget that counts in another one by now is gone, until its process knows it.
     wanted: by all calls that wait now. more: for calls to come; at most `1 / SHARE` of the rest is granted for them.
     returned: what earlier leases of this process give back first, by their ids. If a call may cost more than is left,
@@ -94,6 +94,7 @@ def take(
             unit=unit,
             granted=amount,
             holder=holder(),
+            outbox=outbox_id,
             expires_at=timezone.now() + LIFE,
         )
     return Granted(lease.pk, amount, is_last)
@@ -119,14 +120,12 @@ def give_back(org_id: int, amounts: Mapping[int, Decimal]) -> None:
             BudgetLease.objects.filter(org=org_id, pk=lease_id).update(granted=F("granted") - amount)
 
 
-def renew(
-    org_id: int, lease_ids: Sequence[int], returned: Mapping[int, Decimal], life: timedelta = LIFE
-) -> dict[int, Decimal]:
+def renew(org_id: int, lease_ids: Sequence[int], returned: Mapping[int, Decimal]) -> dict[int, Decimal]:
     """Give back amounts, and let the leases last. Returns what those that exist still have granted, by their ids."""
     with atomic(), within(of_organization(org_id)):
         give_back(org_id, returned)
         mine = BudgetLease.objects.filter(org=org_id, pk__in=lease_ids)
-        mine.update(expires_at=timezone.now() + life)
+        mine.update(expires_at=timezone.now() + LIFE)
         return dict(mine.values_list("pk", "granted"))
 
 
@@ -143,10 +142,19 @@ def close(org_id: int, lease_ids: Sequence[int]) -> None:
         _delete(org_id, lease_ids)
 
 
-def sweep() -> None:
-    """Delete the leases of dead processes, and holds that were settled when their lease was gone. For the drain."""
+def release_drained(outbox_id: str, until: datetime) -> None:
+    """Delete leases that expired by `until`, to which all of their outbox is in the ledger. For the drain.
+
+    Processes and outbox have one clock: machines need not agree on the time.
+    """
     with atomic(), within(EVERYTHING):
-        BudgetLease.objects.filter(expires_at__lte=timezone.now()).delete()
+        BudgetLease.objects.filter(outbox=outbox_id, expires_at__lte=until).delete()
+
+
+def sweep() -> None:
+    """Delete leases that no drain has released, and holds that were settled after their lease. For the drain."""
+    with atomic(), within(EVERYTHING):
+        BudgetLease.objects.filter(expires_at__lte=timezone.now() - LINGER).delete()
         SettledHold.objects.exclude(lease__in=BudgetLease.objects.values("pk")).delete()
 
 
@@ -170,8 +178,10 @@ def _alone_with(org_id: int, budget_id: int) -> Iterator[None]:
 
 
 def _delete_expired(org_id: int, budget_id: int, at: datetime) -> None:
-    expired = BudgetLease.objects.filter(org=org_id, budget=budget_id, expires_at__lte=at)
-    _delete(org_id, [*expired.values_list("pk", flat=True)], expires_at__lte=at)
+    """Delete those that no drain has released, and that reserve nothing any more."""
+    until = at - LINGER
+    expired = BudgetLease.objects.filter(org=org_id, budget=budget_id, expires_at__lte=until)
+    _delete(org_id, [*expired.values_list("pk", flat=True)], expires_at__lte=until)
 
 
 def _delete(org_id: int, lease_ids: Sequence[int], **condition: datetime) -> None:

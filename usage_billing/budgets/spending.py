@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -22,6 +22,11 @@ from usage_billing.tenancy.scope import of_organization, within
 MEASURES = (*COST_MEASURES, "total_tokens")
 REFUSED = "refused"
 """The status of calls that a budget stopped: they are no calls of a budget that counts calls."""
+LINGER = timedelta(hours=1)
+"""For how long an expired lease goes on reserving, unless the drain of its outbox releases it.
+
+Calls of a process that was killed wait there: they would be neither reserved nor spent.
+"""
 COLUMNS: dict[str, str] = {
     Budget.Unit.USD: "cost_usd",
     Budget.Unit.RUB: "cost_rub",
@@ -74,7 +79,7 @@ def reserved_of(budgets: Iterable[Budget], windows: Mapping[int, Window], at: da
     by_id = {budget.pk: budget for budget in budgets}
     found = dict.fromkeys(by_id, Decimal(0))
     open_leases = BudgetLease.objects.filter(
-        org__in={budget.org_id for budget in by_id.values()}, budget__in=by_id, expires_at__gt=at
+        org__in={budget.org_id for budget in by_id.values()}, budget__in=by_id, expires_at__gt=at - LINGER
     )
     leases = {
         lease.pk: lease

@@ -501,6 +501,7 @@ class Migration(migrations.Migration):
                 ),
                 ("granted", models.DecimalField(decimal_places=12, max_digits=24)),
                 ("holder", models.CharField(max_length=200)),
+                ("outbox", models.CharField(default="", max_length=32)),
                 ("expires_at", models.DateTimeField()),
                 (
                     "budget",

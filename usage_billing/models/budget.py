@@ -150,8 +150,9 @@ class BudgetLease(models.Model):
     """A part of a budget that one process may spend without asking again.
 
     granted: in `unit`, the budget's when it was taken. What it reserves is `granted` less its settled holds, until it
-    expires, or until the budget counts in another unit. first_day: of the window that it belongs to. holder: the
-    process, for people who look. expires_at: its process moves it on.
+    is deleted, or until the budget counts in another unit. first_day: of the window that it belongs to. holder: the
+    process, for people who look. expires_at: its process moves it on; after it no call may use the lease. outbox: the
+    id of the outbox where the process's calls wait: the lease goes when those are in the ledger.
     """
 
     org = models.ForeignKey(Organization, on_delete=models.CASCADE, db_index=False, related_name="+")
@@ -160,6 +161,7 @@ class BudgetLease(models.Model):
     unit = models.CharField(max_length=6, choices=Budget.Unit.choices, default=Budget.Unit.USD)
     granted = money()
     holder = models.CharField(max_length=200)
+    outbox = models.CharField(max_length=32, default="")
     expires_at = models.DateTimeField()
 
     class Meta:

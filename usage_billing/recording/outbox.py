@@ -19,6 +19,7 @@ import logging
 import operator
 import os
 import time
+import uuid
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -174,6 +175,20 @@ class Outbox:
     def ledger_id(self, id_: str) -> None:
         _prepare(self.path)
         state_files.outbox_state(self.path).change(lambda values: values | {"ledger": id_})
+
+    @property
+    def id(self) -> str:
+        """The id of this outbox among all that are drained to one ledger: made once, and kept with it.
+
+        Raises `OSError`.
+        """
+        _prepare(self.path)
+        state = state_files.outbox_state(self.path)
+        if not (found := state.read().get("id")):
+            # Of two processes at once, the first one wins.
+            state.change(lambda values: {"id": uuid.uuid4().hex} | values)
+            found = state.read()["id"]
+        return str(found)
 
     def close(self) -> None:
         self._journal.close()

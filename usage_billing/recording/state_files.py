@@ -92,7 +92,7 @@ def _write(file: int, values: Values) -> None:
 
 
 def outbox_state(outbox: str | os.PathLike[str]) -> StateFile:
-    """The outbox's own file: `outbox`, the version of its format; `ledger`, the id of the ledger it is drained to."""
+    """The outbox's own file: its `id`; `outbox`, the version of its format; `ledger`, the id of its ledger."""
     return StateFile(outbox)
 
 

@@ -27,13 +27,13 @@ from tests.support import factories, spending
 from tests.support.spending import MODEL
 from tests.usage_billing.budgets.world import reserved, spent
 from usage_billing.budgets import guard as guards
-from usage_billing.budgets import holdings
+from usage_billing.budgets import holdings, leases
 from usage_billing.budgets.guard import Guard
 from usage_billing.budgets.holdings import Stake
 from usage_billing.budgets.keeper import Keeper, Outcome
 from usage_billing.ledger import writer
 from usage_billing.models import Budget, BudgetLease, PriceOverride, SettledHold, UsageRecord
-from usage_billing.recording import Attribution, Event
+from usage_billing.recording import Attribution, Event, recorder
 from usage_billing.recording.admission import Planned, Refusal
 from usage_billing.recording.event import Hold
 
@@ -123,6 +123,7 @@ class Budgets(RuleBasedStateMachine):
         """Events reach the ledger, some of them twice."""
         events, self.outbox = self.outbox, []
         writer.add([*events, *(self.known[-3:] if again else [])])
+        leases.release_drained(recorder.outbox().id, datetime.now(UTC))
         self.known += events
 
     @rule(day=DAYS, tokens=TOKENS)
@@ -134,15 +135,10 @@ class Budgets(RuleBasedStateMachine):
 
     @rule(process=PROCESSES)
     def kill(self, process: int) -> None:
-        """The process dies. Its calls are gone, its leases expire; what it had recorded still comes."""
-        guard = self.guards[process]
-        mine = [lease.id for lease in guard.holdings.leases()]
+        """The process dies: its calls are gone, its leases expire. What it had recorded is reserved until it comes."""
+        mine = [lease.id for lease in self.guards[process].holdings.leases()]
         past = datetime.now(UTC) - timedelta(seconds=1)
         BudgetLease.objects.filter(pk__in=mine).update(expires_at=past)
-        for event in self.outbox:
-            if any(hold.lease_id in mine for hold in event.holds):
-                day = datetime.fromtimestamp(event.started_at, UTC).astimezone(self.org.zone).date()
-                self.allowed[day] += self._cost(event)
         self.calls = [call for call in self.calls if call.process != process]
         self.guards[process] = Guard()
 

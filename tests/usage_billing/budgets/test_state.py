@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 
 from tests.support import factories
 from tests.support.rows import enter, row
-from usage_billing.budgets.spending import spending
+from usage_billing.budgets.spending import LINGER, spending
 from usage_billing.budgets.state import state, states
 from usage_billing.models import Budget, BudgetLease, Organization, SettledHold
 
@@ -71,7 +71,7 @@ def test_each_unit_counts_its_measure(org: Organization, unit: str, expected: st
 def test_leases_of_its_window_are_reserved_less_what_is_settled(org: Organization) -> None:
     mine, other = budget(org), budget(org)
     common = {"org": org, "holder": "a process"}
-    open_until, past = AT + timedelta(seconds=60), AT - timedelta(seconds=1)
+    open_until, past = AT + timedelta(seconds=60), AT - LINGER
     first = date(2026, 5, 1)
     lease = BudgetLease.objects.create(budget=mine, first_day=first, granted=3, expires_at=open_until, **common)
     BudgetLease.objects.create(budget=mine, first_day=first, granted=5, expires_at=past, **common)

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -22,12 +21,12 @@ import ai_clients
 from tests.support import factories, spending
 from tests.support.socket_server import Peer, socket_server
 from tests.support.spending import MODEL, Provider
-from tests.usage_billing.budgets.world import planned, reserved, settle, spent
+from tests.usage_billing.budgets.world import reserved, settle, spent
 from usage_billing import usage_context
 from usage_billing.budgets import holdings, keeper, leases, published
 from usage_billing.budgets.guard import Guard
 from usage_billing.ledger import writer
-from usage_billing.models import Budget, BudgetLease, Organization, UsageRecord
+from usage_billing.models import Budget, Organization, UsageRecord
 from usage_billing.recording import OrganizationKey, health
 from usage_billing.recording.outbox import Outbox
 
@@ -462,16 +461,3 @@ def test_forked_child_has_leases_of_its_own(guard: Guard, org: Organization, pro
     _, status = os.waitpid(pid, 0)
     assert os.waitstatus_to_exitcode(status) == 0
     assert {lease.id: lease.holds for lease in guard.holdings.leases()} == before
-
-
-def test_leases_of_the_dead_expire(guard: Guard, org: Organization, provider: Provider) -> None:
-    budget = spending.budget(org, "1", unit="calls")
-    dead = Guard()
-    with usage_context(org=org):
-        assert isinstance(dead.admit(planned(org), may_wait=True), list)
-        assert is_refused(provider)
-        BudgetLease.objects.update(expires_at=factories.NOON - timedelta(days=1))
-        assert reserved(budget) == 0
-        time.sleep(holdings.REFUSED_S)
-        assert not is_refused(provider)
-    dead.keeper.end()

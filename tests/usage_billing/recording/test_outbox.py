@@ -497,6 +497,14 @@ def test_the_ledgers_id_is_kept_and_is_empty_before(box: Outbox) -> None:
     assert Outbox(box.path).ledger_id == "one"
 
 
+def test_an_outbox_keeps_an_id_of_its_own(box: Outbox, tmp_path: Path) -> None:
+    made = box.id
+    box.ledger_id = "one"
+    assert Outbox(box.path).id == box.id == made
+    assert len({made, Outbox(tmp_path / "other").id}) == 2
+    assert box.ledger_id == "one"
+
+
 def test_many_processes_that_open_a_new_outbox_at_once_quarantine_nothing(tmp_path: Path) -> None:
     program = (
         "import os, sys, time; from usage_billing.recording.outbox import Outbox\n"

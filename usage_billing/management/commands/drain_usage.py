@@ -94,6 +94,7 @@ class Command(PrintableCommand):
             ):
                 drained = drain.drain_all(outbox, show)
                 bar.update(drained - bar.n)
+            chores.release_leases(outbox)
         except drain.DrainBusyError as busy:
             raise CommandError(f"{busy} It does this work already.") from busy
         except drain.DatabaseAwayError as away:
