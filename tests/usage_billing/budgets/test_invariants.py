@@ -62,7 +62,8 @@ class Budgets(RuleBasedStateMachine):
     def begin(self, limit: int) -> None:
         for model in (UsageRecord, SettledHold, BudgetLease, Budget, PriceOverride):
             model._default_manager.all().delete()
-        call_command("rebuild_daily", "--from", "2026-01-01", "--to", str(datetime.now(UTC).date()), verbosity=0)
+        today = datetime.now(UTC).date()
+        call_command("rebuild_daily", "--from", str(today - timedelta(days=2)), "--to", str(today), verbosity=0)
         self.org = factories.organization()
         self.budget = spending.budget(self.org, f"0.{limit:02}", window="day")
         self.guards = [Guard() for _ in range(3)]
@@ -235,6 +236,7 @@ class AtOnce(Keeper):
         self._top_up(stake)
 
 
+@pytest.mark.timeout(300)  # many examples, each with repricings: 30 s on a machine that does nothing else
 @pytest.mark.usefixtures("guard")
 def test_any_order_of_events_keeps_the_promises(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(holdings, "REFUSED_S", 0.0)
