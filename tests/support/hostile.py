@@ -80,7 +80,7 @@ class World:
         days = UsageRecord.objects.values_list("usage_date", flat=True).distinct()
         call_command("rebuild_daily", "--from", str(min(days)), "--to", str(max(days)))
 
-    def _watched(self, org: Organization, somebody: Any, text: str) -> None:
+    def _watched(self, org: Organization, text: str) -> None:
         """A budget with its history and a request, and an alert with its rule, channel and delivery."""
         budget = Budget.objects.create(
             org=org, name=text[:100], limit=1, starts_on="2026-01-01", agent_id=text[:100], ai_model=text[:200],
@@ -151,7 +151,7 @@ class World:
             org=org, participant=author, chat_id=text[:100], external_id=text[:100], text=text, sent_at=at
         )
         DigestSubscription.objects.create(org=org, user=somebody)
-        self._watched(org, somebody, text)
+        self._watched(org, text)
         made = [
             org,
             somebody,

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from django.db import Error
 
 from usage_billing.budgets import leases, published
-from usage_billing.conf import conf
+from usage_billing.recording import recorder
 from usage_billing.recording.outbox import Outbox
 
 logger = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ def run() -> None:
     if now >= _at:
         _at = now + EVERY_S
         published.publish()
-        release_leases(Outbox(conf.OUTBOX_PATH))
+        release_leases(recorder.outbox())
     if now >= _sweep_at:
         _sweep_at = now + SWEEP_EVERY_S
         _or_later(leases.sweep)
