@@ -27,7 +27,7 @@ else:
 
 def request_scope(request: HttpRequest) -> Scope:
     """Return the scope that `ScopeMiddleware` has set, or the user's own scope in a view without it."""
-    scope: Scope | None = getattr(request, "scope", None)
+    scope: Scope | None = getattr(request, "usage_scope", None)
     return scope_of(request.user) if scope is None else scope
 
 

@@ -52,7 +52,7 @@ def own_call(request: HttpRequest, id: int) -> HttpResponse:
 
 def _answer(request: HttpRequest, id: int) -> HttpResponse:
     """Answer 404 for another tenant's call, exactly as for one that does not exist."""
-    scope, now = request.scope, timezone.now()  # type: ignore[attr-defined]  # set by ScopeMiddleware
+    scope, now = request.usage_scope, timezone.now()  # type: ignore[attr-defined]  # set by ScopeMiddleware
     found = reports.calls(scope, filters={"id": id}).select_related("org") if id <= LARGEST_ID else []
     call = next(iter(found), None)
     if call is None:

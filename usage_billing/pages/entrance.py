@@ -30,7 +30,7 @@ def entered_outside_scope(view: View, *, for_superadmin: bool) -> View:
 
 
 def scope_of_request(request: HttpRequest) -> Scope:
-    return request.scope  # type: ignore[attr-defined,no-any-return]  # set by `scoped_view`
+    return request.usage_scope  # type: ignore[attr-defined,no-any-return]  # set by `scoped_view`
 
 
 def _for_people(view: View) -> View:

@@ -14,7 +14,6 @@ from django.utils.translation import gettext_lazy as _
 
 from usage_billing.pages import hooks
 from usage_billing.pages.page import ALERTS, BUDGETS, CALLS, EXPLORE, INSIGHTS, OVERVIEW, WATCHES, Page, address
-from usage_billing.tenancy.scope import Scope
 
 PAGES: tuple[tuple[str, Any], ...] = (
     (OVERVIEW, _("Overview")),
@@ -63,10 +62,8 @@ def pages(request: HttpRequest, page: Page | None = None) -> list[Entry]:
 
 def _may_set_alerts(request: HttpRequest) -> bool:
     """Alerts are for owners. A page that is not about calls may not know whether the person is one."""
-    scope = getattr(request, "scope", None)
-    if not isinstance(scope, Scope):  # under ASGI, a request has its connection's there
-        return True
-    return scope.everything or bool(scope.owned_org_ids)
+    scope = getattr(request, "usage_scope", None)
+    return scope is None or scope.everything or bool(scope.owned_org_ids)
 
 
 def _kept(page: Page, name: str) -> str:

@@ -106,7 +106,7 @@ def _entered(view: View, *, for_superadmin: bool) -> View:
 
 
 def _scope(request: HttpRequest) -> Scope:
-    return request.scope  # type: ignore[attr-defined,no-any-return]  # set by `scoped_view`
+    return request.usage_scope  # type: ignore[attr-defined,no-any-return]  # set by `scoped_view`
 
 
 # ── The list ─────────────────────────────────────────────────────────────────────────────────────────────────────

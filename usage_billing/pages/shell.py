@@ -25,7 +25,7 @@ def home(request: HttpRequest) -> HttpResponse:
     """Lead to the person's start page: a view of their own, or the overview."""
     if not request.user.is_authenticated:
         return redirect("login")
-    if start := saved_views.start_of(request.scope):  # type: ignore[attr-defined]  # set by `scoped_view`
+    if start := saved_views.start_of(request.usage_scope):  # type: ignore[attr-defined]  # set by `scoped_view`
         return redirect(saved_views.link_of(start, for_superadmin=request.user.is_superuser))
     return redirect("usage_billing:ai-costs" if request.user.is_superuser else "usage_billing:usage")
 

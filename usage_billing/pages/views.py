@@ -71,7 +71,7 @@ def _answer(request: HttpRequest, name: str) -> HttpResponseBase:
     if (query := query_of_form(request.GET)) is not None:
         return redirect(request.path + (f"?{query}" if query else ""))
     kind, now = KINDS[name], timezone.now()
-    scope = request.scope  # type: ignore[attr-defined]  # set by ScopeMiddleware
+    scope = request.usage_scope  # type: ignore[attr-defined]  # set by ScopeMiddleware
     page = Page(request, name, scope, parse(request.GET, scope.today(now), kind.serializer, scope), now)
     own = kind.context(page)
     if isinstance(own, HttpResponseBase):

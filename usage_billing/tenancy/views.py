@@ -14,14 +14,15 @@ View = Callable[..., HttpResponseBase]
 
 
 def scoped_view(view: View) -> View:
-    """Set `request.scope`, and let the database show only that scope until the response is rendered.
+    """Set `request.usage_scope`, and let the database show only that scope until the response is rendered.
 
+    (`request.scope` is Django's own under ASGI: the connection's.)
     A streaming response starts after the scope ends. Within the scope of `ScopeMiddleware` this does nothing.
     """
 
     @functools.wraps(view)
     def within_scope(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if getattr(request, "scope", None) is not None or not request.user.is_authenticated:
+        if getattr(request, "usage_scope", None) is not None or not request.user.is_authenticated:
             return view(request, *args, **kwargs)
         return answered_in_scope(view, request, *args, **kwargs)
 
@@ -29,9 +30,9 @@ def scoped_view(view: View) -> View:
 
 
 def answered_in_scope(view: View, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-    """Return the view's response, rendered within the scope of the request's user, which becomes `request.scope`."""
+    """Return the view's response, rendered within the scope of its user, which becomes `request.usage_scope`."""
     with scoped(request.user) as scope:
-        request.scope = scope  # type: ignore[attr-defined]
+        request.usage_scope = scope  # type: ignore[attr-defined]
         response = view(request, *args, **kwargs)
         if callable(render := getattr(response, "render", None)):
             # A TemplateResponse of the admin reads the database while it renders.
