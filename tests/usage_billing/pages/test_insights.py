@@ -371,12 +371,14 @@ def test_number_of_queries_is_fixed(
                 ai_model=f"model_{n % 11}",
                 status="succeeded" if n % 5 else "failed",
                 content_id=f"content_{n}",
+                cost_usd=Decimal(n + 1) / 100,
                 created_at=NOON - timedelta(hours=n),
             )
             for n in range(calls)
         )
     )
-    # With many calls: the days of each organisation, and a second read of days in the list by cost.
+    # With many calls: the days of each organisation, and a second read in the list by cost, since the most expensive
+    # calls are those of one day.
     more = 2 if calls > 1 else 0
     # Session, user; totals; rate, models without a price; tokens; failures; days, organisations; most expensive calls
     # (four), names of users; workflows, content; archived months; names of organisations.
