@@ -17,6 +17,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from usage_billing.tenancy.scope import Scope, scope_of
+from usage_billing.tenancy.views import known_scope
 
 if TYPE_CHECKING:
     Base = BaseModelAdmin[Any]
@@ -27,7 +28,7 @@ else:
 
 def request_scope(request: HttpRequest) -> Scope:
     """Return the scope that `ScopeMiddleware` has set, or the user's own scope in a view without it."""
-    scope: Scope | None = getattr(request, "usage_scope", None)
+    scope = known_scope(request)
     return scope_of(request.user) if scope is None else scope
 
 

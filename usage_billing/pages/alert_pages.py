@@ -23,10 +23,10 @@ from usage_billing.pages.alert_forms import CHANNELS, ChannelForm, RuleForm, ini
 from usage_billing.pages.alert_words import KINDS
 from usage_billing.pages.alerts import has_secret, org_name
 from usage_billing.pages.budget_pages import orgs_of_owner, saved
-from usage_billing.pages.entrance import scope_of_request
 from usage_billing.pages.names import Names
 from usage_billing.pages.page import ALERTS, address
 from usage_billing.tenancy.scope import Scope, scoped
+from usage_billing.tenancy.views import scope_of_request
 
 INSTALLATION = "installation"
 """The value of `org` that stands for no organisation."""

@@ -17,10 +17,10 @@ from usage_billing.models import AlertChannel, AlertDelivery, AlertFiring, Alert
 from usage_billing.pages import budget_rows
 from usage_billing.pages.alert_words import firing_words, rule_words
 from usage_billing.pages.budgets import org_of
-from usage_billing.pages.entrance import scope_of_request
 from usage_billing.pages.names import Names, of_organizations
 from usage_billing.pages.page import ALERTS, address
 from usage_billing.tenancy.scope import Scope
+from usage_billing.tenancy.views import scope_of_request
 
 MOST = 50
 """Rows of each list."""

@@ -21,10 +21,10 @@ from usage_billing.pages import budget_rows, budgets, shell, suggestions
 from usage_billing.pages.budget_form import MODES, AskForm, BudgetForm, GrantForm, initial_of
 from usage_billing.pages.budget_rows import link_of
 from usage_billing.pages.budget_words import history_in_words
-from usage_billing.pages.entrance import scope_of_request
 from usage_billing.pages.names import Names, of_organizations
 from usage_billing.pages.page import BUDGETS, address
 from usage_billing.tenancy.scope import Scope
+from usage_billing.tenancy.views import scope_of_request
 
 CHANGES = 50
 """Lines of the history of a budget."""

@@ -17,10 +17,10 @@ from usage_billing.models.fields import LARGEST_ID
 from usage_billing.pages import budget_rows
 from usage_billing.pages.budget_form import GrantForm
 from usage_billing.pages.budget_rows import Row
-from usage_billing.pages.entrance import scope_of_request
 from usage_billing.pages.names import Names, of_organizations
 from usage_billing.pages.page import BUDGETS, address
 from usage_billing.tenancy.scope import Scope
+from usage_billing.tenancy.views import scope_of_request
 
 MOST_READ = 500
 """Budgets whose state is worked out: the newest."""

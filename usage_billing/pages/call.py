@@ -26,7 +26,7 @@ from usage_billing.pages.calls_list import Entry, call_links
 from usage_billing.pages.page import CALLS, INSIGHTS, Page
 from usage_billing.pages.parameters import PageSerializer, parse
 from usage_billing.templatetags.amounts import common_places
-from usage_billing.tenancy.views import scoped_view
+from usage_billing.tenancy.views import scope_of_request, scoped_view
 
 OF_WORKFLOW = 10
 """Calls of the workflow that are listed."""
@@ -52,7 +52,7 @@ def own_call(request: HttpRequest, id: int) -> HttpResponse:
 
 def _answer(request: HttpRequest, id: int) -> HttpResponse:
     """Answer 404 for another tenant's call, exactly as for one that does not exist."""
-    scope, now = request.usage_scope, timezone.now()  # type: ignore[attr-defined]  # set by ScopeMiddleware
+    scope, now = scope_of_request(request), timezone.now()
     found = reports.calls(scope, filters={"id": id}).select_related("org") if id <= LARGEST_ID else []
     call = next(iter(found), None)
     if call is None:

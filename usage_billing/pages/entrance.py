@@ -13,7 +13,7 @@ from django.views.decorators.http import require_http_methods
 
 from usage_billing.pages import shell
 from usage_billing.pages.page import OVERVIEW, address
-from usage_billing.tenancy.scope import Scope, outside_scope
+from usage_billing.tenancy.scope import outside_scope
 from usage_billing.tenancy.views import scoped_view
 
 View = Callable[..., HttpResponseBase]
@@ -27,10 +27,6 @@ def entered(view: View, *, for_superadmin: bool) -> View:
 def entered_outside_scope(view: View, *, for_superadmin: bool) -> View:
     """The same for a view that talks to the outer world: it enters the scope itself, and leaves it before."""
     return outside_scope(_for_people(_at_own_address(view, for_superadmin=for_superadmin)))
-
-
-def scope_of_request(request: HttpRequest) -> Scope:
-    return request.usage_scope  # type: ignore[attr-defined,no-any-return]  # set by `scoped_view`
 
 
 def _for_people(view: View) -> View:

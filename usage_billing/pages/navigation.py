@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from usage_billing.pages import hooks
 from usage_billing.pages.page import ALERTS, BUDGETS, CALLS, EXPLORE, INSIGHTS, OVERVIEW, WATCHES, Page, address
+from usage_billing.tenancy.views import known_scope
 
 PAGES: tuple[tuple[str, Any], ...] = (
     (OVERVIEW, _("Overview")),
@@ -62,7 +63,7 @@ def pages(request: HttpRequest, page: Page | None = None) -> list[Entry]:
 
 def _may_set_alerts(request: HttpRequest) -> bool:
     """Alerts are for owners. A page that is not about calls may not know whether the person is one."""
-    scope = getattr(request, "usage_scope", None)
+    scope = known_scope(request)
     return scope is None or scope.everything or bool(scope.owned_org_ids)
 
 

@@ -28,7 +28,7 @@ from usage_billing.pages.saved_view_menu import Shares, shares
 from usage_billing.pages.saved_views import PRIVATE, SUPERADMINS, link_of, views_address
 from usage_billing.pages.views import KINDS
 from usage_billing.tenancy.scope import Scope
-from usage_billing.tenancy.views import scoped_view
+from usage_billing.tenancy.views import scope_of_request, scoped_view
 
 View = Callable[..., HttpResponseBase]
 LONGEST_SENT = 20_000
@@ -80,7 +80,7 @@ def one_view(*, for_superadmin: bool) -> View:
     """The view of one saved view: it leads to its page, or takes the form that changes it."""
 
     def view(request: HttpRequest, id: int) -> HttpResponseBase:
-        found = saved_views.visible(_scope(request)).filter(pk=id).first()
+        found = saved_views.visible(scope_of_request(request)).filter(pk=id).first()
         if found is None:
             text = gettext("There is no such view, or it is not shared with you. Your views are in the menu “Views”.")
             return shell.not_found(request, text)
@@ -105,15 +105,11 @@ def _entered(view: View, *, for_superadmin: bool) -> View:
     return require_http_methods(["GET", "HEAD", "POST"])(never_cache(login_required(scoped_view(entered))))
 
 
-def _scope(request: HttpRequest) -> Scope:
-    return request.usage_scope  # type: ignore[attr-defined,no-any-return]  # set by `scoped_view`
-
-
 # ── The list ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _list(request: HttpRequest) -> HttpResponse:
-    scope = _scope(request)
+    scope = scope_of_request(request)
     known = Names(scope, orgs=names.of_organizations(scope))
     views = list(saved_views.visible(scope))
     known.look_up(users=(view.user_id for view in views))
@@ -168,7 +164,7 @@ def _shares_of(scope: Scope, known: Names, view: SavedView) -> Shares:
 
 def _save(request: HttpRequest) -> HttpResponseBase:
     """Save the page that the form names, and lead there."""
-    scope = _scope(request)
+    scope = scope_of_request(request)
     if scope.is_empty:
         return shell.no_access(request)
     sent = QueryDict(request.POST.get("query", "")[:LONGEST_SENT])
@@ -200,7 +196,7 @@ def _save(request: HttpRequest) -> HttpResponseBase:
 
 def _changed(request: HttpRequest, view: SavedView) -> HttpResponseBase:
     """Change or delete it, and lead to the list."""
-    scope = _scope(request)
+    scope = scope_of_request(request)
     back = views_address(for_superadmin=scope.everything)
     if request.POST.get("action") == "delete":
         if not saved_views.deletable(scope).filter(pk=view.pk).exists():

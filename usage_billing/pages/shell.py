@@ -16,7 +16,7 @@ from django.views.decorators.http import require_safe
 from usage_billing.api.export_slots import RETRY_AFTER_S
 from usage_billing.conf import conf
 from usage_billing.pages import saved_views
-from usage_billing.tenancy.views import scoped_view
+from usage_billing.tenancy.views import scope_of_request, scoped_view
 
 
 @require_safe
@@ -25,7 +25,7 @@ def home(request: HttpRequest) -> HttpResponse:
     """Lead to the person's start page: a view of their own, or the overview."""
     if not request.user.is_authenticated:
         return redirect("login")
-    if start := saved_views.start_of(request.usage_scope):  # type: ignore[attr-defined]  # set by `scoped_view`
+    if start := saved_views.start_of(scope_of_request(request)):
         return redirect(saved_views.link_of(start, for_superadmin=request.user.is_superuser))
     return redirect("usage_billing:ai-costs" if request.user.is_superuser else "usage_billing:usage")
 

@@ -17,7 +17,7 @@ from django.views.decorators.http import require_safe
 from usage_billing.pages import calls, controls, explore, filter_form, insights_page, overview, saved_view_menu, shell
 from usage_billing.pages.page import CALLS, EXPLORE, INSIGHTS, OVERVIEW, Page, address
 from usage_billing.pages.parameters import PageSerializer, parse, query_of_form
-from usage_billing.tenancy.views import scoped_view
+from usage_billing.tenancy.views import scope_of_request, scoped_view
 
 View = Callable[[HttpRequest], HttpResponseBase]
 
@@ -71,7 +71,7 @@ def _answer(request: HttpRequest, name: str) -> HttpResponseBase:
     if (query := query_of_form(request.GET)) is not None:
         return redirect(request.path + (f"?{query}" if query else ""))
     kind, now = KINDS[name], timezone.now()
-    scope = request.usage_scope  # type: ignore[attr-defined]  # set by ScopeMiddleware
+    scope = scope_of_request(request)
     page = Page(request, name, scope, parse(request.GET, scope.today(now), kind.serializer, scope), now)
     own = kind.context(page)
     if isinstance(own, HttpResponseBase):

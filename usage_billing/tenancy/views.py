@@ -8,7 +8,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponseBase
 
-from usage_billing.tenancy.scope import scoped
+from usage_billing.tenancy.scope import Scope, scoped
 
 View = Callable[..., HttpResponseBase]
 
@@ -22,11 +22,21 @@ def scoped_view(view: View) -> View:
 
     @functools.wraps(view)
     def within_scope(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if getattr(request, "usage_scope", None) is not None or not request.user.is_authenticated:
+        if known_scope(request) is not None or not request.user.is_authenticated:
             return view(request, *args, **kwargs)
         return answered_in_scope(view, request, *args, **kwargs)
 
     return within_scope
+
+
+def scope_of_request(request: HttpRequest) -> Scope:
+    """Return the scope that the request's view runs in."""
+    return request.usage_scope  # type: ignore[attr-defined,no-any-return]  # set by `answered_in_scope`
+
+
+def known_scope(request: HttpRequest) -> Scope | None:
+    """Return the same; None in a view that runs in no scope."""
+    return getattr(request, "usage_scope", None)
 
 
 def answered_in_scope(view: View, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
