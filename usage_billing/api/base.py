@@ -11,10 +11,11 @@ from contextlib import ExitStack
 from typing import Any, ClassVar
 
 from django.utils.decorators import method_decorator
+from django.utils.translation import gettext
 from django.views.decorators.cache import never_cache
 from rest_framework.authentication import BaseAuthentication, SessionAuthentication
 from rest_framework.metadata import SimpleMetadata
-from rest_framework.permissions import BasePermission, IsAuthenticated
+from rest_framework.permissions import SAFE_METHODS, BasePermission, IsAuthenticated
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.schemas.inspectors import ViewInspector
@@ -27,8 +28,27 @@ from usage_billing.api.negotiation import OneForm
 from usage_billing.api.parsers import BoundedJSONParser
 from usage_billing.api.schema import ApiSchema
 from usage_billing.auth.request_throttling import AnonymousRate, UserRate
+from usage_billing.auth.service_tokens import Program, ServiceTokenAuthentication
 from usage_billing.auth.tokens import TokenAuthentication
 from usage_billing.tenancy.scope import NOTHING, Scope, scoped
+
+
+class TokenMayAsk(BasePermission):
+    """Lets the bearer of a service token in where the view names a scope of its tokens; people everywhere."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        if not isinstance(request.user, Program):
+            return True
+        needed = view.token_scopes_to_read if request.method in SAFE_METHODS else view.token_scopes_to_write
+        if any(map(request.user.may, needed)):
+            return True
+        if needed:
+            self.message = gettext("This needs a service token with the scope %(names)s.") % {
+                "names": " / ".join(needed)
+            }
+        else:
+            self.message = gettext("This address is for people: log in, a service token does not open it.")
+        return False
 
 
 @method_decorator(never_cache, "dispatch")
@@ -37,8 +57,15 @@ class ApiView(APIView):
 
     outside_scope = True  # of the session's user, which `ScopeMiddleware` would take: a token may be another's
 
-    authentication_classes: Sequence[type[BaseAuthentication]] = (TokenAuthentication, SessionAuthentication)
-    permission_classes: Sequence[type[BasePermission]] = (IsAuthenticated,)
+    authentication_classes: Sequence[type[BaseAuthentication]] = (
+        ServiceTokenAuthentication,
+        TokenAuthentication,
+        SessionAuthentication,
+    )
+    permission_classes: Sequence[type[BasePermission]] = (IsAuthenticated, TokenMayAsk)
+    token_scopes_to_read: ClassVar[tuple[str, ...]] = ()
+    """Scopes of service tokens, any of which lets a program read here (GET, HEAD, OPTIONS)."""
+    token_scopes_to_write: ClassVar[tuple[str, ...]] = ()
     throttle_classes: Sequence[type[BaseThrottle]] = (UserRate, AnonymousRate)
     renderer_classes: Sequence[type[BaseRenderer]] = (EnvelopeRenderer,)
     parser_classes = (BoundedJSONParser,)

@@ -13,6 +13,7 @@ from rest_framework.request import Request
 from rest_framework.throttling import SimpleRateThrottle
 
 from usage_billing.auth.client_address import client_address
+from usage_billing.auth.service_tokens import Program
 from usage_billing.conf import conf
 
 if TYPE_CHECKING:
@@ -43,7 +44,9 @@ class UserRate(Rate):
     def get_cache_key(self, request: Request, view: APIView) -> str | None:
         if not _is_authenticated(request):
             return None
-        return self.cache_format % {"scope": self.scope, "ident": request.user.pk}
+        user: Any = request.user
+        who = f"token-{user.token_id}" if isinstance(user, Program) else user.pk
+        return self.cache_format % {"scope": self.scope, "ident": who}
 
 
 class AnonymousRate(Rate):

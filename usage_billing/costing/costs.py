@@ -132,7 +132,7 @@ def _attributed(event: Event, organizations: OrganizationLookup, recorded_at: da
         "tags": given.tags,
         "request_id": event.request_id,
         "endpoint": address.endpoint,
-        "ai_provider": address.provider,
+        "ai_provider": event.provider or address.provider,
         **answer,
         "execution_time_ms": max(0, event.duration_ms),
         "request_metadata": {**given.metadata, **organizations.not_found(given)},
@@ -258,7 +258,14 @@ def meter(row: Row) -> metering.Metered:
         free_turns = refusals.free_turns(row["response_metadata"], row["created_at"])
     except refusals.UnknownRefusalError:
         return metering.meter(*answered).failed("unknown-refusal")
-    return metering.meter(*answered, free_turns=free_turns)
+    metered = metering.meter(*answered, free_turns=free_turns)
+    missing = row["response_metadata"].get(MISSING)
+    return metered.failed(missing) if isinstance(missing, str) and missing else metered
+
+
+MISSING = "missing"
+"""In `response_metadata` of a call that another program reported: the fact about its usage that was not told and that
+its price depends on, such as `cache-write-lifetime`. The cost is unknown then, its lower bound is not."""
 
 
 IN_ITS_REQUESTS = pricing.Price(Decimal(0), "not-charged:in-its-requests")

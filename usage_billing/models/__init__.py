@@ -13,8 +13,11 @@ from usage_billing.models.installation import Installation
 from usage_billing.models.job_part import JobPart
 from usage_billing.models.organization import Membership, Organization
 from usage_billing.models.price_override import PriceOverride
+from usage_billing.models.provider_key import ProviderKey
+from usage_billing.models.reported_call import ReportedCall
 from usage_billing.models.reprice_run import RepriceRun
 from usage_billing.models.saved_view import SavedView
+from usage_billing.models.service_token import ServiceToken, ServiceTokenChange
 from usage_billing.models.session import Session
 from usage_billing.models.tag_value import TagValue
 from usage_billing.models.throttle_count import ThrottleCount
@@ -42,8 +45,12 @@ __all__ = [
     "Membership",
     "Organization",
     "PriceOverride",
+    "ProviderKey",
+    "ReportedCall",
     "RepriceRun",
     "SavedView",
+    "ServiceToken",
+    "ServiceTokenChange",
     "Session",
     "SettledHold",
     "TagValue",

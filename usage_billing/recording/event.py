@@ -120,6 +120,16 @@ class Hold(msgspec.Struct, frozen=True, array_like=True):
     amount: Decimal
 
 
+class Span(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Where a span stands in its trace: ids in hexadecimal. ancestors: of the spans around it that are known, nearest
+    first.
+    """
+
+    trace_id: str
+    span_id: str
+    ancestors: list[str] = []
+
+
 class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """One answered call. Never holds prompt or answer text, keys or headers.
 
@@ -132,7 +142,8 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     origin: the id of the job that the call belongs to (a batch, a file of its results, a session, a background
     response); the record is attributed to whoever began that job. The call that begins it has its id as `request_id`.
     job: the state of that job, if the event is about the job itself. is_listed: a list told it, among jobs that others
-    began; it completes a record, and makes none. holds: what the call has reserved; the ledger settles it.
+    began; it completes a record, and makes none. holds: what the call has reserved; the ledger settles it. provider:
+    who answered, where a program that reports the call says so; empty: the URL tells. span: of a call that a span told.
     """
 
     request_id: str
@@ -155,6 +166,8 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     job: Job | None = None
     is_listed: bool = False
     holds: list[Hold] = []
+    provider: str = ""
+    span: Span | None = None
 
 
 def plain(value: Any) -> Any:

@@ -24,7 +24,7 @@ from msgspec.structs import replace
 
 from usage_billing.recording import request_paths, tags
 from usage_billing.recording.context import Attribution
-from usage_billing.recording.event import ACCOUNT_COLUMNS, FLAVOURS, Event, Job, Part, plain
+from usage_billing.recording.event import ACCOUNT_COLUMNS, FLAVOURS, Event, Job, Part, Span, plain
 from usage_billing.recording.texts import REPLACEMENT, UNPRINTABLE, clean, text
 
 LARGEST_NUMBER = 10**12
@@ -106,6 +106,7 @@ def _is_plain(event: Event) -> bool:
         and b"\\" not in usage
         and b"\x7f" not in usage
         and not (event.units or event.parts or event.error_code or given.metadata or event.job)
+        and not (event.provider or event.span)
         and _is_number_or_none(given.org_id)
         and not given.org_timezone
         and (not given.tags or given.tags == tags.bounded(given.tags))
@@ -158,7 +159,20 @@ def _bounded(event: Event) -> Event:
         attribution=attribution(event.attribution),
         origin=identifier(event.origin, "request_id"),
         job=event.job and _job(event.job),
+        provider=name(event.provider, "ai_provider"),
+        span=event.span and _span(event.span),
     )
+
+
+_is_hexadecimal = re.compile(r"[0-9a-f]{1,32}").fullmatch
+
+
+def _span(span: Span) -> Span | None:
+    """Return the span's ids; None if they are no ids of OpenTelemetry."""
+    if not (_is_hexadecimal(span.trace_id) and _is_hexadecimal(span.span_id) and len(span.span_id) <= 16):
+        return None
+    ancestors = [each for each in span.ancestors[:PARTS] if _is_hexadecimal(each) and len(each) <= 16]
+    return replace(span, ancestors=ancestors)
 
 
 def _job(job: Job) -> Job:

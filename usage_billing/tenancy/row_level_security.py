@@ -42,8 +42,12 @@ from usage_billing.models import (
     Membership,
     Organization,
     PriceOverride,
+    ProviderKey,
+    ReportedCall,
     RepriceRun,
     SavedView,
+    ServiceToken,
+    ServiceTokenChange,
     SettledHold,
     TagValue,
     UsageRecord,
@@ -149,6 +153,13 @@ OF_OUR_OWN: dict[str, Access] = {
     AlertDelivery._meta.db_table: Access(READ | {"INSERT"}, WRITE, web_rows=OF_OWNED_ORGANIZATIONS),
     Installation._meta.db_table: Access(frozenset(), frozenset(), READ | {"INSERT"}),
     JobPart._meta.db_table: Access(frozenset(), frozenset(), WRITE),
+    ReportedCall._meta.db_table: Access(frozenset(), frozenset(), WRITE),
+    # A token is looked up, and used by the proxy with a key, within the scope of everything. The history only grows.
+    ServiceToken._meta.db_table: Access(WRITE, WRITE, web_rows=OF_OWNED_ORGANIZATIONS),
+    ServiceTokenChange._meta.db_table: Access(
+        READ | {"INSERT"}, READ | {"INSERT", "DELETE"}, web_rows=OF_OWNED_ORGANIZATIONS
+    ),
+    ProviderKey._meta.db_table: Access(WRITE, WRITE, web_rows=OF_OWNED_ORGANIZATIONS),
     KEY_TABLE: Access(frozenset(), frozenset()),
 }
 """The tables of this app that some role may not write, or not all of whose rows people share. Only the ledger's role

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
@@ -53,9 +53,12 @@ def of_organization(org_id: int, zone: str = "") -> Scope:
 def scope_of(user: Any) -> Scope:
     """The scope of a superuser is everything, an owner's their organisations, a member's their own calls there.
 
-    Everybody else sees nothing. The memberships are read at each call, so an old token gives no more than they do now.
-    On PostgreSQL the web's role reads memberships only within `scoped`.
+    A program with a service token brings its own (`auth.service_tokens.Program`). Everybody else sees nothing. The
+    memberships are read at each call, so an old token gives no more than they do now. On PostgreSQL the web's role
+    reads memberships only within `scoped`.
     """
+    if (own := getattr(user, "own_scope", None)) is not None:
+        return cast("Scope", own)
     if _sees_by_membership(user):
         memberships = Membership.objects.filter(user=user).values_list("org_id", "role", "org__timezone")
         return _by_membership(user.pk, memberships)
@@ -98,6 +101,8 @@ def outside_scope(view: View) -> View:
 
 
 def _sees_by_membership(user: Any) -> bool:
+    if getattr(user, "own_scope", None) is not None:
+        return False
     return bool(user.is_authenticated and user.is_active and not user.is_superuser)
 
 
