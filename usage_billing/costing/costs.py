@@ -263,6 +263,8 @@ def meter(row: Row) -> metering.Metered:
     return metered.failed(missing) if isinstance(missing, str) and missing else metered
 
 
+SOURCE = "source"
+"""In `response_metadata`: by which way another program told the call. Calls that our own transport saw have none."""
 MISSING = "missing"
 """In `response_metadata` of a call that another program reported: the fact about its usage that was not told and that
 its price depends on, such as `cache-write-lifetime`. The cost is unknown then, its lower bound is not."""
