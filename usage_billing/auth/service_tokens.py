@@ -20,12 +20,14 @@ from typing import Any
 import msgspec
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError
+from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext, gettext_lazy
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
+from usage_billing.budgets.access import NotAllowedError
 from usage_billing.models import Organization, ServiceToken, ServiceTokenChange
 from usage_billing.models.database import atomic
 from usage_billing.models.service_token import PREFIX_LENGTH
@@ -39,6 +41,8 @@ RECHECK_S = 1.0
 """For how long a look-up holds. At 1,000 requests a second, a look-up for each would take most of a connection."""
 AWAY_S = 3600.0
 """For how long a token that was good is taken on trust while the database does not answer."""
+AWAY_RECHECK_S = 5.0
+"""A database that does not answer is asked again after that: each attempt may take as long as its time-out."""
 USE_NOTED_S = 60
 """`last_used_at` is as exact as that: a write for each request would be one too many."""
 MOST_KNOWN = 10_000
@@ -49,10 +53,6 @@ TAG = "service_token"
 class InvalidServiceTokenError(AuthenticationFailed):
     default_detail = gettext_lazy("The service token is not known, has expired or was revoked.")
     default_code = "service_token_not_valid"
-
-
-class NotAllowedError(Exception):
-    """Raised for a token that the person may not make or change. The text says what to do."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,8 @@ class Program:
         return scope in self.scopes
 
     def get_username(self) -> str:
-        return self.name
+        """The name in histories. No person has one with a colon."""
+        return f"token:{self.name}"
 
     def __str__(self) -> str:
         return self.name
@@ -110,12 +111,12 @@ def create(
     scope: of the person who makes it. by: their name. org: None for all organisations. Raises `ValidationError` by
     field and `NotAllowedError`.
     """
-    _check_may_change(scope, None if org is None else org.pk)
+    check_may_change(scope, None if org is None else org.pk)
     values = _cleaned(name=name, scopes=scopes, allowed_models=allowed_models, expires_at=expires_at)
     text = BEGINNING + secrets.token_urlsafe(32)
     with atomic():
         token = ServiceToken.objects.create(
-            org=org, by=by, prefix=text[:PREFIX_LENGTH], digest=digest_of(text), **values
+            org=org, by=by[:150], prefix=text[:PREFIX_LENGTH], digest=digest_of(text), **values
         )
         _note(token, ServiceTokenChange.Kind.CREATED, by)
     return token, text
@@ -128,13 +129,13 @@ def rotate(
 
     The new one expires as long after now as the old one did after it was made. Raises as `create` does.
     """
-    _check_may_change(scope, token.org_id)
+    check_may_change(scope, token.org_id)
     now = timezone.now()
-    if not is_live(token, now):
-        raise ValidationError(gettext("The token has expired or was revoked. Make a new one."))
-    lifetime = None if token.expires_at is None else token.expires_at - token.created_at
     text = BEGINNING + secrets.token_urlsafe(32)
     with atomic():
+        token = _locked(token)
+        _check_may_rotate(token, now)
+        lifetime = None if token.expires_at is None else token.expires_at - token.created_at
         new = ServiceToken.objects.create(
             org_id=token.org_id,
             name=token.name,
@@ -142,7 +143,7 @@ def rotate(
             digest=digest_of(text),
             scopes=token.scopes,
             allowed_models=token.allowed_models,
-            by=by,
+            by=by[:150],
             expires_at=None if lifetime is None else now + lifetime,
         )
         ends_at = now + overlap
@@ -155,18 +156,26 @@ def rotate(
 
 def revoke(token: ServiceToken, *, scope: Scope, by: str) -> None:
     """End a token at once. A second time changes nothing. Raises `NotAllowedError`."""
-    _check_may_change(scope, token.org_id)
-    if token.revoked_at is None:
-        with atomic():
+    check_may_change(scope, token.org_id)
+    with atomic():
+        token = _locked(token)
+        if token.revoked_at is None:
             token.revoked_at = timezone.now()
             token.save(update_fields=["revoked_at"])
             _note(token, ServiceTokenChange.Kind.REVOKED, by)
-    _known.pop(token.digest, None)
+    with _lock:
+        _known.pop(token.digest, None)
 
 
-def visible(scope: Scope) -> Any:
+def visible(scope: Scope) -> QuerySet[ServiceToken]:
     """The tokens that a person may see and change: superadmins all, owners those of their organisations."""
     rows = ServiceToken.objects.select_related("org")
+    return rows if scope.everything else rows.filter(org_id__in=scope.owned_org_ids)
+
+
+def visible_changes(scope: Scope) -> QuerySet[ServiceTokenChange]:
+    """The history of the tokens that a person may see, newest first."""
+    rows = ServiceTokenChange.objects.select_related("org")
     return rows if scope.everything else rows.filter(org_id__in=scope.owned_org_ids)
 
 
@@ -174,9 +183,28 @@ def is_live(token: ServiceToken, now: datetime) -> bool:
     return token.revoked_at is None and (token.expires_at is None or token.expires_at > now)
 
 
-def _check_may_change(scope: Scope, org_id: int | None) -> None:
-    if not (scope.everything or (org_id is not None and org_id in scope.owned_org_ids)):
-        raise NotAllowedError(gettext("Only an owner of the organisation, or a superadmin, sets up service tokens."))
+def _locked(token: ServiceToken) -> ServiceToken:
+    """The token as it is now, for this transaction alone: two changes at once follow each other."""
+    return ServiceToken.objects.select_for_update().get(pk=token.pk)
+
+
+def _check_may_rotate(token: ServiceToken, now: datetime) -> None:
+    if not is_live(token, now):
+        raise ValidationError(gettext("The token has expired or was revoked. Make a new one."))
+    if token.changes.filter(kind=ServiceTokenChange.Kind.ROTATED).exists():
+        raise ValidationError(gettext("The token was rotated already. Rotate the one that replaced it."))
+
+
+def check_may_change(scope: Scope, org_id: int | None) -> None:
+    """Raise `NotAllowedError` unless the person may set up tokens and provider keys there; None: for all."""
+    if scope.everything:
+        return
+    if org_id is None:
+        text = gettext("Only superadmins set up tokens and keys of all organisations. Name an organisation.")
+        raise NotAllowedError("not_a_superadmin", text)
+    if org_id not in scope.owned_org_ids:
+        text = gettext("Only an owner of the organisation, or a superadmin, sets up its service tokens and keys.")
+        raise NotAllowedError("not_an_owner", text)
 
 
 def _cleaned(
@@ -205,7 +233,7 @@ def _cleaned(
 
 
 def _note(token: ServiceToken, kind: ServiceTokenChange.Kind, by: str) -> None:
-    ServiceTokenChange.objects.create(org_id=token.org_id, token=token, token_name=token.name, kind=kind, by=by)
+    ServiceTokenChange.objects.create(org_id=token.org_id, token=token, token_name=token.name, kind=kind, by=by[:150])
 
 
 # ── Checking ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -215,8 +243,8 @@ def digest_of(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-_known: OrderedDict[str, tuple[float, Program | None]] = OrderedDict()
-"""Digest → when it was looked up (monotonic seconds), and who bears it; None: nobody."""
+_known: OrderedDict[str, tuple[float, float, Program | None]] = OrderedDict()
+"""Digest → when it was looked up, when it will be again (monotonic seconds), and who bears it; None: nobody."""
 _lock = threading.Lock()
 
 
@@ -229,20 +257,21 @@ def program_of(text: str) -> Program | None:
         return None
     digest, now = digest_of(text), time.monotonic()
     with _lock:
-        looked_up_at, program = _known.get(digest, (-AWAY_S, None))
-    if now - looked_up_at >= RECHECK_S:
+        looked_up_at, again_at, program = _known.get(digest, (-AWAY_S, -AWAY_S, None))
+    if now >= again_at:
         try:
             program = _looked_up(digest)
+            looked_up_at, again_at = now, now + RECHECK_S
         except DatabaseError:
             if program is None or now - looked_up_at >= AWAY_S:
                 raise
             logger.warning("The database does not answer: the service token %s is taken on trust.", program.name)
-        else:
-            with _lock:
-                _known[digest] = (now, program)
-                _known.move_to_end(digest)
-                while len(_known) > MOST_KNOWN:
-                    _known.popitem(last=False)
+            again_at = min(time.monotonic() + AWAY_RECHECK_S, looked_up_at + AWAY_S)
+        with _lock:
+            _known[digest] = (looked_up_at, again_at, program)
+            _known.move_to_end(digest)
+            while len(_known) > MOST_KNOWN:
+                _known.popitem(last=False)
     if program is not None and program.expires_at is not None and program.expires_at <= timezone.now():
         return None
     return program
