@@ -237,6 +237,7 @@ AI_COSTS: dict[str, Any] = {
     "ROLE_PREFIX": env.str("USAGE_ROLE_PREFIX", default="usage"),
     "SCOPE_KEY": env.str("USAGE_SCOPE_KEY", default="") or (SECRET_KEY if SECRET_KEY_IS_SET or DEBUG else ""),
     "METRICS_TOKEN": env.str("METRICS_TOKEN", default=""),
+    "METRICS_ORGANIZATIONS": env.int("METRICS_ORGANIZATIONS", default=DEFAULTS["METRICS_ORGANIZATIONS"]),
     "TRUSTED_PROXIES": _proxies,
     "API_RATE_USER": rate("API_RATE_USER", "600/min"),
     "API_RATE_TOKEN": rate("API_RATE_TOKEN", "6000/min"),

@@ -57,6 +57,8 @@ DEFAULTS: dict[str, Any] = {
     # ── Web ──
     # Bearer token of /metrics. Without a token, only programs on this machine may read it.
     "METRICS_TOKEN": "",
+    # How many organisations /metrics names with their spend, and how many budgets. 0: none.
+    "METRICS_ORGANIZATIONS": 50,
     # How many of your own proxies a request passes: that many entries of X-Forwarded-For, from the right, are trusted.
     "TRUSTED_PROXIES": 0,
     # Public address of the pages, for links in e-mails. Without it, e-mails have no links.
