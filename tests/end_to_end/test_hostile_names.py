@@ -49,6 +49,7 @@ NOT_OPENED = {
     "enrich-participant": "takes POST; its answer is JSON",
     "cron-send-weekly-digests": "takes POST of cron; what it sends is looked at below",
     "cron-update-participant-roles": "takes POST of cron",
+    "usage_billing:api-events": "takes POST; its answer is JSON",
     "token": "takes POST; its answer is JSON",
     "token-refresh": "takes POST; its answer is JSON",
     "token-revoke": "takes POST; its answer is JSON",

@@ -145,3 +145,35 @@ NO_FIRING = not_found("There is no such alert.")
 WRONG_TARGET = invalid(target="Write an address such as https://example.com/hook, without a user and a password.")
 WRONG_BOUND = invalid(bound="Write a number above zero.")
 NOT_AN_OWNER_OF_ALERTS = error("not_an_owner", "Only an owner of the organisation can set up its alerts.")
+
+SENT_EVENTS = {
+    "events": [
+        {
+            "request_id": "chatcmpl-CcH1xJ8s0Yk2b",
+            "time": "2026-11-27T09:12:00Z",
+            "provider": "openai",
+            "model": "gpt-6-luna",
+            "usage": {"prompt_tokens": 1200, "completion_tokens": 80, "total_tokens": 1280},
+            "duration_ms": 940,
+            "user": "anna",
+            "request_type": "chat",
+            "tags": {"env": "prod"},
+        },
+        {
+            "request_id": "job-7-step-2",
+            "time": 1795771800,
+            "provider": "anthropic",
+            "model": "claude-opus-5-5",
+            "units": {"input_tokens": 46500, "cached_input_tokens": 39600, "output_tokens": 900},
+            "agent_id": "legal_guard",
+            "cost_usd": "0.0535",
+        },
+        {"request_id": "job-7-step-3", "provider": "openai", "model": "gpt-6-luna"},
+    ]
+}
+TOO_MANY_EVENTS = invalid(events="At most 1000 events at once; these are 1001.")
+MAY_NOT_SEND = error("permission_denied", "This needs a service token with the scope ingest.")
+NOTHING_TAKEN = error(
+    "nothing_taken",
+    "Nothing was taken: the outbox has grown to 2048 MB (USAGE_OUTBOX_MAX_MB). Send the same events again later.",
+)

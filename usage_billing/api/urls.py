@@ -5,7 +5,7 @@ Nothing here catches other addresses. Tokens, the schema and its page belong to 
 
 from django.urls import URLPattern, re_path
 
-from usage_billing.api import alerts, budget_requests, budgets, views
+from usage_billing.api import alerts, budget_requests, budgets, events, views
 from usage_billing.api.base import ApiView
 from usage_billing.api.export import ExportView
 
@@ -40,6 +40,7 @@ _ID = "(?P<id>[0-9]{1,20})"
 urlpatterns = [
     *(_report(name, view) for name, view in REPORTS.items()),
     re_path(r"^billing/usage/tokens/detailed/(?P<id>[0-9]{1,20})/?$", views.CallView.as_view(), name="api-call"),
+    _address("usage/events", events.EventsView, "events"),
     _address("budgets", budgets.BudgetListView, "budgets"),
     _address(f"budgets/{_ID}", budgets.BudgetView, "budget"),
     _address(f"budgets/{_ID}/history", budgets.BudgetHistoryView, "budget-history"),
