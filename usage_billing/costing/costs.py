@@ -263,6 +263,12 @@ def meter(row: Row) -> metering.Metered:
     return metered.failed(missing) if isinstance(missing, str) and missing else metered
 
 
+SOURCE = "source"
+"""In `response_metadata`: by which way another program told the call. Calls that our own transport saw have none."""
+EMITTER = "emitter"
+"""… the program that told it, such as the scope of an instrumentation."""
+TOLD_COST = "told_cost_usd"
+"""… the cost that the program told. It is evidence, and never our cost."""
 MISSING = "missing"
 """In `response_metadata` of a call that another program reported: the fact about its usage that was not told and that
 its price depends on, such as `cache-write-lifetime`. The cost is unknown then, its lower bound is not."""

@@ -7,18 +7,11 @@ from typing import Any, Literal
 
 import msgspec
 
-from usage_billing.costing.costs import MISSING
+from usage_billing.costing.costs import EMITTER, MISSING, SOURCE, TOLD_COST
 from usage_billing.recording import Attribution, Event
 from usage_billing.recording.event import FLAVOURS, Flavour, Span, Status
 
 Source = Literal["otlp", "events", "import"]
-
-SOURCE = "source"
-"""In `response_metadata`: by which way a call was told. Calls that our own transport saw have none."""
-EMITTER = "emitter"
-"""In `response_metadata`: the program that told it, such as the scope of an instrumentation."""
-TOLD_COST = "told_cost_usd"
-"""In `response_metadata`: the cost that the program told. It is evidence, and never our cost."""
 
 
 class ReportedCall(msgspec.Struct, frozen=True, kw_only=True):

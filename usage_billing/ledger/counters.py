@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 IDS_KEPT_APART = "ids_kept_apart"
+IN_ANOTHER_ORGANIZATION = "in_another_organization"
 UNPRICED = "unpriced:"
 """Begins the names of the counts of unpriced calls, by the kind of their reason."""
 

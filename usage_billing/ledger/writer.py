@@ -19,7 +19,18 @@ from operator import itemgetter
 from usage_billing.costing import containers, costs
 from usage_billing.costing.costs import Row
 from usage_billing.costing.overrides import PriceOverrides
-from usage_billing.ledger import archived, bulk, counters, holds, jobs, records, rollup, summing, tag_values
+from usage_billing.ledger import (
+    archived,
+    bulk,
+    counters,
+    holds,
+    jobs,
+    records,
+    reported_calls,
+    rollup,
+    summing,
+    tag_values,
+)
 from usage_billing.ledger.records import RecordChange
 from usage_billing.ledger.summing import CountedTags
 from usage_billing.models import UsageRecord
@@ -49,11 +60,16 @@ def add(events: Sequence[Event]) -> int:
         overrides = PriceOverrides.load()
         # First, because it locks the jobs: a writer that holds rows must not wait for them.
         plan = jobs.planned(of_jobs, overrides) if of_jobs else jobs.NOTHING
-        rows = list(costs.rows(in_order, overrides))
-        tags = tag_values.registered([*rows, *plan.all_rows])
-        inserted = _insert_once(rows)
+        told = reported_calls.planned(in_order, list(costs.rows(in_order, overrides)))
+        changes = [each for each in told.changes if as_stored(each.after) != each.before]
+        tags = tag_values.registered([*told.all_rows, *plan.all_rows])
+        if told.removed:
+            UsageRecord.objects.filter(pk__in=[row["id"] for row in told.removed]).delete()
+        inserted = _insert_once(told.rows)
+        _update(changes)
+        reported_calls.write_notes(told)
         late = _carry_out(plan)
-        _add_to_rollups([*inserted, *late], plan.changes, plan.deleted, tags)
+        _add_to_rollups([*inserted, *late], [*changes, *plan.changes], [*told.removed, *plan.deleted], tags)
         holds.settle(events)
     return len(inserted) + len(late) - len(plan.moves)
 
@@ -165,20 +181,22 @@ def _other_calls(repeated: Sequence[Row]) -> list[Row]:
     """
     if not repeated:
         return []
-    known_calls = {
-        (org_id, request_id): (usage, model, created_at)
-        for org_id, request_id, usage, model, created_at in UsageRecord.objects.filter(
+    known_calls: dict[tuple[int, str], Row] = {
+        (row["org_id"], row["request_id"]): dict(row)
+        for row in UsageRecord.objects.filter(
             org_id__in={row["org_id"] for row in repeated}, request_id__in={row["request_id"] for row in repeated}
-        ).values_list("org_id", "request_id", "usage", "ai_model", "created_at")
+        ).values("org_id", "request_id", "usage", "ai_model", "created_at", "response_metadata")
     }
     others = {}
     for row in repeated:
         known = known_calls.get((row["org_id"], row["request_id"]))
-        if known is None or known[:2] == (row["usage"], row["ai_model"]):
+        if known is None or (known["usage"], known["ai_model"]) == (row["usage"], row["ai_model"]):
             continue
+        if reported_calls.is_reported(row) or reported_calls.is_reported(known):
+            continue  # told in other words, by two programs at the same moment
         # A pending row has no usage to compare. If it repeats a completed call, or comes late from another machine's
         # outbox, it is not later than the record. (Of a clock that is ahead, each delivery has another moment.)
-        is_later = row["created_at"] > known[2] and "clock_ahead_s" not in row["response_metadata"]
+        is_later = row["created_at"] > known["created_at"] and "clock_ahead_s" not in row["response_metadata"]
         if row["status"] != "pending" or is_later:
             # A line of a batch's output has no duration, and may be read again at any time.
             has_moment = row["execution_time_ms"] and "clock_ahead_s" not in row["response_metadata"]

@@ -33,7 +33,7 @@ class Migration(migrations.Migration):
                     )
                 ],
                 "constraints": [
-                    models.UniqueConstraint(fields=("request_id", "org_id"), name="usage_reported_call_once")
+                    models.UniqueConstraint(fields=("request_id", "org_id", "span_id"), name="usage_reported_call_once")
                 ],
             },
         ),

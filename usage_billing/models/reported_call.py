@@ -6,8 +6,9 @@ from django.db import models
 class ReportedCall(models.Model):
     """A reported call by its id, in whichever organisation it is, and by its span, where a span told it.
 
-    ancestors: ids of the spans around it, as far as the export told them, nearest first. Only the ledger's role reads
-    these rows: two organisations may report one call.
+    A call that several spans told, beside each other, has several rows. ancestors: ids of the spans around it, as far
+    as the export told them, nearest first. Only the ledger's role reads these rows: two organisations may report one
+    call.
     """
 
     org_id = models.BigIntegerField()
@@ -18,7 +19,9 @@ class ReportedCall(models.Model):
 
     class Meta:
         db_table = "usage_reported_call"
-        constraints = (models.UniqueConstraint(fields=("request_id", "org_id"), name="usage_reported_call_once"),)
+        constraints = (
+            models.UniqueConstraint(fields=("request_id", "org_id", "span_id"), name="usage_reported_call_once"),
+        )
         indexes = (
             models.Index(fields=("trace_id",), condition=~models.Q(trace_id=""), name="usage_reported_call_trace"),
         )

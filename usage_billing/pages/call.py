@@ -90,7 +90,7 @@ def _context(page: Page, call: UsageRecord) -> dict[str, Any]:
         "attribution": call_facts.attribution(page, call),
         "tags": call_facts.tags(page, call),
         "account": call_facts.account(page, call),
-        "circumstances": call_facts.circumstances(call),
+        "circumstances": [*call_facts.circumstances(call), *call_facts.report(call)],
         "metadata": call_facts.metadata(call),
         "usage": call_facts.usage(call),
         "workflow": workflow,

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from django.utils.text import capfirst
+from django.utils.translation import gettext
 
 from usage_billing.api.parameters import COLUMNS, DEFAULT_DAYS
+from usage_billing.costing.costs import EMITTER, SOURCE, TOLD_COST
 from usage_billing.models import UsageRecord, user_keys
 from usage_billing.pages.dimensions import AGENT, CONTENT, MODEL, ORG, PROVIDER, TYPE, USER, Dimension, label
 from usage_billing.pages.page import Page
@@ -72,6 +74,24 @@ def circumstances(call: UsageRecord) -> list[Fact]:
     titles = {field.name: str(field.verbose_name) for field in UsageRecord._meta.concrete_fields}
     values = ((name, getattr(call, name)) for name in ("platform", "content_type", "task_type", "endpoint"))
     return [Fact(capfirst(titles[name]), value) for name, value in values if value]
+
+
+def report(call: UsageRecord) -> list[Fact]:
+    """How another program told the call, and the cost that it told; nothing for a call that we saw ourselves."""
+    told = call.response_metadata
+    sources = {
+        "otlp": gettext("OpenTelemetry"),
+        "events": gettext("Events sent to the API"),
+        "import": gettext("Imported file"),
+    }
+    if (source := told.get(SOURCE)) is None:
+        return []
+    facts = [Fact(gettext("Reported by"), sources.get(source, str(source)))]
+    if emitter := told.get(EMITTER):
+        facts.append(Fact(gettext("Emitter"), _text(emitter)))
+    if cost := told.get(TOLD_COST):
+        facts.append(Fact(gettext("Cost as it was told, USD"), _text(cost)))
+    return facts
 
 
 def metadata(call: UsageRecord) -> list[Fact]:

@@ -39,6 +39,16 @@ def words_of_unpriced(reason: str, *, for_superadmin: bool) -> tuple[str, str]:
             )
         case "results-not-read":
             return gettext("Results of a batch not read"), gettext("Read them: their usage comes with them.")
+        case "cache-write-lifetime":
+            return (
+                gettext("Reported without the lifetime of cache writes"),
+                gettext("Its price depends on it. Record the call itself, by the client or the proxy."),
+            )
+        case "inclusive-or-exclusive":
+            return (
+                gettext("Reported by a program that may count cached tokens twice"),
+                gettext("Record the call itself, by the client or the proxy."),
+            )
         case _:
             return (
                 gettext("Usage missing or contradictory: %(reason)s") % {"reason": reason},

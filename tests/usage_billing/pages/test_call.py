@@ -38,6 +38,19 @@ def call(acme: Organization) -> UsageRecord:
     return UsageRecord.objects.get()
 
 
+def test_a_reported_call_says_who_told_it_and_which_cost(superadmin: Client, acme: Organization) -> None:
+    told = {"source": "otlp", "emitter": "opentelemetry.instrumentation.openai.v1", "told_cost_usd": "0.07"}
+    enter(row(acme, response_metadata=told, cost_usd=None, cost_rub=None, price_source="unpriced:cache-write-lifetime"))
+
+    response = superadmin.get(f"{CALLS}/{UsageRecord.objects.get().pk}")
+
+    facts = read(response).cards
+    assert facts["Reported by"] == ["OpenTelemetry"]
+    assert facts["Emitter"] == ["opentelemetry.instrumentation.openai.v1"]
+    assert facts["Cost as it was told, USD"] == ["0.07"]
+    assert "Reported without the lifetime of cache writes" in response.content.decode()
+
+
 def test_call_is_a_page_with_its_facts(superadmin: Client, call: UsageRecord) -> None:
     response = superadmin.get(f"{CALLS}/{call.pk}")
     page = read(response)

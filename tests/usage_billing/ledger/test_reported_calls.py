@@ -1,0 +1,203 @@
+"""A call that is told more than once, by whichever programs and in whichever order, is one record (guarantee 4)."""
+
+from __future__ import annotations
+
+import itertools
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.django import TestCase
+from msgspec.structs import replace
+
+from tests.support import factories
+from tests.support.factories import MESSAGES, NOON, event
+from usage_billing.ledger import consistency, counters, writer
+from usage_billing.models import Organization, ReportedCall, UsageRecord
+from usage_billing.recording.event import Event, Span
+
+TRACE = "a" * 32
+OUTER, MIDDLE, INNER, BESIDE = (letter * 16 for letter in "1234")
+ANSWER = "msg_01ABCDEFGHIJKLMNOPQRS"
+FINE = {
+    "input_tokens": 100,
+    "output_tokens": 20,
+    "cache_creation_input_tokens": 50,
+    "cache_creation": {"ephemeral_5m_input_tokens": 50},
+}
+COARSE = {name: number for name, number in FINE.items() if name != "cache_creation"}
+MODEL = "claude-sonnet-4-5"
+COST = Decimal("0.0007875")
+"""100 × 3 + 50 × 3.75 + 20 × 15 millionths of a dollar."""
+
+
+def own(org: Organization, **fields: Any) -> Event:
+    """The event of our own recorder."""
+    given: dict[str, Any] = {"request_id": ANSWER, "usage": FINE, "model": MODEL, "flavour": "messages"}
+    return event(org=org, url=MESSAGES, **{**given, **fields})
+
+
+def told(org: Organization, span: str = "", *around: str, answer: str = ANSWER, **fields: Any) -> Event:
+    """The event of a report: by a span, with its id or that of the answer, or without one."""
+    response = {"source": "otlp" if span else "events"}
+    if not fields.get("usage"):
+        response["missing"] = "cache-write-lifetime"
+    given: dict[str, Any] = {"request_id": answer or f"{TRACE}:{span}", "usage": COARSE, "response": response}
+    where = Span(TRACE, span, list(around)) if span else None
+    return own(org, **{**given, **fields}, provider="anthropic", span=where)
+
+
+def check(expected: int = 1) -> list[UsageRecord]:
+    """Return the records; their number is as expected, and the rollups equal their sums."""
+    records = list(UsageRecord.objects.order_by("request_id"))
+    assert len(records) == expected, [(each.request_id, each.org_id) for each in records]
+    assert [day for day in consistency.days() for _ in consistency.differences(day)] == []
+    return records
+
+
+@pytest.fixture
+def org() -> Organization:
+    return factories.organization()
+
+
+pytestmark = pytest.mark.django_db
+
+
+def test_a_report_of_a_recorded_call_changes_nothing(org: Organization) -> None:
+    writer.add([own(org)])
+    before = UsageRecord.objects.values().get()
+
+    writer.add([told(org, INNER), told(org)])
+
+    assert UsageRecord.objects.values().get() == before
+    check()
+
+
+def test_our_own_record_replaces_a_report_that_came_first(org: Organization) -> None:
+    writer.add([told(org, INNER, attribution={"agent_id": "reporter", "tags": {"team": "a"}})])
+    assert UsageRecord.objects.get().cost_usd is None
+
+    writer.add([own(org, attribution={"tags": {"feature": "chat"}})])
+
+    (record,) = check()
+    assert record.cost_usd == COST
+    assert "source" not in record.response_metadata
+    assert record.agent_id == "reporter"
+    assert record.tags == {"team": "a", "feature": "chat"}
+
+
+def test_the_finer_of_two_reports_is_kept(org: Organization) -> None:
+    writer.add([told(org, OUTER)])
+    assert UsageRecord.objects.get().price_source == "unpriced:cache-write-lifetime"
+    writer.add([told(org, INNER, OUTER, usage=FINE)])
+    writer.add([told(org, OUTER)])
+
+    (record,) = check()
+    assert record.cost_usd == COST
+
+
+def test_spans_within_each_other_without_an_id_are_one_call(org: Organization) -> None:
+    for order in itertools.permutations((told(org, OUTER, answer=""), told(org, INNER, MIDDLE, OUTER, usage=FINE))):
+        UsageRecord.objects.all().delete()
+        ReportedCall.objects.all().delete()
+        writer.rebuild_day(NOON.date())
+        for each in order:
+            writer.add([each])
+
+        (record,) = check()
+        assert (record.request_id, record.cost_usd) == (ANSWER, COST)
+
+
+def test_spans_beside_each_other_are_calls_of_their_own(org: Organization) -> None:
+    writer.add([told(org, OUTER, answer=""), told(org, INNER, OUTER, answer=""), told(org, BESIDE, OUTER, answer="")])
+
+    check(2)
+
+
+def test_answers_with_two_ids_are_two_calls_wherever_their_spans_lie(org: Organization) -> None:
+    writer.add([told(org, OUTER), told(org, INNER, OUTER, answer="msg_02ABCDEFGHIJKLMNOPQRS")])
+
+    check(2)
+
+
+def test_spans_of_other_models_are_other_calls(org: Organization) -> None:
+    writer.add([told(org, OUTER, answer=""), told(org, INNER, OUTER, answer="", model="claude-haiku-4-5")])
+
+    check(2)
+
+
+def test_the_span_around_a_call_that_was_recorded_by_another_way_is_no_call(org: Organization) -> None:
+    writer.add([told(org, OUTER, answer="")])
+    writer.add([own(org)])
+    check(2)  # nothing tells yet that they are one
+
+    writer.add([told(org, INNER, OUTER)])
+
+    (record,) = check()
+    assert (record.request_id, record.cost_usd) == (ANSWER, COST)
+    writer.add([told(org, OUTER, answer="")])
+    check()
+
+
+def test_a_call_of_another_organisation_is_refused_and_counted(
+    org: Organization, django_capture_on_commit_callbacks: Any
+) -> None:
+    other = factories.organization()
+    before = counters.counts[counters.IN_ANOTHER_ORGANIZATION]
+    writer.add([told(org, INNER)])
+
+    with django_capture_on_commit_callbacks(execute=True):
+        writer.add([told(other, INNER), own(other)])
+
+    (record,) = check()
+    assert record.org_id == org.pk
+    assert counters.counts[counters.IN_ANOTHER_ORGANIZATION] == before + 2
+
+
+def test_calls_that_only_our_recorder_saw_stay_in_both_organisations(org: Organization) -> None:
+    writer.add([own(org), own(factories.organization())])
+
+    check(2)
+
+
+def test_the_name_that_was_asked_for_and_the_one_that_answered_are_one_model(org: Organization) -> None:
+    writer.add([told(org, OUTER, answer="")])
+    writer.add([told(org, INNER, OUTER, model=f"{MODEL}-20250929", usage=FINE)])
+
+    check()
+
+
+class TestAnyOrder(TestCase):
+    """Whatever comes first, once or twice, together or one by one: the same record."""
+
+    @settings(max_examples=60, deadline=None)
+    @given(st.data())
+    def test_the_records_are_the_same(self, data: st.DataObject) -> None:
+        org = factories.organization()
+        reports = [
+            own(org),
+            told(org),
+            told(org, OUTER, answer=""),
+            told(org, MIDDLE, OUTER),
+            told(org, INNER, MIDDLE, OUTER, usage=FINE),
+        ]
+        order = data.draw(st.permutations(reports * 2))
+        sizes = data.draw(st.lists(st.integers(1, 4), min_size=len(order), max_size=len(order)))
+        rest = iter(order)
+        for size in sizes:
+            if batch := list(itertools.islice(rest, size)):
+                writer.add(batch)
+
+        (record,) = check()
+        assert (record.request_id, record.cost_usd) == (ANSWER, COST)
+        assert "source" not in record.response_metadata
+
+
+def test_a_span_with_hostile_ids_is_no_span(org: Organization) -> None:
+    report = told(org, INNER)
+    writer.add([replace(report, span=Span("x" * 90_000, "'; DROP TABLE", ["\x00"]))])
+
+    check()
+    assert ReportedCall.objects.get().trace_id == ""

@@ -1,0 +1,272 @@
+"""Makes one record of a call that is told more than once: by spans, events, files, and our own recorder.
+
+Two reports are of one call if they have the provider's id of the answer, or if their spans lie within each other and
+tell the same provider and model. Of two reports, that of our own recorder is kept, else the one whose cost is known,
+else the one that tells more. A call that another organisation has already is refused. The order of arrival does not
+matter: a better report that comes later changes the record.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from usage_billing.costing.costs import ATTRIBUTION, SOURCE, Row
+from usage_billing.ledger import counters, records
+from usage_billing.ledger.records import RecordChange
+from usage_billing.models import ReportedCall
+from usage_billing.models.database import connection, on_commit
+from usage_billing.recording import tags
+from usage_billing.recording.event import Event, Span
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Plan:
+    """The writer's work: rows to insert, records to change in place and to remove, and notes about both."""
+
+    rows: list[Row] = field(default_factory=list)
+    changes: list[RecordChange] = field(default_factory=list)
+    removed: list[Row] = field(default_factory=list)
+    notes: list[ReportedCall] = field(default_factory=list)
+    old_notes: list[int] = field(default_factory=list)
+
+    @property
+    def all_rows(self) -> list[Row]:
+        """The records before and after, each with its tags."""
+        return [*self.rows, *self.removed, *(row for each in self.changes for row in (each.before, each.after))]
+
+
+def is_reported(row: Row) -> bool:
+    """Return whether another program told the call, and not our own transport."""
+    return SOURCE in row["response_metadata"]
+
+
+def planned(events: Sequence[Event], rows: Sequence[Row]) -> Plan:
+    """Decide which of the rows (of these events, in their order) are new calls, and which change or repeat a known one.
+
+    Without a report, now or ever, this is one query that finds nothing.
+    """
+    if any(map(is_reported, rows)):
+        _lock()
+        known = _Known.of([row["request_id"] for row in rows], {each.span.trace_id for each in events if each.span})
+    elif ReportedCall.objects.exists():
+        ids = [row["request_id"] for row in rows]
+        reported = ReportedCall.objects.filter(request_id__in=ids).values_list("request_id", flat=True)
+        known = _Known.of([*reported], set())
+        if not known.by_id:
+            return Plan(rows=list(rows))
+    else:
+        return Plan(rows=list(rows))
+    for event, row in zip(events, rows, strict=True):
+        known.take(row, event.span)
+    return known.plan()
+
+
+def write_notes(plan: Plan) -> None:
+    """Remember the reported calls and their spans."""
+    if plan.old_notes:
+        ReportedCall.objects.filter(pk__in=plan.old_notes).delete()
+    ReportedCall.objects.bulk_create(plan.notes, ignore_conflicts=True, batch_size=1_000)
+
+
+def _lock() -> None:
+    """Wait for other writers of reported calls: no unique key spans organisations. SQLite has one writer at a time."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtext('usage_billing.reported_calls'))")
+
+
+@dataclass
+class _Call:
+    """A call: its row as it will be, its record (None: new), and the innermost spans that told it.
+
+    notes: the ledger's, by span. is_repeated: it turned out to be another one of these calls.
+    """
+
+    row: Row
+    record: Row | None
+    spans: list[Span]
+    notes: dict[str, int] = field(default_factory=dict)
+    is_repeated: bool = False
+
+    @property
+    def has_answer_id(self) -> bool:
+        return not any(self.row["request_id"].startswith(_id_of(span, "")) for span in self.spans)
+
+
+class _Known:
+    """The calls of the ledger and of the batch, by their ids and by their traces."""
+
+    def __init__(self) -> None:
+        self.calls: list[_Call] = []
+        self.by_id: dict[str, list[_Call]] = defaultdict(list)
+        self.by_trace: dict[str, list[_Call]] = defaultdict(list)
+        self.refused: list[Row] = []
+
+    @classmethod
+    def of(cls, request_ids: Iterable[str], trace_ids: set[str]) -> _Known:
+        """Read the records that these ids and traces may be about, locked."""
+        notes = list(ReportedCall.objects.filter(trace_id__in=trace_ids)) if trace_ids else []
+        ids = {*request_ids, *(note.request_id for note in notes)}
+        notes += ReportedCall.objects.filter(request_id__in=ids).exclude(pk__in=[note.pk for note in notes])
+        by_record: dict[tuple[int, str], list[ReportedCall]] = defaultdict(list)
+        for note in notes:
+            by_record[note.org_id, note.request_id].append(note)
+        known = cls()
+        for row in records.locked(request_id__in=ids):
+            of_row = by_record[row["org_id"], row["request_id"]]
+            spans = [Span(note.trace_id, note.span_id, note.ancestors) for note in of_row if note.span_id]
+            known._add(_Call(row, row, spans, {note.span_id: note.pk for note in of_row}))
+        return known
+
+    def _add(self, call: _Call) -> None:
+        self.calls.append(call)
+        self.by_id[call.row["request_id"]].append(call)
+        for trace_id in {span.trace_id for span in call.spans}:
+            self.by_trace[trace_id].append(call)
+
+    def take(self, row: Row, span: Span | None) -> None:
+        """Add a call that is told now, or find that it is known."""
+        same = list(self._same(row, span))
+        if not same:
+            self._add(_Call(row, None, [span] if span else []))
+            return
+        call = same[0]
+        if call.row["org_id"] != row["org_id"]:
+            self.refused.append(row)
+        else:
+            has_answer_id = span is None or row["request_id"] != _id_of(span)
+            request_id = row["request_id"] if has_answer_id and not call.has_answer_id else call.row["request_id"]
+            call.row = _merged(call.row, row, request_id)
+            self.by_id[request_id].append(call)
+        if span is not None:
+            for other in same[1:]:
+                # A span around this one came before, and nothing told yet whose it is.
+                other.is_repeated = not other.has_answer_id and _is_around(other, span)
+            call.spans = _innermost(call.spans, span)
+            self.by_trace[span.trace_id].append(call)
+
+    def _same(self, row: Row, span: Span | None) -> Iterator[_Call]:
+        """Yield the known calls that this report is about, best first: in the same organisation, then in others."""
+        by_id = [call for call in self.by_id.get(row["request_id"], ()) if is_reported(call.row) or is_reported(row)]
+        found = sorted(by_id, key=lambda call: call.row["org_id"] != row["org_id"])
+        if span is not None:
+            has_answer_id = row["request_id"] != _id_of(span)
+            for call in self.by_trace.get(span.trace_id, ()):
+                # Two answers with two ids are two calls, wherever their spans lie.
+                if not (has_answer_id and call.has_answer_id) and _is_one_call(call, row, span):
+                    found.append(call)
+        seen: list[_Call] = []
+        for call in found:
+            if not call.is_repeated and not any(call is each for each in seen):
+                seen.append(call)
+                yield call
+
+    def plan(self) -> Plan:
+        plan = Plan()
+        for call in self.calls:
+            if call.is_repeated:
+                if call.record is not None:
+                    plan.removed.append(call.record)
+                    plan.old_notes += call.notes.values()
+            elif call.record is None:
+                plan.rows.append(call.row)
+            elif call.row != call.record:
+                plan.changes.append(RecordChange(before=call.record, after=call.row))
+            if not call.is_repeated and (call.spans or is_reported(call.row)):
+                plan.notes += _notes(call)
+                spans = {span.span_id for span in call.spans}
+                plan.old_notes += [
+                    pk
+                    for span_id, pk in call.notes.items()
+                    if span_id not in spans | {""} or call.row["request_id"] != (call.record or call.row)["request_id"]
+                ]
+        if self.refused:
+            on_commit(partial(_count_refused, self.refused))
+        plan.rows.sort(key=lambda row: row["request_id"])
+        return plan
+
+
+def _notes(call: _Call) -> Iterator[ReportedCall]:
+    """Yield the notes that the ledger does not have yet."""
+    is_renamed = call.record is not None and call.record["request_id"] != call.row["request_id"]
+    key = {"org_id": call.row["org_id"], "request_id": call.row["request_id"]}
+    for span in call.spans:
+        if is_renamed or span.span_id not in call.notes:
+            where = {"trace_id": span.trace_id, "span_id": span.span_id, "ancestors": span.ancestors}
+            yield ReportedCall(**key, **where)
+    if not call.spans and (is_renamed or "" not in call.notes):
+        yield ReportedCall(**key)
+
+
+def _id_of(span: Span, span_id: str | None = None) -> str:
+    """Return the id of a call whose span does not tell the answer's."""
+    return f"{span.trace_id}:{span.span_id if span_id is None else span_id}"
+
+
+def _is_around(call: _Call, span: Span) -> bool:
+    return any(each.span_id in span.ancestors for each in call.spans)
+
+
+def _is_one_call(call: _Call, row: Row, span: Span) -> bool:
+    """Return whether the span is one of the call's, lies around one, or within one, and tells the same model."""
+    return (
+        call.row["ai_provider"] == row["ai_provider"]
+        and _is_one_model(call.row["ai_model"], row["ai_model"])
+        and any(
+            span.span_id == each.span_id or span.span_id in each.ancestors or each.span_id in span.ancestors
+            for each in call.spans
+            if each.trace_id == span.trace_id
+        )
+    )
+
+
+def _is_one_model(one: str, other: str) -> bool:
+    """Return whether the names are of one model: a span may tell the name that was asked for, without its date."""
+    return one.startswith(other) or other.startswith(one)
+
+
+def _innermost(spans: Sequence[Span], span: Span) -> list[Span]:
+    """Return the spans with this one, without those around others: what lies beside is another call."""
+    if any(span.span_id == each.span_id or span.span_id in each.ancestors for each in spans):
+        return list(spans)
+    return [*(each for each in spans if each.span_id not in span.ancestors), span]
+
+
+def _merged(known: Row, told: Row, request_id: str) -> Row:
+    """Return the row of the call from two reports. The better one tells the usage; both tell who caused the call."""
+    better, other = (told, known) if _worth(told) > _worth(known) else (known, told)
+    row = {**better, "request_id": request_id, "org_id": known["org_id"]}
+    for name in ATTRIBUTION:
+        row[name] = better[name] or other[name]
+    row["tags"] = tags.bounded({**better["tags"], **other["tags"], **better["tags"]})
+    row["request_metadata"] = {**other["request_metadata"], **better["request_metadata"]}
+    return {**row, "id": known["id"]} if "id" in known else {name: row[name] for name in row if name != "id"}
+
+
+def _worth(row: Row) -> tuple[bool, bool, int]:
+    return not is_reported(row), row["cost_usd"] is not None, _numbers(row["usage"])
+
+
+def _numbers(usage: Any) -> int:
+    """Return how many numbers a usage block tells."""
+    if isinstance(usage, dict):
+        return sum(map(_numbers, usage.values()))
+    return int(isinstance(usage, int | float) and not isinstance(usage, bool))
+
+
+def _count_refused(rows: Sequence[Row]) -> None:
+    counters.counts[counters.IN_ANOTHER_ORGANIZATION] += len(rows)
+    logger.warning(
+        "%d calls were reported for an organisation although another one has them; the first report stands. One has the"
+        " id %s of %s.",
+        len(rows),
+        rows[0]["request_id"],
+        rows[0]["ai_provider"],
+    )
