@@ -1,1 +1,1 @@
-"""Spans and logs of other programs, by OpenTelemetry's protocol over HTTP (OTLP). docs/opentelemetry.md is for users."""
+"""Spans and logs of other programs, by the OpenTelemetry protocol over HTTP. docs/opentelemetry.md is for their senders."""

@@ -1,6 +1,6 @@
 """What is known of the programs that emit spans, as data: their habits and their faults.
 
-Measured with their versions of November 2026, except where a comment says otherwise (tests/support/otlp/ has the spans).
+Measured with their versions of November 2026, except where a comment says otherwise. tests/support/otlp/ has the spans.
 """
 
 from __future__ import annotations

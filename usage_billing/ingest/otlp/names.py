@@ -1,4 +1,4 @@
-"""The names that emitters give to each fact of a call, as data: the newest name first, and the first that is there wins.
+"""The names that emitters give to each fact of a call, as data: newest first. The first name that is there wins.
 
 The GenAI conventions are in development and still rename attributes; an emitter keeps the names of its version. Only
 attributes that are named here are read at all: prompts, answers and headers have other names.
@@ -146,7 +146,11 @@ COUNTS: dict[Unit, tuple[str, ...]] = {
     ),
     # Priced apart, and no usage block that we make has a field for them. Images that OpenAI and Anthropic are given
     # cost what text does.
-    "other_modality": ("gen_ai.usage.video.input_tokens", "gen_ai.usage.image.output_tokens"),
+    "other_modality": (
+        "gen_ai.usage.video.input_tokens",
+        "gen_ai.usage.image.output_tokens",
+        "gen_ai.usage.details.audio_tokens",  # pydantic-ai: of the input or of the output
+    ),
     "compaction": ("anthropic.usage.compaction.input_tokens", "anthropic.usage.compaction.output_tokens"),
 }
 """Tokens. `input` is all of them, and so is `output`: the others are parts of one of these."""
@@ -164,7 +168,7 @@ OPERATIONS: dict[str, Flavour | None] = {
     "retrieval": None,
     "plan": None,
 }
-"""Value of `gen_ai.operation.name` → API; None: no inference, so it bills nothing. So does each that ends in `_memory`."""
+"""Value of `gen_ai.operation.name` → API; None: it bills nothing. Nor does what ends in `_memory`."""
 
 KINDS: dict[str, dict[str, Flavour | None]] = {
     # Vercel's AI SDK: only the innermost spans are calls; `ai.generateText` has the sum of its steps.

@@ -1,4 +1,4 @@
-"""Reads spans as calls. Spans of agents, workflows and tools are skipped: they may repeat the sums of their children."""
+"""Reads spans as calls. Those of agents, workflows and tools are skipped: they may repeat their children's sums."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from django.utils.translation import gettext
 
 from usage_billing.costing import providers
-from usage_billing.ingest.otlp import emitters, embedded, names, usage
+from usage_billing.ingest.otlp import embedded, emitters, names, usage
 from usage_billing.ingest.otlp.told import Refused, Told, attribution_of, merged, org_of, person_of
 from usage_billing.ingest.otlp.values import Attributes, amount, fact
 from usage_billing.ingest.otlp.wire import Span
@@ -74,7 +74,7 @@ def _operation(attributes: Attributes) -> Flavour | None:
 
 
 def _tells_usage(attributes: Attributes) -> bool:
-    return any(name in attributes for unit in ("input", "output") for name in names.COUNTS[unit])  # type: ignore[index]
+    return any(name in attributes for unit in ("input", "output") for name in names.COUNTS[unit])
 
 
 # ── The call ─────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,4 +1,4 @@
-"""Turns what a span tells of its usage into a block in the words of the provider's API, as the recorder would see it."""
+"""Turns what a span tells of its usage into a block in the words of the provider's API, as the recorder sees it."""
 
 from __future__ import annotations
 
@@ -69,7 +69,9 @@ def _untold(counts: Counts, *units: Unit) -> tuple[str, ...]:
 def _odd_units(counts: Counts) -> tuple[str, ...]:
     """Return what was used that no block which we make has a field for."""
     return tuple(
-        reason for unit, reason in (("other_modality", "modalities"), ("compaction", "compaction")) if counts.get(unit)  # type: ignore[call-overload]
+        reason
+        for unit, reason in (("other_modality", "modalities"), ("compaction", "compaction"))
+        if counts.get(unit)  # type: ignore[call-overload]
     )
 
 

@@ -57,7 +57,7 @@ def _count(name: str, value: Value) -> int:
     """Return the count; some emitters write counts as text, and JavaScript's as floating-point numbers."""
     if isinstance(value, str) and _WHOLE.fullmatch(value.strip()):
         return int(value)
-    if isinstance(value, bool) or isinstance(value, str):
+    if isinstance(value, bool | str):
         raise UnreadableCountError(name)
     if not math.isfinite(value) or value < 0 or value != int(value):
         raise UnreadableCountError(name)
