@@ -1,4 +1,4 @@
-"""Addresses of the app: its pages and its API, for `include("usage_billing.urls")`."""
+"""Addresses of the app, for `include("usage_billing.urls")`: pages, API, and where other programs report calls."""
 
 from django.urls import include, path
 
@@ -7,4 +7,5 @@ app_name = "usage_billing"
 urlpatterns = [
     path("", include("usage_billing.pages.urls")),
     path("api/", include("usage_billing.api.urls")),
+    path("", include("usage_billing.ingest.urls")),
 ]
