@@ -239,6 +239,7 @@ AI_COSTS: dict[str, Any] = {
     "METRICS_TOKEN": env.str("METRICS_TOKEN", default=""),
     "TRUSTED_PROXIES": _proxies,
     "API_RATE_USER": rate("API_RATE_USER", "600/min"),
+    "API_RATE_TOKEN": rate("API_RATE_TOKEN", "6000/min"),
     "API_RATE_ANONYMOUS": rate("API_RATE_ANONYMOUS", "60/min"),
     "TOKEN_KEY": env.str("JWT_SIGNING_KEY", default="") or SECRET_KEY,
     "PUBLIC_URL": env.str("PUBLIC_URL", default="http://127.0.0.1:8000" if DEBUG else "").rstrip("/"),

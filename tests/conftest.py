@@ -14,6 +14,7 @@ from pytest_django import Settings
 
 from ai_clients.connection import with_simulator
 from tests.support.configure import configure
+from usage_billing.auth import provider_keys, service_tokens, token_rate
 from usage_billing.ledger import drain
 from usage_billing.recording import recorder
 from usage_billing.recording.outbox import Outbox
@@ -43,6 +44,9 @@ def outbox(settings: Settings, tmp_path: Path) -> Iterator[Outbox]:
     # Test clients speak plain HTTP and log in without a request. The tests of these two settings turn them on.
     settings.SECURE_SSL_REDIRECT = settings.AXES_ENABLED = False
     cache.clear()
+    token_rate.forget()
+    service_tokens.forget()
+    provider_keys.forget()
     # A secure hash takes a third of a second on purpose.
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     recorder.outbox.cache_clear()

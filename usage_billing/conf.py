@@ -64,6 +64,8 @@ DEFAULTS: dict[str, Any] = {
     # Signs the API's tokens. None: SECRET_KEY.
     "TOKEN_KEY": None,
     "API_RATE_USER": "600/min",
+    # Of each service token: reports, and usage that programs send in.
+    "API_RATE_TOKEN": "6000/min",
     "API_RATE_ANONYMOUS": "60/min",
     # Failed log-ins per address, and per account and day, before further ones must wait.
     "LOGIN_FAILURES_PER_ADDRESS": 50,

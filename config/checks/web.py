@@ -56,7 +56,7 @@ def workers_count_requests_together(**_kwargs: Any) -> list[CheckMessage]:
     return [
         Warning(
             "CACHE_URL names no shared cache: each worker counts the API's requests by itself, so together they "
-            "allow a multiple of API_RATE_USER and API_RATE_ANONYMOUS.",
+            "allow a multiple of API_RATE_USER, API_RATE_TOKEN and API_RATE_ANONYMOUS.",
             hint="CACHE_URL=filecache:///var/lib/ai-costs/cache for one machine, redis://… for several.",
             id="usage_billing.W026",
         )

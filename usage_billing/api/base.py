@@ -27,7 +27,7 @@ from usage_billing.api.errors import exception_handler
 from usage_billing.api.negotiation import OneForm
 from usage_billing.api.parsers import BoundedJSONParser
 from usage_billing.api.schema import ApiSchema
-from usage_billing.auth.request_throttling import AnonymousRate, UserRate
+from usage_billing.auth.request_throttling import AnonymousRate, TokenRate, UserRate
 from usage_billing.auth.service_tokens import Program, ServiceTokenAuthentication
 from usage_billing.auth.tokens import TokenAuthentication
 from usage_billing.tenancy.scope import NOTHING, Scope, scoped
@@ -66,7 +66,7 @@ class ApiView(APIView):
     token_scopes_to_read: ClassVar[tuple[str, ...]] = ()
     """Scopes of service tokens, any of which lets a program read here (GET, HEAD, OPTIONS)."""
     token_scopes_to_write: ClassVar[tuple[str, ...]] = ()
-    throttle_classes: Sequence[type[BaseThrottle]] = (UserRate, AnonymousRate)
+    throttle_classes: Sequence[type[BaseThrottle]] = (UserRate, TokenRate, AnonymousRate)
     renderer_classes: Sequence[type[BaseRenderer]] = (EnvelopeRenderer,)
     parser_classes = (BoundedJSONParser,)
     content_negotiation_class = OneForm

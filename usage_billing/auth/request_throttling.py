@@ -1,4 +1,4 @@
-"""How many requests the API takes: from a user, and from an address that has not said who it is.
+"""How many requests the API takes: from a user, with a service token, and from an address that has not said who it is.
 
 Counted in the default cache. Only a cache that all workers share holds the rate over all of them.
 """
@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated, Throttled
 from rest_framework.request import Request
-from rest_framework.throttling import SimpleRateThrottle
+from rest_framework.throttling import BaseThrottle, SimpleRateThrottle
 
 from usage_billing.auth.client_address import client_address
 from usage_billing.auth.service_tokens import Program
+from usage_billing.auth.token_rate import seconds_to_wait
 from usage_billing.conf import conf
 
 if TYPE_CHECKING:
@@ -42,11 +43,21 @@ class UserRate(Rate):
     scope = "user"
 
     def get_cache_key(self, request: Request, view: APIView) -> str | None:
-        if not _is_authenticated(request):
+        if not _is_authenticated(request) or isinstance(request.user, Program):
             return None
+        return self.cache_format % {"scope": self.scope, "ident": request.user.pk}
+
+
+class TokenRate(BaseThrottle):
+    """The rate of service tokens (`auth.token_rate`)."""
+
+    def allow_request(self, request: Request, view: APIView) -> bool:
         user: Any = request.user
-        who = f"token-{user.token_id}" if isinstance(user, Program) else user.pk
-        return self.cache_format % {"scope": self.scope, "ident": who}
+        self.seconds = seconds_to_wait(user) if isinstance(user, Program) else 0
+        return not self.seconds
+
+    def wait(self) -> float:
+        return self.seconds
 
 
 class AnonymousRate(Rate):

@@ -26,6 +26,7 @@ from rest_framework.authentication import BaseAuthentication, get_authorization_
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
+from usage_billing.budgets.access import NotAllowedError
 from usage_billing.models import Organization, ServiceToken, ServiceTokenChange
 from usage_billing.models.database import atomic
 from usage_billing.models.service_token import PREFIX_LENGTH
@@ -49,10 +50,6 @@ TAG = "service_token"
 class InvalidServiceTokenError(AuthenticationFailed):
     default_detail = gettext_lazy("The service token is not known, has expired or was revoked.")
     default_code = "service_token_not_valid"
-
-
-class NotAllowedError(Exception):
-    """Raised for a token that the person may not make or change. The text says what to do."""
 
 
 @dataclass(frozen=True)
@@ -110,12 +107,12 @@ def create(
     scope: of the person who makes it. by: their name. org: None for all organisations. Raises `ValidationError` by
     field and `NotAllowedError`.
     """
-    _check_may_change(scope, None if org is None else org.pk)
+    check_may_change(scope, None if org is None else org.pk)
     values = _cleaned(name=name, scopes=scopes, allowed_models=allowed_models, expires_at=expires_at)
     text = BEGINNING + secrets.token_urlsafe(32)
     with atomic():
         token = ServiceToken.objects.create(
-            org=org, by=by, prefix=text[:PREFIX_LENGTH], digest=digest_of(text), **values
+            org=org, by=by[:150], prefix=text[:PREFIX_LENGTH], digest=digest_of(text), **values
         )
         _note(token, ServiceTokenChange.Kind.CREATED, by)
     return token, text
@@ -128,7 +125,7 @@ def rotate(
 
     The new one expires as long after now as the old one did after it was made. Raises as `create` does.
     """
-    _check_may_change(scope, token.org_id)
+    check_may_change(scope, token.org_id)
     now = timezone.now()
     if not is_live(token, now):
         raise ValidationError(gettext("The token has expired or was revoked. Make a new one."))
@@ -142,7 +139,7 @@ def rotate(
             digest=digest_of(text),
             scopes=token.scopes,
             allowed_models=token.allowed_models,
-            by=by,
+            by=by[:150],
             expires_at=None if lifetime is None else now + lifetime,
         )
         ends_at = now + overlap
@@ -155,7 +152,7 @@ def rotate(
 
 def revoke(token: ServiceToken, *, scope: Scope, by: str) -> None:
     """End a token at once. A second time changes nothing. Raises `NotAllowedError`."""
-    _check_may_change(scope, token.org_id)
+    check_may_change(scope, token.org_id)
     if token.revoked_at is None:
         with atomic():
             token.revoked_at = timezone.now()
@@ -174,9 +171,16 @@ def is_live(token: ServiceToken, now: datetime) -> bool:
     return token.revoked_at is None and (token.expires_at is None or token.expires_at > now)
 
 
-def _check_may_change(scope: Scope, org_id: int | None) -> None:
-    if not (scope.everything or (org_id is not None and org_id in scope.owned_org_ids)):
-        raise NotAllowedError(gettext("Only an owner of the organisation, or a superadmin, sets up service tokens."))
+def check_may_change(scope: Scope, org_id: int | None) -> None:
+    """Raise `NotAllowedError` unless the person may set up tokens and provider keys there; None: for all."""
+    if scope.everything:
+        return
+    if org_id is None:
+        text = gettext("Only superadmins set up tokens and keys of all organisations. Name an organisation.")
+        raise NotAllowedError("not_a_superadmin", text)
+    if org_id not in scope.owned_org_ids:
+        text = gettext("Only an owner of the organisation, or a superadmin, sets up its service tokens and keys.")
+        raise NotAllowedError("not_an_owner", text)
 
 
 def _cleaned(
@@ -205,7 +209,7 @@ def _cleaned(
 
 
 def _note(token: ServiceToken, kind: ServiceTokenChange.Kind, by: str) -> None:
-    ServiceTokenChange.objects.create(org_id=token.org_id, token=token, token_name=token.name, kind=kind, by=by)
+    ServiceTokenChange.objects.create(org_id=token.org_id, token=token, token_name=token.name, kind=kind, by=by[:150])
 
 
 # ── Checking ─────────────────────────────────────────────────────────────────────────────────────────────────────
