@@ -249,6 +249,9 @@ AI_COSTS: dict[str, Any] = {
     "ENCRYPTION_KEYS": env.list("USAGE_ENCRYPTION_KEYS", default=[]) or (None if SECRET_KEY_IS_SET or DEBUG else []),
     "ALERTS_ALLOW_PRIVATE_ADDRESSES": env.bool("ALERTS_ALLOW_PRIVATE_ADDRESSES", default=False),
     "TELEGRAM_URL": env.str("TELEGRAM_URL", default=DEFAULTS["TELEGRAM_URL"]),
+    "PROXY_URLS": {**DEFAULTS["PROXY_URLS"], **env.dict("PROXY_URLS", default={})},
+    "PROXY_MAX_BODY_MB": env.int("PROXY_MAX_BODY_MB", default=DEFAULTS["PROXY_MAX_BODY_MB"]),
+    "PROXY_TIMEOUT_S": env.int("PROXY_TIMEOUT_S", default=DEFAULTS["PROXY_TIMEOUT_S"]),
     # Clients without a provider key talk to the simulator on loopback. In production a missing key must be an error.
     "SIMULATOR": env.bool("AI_SIMULATOR", default=DEBUG),
     "AGENT_MODELS": env.dict("AI_AGENT_MODELS", default={}),

@@ -89,6 +89,13 @@ DEFAULTS: dict[str, Any] = {
     "ALERTS_ALLOW_PRIVATE_ADDRESSES": False,
     # Telegram's Bot API, or a server of one's own (https://github.com/tdlib/telegram-bot-api).
     "TELEGRAM_URL": "https://api.telegram.org",
+    # ── Proxy ──
+    # Provider → its address, without /v1. A key that is left out keeps its default.
+    "PROXY_URLS": {"openai": "https://api.openai.com", "anthropic": "https://api.anthropic.com"},
+    # The largest request, in MB: its body is held in memory until the answer has come.
+    "PROXY_MAX_BODY_MB": 64,
+    # For how long a provider may be silent, in seconds. The SDKs themselves wait 600 by default.
+    "PROXY_TIMEOUT_S": 1800,
     # ── Assistants ──
     # Clients without a provider key call the simulator on loopback. Never in production.
     "SIMULATOR": False,
