@@ -46,6 +46,8 @@ AWAY_RECHECK_S = 5.0
 USE_NOTED_S = 60
 """`last_used_at` is as exact as that: a write for each request would be one too many."""
 MOST_KNOWN = 10_000
+LONGEST_NAME = 64
+MOST_MODELS, LONGEST_MODEL = 100, 200
 TAG = "service_token"
 """The tag of a call that came with a token: its name. Reports and budgets by tag tell the tokens apart."""
 
@@ -213,9 +215,15 @@ def _cleaned(
     """Return the columns of a new token. Raises `ValidationError` by field."""
     given = list(dict.fromkeys(scopes))
     wrong = sorted({*given} - {*ServiceToken.Scope.values})
+    models = list(dict.fromkeys(model.strip() for model in allowed_models if model.strip()))
     errors: dict[str, str] = {}
-    if not name.strip():
-        errors["name"] = gettext("Give the token a name: of the program that will use it.")
+    if problem := _problem_of_name(name.strip()):
+        errors["name"] = problem
+    if len(models) > MOST_MODELS or not all(len(each) <= LONGEST_MODEL and each.isprintable() for each in models):
+        errors["allowed_models"] = gettext("Write at most %(most)d names of models, each of %(longest)d letters.") % {
+            "most": MOST_MODELS,
+            "longest": LONGEST_MODEL,
+        }
     if not given:
         errors["scopes"] = gettext("Choose at least one thing that the token may do.")
     if wrong:
@@ -227,9 +235,20 @@ def _cleaned(
     return {
         "name": name.strip(),
         "scopes": [each for each in ServiceToken.Scope.values if each in given],
-        "allowed_models": list(dict.fromkeys(model.strip() for model in allowed_models if model.strip())),
+        "allowed_models": models,
         "expires_at": expires_at,
     }
+
+
+def _problem_of_name(name: str) -> str:
+    """The name is a tag of the token's calls, so it must be one as it stands."""
+    if not name:
+        return gettext("Give the token a name: of the program that will use it.")
+    if len(name) > LONGEST_NAME:
+        return gettext("Write a shorter name, of at most %(most)d letters.") % {"most": LONGEST_NAME}
+    if not name.isprintable() or tags.value(name) != name:
+        return gettext("Use letters, digits and signs that can be read, and do not begin with “…”.")
+    return ""
 
 
 def _note(token: ServiceToken, kind: ServiceTokenChange.Kind, by: str) -> None:
