@@ -47,6 +47,7 @@ USE_NOTED_S = 60
 """`last_used_at` is as exact as that: a write for each request would be one too many."""
 MOST_KNOWN = 10_000
 LONGEST_NAME = 64
+LONGEST_LIFE = timedelta(days=36_525)
 MOST_MODELS, LONGEST_MODEL = 100, 200
 TAG = "service_token"
 """The tag of a call that came with a token: its name. Reports and budgets by tag tell the tokens apart."""
@@ -181,6 +182,13 @@ def visible_changes(scope: Scope) -> QuerySet[ServiceTokenChange]:
     return rows if scope.everything else rows.filter(org_id__in=scope.owned_org_ids)
 
 
+def state_of(token: ServiceToken, now: datetime) -> str:
+    """`active`, `expired` or `revoked`."""
+    if token.revoked_at is not None:
+        return "revoked"
+    return "active" if is_live(token, now) else "expired"
+
+
 def is_live(token: ServiceToken, now: datetime) -> bool:
     return token.revoked_at is None and (token.expires_at is None or token.expires_at > now)
 
@@ -228,8 +236,11 @@ def _cleaned(
         errors["scopes"] = gettext("Choose at least one thing that the token may do.")
     if wrong:
         errors["scopes"] = gettext("Not known: %(names)s.") % {"names": ", ".join(wrong)}
-    if expires_at is not None and expires_at <= timezone.now():
+    now = timezone.now()
+    if expires_at is not None and expires_at <= now:
         errors["expires_at"] = gettext("The end lies in the past.")
+    if expires_at is not None and expires_at - now > LONGEST_LIFE:
+        errors["expires_at"] = gettext("The end is more than a hundred years away. A token without an end lasts.")
     if errors:
         raise ValidationError(errors)
     return {
