@@ -165,6 +165,7 @@ MADE_TOKEN = {
 ROTATION = {"overlap_hours": 24}
 NEW_KEY = {"secret": "sk-proj-0123456789abcdefghij"}
 NO_TOKEN = not_found("There is no such token.")
+NO_PROVIDER = not_found("There is no such provider.")
 NO_KEY = not_found("There is no such provider key.")
 WRONG_EXPIRY = invalid(expires_at="The end lies in the past.")
 WRONG_OVERLAP = invalid(overlap_hours="Ensure this value is less than or equal to 720.")

@@ -79,6 +79,7 @@ class ProviderKeyView(OfProviderKeysView):
             200: ProviderKeySerializer,
             400: refusal("A field or a parameter is not valid; `details` names it.", examples.WRONG_ORG),
             403: MAY_NOT,
+            404: refusal("There is no such provider.", examples.NO_PROVIDER),
         },
         examples=[examples.sent(examples.NEW_KEY), examples.answered(examples.SAVED_KEY)],
     )
@@ -88,6 +89,8 @@ class ProviderKeyView(OfProviderKeysView):
         For owners within their organisations, and for superadmins. It replaces the one that is there; the proxy uses it
         within five seconds. It is stored encrypted.
         """
+        if provider not in ProviderKey.Provider.values:
+            raise NotFound(_("There is no such provider."))
         org = self._org()
         body = KeyBody(data=request.data)
         body.is_valid(raise_exception=True)

@@ -154,7 +154,7 @@ def test_a_provider_key_is_saved_replaced_and_removed(org: Organization, owner: 
         ("openai", {"secret": SECRET}, 403, set()), ("openai?org=nobody", {"secret": SECRET}, 400, {"org"}),
         ("openai?org=OWN", {}, 400, {"secret"}), ("openai?org=OWN", {"secret": "two words"}, 400, {"secret"}),
         ("openai?org=OWN", {"secret": SECRET, "x": 1}, 400, {"x"}),
-        ("gemini?org=OWN", {"secret": SECRET}, 400, {"provider"}), ("GEMINI?org=OWN", {"secret": SECRET}, 404, set()),
+        ("gemini?org=OWN", {"secret": SECRET}, 404, set()), ("GEMINI?org=OWN", {"secret": SECRET}, 404, set()),
         ("openai?orgs=OWN", {"secret": SECRET}, 400, {"orgs"}),
         ("openai?org=OWN&org=1", {"secret": SECRET}, 400, {"org"}),
     ],
