@@ -156,7 +156,7 @@ def test_superadmins_see_all_and_owners_their_own(org: Organization, owner: Clie
     narrowed = page(superadmin, f"{SUPERADMINS}?org={other.pk}")
     assert [name in narrowed for name in ("of Acme", "of Globex", "of everyone")] == [False, True, False]
     html = page(owner, OWN)
-    assert [name in html for name in ("of Acme", "of Globex", "of all", "Globex")] == [True, False, False, False]
+    assert [name in html for name in ("of Acme", "of Globex", "of everyone", "Globex")] == [True, False, False, False]
     assert page(owner, f"{OWN}?org={other.pk}").count("of Globex") == 0
     foreign = [tokens[other], tokens[None]]
     keys = ProviderKey.objects.exclude(org=org)
