@@ -51,7 +51,7 @@ def test_a_token_is_told_when_it_is_made_and_never_again(org: Organization, owne
     assert made.keys() == examples.MADE_TOKEN.keys()
     program = program_of(made["token"])
     assert program is not None
-    assert (program.org_id, program.scopes, program.expires_at) == (org.pk, {"proxy", "ingest"}, ends_at)
+    assert (program.org_id, program.scopes, program.expires_at) == (org.pk, frozenset({"proxy", "ingest"}), ends_at)
     assert (made["by"], made["org"], made["scopes"], made["state"]) == ("anna", org.slug, ["ingest", "proxy"], "active")
     listed = owner.get(TOKENS)
     assert made["token"] not in listed.content.decode()
@@ -114,7 +114,7 @@ def test_each_person_sees_and_changes_their_own(org: Organization, owner: APICli
     provider_keys.save(scope=EVERYTHING, by="boss", org=None, provider="openai", secret=SECRET)
     member = client(factories.member(org))
     superadmin = client(factories.superadmin())
-    expected = ((owner, {own.pk}, 0), (member, set(), 0), (superadmin, {own.pk, foreign.pk, of_all.pk}, 2))
+    expected = ((owner, {own.pk}, 0), (member, set[int](), 0), (superadmin, {own.pk, foreign.pk, of_all.pk}, 2))
     for person, tokens, keys in expected:
         assert {item["id"] for item in person.get(TOKENS).json()["data"]["items"]} == tokens
         assert person.get(KEYS).json()["data"]["count"] == keys

@@ -111,7 +111,12 @@ def test_a_rotated_token_works_beside_its_successor_until_the_overlap_ends() -> 
     before, after = program_of(old_text), program_of(text)
     assert before is not None
     assert after is not None
-    assert (after.name, after.org_id, after.scopes, after.allowed_models) == ("gateway", org.pk, {"read"}, ("a",))
+    assert (after.name, after.org_id, after.scopes, after.allowed_models) == (
+        "gateway",
+        org.pk,
+        frozenset({"read"}),
+        ("a",),
+    )
     assert before.expires_at is not None
     assert timedelta(minutes=59) < before.expires_at - timezone.now() <= timedelta(hours=1)
     assert after.expires_at is not None
@@ -226,7 +231,7 @@ def test_what_has_expired_is_refused_even_on_trust(clock: Clock, monkeypatch: py
     _, text = programs.token(expires_at=timezone.now() + timedelta(hours=1))
     assert program_of(text) is not None
     later = timezone.now() + timedelta(hours=1)
-    monkeypatch.setattr(service_tokens.timezone, "now", lambda: later)
+    monkeypatch.setattr("django.utils.timezone.now", lambda: later)
     assert program_of(text) is None
 
 

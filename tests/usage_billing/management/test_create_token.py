@@ -27,7 +27,7 @@ def test_it_prints_the_token_alone(capsys: pytest.CaptureFixture[str]) -> None:
     out, err = capsys.readouterr()
     program = program_of(out.removesuffix("\n"))
     assert program is not None
-    assert (program.name, program.org_id, program.scopes) == ("gateway", org.pk, {"ingest", "proxy"})
+    assert (program.name, program.org_id, program.scopes) == ("gateway", org.pk, frozenset({"ingest", "proxy"}))
     assert program.allowed_models == ("gpt-6-luna", "claude-opus-5-5")
     assert program.expires_at is not None
     assert timedelta(days=29, hours=23) < program.expires_at - timezone.now() < timedelta(days=30)
