@@ -23,6 +23,7 @@ TAGS = [
     {"name": "Export", "description": "All matching calls as a file."},
     {"name": "Budgets", "description": "Limits of spending, their history, and requests for higher ones."},
     {"name": "Alerts", "description": "What is watched, where alerts go, and which alerts there are."},
+    {"name": "Service tokens", "description": "Credentials of programs, and provider keys that the proxy calls with."},
     {"name": "Agents", "description": "Assistants that check, rewrite and illustrate content. Each run has a cost."},
     {"name": "Participants", "description": "Profiles of the people in an organisation's chats."},
     {"name": "Analysis", "description": "Questions about messages and content."},

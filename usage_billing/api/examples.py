@@ -177,3 +177,38 @@ NOTHING_TAKEN = error(
     "nothing_taken",
     "Nothing was taken: the outbox has grown to 2048 MB (USAGE_OUTBOX_MAX_MB). Send the same events again later.",
 )
+
+NEW_TOKEN = {"name": "gateway", "org": "atlas-studio", "scopes": ["ingest", "proxy"]}
+MADE_TOKEN = {
+    "id": 6,
+    "name": "gateway",
+    "prefix": "aic_Yb7dQ2mW",
+    "org": "atlas-studio",
+    "scopes": ["ingest", "proxy"],
+    "allowed_models": [],
+    "state": "active",
+    "by": "anna",
+    "created_at": "2026-11-27T09:30:00Z",
+    "expires_at": None,
+    "revoked_at": None,
+    "last_used_at": None,
+    "token": "aic_Yb7dQ2mWk0uV4nE8rT1cX5zA9sL3fH6jG2pB7iM0oU4",
+}
+ROTATION = {"overlap_hours": 24}
+NEW_KEY = {"secret": "sk-proj-0123456789abcdefghij"}
+NO_TOKEN = not_found("There is no such token.")
+NO_PROVIDER = not_found("There is no such provider.")
+NO_KEY = not_found("There is no such provider key.")
+WRONG_EXPIRY = invalid(expires_at="The end lies in the past.")
+WRONG_OVERLAP = invalid(overlap_hours="Ensure this value is less than or equal to 720.")
+SAVED_KEY = {
+    "provider": "openai",
+    "org": "atlas-studio",
+    "hint": "ghij",
+    "by": "anna",
+    "saved_at": "2026-11-27T09:30:00Z",
+}
+WRONG_ORG = invalid(org="There is no organisation “nobody” here. Give its id, or the slug of one that you may see.")
+NOT_AN_OWNER_OF_TOKENS = error(
+    "not_an_owner", "Only an owner of the organisation, or a superadmin, sets up its service tokens and keys."
+)

@@ -46,6 +46,9 @@ AWAY_RECHECK_S = 5.0
 USE_NOTED_S = 60
 """`last_used_at` is as exact as that: a write for each request would be one too many."""
 MOST_KNOWN = 10_000
+LONGEST_NAME = 64
+LONGEST_LIFE = timedelta(days=36_525)
+MOST_MODELS, LONGEST_MODEL = 100, 200
 TAG = "service_token"
 """The tag of a call that came with a token: its name. Reports and budgets by tag tell the tokens apart."""
 
@@ -179,6 +182,13 @@ def visible_changes(scope: Scope) -> QuerySet[ServiceTokenChange]:
     return rows if scope.everything else rows.filter(org_id__in=scope.owned_org_ids)
 
 
+def state_of(token: ServiceToken, now: datetime) -> str:
+    """`active`, `expired` or `revoked`."""
+    if token.revoked_at is not None:
+        return "revoked"
+    return "active" if is_live(token, now) else "expired"
+
+
 def is_live(token: ServiceToken, now: datetime) -> bool:
     return token.revoked_at is None and (token.expires_at is None or token.expires_at > now)
 
@@ -213,23 +223,43 @@ def _cleaned(
     """Return the columns of a new token. Raises `ValidationError` by field."""
     given = list(dict.fromkeys(scopes))
     wrong = sorted({*given} - {*ServiceToken.Scope.values})
+    models = list(dict.fromkeys(model.strip() for model in allowed_models if model.strip()))
     errors: dict[str, str] = {}
-    if not name.strip():
-        errors["name"] = gettext("Give the token a name: of the program that will use it.")
+    if problem := _problem_of_name(name.strip()):
+        errors["name"] = problem
+    if len(models) > MOST_MODELS or not all(len(each) <= LONGEST_MODEL and each.isprintable() for each in models):
+        errors["allowed_models"] = gettext("Write at most %(most)d names of models, each of %(longest)d letters.") % {
+            "most": MOST_MODELS,
+            "longest": LONGEST_MODEL,
+        }
     if not given:
         errors["scopes"] = gettext("Choose at least one thing that the token may do.")
     if wrong:
         errors["scopes"] = gettext("Not known: %(names)s.") % {"names": ", ".join(wrong)}
-    if expires_at is not None and expires_at <= timezone.now():
+    now = timezone.now()
+    if expires_at is not None and expires_at <= now:
         errors["expires_at"] = gettext("The end lies in the past.")
+    if expires_at is not None and expires_at - now > LONGEST_LIFE:
+        errors["expires_at"] = gettext("The end is more than a hundred years away. A token without an end lasts.")
     if errors:
         raise ValidationError(errors)
     return {
         "name": name.strip(),
         "scopes": [each for each in ServiceToken.Scope.values if each in given],
-        "allowed_models": list(dict.fromkeys(model.strip() for model in allowed_models if model.strip())),
+        "allowed_models": models,
         "expires_at": expires_at,
     }
+
+
+def _problem_of_name(name: str) -> str:
+    """The name is a tag of the token's calls, so it must be one as it stands."""
+    if not name:
+        return gettext("Give the token a name: of the program that will use it.")
+    if len(name) > LONGEST_NAME:
+        return gettext("Write a shorter name, of at most %(most)d letters.") % {"most": LONGEST_NAME}
+    if not name.isprintable() or tags.value(name) != name:
+        return gettext("Use letters, digits and signs that can be read, and do not begin with “…”.")
+    return ""
 
 
 def _note(token: ServiceToken, kind: ServiceTokenChange.Kind, by: str) -> None:

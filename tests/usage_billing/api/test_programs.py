@@ -203,7 +203,7 @@ def test_programs_share_no_slots_of_exports(world: World) -> None:
 
 
 def test_hostile_names_go_through_unharmed(world: World) -> None:
-    name = "<script>'\"{{ 1 }}\u202e" + "ё" * 30
+    name = "<script>'\"{{ 1 }}" + "ё" * 30
     client = programs.client(programs.token(world.orgs["red"], "budgets", name=name)[1])
     body = {"name": "Hostile", "org": world.orgs["red"].slug, "limit": "10"}
     created = client.post(BUDGETS, body, format="json").json()["data"]
