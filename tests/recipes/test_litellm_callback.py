@@ -31,8 +31,7 @@ call = {{"messages": [{{"role": "user", "content": "Hello"}}], "max_retries": 0}
 def test_its_calls_are_records(run: Run, live_server: LiveServer, outbox: Outbox) -> None:
     org = organization()
     _, token = service_tokens.create(scope=EVERYTHING, by="test", name="litellm", org=org, scopes=["ingest"])
-    ran = run(RECIPE.program, *REQUIREMENTS[CALLBACK], AI_COSTS_URL=live_server.url, AI_COSTS_TOKEN=token)
-    assert ran.events == []
+    run(RECIPE.program, *REQUIREMENTS[CALLBACK], AI_COSTS_URL=live_server.url, AI_COSTS_TOKEN=token)
     drain.drain_all(Outbox(outbox.path))
     records = UsageRecord.objects.order_by("created_at")
     assert len(records) == RECIPE.records
