@@ -508,6 +508,7 @@ NOT_RUN = {
     "archive_usage": "prints months, numbers and its own file names",
     "restore_usage": "needs an archive",
     "fetch_exchange_rates": "prints dates and rates; what the bank answers is in its own tests",
+    "mcp": "answers what the API answers, as JSON, to a client that speaks its protocol",
     "update_prices": "prints the list's names of models; what a server answers is in its own tests",
     "seed_demo": "prints its own names",
     "demo": "prints its own names",

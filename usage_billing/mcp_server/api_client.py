@@ -52,7 +52,7 @@ class ApiClient:
 def from_environment(environment: Mapping[str, str] = os.environ) -> ApiClient:
     """Return a client for `AI_COSTS_URL`, without it for this process's own project. Raises `ConfigurationError`."""
     token = environment.get(TOKEN, "").strip()
-    if not token.isascii() or not token:
+    if not (token and token.isascii() and token.isprintable()):
         raise ConfigurationError(f"Set {TOKEN} to a service token with the scope `read`. {NEW_TOKEN}")
     url = environment.get(URL, "").strip()
     if url and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname):
@@ -74,7 +74,10 @@ def _enveloped(answer: httpx2.Response) -> Any:
         body = answer.json()
     except ValueError:
         return None
-    return body if isinstance(body, dict) and ("data" if answer.is_success else "error") in body else None
+    if not isinstance(body, dict):
+        return None
+    is_ours = "data" in body if answer.is_success else isinstance(body.get("error"), dict)
+    return body if is_ours else None
 
 
 def _not_our_api(answer: httpx2.Response) -> str:

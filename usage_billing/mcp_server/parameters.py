@@ -23,15 +23,21 @@ class Parameters(BaseModel):
 class Filters(Parameters):
     """Calls with these values. Several values of one filter: any of them. Several filters: all of them."""
 
-    org: list[str] | None = Field(None, description="Organisations: slugs or ids.")
-    user: list[str] | None = Field(None, description="Users' ids, from a breakdown by user. 0: calls without a user.")
-    agent_id: list[str] | None = Field(None, description="Agents. An empty text: calls without one.")
-    ai_provider: list[str] | None = Field(None, description="Providers, such as openai, anthropic.")
-    ai_model: list[str] | None = Field(None, description="Models by the provider's names, such as gpt-4.1-mini.")
-    request_type: list[str] | None = Field(None, description="Request types. An empty text: calls without one.")
-    workflow_id: list[str] | None = Field(None, description="Workflows. An empty text: calls outside a workflow.")
-    content_id: list[str] | None = Field(None, description="Content, by the application's own ids.")
-    status: list[Status] | None = Field(None, description="What became of the calls.")
+    org: list[str] | None = Field(default=None, description="Organisations: slugs or ids.")
+    user: list[str] | None = Field(
+        default=None, description="Users' ids, from a breakdown by user. 0: calls without a user."
+    )
+    agent_id: list[str] | None = Field(default=None, description="Agents. An empty text: calls without one.")
+    ai_provider: list[str] | None = Field(default=None, description="Providers, such as openai, anthropic.")
+    ai_model: list[str] | None = Field(
+        default=None, description="Models by the provider's names, such as gpt-4.1-mini."
+    )
+    request_type: list[str] | None = Field(default=None, description="Request types. An empty text: calls without one.")
+    workflow_id: list[str] | None = Field(
+        default=None, description="Workflows. An empty text: calls outside a workflow."
+    )
+    content_id: list[str] | None = Field(default=None, description="Content, by the application's own ids.")
+    status: list[Status] | None = Field(default=None, description="What became of the calls.")
     tags: dict[str, list[str]] = Field(
         default_factory=dict, description='Tags: key → values, such as {"feature": ["search"]}.'
     )
@@ -46,17 +52,21 @@ class Filters(Parameters):
 class CallFilters(Parameters):
     """Filters that only single calls have. Archived calls are left out."""
 
-    unpriced: Literal["usd", "rub"] | None = Field(None, description="Calls whose cost in this currency is unknown.")
-    error_code: list[str] | None = Field(None, description="Error codes, such as 429 rate_limit_exceeded.")
-    price_source: list[str] | None = Field(None, description="Price sources, such as unpriced:unknown-model.")
+    unpriced: Literal["usd", "rub"] | None = Field(
+        default=None, description="Calls whose cost in this currency is unknown."
+    )
+    error_code: list[str] | None = Field(default=None, description="Error codes, such as 429 rate_limit_exceeded.")
+    price_source: list[str] | None = Field(default=None, description="Price sources, such as unpriced:unknown-model.")
 
 
 class Period(Parameters):
     """Billing days, in the organisation's time zone. Give `days`, or `from_date` with or without `to_date`."""
 
-    days: int | None = Field(None, ge=1, le=3660, description="So many days that end with `to_date`, or with today.")
-    from_date: date | None = Field(None, description="First day. This month: its first day, and no to_date.")
-    to_date: date | None = Field(None, description="Last day, included.")
+    days: int | None = Field(
+        default=None, ge=1, le=3660, description="So many days that end with `to_date`, or with today."
+    )
+    from_date: date | None = Field(default=None, description="First day. This month: its first day, and no to_date.")
+    to_date: date | None = Field(default=None, description="Last day, included.")
 
     def query(self) -> dict[str, str]:
         names = {"from_date": "from", "to_date": "to", "days": "days"}

@@ -71,6 +71,7 @@ def test_what_the_api_refuses_is_told_with_what_to_do(org: Organization, token: 
         (lambda _: httpx2.Response(301, headers={"Location": "https://new.example.com/"}), "sends to https://new.exa"),
         (lambda _: httpx2.Response(200, html="<p>Log in</p>"), "Set AI_COSTS_URL to the address of the service"),
         (lambda _: httpx2.Response(404, json={"detail": "Not Found"}), "answered 404, and not as AI Costs does"),
+        (lambda _: httpx2.Response(404, json={"error": "Not Found"}), "answered 404, and not as AI Costs does"),
         (lambda _: httpx2.Response(502, text="Bad Gateway"), "failed with 502. Try again later"),
         (
             lambda _: httpx2.Response(
@@ -99,6 +100,7 @@ def test_the_address_may_have_a_path(url: str) -> None:
     [
         ({}, "Set AI_COSTS_TOKEN"),
         ({"AI_COSTS_TOKEN": "секрет"}, "Set AI_COSTS_TOKEN"),
+        ({"AI_COSTS_TOKEN": "aic_x\naic_y"}, "Set AI_COSTS_TOKEN"),
         ({"AI_COSTS_TOKEN": "aic_x", "AI_COSTS_URL": "costs.example.com"}, "Set the service's address"),
     ],
 )

@@ -83,7 +83,7 @@ def test_organizations_beyond_the_limit_are_added_up(client: Client, settings: S
 
 def test_budgets_and_how_many_are_left_out(client: Client, settings: Settings) -> None:
     org, closed = organization(), organization()
-    shown, _other = budget(org), budget(org, unit="calls")
+    shown, _other = budget(org, name='“a” "b" \\c\nd{e="f"} 1'), budget(org, unit="calls")
     budget(org, is_active=False)
     budget(closed)
     closed.closed_at = NOW
