@@ -409,7 +409,11 @@ def test_bodies_that_are_refused(
     assert Recorded(outbox.path).all() == []
 
 
-def test_errors_are_as_the_schema_shows(org: Organization, settings: Settings) -> None:
+def test_examples_are_as_the_schema_shows(org: Organization, drained: Drained) -> None:
+    answer = client(token(org)).post(EVENTS, examples.SENT_EVENTS, format="json")
+    assert answer.json()["data"] == examples.ANSWERED_EVENTS
+    drained()
+    assert UsageRecord.objects.exclude(cost_usd=None).count() == 2
     answer = client(token(org)).post(EVENTS, [1] * 1001, format="json")
     assert answer.json() == examples.TOO_MANY_EVENTS
 
