@@ -501,7 +501,7 @@ def test_an_import_waits_for_the_drain_instead_of_losing(
         waits += 1
         drained()
 
-    monkeypatch.setattr(importing.time, "sleep", drain)
+    monkeypatch.setattr("usage_billing.ingest.files.importing.time.sleep", drain)
     file = lines(tmp_path / "calls.jsonl", (an_event(number, metadata={"a": "x" * 300}) for number in range(5_000)))
     assert imported(file, "--format", "events", "--org", "atlas").startswith("Imported 5,000 calls")
     assert waits > 1

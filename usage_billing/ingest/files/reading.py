@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import csv
 import gzip
 import io
@@ -57,7 +56,7 @@ def _plain(path: Path, file: io.BufferedReader) -> Iterator[io.BufferedReader]:
         yield file
         return
     with gzip.GzipFile(fileobj=file) as unpacked:
-        yield io.BufferedReader(unpacked, _BLOCK)  # type: ignore[arg-type]  # a raw stream in all that matters
+        yield io.BufferedReader(unpacked, _BLOCK)
 
 
 Read = Iterator[tuple[int, Any]]
@@ -89,7 +88,14 @@ _between = re.compile(r"[\s,]*")
 
 def _of_list(content: io.BufferedReader) -> Read:
     """Yield the items of a JSON list whose bracket has been read. Its end, or damage, ends the file."""
-    text = codecs.getreader("utf-8")(content, errors="replace")
+    text = io.TextIOWrapper(content, "utf-8", errors="replace")
+    try:
+        yield from _items(text)
+    finally:
+        text.detach()  # the file is its opener's to close
+
+
+def _items(text: io.TextIOWrapper) -> Read:
     buffer, number = text.read(_BLOCK), 1
     while True:
         start = _match_end(buffer, 0)
@@ -118,7 +124,7 @@ def _match_end(buffer: str, start: int) -> int:
 
 def _of_table(content: io.BufferedReader) -> Read:
     """Yield the rows of a table with a header, between commas, semicolons or tabs."""
-    text = codecs.getreader("utf-8-sig")(content, errors="replace")
+    text = io.TextIOWrapper(content, "utf-8-sig", errors="replace", newline="")
     header = text.readline()
     delimiter = max(",;\t", key=header.count)
     names = next(csv.reader([header], delimiter=delimiter), [])
@@ -142,3 +148,4 @@ def _of_table(content: io.BufferedReader) -> Read:
         yield reader.line_num + 1, EventError(gettext("The table cannot be read: %(reason)s") % {"reason": error})
     finally:
         csv.field_size_limit(before)
+        text.detach()
