@@ -21,6 +21,7 @@ TAGS = [
     {"name": "Usage", "description": "Totals of calls, tokens and cost: by time, agent, model, request type, person."},
     {"name": "Calls", "description": "Single calls with their attribution and cost."},
     {"name": "Export", "description": "All matching calls as a file."},
+    {"name": "Events", "description": "Calls that other programs made, reported by them."},
     {"name": "Budgets", "description": "Limits of spending, their history, and requests for higher ones."},
     {"name": "Alerts", "description": "What is watched, where alerts go, and which alerts there are."},
     {"name": "Service tokens", "description": "Credentials of programs, and provider keys that the proxy calls with."},

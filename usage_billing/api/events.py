@@ -6,8 +6,7 @@ from typing import Any
 
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_field
+from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers, status
 from rest_framework.exceptions import APIException, PermissionDenied, ValidationError
 from rest_framework.request import Request
@@ -26,6 +25,10 @@ from usage_billing.tenancy.scope import scoped
 
 MOST_EVENTS = 1_000
 RETRY_AFTER_S = 30
+_STATE = (
+    "`taken`: it will be in the ledger; `known`: the organisation has this `request_id` already; `refused`: it is not"
+    " taken."
+)
 
 
 class NothingTakenError(APIException):
@@ -37,7 +40,7 @@ class NothingTakenError(APIException):
     """Seconds, for `Retry-After`."""
 
 
-@extend_schema_field({"type": "string", "enum": ["taken", "known", "refused"]})
+@extend_schema_field({"type": "string", "enum": ["taken", "known", "refused"], "description": _STATE})
 class StateField(serializers.CharField):
     """What became of an event."""
 
@@ -47,10 +50,7 @@ class EventResultSerializer(serializers.Serializer[dict[str, Any]]):
 
     index = serializers.IntegerField(help_text="Its place in the body, from 0.")
     request_id = serializers.CharField(help_text="Its `request_id`. Empty: it has none that can be read.")
-    state = StateField(
-        help_text="`taken`: it will be in the ledger; `known`: the organisation has this `request_id` already;"
-        " `refused`: it is not taken."
-    )
+    state = StateField(help_text=_STATE)
     reason = serializers.CharField(allow_null=True, help_text="Why it is refused. Null: it is not.")
 
 
@@ -63,8 +63,12 @@ class EventResultsSerializer(serializers.Serializer[dict[str, Any]]):
     events = EventResultSerializer(many=True, help_text="One for each event, in their order.")
 
 
-_EVENTS = {"type": "array", "maxItems": MOST_EVENTS, "items": {}, "description": "Events, each an object."}
-_BODY = {"anyOf": [_EVENTS, {"type": "object", "required": ["events"], "properties": {"events": _EVENTS}}]}
+class EventsBody(serializers.Serializer[dict[str, Any]]):
+    """Calls that a program made. docs/ingest.md lists the fields of an event."""
+
+    events = serializers.ListField(
+        child=serializers.JSONField(), max_length=MOST_EVENTS, help_text="Events, each an object: at most 1,000."
+    )
 
 
 class EventsView(ApiView):
@@ -76,11 +80,7 @@ class EventsView(ApiView):
 
     @extend_schema(
         operation_id="events_send",
-        request={
-            "application/json": _BODY,
-            "application/x-ndjson": OpenApiTypes.STR,
-            "application/jsonl": OpenApiTypes.STR,
-        },
+        request={"application/json": EventsBody},
         responses={
             200: EventResultsSerializer,
             400: refusal("The body is no list of events, or has more than 1,000.", examples.TOO_MANY_EVENTS),
@@ -91,18 +91,16 @@ class EventsView(ApiView):
                 "Nothing was taken. Send the same body again after `Retry-After` seconds.", examples.NOTHING_TAKEN
             ),
         },
-        examples=[
-            OpenApiExample("Request", examples.SENT_EVENTS, request_only=True, media_type="application/json"),
-            *examples.recorded("events_send"),
-        ],
+        examples=[examples.sent(examples.SENT_EVENTS), examples.answered(examples.ANSWERED_EVENTS)],
     )
     def post(self, request: Request) -> Response:
         """Report calls that other programs made.
 
         For service tokens with the scope `ingest`; also for owners and superadmins. Takes up to 1,000 events as JSON or
-        JSON Lines, plain or gzip. Each is taken, known or refused by itself. The organisation and `request_id` identify
-        a call, so the same body may be sent again: nothing counts twice. What is taken survives a crash of the server
-        and an outage of the database. docs/ingest.md lists the fields of an event.
+        JSON Lines (`application/x-ndjson`), plain or gzip; a bare list will do as well. Each event is taken, known or
+        refused by itself. The organisation and `request_id` identify a call, so the same body may be sent again:
+        nothing counts twice. What is taken survives a crash of the server and an outage of the database.
+        docs/ingest.md lists the fields of an event.
         """
         given, now = _events_of(request.data), timezone.now()
         sender = _sender(request)

@@ -171,6 +171,21 @@ SENT_EVENTS = {
         {"request_id": "job-7-step-3", "provider": "openai", "model": "gpt-6-luna"},
     ]
 }
+ANSWERED_EVENTS = {
+    "taken": 2,
+    "known": 0,
+    "refused": 1,
+    "events": [
+        {"index": 0, "request_id": "chatcmpl-CcH1xJ8s0Yk2b", "state": "taken", "reason": None},
+        {"index": 1, "request_id": "job-7-step-2", "state": "taken", "reason": None},
+        {
+            "index": 2,
+            "request_id": "",
+            "state": "refused",
+            "reason": "Give usage (the provider's block) or units. Usage that nobody told is null.",
+        },
+    ],
+}
 TOO_MANY_EVENTS = invalid(events="At most 1000 events at once; these are 1001.")
 MAY_NOT_SEND = error("permission_denied", "This needs a service token with the scope ingest.")
 NOTHING_TAKEN = error(

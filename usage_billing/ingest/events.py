@@ -186,7 +186,7 @@ def _told(fields: _Fields, provider: str) -> Told:
     """Return the usage, from the block or from the units."""
     if fields.units is not None:
         if fields.usage is not UNSET and fields.usage is not None:
-            raise EventError(gettext("Give usage or units, not both."))
+            return _beside_block(fields, fields.usage, fields.units, provider)
         try:
             return told_by(fields.units, api=fields.api, provider=provider, model=fields.model)
         except UnitsError as error:
@@ -197,6 +197,14 @@ def _told(fields: _Fields, provider: str) -> Told:
     if block is not None and not all(map(_is_finite, block.values())):
         raise EventError(gettext("The usage cannot be read: %(reason)s.") % {"reason": "NaN"})
     return Told(fields.api or api_of(block, provider, fields.model), block, {})
+
+
+def _beside_block(fields: _Fields, block: dict[str, Any], units: Units, provider: str) -> Told:
+    """Return a block and units that it does not report, such as the searches of a response."""
+    beside = told_by(units, api="unknown", provider="", model="")
+    if any((beside.block or {}).values()):
+        raise EventError(gettext("Give tokens and seconds in usage or in units, not in both."))
+    return Told(fields.api or api_of(block, provider, fields.model), block, beside.units)
 
 
 def _is_finite(value: Any) -> bool:

@@ -79,6 +79,7 @@ _BESIDE = {
     "document_pages": "input_document_pages",
     "images": "images",
     "input_characters": "input_characters",
+    "audio_seconds": "audio_seconds",
 }
 """Units that stand beside the block → the price list's name."""
 
@@ -89,9 +90,15 @@ def told_by(units: Units, *, api: Flavour | None, provider: str, model: str) -> 
     api = api or _api_of(units, provider, model)
     beside = {theirs: getattr(units, ours) for ours, theirs in _BESIDE.items() if getattr(units, ours)}
     is_message = is_claude(provider, model) and api in ("messages", "chat", "responses", "unknown")
-    whole = (_messages if is_message else _BLOCKS.get(api, _chat))(units)
-    if is_message:
-        beside.pop("web_searches", None)
+    shape: Flavour = "messages" if is_message else api if api in _BLOCKS else "chat"
+    whole = _BLOCKS[shape](units)
+    told = {name for name in units.__struct_fields__ if getattr(units, name)}
+    beside = {theirs: count for theirs, count in beside.items() if theirs not in _CARRIED[shape]}
+    if left := sorted(told - _CARRIED[shape] - _BESIDE.keys()):
+        raise UnitsError(
+            gettext("The API %(api)s does not report %(units)s. Leave it out, or name another api.")
+            % {"api": api, "units": ", ".join(left)}
+        )
     block = _without_zeros(whole)
     if not block:
         return Told(api, None if beside else dict.fromkeys(_counts(whole), 0), beside)
@@ -275,6 +282,23 @@ _BLOCKS: dict[Flavour, Callable[[Units], dict[str, Any]]] = {
     "realtime": _realtime,
     "decisions": _responses,
 }
+
+_TEXT = {"input_tokens", "cached_input_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens"}
+_CARRIED: dict[Flavour, set[str]] = {
+    "chat": _TEXT | {"cache_write_12h_tokens", "input_audio_tokens", "output_audio_tokens"},
+    "responses": _TEXT | {"cache_write_12h_tokens"},
+    "messages": _TEXT | {"cache_write_5m_tokens", "cache_write_1h_tokens", "web_searches"},
+    "embeddings": {"input_tokens"},
+    "images": {"input_tokens", "input_image_tokens", "output_tokens", "output_image_tokens"},
+    "transcription": {"input_tokens", "input_audio_tokens", "output_tokens", "audio_seconds"},
+    "speech": {"input_tokens", "output_tokens"},
+    "realtime": {
+        "input_tokens", "cached_input_tokens", "input_audio_tokens", "cached_input_audio_tokens", "input_image_tokens",
+        "output_tokens", "output_audio_tokens", "audio_seconds",
+    },
+    "decisions": _TEXT,
+}  # fmt: skip
+"""API → the units that its block reports."""
 
 
 def _without_zeros(block: dict[str, Any]) -> dict[str, Any]:

@@ -83,4 +83,9 @@ def event_of(call: ReportedCall) -> Event:
 def _url(provider: str, api: Flavour) -> str:
     """Return an address of the API, so that the record has its endpoint. The provider is told apart from it."""
     path = "" if api == "unknown" else _PATHS[api]
-    return f"{_HOSTS.get(provider, 'https://reported.invalid')}/v1{path.removeprefix('/v1')}"
+    return f"{base_of(provider)}/v1{path.removeprefix('/v1')}"
+
+
+def base_of(provider: str, host: str = "") -> str:
+    """Return the beginning of an address: of the host, if it is known, else of the provider."""
+    return f"https://{host}" if host else _HOSTS.get(provider, "https://reported.invalid")

@@ -23,7 +23,7 @@ from usage_billing.auth import service_tokens
 from usage_billing.budgets import editing
 from usage_billing.budgets.state import states
 from usage_billing.ingest import events_names, events_taking
-from usage_billing.models import Budget, Organization, UsageRecord
+from usage_billing.models import Budget, Membership, Organization, UsageRecord
 from usage_billing.recording import recorder
 from usage_billing.recording.outbox import Outbox
 from usage_billing.tenancy.scope import EVERYTHING
@@ -94,7 +94,7 @@ def reason(to: APIClient, **fields: Any) -> str:
 def test_an_event_becomes_a_record_with_everything_that_it_says(org: Organization, drained: Drained) -> None:
     anna = factories.member(org, "anna")
     moment = timezone.now().replace(microsecond=0) - timedelta(hours=3)
-    told = {
+    told: dict[str, Any] = {
         "time": moment.isoformat(),
         "duration_ms": 940.4,
         "user": "anna",
@@ -285,7 +285,7 @@ def test_people_send_for_organisations_that_they_own(org: Organization, drained:
     owner = factories.owner(org)
     assert states_of(sent(by(owner), an_event(1))) == ["taken"]
     assert "There is no organisation" in reason(by(owner), org=other.slug)
-    factories.Membership.objects.create(org=other, user=owner, role="owner")
+    Membership.objects.create(org=other, user=owner, role="owner")
     (refused,) = sent(by(owner), an_event(4))["events"]
     assert refused["reason"] == "Name the organisation of the event: you send for several."
     assert states_of(sent(by(owner), an_event(4, org=other.slug))) == ["taken"]
@@ -321,7 +321,7 @@ def test_others_send_nothing(org: Organization) -> None:
         ({"usage": {"prompt_tokens": 10**13}}, "The usage cannot be read: a number beyond 1000000000000."),
         ({"usage": {"prompt_tokens": 1e300}}, "The usage cannot be read: a number beyond 1000000000000."),
         ({"usage": {"note": "x" * 40_000}}, "The usage cannot be read: larger than 32 KB."),
-        ({"units": {"input_tokens": 1}}, "Give usage or units, not both."),
+        ({"units": {"input_tokens": 1}}, "Give tokens and seconds in usage or in units, not in both."),
         ({"usage": ..., "units": {"input_tokens": -1}}, "Expected `int` >= 0 - at `units.input_tokens`"),
         ({"usage": ..., "units": {"input_tokens": 1.5}}, "Expected `int`, got `float` - at `units.input_tokens`"),
         ({"usage": ..., "units": {"input_tokens": True}}, "Expected `int`, got `bool` - at `units.input_tokens`"),
@@ -409,7 +409,11 @@ def test_bodies_that_are_refused(
     assert Recorded(outbox.path).all() == []
 
 
-def test_errors_are_as_the_schema_shows(org: Organization, settings: Settings) -> None:
+def test_examples_are_as_the_schema_shows(org: Organization, drained: Drained) -> None:
+    answer = client(token(org)).post(EVENTS, examples.SENT_EVENTS, format="json")
+    assert answer.json()["data"] == examples.ANSWERED_EVENTS
+    drained()
+    assert UsageRecord.objects.exclude(cost_usd=None).count() == 2
     answer = client(token(org)).post(EVENTS, [1] * 1001, format="json")
     assert answer.json() == examples.TOO_MANY_EVENTS
 
@@ -460,7 +464,7 @@ def test_events_are_taken_while_the_database_is_away(
         assert "away" in sent(of_all, an_event(7, org="lumen"), status=503)["message"]
         assert "This token is not of" in reason(to, org=org.pk + 1)
     drained()
-    users = dict(UsageRecord.objects.values_list("request_id", "user_id"))
+    users: dict[str, Any] = dict(UsageRecord.objects.values_list("request_id", "user_id"))
     assert (users["job-3"], users["job-4"]) == (anna.pk, None)
     assert UsageRecord.objects.filter(org=org, request_id="job-5").exists()
     assert UsageRecord.objects.filter(org=org, request_id="job-1").count() == 1
