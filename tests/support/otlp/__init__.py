@@ -6,7 +6,6 @@ They were sent to a simulator in November 2026. The events of spans and the vect
 from __future__ import annotations
 
 import base64
-import copy
 import gzip
 import json
 from collections.abc import Iterator
@@ -65,7 +64,7 @@ def encoded(export: Export, *, is_json: bool) -> bytes:
     if is_json:
         return json.dumps(export).encode()
     message = ExportLogsServiceRequest() if "resourceLogs" in export else ExportTraceServiceRequest()
-    return json_format.ParseDict(_with_base64(copy.deepcopy(export)), message).SerializeToString()
+    return json_format.ParseDict(_with_base64(json.loads(json.dumps(export))), message).SerializeToString()
 
 
 def _with_base64(export: Export) -> Export:
