@@ -12,7 +12,7 @@ from tests.support import factories, otlp
 from usage_billing.models import Organization, UsageRecord
 
 pytestmark = pytest.mark.django_db
-USED = {"gen_ai__usage__input_tokens": 10, "gen_ai__usage__output_tokens": 5}
+USED: dict[str, Any] = {"gen_ai__usage__input_tokens": 10, "gen_ai__usage__output_tokens": 5}
 
 Report = Callable[..., UsageRecord | None]
 

@@ -23,7 +23,7 @@ from tests.support import factories, otlp
 from usage_billing.auth import service_tokens
 from usage_billing.models import UsageRecord
 
-USED = {
+USED: dict[str, Any] = {
     "gen_ai.operation.name": "chat",
     "gen_ai.provider.name": "openai",
     "gen_ai.request.model": "gpt-4.1-mini",
@@ -65,7 +65,12 @@ def test_logs(live_server: LiveServer, headers: None, monkeypatch: pytest.Monkey
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", live_server.url)
     provider = LoggerProvider()
     provider.add_log_record_processor(SimpleLogRecordProcessor(OTLPLogExporter()))
-    attributes = {"event.name": "api_request", "model": "claude-sonnet-4-5", "input_tokens": 10, "output_tokens": 5}
+    attributes: dict[str, Any] = {
+        "event.name": "api_request",
+        "model": "claude-sonnet-4-5",
+        "input_tokens": 10,
+        "output_tokens": 5,
+    }
     provider.get_logger("com.anthropic.claude_code.events").emit(
         LogRecord(
             timestamp=1_795_833_912_355_751_924,
@@ -74,7 +79,7 @@ def test_logs(live_server: LiveServer, headers: None, monkeypatch: pytest.Monkey
             attributes=attributes | {"request_id": "req_011CWuPpQoV1cakzjTVwKZsV"},
         )
     )
-    provider.shutdown()  # type: ignore[no-untyped-call]
+    provider.shutdown()
     drained()
 
     record = UsageRecord.objects.get()

@@ -11,7 +11,7 @@ from usage_billing.ingest.otlp import spans, wire
 from usage_billing.ingest.otlp.told import Told
 from usage_billing.ingest.reported import ReportedCall
 
-USED = {"gen_ai__usage__input_tokens": 10, "gen_ai__usage__output_tokens": 5}
+USED: dict[str, Any] = {"gen_ai__usage__input_tokens": 10, "gen_ai__usage__output_tokens": 5}
 TRACE = "0123456789abcdef0123456789abcdef"
 
 

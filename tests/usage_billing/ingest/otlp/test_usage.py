@@ -24,7 +24,7 @@ def told(counts: Attributes, *, habit: Habit = UNKNOWN, **fields: Any) -> Told:
 
 
 def message(input_: int = 100, read: int = 0, write: int = 0, *, habit: Habit = UNKNOWN, **more: Any) -> Told:
-    counts = {
+    counts: dict[str, Any] = {
         "gen_ai.usage.input_tokens": input_,
         "gen_ai.usage.output_tokens": 20,
         "gen_ai.usage.cache_read.input_tokens": read,
@@ -37,7 +37,12 @@ def message(input_: int = 100, read: int = 0, write: int = 0, *, habit: Habit = 
 @pytest.mark.parametrize("unit", names.COUNTS)
 def test_each_name_of_a_count_is_read(unit: names.Unit) -> None:
     for name in names.COUNTS[unit]:
-        counts = {"gen_ai.usage.input_tokens": 1000, "gen_ai.usage.output_tokens": 1000, **LIFETIMES, name: 7}
+        counts: dict[str, Any] = {
+            "gen_ai.usage.input_tokens": 1000,
+            "gen_ai.usage.output_tokens": 1000,
+            **LIFETIMES,
+            name: 7,
+        }
         if unit in ("input", "output"):
             counts = {other: 1000 for each in ("input", "output") if each != unit for other in names.COUNTS[each][:1]}
             counts |= {name: 7}
@@ -46,7 +51,7 @@ def test_each_name_of_a_count_is_read(unit: names.Unit) -> None:
 
 
 def test_openai_s_block() -> None:
-    counts = {
+    counts: dict[str, Any] = {
         "gen_ai.usage.input_tokens": 100,
         "gen_ai.usage.output_tokens": "50",
         "gen_ai.usage.cache_read.input_tokens": 40.0,
@@ -140,7 +145,8 @@ def test_bedrock_s_other_models_are_not_guessed_either() -> None:
 
 def test_the_provider_s_own_block_wins() -> None:
     block = '{"input_tokens": 6, "output_tokens": 200, "cache_creation": {"ephemeral_5m_input_tokens": 2800}}'
-    found = message(2806, 0, 2800, **{"gen_ai.usage.raw": block})
+    raw: dict[str, Any] = {"gen_ai.usage.raw": block}
+    found = message(2806, 0, 2800, **raw)
 
     assert found.api == "messages"
     assert found.block == {

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 from django.db import OperationalError
 from django.test import Client
-from google.protobuf.message import Message
-from google.rpc import status_pb2
+from google.rpc import status_pb2  # type: ignore[import-untyped]
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
@@ -30,7 +29,7 @@ from usage_billing.recording.outbox import Outbox
 from usage_billing.tenancy.scope import EVERYTHING
 
 pytestmark = pytest.mark.django_db
-USED = {"gen_ai__usage__input_tokens": 10, "gen_ai__usage__output_tokens": 5}
+USED: dict[str, Any] = {"gen_ai__usage__input_tokens": 10, "gen_ai__usage__output_tokens": 5}
 WITHOUT_IDS = otlp.span(**USED)
 WITHOUT_IDS["resourceSpans"][0]["scopeSpans"][0]["spans"][0]["traceId"] = ""
 
@@ -82,9 +81,9 @@ def test_an_export_is_in_the_outbox_when_it_is_answered(
     ],
 )
 def test_what_is_refused_is_told_and_the_rest_taken(
-    client: Client, token: str, recorded: Recorded, path: str, answer: type[Message], field: str
+    client: Client, token: str, recorded: Recorded, path: str, answer: Any, field: str
 ) -> None:
-    other = {"ai_costs__org": "somebody-else"}
+    other: dict[str, Any] = {"ai_costs__org": "somebody-else"}
     is_trace = path == "/v1/traces"
     good = otlp.span(**USED) if is_trace else otlp.log("claude_code.api_request", model="claude-sonnet-4-5")
     bad = otlp.span(**USED, **other) if is_trace else otlp.log("claude_code.api_request", model="a", **other)
@@ -93,7 +92,7 @@ def test_what_is_refused_is_told_and_the_rest_taken(
 
     response = otlp.post(client, token, export, path, is_json=False)
 
-    told: Any = answer.FromString(response.content)  # type: ignore[attr-defined]
+    told = answer.FromString(response.content)
     assert response.status_code == 200
     assert getattr(told.partial_success, field) == 2
     assert told.partial_success.error_message.startswith("2 × A call names an organisation")
@@ -139,7 +138,8 @@ def test_a_body_that_cannot_be_read_is_refused_for_good(client: Client, token: s
 
 @pytest.mark.parametrize("body", [b"no gzip", gzip.compress(b"{}")[:-4], gzip.compress(b"{}") + b"\x00more"])
 def test_a_body_whose_compression_cannot_be_read_is_refused(client: Client, token: str, body: bytes) -> None:
-    response = otlp.post(client, token, body, **{"Content-Encoding": "gzip"})
+    headers: dict[str, Any] = {"Content-Encoding": "gzip"}
+    response = otlp.post(client, token, body, **headers)
 
     assert error_of(response)[:2] == (400, 3)
 
