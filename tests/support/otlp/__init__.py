@@ -6,7 +6,6 @@ They were sent to a simulator in November 2026. The events of spans and the vect
 from __future__ import annotations
 
 import base64
-import copy
 import gzip
 import json
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from typing import Any
 
 from django.http import HttpResponse
 from django.test import Client
-from google.protobuf import json_format
+from google.protobuf import json_format  # type: ignore[import-untyped]
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
@@ -64,8 +63,9 @@ def post(
 def encoded(export: Export, *, is_json: bool) -> bytes:
     if is_json:
         return json.dumps(export).encode()
-    message = ExportLogsServiceRequest() if "resourceLogs" in export else ExportTraceServiceRequest()
-    return json_format.ParseDict(_with_base64(copy.deepcopy(export)), message).SerializeToString()
+    message: Any = ExportLogsServiceRequest() if "resourceLogs" in export else ExportTraceServiceRequest()
+    json_format.ParseDict(_with_base64(json.loads(json.dumps(export))), message)
+    return bytes(message.SerializeToString())
 
 
 def _with_base64(export: Export) -> Export:
@@ -79,9 +79,9 @@ def _with_base64(export: Export) -> Export:
 
 def items(export: Export) -> Iterator[dict[str, Any]]:
     """Yield the spans or log records of an export."""
-    for resource in export.get("resourceSpans", export.get("resourceLogs", ())):
-        for scope in resource.get("scopeSpans", resource.get("scopeLogs", ())):
-            yield from scope.get("spans", scope.get("logRecords", ()))
+    for resource in export.get("resourceSpans") or export["resourceLogs"]:
+        for scope in resource.get("scopeSpans") or resource["scopeLogs"]:
+            yield from scope.get("spans") or scope["logRecords"]
 
 
 def split(exports: list[Export]) -> list[Export]:

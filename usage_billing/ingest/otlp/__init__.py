@@ -1,1 +1,1 @@
-"""Spans and logs of other programs, by the OpenTelemetry protocol over HTTP. docs/opentelemetry.md is for their senders."""
+"""Spans and logs of other programs, by the OpenTelemetry protocol over HTTP (docs/opentelemetry.md)."""

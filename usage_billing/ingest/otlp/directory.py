@@ -63,13 +63,18 @@ class Directory:
         return {"metadata": {"user": person.name[:LONGEST_NAME]}} if key is None else {"user_id": _plain(key)}
 
 
+def _is_name(text: str) -> bool:
+    """Return whether a database can look for it: PostgreSQL takes no NUL and no lone surrogate."""
+    return len(text) <= LONGEST_NAME and text.isprintable()
+
+
 def _plain(key: Any) -> int | str:
     return key if isinstance(key, int) else str(key)
 
 
 def _organizations(names: set[str]) -> dict[str, int]:
     """Return the ids of open organisations by the names given: a slug, else an id."""
-    names = {name for name in names if len(name) <= LONGEST_NAME}
+    names = set(filter(_is_name, names))
     if not names:
         return {}
     ids = {int(name) for name in names if name.isascii() and name.isdecimal() and len(name) < 19}
@@ -84,7 +89,8 @@ def _people(people: set[Person], org_id: int | None) -> dict[Person, Any]:
 
     Only members of the token's organisation are found. A name that two of them have is nobody's.
     """
-    names = {person.name for person in people if len(person.name) <= LONGEST_NAME}
+    people = {person for person in people if _is_name(person.name)}
+    names = {person.name for person in people}
     if not names:
         return {}
     user_model = get_user_model()

@@ -22,6 +22,7 @@ SHORTEST_ID = 20
 MOST_ANCESTORS = 100
 
 _TRACE_ID, _SPAN_ID = re.compile(r"(?!0*$)[0-9a-f]{32}"), re.compile(r"(?!0*$)[0-9a-f]{16}")
+_HOST = re.compile(r"[a-z0-9.-]{1,253}")
 _REGIONAL = re.compile(r"([a-z]{2})\.api\.openai\.com")
 """OpenAI, Data residency: the region whose prices hold at this host."""
 
@@ -184,11 +185,13 @@ def _provider(attributes: Attributes, habit: emitters.Habit, api: Flavour) -> st
 
 
 def _host(attributes: Attributes) -> str:
+    """Return the name of the host that was called; empty if it is not told, or no name."""
     text = fact(attributes, "host")
     try:
-        return (urlsplit(text if "://" in text else f"//{text}").hostname or "") if text else ""
+        host = urlsplit(text if "://" in text else f"//{text}").hostname or ""
     except ValueError:
         return ""
+    return host if _HOST.fullmatch(host) else ""
 
 
 def _region(attributes: Attributes, provider: str) -> dict[str, str]:

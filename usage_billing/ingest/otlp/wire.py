@@ -21,8 +21,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from usage_billing.ingest.otlp.names import is_wanted
 from usage_billing.ingest.otlp.values import Value
 
-LARGEST_BODY = 20 * 2**20
-"""Bytes of a body after decompression: as many as OpenTelemetry's own collector takes."""
+LARGEST_BODY = 8 * 2**20
+"""Bytes of a body after decompression. Decoded, a hostile one takes twenty times as much memory."""
 
 
 class UnreadableError(ValueError):
@@ -284,8 +284,8 @@ _INTEGER = re.compile(r"-?\d{1,19}")
 def _integer(value: int | str | None) -> int | None:
     """Return a 64-bit integer, which JSON writes as text; None for anything else."""
     if isinstance(value, str):
-        return int(value) if _INTEGER.fullmatch(value) else None
-    return value
+        value = int(value) if _INTEGER.fullmatch(value) else None
+    return value if value is not None and abs(value) < 2**64 else None
 
 
 _EVENT = re.compile(r"[a-z_.]{1,60}")
