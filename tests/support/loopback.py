@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 class Answered:
     """An answer. `chunks`: of its body, each sent at once; a body that breaks off has no end. headers: further ones."""
 
-    chunks: Sequence[bytes]
+    chunks: Iterable[bytes]
     status: int = 200
     content_type: str = "application/json"
     breaks_off: bool = False
