@@ -37,7 +37,7 @@ def request_of(case: Case, *, stream: bool) -> httpx2.Request:
     provider = Provider(lambda _request: test_wire_cases.answering(case, stream=stream))
     options: dict[str, Any] = {"http_client": httpx2.Client(transport=provider), "max_retries": 0, "api_key": "k"}
     with contextlib.suppress(openai.OpenAIError, anthropic.AnthropicError):
-        test_wire_cases.call(case, openai.OpenAI(**options), anthropic.Anthropic(**options), stream=stream)  # type: ignore[arg-type]
+        test_wire_cases.call(case, openai.OpenAI(**options), anthropic.Anthropic(**options), stream=stream)
     return provider.requests[0]
 
 
