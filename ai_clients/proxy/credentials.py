@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from django.core.exceptions import ImproperlyConfigured
 from django.db import Error
 from django.utils.translation import gettext as _
 
@@ -16,10 +17,11 @@ from usage_billing.auth.provider_keys import secret_for
 from usage_billing.auth.service_tokens import BEGINNING, Program, program_of
 from usage_billing.auth.token_rate import seconds_to_wait
 from usage_billing.models import Organization, ServiceToken
+from usage_billing.models.encryption import DecryptionError
 from usage_billing.tenancy.scope import EVERYTHING, within
 
 HOLD_S = 1.0
-"""A key that was replaced is in use for so long; and an organisation that was closed."""
+"""For how long a closed organisation is taken, and a replaced key beyond the time that `provider_keys` holds it."""
 
 
 class Credentials:
@@ -92,6 +94,9 @@ class Credentials:
             destination = await self._destinations.get((org_id, provider.name))
         except Error as error:
             raise _database_away() from error
+        except (DecryptionError, ImproperlyConfigured) as error:
+            message = _("The key for %(provider)s that is set up here cannot be read: save it again.")
+            raise RefusedError(503, "provider_key_unreadable", message % {"provider": provider.title}) from error
         if destination is None:
             raise RefusedError(
                 503,

@@ -18,7 +18,7 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 PATIENCE_S = 0.5
-"""How long a request waits for a look-up whose last result is at hand. A database that is away answers after seconds."""
+"""How long a request waits for a look-up whose last result is at hand: a database that is away takes seconds."""
 AWAY_S = 3600.0
 """For how long the last result holds while the database does not answer."""
 MOST_KNOWN = 10_000

@@ -51,7 +51,7 @@ class PassedAnswer:
         if response.status_code >= 400:
             pieces = await self._checked_error(response)
         else:
-            pieces = response.aiter_raw()
+            pieces = _raw(response)
         headers = to_client(response.headers.raw, self._secret)
         length = response.headers.get("content-length", "")
         left = int(length) if length.isdecimal() else None
@@ -73,7 +73,7 @@ class PassedAnswer:
     async def _checked_error(self, response: httpx2.Response) -> AsyncIterator[bytes]:
         """The body of an error. One about our key is not for the client, nor one that repeats it."""
         raw, size = [], 0
-        pieces = response.aiter_raw()
+        pieces = _raw(response)
         async for piece in pieces:
             raw.append(piece)
             size += len(piece)
@@ -97,6 +97,15 @@ class PassedAnswer:
                 % {"provider": self._provider.title, "status": response.status_code},
             )
         return _chained(body, pieces)
+
+
+async def _raw(response: httpx2.Response) -> AsyncIterator[bytes]:
+    """The body as the provider sent it. That of a budget's refusal comes from no network, and is at hand."""
+    if response.is_stream_consumed:
+        yield response.content
+        return
+    async for piece in response.aiter_raw():
+        yield piece
 
 
 async def _chained(body: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

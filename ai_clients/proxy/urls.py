@@ -16,7 +16,7 @@ from usage_billing.tenancy.scope import outside_scope
 
 @csrf_exempt
 @outside_scope
-def not_served(request: HttpRequest, provider: str = "", **_kwargs: Any) -> HttpResponse:
+def not_served(_request: HttpRequest, provider: str = "", **_kwargs: Any) -> HttpResponse:
     refused = RefusedError(
         501,
         "proxy_not_served_here",
