@@ -33,7 +33,7 @@ def test_a_token_from_its_making_to_its_end(browser: Browser, world: World, devi
     token = browser.attribute("#token", "value")
     program = program_of(token)
     assert program is not None
-    assert (program.org_id, program.scopes) == (world.ours.pk, {"ingest", "proxy", "read"})
+    assert (program.org_id, program.scopes) == (world.ours.pk, frozenset({"ingest", "proxy", "read"}))
     assert len(browser.all("main pre")) == 3
     assert browser.driver.execute_async_script(COPIED) == [token, "Copied"]
     browser.follow("I have copied it")
