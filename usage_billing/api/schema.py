@@ -178,7 +178,7 @@ _ERRORS = {
     "415": ("The body is not JSON.", examples.NO_JSON),
     "429": ("Too many requests; `Retry-After` gives the seconds to wait.", examples.THROTTLED),
 }
-"""Description and example of the errors that endpoints have in common; a view's own `refusal` takes precedence."""
+"""Description and example of the errors that endpoints share, by status; a view's own `refusal` comes first."""
 _METHODS = ("get", "delete", "post", "put", "patch")
 
 Operation = dict[str, Any]

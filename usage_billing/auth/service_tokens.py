@@ -115,6 +115,8 @@ def create(
     field and `NotAllowedError`.
     """
     check_may_change(scope, None if org is None else org.pk)
+    if org is not None and org.closed_at is not None:
+        raise ValidationError({"org": gettext("The organisation is closed: a token of it lets nobody in.")})
     values = _cleaned(name=name, scopes=scopes, allowed_models=allowed_models, expires_at=expires_at)
     text = BEGINNING + secrets.token_urlsafe(32)
     with atomic():

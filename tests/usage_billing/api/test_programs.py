@@ -165,6 +165,18 @@ def test_a_token_that_is_not_good_is_answered_401(world: World) -> None:
         }
 
 
+def test_addresses_of_people_and_of_everybody_do_not_mind_a_token(world: World) -> None:
+    client = programs.client(programs.token()[1])
+    assert {path: client.get(path).status_code for path in ("/api/schema", "/api/docs")} == {
+        "/api/schema": 200, "/api/docs": 200,
+    }  # fmt: skip
+    for path in ("/api/agents/legal_guard/run", "/api/custom-analysis", "/api/participants/1/enrich-ai"):
+        assert client.post(path, {}, format="json").status_code == 403, path
+    # Cron has a secret of its own, and the log-in asks for a password.
+    assert client.post("/api/cron/send-weekly-digests", {}, format="json").status_code == 401
+    assert client.get("/usage/tokens").status_code == 302
+
+
 def test_a_session_beside_a_token_counts_for_nothing(world: World) -> None:
     client = programs.client("aic_unknown")
     client.force_login(world.people["superadmin"])

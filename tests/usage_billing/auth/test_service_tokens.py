@@ -79,6 +79,14 @@ def test_what_is_wrong_is_told_by_field(values: dict[str, Any], field: str) -> N
     assert not ServiceToken.objects.exists()
 
 
+def test_a_closed_organisation_gets_none() -> None:
+    org = factories.organization()
+    org.closed_at = timezone.now()
+    with pytest.raises(ValidationError) as refused:
+        programs.token(org)
+    assert list(refused.value.message_dict) == ["org"]
+
+
 def test_owners_see_and_change_those_of_their_organisation_alone() -> None:
     org, other = factories.organization(), factories.organization()
     foreign, of_all = programs.token(other)[0], programs.token(None)[0]
