@@ -17,6 +17,9 @@ NUMBERS = ("No", "One", "Two", "Three", "Four")
 CALLBACK = "LiteLLM callback"
 """The recipe that leaves nothing in the outbox: `test_litellm_callback` runs it."""
 
+WEB = ("fastapi", "uvicorn", "flask")
+"""One environment for both."""
+
 REQUIREMENTS: dict[str, tuple[str, ...]] = {
     "LangChain": ("langchain-openai", "langchain-anthropic"),
     "Pydantic AI": ("pydantic-ai-slim[openai,anthropic]",),
@@ -36,8 +39,8 @@ REQUIREMENTS: dict[str, tuple[str, ...]] = {
     ),
     "Executors": ("openai",),
     "Celery": ("celery",),
-    "FastAPI": ("fastapi", "uvicorn"),
-    "Flask": ("flask",),
+    "FastAPI": WEB,
+    "Flask": WEB,
     "HTTP without an SDK": ("httpx2",),
 }
 """Heading → what pip installs beside our wheel, each in its newest version."""
