@@ -23,7 +23,7 @@ from tests.support.reliability.world import ROOT, Figures, Site, a_while, kill_p
 
 pytestmark = pytest.mark.postgres
 
-KILLS = times(4, 100)
+KILLS = times(3, 100)
 TOKEN = "aic_" + "k" * 43
 
 

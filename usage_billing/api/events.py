@@ -6,6 +6,7 @@ from typing import Any
 
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from drf_spectacular.extensions import OpenApiSerializerExtension
 from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers, status
 from rest_framework.exceptions import APIException, PermissionDenied, ValidationError
@@ -26,8 +27,8 @@ from usage_billing.tenancy.scope import scoped
 MOST_EVENTS = 1_000
 RETRY_AFTER_S = 30
 _STATE = (
-    "`taken`: it will be in the ledger; `known`: the organisation has this `request_id` already; `refused`: it is not"
-    " taken."
+    "What became of it. `taken`: it will be in the ledger; `known`: the organisation has this `request_id` already;"
+    " `refused`: it is not taken."
 )
 
 
@@ -40,7 +41,7 @@ class NothingTakenError(APIException):
     """Seconds, for `Retry-After`."""
 
 
-@extend_schema_field({"type": "string", "enum": ["taken", "known", "refused"], "description": _STATE})
+@extend_schema_field({"type": "string", "pattern": "^(taken|known|refused)$"})
 class StateField(serializers.CharField):
     """What became of an event."""
 
@@ -69,6 +70,21 @@ class EventsBody(serializers.Serializer[dict[str, Any]]):
     events = serializers.ListField(
         child=serializers.JSONField(), max_length=MOST_EVENTS, help_text="Events, each an object: at most 1,000."
     )
+
+
+class EventsBodyScheme(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]
+    """Says in the schema that the list alone will do as well."""
+
+    target_class = EventsBody
+
+    def map_serializer(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
+        described: dict[str, Any] = auto_schema._map_serializer(self.target, direction, bypass_extensions=True)
+        list_alone = {"type": "array", "maxItems": MOST_EVENTS, "items": {}}
+        return {
+            "description": described["description"],
+            "properties": described["properties"],
+            "anyOf": [{"type": "object", "required": described["required"]}, list_alone],
+        }
 
 
 class EventsView(ApiView):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,8 +21,10 @@ from rest_framework.test import APIClient
 from ai_clients.assistants.digest.subscription import subscribers
 from tests.support.factories import event
 from tests.support.far_server import FarServer, far
+from tests.support.recorded import Recorded
 from tests.usage_billing.tenancy.conftest import World
 from usage_billing import reports
+from usage_billing.auth import service_tokens
 from usage_billing.ledger import drain, writer
 from usage_billing.models import DailyTagUsage, Membership, Organization, TagValue, UsageRecord
 from usage_billing.recording.event import encode
@@ -123,6 +127,60 @@ def test_the_ledger_and_its_commands_work_as_the_drain(as_drain: World, capsys: 
     with connection.cursor() as cursor:
         cursor.execute("SELECT current_user")
         assert cursor.fetchone() == (roles.DRAIN,)
+
+
+def reported(number: int, **fields: Any) -> dict[str, Any]:
+    usage = {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100}
+    given = {"request_id": f"job-{number}", "provider": "openai", "model": "gpt-4.1-mini", "usage": usage}
+    return given | {"time": NOW.isoformat()} | fields
+
+
+def test_programs_and_people_send_events_as_the_web(as_web: World, outbox: Outbox) -> None:
+    with within(EVERYTHING):
+        taken = {
+            name: service_tokens.create(scope=EVERYTHING, by="boss", name=name, org=org, scopes=["ingest"])[1]
+            for name, org in (("own", as_web.org), ("other", as_web.other), ("all", None))
+        }
+        known, theirs = (
+            UsageRecord.objects.filter(org=org).values_list("request_id", flat=True)[0]
+            for org in (as_web.org, as_web.other)
+        )
+
+    def states(client: APIClient, *events: Any) -> list[str]:
+        answer = client.post("/api/billing/usage/events", [*events], format="json")
+        assert answer.status_code == 200, answer.content
+        return [each["state"] for each in answer.json()["data"]["events"]]
+
+    def program(name: str) -> APIClient:
+        return APIClient(headers={"authorization": f"Bearer {taken[name]}"})
+
+    events = [
+        reported(1, user=as_web.member.username),
+        reported(2, user=as_web.stranger.pk),
+        reported(3, request_id=known),
+        reported(4, request_id=theirs),
+        reported(5, org=as_web.other.slug),
+        reported(6, org=as_web.org.slug),
+    ]
+    assert states(program("own"), *events) == ["taken", "taken", "known", "taken", "refused", "taken"]
+    assert states(program("all"), reported(7, org=as_web.other.slug), reported(8)) == ["taken", "taken"]
+    assert states(client_of(as_web.owner), reported(9), reported(10, org=as_web.other.pk)) == ["taken", "refused"]
+    assert states(client_of(as_web.admin), reported(11, org=as_web.other.pk, request_id=theirs)) == ["known"]
+    sent = {event.request_id: event.attribution for event in Recorded(outbox.path).all()}
+    assert (sent["job-1"].user_id, sent["job-2"].user_id) == (as_web.member.pk, None)
+    assert (sent[theirs].org_id, sent["job-7"].org_id) == (as_web.org.pk, as_web.other.pk)
+
+
+def test_files_are_imported_as_the_drain(as_drain: World, tmp_path: Path, outbox: Outbox) -> None:
+    with within(EVERYTHING):
+        known = UsageRecord.objects.filter(org=as_drain.org).values_list("request_id", flat=True)[0]
+        slug = Organization.objects.get(pk=as_drain.org.pk).slug
+    file = tmp_path / "calls.jsonl"
+    events = [reported(1, user=as_drain.member.username), reported(2, request_id=known), reported(3, user=10**6)]
+    file.write_text("\n".join(map(json.dumps, events)))
+    call_command("import_usage", str(file), "--format=events", f"--org={slug}")
+    sent = {event.request_id: event.attribution.user_id for event in Recorded(outbox.path).all()}
+    assert sent == {"job-1": as_drain.member.pk, "job-3": 10**6}
 
 
 def test_the_jobs_work_as_the_drain(as_drain: World) -> None:

@@ -57,7 +57,7 @@ def call_of(row: Mapping[str, Any], maps: Maps, now: datetime) -> Given:
             gettext("request_id must have 1 to %(most)d characters.") % {"most": gate.LENGTHS["request_id"]}
         )
     if text_of(row.get("cache_hit")).lower() == "true":
-        raise SkippedError(gettext("an answer of LiteLLM's own cache: no provider was called"))
+        raise SkippedError("an answer of LiteLLM's own cache: no provider was called")
     started_at = expect_past(moment_of(row, ("startTime", "start_time")), now)
     metadata = object_of(row.get("metadata"))
     provider = provider_of(text_of(row.get("custom_llm_provider")) or _vendor(text_of(row.get("model"))))

@@ -50,7 +50,7 @@ class Reader:
         requests = count_of(row, "num_model_requests") or count_of(row, "n_requests")
         units, api = _units(row)
         if not model and units == Units() and not requests:
-            raise SkippedError(gettext("an empty bucket"))
+            raise SkippedError("an empty bucket")
         if not model:
             raise EventError(gettext("The row names no model. Export the usage grouped by model."))
         started_at = expect_past(moment_of(row, ("start_time", "start_time_iso")), now)
