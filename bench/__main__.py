@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import large_answers, overhead, reading, repairing, writing
+from bench import large_answers, otlp, overhead, reading, repairing, writing
 from bench.table import Section, render
 
 SECTIONS: dict[str, Callable[[int], Section]] = {
@@ -18,6 +18,7 @@ SECTIONS: dict[str, Callable[[int], Section]] = {
     "reading": reading.section,
     "writing": writing.section,
     "repairing": repairing.section,
+    "otlp": otlp.section,
 }
 """Name → what measures it in so many rounds. One module each."""
 
