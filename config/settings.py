@@ -237,6 +237,7 @@ AI_COSTS: dict[str, Any] = {
     "ROLE_PREFIX": env.str("USAGE_ROLE_PREFIX", default="usage"),
     "SCOPE_KEY": env.str("USAGE_SCOPE_KEY", default="") or (SECRET_KEY if SECRET_KEY_IS_SET or DEBUG else ""),
     "METRICS_TOKEN": env.str("METRICS_TOKEN", default=""),
+    "METRICS_ORGANIZATIONS": env.int("METRICS_ORGANIZATIONS", default=DEFAULTS["METRICS_ORGANIZATIONS"]),
     "TRUSTED_PROXIES": _proxies,
     "API_RATE_USER": rate("API_RATE_USER", "600/min"),
     "API_RATE_TOKEN": rate("API_RATE_TOKEN", "6000/min"),
@@ -248,6 +249,9 @@ AI_COSTS: dict[str, Any] = {
     "ENCRYPTION_KEYS": env.list("USAGE_ENCRYPTION_KEYS", default=[]) or (None if SECRET_KEY_IS_SET or DEBUG else []),
     "ALERTS_ALLOW_PRIVATE_ADDRESSES": env.bool("ALERTS_ALLOW_PRIVATE_ADDRESSES", default=False),
     "TELEGRAM_URL": env.str("TELEGRAM_URL", default=DEFAULTS["TELEGRAM_URL"]),
+    "PROXY_URLS": {**DEFAULTS["PROXY_URLS"], **env.dict("PROXY_URLS", default={})},
+    "PROXY_MAX_BODY_MB": env.int("PROXY_MAX_BODY_MB", default=DEFAULTS["PROXY_MAX_BODY_MB"]),
+    "PROXY_TIMEOUT_S": env.int("PROXY_TIMEOUT_S", default=DEFAULTS["PROXY_TIMEOUT_S"]),
     # Clients without a provider key talk to the simulator on loopback. In production a missing key must be an error.
     "SIMULATOR": env.bool("AI_SIMULATOR", default=DEBUG),
     "AGENT_MODELS": env.dict("AI_AGENT_MODELS", default={}),

@@ -13,6 +13,7 @@ urlpatterns = [
     path("api/", include("ai_clients.assistants.api.urls")),
     path("api/", include("usage_billing.api.tokens")),
     path("", include("usage_billing.urls")),
+    path("proxy/", include("ai_clients.proxy.urls")),
     # Answers every other address under /api/, so it comes last.
     path("api/", include("config.api")),
     path("", include("usage_billing.pages.account_urls")),

@@ -57,6 +57,8 @@ DEFAULTS: dict[str, Any] = {
     # ── Web ──
     # Bearer token of /metrics. Without a token, only programs on this machine may read it.
     "METRICS_TOKEN": "",
+    # How many organisations /metrics names with their spend, and how many budgets. 0: none.
+    "METRICS_ORGANIZATIONS": 50,
     # How many of your own proxies a request passes: that many entries of X-Forwarded-For, from the right, are trusted.
     "TRUSTED_PROXIES": 0,
     # Public address of the pages, for links in e-mails. Without it, e-mails have no links.
@@ -87,6 +89,13 @@ DEFAULTS: dict[str, Any] = {
     "ALERTS_ALLOW_PRIVATE_ADDRESSES": False,
     # Telegram's Bot API, or a server of one's own (https://github.com/tdlib/telegram-bot-api).
     "TELEGRAM_URL": "https://api.telegram.org",
+    # ── Proxy ──
+    # Provider → its address, without /v1. A key that is left out keeps its default.
+    "PROXY_URLS": {"openai": "https://api.openai.com", "anthropic": "https://api.anthropic.com"},
+    # The largest request, in MB: its body is held in memory until the answer has come.
+    "PROXY_MAX_BODY_MB": 64,
+    # For how long a provider may be silent, in seconds. The SDKs themselves wait 600 by default.
+    "PROXY_TIMEOUT_S": 1800,
     # ── Assistants ──
     # Clients without a provider key call the simulator on loopback. Never in production.
     "SIMULATOR": False,

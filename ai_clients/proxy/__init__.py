@@ -1,1 +1,1 @@
-"""A pass-through proxy to the providers: a program of any language is recorded by another base URL and key."""
+"""The pass-through proxy: programs of any language call a provider by it with a service token, and are recorded."""

@@ -14,6 +14,9 @@ from usage_billing.recording.event import Event
 DOCUMENT = Path(__file__).parents[2] / "docs" / "recipes.md"
 NUMBERS = ("No", "One", "Two", "Three", "Four")
 
+CALLBACK = "LiteLLM callback"
+"""The recipe that leaves nothing in the outbox: `test_litellm_callback` runs it."""
+
 REQUIREMENTS: dict[str, tuple[str, ...]] = {
     "LangChain": ("langchain-openai", "langchain-anthropic"),
     "Pydantic AI": ("pydantic-ai-slim[openai,anthropic]",),
@@ -22,6 +25,7 @@ REQUIREMENTS: dict[str, tuple[str, ...]] = {
     "LlamaIndex": ("llama-index-llms-openai", "llama-index-llms-anthropic", "anthropic<1"),
     "Instructor": ("instructor[anthropic]",),
     "LiteLLM": ("litellm",),
+    CALLBACK: ("litellm",),
     "Haystack": ("haystack-ai", "anthropic-haystack"),
     "Tracing tools": (
         "langfuse",
@@ -32,6 +36,8 @@ REQUIREMENTS: dict[str, tuple[str, ...]] = {
     ),
     "Executors": ("openai",),
     "Celery": ("celery",),
+    "FastAPI": ("fastapi", "uvicorn"),
+    "Flask": ("flask",),
     "HTTP without an SDK": ("httpx2",),
 }
 """Heading → what pip installs beside our wheel, each in its newest version."""
@@ -55,6 +61,48 @@ with start_worker(app, pool="solo", perform_ping_check=False, loglevel="ERROR"):
     assert done.wait(60)
 """
 """Is appended to Celery's program: its broker is in the memory of the process."""
+ASK = """
+import concurrent.futures
+import threading
+import urllib.request
+
+
+def ask(url):
+    def get(path, customer):
+        request = urllib.request.Request(f"{url}/{path}?word=spring", headers={"X-Customer": customer})
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            assert answer.read()
+
+    with concurrent.futures.ThreadPoolExecutor(2) as executor:
+        list(executor.map(get, ["translate", "explain"], ["acme", "globex"]))
+"""
+UVICORN = f"""
+{ASK}
+import time
+
+import uvicorn
+
+server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
+thread = threading.Thread(target=server.run)
+thread.start()
+while not server.started:
+    assert thread.is_alive()
+    time.sleep(0.01)
+ask("http://127.0.0.1:%d" % server.servers[0].sockets[0].getsockname()[1])
+server.should_exit = True
+thread.join()
+"""
+WERKZEUG = f"""
+{ASK}
+from werkzeug.serving import make_server
+
+server = make_server("127.0.0.1", 0, app, threaded=True)
+threading.Thread(target=server.serve_forever).start()
+ask("http://127.0.0.1:%d" % server.server_port)
+server.shutdown()
+"""
+DRIVERS = {"Celery": WORKER, "FastAPI": UVICORN, "Flask": WERKZEUG}
+"""Heading → what is appended to the program, so that it does its work and ends."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +117,7 @@ def recipes() -> list[Recipe]:
     for section in re.split(r"^## ", DOCUMENT.read_text(), flags=re.MULTILINE)[1:]:
         title = section.partition("\n")[0]
         (program,) = re.findall(r"^```python\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
-        (said,) = re.findall(rf"^({'|'.join(NUMBERS)}) records?\.$", section, re.MULTILINE)
+        (said,) = re.findall(rf"^({'|'.join(NUMBERS)}) records?[.,]", section, re.MULTILINE)
         found.append(Recipe(title, program, NUMBERS.index(said)))
     return found
 
@@ -82,14 +130,19 @@ def has_tokens(event: Event) -> bool:
     return b'_tokens":' in bytes(event.usage)
 
 
-@pytest.mark.parametrize("recipe", recipes(), ids=lambda recipe: recipe.title)
+@pytest.mark.parametrize(
+    "recipe", [recipe for recipe in recipes() if recipe.title != CALLBACK], ids=lambda recipe: recipe.title
+)
 def test_a_recipe_leaves_the_records_that_it_names(recipe: Recipe, run: Run, tmp_path: Path) -> None:
+    program, environment = recipe.program + DRIVERS.get(recipe.title, ""), {}
     if recipe.title == "Celery":
         (tmp_path / "settings.py").write_text(SETTINGS)
-        ran = run(recipe.program + WORKER, *REQUIREMENTS["Celery"], DJANGO_SETTINGS_MODULE="settings")
-    else:
-        ran = run(recipe.program, *REQUIREMENTS[recipe.title])
+        environment["DJANGO_SETTINGS_MODULE"] = "settings"
+    ran = run(program, *REQUIREMENTS[recipe.title], **environment)
     assert [(event.status, has_tokens(event)) for event in ran.events] == [("succeeded", True)] * recipe.records
     assert all(event.model for event in ran.events)
     agents = {event.attribution.agent_id for event in ran.events}
     assert agents == ({"translator"} if "usage_context(" in recipe.program else {""})
+    if recipe.title in ("FastAPI", "Flask"):
+        told = {(event.attribution.request_type, event.attribution.tags["customer"]) for event in ran.events}
+        assert told == {("/translate", "acme"), ("/explain", "globex")}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 class Answered:
     """An answer. `chunks`: of its body, each sent at once; a body that breaks off has no end. headers: further ones."""
 
-    chunks: Sequence[bytes]
+    chunks: Iterable[bytes]
     status: int = 200
     content_type: str = "application/json"
     breaks_off: bool = False
@@ -47,6 +47,11 @@ def of_events(*events: Mapping[str, Any]) -> Answered:
     return Answered([f"{name}data: {data}\n\n".encode() for name, data in named], content_type="text/event-stream")
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 256  # clients may come all at once
+
+
 @contextlib.contextmanager
 def serving(answer: Callable[[Received], Answered]) -> Iterator[Loopback]:
     class Handler(BaseHTTPRequestHandler):
@@ -64,21 +69,22 @@ def serving(answer: Callable[[Received], Answered]) -> Iterator[Loopback]:
             for name, value in answered.headers.items():
                 self.send_header(name, value)
             self.end_headers()
-            for chunk in answered.chunks:
-                self.wfile.write(b"%x\r\n%s\r\n" % (len(chunk), chunk))
-                self.wfile.flush()
-            if answered.breaks_off:
+            try:
+                for chunk in answered.chunks:
+                    self.wfile.write(b"%x\r\n%s\r\n" % (len(chunk), chunk))
+                    self.wfile.flush()
+                if not answered.breaks_off:
+                    self.wfile.write(b"0\r\n\r\n")
+            except ConnectionError:  # the client hung up
                 self.close_connection = True
-            else:
-                self.wfile.write(b"0\r\n\r\n")
+            self.close_connection |= answered.breaks_off
 
         do_GET = do_POST
 
         def log_message(self, format: str, *args: Any) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
+    with _Server(("127.0.0.1", 0), Handler) as server:
         loopback = Loopback(f"http://127.0.0.1:{server.server_address[1]}")
         threading.Thread(target=server.serve_forever, daemon=True).start()
         try:

@@ -22,7 +22,7 @@ from django.db.models import QuerySet
 
 from usage_billing.archive import parquet, storage, usage_sums
 from usage_billing.conf import conf
-from usage_billing.ledger import bulk, consistency, writer
+from usage_billing.ledger import bulk, consistency, reported_calls, writer
 from usage_billing.ledger.archived import ArchivedError, after
 from usage_billing.ledger.rollup import SUMMED
 from usage_billing.models import ArchiveFile, UsageRecord
@@ -229,6 +229,7 @@ def _remove(file: ArchiveFile, advance: Advance) -> Outcome:
         file = _held(file, State.REMOVING)
         file.state = State.ARCHIVED
         file.save(update_fields=["state"])
+        reported_calls.forget_archived()
     return Outcome(file, removed, len(file.changed_ids))
 
 

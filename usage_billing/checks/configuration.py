@@ -16,7 +16,14 @@ from usage_billing.conf import DEFAULTS, conf
 from usage_billing.models import database
 
 DRAINS = ("thread", "off")
-NUMBERS = ("OUTBOX_MAX_MB", "TRUSTED_PROXIES", "RETENTION_MONTHS")
+NUMBERS = (
+    "OUTBOX_MAX_MB",
+    "TRUSTED_PROXIES",
+    "RETENTION_MONTHS",
+    "METRICS_ORGANIZATIONS",
+    "PROXY_MAX_BODY_MB",
+    "PROXY_TIMEOUT_S",
+)
 
 
 @register(Tags.compatibility)

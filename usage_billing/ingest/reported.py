@@ -13,6 +13,9 @@ from usage_billing.recording.event import FLAVOURS, Flavour, Span, Status
 
 Source = Literal["otlp", "events", "import"]
 
+REQUESTS = "requests"
+"""In `response_metadata`: how many calls the record is the sum of, where a source tells only sums."""
+
 
 class ReportedCall(msgspec.Struct, frozen=True, kw_only=True):
     """A call that another program made and reports.
@@ -20,7 +23,7 @@ class ReportedCall(msgspec.Struct, frozen=True, kw_only=True):
     request_id: the provider's id of the answer or, without one, an id that the reporter repeats for the same call.
     started_at: epoch seconds. api: how the usage block is read. usage: a block in the words of that API. units: other
     units, in genai-prices' words. missing: a fact that the price depends on and that was not told. told_cost_usd: the
-    reporter's own figure.
+    reporter's own figure. requests: how many calls this one is the sum of.
     """
 
     source: Source
@@ -40,6 +43,7 @@ class ReportedCall(msgspec.Struct, frozen=True, kw_only=True):
     emitter: str = ""
     missing: str = ""
     told_cost_usd: str = ""
+    requests: int = 1
     span: Span | None = None
 
 
@@ -49,7 +53,13 @@ _HOSTS = {"openai": "https://api.openai.com", "anthropic": "https://api.anthropi
 
 def event_of(call: ReportedCall) -> Event:
     """Return the event of the call. The gate bounds it, as every event."""
-    told = {SOURCE: call.source, EMITTER: call.emitter, MISSING: call.missing, TOLD_COST: call.told_cost_usd}
+    told: dict[str, Any] = {
+        SOURCE: call.source,
+        EMITTER: call.emitter,
+        MISSING: call.missing,
+        TOLD_COST: call.told_cost_usd,
+        REQUESTS: call.requests if call.requests > 1 else 0,
+    }
     return Event(
         request_id=call.request_id,
         started_at=call.started_at,
@@ -73,4 +83,9 @@ def event_of(call: ReportedCall) -> Event:
 def _url(provider: str, api: Flavour) -> str:
     """Return an address of the API, so that the record has its endpoint. The provider is told apart from it."""
     path = "" if api == "unknown" else _PATHS[api]
-    return f"{_HOSTS.get(provider, 'https://reported.invalid')}/v1{path.removeprefix('/v1')}"
+    return f"{base_of(provider)}/v1{path.removeprefix('/v1')}"
+
+
+def base_of(provider: str, host: str = "") -> str:
+    """Return the beginning of an address: of the host, if it is known, else of the provider."""
+    return f"https://{host}" if host else _HOSTS.get(provider, "https://reported.invalid")

@@ -15,10 +15,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from django.db.models import Exists, OuterRef
+
 from usage_billing.costing.costs import ATTRIBUTION, SOURCE, Row
 from usage_billing.ledger import counters, records
 from usage_billing.ledger.records import RecordChange
-from usage_billing.models import ReportedCall
+from usage_billing.models import ReportedCall, UsageRecord
 from usage_billing.models.database import connection, on_commit
 from usage_billing.recording import tags
 from usage_billing.recording.event import Event, Span
@@ -73,6 +75,12 @@ def write_notes(plan: Plan) -> None:
     if plan.old_notes:
         ReportedCall.objects.filter(pk__in=plan.old_notes).delete()
     ReportedCall.objects.bulk_create(plan.notes, ignore_conflicts=True, batch_size=1_000)
+
+
+def forget_archived() -> None:
+    """Delete the notes about calls whose records have left the ledger. In a transaction of the ledger's role."""
+    record = UsageRecord.objects.filter(request_id=OuterRef("request_id"), org_id=OuterRef("org_id"))
+    ReportedCall.objects.filter(~Exists(record)).delete()
 
 
 def _lock() -> None:

@@ -1,7 +1,7 @@
-"""`/metrics`: the recorder's state for Prometheus.
+"""`/metrics`: the recorder's state and the organisations' spend for Prometheus.
 
-Every number comes from the outbox's files, which all processes of the machine share. So every worker answers the same,
-whenever it was started.
+The recorder's numbers come from the outbox's files, which all processes of the machine share. So every worker answers
+the same, whenever it was started. Those of `spend` come from the ledger.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from prometheus_client.registry import Collector
 from usage_billing import recording
 from usage_billing.conf import conf
 from usage_billing.ledger import counters
+from usage_billing.monitoring import spend
 from usage_billing.monitoring.health import age, database_is_reachable, drain_state
 
 FORWARDED = ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_X_REAL_IP")
@@ -57,9 +58,9 @@ def _may_read(request: HttpRequest) -> bool:
 class _Recorder(Collector):
     def collect(self) -> Iterator[Metric]:
         health, drain = recording.health(), drain_state()
-        backlog = health.backlog
+        backlog, is_reachable = health.backlog, database_is_reachable()
         yield _gauge("usage_outbox_readable", "Whether the outbox can be read.", backlog is not None)
-        yield _gauge("usage_database_up", "Whether the ledger's database answers.", database_is_reachable())
+        yield _gauge("usage_database_up", "Whether the ledger's database answers.", is_reachable)
         if backlog is not None:
             oldest = age(backlog.oldest_at)
             yield _gauge("usage_backlog_events", "Calls that wait in the outbox for the ledger.", backlog.events)
@@ -98,6 +99,8 @@ class _Recorder(Collector):
                     "When a drain last moved a call to the ledger.",
                     drain["drained_at"],
                 )
+        if is_reachable:
+            yield from spend.gauges()
 
 
 def _gauge(name: str, documentation: str, value: float) -> Metric:

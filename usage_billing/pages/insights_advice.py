@@ -39,21 +39,29 @@ def words_of_unpriced(reason: str, *, for_superadmin: bool) -> tuple[str, str]:
             )
         case "results-not-read":
             return gettext("Results of a batch not read"), gettext("Read them: their usage comes with them.")
-        case "cache-write-lifetime":
-            return (
-                gettext("Reported without the lifetime of cache writes"),
-                gettext("Its price depends on it. Record the call itself, by the client or the proxy."),
-            )
-        case "inclusive-or-exclusive":
-            return (
-                gettext("Reported by a program that may count cached tokens twice"),
-                gettext("Record the call itself, by the client or the proxy."),
-            )
+        case _ if title := _not_told(kind):
+            return title, gettext("The price depends on it. Record the call itself, by the client or the proxy.")
         case _:
             return (
                 gettext("Usage missing or contradictory: %(reason)s") % {"reason": reason},
                 gettext("Open a call: its usage is kept as the provider reported it."),
             )
+
+
+def _not_told(kind: str) -> str:
+    """The title of a call whose reporter left out what its price depends on (`costs.MISSING`); empty for any other."""
+    titles = {
+        "cache-write-lifetime": gettext("Reported without the lifetime of cache writes"),
+        "inclusive-or-exclusive": gettext("Not told whether the input includes cached tokens"),
+        "output-counted-twice": gettext("Reported by a program that counts a part of the output twice"),
+        "output-perhaps-counted-twice": gettext("Reported by a program that may count a part of the output twice"),
+        "service-tier": gettext("Reported without the service tier of the answer"),
+        "modalities": gettext("Reported without telling text, audio and images apart"),
+        "compaction": gettext("Reported without the model of its compaction"),
+        "subscription": gettext("Paid by a subscription of the coding agent"),
+        "unknown-operation": gettext("Reported with an operation that is not known"),
+    }
+    return titles.get(kind, "")
 
 
 def advice_on_error(code: str) -> str:

@@ -30,7 +30,7 @@ from usage_billing import reports
 from usage_billing.archive import archiving, parquet, storage
 from usage_billing.conf import conf
 from usage_billing.ledger import archived, writer
-from usage_billing.models import ArchivedUsage, ArchiveFile, DailyTagUsage, DailyUsage, UsageRecord
+from usage_billing.models import ArchivedUsage, ArchiveFile, DailyTagUsage, DailyUsage, ReportedCall, UsageRecord
 from usage_billing.recording.event import ACCOUNT_COLUMNS
 from usage_billing.reports import Period
 from usage_billing.tenancy.scope import scoped
@@ -128,6 +128,19 @@ def test_a_month_goes_and_comes_back_as_it_was(directory: Path) -> None:
         call_command("restore_usage", "--month", month)
     assert aged.calls() == before
     call_command("check_usage")
+
+
+def test_the_notes_about_reported_calls_go_with_their_records() -> None:
+    aged.fill()
+    old = UsageRecord.objects.filter(usage_date__month=MAY.month).values_list("org_id", "request_id").first()
+    kept = UsageRecord.objects.filter(usage_date__month=APRIL.month).values_list("org_id", "request_id").first()
+    assert old is not None
+    assert kept is not None
+    ReportedCall.objects.bulk_create(ReportedCall(org_id=org_id, request_id=id_) for org_id, id_ in (old, kept))
+
+    archive()
+
+    assert ReportedCall.objects.values_list("org_id", "request_id").get() == kept
 
 
 def test_the_file_has_every_column_exactly() -> None:

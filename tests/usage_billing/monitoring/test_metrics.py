@@ -14,10 +14,16 @@ from pytest_django import Settings
 from tests.support.configure import configure
 from tests.support.factories import event
 from usage_billing.ledger import drain
+from usage_billing.monitoring import spend
 from usage_billing.recording import lost, record
 from usage_billing.recording.outbox import Outbox
 
 pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def nothing_read_before() -> None:
+    spend.forget()
 
 
 def read(client: Client, **headers: Any) -> dict[str, float]:
@@ -42,6 +48,7 @@ def test_metrics_of_a_quiet_recorder(client: Client, settings: Settings) -> None
         "usage_lost_events_total": 0,
         "usage_drained_events_total": 0,
         "usage_ids_kept_apart_total": 0,
+        "usage_budgets_left_out": 0,
     }
 
 
