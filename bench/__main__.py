@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import ingest, large_answers, overhead, reading, repairing, writing
+from bench import ingest, large_answers, otlp, overhead, reading, repairing, writing
 from bench.table import Section, render
 
 SECTIONS: dict[str, Callable[[int], Section]] = {
@@ -19,6 +19,7 @@ SECTIONS: dict[str, Callable[[int], Section]] = {
     "writing": writing.section,
     "repairing": repairing.section,
     "ingest": ingest.section,
+    "otlp": otlp.section,
 }
 """Name → what measures it in so many rounds. One module each."""
 

@@ -30,7 +30,11 @@ def make_calls(exporter: InMemorySpanExporter) -> None:
     given: Any = {"model": MODEL, "max_tokens": 50, "messages": [{"role": "user", "content": "Hello"}]}
     client.messages.create(**given)
     for lifetime in ("5m", "1h"):
-        cached = {"type": "text", "text": f"{lifetime} {LONG}", "cache_control": {"type": "ephemeral", "ttl": lifetime}}
+        cached: Any = {
+            "type": "text",
+            "text": f"{lifetime} {LONG}",
+            "cache_control": {"type": "ephemeral", "ttl": lifetime},
+        }
         for _ in range(2):
             client.messages.create(**given, system=[cached])
     with client.messages.stream(**given) as stream:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from urllib.parse import urlsplit
 
 from django.utils.translation import gettext
 
-from usage_billing.costing import providers
-from usage_billing.ingest.otlp import embedded, emitters, names, usage
+from usage_billing.ingest.otlp import embedded, emitters, names, operations, served, usage
+from usage_billing.ingest.otlp.records import Span
 from usage_billing.ingest.otlp.told import Refused, Told, attribution_of, merged, org_of, person_of
 from usage_billing.ingest.otlp.values import Attributes, amount, fact
-from usage_billing.ingest.otlp.wire import Span
 from usage_billing.ingest.reported import ReportedCall
 from usage_billing.recording.event import Flavour, Status
 from usage_billing.recording.event import Span as Place
@@ -22,12 +20,7 @@ SHORTEST_ID = 20
 MOST_ANCESTORS = 100
 
 _TRACE_ID, _SPAN_ID = re.compile(r"(?!0*$)[0-9a-f]{32}"), re.compile(r"(?!0*$)[0-9a-f]{16}")
-_HOST = re.compile(r"[a-z0-9.-]{1,253}")
-_REGIONAL = re.compile(r"([a-z]{2})\.api\.openai\.com")
-"""OpenAI, Data residency: the region whose prices hold at this host."""
-
 UNKNOWN_OPERATION = "unknown-operation"
-SERVICE_TIER = "service-tier"
 
 
 def read(spans: Iterable[Span]) -> Iterator[Told | Refused]:
@@ -36,7 +29,7 @@ def read(spans: Iterable[Span]) -> Iterator[Told | Refused]:
     parents = {(span.trace_id, span.span_id): span.parent_id for span in spans}
     for span in spans:
         attributes = merged(span.source.resource, span.attributes)
-        operation = _operation(attributes)
+        operation = operations.api_of(attributes)
         if operation is None:
             continue
         if not (_TRACE_ID.fullmatch(span.trace_id) and _SPAN_ID.fullmatch(span.span_id)):
@@ -55,29 +48,6 @@ def _ancestors(span: Span, parents: Mapping[tuple[str, str], str]) -> list[str]:
     return found
 
 
-# ── What kind of span ────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _operation(attributes: Attributes) -> Flavour | None:
-    """Return the API of an inference, `unknown` for an operation that nobody knows; None for what bills nothing."""
-    for name, kinds in names.KINDS.items():
-        if name in attributes and name != "llm.request.type":
-            return kinds.get(str(attributes[name]), kinds[""])
-    if operation := fact(attributes, "operation").lower():
-        if operation.endswith("_memory"):
-            return None
-        return names.OPERATIONS.get(operation, "unknown" if _tells_usage(attributes) else None)
-    if (kind := attributes.get("llm.request.type")) is not None:
-        return names.KINDS["llm.request.type"].get(str(kind))
-    # Before the conventions had operations, only inferences had these attributes.
-    is_inference = fact(attributes, "request_model") and (_tells_usage(attributes) or fact(attributes, "response_id"))
-    return "chat" if is_inference else None
-
-
-def _tells_usage(attributes: Attributes) -> bool:
-    return any(name in attributes for unit in ("input", "output") for name in names.COUNTS[unit])
-
-
 # ── The call ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -87,12 +57,12 @@ def _call(span: Span, attributes: Attributes, operation: Flavour, ancestors: lis
     answer_id = fact(attributes, "response_id") or answer.id
     model = fact(attributes, "response_model") or answer.model or fact(attributes, "request_model")
     api = _api(operation, attributes, answer_id)
-    provider = _provider(attributes, habit, api)
+    provider = served.provider_of(attributes, habit, api)
     told = usage.told(attributes, api=api, provider=provider, model=model, habit=habit)
     status = _status(span, attributes, habit, answer_id, has_usage=told.block is not None)
     if habit.begins_streams_empty and status == "succeeded" and told.block is None and not answer_id:
         return None
-    block, context, of_tier = _with_tier(attributes, told, answer.service_tier or "")
+    block, context, of_tier = served.with_tier(attributes, told, answer.service_tier or "")
     fault = _fault(attributes, habit, has_usage=told.block is not None)
     unknown = (UNKNOWN_OPERATION,) if operation == "unknown" else ()
     missing = (*unknown, *told.missing, *of_tier, *((fault,) if fault else ()))
@@ -108,7 +78,7 @@ def _call(span: Span, attributes: Attributes, operation: Flavour, ancestors: lis
         usage=block,
         status=status,
         error_code=_error_code(attributes) if status == "failed" else "",
-        context=context | _region(attributes, provider),
+        context=context | served.region_of(attributes, provider),
         account={key: value for concept, key in names.ACCOUNT.items() if (value := fact(attributes, concept))},
         attribution=attribution_of(attributes),
         emitter=" ".join(filter(None, (span.source.scope, span.source.version)))[:200],
@@ -167,51 +137,3 @@ def _fault(attributes: Attributes, habit: emitters.Habit, *, has_usage: bool) ->
             return ""
         case _:
             return emitters.OUTPUT_PERHAPS_COUNTED_TWICE
-
-
-# ── Who answered, and at which price ─────────────────────────────────────────────────────────────────────────────
-
-
-def _provider(attributes: Attributes, habit: emitters.Habit, api: Flavour) -> str:
-    """Return who answered. An emitter names the API that is spoken; the host tells whose it is."""
-    name = fact(attributes, "provider").lower()
-    short = name.partition(".")[0]
-    told = names.PROVIDERS.get(name) or names.PROVIDERS.get(short) or (short if providers.is_listed(short) else name)
-    told = told or habit.provider or "unknown"
-    host = _host(attributes)
-    if told in ("openai", "anthropic") and host and not providers.is_this_machine(host):
-        return providers.provider_of(f"https://{host}", "messages" if told == "anthropic" else api)
-    return told
-
-
-def _host(attributes: Attributes) -> str:
-    """Return the name of the host that was called; empty if it is not told, or no name."""
-    text = fact(attributes, "host")
-    try:
-        host = urlsplit(text if "://" in text else f"//{text}").hostname or ""
-    except ValueError:
-        return ""
-    return host if _HOST.fullmatch(host) else ""
-
-
-def _region(attributes: Attributes, provider: str) -> dict[str, str]:
-    found = _REGIONAL.fullmatch(_host(attributes))
-    return {"region": found[1]} if found and provider == "openai" else {}
-
-
-def _with_tier(
-    attributes: Attributes, told: usage.Told, of_answer: str
-) -> tuple[dict[str, object] | None, dict[str, str], tuple[str, ...]]:
-    """Return block, context and what is missing, with the service tier where the API tells it.
-
-    Of a tier that was only asked for, `flex` is certain: OpenAI refuses a call that it cannot serve so. A `priority`
-    call may be served, and billed, as an ordinary one.
-    """
-    if tier := fact(attributes, "response_tier") or of_answer:
-        if told.api == "messages":
-            return told.block and {"service_tier": tier, **told.block}, {}, ()
-        return told.block, {"service_tier": tier}, ()
-    asked = fact(attributes, "request_tier") or embedded.request(attributes).service_tier or ""
-    if asked == "flex":
-        return told.block, {"service_tier": asked}, ()
-    return told.block, {}, () if asked in ("", "auto", "default", "standard", "standard_only") else (SERVICE_TIER,)

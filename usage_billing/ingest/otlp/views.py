@@ -19,7 +19,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from usage_billing.auth.service_tokens import Program, program_of
 from usage_billing.auth.token_rate import seconds_to_wait
-from usage_billing.ingest.otlp import answers, logs, spans, wire
+from usage_billing.ingest.otlp import answers, logs, records, spans, wire
 from usage_billing.ingest.otlp.directory import FAULT, Directory
 from usage_billing.ingest.otlp.told import Refused, Told
 from usage_billing.ingest.reported import event_of
@@ -32,7 +32,7 @@ MOST_REASONS = 5
 
 
 class Read(Protocol):
-    """Reads the calls of an export. Raises `wire.UnreadableError`."""
+    """Reads the calls of an export. Raises `records.UnreadableError`."""
 
     def __call__(self, *, body: bytes, is_json: bool) -> Iterable[Told | Refused]: ...
 
@@ -107,14 +107,14 @@ def _body(request: HttpRequest) -> bytes:
             gettext("The export is larger than %(megabytes)d MB. Let the exporter send smaller batches.")
             % {"megabytes": wire.LARGEST_BODY // 2**20},
         ) from error
-    except (wire.UnreadableError, OSError) as error:
+    except (records.UnreadableError, OSError) as error:
         raise _unreadable(error) from error
 
 
 def _read(read: Read, body: bytes, *, is_json: bool) -> list[Told | Refused]:
     try:
         return list(read(body=body, is_json=is_json))
-    except wire.UnreadableError as error:
+    except records.UnreadableError as error:
         raise _unreadable(error) from error
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from tests.support import otlp
-from usage_billing.ingest.otlp import logs, names, spans, wire
+from usage_billing.ingest.otlp import logs, names, records, spans, wire
 from usage_billing.ingest.otlp.told import Told
 from usage_billing.ingest.reported import event_of
 from usage_billing.recording import gate
@@ -135,7 +135,7 @@ def test_fields_that_are_out_of_bounds(span: dict[str, Any]) -> None:
     ids=range(7),
 )
 def test_bodies_that_cannot_be_read(body: bytes) -> None:
-    with pytest.raises(wire.UnreadableError):
+    with pytest.raises(records.UnreadableError):
         wire.spans(body, is_json=True)
 
 
@@ -148,7 +148,7 @@ def test_values_that_are_nested_too_deeply_cannot_be_read() -> None:
         return bytes(message.SerializeToString())
 
     assert wire.spans(nested(20), is_json=False) == []
-    with pytest.raises(wire.UnreadableError):
+    with pytest.raises(records.UnreadableError):
         wire.spans(nested(200), is_json=False)
 
 
@@ -160,7 +160,7 @@ def test_a_cut_body_cannot_be_read_or_tells_less(is_json: bool) -> None:
     for end in range(0, len(body), 97):
         try:
             assert len(wire.spans(body[:end], is_json=is_json)) < len(whole)
-        except wire.UnreadableError:
+        except records.UnreadableError:
             continue
 
 
@@ -219,5 +219,5 @@ def test_no_value_in_a_log_makes_a_reader_fail(attributes: list[Any], event: str
 @settings(max_examples=300, deadline=None)
 @given(body=st.binary(max_size=200), is_json=st.booleans())
 def test_no_bytes_make_the_decoder_fail(body: bytes, is_json: bool) -> None:
-    with contextlib.suppress(wire.UnreadableError):
+    with contextlib.suppress(records.UnreadableError):
         read(body, is_json=is_json)
