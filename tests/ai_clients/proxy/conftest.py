@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support import factories
-from tests.support.proxied import Proxied, proxied, save_keys, database_of_tests
+from tests.support.proxied import Proxied, database_of_tests, proxied, save_keys
 from usage_billing.auth import provider_keys, service_tokens
 from usage_billing.models import Organization
 
