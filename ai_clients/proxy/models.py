@@ -76,7 +76,7 @@ def _pairs(text: bytes) -> Any:
 
 
 class _Pairs(list[tuple[str, Any]]):
-    pass
+    """An object, told apart from an array."""
 
 
 def _named(value: Any) -> Iterator[str]:
@@ -86,7 +86,7 @@ def _named(value: Any) -> Iterator[str]:
                 yield inner
             elif name == "models" and isinstance(inner, list):
                 yield from (each for each in inner if isinstance(each, str))
-            elif name not in _NOT_LOOKED_INTO and not (name == "input" and isinstance(inner, list)):
+            elif name not in _NOT_LOOKED_INTO and not (name == "input" and type(inner) is list):
                 yield from _named(inner)
     elif isinstance(value, list):
         for each in value:

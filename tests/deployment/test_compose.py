@@ -12,6 +12,7 @@ import re
 import secrets
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
@@ -25,8 +26,10 @@ import pytest
 import yaml
 
 from tests.support import postgres
+from tests.support.loopback import of_json, serving
 from tests.support.postgres import free_port
 from tests.support.reliability.world import ROOT, wait_until
+from tests.support.scripted import CHAT, CHAT_ANSWER
 
 HERE, DEPLOY = Path(__file__).parent, ROOT / "deploy"
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
@@ -42,12 +45,12 @@ def test_compose_file_is_valid() -> None:
 
 
 def test_services_share_one_outbox_and_wait_for_the_migration() -> None:
-    assert set(SERVICES) == {"postgres", "migrate", "web", "drain", "cron"}
+    assert set(SERVICES) == {"postgres", "migrate", "web", "proxy", "drain", "cron"}
     ours = {name: service for name, service in SERVICES.items() if name != "postgres"}
     assert {name for name, service in ours.items() if service["volumes"] == ["outbox:/var/lib/ai-costs"]} == set(ours)
     assert all(service["env_file"] == ".env.production" for service in ours.values())
-    for name in ("web", "drain", "cron"):
-        role = "usage_web" if name == "web" else "usage_drain"
+    for name in ("web", "proxy", "drain", "cron"):
+        role = "usage_web" if name in ("web", "proxy") else "usage_drain"
         assert SERVICES[name]["environment"]["DATABASE_URL"].startswith(f"postgres://{role}:")
         assert SERVICES[name]["environment"]["USAGE_DRAIN"] == "off"
         assert SERVICES[name]["depends_on"] == {"migrate": {"condition": "service_completed_successfully"}}
@@ -151,7 +154,11 @@ def test_the_commands_work_one_after_the_other(tmp_path: Path) -> None:
         assert "The database is ready." in run(*SERVICES["migrate"]["command"], environment=owner)  # an upgrade
 
         serve = [f"--bind=127.0.0.1:{port}" if part.startswith("--bind") else part for part in dockerfile_command()]
+        proxy_port = free_port()
+        proxy = [part.replace("8001", str(proxy_port)) for part in SERVICES["proxy"]["command"]]
         with (
+            serving(lambda _received: of_json(CHAT_ANSWER | {"id": uuid.uuid4().hex})) as provider,
+            running(proxy, web | {"PROXY_URLS": f"openai={provider.url}"}, tmp_path / "proxy.log"),
             running(serve, web, log),
             running(SERVICES["drain"]["command"], drain, tmp_path / "drain.log"),
         ):
@@ -164,7 +171,11 @@ def test_the_commands_work_one_after_the_other(tmp_path: Path) -> None:
             run("python", "-c", record, environment=web | {"DJANGO_SETTINGS_MODULE": "config.settings"})
             wait_until(lambda: health(port)["drained"] == 5)
             assert health(port)["backlog"] == 0
-            assert "usage_drained_events_total 5.0" in scraped(port)
+            token = run("python", "-c", NEW_TOKEN, environment=owner | {"DJANGO_SETTINGS_MODULE": "config.settings"})
+            wait_until(lambda: answers(proxy_port))
+            assert {called(proxy_port, token) for _ in range(10)} == {200}  # by each worker, most likely
+            wait_until(lambda: health(port)["drained"] == 15)
+            assert "usage_drained_events_total 15.0" in scraped(port)
             check = SERVICES["web"]["healthcheck"]["test"][1:]
             run(*(part.replace("8000", str(port)) for part in check), environment=web)
 
@@ -173,13 +184,39 @@ def test_the_commands_work_one_after_the_other(tmp_path: Path) -> None:
             assert "usage_database_up 0.0" in scraped(port)
             run("python", "-c", record, environment=web | {"DJANGO_SETTINGS_MODULE": "config.settings"})
             assert health(port)["backlog"] == 5
+            # The token and the key are known: calls go on, and are recorded in the outbox.
+            statuses = [called(proxy_port, token) for _ in range(10)]
+            assert 200 in statuses
+            assert set(statuses) <= {200, 503}  # 503: of a worker that nobody had called
+            through = statuses.count(200)
+            assert health(port)["backlog"] == 5 + through
             server.start_again()
-            wait_until(lambda: health(port)["drained"] == 10)
+            wait_until(lambda: health(port)["drained"] == 20 + through)
 
-        assert "Stopped; drained 10 events. 0 are left" in (tmp_path / "drain.log").read_text()
-        assert "equal the ledger: 10 calls" in run("python", "manage.py", "check_usage", environment=drain)
+        assert f"Stopped; drained {20 + through} events. 0 are left" in (tmp_path / "drain.log").read_text()
+        assert f"equal the ledger: {20 + through} calls" in run("python", "manage.py", "check_usage", environment=drain)
         with psycopg.connect(server.url) as connection:
-            assert connection.execute("SELECT count(*) FROM token_usage").fetchone() == (10,)
+            assert connection.execute("SELECT count(*) FROM token_usage").fetchone() == (20 + through,)
+
+
+NEW_TOKEN = """
+import django; django.setup()
+from tests.support.proxied import save_keys, token
+from usage_billing.models import Organization
+save_keys()
+print(token(Organization.objects.create(name="Proxied", slug="proxied")), end="")
+"""
+
+
+def called(port: int, token: str) -> int:
+    """The status of a call through the proxy."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=60)
+    connection.request(
+        "POST", "/proxy/openai/v1/chat/completions", json.dumps(CHAT), {"Authorization": f"Bearer {token}"}
+    )
+    status = connection.getresponse().status
+    connection.close()
+    return status
 
 
 def answers(port: int) -> bool:

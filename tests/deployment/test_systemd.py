@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from django.core.management import get_commands
 
+from tests.deployment.test_compose import SERVICES as SERVICES_OF_COMPOSE
 from tests.deployment.test_compose import example
 from tests.support.reliability.world import ROOT
 
@@ -32,7 +33,9 @@ def test_systemd_accepts_the_units(tmp_path: Path) -> None:
         pytest.skip("needs systemd-analyze")
     for unit in UNITS:
         # There is no /srv/ai-costs here, so its programs are replaced. All else stays.
-        text = re.sub(r"/srv/ai-costs/(\.venv/bin/(python|gunicorn)|deploy/migrate\.sh)", "/bin/true", unit.read_text())
+        text = re.sub(
+            r"/srv/ai-costs/(\.venv/bin/(python|gunicorn|uvicorn)|deploy/migrate\.sh)", "/bin/true", unit.read_text()
+        )
         (tmp_path / unit.name).write_text(text)
     verified = subprocess.run(
         ["systemd-analyze", "verify", *[str(tmp_path / unit.name) for unit in UNITS]],
@@ -95,11 +98,20 @@ def test_each_unit_is_complete(unit: Path) -> None:
     # Each service gets only the password that it needs: the migration the owner's, the drain and the jobs the drain's.
     own = {
         "ai-costs-web.service": [],
+        "ai-costs-proxy.service": [],
         "ai-costs-drain.service": ["/etc/ai-costs.drain.env"],
         "ai-costs-job@.service": ["/etc/ai-costs.drain.env"],
         "ai-costs-migrate.service": ["/etc/ai-costs.owner.env"],
     }
     assert environment == ["/etc/ai-costs.env", *own[unit.name]]
+
+
+def test_compose_starts_the_proxy_as_the_unit_does() -> None:
+    unit = parsed(ROOT / "deploy" / "ai-costs-proxy.service")["Service"]["ExecStart"]
+    command = [part for part in unit.split() if part != "\\"]
+    assert command[0] == "/srv/ai-costs/.venv/bin/uvicorn"
+    of_compose = [part.replace("0.0.0.0", "127.0.0.1") for part in SERVICES_OF_COMPOSE["proxy"]["command"]]  # noqa: S104
+    assert of_compose == ["uvicorn", *command[1:]]
 
 
 def test_the_timers_and_cron_sh_run_the_same_jobs() -> None:
@@ -116,7 +128,9 @@ if ctypes.CDLL(None).prctl(PR_SET_MDWE, REFUSE_EXEC_GAIN, 0, 0, 0) != 0:
     sys.exit("this kernel cannot")
 import django; django.setup()
 from importlib import import_module
-for name in ("config.wsgi", "psycopg", "openai", "anthropic", "genai_prices.data", "waitress", "gunicorn.arbiter"):
+for name in ("config.wsgi", "config.asgi", "uvicorn.protocols.http.httptools_impl"):
+    import_module(name)
+for name in ("psycopg", "openai", "anthropic", "genai_prices.data", "waitress", "gunicorn.arbiter"):
     import_module(name)
 from django.test import Client
 assert Client(headers={"host": "localhost"}).get("/login/", secure=True).status_code == 200

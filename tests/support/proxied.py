@@ -72,7 +72,7 @@ class Proxied:
             reader.close()
 
 
-def test_database() -> str:
+def database_of_tests() -> str:
     """The URL of the test database, for other processes."""
     config = connection.settings_dict
     if connection.vendor == "sqlite":

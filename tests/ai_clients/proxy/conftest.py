@@ -7,14 +7,14 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support import factories
-from tests.support.proxied import Proxied, proxied, save_keys, test_database
+from tests.support.proxied import Proxied, database_of_tests, proxied, save_keys
 from usage_billing.auth import provider_keys, service_tokens
 from usage_billing.models import Organization
 
 
 @pytest.fixture(scope="module")
 def served(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxied]:
-    with proxied(test_database(), tmp_path_factory.mktemp("proxy"), PROXY_MAX_BODY_MB="1") as made:
+    with proxied(database_of_tests(), tmp_path_factory.mktemp("proxy"), PROXY_MAX_BODY_MB="1") as made:
         yield made
 
 
