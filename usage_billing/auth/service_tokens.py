@@ -310,7 +310,7 @@ def program_of(text: str) -> Program | None:
 def known(text: str) -> Program | None:
     """Return the bearer of a token that was looked up just now, without a look into the database; else None."""
     with _lock:
-        _, again_at, program = _known.get(digest_of(text), (0.0, 0.0, None))
+        _looked_up_at, again_at, program = _known.get(digest_of(text), (-AWAY_S, -AWAY_S, None))
     return program if time.monotonic() < again_at else None
 
 

@@ -208,6 +208,16 @@ def test_a_token_is_looked_up_once_in_a_second(
     assert ServiceToken.objects.get().last_used_at is not None
 
 
+def test_what_is_known_needs_no_look_into_the_database(clock: Clock, django_assert_num_queries: Any) -> None:
+    _, text = programs.token()
+    assert service_tokens.known(text) is None
+    program = program_of(text)
+    with django_assert_num_queries(0):
+        assert service_tokens.known(text) == program is not None
+        clock.now += service_tokens.RECHECK_S
+        assert service_tokens.known(text) is None
+
+
 def test_while_the_database_is_away_a_good_token_is_taken_on_trust_for_an_hour(
     clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
