@@ -127,7 +127,7 @@ def test_a_server_that_is_killed(sender: Site, record_property: Figures) -> None
 
 def test_a_postgresql_that_is_killed(sender: Site, record_property: Figures) -> None:
     """Events are taken without it, for a token that was good before."""
-    taken, port, stop = [], free_port(), threading.Event()  # type: ignore[var-annotated]
+    taken, port, stop = [], free_port(), threading.Event()
     with server(sender, port):
         for number in range(10):  # both workers know the token
             assert send(port, [f"before-{number}"]) == 200

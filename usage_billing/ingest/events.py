@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any, Literal, NamedTuple
@@ -194,8 +193,6 @@ def _told(fields: _Fields, provider: str) -> Told:
     if fields.usage is UNSET and fields.status == "succeeded":
         raise EventError(gettext("Give usage (the provider's block) or units. Usage that nobody told is null."))
     block = None if fields.usage is UNSET else fields.usage
-    if block is not None and not all(map(_is_finite, block.values())):
-        raise EventError(gettext("The usage cannot be read: %(reason)s.") % {"reason": "NaN"})
     return Told(fields.api or api_of(block, provider, fields.model), block, {})
 
 
@@ -205,10 +202,6 @@ def _beside_block(fields: _Fields, block: dict[str, Any], units: Units, provider
     if any((beside.block or {}).values()):
         raise EventError(gettext("Give tokens and seconds in usage or in units, not in both."))
     return Told(fields.api or api_of(block, provider, fields.model), block, beside.units)
-
-
-def _is_finite(value: Any) -> bool:
-    return not isinstance(value, float) or math.isfinite(value)
 
 
 def api_of(block: dict[str, Any] | None, provider: str, model: str) -> Flavour:

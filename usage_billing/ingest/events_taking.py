@@ -20,6 +20,7 @@ from usage_billing.ingest.events import EventError, Given
 from usage_billing.ingest.events_names import Names
 from usage_billing.recording import Event, record, recorder
 from usage_billing.recording.quota import OutboxFullError
+from usage_billing.recording.texts import clean
 from usage_billing.tenancy.scope import Scope, within
 
 logger = logging.getLogger(__name__)
@@ -64,6 +65,7 @@ def sort_out(given: Sequence[Given | EventError], sender: Sender) -> list[Taken]
 
     Raises `events_names.AwayError` for a name that only the database could tell, while it is away.
     """
+    given = [_printable(each) if isinstance(each, Given) else each for each in given]
     try:
         with within(sender.scope):
             return _sorted_out(given, sender, events_names.InDatabase(sender.scope))
@@ -83,6 +85,14 @@ def keep(events: Sequence[Event]) -> None:
         raise NotKeptError(str(full)) from full
     if not record(*events):
         raise NotKeptError(recorder.health().error)
+
+
+def _printable(given: Given) -> Given | EventError:
+    """Refuse names that no database looks up, such as one with NUL: its error would be that of a database away."""
+    names = [name for name in (given.org, given.user) if isinstance(name, str)]
+    if all(clean(name) == name for name in names):
+        return given
+    return EventError(gettext("org and user must be printable text."))
 
 
 def _sorted_out(given: Sequence[Given | EventError], sender: Sender, names: Names) -> list[Taken]:

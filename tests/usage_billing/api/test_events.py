@@ -354,6 +354,8 @@ def test_others_send_nothing(org: Organization) -> None:
         ({"tags": {str(number): "x" for number in range(10)}}, "An event has at most 9 tags."),
         ({"tags": {"a": ["b"]}}, "got `array` - at `tags[...]`"),
         ({"agent_id": "x" * 101}, "Expected `str` of length <= 100 - at `agent_id`"),
+        ({"org": "at\x00las"}, "org and user must be printable text."),
+        ({"user": "an\x00na"}, "org and user must be printable text."),
         ({"agent": "legal_guard"}, "Object contains unknown field `agent`"),
     ],
 )

@@ -166,6 +166,23 @@ def test_files_that_hold_no_calls(content: str, org: Organization, tmp_path: Pat
     assert drained() == 0
 
 
+def test_a_large_list_is_read_in_pieces_up_to_its_damage(
+    org: Organization, tmp_path: Path, capsys: pytest.CaptureFixture[str], drained: Drained
+) -> None:
+    """Items of all sizes, so that some are cut by the end of a block; NaN is no JSON."""
+    events = [an_event(number, metadata={"a": "ё" * (number * 7 % 1_900)}) for number in range(700)]
+    whole = json.dumps(events, ensure_ascii=False)
+    file = tmp_path / "calls.json"
+    file.write_text(f'{whole[:-1]}, 5, {{"usage": {{"prompt_tokens": {{"a": NaN}}}}}}, {{}}]')
+    with pytest.raises(CommandError, match="2 rows were refused"):
+        call_command("import_usage", str(file), "--format=events", "--org=atlas")
+    out, err = capsys.readouterr()
+    assert out.startswith("Imported 700 calls")
+    assert "row 701: The row is no object." in err
+    assert "row 702: The list breaks off here, or is not JSON." in err
+    assert drained() == 700
+
+
 # ── LiteLLM ──
 
 

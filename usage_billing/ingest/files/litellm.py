@@ -65,7 +65,8 @@ def call_of(row: Mapping[str, Any], maps: Maps, now: datetime) -> Given:
     has_failed = text_of(row.get("status")).lower() in ("failure", "failed", "error")
     usage = metadata.get("usage_object") or metadata.get("additional_usage_values")
     units, unread = _units(row, usage if isinstance(usage, dict) else {})
-    api = APIS.get(text_of(row.get("call_type")).removeprefix("a").replace("nthropic_", "anthropic_"))
+    call_type = text_of(row.get("call_type"))
+    api = APIS.get(call_type) or APIS.get(call_type.removeprefix("a"))
     try:
         told = told_by(units, api=api, provider=provider, model=model)
     except UnitsError as error:

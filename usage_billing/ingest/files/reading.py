@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+import math
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -82,7 +83,15 @@ def _too_long() -> str:
     return gettext("The row is longer than %(bytes)d bytes.") % {"bytes": LONGEST_ROW}
 
 
-_decoder = json.JSONDecoder()
+def _number(digits: str) -> float:
+    """Return a number that JSON has. Raises `ValueError` for NaN, infinity, and what is beyond a float."""
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError(digits)
+    return number
+
+
+_decoder = json.JSONDecoder(parse_float=_number, parse_constant=_number)
 _between = re.compile(r"[\s,]*")
 
 
@@ -96,20 +105,22 @@ def _of_list(content: io.BufferedReader) -> Read:
 
 
 def _items(text: io.TextIOWrapper) -> Read:
-    buffer, number = text.read(_BLOCK), 1
+    buffer, at, number = text.read(_BLOCK), 0, 1
     while True:
-        start = _match_end(buffer, 0)
-        if buffer[start : start + 1] == "]":
+        at = _after_space(buffer, at)
+        if buffer[at : at + 1] == "]":
             return
         try:
-            value, end = _decoder.raw_decode(buffer, start)
-            is_whole = buffer[_match_end(buffer, end) :] != "" or isinstance(value, dict)
+            value, end = _decoder.raw_decode(buffer, at)
+            # A number at the end of the block may go on in the next one.
+            is_whole = isinstance(value, dict) or _after_space(buffer, end) < len(buffer)
         except (ValueError, RecursionError):
             is_whole = False
         if is_whole:
             yield number, value
-            buffer, number = buffer[end:], number + 1
+            at, number = end, number + 1
             continue
+        buffer, at = buffer[at:], 0
         more = text.read(max(_BLOCK, len(buffer)))
         if not more or len(buffer) > LONGEST_ROW:
             yield number, EventError(gettext("The list breaks off here, or is not JSON."))
@@ -117,7 +128,7 @@ def _items(text: io.TextIOWrapper) -> Read:
         buffer += more
 
 
-def _match_end(buffer: str, start: int) -> int:
+def _after_space(buffer: str, start: int) -> int:
     found = _between.match(buffer, start)
     return found.end() if found else start
 
