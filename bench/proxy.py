@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx2
+import psutil
 
 from bench.calls import PLAIN, STREAM
 from bench.table import Row, Section, render
@@ -109,6 +110,15 @@ async def one(client: httpx2.AsyncClient, base: str, key: str, asked: object) ->
     return (time.perf_counter() - began) * 1000, first * 1000
 
 
+def cpu_s(name: str) -> float:
+    """CPU seconds of the process that listens on the way's port."""
+    return sum(
+        sum(process.cpu_times()[:2])
+        for process in psutil.Process().children(recursive=True)
+        if any(connection.laddr.port == PORTS[name] for connection in process.net_connections() if connection.laddr)
+    )
+
+
 async def measured(ways: dict[str, tuple[str, str]], calls: int) -> dict[str, list[float]]:
     """Name → figure of each way."""
     figures: dict[str, list[float]] = {}
@@ -126,14 +136,17 @@ async def measured(ways: dict[str, tuple[str, str]], calls: int) -> dict[str, li
                     figures[f"{kind}, {what}, p50: {name}"] = [statistics.median(values)]
                     figures[f"{kind}, {what}, p99: {name}"] = [statistics.quantiles(values, n=100)[98]]
             for name, (base, key) in ways.items():
-                began = time.perf_counter()
+                cpu, began = cpu_s(name) if name in PORTS else 0.0, time.perf_counter()
 
                 async def some(base: str = base, key: str = key, asked: object = asked) -> None:
                     for _ in range(calls // TOGETHER):
                         await one(client, base, key, asked)
 
                 await asyncio.gather(*(some() for _ in range(TOGETHER)))
-                rate = calls // TOGETHER * TOGETHER / (time.perf_counter() - began)
+                made = calls // TOGETHER * TOGETHER
+                rate = made / (time.perf_counter() - began)
+                if name in PORTS:
+                    figures[f"{kind}, CPU of the proxy a call: {name}"] = [(cpu_s(name) - cpu) / made * 1000]
                 figures[f"{kind}, calls a second, {TOGETHER} at once: {name}"] = [rate]
     return figures
 

@@ -103,7 +103,7 @@ class Credentials:
                 "provider_key_missing",
                 _(
                     "No key for %(provider)s is set up here. An owner of the organisation or a superadmin saves one: "
-                    "docs/proxy.md, Keys of providers."
+                    "docs/proxy.md, Set up."
                 )
                 % {"provider": provider.title},
             )

@@ -125,6 +125,7 @@ def running(command: list[str], environment: dict[str, str], log: Path) -> Itera
 
 
 @pytest.mark.postgres
+@pytest.mark.timeout(300)
 def test_the_commands_work_one_after_the_other(tmp_path: Path) -> None:
     password, log, port = secrets.token_hex(8), tmp_path / "log", free_port()
     binaries = Path(sys.executable).parent

@@ -23,8 +23,10 @@ class Command(BaseCommand):
         settings.ALLOW_DEBUG_SERVER = True
         os.environ["ALLOW_DEBUG_SERVER"] = "1"
         for name, provider in PROVIDERS.items():
-            below = f"http://{options['host']}:{options['port']}{PREFIX}{name}"
-            self.stdout.write(_("%(provider)s: base URL %(url)s") % {"provider": provider.title, "url": f"{below}/v1"})
+            url = f"http://{options['host']}:{options['port']}{PREFIX}{name}"
+            # Anthropic's clients add the version themselves.
+            url += "" if name == "anthropic" else "/v1"
+            self.stdout.write(_("%(provider)s: base URL %(url)s") % {"provider": provider.title, "url": url})
         uvicorn.run(
             "config.asgi:application",
             host=options["host"],
