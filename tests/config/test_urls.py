@@ -142,8 +142,9 @@ def addresses(value: str = "1") -> list[str]:
 
 
 def failed(answers: dict[str, Any]) -> dict[str, int]:
-    """Return the answers with a status of 500 or more."""
-    return {asked[:200]: answer.status_code for asked, answer in answers.items() if answer.status_code >= 500}
+    """Return the answers with a status of 500 or more. 501 is the proxy's under WSGI, which does not serve it."""
+    codes = {asked[:200]: answer.status_code for asked, answer in answers.items()}
+    return {asked: code for asked, code in codes.items() if code >= 500 and code != 501}
 
 
 def test_the_list_of_addresses_is_complete() -> None:

@@ -18,7 +18,7 @@ from usage_billing.api.base import ApiView
 from usage_billing.api.event_parsers import EventLinesParser, EventsParser, JsonLinesParser
 from usage_billing.api.schema import refusal
 from usage_billing.auth.service_tokens import Program
-from usage_billing.ingest import events, events_names, events_taking
+from usage_billing.ingest import events, events_names, events_taking, keeping
 from usage_billing.ingest.events import EventError
 from usage_billing.ingest.events_taking import Sender, Taken
 from usage_billing.models import ServiceToken
@@ -123,10 +123,10 @@ class EventsView(ApiView):
         read = [each if isinstance(each, EventError) else _read(each, now) for each in given]
         try:
             found = events_taking.sort_out(read, sender)
-            events_taking.keep([each.event for each in found if each.event is not None])
+            keeping.keep([each.event for each in found if each.event is not None])
         except events_names.AwayError as error:
             raise NothingTakenError(_nothing_taken(error)) from error
-        except events_taking.NotKeptError as error:
+        except keeping.NotKeptError as error:
             raise NothingTakenError(_nothing_taken(error)) from error
         return Response(EventResultsSerializer(_answer(found)).data)
 

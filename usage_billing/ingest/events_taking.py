@@ -1,4 +1,4 @@
-"""Takes events of a sender: finds whose they are, leaves out those that are known, and keeps the others in the outbox.
+"""Sorts out the events of a sender: finds whose they are, and leaves out those that are known.
 
 Events are taken without a database too: what was looked up before is remembered (`events_names`).
 """
@@ -18,16 +18,11 @@ from usage_billing.auth.service_tokens import Program, attributed
 from usage_billing.ingest import events_names
 from usage_billing.ingest.events import EventError, Given
 from usage_billing.ingest.events_names import Names
-from usage_billing.recording import Event, record, recorder
-from usage_billing.recording.quota import OutboxFullError
+from usage_billing.recording import Event
 from usage_billing.recording.texts import clean
 from usage_billing.tenancy.scope import Scope, within
 
 logger = logging.getLogger(__name__)
-
-
-class NotKeptError(Exception):
-    """Raised where the outbox keeps nothing now. No event of the batch was taken; the sender tries again later."""
 
 
 @dataclass(frozen=True)
@@ -72,19 +67,6 @@ def sort_out(given: Sequence[Given | EventError], sender: Sender) -> list[Taken]
     except Error as error:
         logger.warning("The database does not answer (%s): events are taken without it.", type(error).__name__)
         return _sorted_out(given, sender, events_names.Remembered(sender.scope))
-
-
-def keep(events: Sequence[Event]) -> None:
-    """Keep the events in the outbox, all or none. Raises `NotKeptError`."""
-    if not events:
-        return
-    try:
-        # Asked first: what `record` refuses counts as lost, and these events will be sent again.
-        recorder.quota().check(recorder.outbox())
-    except OutboxFullError as full:
-        raise NotKeptError(str(full)) from full
-    if not record(*events):
-        raise NotKeptError(recorder.health().error)
 
 
 def _printable(given: Given) -> Given | EventError:

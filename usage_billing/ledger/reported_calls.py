@@ -109,12 +109,16 @@ class _Call:
 
 
 class _Known:
-    """The calls of the ledger and of the batch, by their ids and by their traces."""
+    """The calls of the ledger and of the batch, by their ids and by their spans.
+
+    by_span, by_ancestor: (trace, span) → the calls that a span of this id told, and those that one within it told.
+    """
 
     def __init__(self) -> None:
         self.calls: list[_Call] = []
         self.by_id: dict[str, list[_Call]] = defaultdict(list)
-        self.by_trace: dict[str, list[_Call]] = defaultdict(list)
+        self.by_span: dict[tuple[str, str], list[_Call]] = defaultdict(list)
+        self.by_ancestor: dict[tuple[str, str], list[_Call]] = defaultdict(list)
         self.refused: list[Row] = []
 
     @classmethod
@@ -136,8 +140,13 @@ class _Known:
     def _add(self, call: _Call) -> None:
         self.calls.append(call)
         self.by_id[call.row["request_id"]].append(call)
-        for trace_id in {span.trace_id for span in call.spans}:
-            self.by_trace[trace_id].append(call)
+        for span in call.spans:
+            self._note(call, span)
+
+    def _note(self, call: _Call, span: Span) -> None:
+        self.by_span[span.trace_id, span.span_id].append(call)
+        for ancestor in span.ancestors:
+            self.by_ancestor[span.trace_id, ancestor].append(call)
 
     def take(self, row: Row, span: Span | None) -> None:
         """Add a call that is told now, or find that it is known."""
@@ -158,7 +167,7 @@ class _Known:
                 # A span around this one came before, and nothing told yet whose it is.
                 other.is_repeated = not other.has_answer_id and _is_around(other, span)
             call.spans = _innermost(call.spans, span)
-            self.by_trace[span.trace_id].append(call)
+            self._note(call, span)
 
     def _same(self, row: Row, span: Span | None) -> Iterator[_Call]:
         """Yield the known calls that this report is about, best first: in the same organisation, then in others."""
@@ -166,7 +175,7 @@ class _Known:
         found = sorted(by_id, key=lambda call: call.row["org_id"] != row["org_id"])
         if span is not None:
             has_answer_id = row["request_id"] != _id_of(span)
-            for call in self.by_trace.get(span.trace_id, ()):
+            for call in self._near(span):
                 # Two answers with two ids are two calls, wherever their spans lie.
                 if not (has_answer_id and call.has_answer_id) and _is_one_call(call, row, span):
                     found.append(call)
@@ -175,6 +184,14 @@ class _Known:
             if not call.is_repeated and not any(call is each for each in seen):
                 seen.append(call)
                 yield call
+
+    def _near(self, span: Span) -> Iterator[_Call]:
+        """Yield the calls that this span told, or one within or around it. A trace may have thousands of others."""
+        place = span.trace_id, span.span_id
+        yield from self.by_span.get(place, ())
+        yield from self.by_ancestor.get(place, ())
+        for ancestor in span.ancestors:
+            yield from self.by_span.get((span.trace_id, ancestor), ())
 
     def plan(self) -> Plan:
         plan = Plan()

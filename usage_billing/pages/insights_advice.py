@@ -59,6 +59,9 @@ def _not_told(kind: str) -> str:
         "modalities": gettext("Reported without telling text, audio and images apart"),
         "compaction": gettext("Reported without the model of its compaction"),
         "subscription": gettext("Paid by a subscription of the coding agent"),
+        "input-tokens": gettext("Reported without input tokens"),
+        "output-tokens": gettext("Reported without output tokens"),
+        "unreadable-count": gettext("Reported with a count that cannot be read"),
         "unknown-operation": gettext("Reported with an operation that is not known"),
     }
     return titles.get(kind, "")

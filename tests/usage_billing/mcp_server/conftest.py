@@ -1,21 +1,13 @@
-"""A service token with the scope `read`, and views that take it."""
+"""A service token with the scope `read`."""
 
 from __future__ import annotations
 
 import pytest
 
 from tests.support.factories import organization
-from usage_billing.api.budgets import OfBudgetsView
-from usage_billing.api.views import CallView, ReportView
 from usage_billing.auth import service_tokens
 from usage_billing.models import Organization
 from usage_billing.tenancy.scope import EVERYTHING
-
-
-@pytest.fixture(autouse=True)
-def views_take_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
-    for view in (ReportView, CallView, OfBudgetsView):
-        monkeypatch.setattr(view, "token_scopes_to_read", ("read",))
 
 
 @pytest.fixture

@@ -17,12 +17,13 @@ from typing import Any, NamedTuple
 from django.utils.translation import gettext
 
 from usage_billing.conf import conf
-from usage_billing.ingest import events, events_taking
+from usage_billing.costing.costs import TOLD_COST
+from usage_billing.ingest import events, events_taking, keeping
 from usage_billing.ingest.events import EventError, Given
-from usage_billing.ingest.events_taking import NotKeptError, Sender, Taken
+from usage_billing.ingest.events_taking import Sender, Taken
 from usage_billing.ingest.files import litellm, openai_usage, own_export, reading
 from usage_billing.ingest.files.rows import Maps, Reader, SkippedError
-from usage_billing.ingest.reported import TOLD_COST
+from usage_billing.ingest.keeping import NotKeptError
 from usage_billing.recording import recorder
 
 BATCH = 1_000
@@ -127,7 +128,7 @@ class Import:
         if taken and _is_nearly_full():
             self.on_waiting()
             _wait_for_room()
-        events_taking.keep(taken)
+        keeping.keep(taken)
 
 
 def _is_nearly_full() -> bool:

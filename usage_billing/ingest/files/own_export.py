@@ -15,9 +15,10 @@ import msgspec
 from django.utils.translation import gettext
 
 from usage_billing.costing import containers
+from usage_billing.costing.costs import SOURCE, TOLD_COST
 from usage_billing.ingest.events import EventError, Given, bounded, told_cost
 from usage_billing.ingest.files.rows import Maps, count_of, expect_past, moment_of, object_of, text_of
-from usage_billing.ingest.reported import SOURCE, TOLD_COST, base_of
+from usage_billing.ingest.reported import base_of
 from usage_billing.recording import Attribution, Event, gate
 from usage_billing.recording.event import ACCOUNT_COLUMNS, Part, Status, flavour_of
 

@@ -19,11 +19,12 @@ from django.views.decorators.csrf import csrf_exempt
 
 from usage_billing.auth.service_tokens import Program, program_of
 from usage_billing.auth.token_rate import seconds_to_wait
+from usage_billing.ingest.keeping import NotKeptError, keep
 from usage_billing.ingest.otlp import answers, logs, records, spans, wire
 from usage_billing.ingest.otlp.directory import FAULT, Directory
 from usage_billing.ingest.otlp.told import Refused, Told
 from usage_billing.ingest.reported import event_of
-from usage_billing.recording import Event, record
+from usage_billing.recording import Event
 from usage_billing.tenancy.scope import outside_scope
 
 RETRY_AFTER_S = 5
@@ -141,8 +142,12 @@ def _take(program: Program, told: list[Told | Refused]) -> Counter[str]:
             refused[call.reason] += 1
         else:
             events.append(_event(call))
-    if events and not record(*events):
-        raise RefusedError(503, gettext("The calls cannot be kept now. Send the export again."), RETRY_AFTER_S)
+    try:
+        keep(events)
+    except NotKeptError as error:
+        raise RefusedError(
+            503, gettext("The calls cannot be kept now. Send the export again."), RETRY_AFTER_S
+        ) from error
     return refused
 
 

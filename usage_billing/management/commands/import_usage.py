@@ -15,9 +15,10 @@ from django.utils import timezone
 from tqdm import tqdm
 
 from usage_billing.ingest import events_names
-from usage_billing.ingest.events_taking import NotKeptError, Sender
+from usage_billing.ingest.events_taking import Sender
 from usage_billing.ingest.files.importing import FORMATS, Counts, Import, Refused
 from usage_billing.ingest.files.rows import Maps
+from usage_billing.ingest.keeping import NotKeptError
 from usage_billing.management.ledger_command import INTERRUPTED
 from usage_billing.management.printable_command import PrintableCommand
 from usage_billing.models import Organization
