@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from django.utils import timezone
+from msgspec.structs import replace
 
 from usage_billing.conf import conf
 from usage_billing.costing import containers, metering, pricing, providers, refusals
@@ -258,11 +259,21 @@ def meter(row: Row) -> metering.Metered:
         free_turns = refusals.free_turns(row["response_metadata"], row["created_at"])
     except refusals.UnknownRefusalError:
         return metering.meter(*answered).failed("unknown-refusal")
-    metered = metering.meter(*answered, free_turns=free_turns)
+    metered = _as_sum(metering.meter(*answered, free_turns=free_turns), row["response_metadata"].get(REQUESTS))
     missing = row["response_metadata"].get(MISSING)
     return metered.failed(missing) if isinstance(missing, str) and missing else metered
 
 
+def _as_sum(metered: metering.Metered, requests: Any) -> metering.Metered:
+    """Return the units of a record that stands for several requests: a price by the size of one is not known then."""
+    if not isinstance(requests, int) or requests < 2 or not metered.lines:
+        return metered
+    first, *others = metered.lines
+    return replace(metered, lines=(replace(first, requests=max(requests, first.requests)), *others))
+
+
+REQUESTS = "requests"
+"""In `response_metadata`: how many calls the record is the sum of, where a source tells only sums."""
 SOURCE = "source"
 """In `response_metadata`: by which way another program told the call. Calls that our own transport saw have none."""
 EMITTER = "emitter"

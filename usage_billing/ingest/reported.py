@@ -7,14 +7,11 @@ from typing import Any, Literal
 
 import msgspec
 
-from usage_billing.costing.costs import EMITTER, MISSING, SOURCE, TOLD_COST
+from usage_billing.costing.costs import EMITTER, MISSING, REQUESTS, SOURCE, TOLD_COST
 from usage_billing.recording import Attribution, Event
 from usage_billing.recording.event import FLAVOURS, Flavour, Span, Status
 
 Source = Literal["otlp", "events", "import"]
-
-REQUESTS = "requests"
-"""In `response_metadata`: how many calls the record is the sum of, where a source tells only sums."""
 
 
 class ReportedCall(msgspec.Struct, frozen=True, kw_only=True):

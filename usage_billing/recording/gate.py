@@ -106,13 +106,14 @@ def _is_plain(event: Event) -> bool:
         and b"\\" not in usage
         and b"\x7f" not in usage
         and not (event.units or event.parts or event.error_code or given.metadata or event.job)
-        and not (event.provider or event.span)
+        and (not event.provider or bool(_is_word(event.provider)))
+        and not event.span
         and _is_number_or_none(given.org_id)
         and not given.org_timezone
         and (not given.tags or given.tags == tags.bounded(given.tags))
         and _is_number_or_none(given.user_id)
         and all(_is_word(word) for word in event.context.values())
-        and (not event.response or event.response.keys() == _HTTP_STATUS)
+        and (not event.response or event.response.keys() == _HTTP_STATUS or _is_short(event.response))
         and (not event.account or event.account == _account(event.account))
         and _EARLIEST < event.started_at < _LATEST
         and 0 <= event.duration_ms <= LARGEST_NUMBER
@@ -129,6 +130,13 @@ _LONGEST = tuple(
     )
 )  # fmt: skip
 _HTTP_STATUS = {"http_status"}
+
+
+def _is_short(response: Mapping[str, Any]) -> bool:
+    """Return whether the facts are a few short words, as those of a reported call are."""
+    return len(response) <= DEPTH and all(
+        type(fact) is str and len(fact) <= 64 and f"{name}{fact}".isprintable() for name, fact in response.items()
+    )
 
 
 def _bounded(event: Event) -> Event:
