@@ -41,7 +41,7 @@ def check(
     if body:
         try:
             named += models_in(headers, body)
-        except ValueError:
+        except (ValueError, RecursionError):  # no JSON, or nested too deeply
             unreadable = True
     for model in named:
         if not any(fnmatchcase(model, each) for each in allowed):

@@ -138,7 +138,8 @@ def addresses(value: str = "1") -> list[str]:
             start, end = filled.index("%("), filled.index(")s")
             filled = filled[:start] + value + filled[end + 2 :]
         found.append("/" + filled)
-    return sorted(set(found) - {"/logout/", "/superadmin/logout/"})
+    # Under WSGI the proxy answers 501 at once; tests/ai_clients/proxy asks it under ASGI.
+    return sorted({path for path in found if not path.startswith("/proxy/")} - {"/logout/", "/superadmin/logout/"})
 
 
 def failed(answers: dict[str, Any]) -> dict[str, int]:

@@ -92,6 +92,7 @@ NOT_OPENED = {
         ),
         "takes POST and redirects",
     ),
+    "proxy": "answers 501 under WSGI; tests/ai_clients/proxy asks it under ASGI",
     **dict.fromkeys(
         ("usage_billing:ai-costs-budget-ask", "usage_billing:usage-budget-ask"),
         "a form for whoever has not asked yet; it shows what the page of the budget shows",

@@ -53,7 +53,10 @@ def replaced(text: str, changes: dict[str, str]) -> str:
 
 @contextmanager
 def nginx(upstream: int, made: Certificate, folder: Path) -> Iterator[int]:
-    """Run nginx with `deploy/nginx.conf.example` inside Debian's nginx.conf. Yields its port."""
+    """Run nginx with `deploy/nginx.conf.example` inside Debian's nginx.conf. Yields its port.
+
+    upstream: the port of the web, and of the proxy before the providers.
+    """
     port = free_port()
     site = replaced(
         (ROOT / "deploy" / "nginx.conf.example").read_text(),
@@ -65,6 +68,7 @@ def nginx(upstream: int, made: Certificate, folder: Path) -> Iterator[int]:
             f"/etc/letsencrypt/live/{HOST}/fullchain.pem": str(made.file),
             f"/etc/letsencrypt/live/{HOST}/privkey.pem": str(made.key),
             "127.0.0.1:8000": f"127.0.0.1:{upstream}",
+            "127.0.0.1:8001": f"127.0.0.1:{upstream}",
         },
     )
     temporary = "".join(
@@ -91,6 +95,7 @@ def caddy(upstream: int, made: Certificate, folder: Path) -> Iterator[int]:
             "\n{\n\tservers {": "\n{\n\tadmin off\n\tauto_https disable_redirects\n\tservers {",
             f"\n{HOST} {{\n": f"\nhttps://{HOST}:{port} {{\n\tbind 127.0.0.1\n\ttls {made.file} {made.key}\n",
             "127.0.0.1:8000": f"127.0.0.1:{upstream}",
+            "127.0.0.1:8001": f"127.0.0.1:{upstream}",
         },
     )
     (folder / "Caddyfile").write_text(site)

@@ -133,6 +133,9 @@ def test_no_error_shows_the_key(status: int, encoding: str, proxy: Proxied, org:
     code = response.json()["error"]["code"]
     assert code == ("provider_key_refused" if status == 401 else "provider_error")
     assert [event.error_code for event in proxy.events()] == [str(status)]
+    log = proxy.log.read_text()
+    assert SECRET not in log
+    assert "aic_" not in log
 
 
 # ── Who may call ─────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -71,6 +71,7 @@ def test_requests_of_allowed_models_pass(path: str, body: Any) -> None:
         ("/chat/completions", {"messages": []}),
         ("/chat/completions", {"model": ["gpt-4.1-mini"]}),
         ("/chat/completions", b"{"),
+        ("/chat/completions", b'{"model": "gpt-4.1-mini", "a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"),
         ("/chat/completions", None),
         ("/batches", {"input_file_id": "file_1"}),
         ("/threads/thread_1/runs", {"assistant_id": "asst_1"}),
