@@ -12,8 +12,8 @@ from msgspec import UNSET, Meta, UnsetType
 
 from usage_billing.costing import usage_shapes
 from usage_billing.costing.costs import CLOCK_TOLERANCE
-from usage_billing.costing.model_names import VENDORS
 from usage_billing.ingest.events_units import Told, Units, UnitsError, told_by
+from usage_billing.ingest.provider_names import provider_of
 from usage_billing.ingest.reported import ReportedCall, Source, event_of
 from usage_billing.recording import Attribution, Event, gate, tags
 from usage_billing.recording.event import Flavour
@@ -24,23 +24,6 @@ EARLIEST = datetime(2015, 1, 1, tzinfo=UTC)
 """No provider sold calls before; an earlier time is a wrong one."""
 MOST_TAGS = tags.MOST - 1
 """The most tags of an event: the name of its service token is one more."""
-
-ALIASES = VENDORS | {
-    "azure_openai": "azure",
-    "azure.ai.openai": "azure",
-    "azure.ai.inference": "azure",
-    "aws.bedrock": "aws",
-    "amazon-bedrock": "aws",
-    "vertex": "google",
-    "gcp.gemini": "google",
-    "gcp.vertex_ai": "google",
-    "gcp.gen_ai": "google",
-    "google_genai": "google",
-    "mistral_ai": "mistral",
-    "mistralai": "mistral",
-    "x_ai": "x-ai",
-}
-"""Other names of providers → genai-prices' id. OpenTelemetry's (`gen_ai.provider.name`) are among them."""
 
 
 class EventError(ValueError):
@@ -117,12 +100,6 @@ def read(given: Any, *, source: Source, now: datetime) -> Given:
         told_cost_usd=told_cost(fields.cost_usd),
     )
     return Given(bounded(event_of(call)), fields.org, fields.user)
-
-
-def provider_of(name: str) -> str:
-    """Return genai-prices' id of a provider; a name that nobody knows stays as it is."""
-    plain = name.strip().lower()
-    return ALIASES.get(plain, plain)
 
 
 def bounded(event: Event) -> Event:

@@ -12,6 +12,7 @@ import msgspec
 from django.utils.translation import gettext
 from msgspec import Meta
 
+from usage_billing.ingest.provider_names import CACHE_WRITE_LIFETIME, is_claude
 from usage_billing.recording.event import Flavour
 from usage_billing.recording.gate import LARGEST_NUMBER
 
@@ -68,9 +69,6 @@ class Told(NamedTuple):
     missing: str = ""
 
 
-CACHE_WRITE_LIFETIME = "cache-write-lifetime"
-"""The fact that is missing where Anthropic's cache writes have no lifetime: they cost 1.25 or 2 times the input."""
-
 _BESIDE = {
     "web_searches": "web_searches",
     "storage_searches": "storage_searches",
@@ -108,10 +106,6 @@ def told_by(units: Units, *, api: Flavour | None, provider: str, model: str) -> 
 
 def _counts(block: dict[str, Any]) -> list[str]:
     return [name for name, value in block.items() if not isinstance(value, dict)]
-
-
-def is_claude(provider: str, model: str) -> bool:
-    return provider == "anthropic" or "claude" in model.lower()
 
 
 def _check(units: Units) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 from django.utils.translation import gettext
 
-from usage_billing.ingest.events import EventError, Given, bounded, provider_of, told_cost
+from usage_billing.ingest.events import EventError, Given, bounded, told_cost
 from usage_billing.ingest.events_units import Units, UnitsError, told_by
 from usage_billing.ingest.files.rows import (
     Maps,
@@ -26,6 +26,7 @@ from usage_billing.ingest.files.rows import (
     object_of,
     text_of,
 )
+from usage_billing.ingest.provider_names import provider_of
 from usage_billing.ingest.reported import ReportedCall, event_of
 from usage_billing.recording import Attribution, gate, tags
 from usage_billing.recording.event import Flavour

@@ -12,8 +12,8 @@ from datetime import datetime
 
 from usage_billing.ingest.otlp.records import LogRecord
 from usage_billing.ingest.otlp.told import Told, attribution_of, merged, org_of, person_of
-from usage_billing.ingest.otlp.usage import CACHE_WRITE_LIFETIME
 from usage_billing.ingest.otlp.values import Attributes, UnreadableCountError, amount, first, named_count
+from usage_billing.ingest.provider_names import CACHE_WRITE_LIFETIME
 from usage_billing.ingest.reported import ReportedCall
 
 SHORTEST_ID = 20

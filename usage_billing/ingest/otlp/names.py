@@ -188,31 +188,6 @@ KINDS: dict[str, dict[str, Flavour | None]] = {
 }
 """Attribute of an emitter's own that tells the kind of span → its values → API; under "" what any other value means."""
 
-PROVIDERS = {
-    "azure.ai.openai": "azure",
-    "azure.ai.inference": "azure",
-    "az.ai.openai": "azure",
-    "az.ai.inference": "azure",
-    "azure-openai": "azure",
-    "aws.bedrock": "aws",
-    "amazon-bedrock": "aws",
-    "bedrock": "aws",
-    "gcp.vertex_ai": "google",
-    "gcp.gemini": "google",
-    "gcp.gen_ai": "google",
-    "vertex_ai": "google",
-    "vertexai": "google",
-    "gemini": "google",
-    "x_ai": "x-ai",
-    "xai": "x-ai",
-    "mistral_ai": "mistral",
-    "mistralai": "mistral",
-    "moonshot_ai": "moonshotai",
-    "moonshot": "moonshotai",
-    "together_ai": "together",
-}
-"""An emitter's name of a provider → genai-prices' id. Any other name stands for itself."""
-
 ACCOUNT: dict[Concept, str] = {"organization": "organization", "project": "project"}
 """Concept → key of `Event.account`."""
 

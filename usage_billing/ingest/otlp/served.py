@@ -6,8 +6,9 @@ import re
 from urllib.parse import urlsplit
 
 from usage_billing.costing import providers
-from usage_billing.ingest.otlp import embedded, emitters, names, usage
+from usage_billing.ingest.otlp import embedded, emitters, usage
 from usage_billing.ingest.otlp.values import Attributes, fact
+from usage_billing.ingest.provider_names import ALIASES
 from usage_billing.recording.event import Flavour
 
 _HOST = re.compile(r"[a-z0-9.-]{1,253}")
@@ -21,7 +22,7 @@ def provider_of(attributes: Attributes, habit: emitters.Habit, api: Flavour) -> 
     """Return who answered. An emitter names the API that is spoken; the host tells whose it is."""
     name = fact(attributes, "provider").lower()
     short = name.partition(".")[0]
-    told = names.PROVIDERS.get(name) or names.PROVIDERS.get(short) or (short if providers.is_listed(short) else name)
+    told = ALIASES.get(name) or ALIASES.get(short) or (short if providers.is_listed(short) else name)
     told = told or habit.provider or "unknown"
     host = _host(attributes)
     if told in ("openai", "anthropic") and host and not providers.is_this_machine(host):

@@ -9,9 +9,9 @@ from usage_billing.ingest.otlp import embedded
 from usage_billing.ingest.otlp.emitters import Habit
 from usage_billing.ingest.otlp.names import COUNTS, Unit
 from usage_billing.ingest.otlp.values import Attributes, UnreadableCountError, count
+from usage_billing.ingest.provider_names import CACHE_WRITE_LIFETIME, is_claude
 from usage_billing.recording.event import Flavour
 
-CACHE_WRITE_LIFETIME = "cache-write-lifetime"
 INCLUSIVE_OR_EXCLUSIVE = "inclusive-or-exclusive"
 
 Counts = Mapping[Unit, int | None]
@@ -23,11 +23,6 @@ class Told(NamedTuple):
     api: Flavour
     block: dict[str, Any] | None
     missing: tuple[str, ...] = ()
-
-
-def is_claude(provider: str, model: str) -> bool:
-    """Return whether the call's usage has Anthropic's form, on whichever cloud."""
-    return provider == "anthropic" or "claude" in model.lower()
 
 
 def told(attributes: Attributes, *, api: Flavour, provider: str, model: str, habit: Habit) -> Told:
