@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import factories
-from tests.support.proxied import Proxied, proxied, database_of_tests, token
+from tests.support.proxied import Proxied, database_of_tests, proxied, token
 from tests.support.reliability.world import ROOT
 from usage_billing.models import Organization
 from usage_billing.recording import Event
