@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -363,6 +364,13 @@ def test_a_provider_that_breaks_off_breaks_off_for_the_client_too(proxy: Proxied
     assert "Traceback" not in proxy.log.read_text()
 
 
+def test_an_error_that_breaks_off_is_told(proxy: Proxied, org: Organization) -> None:
+    answers(proxy, b'{"error": ', status=500, breaks_off=True)
+    response = post(proxy, token(org))
+    assert (response.status_code, response.json()["error"]["code"]) == (502, "provider_not_reached")
+    assert [event.error_code for event in proxy.events()] == ["500"]
+
+
 def test_a_provider_that_is_not_there(proxy: Proxied, org: Organization) -> None:
     def hang_up(_received: Received) -> Answered:
         raise ConnectionResetError
@@ -412,6 +420,10 @@ def test_other_addresses_and_websockets_are_refused(proxy: Proxied, org: Organiz
     for path in ("/proxy/", "/proxy/openai", "/proxy/openai/v1/%2e%2e/x", "/proxy/mistral/v1/chat", "/proxy/openai/x"):
         response = httpx2.post(f"{proxy.url}{path}", headers=key)
         assert (response.status_code, response.json()["error"]["code"]) == (404, "address_not_known"), path
+    with socket.create_connection(("127.0.0.1", int(proxy.url.rpartition(":")[2]))) as raw:
+        head = f"GET /proxy/openai/v1/\xff HTTP/1.1\r\nhost: a\r\nauthorization: {key['authorization']}\r\n\r\n"
+        raw.sendall(head.encode("latin-1"))
+        assert raw.recv(12) in (b"HTTP/1.1 404", b"HTTP/1.1 400")
     asked = {**key, "connection": "Upgrade", "upgrade": "websocket"}
     response = httpx2.get(f"{proxy.openai}/realtime?model=gpt-realtime", headers=asked)
     assert (response.status_code, response.json()["error"]["code"]) == (501, "websockets_not_supported")
