@@ -91,9 +91,7 @@ class Proxy:
         except RefusedError as refused:
             return refused
         except httpx2.TransportError:
-            # The provider broke off within its answer. The server cuts the client's connection, which tells it so.
-            if not answer.has_begun:
-                raise
+            return None  # the server cuts the client's connection, which tells it that the provider broke off
         return None
 
 
@@ -119,13 +117,17 @@ def _provider_and_path(scope: Message) -> tuple[Provider, str]:
     found = _PATH.fullmatch(scope["path"])
     provider = PROVIDERS.get(found[1]) if found else None
     if found is None or provider is None or ".." in unquote(found[2]).split("/"):
-        raise RefusedError(
-            404,
-            "address_not_known",
-            _("There is no such address. The proxy answers below %(addresses)s.")
-            % {"addresses": ", ".join(f"{PREFIX}{name}/v1/" for name in PROVIDERS)},
-        )
+        raise _no_address()
     return provider, found[2]
+
+
+def _no_address() -> RefusedError:
+    return RefusedError(
+        404,
+        "address_not_known",
+        _("There is no such address. The proxy answers below %(addresses)s.")
+        % {"addresses": ", ".join(f"{PREFIX}{name}/v1/" for name in PROVIDERS)},
+    )
 
 
 async def _body(headers: Headers, receive: Receive) -> bytes:
@@ -156,7 +158,10 @@ def _request(
     query: bytes = scope.get("query_string", b"")
     if token.encode("latin-1") in below + query:
         raise RefusedError(400, "token_in_address", _("Send the service token as the key, never in the address."))
-    url = destination.url + below.decode("ascii") + (f"?{query.decode('latin-1')}" if query else "")
+    try:
+        url = httpx2.URL(destination.url + below.decode("ascii") + (f"?{query.decode('latin-1')}" if query else ""))
+    except (UnicodeDecodeError, httpx2.InvalidURL) as error:
+        raise _no_address() from error
     headers = [*to_provider(scope["headers"], token.encode("latin-1")), provider.key_header(destination.secret)]
     content = body if body or scope["method"] in ("POST", "PUT", "PATCH") else None
     request = httpx2.Request(scope["method"], url, headers=headers, content=content)

@@ -34,7 +34,8 @@ class PassedAnswer:
     async def fetch(self, client: httpx2.AsyncClient, request: httpx2.Request) -> None:
         """Send the request, and pass the answer on.
 
-        Raises `RefusedError` if no answer came that may be passed on. Nobody sends the request a second time.
+        Raises `RefusedError` if no answer came that may be passed on, and `httpx2.TransportError` if the provider broke
+        off after the client had got the head. Nobody sends the request a second time.
         """
         try:
             response = await client.send(request, stream=True, follow_redirects=False)
@@ -42,6 +43,10 @@ class PassedAnswer:
             raise _unreachable(error, self._provider) from error
         try:
             await self._pass(response)
+        except httpx2.TransportError as error:
+            if self.has_begun:
+                raise
+            raise _unreachable(error, self._provider) from error
         finally:
             # The call is recorded here, also that of a client that hung up.
             with anyio.CancelScope(shield=True):
