@@ -4,7 +4,9 @@ DESCRIPTION = """\
 Every call to an AI provider: who caused it, its tokens, and its cost in US dollars and RUB.
 
 **Authentication.** Send `Authorization: Bearer <access>` with the access token of `POST /api/token`. In a browser the \
-session of the pages is enough to read; everything else then needs the CSRF token as well.
+session of the pages is enough to read; everything else then needs the CSRF token as well. Programs send a service \
+token instead: `Authorization: Bearer aic_…`. It reads reports and alerts with the scope `read`, and sets budgets with \
+`budgets`; an operation that does not list `serviceToken` refuses it.
 
 **Answers.** `{"success": true, "data": …}` or `{"success": false, "error": {"code", "message", "details"}}`.
 
@@ -21,6 +23,7 @@ TAGS = [
     {"name": "Export", "description": "All matching calls as a file."},
     {"name": "Budgets", "description": "Limits of spending, their history, and requests for higher ones."},
     {"name": "Alerts", "description": "What is watched, where alerts go, and which alerts there are."},
+    {"name": "Service tokens", "description": "Credentials of programs, and provider keys that the proxy calls with."},
     {"name": "Agents", "description": "Assistants that check, rewrite and illustrate content. Each run has a cost."},
     {"name": "Participants", "description": "Profiles of the people in an organisation's chats."},
     {"name": "Analysis", "description": "Questions about messages and content."},

@@ -20,6 +20,8 @@ PAGES = [
     ("admin", "/superadmin/ai-costs/views"),
     ("owner", "/usage/?by=user&currency=rub"),
     ("owner", "/usage/calls"),
+    ("owner", "/usage/tokens"),
+    ("owner", "/usage/tokens/new"),
     ("owner", "/account/"),
     ("owner", "/account/email/"),
     ("member", "/usage/?agent_id=nobody"),

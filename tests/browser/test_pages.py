@@ -23,13 +23,15 @@ FORMS = {
         "/budgets/{budget}", "/budgets/new", "/budgets/{budget}/edit", "/budgets/{budget}/delete", "/alerts/rules/new",
         "/alerts/rules/new?kind=errors", "/alerts/rules/{rule}", "/alerts/channels/new",
         "/alerts/channels/new?kind=telegram", "/alerts/channels/{channel}/delete",
+        "/tokens", "/tokens/new", "/tokens/{token}/rotate", "/tokens/{token}/revoke", "/tokens/keys/new",
+        "/tokens/keys/{key}/remove",
     ],
     "admin": [
         "/budgets?org={org}", "/budgets/new", "/budgets/{budget}", "/alerts?org={org}", "/alerts/rules/new",
-        "/alerts/channels/new?kind=webhook&org=installation",
+        "/alerts/channels/new?kind=webhook&org=installation", "/tokens", "/tokens?org={org}", "/tokens/new",
     ],
 }  # fmt: skip
-"""Further pages of budgets and alerts that each person opens."""
+"""Further pages of budgets, alerts and service tokens that each person opens."""
 
 
 def address_of(person: str, below: str) -> str:

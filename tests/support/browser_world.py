@@ -9,8 +9,9 @@ from typing import Any
 
 from django.contrib.auth.models import User
 
-from tests.support import factories
+from tests.support import factories, programs
 from tests.support.rows import enter, row
+from usage_billing.auth import provider_keys, service_tokens
 from usage_billing.models import (
     AlertChannel,
     AlertDelivery,
@@ -22,6 +23,7 @@ from usage_billing.models import (
     Organization,
     UsageRecord,
 )
+from usage_billing.tenancy.scope import EVERYTHING
 
 DAYS = 21
 MODELS = ("gpt-4.1", "gpt-4.1-mini", "claude-sonnet-4-5", "claude-haiku-4-5")
@@ -39,7 +41,7 @@ class World:
     theirs: Organization
     secret: UsageRecord
     ids: dict[str, int]
-    """Of our organisation, and of its budget, alert rule and channel."""
+    """Of our organisation, and of its budget, alert rule and channel, service token and provider key."""
 
     @classmethod
     def build(cls) -> World:
@@ -51,7 +53,7 @@ class World:
         factories.rate(factories.today(ours))
         enter(*(call for day in range(DAYS) for call in _calls(ours, [owner, member], day, now)))
         enter(row(theirs, request_type="globex_secret", cost_usd=SECRET_USD, cost_rub=SECRET_USD * 80, created_at=now))
-        ids = _watch(ours, theirs, member, now)
+        ids = _watch(ours, theirs, member, now) | _let_programs_in(ours)
         return cls(ours, theirs, UsageRecord.objects.get(org=theirs), ids)
 
 
@@ -84,6 +86,17 @@ def _watch(ours: Organization, theirs: Organization, member: User, now: datetime
         org=ours, firing=firing, channel=channel, event="firing", attempts=3, problem="The server answered: 503."
     )
     return {"org": ours.pk, "budget": month.pk, "rule": rule.pk, "channel": channel.pk}
+
+
+def _let_programs_in(ours: Organization) -> dict[str, int]:
+    """Tokens of each state, with their history, and a provider key; a token of all organisations."""
+    token, _ = programs.token(ours, name="Шлюз", allowed_models=["gpt-4.1-mini", "claude-haiku-4-5"])
+    rotated, _ = programs.token(ours, "read", name="Отчёты" * 8)
+    service_tokens.rotate(rotated, scope=EVERYTHING, by="owner")
+    service_tokens.revoke(programs.token(ours, "ingest")[0], scope=EVERYTHING, by="owner")
+    programs.token(None, "ingest", name="collector")
+    key = provider_keys.save(scope=EVERYTHING, by="owner", org=ours, provider="openai", secret="sk-0123456789abcdef")
+    return {"token": token.pk, "key": key.pk}
 
 
 def _calls(org: Organization, people: list[User], day: int, now: datetime) -> list[dict[str, Any]]:

@@ -21,6 +21,7 @@ from tests.support import rows
 from tests.support.api_world import BILLING
 from usage_billing.api.budgets import OfBudgetsView
 from usage_billing.api.examples import EXPORT
+from usage_billing.api.service_tokens import OfServiceTokensView
 from usage_billing.api.views import ReportView
 from usage_billing.models import (
     AlertChannel,
@@ -34,6 +35,8 @@ from usage_billing.models import (
     BudgetRequest,
     Membership,
     Organization,
+    ProviderKey,
+    ServiceToken,
     UsageRecord,
 )
 
@@ -77,8 +80,10 @@ BUDGETS: dict[str, tuple[int, str]] = {
     "alert_rules_get": (ANNA, "alerts/rules/3"),
     "alert_firings_list": (ANNA, "alerts/firings"),
     "alert_firings_get": (ANNA, "alerts/firings/5"),
+    "service_tokens_list": (ANNA, "service-tokens"),
+    "provider_keys_list": (ANNA, "provider-keys"),
 }
-"""Who asks what in the example of each operation about budgets and alerts."""
+"""Who asks what in the example of each operation about budgets, alerts and service tokens."""
 
 
 def build() -> None:
@@ -136,6 +141,24 @@ def build() -> None:
     _call(48195, lumen, KATE, "gpt-6-luna", 5_600, 800, 0, minutes=180, **chat)
     _set_budgets(atlas)
     _set_alerts(atlas)
+    _make_tokens(atlas)
+
+
+def _make_tokens(atlas: Organization) -> None:
+    common = {"org": atlas, "by": "anna"}
+    ServiceToken.objects.create(
+        pk=6, name="gateway", prefix="aic_Yb7dQ2mW", digest="6" * 64, scopes=["ingest", "proxy"],
+        allowed_models=["gpt-6-luna"], created_at=NOW - timedelta(days=20), last_used_at=NOW - timedelta(seconds=40),
+        **common,
+    )  # fmt: skip
+    ServiceToken.objects.create(
+        pk=4, name="reports", prefix="aic_Lp3xE9kT", digest="4" * 64, scopes=["read"],
+        created_at=NOW - timedelta(days=40), expires_at=NOW - timedelta(days=10), **common,
+    )  # fmt: skip
+    ProviderKey.objects.create(
+        provider="openai", secret="sk-proj-0123456789abcdefghij", hint="ghij", saved_at=NOW - timedelta(days=20),
+        **common,
+    )  # fmt: skip
 
 
 def _set_alerts(atlas: Organization) -> None:
@@ -264,6 +287,7 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         assert answer.status_code == 200, answer.content
         found[operation] = answer.json()["data"]
     monkeypatch.setattr(OfBudgetsView, "now", NOW)
+    monkeypatch.setattr(OfServiceTokensView, "now", NOW)
     for operation, (user, address) in BUDGETS.items():
         answer = _client(user).get(f"/api/billing/{address}")
         assert answer.status_code == 200, answer.content

@@ -36,8 +36,11 @@ from usage_billing.models import (
     Membership,
     Organization,
     PriceOverride,
+    ProviderKey,
     RepriceRun,
     SavedView,
+    ServiceToken,
+    ServiceTokenChange,
     UsageRecord,
 )
 
@@ -97,6 +100,16 @@ class World:
             state="failed",
         )  # fmt: skip
 
+    def _with_programs(self, org: Organization, text: str) -> None:
+        """A service token with its history, and a provider key."""
+        for ends_at in (None, timezone.now()):
+            token = ServiceToken.objects.create(
+                org=org, name=text[:64], prefix=text[:12], digest=f"{org.pk} {ends_at}", scopes=["read", text],
+                allowed_models=[text], by=text[:150], expires_at=ends_at,
+            )  # fmt: skip
+        ServiceTokenChange.objects.create(org=org, token=token, token_name=text[:64], kind="created", by=text[:150])
+        ProviderKey.objects.create(org=org, provider="openai", secret="sk", hint=text[:4], by=text[:150])
+
     def _filled(self, kind: str, text: str) -> list[Any]:
         org = Organization.objects.create(name=text, slug=text[:100], external_key=text[:100])
         somebody = factories.user(f"{text[:140]}{kind}")
@@ -152,6 +165,7 @@ class World:
         )
         DigestSubscription.objects.create(org=org, user=somebody)
         self._watched(org, text)
+        self._with_programs(org, text)
         made = [
             org,
             somebody,

@@ -31,7 +31,7 @@ from usage_billing.api.budgets import ID
 from usage_billing.api.fields import WholeNumberField
 from usage_billing.api.lists import OrgListSerializer, listed, org_of, page_of, refusals_answered
 from usage_billing.api.schema import NO_CONTENT, refusal
-from usage_billing.models import AlertChannel, AlertFiring, AlertRule
+from usage_billing.models import AlertChannel, AlertFiring, AlertRule, ServiceToken
 from usage_billing.models.fields import LARGEST_ID
 from usage_billing.tenancy.scope import Scope, scoped
 
@@ -76,6 +76,7 @@ def _same_org(given: dict[str, Any], row: AlertChannel | AlertRule, scope: Scope
 
 class OfAlertsView(ScopedView):
     tag = "Alerts"
+    token_scopes_to_read = (ServiceToken.Scope.READ,)
 
 
 _MAY_NOT = refusal(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -58,6 +59,15 @@ class CountField(serializers.IntegerField):
         return data
 
 
+class GivenMomentField(serializers.DateTimeField):
+    """A moment of ISO 8601 with its offset. DRF's own field accepts days, and moments that could be anywhere."""
+
+    def to_internal_value(self, data: Any) -> datetime:
+        if not isinstance(data, str) or not re.fullmatch(_MOMENT, data, re.ASCII):
+            self.fail("invalid", format="2026-11-28T10:00:00Z")
+        return super().to_internal_value(data)
+
+
 @extend_schema_field(
     {
         "anyOf": [
@@ -70,6 +80,7 @@ class GivenOrgField(OrgField):
     """An organisation's id or slug; `lists.org_of` finds it in the person's scope."""
 
 
+_MOMENT = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)"
 _AMOUNT = r"[0-9]{1,12}(\.[0-9]{1,12})?"
 
 

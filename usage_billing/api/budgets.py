@@ -40,7 +40,7 @@ from usage_billing.budgets import editing
 from usage_billing.budgets.access import may_change, may_see_history, shows_figures, visible
 from usage_billing.budgets.history import visible_changes
 from usage_billing.budgets.state import BudgetState, states
-from usage_billing.models import Budget
+from usage_billing.models import Budget, ServiceToken
 from usage_billing.models.fields import LARGEST_ID
 from usage_billing.tenancy.scope import Scope
 
@@ -66,6 +66,8 @@ class BudgetListSerializer(OrgListSerializer):
 
 class OfBudgetsView(ScopedView):
     tag = "Budgets"
+    token_scopes_to_read = (ServiceToken.Scope.READ, ServiceToken.Scope.BUDGETS)
+    token_scopes_to_write = (ServiceToken.Scope.BUDGETS,)
 
     @cached_property
     def now(self) -> datetime:
@@ -73,7 +75,7 @@ class OfBudgetsView(ScopedView):
 
     @property
     def by(self) -> str:
-        """The person's name in histories."""
+        """The name of the person, or of the program, in histories."""
         return self.request.user.get_username()
 
     def budget(self, id: str) -> Budget:

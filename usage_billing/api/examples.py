@@ -72,6 +72,7 @@ USED_TOKEN = error("token_not_valid", "This refresh token has been used.")
 ENDED_SESSION = error("token_not_valid", "This session has ended.")
 WITHOUT_CSRF = error("permission_denied", "CSRF Failed: CSRF cookie not set.")
 NOT_FOR_MEMBERS = error("permission_denied", "This is for superadmins and for owners of several organisations.")
+OTHER_TOKEN_SCOPE = error("permission_denied", "This needs a service token with the scope read.")
 NO_CALL = not_found("There is no such call.")
 TOO_LARGE = error("too_large", "The body is longer than 2621440 bytes.")
 NO_JSON = error("unsupported_media_type", 'Unsupported media type "text/plain" in request.')
@@ -144,3 +145,38 @@ NO_FIRING = not_found("There is no such alert.")
 WRONG_TARGET = invalid(target="Write an address such as https://example.com/hook, without a user and a password.")
 WRONG_BOUND = invalid(bound="Write a number above zero.")
 NOT_AN_OWNER_OF_ALERTS = error("not_an_owner", "Only an owner of the organisation can set up its alerts.")
+
+NEW_TOKEN = {"name": "gateway", "org": "atlas-studio", "scopes": ["ingest", "proxy"]}
+MADE_TOKEN = {
+    "id": 6,
+    "name": "gateway",
+    "prefix": "aic_Yb7dQ2mW",
+    "org": "atlas-studio",
+    "scopes": ["ingest", "proxy"],
+    "allowed_models": [],
+    "state": "active",
+    "by": "anna",
+    "created_at": "2026-11-27T09:30:00Z",
+    "expires_at": None,
+    "revoked_at": None,
+    "last_used_at": None,
+    "token": "aic_Yb7dQ2mWk0uV4nE8rT1cX5zA9sL3fH6jG2pB7iM0oU4",
+}
+ROTATION = {"overlap_hours": 24}
+NEW_KEY = {"secret": "sk-proj-0123456789abcdefghij"}
+NO_TOKEN = not_found("There is no such token.")
+NO_PROVIDER = not_found("There is no such provider.")
+NO_KEY = not_found("There is no such provider key.")
+WRONG_EXPIRY = invalid(expires_at="The end lies in the past.")
+WRONG_OVERLAP = invalid(overlap_hours="Ensure this value is less than or equal to 720.")
+SAVED_KEY = {
+    "provider": "openai",
+    "org": "atlas-studio",
+    "hint": "ghij",
+    "by": "anna",
+    "saved_at": "2026-11-27T09:30:00Z",
+}
+WRONG_ORG = invalid(org="There is no organisation “nobody” here. Give its id, or the slug of one that you may see.")
+NOT_AN_OWNER_OF_TOKENS = error(
+    "not_an_owner", "Only an owner of the organisation, or a superadmin, sets up its service tokens and keys."
+)

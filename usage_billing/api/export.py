@@ -60,8 +60,8 @@ class ExportView(ReportView):
     """Export calls as a file.
 
     Returns all matching calls, newest first, as CSV, JSON Lines or a workbook, sent while they are read. The columns
-    are the properties of `Call`. A person may have two exports at a time. An export breaks off, and the connection is
-    closed, when its token, session or user is ended or when what the caller may see changes.
+    are the properties of `Call`. A person, or a service token, may have two exports at a time. An export breaks off,
+    and the connection is closed, when its token, session or user is ended or when what the caller may see changes.
     """
 
     query = ExportSerializer
@@ -141,7 +141,7 @@ def _batches(request: Request, scope: Scope, parameters: ReportParameters) -> It
 
 
 def _stop(request: Request, why: str) -> NoReturn:
-    logger.warning("An export of user %s was stopped: %s.", request.user.pk, why)
+    logger.warning("An export of user %s was stopped: %s.", credentials.ident(request.user), why)
     raise ExportStoppedError
 
 

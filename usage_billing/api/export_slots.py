@@ -1,4 +1,4 @@
-"""Limits exports: two at a time for a person on this machine, four in a process.
+"""Limits exports: two at a time for a person, or a service token, on this machine, four in a process.
 
 An export occupies a thread of the server until it ends. A slot is a lock on a byte of a file, which the kernel releases
 when the process dies; a row in the database would stay. The file lies beside the outbox, the folder that all processes
@@ -18,6 +18,7 @@ from typing import Any
 
 from django.utils.translation import gettext
 
+from usage_billing.auth.credentials import ident
 from usage_billing.conf import conf
 from usage_billing.recording.private_files import make_folder, open_private
 
@@ -58,7 +59,7 @@ class _Slots:
         self._changing = threading.RLock()
 
     def take(self, user: Any) -> Slot:
-        first = zlib.crc32(str(user.pk).encode()) * EXPORTS_PER_USER
+        first = zlib.crc32(ident(user).encode()) * EXPORTS_PER_USER
         with self._changing:
             if len(self._taken) < EXPORTS_PER_PROCESS:
                 for position in range(first, first + EXPORTS_PER_USER):

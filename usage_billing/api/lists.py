@@ -23,11 +23,8 @@ LARGEST_PAGE = 100
 DEEPEST_OFFSET = 100_000
 
 
-class ListSerializer(serializers.Serializer[dict[str, Any]]):
-    """The part of a list that is wanted. Each parameter may be given once."""
-
-    limit = WholeNumberField(default=50, min_value=1, max_value=LARGEST_PAGE, help_text="Size of a page.")
-    offset = WholeNumberField(default=0, min_value=0, max_value=DEEPEST_OFFSET, help_text="Number of items to skip.")
+class QuerySerializer(serializers.Serializer[dict[str, Any]]):
+    """The parameters of a query. Each may be given once."""
 
     def to_internal_value(self, data: Mapping[str, list[str]]) -> dict[str, Any]:
         if unknown := sorted(set(data) - set(self.fields)):
@@ -38,6 +35,13 @@ class ListSerializer(serializers.Serializer[dict[str, Any]]):
             raise serializers.ValidationError({name: [gettext("Give this once.")] for name in repeated})
         given: dict[str, Any] = super().to_internal_value({name: values[0] for name, values in data.items()})
         return given
+
+
+class ListSerializer(QuerySerializer):
+    """The part of a list that is wanted. Each parameter may be given once."""
+
+    limit = WholeNumberField(default=50, min_value=1, max_value=LARGEST_PAGE, help_text="Size of a page.")
+    offset = WholeNumberField(default=0, min_value=0, max_value=DEEPEST_OFFSET, help_text="Number of items to skip.")
 
 
 class OrgListSerializer(ListSerializer):

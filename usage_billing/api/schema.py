@@ -13,6 +13,7 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.plumbing import build_bearer_security_scheme_object, build_examples_list, get_doc
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
+from rest_framework.permissions import SAFE_METHODS
 
 from usage_billing.api import examples
 from usage_billing.api.filters import MOST_TAGS
@@ -68,6 +69,18 @@ class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-ca
         return {**described, "description": "The access token of `POST /api/token`. It is valid for 15 minutes."}
 
 
+class ServiceTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    """Describes `Authorization: Bearer` of a program."""
+
+    target_class = "usage_billing.auth.service_tokens.ServiceTokenAuthentication"
+    name = "serviceToken"
+
+    def get_security_definition(self, auto_schema: AutoSchema) -> Any:
+        described = build_bearer_security_scheme_object("Authorization", "Bearer")
+        text = "A service token of a program, `aic_…`: an owner or a superadmin makes it and says what it may do."
+        return {**described, "description": text}
+
+
 NO_CONTENT = OpenApiResponse(description="It is done. The answer has no body.")
 """The answer of `DELETE`, for `extend_schema`."""
 
@@ -80,6 +93,16 @@ class ApiSchema(AutoSchema):
 
     def get_description(self) -> str:  # type: ignore[override]  # as drf-spectacular declares it
         return self._docstring()[1]
+
+    def get_auth(self) -> list[dict[str, Any]]:
+        """Leave service tokens out where they open nothing."""
+        found: list[dict[str, Any]] = super().get_auth()
+        return found if self._token_scopes() else [each for each in found if ServiceTokenScheme.name not in each]
+
+    def _token_scopes(self) -> tuple[str, ...]:
+        reads = self.method in SAFE_METHODS
+        scopes: tuple[str, ...] = getattr(self.view, f"token_scopes_to_{'read' if reads else 'write'}", ())
+        return scopes
 
     def get_tags(self) -> list[str]:
         return [self.view.tag]  # type: ignore[attr-defined]  # an ApiView
@@ -150,11 +173,12 @@ _ERRORS = {
     "400": ("A parameter or field is not valid; `details` names it.", examples.WRONG_DAYS),
     "401": ("No token, or an invalid one.", examples.NOT_AUTHENTICATED),
     "403": ("The caller may not do this: a request by session needs the CSRF token.", examples.WITHOUT_CSRF),
+    "403 to read": ("The service token may not do this.", examples.OTHER_TOKEN_SCOPE),
     "413": ("The body is too large.", examples.TOO_LARGE),
     "415": ("The body is not JSON.", examples.NO_JSON),
     "429": ("Too many requests; `Retry-After` gives the seconds to wait.", examples.THROTTLED),
 }
-"""Description and example of the errors that endpoints have in common; a view's own `refusal` takes precedence."""
+"""Description and example of the errors that endpoints share, by status; a view's own `refusal` comes first."""
 _METHODS = ("get", "delete", "post", "put", "patch")
 
 Operation = dict[str, Any]
@@ -178,7 +202,7 @@ def as_answered(result: dict[str, Any], **_options: Any) -> dict[str, Any]:
             if status.startswith("2"):
                 response["description"] = response["description"] or "Success."
         for status in _errors_of(method, operation):
-            operation["responses"].setdefault(status, _common(status))
+            operation["responses"].setdefault(status[:3], _common(status))
         operation["responses"] = dict(sorted(operation["responses"].items()))
         if links := LINKS.get(operation["operationId"]):
             operation["responses"]["200"]["links"] = links
@@ -200,14 +224,16 @@ def _say_exactly(schema: dict[str, Any]) -> None:
 
 
 def _errors_of(method: str, operation: Operation) -> list[str]:
-    """List the errors of an operation. 403: a write by session without its CSRF token."""
+    """List the errors of an operation. 403: a write by session without its CSRF token, a read by another's token."""
     has_query = any(parameter["in"] == "query" for parameter in operation.get("parameters", []))
     by_session = any("cookieAuth" in scheme for scheme in operation.get("security", []))
+    by_token = any(ServiceTokenScheme.name in scheme for scheme in operation.get("security", []))
     has_body = "requestBody" in operation
     return [
         *(["400"] if has_query or has_body else []),
         "401",
         *(["403"] if by_session and method != "get" else []),
+        *(["403 to read"] if by_token and method == "get" else []),
         *(["413", "415"] if has_body else []),
         "429",
     ]

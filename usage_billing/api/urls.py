@@ -1,11 +1,11 @@
-"""Addresses of the reports, budgets and alerts as JSON, `usage_billing:api-…`; a trailing slash is optional.
+"""Addresses of the reports, budgets, alerts and tokens as JSON, `usage_billing:api-…`; a trailing slash is optional.
 
 Nothing here catches other addresses. Tokens, the schema and its page belong to the service: `config.urls`.
 """
 
 from django.urls import URLPattern, re_path
 
-from usage_billing.api import alerts, budget_requests, budgets, views
+from usage_billing.api import alerts, budget_requests, budgets, provider_keys, service_tokens, views
 from usage_billing.api.base import ApiView
 from usage_billing.api.export import ExportView
 
@@ -52,4 +52,9 @@ urlpatterns = [
     _address(f"alerts/rules/{_ID}", alerts.RuleView, "alert-rule"),
     _address("alerts/firings", alerts.FiringListView, "alert-firings"),
     _address(f"alerts/firings/{_ID}", alerts.FiringView, "alert-firing"),
+    _address("service-tokens", service_tokens.ServiceTokenListView, "service-tokens"),
+    _address(f"service-tokens/{_ID}", service_tokens.ServiceTokenView, "service-token"),
+    _address(f"service-tokens/{_ID}/rotate", service_tokens.RotateServiceTokenView, "service-token-rotate"),
+    _address("provider-keys", provider_keys.ProviderKeyListView, "provider-keys"),
+    _address("provider-keys/(?P<provider>[a-z]{1,20})", provider_keys.ProviderKeyView, "provider-key"),
 ]

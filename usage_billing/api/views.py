@@ -20,6 +20,7 @@ from usage_billing.api.base import ScopedView
 from usage_billing.api.parameters import FiltersSerializer, ReportParameters
 from usage_billing.api.schema import BreakdownSchema, ReportSchema, refusal
 from usage_billing.budgets.stopped_calls import told_to
+from usage_billing.models import ServiceToken
 from usage_billing.models.daily_usage import MEASURES
 from usage_billing.models.fields import LARGEST_ID
 from usage_billing.reports import Period
@@ -31,6 +32,7 @@ class ReportView(ScopedView):
 
     schema = ReportSchema()
     tag = "Usage"
+    token_scopes_to_read = (ServiceToken.Scope.READ,)
     query: ClassVar[type[FiltersSerializer]]
     answer: ClassVar[type[BaseSerializer[Any]]]
 
@@ -309,6 +311,7 @@ class CallView(ScopedView):
     """
 
     tag = "Calls"
+    token_scopes_to_read = (ServiceToken.Scope.READ,)
 
     @extend_schema(
         operation_id="usage_call",

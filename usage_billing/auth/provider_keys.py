@@ -23,6 +23,8 @@ RECHECK_S = 5.0
 """For how long a key that was read holds in this process: a key that was replaced is used for so long."""
 AWAY_S = 3600.0
 """For how long the last known key is used while the database does not answer."""
+AWAY_RECHECK_S = 5.0
+"""A database that does not answer is asked again after that: each attempt may take as long as its time-out."""
 LONGEST = 500
 SHOWN_FROM = 16
 """A shorter key has no hint: its last four characters would be too much of it."""
@@ -78,8 +80,8 @@ def _check(provider: str, secret: str) -> None:
 
 # ── Using ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-_known: dict[tuple[int | None, str], tuple[float, str | None]] = {}
-"""(Organisation, provider) → when the key was read (monotonic seconds), and the key; None: there is none."""
+_known: dict[tuple[int | None, str], tuple[float, float, str | None]] = {}
+"""(Organisation, provider) → when the key was read, when it will be again (monotonic seconds), and the key, or None."""
 _lock = threading.Lock()
 
 
@@ -91,18 +93,18 @@ def secret_for(org_id: int | None, provider: str) -> str | None:
     """
     asked, now = (org_id, provider), time.monotonic()
     with _lock:
-        known = _known.get(asked)
-    if known is not None and now - known[0] < RECHECK_S:
-        return known[1]
-    try:
-        secret = _read(org_id, provider)
-    except DatabaseError:
-        if known is None or now - known[0] >= AWAY_S:
-            raise
-        logger.warning("The database does not answer: the last known key of %s is used.", provider)
-        return known[1]
-    with _lock:
-        _known[asked] = (now, secret)
+        read_at, again_at, secret = _known.get(asked, (-AWAY_S, -AWAY_S, None))
+    if now >= again_at:
+        try:
+            secret = _read(org_id, provider)
+            read_at, again_at = now, now + RECHECK_S
+        except DatabaseError:
+            if now - read_at >= AWAY_S:
+                raise
+            logger.warning("The database does not answer: the last known key of %s is used.", provider)
+            again_at = min(time.monotonic() + AWAY_RECHECK_S, read_at + AWAY_S)
+        with _lock:
+            _known[asked] = (read_at, again_at, secret)
     return secret
 
 

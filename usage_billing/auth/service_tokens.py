@@ -20,6 +20,7 @@ from typing import Any
 import msgspec
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError
+from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext, gettext_lazy
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
@@ -40,9 +41,14 @@ RECHECK_S = 1.0
 """For how long a look-up holds. At 1,000 requests a second, a look-up for each would take most of a connection."""
 AWAY_S = 3600.0
 """For how long a token that was good is taken on trust while the database does not answer."""
+AWAY_RECHECK_S = 5.0
+"""A database that does not answer is asked again after that: each attempt may take as long as its time-out."""
 USE_NOTED_S = 60
 """`last_used_at` is as exact as that: a write for each request would be one too many."""
 MOST_KNOWN = 10_000
+LONGEST_NAME = 64
+LONGEST_LIFE = timedelta(days=36_525)
+MOST_MODELS, LONGEST_MODEL = 100, 200
 TAG = "service_token"
 """The tag of a call that came with a token: its name. Reports and budgets by tag tell the tokens apart."""
 
@@ -83,7 +89,8 @@ class Program:
         return scope in self.scopes
 
     def get_username(self) -> str:
-        return self.name
+        """The name in histories. No person has one with a colon."""
+        return f"token:{self.name}"
 
     def __str__(self) -> str:
         return self.name
@@ -108,6 +115,8 @@ def create(
     field and `NotAllowedError`.
     """
     check_may_change(scope, None if org is None else org.pk)
+    if org is not None and org.closed_at is not None:
+        raise ValidationError({"org": gettext("The organisation is closed: a token of it lets nobody in.")})
     values = _cleaned(name=name, scopes=scopes, allowed_models=allowed_models, expires_at=expires_at)
     text = BEGINNING + secrets.token_urlsafe(32)
     with atomic():
@@ -127,11 +136,11 @@ def rotate(
     """
     check_may_change(scope, token.org_id)
     now = timezone.now()
-    if not is_live(token, now):
-        raise ValidationError(gettext("The token has expired or was revoked. Make a new one."))
-    lifetime = None if token.expires_at is None else token.expires_at - token.created_at
     text = BEGINNING + secrets.token_urlsafe(32)
     with atomic():
+        token = _locked(token)
+        _check_may_rotate(token, now)
+        lifetime = None if token.expires_at is None else token.expires_at - token.created_at
         new = ServiceToken.objects.create(
             org_id=token.org_id,
             name=token.name,
@@ -153,22 +162,49 @@ def rotate(
 def revoke(token: ServiceToken, *, scope: Scope, by: str) -> None:
     """End a token at once. A second time changes nothing. Raises `NotAllowedError`."""
     check_may_change(scope, token.org_id)
-    if token.revoked_at is None:
-        with atomic():
+    with atomic():
+        token = _locked(token)
+        if token.revoked_at is None:
             token.revoked_at = timezone.now()
             token.save(update_fields=["revoked_at"])
             _note(token, ServiceTokenChange.Kind.REVOKED, by)
-    _known.pop(token.digest, None)
+    with _lock:
+        _known.pop(token.digest, None)
 
 
-def visible(scope: Scope) -> Any:
+def visible(scope: Scope) -> QuerySet[ServiceToken]:
     """The tokens that a person may see and change: superadmins all, owners those of their organisations."""
     rows = ServiceToken.objects.select_related("org")
     return rows if scope.everything else rows.filter(org_id__in=scope.owned_org_ids)
 
 
+def visible_changes(scope: Scope) -> QuerySet[ServiceTokenChange]:
+    """The history of the tokens that a person may see, newest first."""
+    rows = ServiceTokenChange.objects.select_related("org")
+    return rows if scope.everything else rows.filter(org_id__in=scope.owned_org_ids)
+
+
+def state_of(token: ServiceToken, now: datetime) -> str:
+    """`active`, `expired` or `revoked`."""
+    if token.revoked_at is not None:
+        return "revoked"
+    return "active" if is_live(token, now) else "expired"
+
+
 def is_live(token: ServiceToken, now: datetime) -> bool:
     return token.revoked_at is None and (token.expires_at is None or token.expires_at > now)
+
+
+def _locked(token: ServiceToken) -> ServiceToken:
+    """The token as it is now, for this transaction alone: two changes at once follow each other."""
+    return ServiceToken.objects.select_for_update().get(pk=token.pk)
+
+
+def _check_may_rotate(token: ServiceToken, now: datetime) -> None:
+    if not is_live(token, now):
+        raise ValidationError(gettext("The token has expired or was revoked. Make a new one."))
+    if token.changes.filter(kind=ServiceTokenChange.Kind.ROTATED).exists():
+        raise ValidationError(gettext("The token was rotated already. Rotate the one that replaced it."))
 
 
 def check_may_change(scope: Scope, org_id: int | None) -> None:
@@ -189,23 +225,43 @@ def _cleaned(
     """Return the columns of a new token. Raises `ValidationError` by field."""
     given = list(dict.fromkeys(scopes))
     wrong = sorted({*given} - {*ServiceToken.Scope.values})
+    models = list(dict.fromkeys(model.strip() for model in allowed_models if model.strip()))
     errors: dict[str, str] = {}
-    if not name.strip():
-        errors["name"] = gettext("Give the token a name: of the program that will use it.")
+    if problem := _problem_of_name(name.strip()):
+        errors["name"] = problem
+    if len(models) > MOST_MODELS or not all(len(each) <= LONGEST_MODEL and each.isprintable() for each in models):
+        errors["allowed_models"] = gettext("Write at most %(most)d names of models, each of %(longest)d letters.") % {
+            "most": MOST_MODELS,
+            "longest": LONGEST_MODEL,
+        }
     if not given:
         errors["scopes"] = gettext("Choose at least one thing that the token may do.")
     if wrong:
         errors["scopes"] = gettext("Not known: %(names)s.") % {"names": ", ".join(wrong)}
-    if expires_at is not None and expires_at <= timezone.now():
+    now = timezone.now()
+    if expires_at is not None and expires_at <= now:
         errors["expires_at"] = gettext("The end lies in the past.")
+    if expires_at is not None and expires_at - now > LONGEST_LIFE:
+        errors["expires_at"] = gettext("The end is more than a hundred years away. A token without an end lasts.")
     if errors:
         raise ValidationError(errors)
     return {
         "name": name.strip(),
         "scopes": [each for each in ServiceToken.Scope.values if each in given],
-        "allowed_models": list(dict.fromkeys(model.strip() for model in allowed_models if model.strip())),
+        "allowed_models": models,
         "expires_at": expires_at,
     }
+
+
+def _problem_of_name(name: str) -> str:
+    """The name is a tag of the token's calls, so it must be one as it stands."""
+    if not name:
+        return gettext("Give the token a name: of the program that will use it.")
+    if len(name) > LONGEST_NAME:
+        return gettext("Write a shorter name, of at most %(most)d letters.") % {"most": LONGEST_NAME}
+    if not name.isprintable() or tags.value(name) != name:
+        return gettext("Use letters, digits and signs that can be read, and do not begin with “…”.")
+    return ""
 
 
 def _note(token: ServiceToken, kind: ServiceTokenChange.Kind, by: str) -> None:
@@ -219,8 +275,8 @@ def digest_of(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-_known: OrderedDict[str, tuple[float, Program | None]] = OrderedDict()
-"""Digest → when it was looked up (monotonic seconds), and who bears it; None: nobody."""
+_known: OrderedDict[str, tuple[float, float, Program | None]] = OrderedDict()
+"""Digest → when it was looked up, when it will be again (monotonic seconds), and who bears it; None: nobody."""
 _lock = threading.Lock()
 
 
@@ -233,28 +289,29 @@ def program_of(text: str) -> Program | None:
         return None
     digest, now = digest_of(text), time.monotonic()
     with _lock:
-        looked_up_at, program = _known.get(digest, (-AWAY_S, None))
-    if now - looked_up_at >= RECHECK_S:
+        looked_up_at, again_at, program = _known.get(digest, (-AWAY_S, -AWAY_S, None))
+    if now >= again_at:
         try:
             program = _looked_up(digest)
+            looked_up_at, again_at = now, now + RECHECK_S
         except DatabaseError:
             if program is None or now - looked_up_at >= AWAY_S:
                 raise
             logger.warning("The database does not answer: the service token %s is taken on trust.", program.name)
-        else:
-            with _lock:
-                _known[digest] = (now, program)
-                _known.move_to_end(digest)
-                while len(_known) > MOST_KNOWN:
-                    _known.popitem(last=False)
+            again_at = min(time.monotonic() + AWAY_RECHECK_S, looked_up_at + AWAY_S)
+        with _lock:
+            _known[digest] = (looked_up_at, again_at, program)
+            _known.move_to_end(digest)
+            while len(_known) > MOST_KNOWN:
+                _known.popitem(last=False)
     return None if program is None or has_expired(program) else program
 
 
 def known(text: str) -> Program | None:
     """Return the bearer of a token that was looked up just now, without a look into the database; else None."""
     with _lock:
-        looked_up_at, program = _known.get(digest_of(text), (-AWAY_S, None))
-    return program if time.monotonic() - looked_up_at < RECHECK_S else None
+        _looked_up_at, again_at, program = _known.get(digest_of(text), (-AWAY_S, -AWAY_S, None))
+    return program if time.monotonic() < again_at else None
 
 
 def has_expired(program: Program) -> bool:

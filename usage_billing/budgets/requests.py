@@ -25,9 +25,12 @@ GRANTED_TO = "requested_by"
 
 def ask(budget: Budget, *, scope: Scope, limit: Decimal, reason: str = "") -> BudgetRequest:
     """Ask for a higher limit of a budget that the person sees. Raises `ValidationError` and `NotAllowedError`."""
-    if scope.user_id is None or may_change(scope, budget):
+    if may_change(scope, budget):
         text = gettext("You may change this budget yourself: set its limit.")
         raise NotAllowedError("may_change_it", text)
+    if scope.user_id is None:
+        text = gettext("Only a person can ask for a higher limit, not a program: the answer is for whoever asked.")
+        raise NotAllowedError("not_a_person", text)
     if not budget.is_active or budget.org.closed_at is not None:
         raise ValidationError({"budget": gettext("This budget is not active: it limits nothing.")})
     request = BudgetRequest(

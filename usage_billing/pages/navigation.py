@@ -13,7 +13,18 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from usage_billing.pages import hooks
-from usage_billing.pages.page import ALERTS, BUDGETS, CALLS, EXPLORE, INSIGHTS, OVERVIEW, WATCHES, Page, address
+from usage_billing.pages.page import (
+    ALERTS,
+    BUDGETS,
+    CALLS,
+    EXPLORE,
+    INSIGHTS,
+    OVERVIEW,
+    TOKENS,
+    WATCHES,
+    Page,
+    address,
+)
 from usage_billing.tenancy.views import known_scope
 
 PAGES: tuple[tuple[str, Any], ...] = (
@@ -23,7 +34,10 @@ PAGES: tuple[tuple[str, Any], ...] = (
     (INSIGHTS, _("Insights")),
     (BUDGETS, _("Budgets")),
     (ALERTS, _("Alerts")),
+    (TOKENS, _("Service tokens")),
 )
+OF_OWNERS = (ALERTS, TOKENS)
+"""Pages for owners and superadmins alone."""
 LISTS = (
     (_("Organisations"), "usage_billing.Organization"),
     (_("Price overrides"), "usage_billing.PriceOverride"),
@@ -42,7 +56,7 @@ class Entry:
 
 def pages(request: HttpRequest, page: Page | None = None) -> list[Entry]:
     """The pages of the person. page: the one that is shown, whose period, filters and currency the others keep."""
-    listed = [(name, title) for name, title in PAGES if name != ALERTS or _may_set_alerts(request)]
+    listed = [(name, title) for name, title in PAGES if name not in OF_OWNERS or _may_set_alerts(request)]
     try:
         links = [(title, address(name, for_superadmin=request.user.is_superuser)) for name, title in listed]
     except NoReverseMatch:
@@ -62,13 +76,13 @@ def pages(request: HttpRequest, page: Page | None = None) -> list[Entry]:
 
 
 def _may_set_alerts(request: HttpRequest) -> bool:
-    """Alerts are for owners. A page that is not about calls may not know whether the person is one."""
+    """Pages of owners. One that is not about calls may not know whether the person is one."""
     scope = known_scope(request)
     return scope is None or scope.everything or bool(scope.owned_org_ids)
 
 
 def _kept(page: Page, name: str) -> str:
-    """The address of a page with what it takes over from the shown one: budgets and alerts have no period."""
+    """The address of a page with what it takes over from the shown one: those of `WATCHES` have no period."""
     if name not in WATCHES:
         return page.to(name)
     org_ids = page.parameters.given("org")

@@ -19,7 +19,7 @@ from usage_billing.pages.parameters import Changes, PageParameters
 from usage_billing.tenancy.scope import Scope
 
 OVERVIEW, EXPLORE, CALLS, INSIGHTS = PAGES = ("overview", "explore", "calls", "insights")
-BUDGETS, ALERTS = WATCHES = ("budgets", "alerts")
+BUDGETS, ALERTS, TOKENS = WATCHES = ("budgets", "alerts", "tokens")
 """Pages without a period and filters, besides one organisation."""
 
 

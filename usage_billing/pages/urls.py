@@ -2,7 +2,17 @@
 
 from django.urls import path
 
-from usage_billing.pages import alert_pages, alerts, budget_pages, budgets, call, saved_view_pages, views
+from usage_billing.pages import (
+    alert_pages,
+    alerts,
+    budget_pages,
+    budgets,
+    call,
+    saved_view_pages,
+    service_token_pages,
+    service_tokens,
+    views,
+)
 from usage_billing.pages.entrance import View, entered, entered_outside_scope
 from usage_billing.pages.page import OVERVIEW, PAGES
 
@@ -49,6 +59,12 @@ FORMS: tuple[tuple[str, str, View], ...] = (
     ("alerts/channels/<int:id>", "alert-channel", alert_pages.channel),
     ("alerts/channels/<int:id>/delete", "alert-channel-delete", alert_pages.delete_channel),
     ("budgets/requests/<int:id>", "budget-request", budget_pages.answer_request),
+    ("tokens", "tokens", service_tokens.answer),
+    ("tokens/new", "token-new", service_token_pages.new),
+    ("tokens/<int:id>/rotate", "token-rotate", service_token_pages.rotate),
+    ("tokens/<int:id>/revoke", "token-revoke", service_token_pages.revoke),
+    ("tokens/keys/new", "provider-key-new", service_token_pages.new_key),
+    ("tokens/keys/<int:id>/remove", "provider-key-remove", service_token_pages.remove_key),
 )
 """Address below the section, name and view of each page that takes forms."""
 for below, suffix, view in FORMS:

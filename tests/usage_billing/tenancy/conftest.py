@@ -32,8 +32,12 @@ from usage_billing.models import (
     BudgetLock,
     DeletedUser,
     Organization,
+    ProviderKey,
+    ReportedCall,
     RepriceRun,
     SavedView,
+    ServiceToken,
+    ServiceTokenChange,
     SettledHold,
     UsageRecord,
 )
@@ -59,6 +63,7 @@ class World:
             (self.other, self.stranger, factories.member(self.other)),
         ):
             self.fill(org, owner, member)
+        self.let_programs_in(None)
 
     def fill(self, org: Organization, owner: User, member: User) -> None:
         writer.add(
@@ -90,6 +95,14 @@ class World:
         for user, name, is_shared in ((owner, "shared", True), (owner, "private", False), (member, "own", False)):
             SavedView.objects.create(org=org, user=user, name=name, page="explore", is_shared=is_shared)
         self.set_budgets(org, owner, member)
+        self.let_programs_in(org)
+        ReportedCall.objects.create(org_id=org.pk, request_id="reported")
+
+    def let_programs_in(self, org: Organization | None) -> None:
+        """A service token with its history, and a provider key."""
+        token = ServiceToken.objects.create(org=org, name="gateway", digest=secrets.token_hex(32), scopes=["ingest"])
+        ServiceTokenChange.objects.create(org=org, token=token, token_name="gateway", kind="created", by="somebody")
+        ProviderKey.objects.create(org=org, provider="openai", secret=f"sk-{'all' if org is None else org.slug}")
 
     def set_budgets(self, org: Organization, owner: User, member: User) -> None:
         """A budget of everybody, one of each person and a superadmin's, and an alert that was delivered."""
