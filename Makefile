@@ -58,8 +58,9 @@ recipes: $(VENV)/installed-dev ## The programs of docs/recipes.md with other lib
 suites: $(VENV)/installed-dev ## The SDKs' own test suites with our clients, about ten minutes
 	SDK_SUITES=$${SDK_SUITES:-1} env -u DATABASE_URL $(BIN)/python -m pytest tests/sdk_suites $(ARGS)
 
-soak: $(VENV)/installed-dev ## The proofs of reliability in their long form, about an hour, and then an hour of load (MINUTES=…)
+soak: $(VENV)/installed-dev ## The proofs of reliability in their long form, about an hour, an hour of streams and one of load (MINUTES=…)
 	SOAK=1 $(BIN)/python -m tests.support.postgres $(BIN)/python -m pytest tests/reliability $(ARGS)
+	SOAK=1 env -u DATABASE_URL $(BIN)/python -m pytest tests/ai_clients/proxy/test_app.py -k memory $(ARGS)
 	$(BIN)/python -m tests.support.reliability.soak --minutes $(MINUTES)
 
 lint: $(VENV)/installed-dev ## Style, types, layers, and models without a migration
