@@ -18,7 +18,7 @@ from django.utils.translation import override
 
 from ai_clients.endpoints import MARK, Mark, endpoint_of
 from ai_clients.proxy import models
-from ai_clients.proxy.attribution import ORG, attribution_of, told_by
+from ai_clients.proxy.attribution import ORG, USER, attribution_of, told_by
 from ai_clients.proxy.credentials import Credentials, token_in
 from ai_clients.proxy.errors import RefusedError, answer_of, language_of
 from ai_clients.proxy.headers import Headers, to_provider, value_of
@@ -73,7 +73,8 @@ class Proxy:
         await self._credentials.count(program)
         told = told_by(headers)
         org_id = await self._credentials.organization(program, told.get(ORG, ""))
-        attribution = attribution_of(told, program, org_id)
+        user_key = await self._credentials.user(program, org_id, told.get(USER, ""))
+        attribution = attribution_of(told, program, org_id, user_key)
         body = await _body(headers, receive)
         destination = await self._credentials.destination(provider, org_id)
         request = _request(scope, path, body, provider, destination, token)

@@ -13,10 +13,10 @@ from ai_clients.proxy.headers import ATTRIBUTION, Headers
 from usage_billing.auth.service_tokens import Program, attributed
 from usage_billing.recording import Attribution, identity, tags
 
-ORG = "org"
+ORG, USER = "org", "user"
 WORDS = {"agent": "agent_id", "type": "request_type", "workflow": "workflow_id", "content": "content_id"}
 """Header, after `x-ai-costs-` → field of the attribution."""
-NAMES = (ORG, *WORDS, "user", "tags")
+NAMES = (ORG, *WORDS, USER, "tags")
 LONGEST = 255
 
 
@@ -38,11 +38,15 @@ def told_by(headers: Headers) -> dict[str, str]:
     return told
 
 
-def attribution_of(told: Mapping[str, str], program: Program, org_id: int | None) -> Attribution:
-    """Return the attribution of a call. org_id: of the header `x-ai-costs-org`, of a token of all organisations."""
+def attribution_of(told: Mapping[str, str], program: Program, org_id: int | None, user_key: Any) -> Attribution:
+    """Return the attribution of a call. org_id, user_key: of whom the headers name; of a user who was not found, the
+    name stays in the metadata, as of a recorded call.
+    """
     fields: dict[str, Any] = {WORDS[name]: value for name, value in told.items() if name in WORDS and value}
-    if told.get("user"):
-        fields["user_id"] = identity.user(told["user"])
+    if user_key is not None:
+        fields["user_id"] = identity.key(user_key)
+    elif told.get(USER):
+        fields["metadata"] = {"user_id": told[USER]}
     if told.get("tags"):
         fields["tags"] = _tags(told["tags"])
     return attributed(Attribution(org_id=org_id, **fields), program)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db import Error
@@ -16,10 +17,13 @@ from usage_billing.auth import service_tokens
 from usage_billing.auth.provider_keys import secret_for
 from usage_billing.auth.service_tokens import BEGINNING, Program, program_of
 from usage_billing.auth.token_rate import seconds_to_wait
+from usage_billing.ingest.events_names import InDatabase
 from usage_billing.models import Organization, ServiceToken
 from usage_billing.models.encryption import DecryptionError
-from usage_billing.tenancy.scope import EVERYTHING, within
+from usage_billing.tenancy.scope import EVERYTHING, Scope, within
 
+USER_HOLD_S = 60.0
+"""For how long a membership that was looked up holds."""
 HOLD_S = 1.0
 """For how long a closed organisation is taken, and a replaced key beyond the time that `provider_keys` holds it."""
 
@@ -32,6 +36,7 @@ class Credentials:
         self._programs: LookUps[str, Program | None] = LookUps(program_of, hold_s=0)
         self._destinations: LookUps[tuple[int | None, str], Destination | None] = LookUps(_destination, hold_s=HOLD_S)
         self._organizations: LookUps[str, int | None] = LookUps(_organization_id, hold_s=HOLD_S)
+        self._users: LookUps[tuple[Scope, int | None, str], Any] = LookUps(_user_key, hold_s=USER_HOLD_S)
 
     async def program(self, token: str) -> Program:
         """Return the bearer of the token, who may use the proxy. Raises `RefusedError`."""
@@ -88,6 +93,16 @@ class Credentials:
             )
         return org_id
 
+    async def user(self, program: Program, org_id: int | None, named: str) -> Any:
+        """Return the key of a user whom the request names; None for one whom the token may not name.
+
+        A token of an organisation names its members alone: reports show their names to its owners.
+        """
+        try:
+            return await self._users.get((program.own_scope, org_id, named)) if named else None
+        except Error:
+            return None  # a call without its user is worth more than no call
+
     async def destination(self, provider: Provider, org_id: int | None) -> Destination:
         """Return where the calls of the organisation go, with their key. Raises `RefusedError` if there is no key."""
         try:
@@ -129,6 +144,12 @@ def token_in(headers: Headers) -> str:
 def _destination(key: tuple[int | None, str]) -> Destination | None:
     org_id, name = key
     return destination_of(PROVIDERS[name], secret_for(org_id, name))
+
+
+def _user_key(whose: tuple[Scope, int | None, str]) -> Any:
+    scope, org_id, named = whose
+    with within(scope):
+        return InDatabase(scope).users({(org_id, named)}).get((org_id, named))
 
 
 def _organization_id(named: str) -> int | None:

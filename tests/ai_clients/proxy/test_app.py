@@ -255,10 +255,11 @@ def test_a_budget_stops_calls_in_the_providers_shape(proxy: Proxied, org: Organi
 def test_headers_attribute_a_call_and_the_token_decides_the_organisation(proxy: Proxied, org: Organization) -> None:
     answers(proxy)
     other = factories.organization()
+    member = factories.member(org)
     told = {
         "x-ai-costs-agent": "translator",
         "x-ai-costs-type": "chat",
-        "x-ai-costs-user": "7",
+        "x-ai-costs-user": str(member.pk),
         "x-ai-costs-workflow": "0071",
         "x-ai-costs-content": "post-1",
         "x-ai-costs-tags": "team=%D0%BF%D0%BE%D1%87%D1%82%D0%B0, service_token=forged",
@@ -268,11 +269,32 @@ def test_headers_attribute_a_call_and_the_token_decides_the_organisation(proxy: 
     post(proxy, token(None, name="gateway"))
     assert post(proxy, token(org), headers={"x-ai-costs-org": other.slug}).status_code == 400
     first, second, third = (event.attribution for event in proxy.events())
-    assert (first.org_id, first.agent_id, first.request_type, first.user_id) == (org.pk, "translator", "chat", 7)
+    whose = (first.org_id, first.agent_id, first.request_type, first.user_id)
+    assert whose == (org.pk, "translator", "chat", member.pk)
     assert (first.workflow_id, first.content_id) == ("0071", "post-1")
     assert first.tags == {"service_token": "program", "team": "почта"}
     assert (second.org_id, second.tags) == (other.pk, {"service_token": "gateway"})
     assert third.org_id is None
+
+
+def test_a_token_of_an_organisation_names_its_members_alone(proxy: Proxied, org: Organization) -> None:
+    """An owner would read the names of other tenants' users in the breakdown by user."""
+    answers(proxy)
+    member, stranger = factories.member(org), factories.member(factories.organization())
+    for name in (str(member.pk), member.get_username(), str(stranger.pk), stranger.get_username(), "nobody"):
+        assert post(proxy, token(org, name=f"for {name}"), headers={"x-ai-costs-user": name}).status_code == 200
+    assert post(proxy, token(None), headers={"x-ai-costs-user": str(stranger.pk)}).status_code == 200
+
+    told = [(event.attribution.user_id, event.attribution.metadata.get("user_id")) for event in proxy.events()]
+
+    assert told == [
+        (member.pk, None),
+        (member.pk, None),
+        (None, str(stranger.pk)),
+        (None, stranger.get_username()),
+        (None, "nobody"),
+        (stranger.pk, None),
+    ]
 
 
 # ── Streams ──────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -8,8 +8,9 @@ import pytest
 
 from usage_billing.ingest.otlp import names, usage
 from usage_billing.ingest.otlp.emitters import UNKNOWN, Habit, habit_of
-from usage_billing.ingest.otlp.usage import CACHE_WRITE_LIFETIME, INCLUSIVE_OR_EXCLUSIVE, Told
+from usage_billing.ingest.otlp.usage import INCLUSIVE_OR_EXCLUSIVE, Told
 from usage_billing.ingest.otlp.values import Attributes
+from usage_billing.ingest.provider_names import CACHE_WRITE_LIFETIME
 
 INCLUSIVE, EXCLUSIVE = Habit("a", counts_cache="included"), Habit("a", counts_cache="excluded")
 LIFETIMES = {

@@ -136,7 +136,11 @@ def test_a_body_that_cannot_be_read_is_refused_for_good(client: Client, token: s
     assert "Retry-After" not in response
 
 
-@pytest.mark.parametrize("body", [b"no gzip", gzip.compress(b"{}")[:-4], gzip.compress(b"{}") + b"\x00more"])
+@pytest.mark.parametrize(
+    "body",
+    [b"no gzip", gzip.compress(b"{}")[:-4], gzip.compress(b"{}") + b"\x00more"],
+    ids=["plain", "cut short", "with more"],
+)
 def test_a_body_whose_compression_cannot_be_read_is_refused(client: Client, token: str, body: bytes) -> None:
     headers: dict[str, Any] = {"Content-Encoding": "gzip"}
     response = otlp.post(client, token, body, **headers)
