@@ -83,6 +83,10 @@ class _Recorder(Collector):
         yield _counter(
             "usage_ids_kept_apart", "Calls that came with the id of another call but with other usage.", kept_apart
         )
+        elsewhere = counted.get(counters.IN_ANOTHER_ORGANIZATION, 0)
+        yield _counter(
+            "usage_in_another_organization", "Reported calls that another organisation has already.", elsewhere
+        )
         unpriced = CounterMetricFamily(
             "usage_unpriced_calls", "Calls that came to the ledger without a known cost, by reason.", labels=["reason"]
         )

@@ -48,6 +48,7 @@ def test_metrics_of_a_quiet_recorder(client: Client, settings: Settings) -> None
         "usage_lost_events_total": 0,
         "usage_drained_events_total": 0,
         "usage_ids_kept_apart_total": 0,
+        "usage_in_another_organization_total": 0,
         "usage_budgets_left_out": 0,
     }
 
