@@ -18,6 +18,7 @@ from tests.end_to_end.test_wire_cases import BOTH_WAYS, ONE_OF_THEM, Case, answe
 from tests.support import factories
 from tests.support.recorded import Recorded, usage_of
 from tests.support.scripted import Provider
+from tests.support.wire_cases import an_id
 from usage_billing import usage_context
 from usage_billing.auth import service_tokens
 from usage_billing.models import Organization, UsageRecord
@@ -71,8 +72,9 @@ def recorded(case: Case, org: Organization, outbox: Outbox, drained: Drained) ->
 
 
 def reported(org: Organization, drained: Drained, **event: Any) -> UsageRecord:
-    """Send the event to another organisation. Returns its record."""
+    """Send the event to another organisation, as a call of its own: one call is one record. Returns its record."""
     other = factories.organization()
+    event["request_id"] = an_id("call-")
     _, token = service_tokens.create(scope=EVERYTHING, by="boss", name="job", org=other, scopes=["ingest"])
     to = APIClient(headers={"authorization": f"Bearer {token}", "accept-language": "en"})
     answer = to.post("/api/billing/usage/events", [event], format="json")

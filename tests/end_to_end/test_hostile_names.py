@@ -13,6 +13,7 @@ import re
 import zipfile
 from collections import Counter, deque
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
 
@@ -519,7 +520,11 @@ NOT_RUN = {
 
 
 def test_no_command_prints_more_than_lines(
-    world: World, simulated: dict[str, str], capsys: pytest.CaptureFixture[str], settings: Settings
+    world: World,
+    simulated: dict[str, str],
+    capsys: pytest.CaptureFixture[str],
+    settings: Settings,
+    tmp_path: Path,
 ) -> None:
     UsageRecord.objects.update(ai_model=models.F("agent_id"))  # so that the totals are wrong, and said to be
     DailyUsage.objects.filter(grain="total").delete()
@@ -536,6 +541,7 @@ def test_no_command_prints_more_than_lines(
         *(["reprice_usage", "--from", day, "--to", day, "--reason", text, "--by", text[:150]] for text in texts),
         ["send_weekly_digests"],
         ["check_alerts", "--dry-run"],
+        ["import_usage", str(_file_of_events(tmp_path, texts)), "--format", "events", "--dry-run"],
         *(["create_token", "--name", text, "--org", text[:100], "--scope", "read"] for text in texts),
         *(["run_agent", text] for text in texts),
         *(["run_agent", "legal_guard", "--org", text[:100]] for text in texts),
@@ -556,6 +562,16 @@ def test_no_command_prints_more_than_lines(
     assert sum(MARK in line for line in lines) >= len(KINDS)
     assert [line for line in lines if not is_printable(line)] == []
     assert [line for line in lines if line.startswith((MARK, "2026-11-28"))] == []
+
+
+def _file_of_events(folder: Path, texts: list[str]) -> Path:
+    """A file whose every row is refused, by its organisation or its id."""
+    call = {"provider": "openai", "model": "gpt-4.1-mini", "usage": None, "time": "2026-11-18T09:00:00Z"}
+    rows = [{**call, "request_id": text, "org": text, "user": text} for text in texts]
+    rows += [{**call, "request_id": f"call-{number}", "org": text} for number, text in enumerate(texts)]
+    file = folder / "events.jsonl"
+    file.write_text("\n".join(map(json.dumps, rows)))
+    return file
 
 
 class Refusing:
