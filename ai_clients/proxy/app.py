@@ -6,6 +6,8 @@ refusal), and one of them is synchronous, so that each request would hold a thre
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
@@ -17,7 +19,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import override
 
 from ai_clients.endpoints import MARK, Mark, endpoint_of
-from ai_clients.proxy import models
+from ai_clients.proxy import bounds, models
 from ai_clients.proxy.attribution import ORG, USER, attribution_of, told_by
 from ai_clients.proxy.credentials import Credentials, token_in
 from ai_clients.proxy.errors import RefusedError, answer_of, language_of
@@ -31,6 +33,7 @@ from usage_billing.recording.context import restored
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 
+LARGE_BODY = 256 * 1024
 _PATH = re.compile(rf"{PREFIX}(\w+)(/v1/.+)")
 
 
@@ -77,9 +80,14 @@ class Proxy:
         attribution = attribution_of(told, program, org_id, user_key)
         body = await _body(headers, receive)
         destination = await self._credentials.destination(provider, org_id)
+        bounds.check(scope["method"], path.removeprefix("/v1"), is_shared=destination.is_shared)
         request = _request(scope, path, body, provider, destination, token)
         if program.allowed_models:
-            _check_models(program.allowed_models, scope, path, body, request)
+            check = functools.partial(_check_models, program.allowed_models, scope, path, body, request)
+            if len(body) < LARGE_BODY:
+                check()
+            else:
+                await asyncio.to_thread(check)  # reading it takes a while, and other streams go on
         answer = PassedAnswer(send, provider, destination.secret)
         with restored(attribution):
             await _until_gone(receive, self._passed(answer, request))
@@ -157,12 +165,17 @@ def _request(
     raw_path: bytes = scope.get("raw_path") or scope["path"].encode()
     below = raw_path.partition(b"?")[0].removeprefix(f"{PREFIX}{provider.name}".encode())
     query: bytes = scope.get("query_string", b"")
+    if not below.startswith(b"/v1/"):
+        raise _no_address()  # an encoded slash: what follows it would be read as a part of the provider's host
     if token.encode("latin-1") in below + query:
         raise RefusedError(400, "token_in_address", _("Send the service token as the key, never in the address."))
     try:
         url = httpx2.URL(destination.url + below.decode("ascii") + (f"?{query.decode('latin-1')}" if query else ""))
     except (UnicodeDecodeError, httpx2.InvalidURL) as error:
         raise _no_address() from error
+    own = httpx2.URL(destination.url)
+    if (url.scheme, url.netloc, url.userinfo) != (own.scheme, own.netloc, own.userinfo):
+        raise _no_address()  # the key goes to the provider alone
     headers = [*to_provider(scope["headers"], token.encode("latin-1")), provider.key_header(destination.secret)]
     content = body if body or scope["method"] in ("POST", "PUT", "PATCH") else None
     request = httpx2.Request(scope["method"], url, headers=headers, content=content)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -40,7 +41,7 @@ class Credentials:
 
     async def program(self, token: str) -> Program:
         """Return the bearer of the token, who may use the proxy. Raises `RefusedError`."""
-        if not token.startswith(BEGINNING):
+        if not service_tokens.is_token(token):
             raise RefusedError(
                 401,
                 "service_token_missing",
@@ -143,7 +144,11 @@ def token_in(headers: Headers) -> str:
 
 def _destination(key: tuple[int | None, str]) -> Destination | None:
     org_id, name = key
-    return destination_of(PROVIDERS[name], secret_for(org_id, name))
+    secret = secret_for(org_id, name)
+    found = destination_of(PROVIDERS[name], secret)
+    if found is None or secret is None or org_id is None:
+        return found
+    return replace(found, is_shared=secret == secret_for(None, name))
 
 
 def _user_key(whose: tuple[Scope, int | None, str]) -> Any:

@@ -27,7 +27,7 @@ _threads = ThreadPoolExecutor(8, thread_name_prefix="proxy-look-up")
 
 
 class LookUps(Generic[K, V]):
-    """Results of `look_up`, which runs in a thread, each held for `hold_s` seconds.
+    """Results of `look_up`, which runs in a thread, each held for `hold_s` seconds; None is not held.
 
     Requests that ask for the same at the same time share one look-up. While the database is away, the last result
     holds; where there is none, its error is raised.
@@ -68,6 +68,10 @@ class LookUps(Generic[K, V]):
                 logger.error("A look-up of the proxy failed.", exc_info=error)
             else:
                 logger.warning("The database does not answer the proxy: what it said last holds.")
+            return
+        if done.result() is None:
+            # Not kept: what nobody has would push out what somebody has.
+            self._known.pop(key, None)
             return
         self._known[key] = time.monotonic(), done.result()
         self._known.move_to_end(key)

@@ -36,14 +36,15 @@ def check(
     allowed: names, or patterns such as `claude-haiku-*`.
     """
     allowed = list(allowed)
-    named = [value for name, value in parse_qsl(query.decode("latin-1")) if name == "model"]
+    in_query = [value for name, value in parse_qsl(query.decode("latin-1")) if name == "model"]
+    named: list[str] = []
     unreadable = False
     if body:
         try:
-            named += models_in(headers, body)
+            named = models_in(headers, body)
         except (ValueError, RecursionError):  # no JSON, or nested too deeply
             unreadable = True
-    for model in named:
+    for model in (*in_query, *named):
         if not any(fnmatchcase(model, each) for each in allowed):
             raise _not_allowed(
                 _("The service token may not call the model %(model)s. It may call: %(allowed)s.")

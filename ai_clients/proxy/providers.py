@@ -34,10 +34,14 @@ PROVIDERS: Mapping[str, Provider] = {
 
 @dataclass(frozen=True)
 class Destination:
-    """Where a request goes: the address without a slash at its end, and the key that it takes with it."""
+    """Where a request goes: the address without a slash at its end, and the key that it takes with it.
+
+    is_shared: whether an organisation's call goes with the key of all organisations.
+    """
 
     url: str
     secret: str
+    is_shared: bool = False
 
 
 def destination_of(provider: Provider, secret: str | None) -> Destination | None:

@@ -26,6 +26,7 @@ AWAY_S = 3600.0
 AWAY_RECHECK_S = 5.0
 """A database that does not answer is asked again after that: each attempt may take as long as its time-out."""
 LONGEST = 500
+ADMIN_KEYS = ("sk-admin-", "sk-ant-admin")
 SHOWN_FROM = 16
 """A shorter key has no hint: its last four characters would be too much of it."""
 
@@ -72,6 +73,8 @@ def _check(provider: str, secret: str) -> None:
         errors["secret"] = gettext("Paste the provider's key.")
     elif len(secret) > LONGEST or not (secret.isascii() and secret.isprintable()) or " " in secret:
         errors["secret"] = gettext("This is no key of a provider: a key is one word of letters, digits and signs.")
+    elif secret.startswith(ADMIN_KEYS):
+        errors["secret"] = gettext("This is an admin key, which opens the whole account. Paste an API key.")
     elif secret.startswith(BEGINNING):
         errors["secret"] = gettext("This is a service token of AI Costs. Paste the key that the provider gave you.")
     if errors:

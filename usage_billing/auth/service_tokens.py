@@ -37,6 +37,7 @@ from usage_billing.tenancy.scope import EVERYTHING, Scope, of_organization, with
 logger = logging.getLogger(__name__)
 
 BEGINNING = "aic_"
+LENGTH = len(BEGINNING) + 43
 RECHECK_S = 1.0
 """For how long a look-up holds. At 1,000 requests a second, a look-up for each would take most of a connection."""
 AWAY_S = 3600.0
@@ -271,12 +272,17 @@ def _note(token: ServiceToken, kind: ServiceTokenChange.Kind, by: str) -> None:
 # ── Checking ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def is_token(text: str) -> bool:
+    """Whether the text has the form of a token: others, of any length, are not looked up."""
+    return len(text) == LENGTH and text.startswith(BEGINNING)
+
+
 def digest_of(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-_known: OrderedDict[str, tuple[float, float, Program | None]] = OrderedDict()
-"""Digest → when it was looked up, when it will be again (monotonic seconds), and who bears it; None: nobody."""
+_known: OrderedDict[str, tuple[float, float, Program]] = OrderedDict()
+"""Digest → when it was looked up, when it will be again (monotonic seconds), and who bears it."""
 _lock = threading.Lock()
 
 
@@ -285,7 +291,7 @@ def program_of(text: str) -> Program | None:
 
     While the database is away, a token that was good less than `AWAY_S` ago is good. Raises `DatabaseError` for others.
     """
-    if not text.startswith(BEGINNING):
+    if not is_token(text):
         return None
     digest, now = digest_of(text), time.monotonic()
     with _lock:
@@ -300,8 +306,10 @@ def program_of(text: str) -> Program | None:
             logger.warning("The database does not answer: the service token %s is taken on trust.", program.name)
             again_at = min(time.monotonic() + AWAY_RECHECK_S, looked_up_at + AWAY_S)
         with _lock:
-            _known[digest] = (looked_up_at, again_at, program)
-            _known.move_to_end(digest)
+            # What nobody bears is not kept: it would push out what somebody does.
+            _known.pop(digest, None)
+            if program is not None:
+                _known[digest] = (looked_up_at, again_at, program)
             while len(_known) > MOST_KNOWN:
                 _known.popitem(last=False)
     return None if program is None or has_expired(program) else program

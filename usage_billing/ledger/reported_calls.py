@@ -2,15 +2,17 @@
 
 Two reports are of one call if they have the provider's id of the answer, or if their spans lie within each other and
 tell the same provider and model. Of two reports, that of our own recorder is kept, else the one whose cost is known,
-else the one that tells more. A call that another organisation has already is refused. The order of arrival does not
-matter: a better report that comes later changes the record.
+else the one that tells more. A report of a call that another organisation has already is refused; where our own
+recorder saw the call, the other organisation's reports of it are removed. The order of arrival does not matter: a
+better report that comes later changes the record.
 """
 
 from __future__ import annotations
 
 import logging
+import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -26,6 +28,14 @@ from usage_billing.recording import tags
 from usage_billing.recording.event import Event, Span
 
 logger = logging.getLogger(__name__)
+
+_IS_UNIQUE = re.compile(
+    r"(chatcmpl-|cmpl-|resp_|msg_|gen-|req_)[\w-]{16,}|[0-9a-f]{32}(:[0-9a-f]{16})?|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}",
+    re.ASCII,
+).fullmatch
+"""An id that a provider gave, or a span has: the same in two organisations is one call. A sender's own ids are not."""
+MOST_NOTES = 20_000
+"""How many notes about a batch's traces are read, newest first: a trace without an end would hold up every drain."""
 
 
 @dataclass
@@ -56,11 +66,12 @@ def planned(events: Sequence[Event], rows: Sequence[Row]) -> Plan:
     """
     if any(map(is_reported, rows)):
         _lock()
-        known = _Known.of([row["request_id"] for row in rows], {each.span.trace_id for each in events if each.span})
+        traces = {each.span.trace_id for each in events if each.span}
+        known = _Known.of([row["request_id"] for row in rows], traces, {row["org_id"] for row in rows})
     elif ReportedCall.objects.exists():
         ids = [row["request_id"] for row in rows]
         reported = ReportedCall.objects.filter(request_id__in=ids).values_list("request_id", flat=True)
-        known = _Known.of([*reported], set())
+        known = _Known.of([*reported])
         if not known.by_id:
             return Plan(rows=list(rows))
     else:
@@ -122,9 +133,12 @@ class _Known:
         self.refused: list[Row] = []
 
     @classmethod
-    def of(cls, request_ids: Iterable[str], trace_ids: set[str]) -> _Known:
-        """Read the records that these ids and traces may be about, locked."""
-        notes = list(ReportedCall.objects.filter(trace_id__in=trace_ids)) if trace_ids else []
+    def of(
+        cls, request_ids: Iterable[str], trace_ids: Set[str] = frozenset(), org_ids: Set[int] = frozenset()
+    ) -> _Known:
+        """Read the records that these ids, and these traces of the organisations, may be about, locked."""
+        of_traces = ReportedCall.objects.filter(trace_id__in=trace_ids, org_id__in=org_ids).order_by("-pk")
+        notes = list(of_traces[:MOST_NOTES]) if trace_ids else []
         ids = {*request_ids, *(note.request_id for note in notes)}
         notes += ReportedCall.objects.filter(request_id__in=ids).exclude(pk__in=[note.pk for note in notes])
         by_record: dict[tuple[int, str], list[ReportedCall]] = defaultdict(list)
@@ -150,18 +164,18 @@ class _Known:
 
     def take(self, row: Row, span: Span | None) -> None:
         """Add a call that is told now, or find that it is known."""
+        if self._is_refused(row):
+            self.refused.append(row)
+            return
         same = list(self._same(row, span))
         if not same:
             self._add(_Call(row, None, [span] if span else []))
             return
         call = same[0]
-        if call.row["org_id"] != row["org_id"]:
-            self.refused.append(row)
-        else:
-            has_answer_id = span is None or row["request_id"] != _id_of(span)
-            request_id = row["request_id"] if has_answer_id and not call.has_answer_id else call.row["request_id"]
-            call.row = _merged(call.row, row, request_id)
-            self.by_id[request_id].append(call)
+        has_answer_id = span is None or row["request_id"] != _id_of(span)
+        request_id = row["request_id"] if has_answer_id and not call.has_answer_id else call.row["request_id"]
+        call.row = _merged(call.row, row, request_id)
+        self.by_id[request_id].append(call)
         if span is not None:
             for other in same[1:]:
                 # A span around this one came before, and nothing told yet whose it is.
@@ -169,15 +183,32 @@ class _Known:
             call.spans = _innermost(call.spans, span)
             self._note(call, span)
 
+    def _is_refused(self, row: Row) -> bool:
+        """Return whether another organisation has the call, by an id that a provider gave or a trace has.
+
+        No report outweighs our own recorder: where that saw the call, the other organisation's reports of it go.
+        """
+        if not _IS_UNIQUE(row["request_id"]):
+            return False
+        others = [call for call in self.by_id.get(row["request_id"], ()) if call.row["org_id"] != row["org_id"]]
+        if is_reported(row):
+            return any(not call.is_repeated for call in others)
+        for call in others:
+            if is_reported(call.row):
+                call.is_repeated = True
+                self.refused.append(call.row)
+        return False
+
     def _same(self, row: Row, span: Span | None) -> Iterator[_Call]:
-        """Yield the known calls that this report is about, best first: in the same organisation, then in others."""
+        """Yield the organisation's known calls that this report is about, best first."""
         by_id = [call for call in self.by_id.get(row["request_id"], ()) if is_reported(call.row) or is_reported(row)]
-        found = sorted(by_id, key=lambda call: call.row["org_id"] != row["org_id"])
+        found = [call for call in by_id if call.row["org_id"] == row["org_id"]]
         if span is not None:
             has_answer_id = row["request_id"] != _id_of(span)
             for call in self._near(span):
                 # Two answers with two ids are two calls, wherever their spans lie.
-                if not (has_answer_id and call.has_answer_id) and _is_one_call(call, row, span):
+                is_other_answer = has_answer_id and call.has_answer_id
+                if call.row["org_id"] == row["org_id"] and not is_other_answer and _is_one_call(call, row, span):
                     found.append(call)
         seen: list[_Call] = []
         for call in found:

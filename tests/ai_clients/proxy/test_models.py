@@ -106,5 +106,6 @@ def test_forms_name_their_model_in_a_field() -> None:
 
 def test_the_address_may_name_a_model() -> None:
     assert not is_allowed("/chat/completions", MINI, query=b"model=o3")
+    assert not is_allowed("/batches", {"input_file_id": "file-1"}, query=b"model=" + MINI["model"].encode())
     assert is_allowed("/models", method="GET")
     assert is_allowed("/responses/resp_1", method="GET")

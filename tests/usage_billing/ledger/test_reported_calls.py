@@ -149,11 +149,45 @@ def test_a_call_of_another_organisation_is_refused_and_counted(
     writer.add([told(org, INNER)])
 
     with django_capture_on_commit_callbacks(execute=True):
-        writer.add([told(other, INNER), own(other)])
+        writer.add([told(other, INNER), told(other)])
 
     (record,) = check()
     assert record.org_id == org.pk
     assert counters.counts[counters.IN_ANOTHER_ORGANIZATION] == before + 2
+
+
+def test_no_report_of_another_organisation_outweighs_our_own_recorder(org: Organization) -> None:
+    """A stream tells its id with the first chunk: who reports it at once must not take the call away."""
+    other = factories.organization()
+    writer.add([told(other), told(other, INNER)])
+
+    writer.add([own(org)])
+
+    (record,) = check()
+    assert (record.org_id, record.cost_usd) == (org.pk, COST)
+    writer.add([told(other), told(other, INNER)])
+    check()
+
+
+def test_a_report_changes_nothing_of_another_organisation(org: Organization) -> None:
+    """Trace context goes out with a request, so others may know the ids of spans."""
+    other = factories.organization()
+    answer = "msg_02ABCDEFGHIJKLMNOPQRS"
+    writer.add([told(org, OUTER, answer="")])
+    before = UsageRecord.objects.values().get()
+
+    writer.add([told(other, answer=answer), told(other, INNER, OUTER, answer=answer), told(other, OUTER, answer="")])
+
+    assert UsageRecord.objects.filter(org=org).values().get() == before
+    check(2)
+
+
+def test_ids_that_senders_chose_are_their_own_in_each_organisation(org: Organization) -> None:
+    writer.add(
+        [told(org, answer="job-2026-11-29-000001"), told(factories.organization(), answer="job-2026-11-29-000001")]
+    )
+
+    check(2)
 
 
 def test_calls_that_only_our_recorder_saw_stay_in_both_organisations(org: Organization) -> None:
