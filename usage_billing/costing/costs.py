@@ -265,11 +265,15 @@ def meter(row: Row) -> metering.Metered:
 
 
 def _as_sum(metered: metering.Metered, requests: Any) -> metering.Metered:
-    """Return the units of a record that stands for several requests: a price by the size of one is not known then."""
+    """Return the units of a record that stands for several requests.
+
+    One of them may have made nearly all of the sum, so a price that depends on the size of a request is not known if
+    the sum is beyond its bound: as of two requests, of which each may be above their mean.
+    """
     if not isinstance(requests, int) or requests < 2 or not metered.lines:
         return metered
     first, *others = metered.lines
-    return replace(metered, lines=(replace(first, requests=max(requests, first.requests)), *others))
+    return replace(metered, lines=(replace(first, requests=2), *others))
 
 
 REQUESTS = "requests"

@@ -11,6 +11,7 @@ from django.db.models import Q
 from django.utils.translation import gettext
 
 from usage_billing.costing.attribution import OrganizationLookup
+from usage_billing.costing.costs import SOURCE
 from usage_billing.models import Membership, Organization, UsageRecord, user_keys
 from usage_billing.models.fields import LARGEST_ID
 from usage_billing.models.organization import UNATTRIBUTED
@@ -100,7 +101,9 @@ class InDatabase:
         rows = UsageRecord.objects.filter(
             org_id__in=set(org_ids.values()) - {None}, request_id__in={event.request_id for event in events}
         )
-        in_ledger = set(rows.values_list("org_id", "request_id"))
+        # A report without a known cost may be told again by somebody who knows more.
+        better_may_come = Q(cost_usd=None, response_metadata__has_key=SOURCE)
+        in_ledger = set(rows.exclude(better_may_come).values_list("org_id", "request_id"))
         return {key for key, org_id in org_ids.items() if (org_id, key[2]) in in_ledger}
 
 

@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from usage_billing.costing import costs
 from usage_billing.costing.costs import Row
 from usage_billing.costing.overrides import PriceOverrides
-from usage_billing.ledger import job_usage, records
+from usage_billing.ledger import job_usage, records, reported_calls
 from usage_billing.ledger.records import RecordChange
 from usage_billing.models import JobPart
 from usage_billing.models.database import connection
@@ -144,6 +144,8 @@ class _Work:
             if listed := self._listed.pop((host, event.origin), ""):
                 self._parts[host, event.origin].discard((LISTED, ""))
                 self._end(decode(listed.encode()), row, host)
+        elif reported_calls.is_reported(entry.row):
+            entry.row = _taken_over(entry.row, job_usage.begun(row, event, self._overrides))
         elif costs.is_by_reader(entry.row):
             entry.row = costs.begun_by(entry.row, row, self._overrides)
             self._claim(entry, host)
@@ -168,6 +170,9 @@ class _Work:
         elif entry is None:
             row = costs.attributed_to_reader(row, None, self._overrides)
             self._add_job(_Entry(None, job_usage.ended(row, event, self._overrides)), host)
+        elif reported_calls.is_reported(entry.row) and not event.is_listed:
+            row = costs.attributed_to_reader(row, None, self._overrides)
+            entry.row = _taken_over(entry.row, job_usage.ended(row, event, self._overrides))
         elif event.job:
             entry.row = job_usage.ended(entry.row, event, self._overrides)
         elif entry.row["status"] == "pending":
@@ -308,6 +313,13 @@ _values = attrgetter("host", "job", "kind", "part")
 
 def _slices(ids: Sequence[Any]) -> Iterable[Sequence[Any]]:
     return (ids[start : start + IDS_A_QUERY] for start in range(0, len(ids), IDS_A_QUERY))
+
+
+def _taken_over(report: Row, own: Row) -> Row:
+    """Return our own row in the place of a report of the same call, which another organisation may have sent."""
+    if report["org_id"] != own["org_id"]:
+        return {**own, "id": report["id"]}
+    return reported_calls.merged(report, own, own["request_id"])
 
 
 def _is_superfluous(row: Row) -> bool:

@@ -25,7 +25,7 @@ from usage_billing.ledger.records import RecordChange
 from usage_billing.models import ReportedCall, UsageRecord
 from usage_billing.models.database import connection, on_commit
 from usage_billing.recording import tags
-from usage_billing.recording.event import Event, Span
+from usage_billing.recording.event import ACCOUNT_COLUMNS, Event, Span
 
 logger = logging.getLogger(__name__)
 
@@ -115,6 +115,11 @@ class _Call:
     is_repeated: bool = False
 
     @property
+    def was_reported(self) -> bool:
+        """Whether the ledger has it as a report, or a report is all that the batch has of it so far."""
+        return is_reported(self.row) or (self.record is not None and is_reported(self.record))
+
+    @property
     def has_answer_id(self) -> bool:
         return not any(self.row["request_id"].startswith(_id_of(span, "")) for span in self.spans)
 
@@ -174,12 +179,22 @@ class _Known:
         call = same[0]
         has_answer_id = span is None or row["request_id"] != _id_of(span)
         request_id = row["request_id"] if has_answer_id and not call.has_answer_id else call.row["request_id"]
-        call.row = _merged(call.row, row, request_id)
+        is_within = span is not None and any(each.span_id in span.ancestors for each in call.spans)
+        rank = has_answer_id > call.has_answer_id, is_within
+        call.row = merged(call.row, row, request_id, rank)
         self.by_id[request_id].append(call)
         if span is not None:
             for other in same[1:]:
-                # A span around this one came before, and nothing told yet whose it is.
-                other.is_repeated = not other.has_answer_id and _is_around(other, span)
+                # A span around or within this one came before, and nothing told yet whose it is.
+                is_around = _is_around(other, span)
+                if other.has_answer_id or not (is_around or not call.spans):
+                    continue
+                other.is_repeated = True
+                call.row = merged(call.row, other.row, call.row["request_id"])
+                if not is_around:
+                    call.spans = other.spans
+                    for each in other.spans:
+                        self._note(call, each)
             call.spans = _innermost(call.spans, span)
             self._note(call, span)
 
@@ -201,8 +216,9 @@ class _Known:
 
     def _same(self, row: Row, span: Span | None) -> Iterator[_Call]:
         """Yield the organisation's known calls that this report is about, best first."""
-        by_id = [call for call in self.by_id.get(row["request_id"], ()) if is_reported(call.row) or is_reported(row)]
-        found = [call for call in by_id if call.row["org_id"] == row["org_id"]]
+        of_org = [call for call in self.by_id.get(row["request_id"], ()) if call.row["org_id"] == row["org_id"]]
+        # Where no program but ours told the call, the writer tells repetitions from other calls with the same id.
+        found = [call for call in of_org if call.was_reported or is_reported(row)]
         if span is not None:
             has_answer_id = row["request_id"] != _id_of(span)
             for call in self._near(span):
@@ -285,7 +301,11 @@ def _is_one_call(call: _Call, row: Row, span: Span) -> bool:
 
 def _is_one_model(one: str, other: str) -> bool:
     """Return whether the names are of one model: a span may tell the name that was asked for, without its date."""
-    return one.startswith(other) or other.startswith(one)
+    short, long = sorted((one, other), key=len)
+    return short in ("", long) or (long.startswith(short) and bool(_IS_DATE(long[len(short) :])))
+
+
+_IS_DATE = re.compile(r"[-@]?(\d{4}(-?\d{2}-?\d{2})?|latest)(-preview)?").fullmatch
 
 
 def _innermost(spans: Sequence[Span], span: Span) -> list[Span]:
@@ -295,19 +315,22 @@ def _innermost(spans: Sequence[Span], span: Span) -> list[Span]:
     return [*(each for each in spans if each.span_id not in span.ancestors), span]
 
 
-def _merged(known: Row, told: Row, request_id: str) -> Row:
+def merged(known: Row, told: Row, request_id: str, rank: tuple[bool, bool] = (False, False)) -> Row:
     """Return the row of the call from two reports. The better one tells the usage; both tell who caused the call."""
-    better, other = (told, known) if _worth(told) > _worth(known) else (known, told)
+    has_id, is_within = rank
+    is_better = (*_worth(told, has_id), is_within) > (*_worth(known, False), False)
+    better, other = (told, known) if is_better else (known, told)
     row = {**better, "request_id": request_id, "org_id": known["org_id"]}
-    for name in ATTRIBUTION:
+    for name in (*ATTRIBUTION, *ACCOUNT_COLUMNS.values()):
         row[name] = better[name] or other[name]
     row["tags"] = tags.bounded({**better["tags"], **other["tags"], **better["tags"]})
     row["request_metadata"] = {**other["request_metadata"], **better["request_metadata"]}
     return {**row, "id": known["id"]} if "id" in known else {name: row[name] for name in row if name != "id"}
 
 
-def _worth(row: Row) -> tuple[bool, bool, int]:
-    return not is_reported(row), row["cost_usd"] is not None, _numbers(row["usage"])
+def _worth(row: Row, has_id: bool) -> tuple[bool, bool, bool, bool, int]:
+    tells_tier = "service_tier" in row["usage"] or "service_tier" in row["response_metadata"].get("context", {})
+    return not is_reported(row), row["cost_usd"] is not None, has_id, tells_tier, _numbers(row["usage"])
 
 
 def _numbers(usage: Any) -> int:

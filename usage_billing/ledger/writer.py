@@ -44,6 +44,10 @@ from usage_billing.tenancy import roles
 logger = logging.getLogger(__name__)
 
 
+class ReportedMeanwhileError(Exception):
+    """Raised where another writer inserted a report of a call that this one records. A second attempt finds it."""
+
+
 def add(events: Sequence[Event]) -> int:
     """Insert the calls that the ledger does not have yet, and complete pending ones. Returns how many were inserted.
 
@@ -54,6 +58,10 @@ def add(events: Sequence[Event]) -> int:
     of_jobs = [event for event in in_order if jobs.is_of_job(event)]
     if of_jobs:
         in_order = [event for event in in_order if not jobs.is_of_job(event)]
+        ids = {event.request_id for event in of_jobs}
+        if any(event.request_id in ids and costs.SOURCE in event.response for event in in_order):
+            # Each plan reads the records as they are: a report must find what the job has written.
+            return add(of_jobs) + add(in_order)
     with roles.applied(roles.AS_LEDGER):
         if any(containers.FIELD in event.response for event in events):
             _lock_containers()
@@ -192,8 +200,10 @@ def _other_calls(repeated: Sequence[Row]) -> list[Row]:
         known = known_calls.get((row["org_id"], row["request_id"]))
         if known is None or (known["usage"], known["ai_model"]) == (row["usage"], row["ai_model"]):
             continue
-        if reported_calls.is_reported(row) or reported_calls.is_reported(known):
-            continue  # told in other words, by two programs at the same moment
+        if reported_calls.is_reported(row):
+            continue  # told in other words
+        if reported_calls.is_reported(known):
+            raise ReportedMeanwhileError(f"{row['request_id']} was reported while it was recorded.")
         # A pending row has no usage to compare. If it repeats a completed call, or comes late from another machine's
         # outbox, it is not later than the record. (Of a clock that is ahead, each delivery has another moment.)
         is_later = row["created_at"] > known["created_at"] and "clock_ahead_s" not in row["response_metadata"]

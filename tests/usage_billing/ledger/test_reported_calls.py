@@ -6,6 +6,7 @@ import itertools
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -213,9 +214,9 @@ class TestAnyOrder(TestCase):
         reports = [
             own(org),
             told(org),
-            told(org, OUTER, answer=""),
-            told(org, MIDDLE, OUTER),
-            told(org, INNER, MIDDLE, OUTER, usage=FINE),
+            told(org, OUTER),
+            told(org, MIDDLE, OUTER, answer=""),
+            told(org, INNER, MIDDLE, OUTER, answer="", usage=FINE),
         ]
         order = data.draw(st.permutations(reports * 2))
         sizes = data.draw(st.lists(st.integers(1, 4), min_size=len(order), max_size=len(order)))
@@ -235,3 +236,103 @@ def test_a_span_with_hostile_ids_is_no_span(org: Organization) -> None:
 
     check()
     assert ReportedCall.objects.get().trace_id == ""
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations("XYR")), ids="".join)
+@pytest.mark.parametrize("by_id", [own, told])
+def test_an_inner_span_without_the_id_of_the_outer_one_is_the_same_call(
+    org: Organization, by_id: Any, order: tuple[str, ...]
+) -> None:
+    reports = {"X": by_id(org), "Y": told(org, INNER, OUTER, answer=""), "R": told(org, OUTER)}
+
+    for each in order:
+        writer.add([reports[each]])
+
+    check()
+
+
+BACKGROUND: dict[str, Any] = {
+    "flavour": "responses",
+    "url": "https://api.openai.com/v1/responses",
+    "request_id": "resp_0123456789abcdef0123456789",
+}
+NOTHING = msgspec.Raw(b"null")
+
+
+@pytest.mark.parametrize("of_another", [False, True])
+@pytest.mark.parametrize(
+    "batches", [("P", "D", "S"), ("PDS",), ("P", "DS"), ("S", "P", "D"), ("PS", "D"), ("S", "PD"), ("P", "S", "D")]
+)
+def test_a_background_response_that_a_span_tells_too_is_one_record(
+    org: Organization, batches: tuple[str, ...], of_another: bool
+) -> None:
+    id_ = BACKGROUND["request_id"]
+    usage = {"input_tokens": 1000, "output_tokens": 100, "total_tokens": 1100}
+    reporter = factories.organization() if of_another else org
+    begun = event(org=reporter, usage=NOTHING, response={"source": "otlp"}, **BACKGROUND)
+    events = {
+        "P": event(org=org, status="pending", origin=id_, usage=NOTHING, **BACKGROUND),
+        "D": event(org=org, origin=id_, completes=True, usage=usage, **BACKGROUND),
+        "S": replace(begun, provider="openai", span=Span(TRACE, OUTER, [])),
+    }
+
+    for batch in batches:
+        writer.add([events[each] for each in batch])
+
+    (record,) = check()
+    assert (record.org_id, record.cost_usd) == (org.pk, Decimal("0.00056"))
+
+
+def chat_span(org: Organization, span: str, *around: str, answer: str = "", **fields: Any) -> Event:
+    told_ = event(org=org, request_id=answer or f"{TRACE}:{span}", response={"source": "otlp"}, **fields)
+    return replace(told_, provider="openai", span=Span(TRACE, span, list(around)))
+
+
+def test_a_report_that_tells_the_tier_outweighs_one_with_more_counts(org: Organization) -> None:
+    counts = {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100}
+    finer = {**counts, "completion_tokens_details": {"reasoning_tokens": 10}}
+    flex = {"service_tier": "flex"}
+    writer.add([chat_span(org, INNER, OUTER, model="gpt-5", usage=counts, context=flex)])
+    cost = UsageRecord.objects.get().cost_usd
+
+    writer.add([chat_span(org, OUTER, model="gpt-5", usage=finer)])
+
+    assert [record.cost_usd for record in check()] == [cost]
+
+
+@pytest.mark.parametrize(("one", "other"), [("gpt-5", "gpt-5-mini"), ("claude-sonnet-4", "claude-sonnet-4-5")])
+def test_a_model_is_not_another_whose_name_begins_alike(org: Organization, one: str, other: str) -> None:
+    writer.add([chat_span(org, OUTER, model=one), chat_span(org, INNER, OUTER, model=other)])
+
+    check(2)
+
+
+def test_the_account_that_one_report_tells_is_kept(org: Organization) -> None:
+    writer.add([replace(told(org, INNER, OUTER), account={"organization": "org-abc"})])
+    writer.add([told(org, OUTER, usage=FINE)])
+
+    assert [record.provider_organization for record in check()] == ["org-abc"]
+
+
+@pytest.mark.parametrize("is_reversed", [False, True])
+def test_of_equal_reports_the_one_with_an_id_is_kept_whichever_comes_first(
+    org: Organization, is_reversed: bool
+) -> None:
+    reports = [told(org, OUTER, usage={**FINE, "output_tokens": 500}, answer=""), told(org, INNER, OUTER, usage=FINE)]
+
+    for each in reversed(reports) if is_reversed else reports:
+        writer.add([each])
+
+    assert [record.cost_usd for record in check()] == [COST]
+
+
+def test_a_span_with_the_sum_of_two_calls_gives_way_to_both(org: Organization) -> None:
+    twice = {
+        "input_tokens": 200, "output_tokens": 40, "cache_creation_input_tokens": 100,
+        "cache_creation": {"ephemeral_5m_input_tokens": 100},
+    }  # fmt: skip
+    second = told(org, BESIDE, OUTER, usage=FINE, answer="msg_02ABCDEFGHIJKLMNOPQRS")
+    writer.add([told(org, OUTER, usage=twice, answer="")])
+    writer.add([told(org, INNER, OUTER, usage=FINE), second])
+
+    assert [record.cost_usd for record in check(2)] == [COST, COST]

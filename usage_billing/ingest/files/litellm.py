@@ -84,6 +84,7 @@ def call_of(row: Mapping[str, Any], maps: Maps, now: datetime) -> Given:
         api=told.api,
         usage=None if is_empty else told.block,
         units=told.units,
+        context=_context(usage if isinstance(usage, dict) else {}),
         status="failed" if has_failed else "succeeded",
         error_code=_error(metadata) if has_failed else "",
         attribution=_attribution(row, metadata),
@@ -94,6 +95,12 @@ def call_of(row: Mapping[str, Any], maps: Maps, now: datetime) -> Given:
         row.get("organization_id"), row.get("team_id"), row.get("api_key"), metadata.get("user_api_key_alias")
     )
     return Given(bounded(event_of(call)), org, maps.user(row.get("user"), row.get("end_user")))
+
+
+def _context(usage: Mapping[str, Any]) -> dict[str, str]:
+    """Return what the price depends on beside the counts. LiteLLM, `Usage`: `speed`, `inference_geo`."""
+    told = {name: text_of(usage.get(name)) for name in ("service_tier", "speed", "inference_geo")}
+    return {name: text for name, text in told.items() if text}
 
 
 def _vendor(model: str) -> str:
@@ -124,8 +131,9 @@ def _units(row: Mapping[str, Any], usage: Mapping[str, Any]) -> tuple[Units, str
     prompt = _most(usage, "prompt_tokens", row, "prompt_tokens")
     cached, written = counts["cached_input_tokens"], counts["cache_write_tokens"]
     if cached + written > prompt:
-        # The counts contradict each other only if they stand beside the prompt: LiteLLM's older versions.
-        prompt += cached + written
+        # The counts contradict each other only if they stand beside the prompt, or the writes alone do: LiteLLM's
+        # older versions. Neither tells the lifetime of writes, so the lower sum is the lower bound of the cost.
+        prompt += written if 0 < cached <= prompt and written else cached + written
     image = count_of(inputs, "image_tokens")
     if text_of(row.get("call_type")).removeprefix("a").startswith("image"):
         counts["input_image_tokens"] = image
