@@ -18,7 +18,7 @@ _CREDENTIALS = re.compile(
     r"|live/sessions|chatkit/sessions)(/.*)?"
 )
 _CALLS = re.compile(
-    r"/(chat/completions|completions|responses|responses/input_tokens|embeddings|moderations|decisions"
+    r"/(chat/completions|completions|responses|responses/(compact|input_tokens)|embeddings|moderations|decisions"
     r"|images/(generations|edits|variations)|audio/(transcriptions|translations|speech)"
     r"|messages|messages/count_tokens)/?"
 )

@@ -41,14 +41,14 @@ class Credentials:
 
     async def program(self, token: str) -> Program:
         """Return the bearer of the token, who may use the proxy. Raises `RefusedError`."""
-        if not service_tokens.is_token(token):
+        if not token.startswith(BEGINNING):
             raise RefusedError(
                 401,
                 "service_token_missing",
                 _("Send a service token of AI Costs (aic_…) as the key, not a key of the provider."),
             )
         program = service_tokens.known(token)
-        if program is None:
+        if program is None and service_tokens.is_token(token):
             try:
                 program = await self._programs.get(token)
             except Error as error:
