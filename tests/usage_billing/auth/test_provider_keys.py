@@ -85,6 +85,8 @@ def test_an_organisation_s_own_key_comes_before_that_of_all() -> None:
         ("openai", "sk-" + "ё" * 20, "secret", "This is no key"),
         ("openai", "sk-nul\0-in-the-middle", "secret", "This is no key"),
         ("openai", "s" * 501, "secret", "This is no key"),
+        ("openai", "sk-admin-0123456789abcdef", "secret", "This is an admin key"),
+        ("anthropic", "sk-ant-admin01-0123456789abcdef", "secret", "This is an admin key"),
         ("openai", "aic_0123456789", "secret", "This is a service token of AI Costs."),
     ],
 )

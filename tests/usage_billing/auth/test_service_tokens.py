@@ -264,3 +264,21 @@ def test_the_token_decides_the_organisation_of_a_call_and_its_tag() -> None:
     assert found.tags == {"service_token": "gateway", "env": "prod"}
     found = attributed(given, of_all)
     assert (found.org_id, found.org_key, found.tags["service_token"]) == (None, "acme", "gateway")
+
+
+@pytest.mark.parametrize("text", ["", "aic_", "aic_" + "x" * 1_000_000, "x" * service_tokens.LENGTH])
+def test_what_has_not_the_form_of_a_token_is_not_looked_up(text: str, django_assert_num_queries: Any) -> None:
+    with django_assert_num_queries(0):
+        assert program_of(text) is None
+
+
+def test_wrong_tokens_push_no_good_one_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the database is away, a good one is taken on trust only if it is still remembered."""
+    monkeypatch.setattr(service_tokens, "MOST_KNOWN", 3)
+    _, text = programs.token()
+    program = program_of(text)
+    for number in range(5):
+        assert program_of(f"aic_{number:043d}") is None
+
+    assert program is not None
+    assert service_tokens.known(text) == program
