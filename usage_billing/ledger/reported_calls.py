@@ -121,7 +121,7 @@ class _Call:
 
     @property
     def has_answer_id(self) -> bool:
-        return not any(self.row["request_id"].startswith(_id_of(span, "")) for span in self.spans)
+        return not any(self.row["request_id"].startswith(f"{span.trace_id}:") for span in self.spans)
 
 
 class _Known:
@@ -179,7 +179,7 @@ class _Known:
         call = same[0]
         has_answer_id = span is None or row["request_id"] != _id_of(span)
         request_id = row["request_id"] if has_answer_id and not call.has_answer_id else call.row["request_id"]
-        is_within = span is not None and any(each.span_id in span.ancestors for each in call.spans)
+        is_within = span is not None and _is_around(call, span)
         rank = has_answer_id > call.has_answer_id, is_within
         call.row = merged(call.row, row, request_id, rank)
         self.by_id[request_id].append(call)
@@ -277,9 +277,9 @@ def _notes(call: _Call) -> Iterator[ReportedCall]:
         yield ReportedCall(**key)
 
 
-def _id_of(span: Span, span_id: str | None = None) -> str:
+def _id_of(span: Span) -> str:
     """Return the id of a call whose span does not tell the answer's."""
-    return f"{span.trace_id}:{span.span_id if span_id is None else span_id}"
+    return f"{span.trace_id}:{span.span_id}"
 
 
 def _is_around(call: _Call, span: Span) -> bool:
