@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -13,7 +14,7 @@ from django.utils import timezone
 from msgspec.structs import replace
 
 from usage_billing.conf import conf
-from usage_billing.costing import containers, metering, pricing, providers, refusals
+from usage_billing.costing import containers, metering, price_list, pricing, providers, refusals
 from usage_billing.costing.attribution import OrganizationLookup
 from usage_billing.costing.overrides import PriceOverrides
 from usage_billing.exchange_rates import rates as exchange
@@ -163,6 +164,11 @@ def host_of(event: Event) -> str:
 
 
 def _address(url: str, flavour: Flavour) -> _Address:
+    return _address_by(price_list.generation(), url, flavour)
+
+
+@functools.lru_cache(maxsize=4096)
+def _address_by(_generation: int, url: str, flavour: Flavour) -> _Address:
     parts = urlsplit(url)
     provider = providers.provider_of(f"{parts.scheme}://{parts.netloc}", flavour)
     path = _FETCHED.sub(r"\1", parts.path) if flavour == "responses" else parts.path

@@ -169,21 +169,26 @@ def _without_zeros(block: Any) -> Any:
         return [_without_zeros(item) for item in block]
     if not isinstance(block, dict):
         return block
-    kept = {key: _without_zeros(value) if isinstance(value, (dict, list)) else value for key, value in block.items()}
-    return {
-        key: value
-        for key, value in kept.items()
-        if value or value == "" or (key in reported_costs.KEPT_ZEROS and value == 0 and value is not False)
-    }
+    kept = {}
+    for key, value in block.items():
+        inner = _without_zeros(value) if isinstance(value, dict | list) else value
+        if inner or inner == "" or (key in reported_costs.KEPT_ZEROS and inner == 0 and inner is not False):
+            kept[key] = inner
+    return kept
 
 
 def uses_something(usage: Any) -> bool:
     """Return whether the usage holds a number other than zero, or one that cannot be read."""
     if isinstance(usage, dict):
-        return "unreadable" in usage or any(uses_something(value) for value in usage.values())
-    if isinstance(usage, list):
-        return any(uses_something(value) for value in usage)
-    return _is_number(usage) and bool(usage)
+        if "unreadable" in usage:
+            return True
+        usage = usage.values()
+    elif not isinstance(usage, list):
+        return _is_number(usage) and bool(usage)
+    for value in usage:
+        if uses_something(value):
+            return True
+    return False
 
 
 def _is_number(value: Any) -> bool:
@@ -197,7 +202,7 @@ NOTHING_TO_DO = frozenset({"transcription", "embeddings"})
 def _block(api: str, block: Mapping[str, Any], provider: str = "", free_turns: Set[str] = frozenset()) -> Metered:
     if iterations := block.get("iterations"):
         return _iterations(block, iterations if isinstance(iterations, list) else [], free_turns)
-    if api not in NOTHING_TO_DO and any(map(_is_number, block.values())) and not uses_something(block):
+    if api not in NOTHING_TO_DO and not uses_something(block) and any(map(_is_number, block.values())):
         return Metered(problem="no-usage")
     try:
         usage = _READERS.get(api, _extracted)(api, block, provider)

@@ -294,6 +294,11 @@ def _dated(model: ModelInfo) -> Iterator[ConditionalPrice | PriceVariant]:
     yield from model.price_variants or ()
 
 
+def changes_within_days(model: ModelInfo) -> bool:
+    """Return whether a price of the model depends on the hour, as off-peak prices do."""
+    return any(not isinstance(price.constraint, StartDateConstraint | None) for price in _dated(model))
+
+
 def _models(snapshot: DataSnapshot) -> dict[Model, Any]:
     """Return what decides about the price of each model: its names, its provider's addresses, its prices."""
     return {
