@@ -31,12 +31,19 @@ CLOCK_TOLERANCE = timedelta(minutes=5)
 
 def rows(events: Sequence[Event], overrides: PriceOverrides) -> Iterator[Row]:
     """Return the costed rows of these events, in their order. Organisations and rates are read before the first."""
+    return (cost(row, overrides) for row in attributed(events))
+
+
+def attributed(events: Sequence[Event]) -> list[Row]:
+    """Return the rows of these events, in their order, without their costs. All that a cost needs is read."""
     organizations = OrganizationLookup(event.attribution for event in events)
     recorded_at = timezone.now()
-    attributed = [_attributed(event, organizations, recorded_at) for event in events]
-    containers.charge(attributed)
-    rates = exchange.rates_on({row["usage_date"] for row in attributed})
-    return (cost(row | {"usd_rub_rate": rates[row["usage_date"]]}, overrides) for row in attributed)
+    found = [_attributed(event, organizations, recorded_at) for event in events]
+    containers.charge(found)
+    rates = exchange.rates_on({row["usage_date"] for row in found})
+    for row in found:
+        row["usd_rub_rate"] = rates[row["usage_date"]]
+    return found
 
 
 def completed(pending: Row, answer: Event, overrides: PriceOverrides) -> Row:

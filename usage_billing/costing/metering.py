@@ -185,10 +185,7 @@ def uses_something(usage: Any) -> bool:
         usage = usage.values()
     elif not isinstance(usage, list):
         return _is_number(usage) and bool(usage)
-    for value in usage:
-        if uses_something(value):
-            return True
-    return False
+    return any(map(uses_something, usage))
 
 
 def _is_number(value: Any) -> bool:

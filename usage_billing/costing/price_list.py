@@ -66,7 +66,7 @@ def get_snapshot() -> DataSnapshot:
 
 def generation() -> int:
     """Return how often this process has changed its list: a cache of prices has it in its key."""
-    _use.current()
+    _use.notice(_use.current())
     return _use.generation
 
 
@@ -85,6 +85,7 @@ class _Use:
 
     def __init__(self) -> None:
         self.generation = 0
+        self._noticed: DataSnapshot | None = None
         self.forget()
 
     def forget(self, **_changed: Any) -> None:
@@ -94,6 +95,12 @@ class _Use:
         self._signature: tuple[int, ...] | None = None
         self._of_file: PriceList | None = None
         self._replaced: PriceList | None = None
+
+    def notice(self, snapshot: DataSnapshot) -> None:
+        """Count a list that was changed elsewhere, by genai-prices' `set_custom_snapshot`."""
+        if snapshot is not self._noticed:
+            self._noticed = snapshot
+            self.generation += 1
 
     def current(self) -> DataSnapshot:
         if self._replaced is not None:

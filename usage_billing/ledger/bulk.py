@@ -7,6 +7,7 @@ which would rewrite thousands of placeholders in each statement: 22,000 records 
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -95,12 +96,24 @@ def _insert_arrays(
     names, source = ", ".join(columns), _from_arrays(model, columns, connection)
     statement = f"INSERT INTO {model._meta.db_table} ({names}) {source} {then}"
     returned: list[Any] = []
-    with connection.cursor() as cursor:
+    connection.ensure_connection()
+    with connection.wrap_database_errors, _pipeline(connection), contextlib.ExitStack() as open_cursors:
+        cursors = []
         for some in _slices(rows, ROWS_A_STATEMENT):
+            cursor = open_cursors.enter_context(connection.cursor())
             cursor.execute(statement, _arrays(some))
-            if "RETURNING" in then:
-                returned += cursor.fetchall()
+            cursors.append(cursor)
+        for cursor in cursors if "RETURNING" in then else ():
+            returned += cursor.fetchall()
     return returned
+
+
+def _pipeline(connection: BaseDatabaseWrapper) -> contextlib.AbstractContextManager[Any]:
+    """Let the server execute a statement while Python makes the rows of the next. libpq 14 can."""
+    import psycopg
+
+    is_supported = psycopg.Pipeline.is_supported()
+    return connection.connection.pipeline() if is_supported else contextlib.nullcontext()
 
 
 def _from_arrays(model: type[models.Model], columns: Sequence[str], connection: BaseDatabaseWrapper) -> str:

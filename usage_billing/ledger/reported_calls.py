@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -40,9 +40,13 @@ MOST_NOTES = 20_000
 
 @dataclass
 class Plan:
-    """The writer's work: rows to insert, records to change in place and to remove, and notes about both."""
+    """The writer's work: rows to insert, records to change in place and to remove, and notes about both.
+
+    cost: gives a row its cost when it is inserted, if it has none yet.
+    """
 
     rows: list[Row] = field(default_factory=list)
+    cost: Callable[[Row], Row] | None = None
     changes: list[RecordChange] = field(default_factory=list)
     removed: list[Row] = field(default_factory=list)
     notes: list[ReportedCall] = field(default_factory=list)
@@ -59,10 +63,10 @@ def is_reported(row: Row) -> bool:
     return SOURCE in row["response_metadata"]
 
 
-def planned(events: Sequence[Event], rows: Sequence[Row]) -> Plan:
+def planned(events: Sequence[Event], rows: list[Row], cost: Callable[[Row], Row]) -> Plan:
     """Decide which of the rows (of these events, in their order) are new calls, and which change or repeat a known one.
 
-    Without a report, now or ever, this is one query that finds nothing.
+    The rows have no cost yet: `cost` gives it. Without a report, now or ever, this is one query that finds nothing.
     """
     if any(map(is_reported, rows)):
         _lock()
@@ -73,11 +77,11 @@ def planned(events: Sequence[Event], rows: Sequence[Row]) -> Plan:
         reported = ReportedCall.objects.filter(request_id__in=ids).values_list("request_id", flat=True)
         known = _Known.of([*reported])
         if not known.by_id:
-            return Plan(rows=list(rows))
+            return Plan(rows=rows, cost=cost)
     else:
-        return Plan(rows=list(rows))
+        return Plan(rows=rows, cost=cost)
     for event, row in zip(events, rows, strict=True):
-        known.take(row, event.span)
+        known.take(cost(row), event.span)
     return known.plan()
 
 
@@ -261,7 +265,7 @@ class _Known:
                 ]
         if self.refused:
             on_commit(partial(_count_refused, self.refused))
-        plan.rows.sort(key=lambda row: row["request_id"])
+        plan.rows.sort(key=records.key_of)
         return plan
 
 

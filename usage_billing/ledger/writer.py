@@ -10,11 +10,12 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date
 from decimal import Decimal
 from functools import partial
 from operator import itemgetter
+from typing import Any
 
 from usage_billing.costing import containers, costs
 from usage_billing.costing.costs import Row
@@ -33,7 +34,7 @@ from usage_billing.ledger import (
 )
 from usage_billing.ledger.records import RecordChange
 from usage_billing.ledger.summing import CountedTags
-from usage_billing.models import UsageRecord
+from usage_billing.models import UsageRecord, usage_block
 from usage_billing.models.daily_usage import MEASURES
 from usage_billing.models.database import connection, on_commit
 from usage_billing.models.fields import as_sqlite_keeps
@@ -54,26 +55,27 @@ def add(events: Sequence[Event]) -> int:
     An event may come any number of times: `(org_id, request_id)` identifies a call, and only inserted rows are added to
     the rollups (guarantee 4, docs/guarantees.md).
     """
-    in_order = sorted(map(gate.admitted, events), key=lambda event: event.request_id)
-    of_jobs = [event for event in in_order if jobs.is_of_job(event)]
+    admitted = sorted(map(gate.admitted, events), key=lambda event: event.request_id)
+    of_jobs = [event for event in admitted if jobs.is_of_job(event)]
+    others = [event for event in admitted if not jobs.is_of_job(event)] if of_jobs else admitted
     if of_jobs:
-        in_order = [event for event in in_order if not jobs.is_of_job(event)]
         ids = {event.request_id for event in of_jobs}
-        if any(event.request_id in ids and costs.SOURCE in event.response for event in in_order):
+        if any(event.request_id in ids and costs.SOURCE in event.response for event in others):
             # Each plan reads the records as they are: a report must find what the job has written.
-            return add(of_jobs) + add(in_order)
+            return add(of_jobs) + add(others)
     with roles.applied(roles.AS_LEDGER):
         if any(containers.FIELD in event.response for event in events):
             _lock_containers()
         overrides = PriceOverrides.load()
         # First, because it locks the jobs: a writer that holds rows must not wait for them.
         plan = jobs.planned(of_jobs, overrides) if of_jobs else jobs.NOTHING
-        told = reported_calls.planned(in_order, list(costs.rows(in_order, overrides)))
+        rows = costs.attributed(others)
+        told = reported_calls.planned(others, rows, partial(costs.cost, overrides=overrides))
         changes = [each for each in told.changes if as_stored(each.after) != each.before]
         tags = tag_values.registered([*told.all_rows, *plan.all_rows])
         if told.removed:
             UsageRecord.objects.filter(pk__in=[row["id"] for row in told.removed]).delete()
-        inserted = _insert_once(told.rows)
+        inserted = _insert_once(told.rows, told.cost)
         _update(changes)
         reported_calls.write_notes(told)
         late = _carry_out(plan)
@@ -102,7 +104,7 @@ def _carry_out(plan: jobs.Plan) -> list[Row]:
     if plan.deleted:
         UsageRecord.objects.filter(pk__in=[row["id"] for row in plan.deleted]).delete()
     rows = [*(move.after for move in plan.moves), *plan.rows]
-    written = _insert_once(sorted(rows, key=lambda row: row["request_id"]))
+    written = _insert_once(rows)
     _update(plan.changes)
     return written
 
@@ -122,7 +124,7 @@ def insert(rows: Sequence[Row]) -> int:
     """
     with roles.applied(roles.AS_LEDGER):
         tags = tag_values.registered(rows)
-        inserted = _insert_once(sorted(rows, key=lambda row: row["request_id"]))
+        inserted = _insert_once(rows)
         _add_to_rollups(inserted, [], [], tags)
     return len(inserted)
 
@@ -161,18 +163,27 @@ def as_stored(row: Row) -> Row:
     return {name: as_sqlite_keeps(float(value)) if isinstance(value, Decimal) else value for name, value in row.items()}
 
 
-def _insert_once(rows: Iterable[Row]) -> list[Row]:
+def _insert_once(rows: Iterable[Row], cost: Callable[[Row], Row] | None = None) -> list[Row]:
     """Insert the rows that are neither in the ledger nor archived. Returns them.
 
-    Rows come in the order of their request ids: writers that insert the same calls in different orders could deadlock.
-    A row that has another call's id but reports different usage is inserted under a new id.
+    `cost` gives each row its cost; meanwhile the database inserts the rows before it. A row that has another call's id
+    but reports different usage is inserted under a new id.
     """
     by_key: dict[tuple[int, str], Row] = {}
-    repeated = [row for row in rows if by_key.setdefault((row["org_id"], row["request_id"]), row) is not row]
-    inserted = bulk.insert(UsageRecord, COLUMNS, map(_values, by_key.values()), _ONCE)
+    in_order = sorted(rows, key=records.key_of)
+    repeated = [row for row in in_order if by_key.setdefault(records.key_of(row), row) is not row]
+
+    def costed() -> Iterator[Any]:
+        for key, row in by_key.items():
+            if cost:
+                by_key[key] = row = cost(row)
+            yield _values(row)
+
+    inserted = bulk.insert(UsageRecord, COLUMNS, costed(), _ONCE)
+    repeated = [cost(row) for row in repeated] if cost else repeated
     repeated += [by_key[key] for key in by_key.keys() - {*inserted}]
-    if others := sorted(_other_calls(repeated), key=lambda row: row["request_id"]):
-        by_key |= {(row["org_id"], row["request_id"]): row for row in others}
+    if others := sorted(_other_calls(repeated), key=records.key_of):
+        by_key |= {records.key_of(row): row for row in others}
         under_new_ids = bulk.insert(UsageRecord, COLUMNS, map(_values, others), _ONCE)
         on_commit(partial(_count_new_ids, [by_key[key] for key in under_new_ids]))
         inserted += under_new_ids
@@ -193,12 +204,14 @@ def _other_calls(repeated: Sequence[Row]) -> list[Row]:
         (row["org_id"], row["request_id"]): dict(row)
         for row in UsageRecord.objects.filter(
             org_id__in={row["org_id"] for row in repeated}, request_id__in={row["request_id"] for row in repeated}
-        ).values("org_id", "request_id", "usage", "ai_model", "created_at", "response_metadata")
+        ).values("org_id", "request_id", "usage", "ai_model", "created_at", "response_metadata", *usage_block.TOKENS)
     }
     others = {}
     for row in repeated:
         known = known_calls.get((row["org_id"], row["request_id"]))
-        if known is None or (known["usage"], known["ai_model"]) == (row["usage"], row["ai_model"]):
+        if known is None:
+            continue
+        if (usage_block.whole(known["usage"], known), known["ai_model"]) == (row["usage"], row["ai_model"]):
             continue
         if reported_calls.is_reported(row):
             continue  # told in other words
@@ -258,10 +271,13 @@ def _delete_empty(of: rollup.Rollup, days: Iterable[date]) -> None:
 
 def _update(changes: Sequence[RecordChange]) -> None:
     """Update the changed columns, the same ones for each record, so that one statement is enough."""
-    changed = [name for name in COLUMNS if any(each.after[name] != each.before[name] for each in changes)]
+    kept = [(records.as_kept(each.before), records.as_kept(each.after)) for each in changes]
+    changed = [name for name in COLUMNS if any(after[name] != before[name] for before, after in kept)]
+    if not {"usage", *usage_block.TOKENS}.isdisjoint(changed):
+        changed = [*dict.fromkeys((*changed, "usage"))]  # stored blocks depend on the columns
     if changed:
         values = itemgetter(*changed, "id", "org_id")
-        bulk.update(UsageRecord, changed, ["id", "org_id"], [values(change.after) for change in changes])
+        bulk.update(UsageRecord, changed, ["id", "org_id"], [values(after) for _, after in kept])
 
 
 def rebuild_day(day: date, org_id: int | None = None) -> int:
@@ -288,5 +304,12 @@ def rebuild_day(day: date, org_id: int | None = None) -> int:
 # ── Statements ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 COLUMNS = records.COLUMNS
-_values = itemgetter(*COLUMNS)
+
+
+def _values(row: Row) -> tuple[Any, ...]:
+    values: tuple[Any, ...] = _columns(records.as_kept(row))
+    return values
+
+
+_columns = itemgetter(*COLUMNS)
 _ONCE = "ON CONFLICT (org_id, request_id) DO NOTHING RETURNING org_id, request_id"

@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from usage_billing.models.fields import NamedIndex, money
 from usage_billing.models.organization import Organization
+from usage_billing.models.usage_block import UsageField
 
 
 def _word(verbose_name: Any, *, max_length: int = 64, help_text: Any = "") -> "models.CharField[str, str]":
@@ -57,7 +58,7 @@ class UsageRecord(models.Model):
     cached_tokens = models.BigIntegerField(_("cached tokens"), default=0)
     cache_write_tokens = models.BigIntegerField(_("cache write tokens"), default=0)
     reasoning_tokens = models.BigIntegerField(_("reasoning tokens"), default=0)
-    usage = models.JSONField(_("usage"), default=dict, help_text=_("Every unit that the provider reported."))
+    usage = UsageField(_("usage"), default=dict, help_text=_("Every unit that the provider reported."))
 
     cost_usd = money(_("cost, USD"), null=True)
     cost_rub = money(_("cost, RUB"), null=True)

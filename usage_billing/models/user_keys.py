@@ -19,6 +19,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 sqlite3.register_adapter(uuid.UUID, lambda value: value.hex)
 
 
+@functools.cache
 def key_field() -> models.Field[Any, Any]:
     """The primary key field of the user model."""
     field = get_user_model()._meta.pk
