@@ -72,7 +72,7 @@ def add(events: Sequence[Event]) -> int:
         changes = [each for each in told.changes if as_stored(each.after) != each.before]
         tags = tag_values.registered([*told.all_rows, *plan.all_rows])
         if told.removed:
-            UsageRecord.objects.filter(pk__in=[row["id"] for row in told.removed]).delete()
+            _delete(told.removed)
         inserted = _insert_once(told.rows)
         _update(changes)
         reported_calls.write_notes(told)
@@ -100,11 +100,16 @@ def _carry_out(plan: jobs.Plan) -> list[Row]:
     if not plan:
         return []
     if plan.deleted:
-        UsageRecord.objects.filter(pk__in=[row["id"] for row in plan.deleted]).delete()
+        _delete(plan.deleted)
     rows = [*(move.after for move in plan.moves), *plan.rows]
     written = _insert_once(sorted(rows, key=lambda row: row["request_id"]))
     _update(plan.changes)
     return written
+
+
+def _delete(rows: Sequence[Row]) -> None:
+    org_ids = {row["org_id"] for row in rows}
+    UsageRecord.objects.filter(pk__in=[row["id"] for row in rows], org_id__in=org_ids).delete()
 
 
 def add_durations(rows: Sequence[Row]) -> None:
