@@ -15,6 +15,7 @@ from datetime import date
 from decimal import Decimal
 from functools import partial
 from operator import itemgetter
+from typing import Any
 
 from usage_billing.costing import containers, costs
 from usage_billing.costing.costs import Row
@@ -251,13 +252,13 @@ def _add(of: rollup.Rollup, gained: list[summing.Row], lost: list[summing.Row]) 
     rows = summing.merged(of, gained, summing.negated(of, lost)) if lost else gained
     bulk.insert(of.model, of.columns, rows, rollup.upsert_sql(of))
     if lost:
-        day = of.key.index("usage_date")
-        _delete_empty(of, {row[day] for row in lost})
+        day, org_id = of.key.index("usage_date"), of.key.index("org_id")
+        _delete_empty(of, {row[day] for row in lost}, org_id__in={row[org_id] for row in lost})
 
 
-def _delete_empty(of: rollup.Rollup, days: Iterable[date]) -> None:
+def _delete_empty(of: rollup.Rollup, days: Iterable[date], **lookup: Any) -> None:
     """Delete rollup rows that no longer count any call."""
-    empty = of.model._default_manager.filter(grain__in=[*of.grains], usage_date__in=days, requests_count=0)
+    empty = of.model._default_manager.filter(grain__in=[*of.grains], usage_date__in=days, requests_count=0, **lookup)
     empty.delete()
 
 
