@@ -87,23 +87,22 @@ def _broken(statement: str) -> frozenset[str]:
 def _broken_by(node: Any) -> Iterator[str]:
     match node:
         case ast.SelectStmt():
-            missing = list(_without_org(node.fromClause or (), node.whereClause))
-            if missing:
+            if _lacks_org(node.fromClause or (), node.whereClause):
                 yield WITHOUT_ORG
                 if node.lockingClause:
                     yield LOCK_WITHOUT_ORG
         case ast.UpdateStmt():
-            if list(_without_org((node.relation, *(node.fromClause or ())), node.whereClause)):
+            if _lacks_org((node.relation, *(node.fromClause or ())), node.whereClause):
                 yield WITHOUT_ORG
         case ast.DeleteStmt():
-            if list(_without_org((node.relation, *(node.usingClause or ())), node.whereClause)):
+            if _lacks_org((node.relation, *(node.usingClause or ())), node.whereClause):
                 yield WITHOUT_ORG
         case ast.InsertStmt() if _is_of_ledger(node.relation):
             conflict = node.onConflictClause
-            if conflict and conflict.infer and KEY not in {each.name for each in conflict.infer.indexElems}:
+            if conflict and conflict.infer and KEY not in _names(conflict.infer.indexElems):
                 yield UNIQUE_KEY
         case ast.IndexStmt() if node.unique and _is_of_ledger(node.relation):
-            if KEY not in {each.name for each in node.indexParams}:
+            if KEY not in _names(node.indexParams):
                 yield UNIQUE_KEY
         case ast.RangeSubselect(lateral=True):
             inside = list(_nodes(node.subquery))
@@ -112,7 +111,7 @@ def _broken_by(node: Any) -> Iterator[str]:
             ):
                 yield LATERAL_LIMIT
         case ast.CreateFunctionStmt():
-            options = {option.defname: option.arg for option in node.options}
+            options: dict[Any, Any] = {option.defname: option.arg for option in node.options or ()}
             body = " ".join(str(part.sval) for part in options.get("as", ()))
             is_sql = getattr(options.get("language"), "sval", "") == "sql"
             if is_sql and node.parameters and uses_ledger(body):
@@ -122,9 +121,10 @@ def _broken_by(node: Any) -> Iterator[str]:
 # ── Conditions on org_id ─────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _without_org(sources: Sequence[Any], where: Any) -> Iterator[str]:
-    """Yield the ledger's tables among the sources of a query that no condition restricts to organisations."""
-    tables, conditions, joined = [], [where], False
+def _lacks_org(sources: Sequence[Any], where: Any) -> bool:
+    """Return whether no condition restricts one of the ledger's tables among the sources to organisations."""
+    tables: list[Any] = []
+    conditions, joined = [where], False
     for source in sources:
         for node in _of_one_query(source):
             if isinstance(node, ast.RangeVar):
@@ -132,23 +132,22 @@ def _without_org(sources: Sequence[Any], where: Any) -> Iterator[str]:
             elif isinstance(node, ast.JoinExpr):
                 conditions.append(node.quals)
                 joined = joined or KEY in {name.sval for name in node.usingClause or ()}
-    plain = {_name(table) for table in tables}
-    for table in tables:
-        if _is_of_ledger(table) and not joined:
-            others = plain - {_name(table)}
-            if not any(_restricts(condition, _name(table), others) for condition in conditions):
-                yield table.relname
+    names = {_name(table) for table in tables}
+    of_ledger = [_name(table) for table in tables if _is_of_ledger(table)]
+    return not joined and not all(
+        any(_restricts(condition, name, names - {name}) for condition in conditions) for name in of_ledger
+    )
 
 
 def _restricts(condition: Any, table: str, others: set[str]) -> bool:
     """Return whether only some organisations' rows of the table meet the condition."""
     match condition:
         case ast.BoolExpr(boolop=BoolExprType.AND_EXPR):
-            return any(_restricts(each, table, others) for each in condition.args)
+            return any(_restricts(each, table, others) for each in condition.args or ())
         case ast.BoolExpr(boolop=BoolExprType.OR_EXPR):
-            return all(_restricts(each, table, others) for each in condition.args)
+            return all(_restricts(each, table, others) for each in condition.args or ())
         case ast.A_Expr(kind=A_Expr_Kind.AEXPR_OP | A_Expr_Kind.AEXPR_IN | A_Expr_Kind.AEXPR_OP_ANY):
-            if [each.sval for each in condition.name] != ["="]:
+            if [each.sval for each in condition.name or ()] != ["="]:
                 return False
             sides = condition.lexpr, condition.rexpr
             # A column of another table is no value: it restricts nothing unless that table is restricted.
@@ -163,19 +162,23 @@ def _restricts(condition: Any, table: str, others: set[str]) -> bool:
 
 def _has_key(expression: Any, table: str) -> bool:
     if isinstance(expression, ast.RowExpr):
-        return any(_has_key(each, table) for each in expression.args)
+        return any(_has_key(each, table) for each in expression.args or ())
     if not isinstance(expression, ast.ColumnRef):
         return False
-    *qualifier, name = (getattr(each, "sval", "*") for each in expression.fields)
+    *qualifier, name = (getattr(each, "sval", "*") for each in expression.fields or ())
     return name == KEY and qualifier in ([], [table])
 
 
 def _is_column_of(expression: Any, table: str) -> bool:
-    return isinstance(expression, ast.ColumnRef) and getattr(expression.fields[0], "sval", "") == table
+    return isinstance(expression, ast.ColumnRef) and getattr((expression.fields or ())[0], "sval", "") == table
 
 
 def _name(table: Any) -> str:
     return str(table.alias.aliasname if table.alias else table.relname)
+
+
+def _names(columns: Any) -> set[str]:
+    return {each.name for each in columns or ()}
 
 
 def _is_of_ledger(table: Any) -> bool:

@@ -53,6 +53,17 @@ def test_pages_follow_one_another(
     assert list(skipped.calls) == whole[3 : 3 + limit]
 
 
+@pytest.mark.parametrize("ordering", ["-total_tokens", "execution_time_ms", "-cost_usd", "cost_usd"])
+def test_a_call_is_listed_once_where_several_organisations_have_calls_on_a_day(
+    world: World, monkeypatch: pytest.MonkeyPatch, ordering: str
+) -> None:
+    scope = scope_of(world.people["owner_of_two"])
+    whole = list(reports.calls(scope, ordering=ordering))
+    monkeypatch.setattr(call_order, "DAYS_AT_ONCE", 1)
+    for limit in range(1, 15):
+        assert list(reports.page(scope, ordering=ordering, limit=limit).calls) == whole[:limit]
+
+
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="needs PostgreSQL")
 def test_each_day_is_read_in_the_order_of_an_index(world: World) -> None:
     for column in call_order.COLUMNS:
