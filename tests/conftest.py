@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 from django.core.cache import cache
 from django.db import connection, connections
+from django.db.backends.signals import connection_created
 from pytest_django import Settings
 
 from ai_clients.connection import with_simulator
+from tests.support import statement_watch
 from tests.support.configure import configure
 from usage_billing.auth import provider_keys, service_tokens, token_rate
 from usage_billing.ledger import drain
@@ -90,6 +92,19 @@ def database_url(transactional_db: None) -> str:
     if connection.vendor == "sqlite":
         return f"sqlite:///{config['NAME']}"
     return f"postgres://{config['USER']}:{config['PASSWORD']}@{config['HOST']}:{config['PORT']}/{config['NAME']}"
+
+
+# ── Rules for statements ─────────────────────────────────────────────────────────────────────────────────────────────
+
+connection_created.connect(statement_watch.watch)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown() -> Iterator[None]:
+    """Fail a test in which our code sent a statement that breaks a rule (`tests.support.statement_rules`)."""
+    yield
+    if broken := statement_watch.taken_notes():
+        pytest.fail("\n".join(broken), pytrace=False)
 
 
 # ── Markers, time limits, order ──────────────────────────────────────────────────────────────────────────────────────

@@ -125,7 +125,8 @@ def preview(override: PriceOverride, scope: Scope, today: date) -> Preview:
     tried = copy(override)
     tried.pk = override.pk or 0
     overrides, name = _with(tried), name_of(tried)
-    for row in records.found(pk__in=list(_ids(cells, filters))):
+    org_ids = {cell["org_id"] for cell in cells}
+    for row in records.found(pk__in=list(_ids(cells, filters)), org_id__in=org_ids):
         if (row["ai_provider"], row["ai_model"]) in names:
             found.add(row, costs.cost(row, overrides) if row["usage"] else row, name)
     return found

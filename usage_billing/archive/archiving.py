@@ -255,7 +255,7 @@ def _held(file: ArchiveFile, state: str) -> ArchiveFile:
 def _compared(table: Any) -> tuple[list[int], list[int]]:
     """Return the ids of the ledger's calls that equal the table's rows, and of those that differ. Locks them."""
     ids = table["id"].to_pylist()
-    calls = _in_the_ledger(ids)
+    calls = _in_the_ledger(ids).filter(org_id__in=set(table["org_id"].to_pylist()))
     held = calls.select_for_update() if connection.features.has_select_for_update else calls
     here = _table_of(held)
     if here.equals(table):

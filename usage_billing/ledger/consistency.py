@@ -76,7 +76,7 @@ def _key(of: Rollup, row: Sequence[Any], day: date) -> tuple[Any, ...]:
 
 def calls_on(days: Collection[date]) -> int:
     """Return the number of calls of these days, by the rollups."""
-    totals = DailyUsage.objects.filter(grain="total", usage_date__in=days)
+    totals = DailyUsage.objects.filter(grain="total", org_id=rollup.ALL["org_id"], usage_date__in=days)
     return int(totals.aggregate(calls=Sum("requests_count", default=0))["calls"])
 
 

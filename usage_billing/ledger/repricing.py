@@ -89,7 +89,7 @@ class Scope:
         if not self.model or ("*" not in self.model and not self.provider):
             given = {"ai_provider": self.provider, "ai_model": self.model}
             return Q(**{name: value for name, value in given.items() if value})
-        rows = DailyUsage.objects.filter(grain="model", usage_date__gte=self.first, usage_date__lte=self.last)
+        rows = DailyUsage.objects.filter(grain="model", org_id=0, usage_date__gte=self.first, usage_date__lte=self.last)
         models: dict[str, list[str]] = defaultdict(list)
         for provider, model in rows.order_by().values_list("ai_provider", "ai_model").distinct():
             if matches(self.provider, compiled(self.model), provider, model):

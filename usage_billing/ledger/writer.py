@@ -74,7 +74,7 @@ def add(events: Sequence[Event]) -> int:
         changes = [each for each in told.changes if as_stored(each.after) != each.before]
         tags = tag_values.registered([*told.all_rows, *plan.all_rows])
         if told.removed:
-            UsageRecord.objects.filter(pk__in=[row["id"] for row in told.removed]).delete()
+            _delete(told.removed)
         inserted = _insert_once(told.rows, told.cost)
         _update(changes)
         reported_calls.write_notes(told)
@@ -102,11 +102,16 @@ def _carry_out(plan: jobs.Plan) -> list[Row]:
     if not plan:
         return []
     if plan.deleted:
-        UsageRecord.objects.filter(pk__in=[row["id"] for row in plan.deleted]).delete()
+        _delete(plan.deleted)
     rows = [*(move.after for move in plan.moves), *plan.rows]
     written = _insert_once(rows)
     _update(plan.changes)
     return written
+
+
+def _delete(rows: Sequence[Row]) -> None:
+    org_ids = {row["org_id"] for row in rows}
+    UsageRecord.objects.filter(pk__in=[row["id"] for row in rows], org_id__in=org_ids).delete()
 
 
 def add_durations(rows: Sequence[Row]) -> None:
@@ -259,13 +264,13 @@ def _add(of: rollup.Rollup, gained: list[summing.Row], lost: list[summing.Row]) 
     rows = summing.merged(of, gained, summing.negated(of, lost)) if lost else gained
     bulk.insert(of.model, of.columns, rows, rollup.upsert_sql(of))
     if lost:
-        day = of.key.index("usage_date")
-        _delete_empty(of, {row[day] for row in lost})
+        day, org_id = of.key.index("usage_date"), of.key.index("org_id")
+        _delete_empty(of, {row[day] for row in lost}, org_id__in={row[org_id] for row in lost})
 
 
-def _delete_empty(of: rollup.Rollup, days: Iterable[date]) -> None:
+def _delete_empty(of: rollup.Rollup, days: Iterable[date], **lookup: Any) -> None:
     """Delete rollup rows that no longer count any call."""
-    empty = of.model._default_manager.filter(grain__in=[*of.grains], usage_date__in=days, requests_count=0)
+    empty = of.model._default_manager.filter(grain__in=[*of.grains], usage_date__in=days, requests_count=0, **lookup)
     empty.delete()
 
 

@@ -15,6 +15,7 @@ from usage_billing.management.demo_data_calls import calls_of
 from usage_billing.management.printable_command import PrintableCommand
 from usage_billing.models import UsageRecord
 from usage_billing.models.database import atomic
+from usage_billing.tenancy import roles
 
 DAYS_AT_ONCE = 10
 
@@ -29,11 +30,12 @@ class Command(PrintableCommand):
         with atomic():
             demo_data.create_people()
             demo_data.create_rates(timezone.localdate(now))
-            self._add_calls(now)
-            if budgets := create_budgets(now):
-                self.stdout.write(f"Set {budgets} budgets, with alerts.")
-            for said in filter(None, (add(now) for add in demo_data.further)):
-                self.stdout.write(said)
+        # Each in transactions of its own: on Citus, one transaction cannot use the ledger's tables in two roles.
+        self._add_calls(now)
+        if budgets := create_budgets(now):
+            self.stdout.write(f"Set {budgets} budgets, with alerts.")
+        for said in filter(None, (add(now) for add in demo_data.further)):
+            self.stdout.write(said)
         self.stdout.write()
         self.stdout.write(f"Log-ins (password of each: {demo_data.PASSWORD}):")
         for login in demo_data.logins():
@@ -52,11 +54,13 @@ class Command(PrintableCommand):
         # One more on each side: the day of an organisation further east or west has begun, or not yet ended.
         days = [today - timedelta(days=number) for number in range(demo_data.DAYS, -2, -1)]
         added = 0
-        for first in tqdm(
+        batches = tqdm(
             range(0, len(days), DAYS_AT_ONCE), desc=f"{demo_data.DAYS} days of usage", unit=" batch", disable=None
-        ):
-            batch = days[first : first + DAYS_AT_ONCE]
-            added += writer.add(
-                [event for day in batch for account in accounts for event in calls_of(account, day, now)]
-            )
+        )
+        with roles.applied(roles.AS_LEDGER):
+            for first in batches:
+                batch = days[first : first + DAYS_AT_ONCE]
+                added += writer.add(
+                    [event for day in batch for account in accounts for event in calls_of(account, day, now)]
+                )
         self.stdout.write(f"Added {added:,} calls over {demo_data.DAYS} days.")

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from usage_billing.ledger import rollup
 from usage_billing.models import user_keys
+from usage_billing.models.daily_tag_usage import TAG_GRAINS
 from usage_billing.models.daily_usage import GRAINS
 from usage_billing.reports.parameters import TAG, UNPRICED, Excluded, Filters, Period, Values, narrowed
 from usage_billing.reports.parameters import allowed as allowed_by
@@ -49,8 +51,17 @@ def where(allowed: Allowed, period: Period, grain: str | None = None) -> Sql:
     """Conditions for rollup rows of the grain; without a grain, for calls."""
     conditions = [condition(name, values, of_calls=grain is None) for name, values in allowed.items()]
     if grain is not None:
-        conditions.append(Sql("grain = %s", [grain]))
+        conditions += of_grain(grain)
     return joined(" AND ", [*conditions, *days(period), Sql("1 = 1")])
+
+
+def of_grain(grain: str) -> list[Sql]:
+    """The condition of a grain's rows. Those over all organisations have an `org_id` too, which leads into the key."""
+    of_all = [] if "org_id" in _KEPT[grain] else [Sql("org_id = %s", [rollup.ALL["org_id"]])]
+    return [Sql("grain = %s", [grain]), *of_all]
+
+
+_KEPT = {**GRAINS, **TAG_GRAINS}
 
 
 def condition(name: str, values: Values, *, of_calls: bool) -> Sql:

@@ -72,7 +72,7 @@ _SUMMED_UP = f"""
 _BY_TYPE = """
     SELECT d.request_type, sum(d.requests_count) AS requests, sum(d.total_tokens) AS tokens, sum(d.cost_usd) AS usd,
         sum(d.cost_rub) AS rub, sum(d.unpriced_usd_count) AS unpriced_usd, sum(d.unpriced_rub_count) AS unpriced_rub
-    FROM token_usage_daily d, since WHERE d.usage_date >= since.day AND ($1 IS NULL OR d.org_id = $1)
+    FROM token_usage_daily d, since WHERE d.usage_date >= since.day
 """
 
 
@@ -80,29 +80,32 @@ def _summary(name: str, of_everything: str, of_an_organization: str, narrowed: s
     """A function that reads the coarsest grain, in three parts: for a superadmin, for an owner, for a member.
 
     A person may be owner and member. An owner's organisations are named, because a policy does not lead into an
-    index. A member reads the cube, because policies hide the coarser rows.
+    index. A member reads the cube, because policies hide the coarser rows. In PL/pgSQL, because Citus cannot hand a
+    parameter of an SQL function on to its nodes.
     """
     return f"""
 CREATE OR REPLACE FUNCTION {name}(org_id bigint DEFAULT NULL, days integer DEFAULT 30)
-RETURNS {_TOTALS} LANGUAGE sql STABLE AS $$
-    WITH since AS ({_SINCE}), visible AS (
-        {_BY_TYPE} {narrowed} AND current_user <> '{WEB}'
+RETURNS {_TOTALS} LANGUAGE plpgsql STABLE AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY WITH since AS ({_SINCE}), visible AS (
+        {_BY_TYPE} {narrowed} AND current_user <> '{WEB}' AND d.org_id = coalesce($1, {rollup.ALL["org_id"]})
             AND d.grain = CASE WHEN $1 IS NULL THEN '{of_everything}' ELSE '{of_an_organization}' END
         GROUP BY d.request_type
         UNION ALL
         {_BY_TYPE} {narrowed} AND current_user = '{WEB}' AND d.grain = '{of_an_organization}'
-            AND d.org_id = ANY ({OWNED_ORG_IDS})
+            AND d.org_id = ANY ({OWNED_ORG_IDS}) AND ($1 IS NULL OR d.org_id = $1)
         GROUP BY d.request_type
         UNION ALL
         {_BY_TYPE} {narrowed} AND current_user = '{WEB}' AND d.grain = 'cube' AND d.user_id = {USER_ID}
-            AND d.org_id = ANY ({MEMBER_ORG_IDS})
+            AND d.org_id = ANY ({MEMBER_ORG_IDS}) AND ($1 IS NULL OR d.org_id = $1)
         GROUP BY d.request_type
     ), types AS (
         SELECT request_type, sum(requests) AS requests, sum(tokens) AS tokens, sum(usd) AS usd, sum(rub) AS rub,
             sum(unpriced_usd) AS unpriced_usd, sum(unpriced_rub) AS unpriced_rub
         FROM visible GROUP BY request_type
-    ) {_SUMMED_UP}
-$$
+    ) {_SUMMED_UP};
+END $$
 """
 
 

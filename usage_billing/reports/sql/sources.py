@@ -23,7 +23,7 @@ from usage_billing.reports.parameters import (
     allowed,
     tag_keys,
 )
-from usage_billing.reports.sql.conditions import Allowed, allowed_values, coarsest, condition, days, where
+from usage_billing.reports.sql.conditions import Allowed, allowed_values, coarsest, condition, days, of_grain, where
 from usage_billing.reports.sql.registry import is_kept_apart
 from usage_billing.reports.sql.tags import tag_of_call
 from usage_billing.reports.sql.text import Sql, joined
@@ -123,7 +123,7 @@ def _of_tagged(
     name = TAG + tag
     dimensions = {each for each in (*by, *part) if not each.startswith(TAG)} - {"usage_date"}
     conditions = [
-        Sql("grain = %s", [coarsest({*dimensions, "tag_key", "tag_value"}, TAG_GRAINS)]),
+        *of_grain(coarsest({*dimensions, "tag_key", "tag_value"}, TAG_GRAINS)),
         Sql("tag_key = %s", [tag]),
         *(condition(each, values, of_calls=False) for each, values in part.items() if each != name),
         *days(period),

@@ -13,6 +13,7 @@ from typing import Any
 
 from usage_billing.ledger import rollup
 from usage_billing.models import user_keys
+from usage_billing.models.daily_usage import MAX_COST
 from usage_billing.models.database import connection
 from usage_billing.models.fields import MONEY_PLACES, as_sqlite_keeps
 from usage_billing.reports.parameters import ALL_TIME, Filters, Period
@@ -44,7 +45,8 @@ def sums(
 ) -> list[dict[str, Any]]:
     """One row for each combination of the `by` columns, in the order of `ordering`; without `by` always one row.
 
-    Each row has the `by` columns and the sums of `measures`, which are None where there is nothing to add up.
+    Each row has the `by` columns and the sums of `measures`, which are None where there is nothing to add up. Of
+    `max_cost_usd`, which only rollups without tags have, it is the maximum.
     """
     source = sources.rows(scope, by, filters, period, measures)
     if source is None:
@@ -120,6 +122,8 @@ def first_day(scope: Scope) -> date | None:
 
 def _sum(name: str, vendor: str) -> str:
     """PostgreSQL adds bigint up to numeric. A total above bigint, from broken token counts, is cut to its maximum."""
+    if name == MAX_COST:
+        return f"max({name})"
     summed = rollup.sum_sql(name, vendor)
     if name.startswith("cost_") or vendor == "sqlite":
         return summed
