@@ -69,8 +69,8 @@ class Command(ClusterCommand):
             self.stderr.write(f"    {each.remedy}")
         if left:
             raise CommandError(
-                f"The ledger cannot be distributed yet; {len(left)} steps are missing, above."
-                + (" This command does some itself." if any(each.statement for each in left) else "")
+                "The ledger cannot be distributed yet; what is missing is told above."
+                + (" This command supplies some of it." if any(each.statement for each in left) else "")
             )
 
     def _distribute(self, there: int, count: int | None) -> None:
