@@ -106,9 +106,14 @@ def test_it_refuses_while_a_connection_is_open_that_writes_and_no_other_one_writ
     write()
     with alone():
         pass  # this very connection is no reason to refuse
-    has_written, may_end = threading.Event(), threading.Event()
-    other = elsewhere(lambda: (has_written.set(), may_end.wait(60), None)[-1])
-    has_written.wait(60)
+    is_connected, may_end = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        is_connected.set()
+        may_end.wait(60)
+
+    other = elsewhere(wait)
+    is_connected.wait(60)
     with pytest.raises(CommandError, match=r"Other processes write the ledger.*\(process \d+, from "), alone():
         pass
     may_end.set()
