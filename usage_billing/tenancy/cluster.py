@@ -33,15 +33,19 @@ class Missing:
     workers: tuple[str, ...] = ()
 
 
-def missing(connection: BaseDatabaseWrapper) -> list[Missing]:
-    """Return what is missing, as far as it can be seen: without the extension there are no nodes to look at."""
+def missing_nodes(connection: BaseDatabaseWrapper) -> list[Missing]:
+    """Return which parts of a cluster are missing, as far as it can be seen: without the extension it has no nodes."""
     with connection.cursor() as cursor:
         if lacking := _extension(cursor):
             return [lacking]
         if lacking := _coordinator(cursor):
             return [lacking]
-        if found := [*_tables(cursor), *_nodes(cursor)]:
-            return found
+        return [*_tables(cursor), *_nodes(cursor)]
+
+
+def missing_access(connection: BaseDatabaseWrapper) -> list[Missing]:
+    """Return what keeps the service's roles from reading the workers of a complete cluster."""
+    with connection.cursor() as cursor:
         return [*(list(_roles(cursor)) or _logins(cursor)), *_settings(cursor)]
 
 

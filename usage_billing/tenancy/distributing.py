@@ -10,12 +10,31 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from usage_billing.models import UsageRecord
 from usage_billing.tenancy.distribution import COLUMN, TABLES
+from usage_billing.tenancy.row_level_security import ROLES
 
 
 def shard_count(cursor: Any) -> int:
     """Return how many shards each of the tables has; 0 if they are not distributed."""
     cursor.execute("SELECT count(*) FROM pg_dist_shard WHERE logicalrelid = %s::regclass", [TABLES[0]])
     return int(cursor.fetchone()[0])
+
+
+def share_roles(connection: BaseDatabaseWrapper) -> None:
+    """Let Citus make the roles on the workers. It does so with the first table that grants them something.
+
+    Later, it would take back the LOGIN that they need there and do not have here.
+    """
+    with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_dist_object WHERE classid = 'pg_authid'::regclass"
+            " AND objid IN (SELECT oid FROM pg_roles WHERE rolname = ANY (%s))",
+            [list(ROLES)],
+        )
+        if cursor.fetchone()[0] < len(ROLES):
+            cursor.execute("CREATE TABLE usage_roles (org_id bigint)")
+            cursor.execute(f"GRANT SELECT ON usage_roles TO {', '.join(ROLES)}")
+            cursor.execute("SELECT create_distributed_table('usage_roles', 'org_id', shard_count => 1)")
+            cursor.execute("DROP TABLE usage_roles")
 
 
 def distribute(connection: BaseDatabaseWrapper, shards: int | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
+from collections.abc import Sequence
 from typing import Any
 
 from django.core.management import call_command
@@ -33,6 +34,7 @@ class Command(ClusterCommand):
     def work(self, *, shards: int | None = None, dry_run: bool = False, **options: Any) -> None:
         if shards is not None and not 1 <= shards <= MOST_SHARDS:
             raise CommandError(f"--shards {shards} is not between 1 and {MOST_SHARDS}.")
+        self._refuse(cluster.missing_nodes(connection))
         self._supply(dry_run=dry_run)
         with connection.cursor() as cursor:
             there, on = distributing.shard_count(cursor), ", ".join(workers(cursor))
@@ -57,20 +59,26 @@ class Command(ClusterCommand):
 
     def _supply(self, *, dry_run: bool) -> None:
         """Supply what is missing, as far as this user may. Raises `CommandError` if something else is missing."""
-        missing = cluster.missing(connection)
+        if not dry_run and conf.ROW_LEVEL_SECURITY:
+            distributing.share_roles(connection)
+        missing = cluster.missing_access(connection)
+        if not dry_run:
+            for each in missing:
+                if each.statement:
+                    self.stdout.write(f"{each.what} Now: {each.statement}")
+                    with connection.cursor() as cursor:
+                        cluster.supply(cursor, each)
+            missing = cluster.missing_access(connection)
+        self._refuse(missing)
+
+    def _refuse(self, missing: Sequence[cluster.Missing]) -> None:
         for each in missing:
-            if each.statement and not dry_run:
-                self.stdout.write(f"{each.what} Now: {each.statement}")
-                with connection.cursor() as cursor:
-                    cluster.supply(cursor, each)
-        left = missing if dry_run else cluster.missing(connection)
-        for each in left:
             self.stderr.write(each.what)
             self.stderr.write(f"    {each.remedy}")
-        if left:
+        if missing:
             raise CommandError(
                 "The ledger cannot be distributed yet; what is missing is told above."
-                + (" This command supplies some of it." if any(each.statement for each in left) else "")
+                + (" This command supplies some of it." if any(each.statement for each in missing) else "")
             )
 
     def _distribute(self, there: int, count: int | None) -> None:
