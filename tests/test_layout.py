@@ -67,7 +67,7 @@ def test_one_writer_and_one_reader_of_the_totals() -> None:
         "models",
         "models.daily_usage",
     }
-    allowed |= {"tenancy.row_level_security", "apps"}
+    allowed |= {"tenancy.row_level_security", "tenancy.distribution", "apps"}
     readers = {
         module.removeprefix("usage_billing.")
         for module, tree in modules("usage_billing")

@@ -63,7 +63,7 @@ def _after_migration(*, using: str, **_options: Any) -> None:
     from usage_billing.conf import conf
     from usage_billing.models import DailyUsage, UsageRecord
     from usage_billing.reports.sql import functions
-    from usage_billing.tenancy import row_level_security, seal
+    from usage_billing.tenancy import distribution, row_level_security, seal, shards, workers
 
     connection = connections[using]
     if not {UsageRecord._meta.db_table, DailyUsage._meta.db_table} <= {*connection.introspection.table_names()}:
@@ -72,7 +72,10 @@ def _after_migration(*, using: str, **_options: Any) -> None:
         if connection.vendor == "postgresql":
             try:
                 seal.create(connection)
-            except ImproperlyConfigured as missing:
+                with connection.cursor() as cursor:
+                    if distribution.are_distributed(cursor):
+                        shards.share_key(cursor)
+            except (ImproperlyConfigured, workers.ClusterError) as missing:
                 raise CommandError(str(missing)) from missing
         functions.create(connection)
     if connection.vendor == "postgresql" and conf.ROW_LEVEL_SECURITY:

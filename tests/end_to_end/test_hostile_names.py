@@ -515,6 +515,8 @@ NOT_RUN = {
     "seed_demo": "prints its own names",
     "demo": "prints its own names",
     "secure_database": "prints its own statements, on PostgreSQL",
+    "distribute": "prints its own statements and names of servers, on a Citus cluster",
+    "undistribute": "prints its own text, on a Citus cluster",
     "update_participant_roles": "prints numbers, and the provider's errors as `send_weekly_digests` does",
 }
 

@@ -52,7 +52,9 @@ def _tagged(each_tag: str) -> str:
 
     A value beyond the bound counts as `OTHER_VALUE`, a key beyond it does not count: `tag_values` decides the same.
     """
-    calls, registry = UsageRecord._meta.db_table, TagValue._meta.db_table
+    calls = UsageRecord._meta.db_table
+    # A sub-select, because Citus joins no local table to a distributed one. PostgreSQL and SQLite flatten it.
+    registry = f"(SELECT org_id, tag_key, tag_value FROM {TagValue._meta.db_table})"  # noqa: S608 - our own names
     named = ", ".join(f"{calls}.{name}" for name in ("usage_date", *DIMENSIONS, *SUMMED))
     return f"""(
         SELECT {named}, tag.key AS tag_key, coalesce(known.tag_value, '{OTHER_VALUE}') AS tag_value

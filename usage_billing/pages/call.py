@@ -53,7 +53,7 @@ def own_call(request: HttpRequest, id: int) -> HttpResponse:
 def _answer(request: HttpRequest, id: int) -> HttpResponse:
     """Answer 404 for another tenant's call, exactly as for one that does not exist."""
     scope, now = scope_of_request(request), timezone.now()
-    found = reports.calls(scope, filters={"id": id}).select_related("org") if id <= LARGEST_ID else []
+    found = reports.calls(scope, filters={"id": id}).prefetch_related("org") if id <= LARGEST_ID else []
     call = next(iter(found), None)
     if call is None:
         return shell.not_found(request, gettext("There is no such call, or you may not see it."))

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from django.apps import apps
 from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.db import ProgrammingError, models
+from django.db import ProgrammingError, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from usage_billing.conf import conf
@@ -52,6 +53,7 @@ from usage_billing.models import (
     TagValue,
     UsageRecord,
 )
+from usage_billing.tenancy import distribution, shards
 from usage_billing.tenancy.roles import ANALYST, DRAIN, LEDGER, MAY_NOT, SUPERADMIN, WEB
 from usage_billing.tenancy.seal import EVERYTHING, KEY_TABLE, MEMBER_ORG_IDS, OWNED_ORG_IDS, USER_ID
 
@@ -265,10 +267,27 @@ def build(connection: BaseDatabaseWrapper) -> list[str]:
             _administer(cursor, statement, roles[number:])
         done += roles
         tables = wanted(connection.introspection.table_names(cursor))
-        for statement in [*_temporary(cursor), *_grants(cursor, tables), *_policies(cursor, secured(tables), tables)]:
+        for statement in [*_temporary(cursor), *_grants(cursor, tables)]:
             cursor.execute(statement)
             done.append(statement)
-    return done
+        policies = list(_policies(cursor, secured(tables), tables))
+        if distribution.are_distributed(cursor):
+            with shards.on_coordinator(cursor):
+                _execute(cursor, policies)
+            transaction.on_commit(partial(_share_policies, connection), using=connection.alias)
+        else:
+            _execute(cursor, policies)
+    return [*done, *policies]
+
+
+def _execute(cursor: Any, statements: Iterable[str]) -> None:
+    for statement in statements:
+        cursor.execute(statement)
+
+
+def _share_policies(connection: BaseDatabaseWrapper) -> None:
+    with connection.cursor() as cursor:
+        shards.share_policies(cursor)
 
 
 TAKEN = (WEB, SUPERADMIN, LEDGER)

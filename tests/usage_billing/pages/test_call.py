@@ -258,7 +258,7 @@ def test_number_of_queries_is_fixed(
     people = [User.objects.create_user(f"user{n}") for n in range(3)]
     enter(*(row(acme, workflow_id="w", user_id=people[n % 3].pk) for n in range(calls)))
     id_ = UsageRecord.objects.earliest("pk").pk
-    # Session, user; the call; workflow: totals, calls; before, after; users' names; organisations.
-    expected = 9 + scope_queries.of_a_superadmin()
+    # Session, user; the call, its organisation; workflow: totals, calls; before, after; users' names; organisations.
+    expected = 10 + scope_queries.of_a_superadmin()
     with django_assert_num_queries(expected + (1 if calls > 1 else 0)):  # the names of users of the other calls
         superadmin.get(f"{CALLS}/{id_}")
