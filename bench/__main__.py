@@ -9,13 +9,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import ingest, large_answers, otlp, overhead, reading, repairing, writing
+from bench import growth, ingest, large_answers, otlp, overhead, reading, repairing, writing
 from bench.table import Section, render
 
 SECTIONS: dict[str, Callable[[int], Section]] = {
     "overhead": overhead.section,
     "large_answers": large_answers.section,
     "reading": reading.section,
+    "growth": growth.section,
     "writing": writing.section,
     "repairing": repairing.section,
     "ingest": ingest.section,

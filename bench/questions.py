@@ -70,14 +70,39 @@ def pages_of(role: str) -> dict[str, str]:
     return pages
 
 
-class Questions:
-    """Connections, users and cursors that every round uses."""
+class Visitor:
+    """The three people of `PEOPLE`, each with a session, at the service at `base`."""
 
     def __init__(self, base: str) -> None:
         self.base = urlsplit(base)
         self.http = http.client.HTTPConnection(self.base.hostname or "", self.base.port or 0)
         self.users = {role: get_user_model()._default_manager.get(username=name) for role, name in PEOPLE.items()}
         self.cookies = {role: self._session(user) for role, user in self.users.items()}
+
+    def get(self, path: str, headers: dict[str, str]) -> None:
+        self.http.request("GET", path, headers=headers)
+        answer = self.http.getresponse()
+        body = answer.read()
+        if answer.status != 200:
+            raise RuntimeError(f"{path}: {answer.status} {body[:300]!r}")
+
+    def token(self, role: str) -> str:
+        credentials = json.dumps({"username": PEOPLE[role], "password": PASSWORD})
+        self.http.request("POST", "/api/token", credentials, {"Content-Type": "application/json"})
+        answer = json.loads(self.http.getresponse().read())
+        return str(answer["data"]["access"])
+
+    def _session(self, user: Any) -> str:
+        client = Client()
+        client.force_login(user)
+        return f"{settings.SESSION_COOKIE_NAME}={client.cookies[settings.SESSION_COOKIE_NAME].value}"
+
+
+class Questions(Visitor):
+    """Connections, users and cursors that every round uses."""
+
+    def __init__(self, base: str) -> None:
+        super().__init__(base)
         self.deep = {role: self._deep(user) for role, user in self.users.items()}
         self.clickhouse = ClickHouse() if importlib.util.find_spec("chdb") else None
 
@@ -173,7 +198,7 @@ class Questions:
         figures: Figures = {}
         for role in PEOPLE:
             self.http.close()  # the server has ended it, idle as it was
-            token = {"Authorization": f"Bearer {self._token(PEOPLE[role])}"}  # good for minutes, which a round may take
+            token = {"Authorization": f"Bearer {self.token(role)}"}  # good for minutes, which a round may take
             session = {"Cookie": self.cookies[role]}
             usage = "/api/billing/usage/tokens"
             for name, path, headers in (
@@ -184,26 +209,8 @@ class Questions:
                 ("last 50, token", f"{usage}/detailed?limit=50", token),
                 *((name, path, session) for name, path in pages_of(role).items()),
             ):
-                figures[f"{role}, HTTP {name}"] = _time(partial(self._get, path, headers), ASKINGS)
+                figures[f"{role}, HTTP {name}"] = _time(partial(self.get, path, headers), ASKINGS)
         return figures
-
-    def _get(self, path: str, headers: dict[str, str]) -> None:
-        self.http.request("GET", path, headers=headers)
-        answer = self.http.getresponse()
-        body = answer.read()
-        if answer.status != 200:
-            raise RuntimeError(f"{path}: {answer.status} {body[:300]!r}")
-
-    def _token(self, name: str) -> str:
-        credentials = json.dumps({"username": name, "password": PASSWORD})
-        self.http.request("POST", "/api/token", credentials, {"Content-Type": "application/json"})
-        answer = json.loads(self.http.getresponse().read())
-        return str(answer["data"]["access"])
-
-    def _session(self, user: Any) -> str:
-        client = Client()
-        client.force_login(user)
-        return f"{settings.SESSION_COOKIE_NAME}={client.cookies[settings.SESSION_COOKIE_NAME].value}"
 
 
 class ClickHouse:

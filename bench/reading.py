@@ -117,6 +117,16 @@ def _remarks(measured: dict[int, Figures]) -> list[str]:
 @contextlib.contextmanager
 def _asked(calls: int) -> Iterator[subprocess.Popen[str]]:
     """A database of so many calls, a server over it, and who asks both a round of questions for each line."""
+    with (
+        served(calls) as (address, environment),
+        workers.worker("bench.questions", address, environment) as questions,
+    ):
+        yield questions
+
+
+@contextlib.contextmanager
+def served(calls: int) -> Iterator[tuple[str, dict[str, str]]]:
+    """A database of so many calls and a server over it: the server's address, and the environment of both."""
     database_url = workers.filled(calls)
     with tempfile.TemporaryDirectory() as directory:
         environment = {
@@ -124,9 +134,10 @@ def _asked(calls: int) -> Iterator[subprocess.Popen[str]]:
             "ALLOWED_HOSTS": "127.0.0.1",
             "SECURE_SSL_REDIRECT": "0",
             "API_RATE_USER": "999999/sec",
+            "USAGE_ARCHIVE_DIR": directory,
         }
-        with _web(environment) as address, workers.worker("bench.questions", address, environment) as questions:
-            yield questions
+        with _web(environment) as address:
+            yield address, environment
 
 
 @contextlib.contextmanager

@@ -37,7 +37,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Section:
-    """The figures on one subject; `remarks` say how they were taken."""
+    """The figures on one subject; `remarks` say how they were taken, or are a table of another form."""
 
     title: str
     rows: Sequence[Row]
@@ -48,7 +48,9 @@ def render(sections: Iterable[Section]) -> str:
     """The sections as one table of plain text."""
     lines: list[tuple[str, ...] | str] = []
     for section in sections:
-        lines += ["", section.title, *section.remarks, HEADINGS, *map(_cells, section.rows)]
+        lines += ["", section.title, *section.remarks]
+        if section.rows:
+            lines += [HEADINGS, *map(_cells, section.rows)]
     tabular = [line for line in lines if isinstance(line, tuple)]
     widths = [max(len(line[column]) for line in tabular) for column in range(len(HEADINGS))] if tabular else []
     return "\n".join(line if isinstance(line, str) else _aligned(line, widths) for line in lines)

@@ -13,7 +13,6 @@ from ipaddress import ip_address
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
-from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
@@ -37,10 +36,13 @@ def metrics(request: HttpRequest) -> HttpResponse:
             status=403,
             content_type="text/plain; charset=utf-8",
         )
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Recorder())
     encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-    return HttpResponse(encode(registry), content_type=content_type)
+    is_reachable = database_is_reachable()
+    text = encode(_Recorder(is_reachable))
+    if is_reachable:
+        # OpenMetrics ends each text with this line.
+        text = text.removesuffix(b"# EOF\n") + spend.text(encode, content_type)
+    return HttpResponse(text, content_type=content_type)
 
 
 def _may_read(request: HttpRequest) -> bool:
@@ -56,11 +58,16 @@ def _may_read(request: HttpRequest) -> bool:
 
 
 class _Recorder(Collector):
+    """The recorder's state, and whether the database answers."""
+
+    def __init__(self, is_reachable: bool) -> None:
+        self._is_reachable = is_reachable
+
     def collect(self) -> Iterator[Metric]:
         health, drain = recording.health(), drain_state()
-        backlog, is_reachable = health.backlog, database_is_reachable()
+        backlog = health.backlog
         yield _gauge("usage_outbox_readable", "Whether the outbox can be read.", backlog is not None)
-        yield _gauge("usage_database_up", "Whether the ledger's database answers.", is_reachable)
+        yield _gauge("usage_database_up", "Whether the ledger's database answers.", self._is_reachable)
         if backlog is not None:
             oldest = age(backlog.oldest_at)
             yield _gauge("usage_backlog_events", "Calls that wait in the outbox for the ledger.", backlog.events)
@@ -103,8 +110,6 @@ class _Recorder(Collector):
                     "When a drain last moved a call to the ledger.",
                     drain["drained_at"],
                 )
-        if is_reachable:
-            yield from spend.gauges()
 
 
 def _gauge(name: str, documentation: str, value: float) -> Metric:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
 import pytest
 from django.db import OperationalError, connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
 from tests.support.configure import configure
 from tests.support.factories import event
 from usage_billing.ledger import drain
+from usage_billing.monitoring import spend
 from usage_billing.monitoring.health import age
 from usage_billing.recording import lost, record, recorder
 from usage_billing.recording.outbox import Outbox
@@ -56,6 +59,32 @@ def test_healthz_tells_what_the_drain_of_another_process_did(client: Client, out
     state = client.get("/healthz").json()
     assert (state["drained"], state["backlog"]) == (1, 0)
     assert state["drain_seen_s"] in (0, 1)
+
+
+@pytest.mark.parametrize("address", ["/healthz", "/metrics"])
+def test_many_waiting_events_are_no_more_work_than_few(
+    client: Client, outbox: Outbox, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    """Not the time is counted but the reads of files, and the queries."""
+    pread, bytes_read, work = os.pread, list[int](), []
+
+    def counted(file: int, length: int, offset: int) -> bytes:
+        content = pread(file, length, offset)
+        bytes_read.append(len(content))
+        return content
+
+    monkeypatch.setattr(os, "pread", counted)
+    for events in (1_000, 40_000):
+        for _ in range(events):
+            outbox.append(b"{}")
+        bytes_read.clear()
+        spend.forget()
+        with CaptureQueriesContext(connection) as queries:
+            assert client.get(address).status_code == 200
+        work.append((len(bytes_read), sum(bytes_read), len(queries)))
+    assert outbox.backlog().events == 41_000
+    assert len([*outbox.path.parent.glob("*.journal")]) == 1
+    assert work[0] == work[1]
 
 
 def test_nothing_is_younger_than_now_when_the_clock_was_set_back() -> None:
