@@ -60,9 +60,9 @@ def _tagged(each_tag: str) -> str:
         SELECT {named}, tag.key AS tag_key, coalesce(known.tag_value, '{OTHER_VALUE}') AS tag_value
         FROM {calls} CROSS JOIN {each_tag} AS tag LEFT JOIN {registry} AS known
             ON known.org_id = {calls}.org_id AND known.tag_key = tag.key AND known.tag_value = tag.value
-        WHERE known.tag_value IS NOT NULL OR EXISTS (
+        WHERE {calls}.tags <> '{{}}' AND (known.tag_value IS NOT NULL OR EXISTS (
             SELECT 1 FROM {registry} AS of_key WHERE of_key.org_id = {calls}.org_id AND of_key.tag_key = tag.key
-        )
+        ))
     ) AS tagged"""  # noqa: S608 - our own names
 
 
@@ -100,18 +100,22 @@ ROLLUPS = (DAILY, TAGS)
 """Writers lock rows of the tables in this order."""
 
 
+def _count_sql(condition: str) -> str:
+    return f"CAST(count(*) FILTER (WHERE {condition}) AS integer)"
+
+
 def _bucket_sql(above: int, bound: int | None) -> str:
     upper = "" if bound is None else f" AND execution_time_ms <= {bound}"
-    return f"sum(CASE WHEN execution_time_ms > {above}{upper} THEN 1 ELSE 0 END)"
+    return _count_sql(f"execution_time_ms > {above}{upper}")
 
 
 _BOUNDS = zip((0, *DURATION_BOUNDS_MS), (*DURATION_BOUNDS_MS, None), strict=True)
 _MEASURE_SQL = {
-    "requests_count": "count(*)",
-    "failed_count": "sum(CASE WHEN status = 'failed' THEN 1 ELSE 0 END)",
-    "refused_count": "sum(CASE WHEN status = 'refused' THEN 1 ELSE 0 END)",
-    "unpriced_usd_count": "sum(CASE WHEN cost_usd IS NULL THEN 1 ELSE 0 END)",
-    "unpriced_rub_count": "sum(CASE WHEN cost_rub IS NULL THEN 1 ELSE 0 END)",
+    "requests_count": "CAST(count(*) AS integer)",
+    "failed_count": _count_sql("status = 'failed'"),
+    "refused_count": _count_sql("status = 'refused'"),
+    "unpriced_usd_count": _count_sql("cost_usd IS NULL"),
+    "unpriced_rub_count": _count_sql("cost_rub IS NULL"),
     **dict.fromkeys(SUMMED, "coalesce({sum}, 0)"),
     **dict(zip(DURATION_COUNTS, (_bucket_sql(*each) for each in _BOUNDS), strict=True)),
     MAX_COST: "coalesce(max(cost_usd), 0)",
@@ -129,6 +133,20 @@ def sum_sql(name: str, vendor: str) -> str:
     return f"sum({name})"
 
 
+def _day_sum_sql(name: str, vendor: str) -> str:
+    """Return `sum_sql` for a part of one day, in a type that PostgreSQL sums up again without `numeric`.
+
+    A day's counts fit 32 bits, and its sums the rollups' columns. This halves the time of `compared_sql`.
+    """
+    summed = sum_sql(name, vendor)
+    if name.startswith("cost_"):
+        return summed
+    return f"CAST({summed} AS {'integer' if name in _COUNTS else 'bigint'})"
+
+
+_COUNTS = {*ROLLUP_MEASURES} - {*SUMMED}
+
+
 def select_sql(rollup: Rollup, grain: str, where: str, vendor: str = "postgresql") -> str:
     """Return the `SELECT` of one grain's rows (`Rollup.columns`) from the matching rows of `token_usage`."""
     kept = rollup.grains[grain]
@@ -142,7 +160,7 @@ def select_sql(rollup: Rollup, grain: str, where: str, vendor: str = "postgresql
             keys.append(_literal(name))
         else:
             keys.append(_key_sql(name))
-    measures = [sql.format(sum=sum_sql(name, vendor)) for name, sql in _MEASURE_SQL.items()]
+    measures = [sql.format(sum=_day_sum_sql(name, vendor)) for name, sql in _MEASURE_SQL.items()]
     columns = ", ".join(f"{sql} AS {name}" for sql, name in zip([*keys, *measures], rollup.columns, strict=True))
     grouped = ", ".join(["usage_date", *map(_key_sql, kept)])
     return f"SELECT {columns} FROM {rollup.source[vendor]} WHERE {where} GROUP BY {grouped}"  # noqa: S608 - our own names
@@ -179,42 +197,75 @@ def compared_sql(rollup: Rollup, where: str, vendor: str) -> str:
 
     Columns: the key; the records' sums minus the row's; the highest cost of a call; and by how much the row's
     `max_cost_usd` is below that (it may be above). `where` applies to both tables, so its parameters come twice. The
-    records are read once, coarser grains are summed from the finest. One statement reads both sides at one moment.
+    records are read once, and each coarser grain is summed from the smallest finer one. One statement reads both sides
+    at one moment.
     """
-    keys = ", ".join(rollup.key)
-    tolerance = SQLITE_TOLERANCE if vendor == "sqlite" else 0
-    coarser = " UNION ALL ".join(
-        coarser_sql(rollup, grain, vendor) for grain in rollup.grains if grain != rollup.finest
-    )
-    negated = ", ".join(f"-{name}" for name in ROLLUP_MEASURES)
-    sums = ", ".join(f"{sum_sql(name, vendor)} AS {name}" for name in ROLLUP_MEASURES)
-    total = "total" if vendor == "sqlite" else "sum"
-    differs = " OR ".join(
-        [
-            *(f"abs({total}({name})) > {tolerance}" for name in ROLLUP_MEASURES),
-            f"sum({MAX_COST}) > {tolerance}",
-            "count(*) <> 2",
-        ]
-    )
+    ctes = [f"{rollup.finest} AS MATERIALIZED ({select_sql(rollup, rollup.finest, where, vendor)})"]
+    for grain, finer in _parents(rollup).items():
+        ctes.append(f"{grain} AS MATERIALIZED ({coarser_sql(rollup, grain, vendor, finer)})")
+    calls = " UNION ALL ".join(f"SELECT * FROM {grain}" for grain in rollup.grains)  # noqa: S608 - our own names
     grains = ", ".join(f"'{grain}'" for grain in rollup.grains)
+    kept = f"SELECT * FROM {rollup.table} WHERE {where} AND grain IN ({grains})"  # noqa: S608
+    compare = _compared_by_sums if vendor == "sqlite" else _compared_by_join
+    return f"WITH {', '.join(ctes)}, calls AS ({calls}), kept AS ({kept}) {compare(rollup)}"
+
+
+def _parents(rollup: Rollup) -> dict[str, str]:
+    """Return each coarser grain → a finer one with few rows that it can be summed from; the latter comes first."""
+    parents: dict[str, str] = {}
+    for grain in sorted(rollup.grains, key=lambda each: -len(rollup.grains[each])):
+        if grain != rollup.finest:
+            finer = [each for each in (rollup.finest, *parents) if {*rollup.grains[grain]} <= {*rollup.grains[each]}]
+            parents[grain] = min(finer, key=lambda each: _size(rollup.grains[each]))
+    return parents
+
+
+def _size(dimensions: Sequence[str]) -> tuple[bool, bool, int]:
+    """Sorts grains by the number of their rows: users and organisations make the most."""
+    return "user_id" in dimensions, "org_id" in dimensions, len(dimensions)
+
+
+def _compared_by_join(rollup: Rollup) -> str:
+    """Return the end of `compared_sql`. A join takes a quarter of the time of sums over both sides."""
+    keys = ", ".join(rollup.key)
+    sums = ", ".join(f"coalesce(calls.{name}, 0) - coalesce(kept.{name}, 0) AS {name}" for name in ROLLUP_MEASURES)
+    here, there = (", ".join(f"{side}.{name}" for name in ROLLUP_MEASURES) for side in ("calls", "kept"))
     return f"""
-        WITH calls AS MATERIALIZED ({select_sql(rollup, rollup.finest, where, vendor)}), both_sides AS (
-            SELECT * FROM calls UNION ALL {coarser}
-            UNION ALL SELECT {keys}, {negated}, -{MAX_COST} FROM {rollup.table} WHERE {where} AND grain IN ({grains})
-        ) SELECT {keys}, {sums}, max({MAX_COST}) AS {MAX_COST}, sum({MAX_COST}) AS too_low
-        FROM both_sides GROUP BY {keys} HAVING {differs}
+        SELECT {keys}, {sums}, coalesce(calls.{MAX_COST}, 0) AS {MAX_COST},
+            coalesce(calls.{MAX_COST}, 0) - coalesce(kept.{MAX_COST}, 0) AS too_low
+        FROM calls FULL JOIN kept USING ({keys})
+        WHERE ({here}) IS DISTINCT FROM ({there}) OR calls.{MAX_COST} > kept.{MAX_COST}
     """  # noqa: S608 - our own names
 
 
-def coarser_sql(rollup: Rollup, grain: str, vendor: str = "postgresql") -> str:
-    """Return the `SELECT` of one grain's rows from rows of the finest grain, which the statement names `calls`."""
+def _compared_by_sums(rollup: Rollup) -> str:
+    """Return the same for SQLite, which knows `FULL JOIN` from 3.39 on only."""
+    keys = ", ".join(rollup.key)
+    negated = ", ".join(f"-{name}" for name in ROLLUP_MEASURES)
+    sums = ", ".join(f"{sum_sql(name, 'sqlite')} AS {name}" for name in ROLLUP_MEASURES)
+    differs = " OR ".join(
+        [
+            *(f"abs(total({name})) > {SQLITE_TOLERANCE}" for name in ROLLUP_MEASURES),
+            f"sum({MAX_COST}) > {SQLITE_TOLERANCE}",
+            "count(*) <> 2",
+        ]
+    )
+    return f"""
+        SELECT {keys}, {sums}, max({MAX_COST}) AS {MAX_COST}, sum({MAX_COST}) AS too_low
+        FROM (SELECT * FROM calls UNION ALL SELECT {keys}, {negated}, -{MAX_COST} FROM kept)
+        GROUP BY {keys} HAVING {differs}
+    """  # noqa: S608 - our own names
+
+
+def coarser_sql(rollup: Rollup, grain: str, vendor: str = "postgresql", finer: str = "calls") -> str:
+    """Return the `SELECT` of one grain's rows from rows of the `finer` grain, a name in the statement."""
     kept = ("usage_date", *rollup.grains[grain])
     keys = [
         f"'{grain}' AS grain",
         *(name if name in kept else f"{_literal(name)} AS {name}" for name in rollup.key[1:]),
     ]
-    sums = [*(f"{sum_sql(name, vendor)} AS {name}" for name in ROLLUP_MEASURES), f"max({MAX_COST}) AS {MAX_COST}"]
-    return f"SELECT {', '.join([*keys, *sums])} FROM calls GROUP BY {', '.join(kept)}"  # noqa: S608 - our own names
+    sums = [*(f"{_day_sum_sql(name, vendor)} AS {name}" for name in ROLLUP_MEASURES), f"max({MAX_COST}) AS {MAX_COST}"]
+    return f"SELECT {', '.join([*keys, *sums])} FROM {finer} GROUP BY {', '.join(kept)}"  # noqa: S608 - our own names
 
 
 def placeholder(dimension: str) -> Any:

@@ -299,8 +299,9 @@ def rebuild_day(day: date, org_id: int | None = None) -> int:
         repaired = 0
         for of in rollup.ROLLUPS:
             cursor.execute(rollup.repair_sql(of, "usage_date = %s", connection.vendor, of_org), [day, day])
-            repaired += int(cursor.rowcount)
-            _delete_empty(of, [day])
+            if wrong := int(cursor.rowcount):
+                repaired += wrong
+                _delete_empty(of, [day])
         # Checked last, so that no call can have been archived before the sums were taken.
         archived.expect_none(day, day)
     return repaired
