@@ -160,19 +160,13 @@ SELECT org_id,
     CASE WHEN work > 0.9 THEN md5(org_id || ' ' || n / (12 * 10 * %(tickets)s / tickets))::uuid::text END,
     agent_id, request_type, id_prefix || left(md5(n::text) || md5('and ' || n), id_length), endpoint, provider, model,
     prompt, completion, prompt + completion, cached, 0, CASE WHEN provider = 'openai' THEN completion / 4 ELSE 0 END,
-    jsonb_strip_nulls(CASE
+    -- As `models.usage_block` stores it: the columns say the rest.
+    CASE
         WHEN failed THEN '{}'
-        WHEN endpoint = '/v1/chat/completions' THEN jsonb_build_object(
-            'prompt_tokens', prompt, 'completion_tokens', completion, 'total_tokens', prompt + completion,
-            'prompt_tokens_details', jsonb_build_object('cached_tokens', nullif(cached, 0)),
-            'completion_tokens_details', jsonb_build_object('reasoning_tokens', completion / 4))
-        WHEN provider = 'openai' THEN jsonb_build_object(
-            'input_tokens', prompt, 'output_tokens', completion, 'total_tokens', prompt + completion,
-            'input_tokens_details', jsonb_build_object('cached_tokens', nullif(cached, 0)),
-            'output_tokens_details', jsonb_build_object('reasoning_tokens', completion / 4))
-        ELSE jsonb_build_object('input_tokens', prompt - cached, 'cache_read_input_tokens', nullif(cached, 0),
-            'output_tokens', completion, 'service_tier', 'standard')
-    END),
+        WHEN endpoint = '/v1/chat/completions' THEN '{"columns": "chat"}'
+        WHEN provider = 'openai' THEN '{"columns": "responses"}'
+        ELSE '{"columns": "messages", "service_tier": "standard"}'
+    END::jsonb,
     usd, round(usd * rate, 12), rate,
     CASE WHEN failed THEN 'not-charged' WHEN usd IS NULL THEN 'unpriced:unknown-model' ELSE 'genai-prices 0.2.3' END,
     CASE WHEN work < 0.4 THEN 'telegram' ELSE '' END, CASE WHEN work < 0.4 THEN 'post' ELSE '' END, '',

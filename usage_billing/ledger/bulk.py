@@ -179,6 +179,6 @@ def _converter(field: models.Field[Any, Any], connection: BaseDatabaseWrapper) -
         case models.DateTimeField():
             return connection.ops.adapt_datetimefield_value
         case models.JSONField():
-            return lambda value: connection.ops.adapt_json_value(value, field.encoder)
+            return lambda value: connection.ops.adapt_json_value(value, field.encoder) if value != {} else "{}"
         case _:
             return None

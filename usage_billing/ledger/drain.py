@@ -62,11 +62,12 @@ def drain_once(outbox: Outbox) -> int:
     An event that the ledger refuses becomes a dead letter. Raises `DatabaseAwayError`, and `OSError` where the outbox
     cannot be read.
     """
-    batch = outbox.read(BATCH)
-    if batch:
-        _check_ledger(outbox)
-        _drain(outbox, batch)
-    return len(batch)
+    with garbage.not_collected():
+        batch = outbox.read(BATCH)
+        if batch:
+            _check_ledger(outbox)
+            _drain(outbox, batch)
+        return len(batch)
 
 
 def _drain(outbox: Outbox, batch: Sequence[tuple[EventId, bytes]]) -> None:
@@ -147,7 +148,7 @@ def _to_ledger(events: list[Event]) -> None:
     # Here, not above: clients may be imported before Django has loaded its models.
     from usage_billing.ledger import writer
 
-    with _away(), garbage.not_collected():
+    with _away():
         writer.add(events)
 
 
