@@ -20,7 +20,8 @@ from usage_billing.models.durations import DURATION_BOUNDS_MS, DURATION_COUNTS
 class Rollup:
     """A table of daily sums at several grains.
 
-    key: the primary key. Writers lock rows in its order, so that they cannot deadlock. grains: grain → the dimensions
+    key: the primary key. Writers lock rows in its order, so that they cannot deadlock, and those of all organisations
+    last: other writers wait for these from then until the commit (`in_order`, `place`). grains: grain → the dimensions
     that it keeps besides the day. finest: the grain that keeps all. source: vendor → the `FROM` of the finest grain.
     """
 
@@ -40,11 +41,16 @@ class Rollup:
         return (*self.key, *ROLLUP_MEASURES, MAX_COST)
 
     def in_order(self, vendor: str) -> Sequence[str]:
-        """Return the `ORDER BY` that sorts rows as Python sorts their keys."""
+        """Return the `ORDER BY` that sorts rows as `place` does."""
         if vendor == "sqlite":
-            return self.key
+            return self.key  # it has one writer at a time
         # By code points, as Python sorts, whatever the database's collation.
-        return [name if name in ("org_id", "usage_date", "user_id") else f'{name} COLLATE "C"' for name in self.key]
+        return [f"org_id = {ALL['org_id']}"] + [name if name in ("org_id", "usage_date", "user_id") else f'{name} COLLATE "C"' for name in self.key]
+
+
+def place(row: Sequence[Any]) -> tuple[bool, Sequence[Any]]:
+    """Return the sort key of a row in the order in which writers lock it. A key has the organisation second."""
+    return row[1] == ALL["org_id"], row
 
 
 def _tagged(each_tag: str) -> str:

@@ -6,7 +6,7 @@ from itertools import chain
 from operator import add, itemgetter
 from typing import Any
 
-from usage_billing.ledger.rollup import ALL, DAILY, SUMMED, TAGS, Rollup, placeholder
+from usage_billing.ledger.rollup import ALL, DAILY, SUMMED, TAGS, Rollup, place, placeholder
 from usage_billing.models import user_keys
 from usage_billing.models.daily_usage import DIMENSIONS
 from usage_billing.models.durations import DURATION_BOUNDS_MS, DURATION_COUNTS
@@ -23,7 +23,7 @@ values of the dimensions that the grain keeps."""
 
 
 def roll_up(records: Iterable[Record]) -> list[Row]:
-    """Return the rows, at every grain of `DAILY`, that these records add; sorted by its key."""
+    """Return the rows, at every grain of `DAILY`, that these records add; in the order of `place`."""
     cube: Totals = {}
     nobody = user_keys.nobody()
     for record in records:
@@ -33,7 +33,7 @@ def roll_up(records: Iterable[Record]) -> list[Row]:
 
 
 def roll_up_tags(records: Iterable[Record], counted: CountedTags) -> list[Row]:
-    """Return the rows, at every grain of `TAGS`, that these records add; sorted by its key."""
+    """Return the rows, at every grain of `TAGS`, that these records add; in the order of `place`."""
     cube: Totals = {}
     nobody = user_keys.nobody()
     for record in records:
@@ -80,7 +80,7 @@ def _at_every_grain(rollup: Rollup, finest: Totals) -> list[Row]:
             finer = [each for each in totals if {*grains[grain]} <= {*grains[each]}]
             parent = min(finer, key=lambda each: len(totals[each]))
             totals[grain] = _coarser(totals[parent], grains[parent], grains[grain])
-    return sorted(row for grain, found in totals.items() for row in _rows(rollup, grain, found))
+    return sorted((row for grain, found in totals.items() for row in _rows(rollup, grain, found)), key=place)
 
 
 def _coarser(finer: Totals, has: Sequence[str], keeps: Sequence[str]) -> Totals:
@@ -103,12 +103,12 @@ def _rows(rollup: Rollup, grain: str, totals: Totals) -> Iterator[Row]:
 
 
 def merged(rollup: Rollup, *parts: list[Row]) -> list[Row]:
-    """Return the sums of several lists of rollup rows, without rows of zeros; sorted by their key."""
+    """Return the sums of several lists of rollup rows, without rows of zeros; in the order of `place`."""
     totals: Totals = {}
     length = len(rollup.key)
     for row in chain(*parts):
         _add(totals, row[:length], row[length:])
-    return sorted((*key, *values) for key, values in totals.items() if any(values))
+    return sorted(((*key, *values) for key, values in totals.items() if any(values)), key=place)
 
 
 def negated(rollup: Rollup, rows: Iterable[Row]) -> list[Row]:

@@ -79,8 +79,9 @@ def add(events: Sequence[Event]) -> int:
         _update(changes)
         reported_calls.write_notes(told)
         late = _carry_out(plan)
-        _add_to_rollups([*inserted, *late], [*changes, *plan.changes], [*told.removed, *plan.deleted], tags)
         holds.settle(events)
+        # Last, because writers wait for each other's totals of all organisations until the commit.
+        _add_to_rollups([*inserted, *late], [*changes, *plan.changes], [*told.removed, *plan.deleted], tags)
     return len(inserted) + len(late) - len(plan.moves)
 
 
@@ -251,7 +252,7 @@ def _count_new_ids(rows: Sequence[Row]) -> None:
 def _add_to_rollups(
     new: Iterable[Row], changes: Sequence[RecordChange], removed: Sequence[Row], tags: CountedTags
 ) -> None:
-    """Add to each rollup with one sorted upsert: writers that lock rows in different orders could deadlock."""
+    """Add to each rollup in the order of `rollup.place`: writers that lock rows in different orders could deadlock."""
     changed = [change for change in changes if change.after != change.before]
     gained = [*new, *(change.after for change in changed)]
     lost = [*(change.before for change in changed), *removed]
