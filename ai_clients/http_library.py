@@ -7,7 +7,8 @@ it has imported it: nothing here does.
 from __future__ import annotations
 
 import sys
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import httpx2
 
@@ -30,6 +31,21 @@ def library_of(value: Any) -> Any:
 
 def _types_of(library: Any) -> tuple[type, ...]:
     return library.Request, library.Response, library.Client, library.AsyncClient
+
+
+class Headers(Protocol):
+    """Headers of httpx2 and httpx: `raw` has names and values as they are sent."""
+
+    @property
+    def raw(self) -> Sequence[tuple[bytes, bytes]]: ...
+
+
+def by_name(headers: Headers) -> dict[bytes, bytes]:
+    """The headers by name, in small letters; of a name that comes twice the first.
+
+    The libraries look through all headers for each name (2 µs); this does so once.
+    """
+    return {name.lower(): value for name, value in reversed(headers.raw)}
 
 
 def content_of(request: Any) -> bytes | None:

@@ -93,14 +93,12 @@ def admitted(event: Event) -> Event:
 def _is_plain(event: Event) -> bool:
     """Whether the event needs no closer check, as nearly all do. Fast, because callers wait for it."""
     given, usage = event.attribution, bytes(event.usage)
-    names = (
-        event.request_id, event.model, given.agent_id, given.request_type, given.workflow_id or "",
-        given.content_id or "", given.platform, given.content_type, given.task_type, given.org_key, given.org_name,
-        event.origin,
-    )  # fmt: skip
     return (
-        "".join(names).isprintable()
-        and all(map(int.__le__, map(len, names), _LONGEST))
+        f"{event.request_id}{event.model}{event.origin}".isprintable()
+        and len(event.request_id) <= LENGTHS["request_id"]
+        and len(event.model) <= LENGTHS["ai_model"]
+        and len(event.origin) <= LENGTHS["request_id"]
+        and (given is _latest.attribution or _has_plain_names(given))
         and len(usage) <= USAGE_BYTES
         and usage.isascii()
         and b"\\" not in usage
@@ -108,13 +106,10 @@ def _is_plain(event: Event) -> bool:
         and not (event.units or event.parts or event.error_code or given.metadata or event.job)
         and (not event.provider or bool(_is_word(event.provider)))
         and not event.span
-        and _is_number_or_none(given.org_id)
-        and not given.org_timezone
         and (not given.tags or given.tags == tags.bounded(given.tags))
-        and _is_number_or_none(given.user_id)
-        and all(_is_word(word) for word in event.context.values())
+        and (event.context == _latest.context or _is_plain_context(event.context))
         and (not event.response or event.response.keys() == _HTTP_STATUS or _is_short(event.response))
-        and (not event.account or event.account == _account(event.account))
+        and (event.account == _latest.account or _is_plain_account(event.account))
         and _EARLIEST < event.started_at < _LATEST
         and 0 <= event.duration_ms <= LARGEST_NUMBER
         and known_url(event.url) == event.url
@@ -122,11 +117,53 @@ def _is_plain(event: Event) -> bool:
     )
 
 
+class _Latest:
+    """Parts of the latest event that were found to be plain: those of the next one are mostly equal (3 µs less)."""
+
+    attribution: Attribution | None = None
+    account: Mapping[str, str] = {}
+    context: Mapping[str, str] = {}
+
+
+_latest = _Latest()
+
+
+def _has_plain_names(given: Attribution) -> bool:
+    names = (
+        given.agent_id, given.request_type, given.workflow_id or "", given.content_id or "", given.platform,
+        given.content_type, given.task_type, given.org_key, given.org_name,
+    )  # fmt: skip
+    is_plain = (
+        "".join(names).isprintable()
+        and all(map(int.__le__, map(len, names), _LONGEST))
+        and _is_number_or_none(given.org_id)
+        and not given.org_timezone
+        and _is_number_or_none(given.user_id)
+    )
+    if is_plain:
+        _latest.attribution = given
+    return is_plain
+
+
+def _is_plain_context(context: Mapping[str, str]) -> bool:
+    is_plain = all(_is_word(word) for word in context.values())
+    if is_plain:
+        _latest.context = dict(context)
+    return is_plain
+
+
+def _is_plain_account(account: Mapping[str, str]) -> bool:
+    is_plain = account == _account(account)
+    if is_plain:
+        _latest.account = dict(account)
+    return is_plain
+
+
 _LONGEST = tuple(
     LENGTHS[name]
     for name in (
-        "request_id", "ai_model", "agent_id", "request_type", "workflow_id", "content_id", "platform", "content_type",
-        "task_type", "org_key", "org_name", "request_id",
+        "agent_id", "request_type", "workflow_id", "content_id", "platform", "content_type", "task_type", "org_key",
+        "org_name",
     )
 )  # fmt: skip
 _HTTP_STATUS = {"http_status"}
