@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Sequence
 from datetime import date
+from typing import Any
 
 from usage_billing.ledger import rollup
 from usage_billing.models import ArchivedUsage, ArchiveFile, UsageRecord
@@ -33,7 +34,7 @@ def _insert(file: ArchiveFile, ids: Sequence[int], sign: str) -> None:
     key, measures = ", ".join(KEY), ", ".join(ROLLUP_MEASURES)
     sums = ", ".join(f"{sign}{sql}" for sql in rollup.measures_sql(connection.vendor))
     calls, table = UsageRecord._meta.db_table, ArchivedUsage._meta.db_table
-    given: tuple[str, object] = ("id = ANY(%s)", [*ids])
+    given: tuple[str, Any] = ("id = ANY(%s)", [*ids])
     if connection.vendor == "sqlite":
         given = ("id IN (SELECT value FROM json_each(%s))", json.dumps([*ids]))
     found, values = given
