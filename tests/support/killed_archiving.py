@@ -60,7 +60,7 @@ def main(moment: str) -> None:
     batches = After(archiving._held, 2)
     match ARCHIVING.get(moment):
         case "write":
-            put(parquet, "table_of", After(parquet.table_of, 2)).start()
+            put(parquet, "add_by_day_and_org", After(parquet.add_by_day_and_org, 2)).start()
         case "name":
             put(archiving, "_rename", killed).start()
         case "list":
@@ -81,7 +81,7 @@ def main(moment: str) -> None:
         case "batch":
             put(archiving, "_held", After(archiving._held, 3)).start()
         case "finish":
-            put(archiving, "_held", After(archiving._held, 8)).start()
+            put(archiving, "_held", After(archiving._held, 1 + 10)).start()  # a day at a time
     call_command("restore_usage", "--month", "2026-05")
 
 

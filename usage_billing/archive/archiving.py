@@ -9,11 +9,10 @@ from __future__ import annotations
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +32,7 @@ from usage_billing.recording.private_files import make_folder, make_private
 from usage_billing.tenancy import roles
 
 State = ArchiveFile.State
+Table = Any  # pyarrow's, which only `parquet` imports
 Advance = Callable[[int], object]
 """Callback that gets the number of calls just done, for a progress bar."""
 EARLIEST_ZONE = timedelta(hours=-12)
@@ -127,9 +127,9 @@ def _write(
 ) -> ArchiveFile:
     part = max((file.part for file in earlier), default=0) + 1
     with _draft(directory, f"token_usage-{month:%Y-%m}.{part}") as draft:
-        written: dict[parquet.Key, list[Any]] = {}
-        parquet.write(draft, _counted(_batches(month, earlier), written, advance))
-        if parquet.sums_by_day_and_org(draft) != {key: tuple(sums) for key, sums in written.items()}:
+        written: dict[parquet.Key, tuple[Any, ...]] = {}
+        parquet.write(draft, _counted(_tables(month, earlier), written, advance))
+        if parquet.sums_by_day_and_org(parquet.summed_columns(draft)) != written:
             raise InexactArchiveError(f"The file of {month:%Y-%m} does not read back as it was written.")
         digest, size = parquet.sha256(draft), draft.stat().st_size
         path = _rename(draft, directory, f"token_usage-{month:%Y-%m}" + (f".{part}" if part > 1 else ""), digest)
@@ -143,33 +143,22 @@ def _write(
         raise ArchivedError(f"Another process archived {month:%Y-%m} first; {path} is not needed.") from taken
 
 
-def _batches(month: date, earlier: Sequence[ArchiveFile]) -> Iterator[list[tuple[Any, ...]]]:
+def _tables(month: date, earlier: Sequence[ArchiveFile]) -> Iterator[Table]:
     """Yield the month's calls by day and id. Raises `InexactArchiveError` at a day with wrong rollups."""
     day = month
     while day < after(month):
         if wrong := consistency.differences(day, parquet.daily_rows(earlier, day)):
             raise InexactArchiveError(f"The rollups of {day} differ from the ledger ({wrong[0]}). See check_usage.")
-        calls = parquet.rows_of(_finished(day, day + timedelta(days=1)).order_by("id"))
-        rows = iter(calls.iterator(chunk_size=parquet.BATCH))
-        while batch := list(islice(rows, parquet.BATCH)):
-            yield batch
+        yield from parquet.tables_of(_finished(day, day + timedelta(days=1)).order_by("id"))
         day += timedelta(days=1)
 
 
-def _counted(
-    batches: Iterator[list[tuple[Any, ...]]], sums: dict[parquet.Key, list[Any]], advance: Advance
-) -> Iterator[list[tuple[Any, ...]]]:
-    """Yield the batches, adding them to `sums` by day and organisation."""
-    key_at = [parquet.COLUMNS.index(name) for name in ("usage_date", "org_id")]
-    at = [parquet.COLUMNS.index(name) for name in SUMS[1:]]
-    for batch in batches:
-        for row in batch:
-            so_far = sums.setdefault((row[key_at[0]], row[key_at[1]]), [0] * len(SUMS))
-            so_far[0] += 1
-            for index, column in enumerate(at, start=1):
-                so_far[index] += row[column] or 0
-        yield batch
-        advance(len(batch))
+def _counted(tables: Iterator[Table], sums: dict[parquet.Key, tuple[Any, ...]], advance: Advance) -> Iterator[Table]:
+    """Yield the tables, adding their calls to `sums` by day and organisation."""
+    for table in tables:
+        parquet.add_by_day_and_org(sums, table)
+        yield table
+        advance(len(table))
 
 
 @contextmanager
@@ -233,11 +222,11 @@ def _remove(file: ArchiveFile, advance: Advance) -> Outcome:
     return Outcome(file, removed, len(file.changed_ids))
 
 
-def _remove_batch(table: Any, file: ArchiveFile) -> int:
+def _remove_batch(table: Table, file: ArchiveFile) -> int:
     """Remove the calls that equal the table's rows; note the ids of the others in `changed_ids`."""
     same, changed = _compared(table)
-    usage_sums.add_calls(file, UsageRecord.objects.filter(pk__in=same).values(*KEY, *SUMMED))
-    removed, _ = UsageRecord.objects.filter(pk__in=same).delete()
+    usage_sums.add_calls(file, same["id"].to_pylist())
+    removed, _ = UsageRecord.objects.filter(parquet.among(same)).delete()
     if more := set(changed) - set(file.changed_ids):
         file.changed_ids = sorted(more | set(file.changed_ids))
         file.save(update_fields=["changed_ids"])
@@ -252,27 +241,21 @@ def _held(file: ArchiveFile, state: str) -> ArchiveFile:
     return held
 
 
-def _compared(table: Any) -> tuple[list[int], list[int]]:
-    """Return the ids of the ledger's calls that equal the table's rows, and of those that differ. Locks them."""
-    ids = table["id"].to_pylist()
-    calls = _in_the_ledger(ids).filter(org_id__in=set(table["org_id"].to_pylist()))
-    held = calls.select_for_update() if connection.features.has_select_for_update else calls
-    here = _table_of(held)
+def _compared(table: Table) -> tuple[Table, list[int]]:
+    """Return the rows of the table that the ledger's calls equal, and the ids of those that differ. Locks the calls."""
+    calls = _in_the_ledger(table)
+    here = parquet.table_of(calls.select_for_update() if connection.features.has_select_for_update else calls)
     if here.equals(table):
-        return ids, []
+        return table, []
     expected = {row["id"]: row for row in table.to_pylist()}
     found = {row["id"]: row for row in here.to_pylist()}
     same = [id_ for id_, row in found.items() if row == expected[id_]]
-    return same, sorted(found.keys() - set(same))
+    return parquet.with_ids(table, same), sorted(found.keys() - set(same))
 
 
-def _in_the_ledger(ids: Sequence[int]) -> QuerySet[UsageRecord]:
-    """Return the calls with these ids in the order of a file."""
-    return UsageRecord.objects.filter(pk__in=ids).order_by("usage_date", "id")
-
-
-def _table_of(calls: QuerySet[UsageRecord]) -> Any:
-    return parquet.table_of(list(parquet.rows_of(calls)))
+def _in_the_ledger(table: Table) -> QuerySet[UsageRecord]:
+    """Return the calls with the ids of the table, in the order of a file."""
+    return UsageRecord.objects.filter(parquet.among(table)).order_by("usage_date", "id")
 
 
 # ── Restoring ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -302,26 +285,33 @@ def restore(file: ArchiveFile, advance: Advance) -> int:
         file.state = State.RESTORING
         file.save(update_fields=["state"])
     restored = 0
-    for table in parquet.read(storage.path_of(file)):
+    for table, whole_days in parquet.read_by_day(storage.path_of(file)):
         with roles.applied(roles.AS_LEDGER):
             held = _held(file, State.RESTORING)
-            restored += _restore_batch(parquet.unchanged(table, held), held)
+            restored += _restore_batch(parquet.unchanged(table, held), held, whole_days)
         advance(len(table))
     with roles.applied(roles.AS_LEDGER):
         _held(file, State.RESTORING).delete()
     return restored
 
 
-def _restore_batch(table: Any, file: ArchiveFile) -> int:
-    """Insert the calls that are missing in the ledger. Returns their number."""
+def _restore_batch(table: Table, file: ArchiveFile, whole_days: Collection[date]) -> int:
+    """Insert the calls that are missing in the ledger. Returns their number.
+
+    whole_days: the days whose calls are all among these; none if these are a part of one day.
+    """
     rows = parquet.ledger_rows(table)
-    inserted = bulk.insert(UsageRecord, parquet.COLUMNS, rows, "ON CONFLICT DO NOTHING RETURNING id")
-    back = list(UsageRecord.objects.filter(pk__in=[id_ for (id_,) in inserted]).values(*KEY, *SUMMED))
-    usage_sums.subtract_calls(file, back)
-    if not file.has_durations:
-        writer.add_durations(back)
-    if not _table_of(_in_the_ledger(table["id"].to_pylist())).equals(table):
+    inserted = [
+        id_ for (id_,) in bulk.insert(UsageRecord, parquet.COLUMNS, rows, "ON CONFLICT DO NOTHING RETURNING id")
+    ]
+    if not parquet.table_of(_in_the_ledger(table)).equals(table):
         raise InexactArchiveError(
             "The ledger has other calls under the ids or request ids of archived ones. Nothing more was restored."
         )
+    if whole_days:
+        usage_sums.delete_days(file, whole_days)
+    else:
+        usage_sums.subtract_calls(file, inserted)
+    if not file.has_durations:
+        writer.add_durations(list(UsageRecord.objects.filter(pk__in=inserted).values(*KEY, *SUMMED)))
     return len(inserted)

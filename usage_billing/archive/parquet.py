@@ -5,31 +5,38 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import date
 from decimal import Decimal
+from itertools import islice
+from operator import add
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 from django.db import models
-from django.db.models import QuerySet, TextField
+from django.db.models import Q, QuerySet, TextField
 from django.db.models.functions import Cast
 
 from usage_billing.archive import storage
-from usage_billing.ledger import archived, rollup, summing, tag_values
+from usage_billing.ledger import archived, copying, rollup, summing, tag_values
 from usage_billing.ledger.consistency import Sums
 from usage_billing.ledger.rollup import Rollup
 from usage_billing.models import ArchiveFile, UsageRecord, user_keys
+from usage_billing.models.archive_file import SUMS
 from usage_billing.models.daily_usage import DIMENSIONS, GRAINS, ROLLUP_MEASURES
+from usage_billing.models.database import connection
 from usage_billing.models.durations import DURATION_BOUNDS_MS, DURATION_COUNTS
 from usage_billing.recording.private_files import open_private
 
 ROW_GROUP = 50_000
 """Calls per row group, about."""
-BATCH = 2_000
+BATCH = 10_000
 """Calls per read, and per transaction that compares them with the ledger."""
 
 FIELDS = UsageRecord._meta.concrete_fields
@@ -73,32 +80,77 @@ def rows_of(calls: QuerySet[UsageRecord]) -> QuerySet[UsageRecord, tuple[Any, ..
     return rows
 
 
-def table_of(rows: Sequence[tuple[Any, ...]]) -> pa.Table:
-    """Build a table of `SCHEMA`. Raises `pa.ArrowException` if a value does not fit its column exactly."""
-    columns = zip(*rows, strict=True) if rows else [()] * len(COLUMNS)
+def tables_of(calls: QuerySet[UsageRecord]) -> Iterator[pa.Table]:
+    """Yield the calls in their order as tables of `SCHEMA`, `BATCH` at a time.
+
+    Raises `pa.ArrowException` if a value does not fit its column exactly.
+    """
+    if connection.vendor == "postgresql":
+        yield from map(_from_csv, copying.csv(rows_of(calls), BATCH))
+        return
+    rows = rows_of(calls).iterator(chunk_size=BATCH)
+    while batch := list(islice(rows, BATCH)):
+        yield _from_rows(batch)
+
+
+def table_of(calls: QuerySet[UsageRecord]) -> pa.Table:
+    """Return all of these calls as one table."""
+    return pa.concat_tables([*tables_of(calls), SCHEMA.empty_table()]).combine_chunks()
+
+
+def _from_csv(rows: bytes) -> pa.Table:
+    """Build a table from what `copying.csv` yields."""
+    return pa_csv.read_csv(
+        pa.py_buffer(rows),
+        pa_csv.ReadOptions(column_names=COLUMNS, block_size=len(rows), use_threads=False),
+        pa_csv.ParseOptions(newlines_in_values=True),
+        pa_csv.ConvertOptions(
+            column_types=SCHEMA, null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=False
+        ),
+    ).cast(SCHEMA)
+
+
+def _from_rows(rows: Sequence[tuple[Any, ...]]) -> pa.Table:
+    columns = zip(*rows, strict=True)
     arrays = [pa.array(values, field.type) for values, field in zip(columns, SCHEMA, strict=True)]
     return pa.Table.from_arrays(arrays, schema=SCHEMA)
 
 
 def ledger_rows(table: pa.Table) -> Iterator[tuple[Any, ...]]:
-    """Return the calls as tuples of `COLUMNS` to insert."""
-    columns = [
-        list(map(json.loads, values)) if isinstance(field, models.JSONField) else values
-        for field, values in zip(FIELDS, (table[name].to_pylist() for name in COLUMNS), strict=True)
-    ]
-    return zip(*columns, strict=True)
+    """Return the calls as tuples of `COLUMNS` for `bulk.insert`."""
+    return zip(*(_values(table[field.attname], field) for field in FIELDS), strict=True)
+
+
+def _values(column: pa.ChunkedArray, field: models.Field[Any, Any]) -> Sequence[Any]:
+    if connection.vendor == "postgresql":
+        if isinstance(field, models.JSONField):
+            return [msgspec.Raw(text) for text in column.to_pylist()]  # every digit, without parsing it
+        if isinstance(field, models.DecimalField | models.DateField):
+            column = column.cast(pa.string())  # a fifth of the time of Python objects
+    values: list[Any] = column.to_pylist()
+    return list(map(json.loads, values)) if isinstance(field, models.JSONField) else values
+
+
+def among(table: pa.Table) -> Q:
+    """Return the condition on the ledger's calls that they have the ids of the table."""
+    return copying.among(table["id"].to_pylist(), table["org_id"].unique().to_pylist())
+
+
+def with_ids(table: pa.Table, ids: Sequence[int]) -> pa.Table:
+    """Return the table's rows with these ids."""
+    return table.filter(pc.is_in(table["id"], pa.array(ids, pa.int64())))
 
 
 # ── Files ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def write(path: Path, batches: Iterable[Sequence[tuple[Any, ...]]]) -> None:
+def write(path: Path, tables: Iterable[pa.Table]) -> None:
     """Write a file of these calls and sync it to disk; one row group is in memory at a time."""
     with open(path, "wb", opener=open_private) as file:
         with pq.ParquetWriter(file, SCHEMA, compression="zstd") as writer:
             waiting: list[pa.Table] = []
-            for rows in batches:
-                waiting.append(table_of(rows))  # a tenth of the rows' memory
+            for table in tables:
+                waiting.append(table)
                 if sum(map(len, waiting)) >= ROW_GROUP:
                     writer.write_table(pa.concat_tables(waiting))
                     waiting = []
@@ -111,6 +163,35 @@ def read(path: Path) -> Iterator[pa.Table]:
     """Yield the calls of a file, `BATCH` at a time, in its order. Raises `archived.UnreadableError`."""
     for batch in _open(path).iter_batches(BATCH):
         yield _with_every_column(pa.Table.from_batches([batch]))
+
+
+def read_by_day(path: Path) -> Iterator[tuple[pa.Table, list[date]]]:
+    """Yield the same as parts: all calls of some days, with these days, or some calls of a large day, without."""
+    batches, waiting = read(path), SCHEMA.empty_table()
+    for calls, whole_days in _parts(path):
+        while len(waiting) < calls:
+            waiting = pa.concat_tables([waiting, next(batches)])
+        yield waiting.slice(0, calls).combine_chunks(), whole_days
+        waiting = waiting.slice(calls)
+
+
+def _parts(path: Path) -> Iterator[tuple[int, list[date]]]:
+    """Yield the number of calls, `BATCH` at most, and the whole days of each part of the file."""
+    calls_on: Counter[date] = Counter()
+    for batch in _open(path).iter_batches(ROW_GROUP, columns=["usage_date"]):
+        for each in batch["usage_date"].value_counts().to_pylist():
+            calls_on[each["values"]] += each["counts"]
+    calls, days = 0, list[date]()
+    for day, left in calls_on.items():
+        if calls + left > BATCH and calls:
+            yield calls, days
+            calls, days = 0, []
+        if left > BATCH:
+            yield from ((min(BATCH, left - start), []) for start in range(0, left, BATCH))
+        else:
+            calls, days = calls + left, [*days, day]
+    if calls:
+        yield calls, days
 
 
 def _with_every_column(table: pa.Table) -> pa.Table:
@@ -170,17 +251,27 @@ Key = tuple[date, int]
 """A billing day and an organisation id."""
 
 
-def sums_by_day_and_org(path: Path) -> dict[Key, tuple[Any, ...]]:
+def sums_by_day_and_org(tables: Iterable[pa.Table]) -> dict[Key, tuple[Any, ...]]:
     """Return day and organisation → the sums that `models.archive_file.SUMS` names."""
-    summed = ("prompt_tokens", "completion_tokens", "total_tokens", "cost_usd", "cost_rub")
     sums: dict[Key, tuple[Any, ...]] = {}
-    for batch in _open(path).iter_batches(ROW_GROUP, columns=["usage_date", "org_id", *summed]):
-        groups = _grouped(pa.Table.from_batches([batch]), ["usage_date", "org_id"], summed, counted=True)
-        for row in groups.to_pylist():
-            key = (row["usage_date"], row["org_id"])
-            more = (row["calls"], *(row[name] or 0 for name in summed))
-            sums[key] = tuple(map(sum, zip(sums.get(key, (0,) * len(more)), more, strict=True)))
+    for table in tables:
+        add_by_day_and_org(sums, table)
     return sums
+
+
+def add_by_day_and_org(sums: dict[Key, tuple[Any, ...]], table: pa.Table) -> None:
+    """Add the table's calls to the result of `sums_by_day_and_org`."""
+    groups = _grouped(table, ["usage_date", "org_id"], SUMS[1:], counted=True)
+    for row in groups.to_pylist():
+        more = tuple(row[name] or 0 for name in SUMS)
+        key = (row["usage_date"], row["org_id"])
+        sums[key] = tuple(map(add, sums.get(key, (0,) * len(more)), more))
+
+
+def summed_columns(path: Path) -> Iterator[pa.Table]:
+    """Yield the columns of a file that `sums_by_day_and_org` needs."""
+    for batch in _open(path).iter_batches(ROW_GROUP, columns=["usage_date", "org_id", *SUMS[1:]]):
+        yield pa.Table.from_batches([batch])
 
 
 def days(file: ArchiveFile) -> list[date]:

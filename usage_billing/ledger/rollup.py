@@ -124,7 +124,6 @@ _MEASURE_SQL = {
     "unpriced_rub_count": _count_sql("cost_rub IS NULL"),
     **dict.fromkeys(SUMMED, "coalesce({sum}, 0)"),
     **dict(zip(DURATION_COUNTS, (_bucket_sql(*each) for each in _BOUNDS), strict=True)),
-    MAX_COST: "coalesce(max(cost_usd), 0)",
 }
 
 
@@ -153,6 +152,11 @@ def _day_sum_sql(name: str, vendor: str) -> str:
 _COUNTS = {*ROLLUP_MEASURES} - {*SUMMED}
 
 
+def measures_sql(vendor: str) -> list[str]:
+    """Return the SQL of each of `ROLLUP_MEASURES`, summed over calls of a day."""
+    return [_MEASURE_SQL[name].format(sum=_day_sum_sql(name, vendor)) for name in ROLLUP_MEASURES]
+
+
 def select_sql(rollup: Rollup, grain: str, where: str, vendor: str = "postgresql") -> str:
     """Return the `SELECT` of one grain's rows (`Rollup.columns`) from the matching rows of `token_usage`."""
     kept = rollup.grains[grain]
@@ -166,8 +170,8 @@ def select_sql(rollup: Rollup, grain: str, where: str, vendor: str = "postgresql
             keys.append(_literal(name))
         else:
             keys.append(_key_sql(name))
-    measures = [sql.format(sum=_day_sum_sql(name, vendor)) for name, sql in _MEASURE_SQL.items()]
-    columns = ", ".join(f"{sql} AS {name}" for sql, name in zip([*keys, *measures], rollup.columns, strict=True))
+    values = [*keys, *measures_sql(vendor), "coalesce(max(cost_usd), 0)"]
+    columns = ", ".join(f"{sql} AS {name}" for sql, name in zip(values, rollup.columns, strict=True))
     grouped = ", ".join(["usage_date", *map(_key_sql, kept)])
     return f"SELECT {columns} FROM {rollup.source[vendor]} WHERE {where} GROUP BY {grouped}"  # noqa: S608 - our own names
 
