@@ -124,7 +124,8 @@ def _api(org_id: int) -> list[str]:
         "", f"org={org_id}", f"user={call.user_id}", f"agent_id={call.agent_id}", f"ai_model={call.ai_model}",
         "status=failed", f"request_type={call.request_type}",
     ]  # fmt: skip
-    found = [f"{BILLING}/{name}?period_days=60&days=60&limit=20&{each}" for name in REPORTS for each in narrow]
+    found = [f"{BILLING}/summary?{each}" for each in narrow]
+    found += [f"{BILLING}/{name}?days=60&{each}" for name in REPORTS if name != "summary" for each in narrow]
     found += [
         f"{BILLING}/detailed?limit=7&offset={offset}&ordering={sign}{column}"
         for column in ("created_at", "cost_usd", "total_tokens", "execution_time_ms")
