@@ -38,15 +38,14 @@ def concerns(statement: str) -> bool:
     return "token_usage" in statement or "set_config" in statement
 
 
-@cache
 def uses_ledger(statement: str) -> bool:
     """Return whether a statement names the ledger's tables."""
     return bool(_NAMED.search(statement))
 
 
 def broken(statement: str, values: Sequence[Any] = ()) -> frozenset[str]:
-    """Return the rules that a statement, with psycopg's placeholders, breaks. Each text is parsed once."""
-    found = _broken(_MARKS.sub("%s, %s", statement))
+    """Return the rules that a statement, with psycopg's placeholders, breaks."""
+    found, _ = _judged(statement)
     if "set_config" in statement and any(str(value).startswith("app.") for value in values):
         return found | {SET_CONFIG}
     return found
@@ -54,34 +53,26 @@ def broken(statement: str, values: Sequence[Any] = ()) -> frozenset[str]:
 
 def writes(statement: str) -> bool:
     """Return whether a statement changes rows or locks them, rather than only reading them."""
-    return _writes(_MARKS.sub("%s, %s", statement))
+    return _judged(statement)[1]
+
+
+def _judged(statement: str) -> tuple[frozenset[str], bool]:
+    # Two values in place of more, so that a statement is parsed once for any number of values.
+    return _judged_once(_MARKS.sub("%s, %s", statement) if "%s, %s, %s" in statement else statement)
 
 
 @cache
-def _parsed(statement: str) -> tuple[Any, ...] | None:
-    text = _PLACEHOLDER.sub("$1", statement).replace("%%", "%")
+def _judged_once(statement: str) -> tuple[frozenset[str], bool]:
     try:
-        return tuple(raw.stmt for raw in parse_sql(text))
+        trees = parse_sql(_PLACEHOLDER.sub("$1", statement).replace("%%", "%"))
     except ParseError:
-        return None
-
-
-@cache
-def _writes(statement: str) -> bool:
-    changing = ast.InsertStmt | ast.UpdateStmt | ast.DeleteStmt | ast.LockingClause
-    return any(isinstance(node, changing) for tree in _parsed(statement) or () for node in _nodes(tree))
-
-
-@cache
-def _broken(statement: str) -> frozenset[str]:
-    trees = _parsed(statement)
-    if trees is None:
-        return frozenset({UNREADABLE})
+        return frozenset({UNREADABLE}), False
     found = {SET_CONFIG} if _SETS_APP.search(statement) else set()
-    for tree in trees:
-        for node in () if isinstance(tree, ast.ViewStmt) else _nodes(tree):
-            found.update(_broken_by(node))
-    return frozenset(found)
+    nodes = [node for tree in trees if not isinstance(tree.stmt, ast.ViewStmt) for node in _nodes(tree.stmt)]
+    for node in nodes:
+        found.update(_broken_by(node))
+    changing = ast.InsertStmt | ast.UpdateStmt | ast.DeleteStmt | ast.LockingClause
+    return frozenset(found), any(isinstance(node, changing) for node in nodes)
 
 
 def _broken_by(node: Any) -> Iterator[str]:

@@ -22,7 +22,8 @@ from usage_billing.tenancy import roles
 
 BROAD = {
     "usage_billing/reports/": "a superadmin's reports are over all organisations",
-    "usage_billing/admin/calls.py": "a superadmin's list of calls",
+    "usage_billing/admin/": "a superadmin's lists and look-ups by id",
+    "usage_billing/api/views.py": "a superadmin finds a call by its id",
     "usage_billing/tenancy/views.py answered_in_scope": "a superadmin's page is rendered",
     "usage_billing/ledger/consistency.py": "check_usage compares whole days",
     "usage_billing/ledger/writer.py rebuild_day": "rebuilds whole days",

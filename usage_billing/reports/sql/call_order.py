@@ -4,78 +4,64 @@ The indexes by these columns begin with the billing day, or with organisation an
 indexes of several days, and PostgreSQL reads from each only as far as the page needs. Rollups tell which days have
 calls that match, and for each day the highest cost of a call: days below the page's last call are not read.
 
-With filters, calls that do not match are read too, those before the page's last call. Their number follows from the
-rollups, which tell how many calls of each kind there are and how much they cost. If it is large, as for an agent whose
-every call is cheap, all calls that match are sorted instead.
+With filters, merging also reads the calls that do not match, up to the page's last call. `call_ranks` estimates how
+many. If they are too many, as for an agent whose every call is cheap, all calls that match are sorted; by cost, only
+those of the organisations and days that have the most expensive ones are merged. The calls of one person are found by
+their index and sorted; by cost, only those of the days and models that have the most expensive ones.
+
+Milliseconds of CPU, Python and PostgreSQL, for the first 50 of 90 days: each day's first calls read by LATERAL → this
+module (PostgreSQL 18, 1,000,000 calls, one after the other on a busy machine):
+
+                                          superadmin            owner of a sixth       member
+    by cost, all calls                      6 → 10                 8 → 9               28 → 11
+    an agent with cheap calls, a third    270 → 44               165 → 33
+    all agents but that one                 8 → 15                10 → 14
+    an agent with large calls, 5 %         24 → 19               105 → 18
+    a request type of 2 %                 310 → 19               195 → 17
+    a model of 1 %, most of it unpriced    21 → 24                47 → 44
+    by tokens, all calls                    5 → 7                  8 → 7               25 → 20
+    an agent with cheap calls             265 → 72               163 → 37
+    by duration, all calls                  6 → 6                  7 → 7               26 → 19
+    an agent with cheap calls             290 → 19               155 → 18
+
+By cost, a deep page reads each day from its beginning, because below a row-level security policy no comparison of
+`numeric` enters an index: its time grows with its depth, though not with the number of calls.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
 from usage_billing.models import UsageRecord
-from usage_billing.models.daily_usage import DIMENSIONS, MAX_COST
 from usage_billing.models.database import connection
-from usage_billing.reports.parameters import ALL_TIME, TAG, Excluded, Filters, Period, tag_keys
-from usage_billing.reports.sql import call_ranks
-from usage_billing.reports.sql.conditions import Allowed, allowed_values, condition, where
-from usage_billing.reports.sql.text import Sql, joined
-from usage_billing.reports.sql.totals import sums
+from usage_billing.reports.parameters import ALL_TIME, Filters, Period
+from usage_billing.reports.sql import call_ranks, call_reads
+from usage_billing.reports.sql.call_reads import (
+    OF_DAY,
+    OF_MODEL,
+    OF_ORGANIZATION,
+    Day,
+    Entry,
+    Key,
+    Order,
+    Search,
+    days_of,
+    read_merged,
+    read_sorted,
+)
+from usage_billing.reports.sql.conditions import allowed_values, where
 from usage_billing.tenancy.scope import Scope
 
 COLUMNS = ("cost_usd", "total_tokens", "execution_time_ms")
 """The columns that have such indexes."""
-DAYS_AT_ONCE = 20
-"""Days of one statement: PostgreSQL takes 0.06 ms to plan each."""
-LARGEST_SHARE = 0.25
-"""With filters, all calls that match are sorted if merging would read a larger part of all calls."""
+LARGEST_SHARE = {OF_DAY: 1 / 16, OF_ORGANIZATION: 1 / 4}
+"""Merging may read this part of all calls. The calls of all organisations are sorted in the order of the table, which
+reads a call four times as fast as an index does."""
+TOP_SHARE = 1
+"""Where merging would read more than this part, too few calls match for the rollups to bound what is read."""
 FOUND_BY_INDEX = ("user_id", "workflow_id", "content_id")
 """Filters whose calls an index finds, so few that they are sorted at once."""
-
-Key = tuple[Any, int]
-"""The value of a call that is ordered by, and its id."""
-Entry = tuple[Any, int, int]
-"""The key of a call, and its organisation's id."""
-
-
-@dataclass(frozen=True)
-class Order:
-    """The order by a column, and the call after which it begins."""
-
-    column: str
-    descending: bool
-    after: Key | None
-
-    @property
-    def text(self) -> str:
-        direction = "DESC" if self.descending else "ASC"
-        return f"ORDER BY {self.column} {direction}, id {direction}"
-
-    @property
-    def listed(self) -> Sql:
-        """The condition of the calls that are listed: priced ones, after that call."""
-        if self.after is None:
-            return Sql(f"{self.column} IS NOT NULL")
-        (value, id_), how = self.after, "<" if self.descending else ">"
-        return Sql(f"{self.column} {how}= %s AND ({self.column} {how} %s OR id {how} %s)", [value, value, id_])
-
-    @property
-    def enters_index(self) -> bool:
-        """Whether a value bounds what is read: below a row-level security policy no comparison of `numeric` does."""
-        return self.column != "cost_usd"
-
-    def up_to(self, last: Entry) -> Sql:
-        return Sql(f"{self.column} {'>=' if self.descending else '<='} %s", [last[0]])
-
-    def first(self, entries: Iterable[Entry], count: int) -> list[Entry]:
-        return sorted(entries, reverse=self.descending)[:count]
-
-
-Day = tuple[Any, ...]
-"""A billing day, or a billing day and an organisation's id."""
 
 
 def calls_in_order(
@@ -92,15 +78,15 @@ def calls_in_order(
 ) -> list[UsageRecord]:
     """The first calls by that column, or the first ones after the call with that value and id.
 
-    Two to four queries for each part of the scope, more for long periods, and one for the calls, with these fields. By
-    cost, unpriced calls are left out. Each call also has `exact_cost`: because of SQLite's floats Django reads 15
+    Two to seven queries for each part of the scope, more for long periods, and one for the calls, with these fields.
+    By cost, unpriced calls are left out. Each call also has `exact_cost`: because of SQLite's floats Django reads 15
     digits, too few to find the call again.
     """
     order, count = Order(column, descending, after), offset + limit
     entries: list[Entry] = []
     for part in _parts(scope):
         for allowed in allowed_values(part, filters):
-            entries += _first(part, allowed, filters, period, order, count)
+            entries += _first(Search(part, allowed, filters, period, order, count))
     found = order.first(entries, count)[offset:]
     if not found:
         return []
@@ -120,88 +106,67 @@ def _parts(scope: Scope) -> list[Scope]:
     return [part for part in (owned, own) if not part.is_empty]
 
 
-def _first(scope: Scope, allowed: Allowed, filters: Filters, period: Period, order: Order, count: int) -> list[Entry]:
-    """The first calls of a part of the scope."""
-    of_rollups = {name for name in filters if not name.startswith(TAG)} <= {*DIMENSIONS} and len(tag_keys(filters)) < 2
-    few = any(name in allowed and not isinstance(allowed[name], Excluded) for name in FOUND_BY_INDEX)
-    if few or not of_rollups:
-        return _sorted(where(allowed, period), order, count)
-    by_organization = "org_id" in allowed and not isinstance(allowed["org_id"], Excluded)
-    keys = ("usage_date", "org_id") if by_organization else ("usage_date",)
-    days = _days(scope, keys, filters, period, order)
-    narrowed = not allowed.keys() <= {"org_id"}
-    if narrowed and not _is_quickly_merged(scope, filters, period, order, count, len(days)):
-        return _sorted(where(allowed, period), order, count)
-    return _merged(allowed, keys, days, order, count)
+def _first(search: Search) -> list[Entry]:
+    if not search.of_rollups:
+        return read_sorted(search, search.where())
+    if any(map(search.limits, FOUND_BY_INDEX)):
+        return _of_top_models(search)
+    days = days_of(search, search.keys)
+    if search.allowed.keys() <= {"org_id"}:
+        return read_merged(search, search.keys, days)
+    # On SQLite, merging would find the page's calls in every day.
+    share = math.inf if connection.vendor == "sqlite" else _share_read(search, len(days))
+    if share <= LARGEST_SHARE[search.keys]:
+        return read_merged(search, search.keys, days)
+    if search.keys == OF_DAY and share <= TOP_SHARE:
+        return _of_top_days(search)
+    return read_sorted(search, search.where())
 
 
-def _sorted(conditions: Sql, order: Order, count: int) -> list[Entry]:
-    """The first calls under these conditions: all of them are read."""
-    of_calls = joined(" AND ", [conditions, order.listed])
-    statement = f"SELECT {order.column}, id, org_id FROM token_usage WHERE {of_calls.text} {order.text} LIMIT %s"  # noqa: S608 - our own names
-    return _read(statement, [*of_calls.values, count])
-
-
-# ── Merged days ──────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _merged(
-    allowed: Allowed, keys: Sequence[str], days: Sequence[tuple[Day, float]], order: Order, count: int
-) -> list[Entry]:
-    """The first calls of all days, some days at once. Once there are enough, the last of them bounds what is read."""
-    others = where({name: values for name, values in allowed.items() if name not in keys}, ALL_TIME)
-    entries: list[Entry] = []
-    for start in range(0, len(days), DAYS_AT_ONCE):
-        some = days[start : start + DAYS_AT_ONCE]
-        if len(entries) == count:
-            last = entries[-1]
-            if order.enters_index:
-                rest = condition("usage_date", frozenset(day for (day, *_), _ in days[start:]), of_calls=True)
-                found = _sorted(joined(" AND ", [where(allowed, ALL_TIME), rest, order.up_to(last)]), order, count)
-                return order.first({*entries, *found}, count)  # a day of another organisation may have been read
-            some = [(day, max_cost) for day, max_cost in some if max_cost >= float(last[0])]
-        if some:
-            entries = order.first([*entries, *_of_days(keys, [day for day, _ in some], others, order, count)], count)
-    return entries
-
-
-def _days(scope: Scope, keys: Sequence[str], filters: Filters, period: Period, order: Order) -> list[tuple[Day, float]]:
-    """The days that have such calls, each with the highest cost of a call, highest first.
-
-    Where that is not known or bounds nothing, it is infinite, and the days with the most calls come first.
-    """
-    bounded = order.column == "cost_usd" and order.descending and not tag_keys(filters)
-    measures = ["requests_count", MAX_COST] if bounded else ["requests_count"]
-    return [
-        (tuple(row[name] for name in keys), float(row[MAX_COST]) if bounded else math.inf)
-        for row in sums(scope, keys, filters, period, measures, ordering=f"-{measures[-1]}")
-    ]
-
-
-def _of_days(keys: Sequence[str], days: Sequence[Day], others: Sql, order: Order, count: int) -> list[Entry]:
-    """The first calls of these days. Each has a limit of its own, else PostgreSQL would read and sort all calls."""
-    same = " AND ".join(f"{name} = %s" for name in keys)
-    conditions = joined(" AND ", [others, order.listed])
-    calls = f"{order.column}, id, org_id FROM token_usage WHERE {same} AND {conditions.text} {order.text} LIMIT %s"
-    merged = " UNION ALL ".join([f"SELECT * FROM (SELECT {calls}) AS of_day"] * len(days))  # noqa: S608 - our own names
-    values = [value for day in days for value in (*day, *conditions.values, count)]
-    return _read(f"{merged} {order.text} LIMIT %s", [*values, count])
-
-
-def _is_quickly_merged(scope: Scope, filters: Filters, period: Period, order: Order, count: int, days: int) -> bool:
-    """Whether merging finds the page's calls among few others. On SQLite it would read that many of every day."""
-    if connection.vendor == "sqlite":
-        return False
-    orgs = {name: value for name, value in filters.items() if name == "org_id"}
-    matching, whole = (call_ranks.kinds(scope, each, period, order.column) for each in (filters, orgs))
+def _share_read(search: Search, days: int) -> float:
+    """The part of all calls that merging these days is expected to read."""
+    orgs = {name: value for name, value in search.filters.items() if name == "org_id"}
+    column, after = search.order.column, search.order.after
+    matching, whole = (
+        call_ranks.kinds(search.scope, filters, search.period, column) for filters in (search.filters, orgs)
+    )
     # The first days have to have them all, and each day is read up to the next one that matches.
-    sought = count * max(1, days / DAYS_AT_ONCE) + days
-    start = None if order.after is None else float(order.after[0])
-    read = call_ranks.expected_reads(sought, matching, whole, start, descending=order.descending)
-    return read <= LARGEST_SHARE * sum(kind.calls for kind in whole)
+    sought = search.count * max(1, days / call_reads.DAYS_AT_ONCE) + days
+    start = None if after is None else float(after[0])
+    read = call_ranks.expected_reads(sought, matching, whole, start, descending=search.order.descending)
+    return read / max(1, sum(kind.calls for kind in whole))
 
 
-def _read(statement: str, values: Sequence[Any]) -> list[Entry]:
-    with connection.cursor() as cursor:
-        cursor.execute(statement, values)
-        return [(value, id_, org_id) for value, id_, org_id in cursor.fetchall()]
+def _of_top_days(search: Search) -> list[Entry]:
+    """The first calls, most of them by merging those days of organisations that have the calls with the highest cost.
+
+    An agent's most expensive calls are in few organisations, so that few calls of other agents are passed over.
+    """
+    if search.is_bounded and search.order.after is None:
+        days = days_of(search, OF_ORGANIZATION, search.count + 1)
+        entries = read_merged(search, OF_ORGANIZATION, days[: search.count])
+        if _are_first(search, entries, days):
+            return entries
+    return read_sorted(search, search.where())
+
+
+def _of_top_models(search: Search) -> list[Entry]:
+    """The first calls, most of them by sorting those of the days and models that have the calls with the highest cost.
+
+    A person's most expensive calls are of few models.
+    """
+    if search.is_bounded and search.order.after is None:
+        cells = days_of(search, OF_MODEL, search.count + 1)
+        top = [cell for cell, _ in cells[: search.count]]
+        dates, models = {date for date, _ in top}, {model for _, model in top}
+        entries = read_sorted(search, search.where(usage_date=dates, ai_model=models)) if top else []
+        if _are_first(search, entries, cells):
+            return entries
+    return read_sorted(search, search.where())
+
+
+def _are_first(search: Search, entries: Sequence[Entry], days: Sequence[tuple[Day, float]]) -> bool:
+    """Whether no other day than the first `count` has such calls: the next one's cost less than all of these."""
+    if len(days) <= search.count:
+        return True
+    return len(entries) == search.count and float(entries[-1][0]) > days[search.count][1]

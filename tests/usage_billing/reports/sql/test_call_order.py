@@ -15,7 +15,7 @@ from tests.support.rows import NOON
 from tests.usage_billing.reports.sql.test_totals import FEWER, PEOPLE, any_filters, periods
 from usage_billing import reports
 from usage_billing.reports import Period
-from usage_billing.reports.sql import call_order
+from usage_billing.reports.sql import call_order, call_reads
 from usage_billing.tenancy.scope import EVERYTHING, scope_of
 
 pytestmark = pytest.mark.django_db
@@ -27,12 +27,14 @@ def world() -> World:
     return World(NOON)
 
 
-@pytest.fixture(params=["sorted", "merged", "chosen"])
+@pytest.fixture(params=["sorted", "merged", "top days", "chosen"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """How calls are found where filters narrow the list. Few days at once: the page's last call leaves days out."""
     if request.param != "chosen":
-        monkeypatch.setattr(call_order, "LARGEST_SHARE", math.inf if request.param == "merged" else -1)
-    monkeypatch.setattr(call_order, "DAYS_AT_ONCE", 2)
+        share = math.inf if request.param == "merged" else -1
+        monkeypatch.setattr(call_order, "LARGEST_SHARE", dict.fromkeys(call_order.LARGEST_SHARE, share))
+        monkeypatch.setattr(call_order, "TOP_SHARE", math.inf if request.param == "top days" else -1)
+    monkeypatch.setattr(call_reads, "DAYS_AT_ONCE", 2)
     return str(request.param)
 
 
@@ -59,7 +61,7 @@ def test_a_call_is_listed_once_where_several_organisations_have_calls_on_a_day(
 ) -> None:
     scope = scope_of(world.people["owner_of_two"])
     whole = list(reports.calls(scope, ordering=ordering))
-    monkeypatch.setattr(call_order, "DAYS_AT_ONCE", 1)
+    monkeypatch.setattr(call_reads, "DAYS_AT_ONCE", 1)
     for limit in range(1, 15):
         assert list(reports.page(scope, ordering=ordering, limit=limit).calls) == whole[:limit]
 
