@@ -43,10 +43,10 @@ def main(answers: Path, addresses: Path | None) -> None:
 
     settings.SECURE_SSL_REDIRECT = False
     settings.ALLOWED_HOSTS = ["testserver"]
-    biggest = Membership.objects.order_by("org_id").values_list("org_id", flat=True).first()
+    biggest = Membership.objects.order_by("org_id").values_list("org_id", flat=True)[0]
     of_org = Membership.objects.filter(org_id=biggest).order_by("user_id")
     people = {
-        "superadmin": User.objects.filter(is_superuser=True).order_by("pk").first(),
+        "superadmin": User.objects.filter(is_superuser=True).order_by("pk")[0],
         "owner": of_org.filter(role="owner")[0].user,
         "member": of_org.filter(role="member")[0].user,
     }

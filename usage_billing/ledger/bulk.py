@@ -19,6 +19,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from usage_billing.models import user_keys
 from usage_billing.models.database import alias
+from usage_billing.tenancy import distribution
 
 Row = Sequence[Any]
 """Values of the columns, in the order of the column names."""
@@ -45,6 +46,10 @@ def update(model: type[models.Model], columns: Sequence[str], key: Sequence[str]
         if connection.vendor == "postgresql":
             assigned = ", ".join(f"{name} = changed.{name}" for name in columns)
             found = " AND ".join(f"{table}.{name} = changed.{name}" for name in key)
+            if _is_distributed(model):
+                update = f"UPDATE {table} SET {assigned} FROM"  # noqa: S608 - our own names
+                _update_shards(cursor, model, both, rows, update, found, connection)
+                return
             source = f"({_from_arrays(model, both, connection)}) AS changed"
             statement = f"UPDATE {table} SET {assigned} FROM {source} WHERE {found}"  # noqa: S608 - our own names
             for some in _slices(rows, ROWS_A_STATEMENT):
@@ -97,9 +102,10 @@ def _insert_arrays(
     statement = f"INSERT INTO {model._meta.db_table} ({names}) {source} {then}"
     returned: list[Any] = []
     connection.ensure_connection()
+    slices = _of_shards(columns, rows) if _is_distributed(model) else _slices(rows, ROWS_A_STATEMENT)
     with connection.wrap_database_errors, _pipeline(connection), contextlib.ExitStack() as open_cursors:
         cursors = []
-        for some in _slices(rows, ROWS_A_STATEMENT):
+        for some in slices:
             cursor = open_cursors.enter_context(connection.cursor())
             cursor.execute(statement, _arrays(some))
             cursors.append(cursor)
@@ -127,6 +133,47 @@ def _from_arrays(model: type[models.Model], columns: Sequence[str], connection: 
     )
     arrays = ", ".join(["json_array_elements_text(%s::json)"] * len(columns))
     return f"SELECT {typed} FROM ROWS FROM ({arrays}) AS given ({', '.join(columns)})"  # noqa: S608 - our own names
+
+
+# ── Citus ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _is_distributed(model: type[models.Model]) -> bool:
+    return model._meta.db_table in distribution.TABLES and distribution.is_distributed()
+
+
+def _of_shards(columns: Sequence[str], rows: Iterable[Row]) -> Iterator[list[Row]]:
+    """Yield slices of the rows, each of one shard, in the order in which all writers write the shards."""
+    at = columns.index(distribution.COLUMN)
+    of_org: dict[int, list[Row]] = {}
+    for row in rows:
+        of_org.setdefault(row[at], []).append(row)
+    for org_ids in distribution.by_shard(of_org):
+        yield from _slices(itertools.chain.from_iterable(of_org[org_id] for org_id in org_ids), ROWS_A_STATEMENT)
+
+
+def _update_shards(
+    cursor: Any,
+    model: type[models.Model],
+    columns: Sequence[str],
+    rows: Sequence[Row],
+    update: str,
+    found: str,
+    connection: BaseDatabaseWrapper,
+) -> None:
+    """Update one shard a statement. Citus casts the whole arrays: it hands on no cast that depends on the session."""
+    at, table = columns.index(distribution.COLUMN), model._meta.db_table
+    types = (field.rel_db_type(connection) or "" for field in _fields(model, columns))
+    arrays = ", ".join(f"%s::text[]::{'text' if 'char' in each else each}[]" for each in types)
+    start = f"{update} unnest({arrays}) AS changed ({', '.join(columns)}) WHERE {found}"
+    for some in _of_shards(columns, rows):
+        org_ids = ", ".join(str(int(org_id)) for org_id in {row[at] for row in some})
+        texts = [[_text(value) for value in values] for values in zip(*some, strict=True)]
+        cursor.execute(f"{start} AND {table}.{distribution.COLUMN} IN ({org_ids})", texts)
+
+
+def _text(value: Any) -> str | None:
+    return value if value is None or isinstance(value, str) else _encode(value).decode().strip('"')
 
 
 def _arrays(rows: Sequence[Row]) -> list[str]:

@@ -13,6 +13,7 @@ from usage_billing.ledger.rollup import Rollup
 from usage_billing.models import DailyTagUsage, DailyUsage, UsageRecord, user_keys
 from usage_billing.models.daily_usage import MAX_COST, ROLLUP_MEASURES
 from usage_billing.models.database import connection
+from usage_billing.tenancy import distribution
 
 Sums = Mapping[tuple[Any, ...], Sequence[Any]]
 """Rollup rows: `Rollup.key` → `ROLLUP_MEASURES`."""
@@ -47,7 +48,8 @@ def differences(day: date, archived: Mapping[Rollup, Sums] | None = None) -> lis
 
     One statement a table reads both sides at the same moment, while calls keep coming in.
     """
-    return [found for of in rollup.ROLLUPS for found in _differences(of, day, (archived or {}).get(of, {}))]
+    with distribution.comparing():
+        return [found for of in rollup.ROLLUPS for found in _differences(of, day, (archived or {}).get(of, {}))]
 
 
 def _differences(of: Rollup, day: date, from_archive: Sums) -> list[Difference]:

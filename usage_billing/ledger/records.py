@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from operator import itemgetter
@@ -13,6 +14,7 @@ from django.db.models.query import ValuesIterable
 from usage_billing.costing.costs import Row
 from usage_billing.models import UsageRecord, usage_block
 from usage_billing.models.database import connection
+from usage_billing.tenancy import distribution
 
 COLUMNS = tuple(field.attname for field in UsageRecord._meta.concrete_fields if not field.primary_key)
 
@@ -64,4 +66,7 @@ def locked(**lookup: Any) -> Iterable[Row]:
     if not connection.features.has_select_for_update:
         return rows
     org_ids = set(rows.order_by().values_list("org_id", flat=True).distinct())
+    if distribution.is_distributed():
+        of_shards = (rows.filter(org_id__in=some).select_for_update() for some in distribution.by_shard(org_ids))
+        return sorted(itertools.chain.from_iterable(of_shards), key=itemgetter("id"))
     return rows.filter(org_id__in=org_ids).select_for_update()

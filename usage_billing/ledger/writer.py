@@ -40,7 +40,7 @@ from usage_billing.models.database import connection, on_commit
 from usage_billing.models.fields import as_sqlite_keeps
 from usage_billing.recording import gate
 from usage_billing.recording.event import Event
-from usage_billing.tenancy import roles
+from usage_billing.tenancy import distribution, roles
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +64,7 @@ def add(events: Sequence[Event]) -> int:
             # Each plan reads the records as they are: a report must find what the job has written.
             return add(of_jobs) + add(others)
     with roles.applied(roles.AS_LEDGER):
+        distribution.begin_write()
         if any(containers.FIELD in event.response for event in events):
             _lock_containers()
         overrides = PriceOverrides.load()
@@ -119,6 +120,7 @@ def add_durations(rows: Sequence[Row]) -> None:
     """Add the durations of these records to the rollups, which count everything else of them. In one transaction."""
     start, end = len(rollup.DAILY.key), len(rollup.DAILY.key) + len(MEASURES)
     with roles.applied(roles.AS_LEDGER):
+        distribution.begin_write()
         counts = [(*row[:start], *[0] * len(MEASURES), *row[end:-1], 0) for row in summing.roll_up(rows)]
         _add(rollup.DAILY, counts, [])
 
@@ -129,6 +131,7 @@ def insert(rows: Sequence[Row]) -> int:
     Returns how many were inserted. Events go through `add`.
     """
     with roles.applied(roles.AS_LEDGER):
+        distribution.begin_write()
         tags = tag_values.registered(rows)
         inserted = _insert_once(rows)
         _add_to_rollups(inserted, [], [], tags)
@@ -141,6 +144,7 @@ def apply_changes(ids: Sequence[int], change: Callable[[Row], Row]) -> list[Reco
     `change` gets each record's row and returns the new one, with the same tags: new ones would not be registered.
     """
     with roles.applied(roles.AS_LEDGER):
+        distribution.begin_write()
         changes = _changes(records.locked(pk__in=ids), change)
         _update(changes)
         tags = tag_values.counted(row for change in changes for row in (change.before, change.after))
@@ -296,6 +300,7 @@ def rebuild_day(day: date, org_id: int | None = None) -> int:
         if connection.vendor == "postgresql":
             # Two rebuilds at once would both add the same difference.
             cursor.execute("SELECT pg_advisory_xact_lock(hashtext('usage_billing.rebuild'))")
+        distribution.begin_comparison()
         of_org = "1 = 1" if org_id is None else f"org_id IN ({rollup.ALL['org_id']}, {org_id:d})"
         repaired = 0
         for of in rollup.ROLLUPS:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Any, cast
 
 from django.db import models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -76,9 +76,9 @@ def _policies(cursor: Any) -> list[tuple[str, str]]:
 
 def _set_foreign_key(connection: BaseDatabaseWrapper, *, wanted: bool) -> None:
     """Add or drop the key of organisations, which are not distributed. Django itself goes on protecting them."""
-    field: models.Field[Any, Any] = UsageRecord._meta.get_field("org")  # type: ignore[assignment]  # it is a column
+    field = cast("models.ForeignKey[Any, Any]", UsageRecord._meta.get_field("org"))
     without = copy.copy(field)
-    without.db_constraint = False
+    without.db_constraint = False  # type: ignore[attr-defined]  # django-stubs leaves it out
     with connection.schema_editor() as editor:
         if wanted:
             editor.alter_field(UsageRecord, without, field)

@@ -6,15 +6,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.db import OperationalError
+
 from usage_billing.models import DailyUsage, UsageRecord
-from usage_billing.models.database import connection
+from usage_billing.models.database import atomic, connection
 
 TABLES = (UsageRecord._meta.db_table, DailyUsage._meta.db_table)
 COLUMN = "org_id"
+ALL_ORGANIZATIONS = 0
+"""The organisation of rollup rows that leave it out."""
 
 WRITERS = "hashtext('usage_billing.distribution')"
 """The advisory lock that a connection that writes the ledger shares until it is closed. `distribute` takes it alone."""
@@ -29,7 +34,7 @@ REPAIR = "hashtext('usage_billing.rebuild')"
 """The advisory lock of transactions that compare calls with rollups. On Citus, writers share it."""
 
 
-class UnfinishedCommitError(Exception):
+class UnfinishedCommitError(OperationalError):
     """Raised while a commit is finished on some nodes only, because one of them failed."""
 
 
@@ -128,22 +133,38 @@ def begin_comparison() -> None:
                 )
 
 
+@contextmanager
+def comparing() -> Iterator[None]:
+    """Compare calls with rollups in this block. On Citus it is a transaction beside which no writer runs.
+
+    Raises `UnfinishedCommitError`.
+    """
+    if not is_distributed():
+        yield
+        return
+    with atomic():
+        begin_comparison()
+        yield
+
+
 # ── Shards ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def shard_order(org_ids: Iterable[int]) -> dict[int, tuple[bool, int]]:
-    """Map each organisation to the place of its shard in the order in which all writers write the shards.
+def by_shard(org_ids: Iterable[int]) -> list[list[int]]:
+    """Group organisations by the shard of their calls, in the order in which all writers write the shards.
 
     Writers that keep to it cannot deadlock. The shard of organisation 0 comes last: every writer adds to its totals,
     and holds them until its commit.
     """
     known, wanted = _known().shards, {*org_ids}
-    if new := sorted({0, *wanted} - known.keys()):
+    if new := sorted({ALL_ORGANIZATIONS, *wanted} - known.keys()):
         with connection.cursor() as cursor:
             cursor.execute(
                 "SELECT org_id, get_shard_id_for_distribution_column(%s, org_id) FROM unnest(%s::bigint[]) AS org_id",
                 [TABLES[0], new],
             )
             known.update(cursor.fetchall())
-    last = known[0]
-    return {org_id: (known[org_id] == last, known[org_id]) for org_id in wanted}
+    groups: dict[int, list[int]] = {}
+    for org_id in sorted(wanted):
+        groups.setdefault(known[org_id], []).append(org_id)
+    return [groups[shard] for shard in sorted(groups, key=lambda shard: (shard == known[ALL_ORGANIZATIONS], shard))]
