@@ -95,7 +95,7 @@ class Line:
 def lines(call: UsageRecord) -> list[Line]:
     """The cost line by line; the amounts add up to the cost, or to its known part."""
     is_openai = call.ai_provider in ("openai", "azure")
-    return [_line(line, is_openai=is_openai) for line in cost_lines.lines(vars(call))]
+    return [_line(line, is_openai=is_openai) for line in cost_lines.lines({**vars(call), "usage": call.usage})]
 
 
 def _line(line: CostLine, *, is_openai: bool) -> Line:
