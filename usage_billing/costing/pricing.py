@@ -234,7 +234,8 @@ def _override_price(
 class _Listed:
     """The list's prices of a model in a context on a day, corrected; all that they do not depend on the counts.
 
-    unknown: the part of the context that no price is known for. source: the name of the list's own price.
+    unknown: the part of the context that no price is known for. source: the name of the list's own price. step: the
+    prompt from which on a higher price holds; None: there is none. always_searches, bills_blocks: of the model.
     """
 
     owner: str
@@ -243,6 +244,9 @@ class _Listed:
     factor: Decimal
     correction: Correction | None
     source: str
+    step: int | None
+    always_searches: bool
+    bills_blocks: bool
 
 
 def _list_price(provider_id: str, name: str, special: dict[str, str], at: datetime, line: Line) -> tuple[Amounts, str]:
@@ -252,19 +256,18 @@ def _list_price(provider_id: str, name: str, special: dict[str, str], at: dateti
     is_preview = special.get("search") == "preview"
     listed = _listed_at(provider_id, name, special, at)
     owner, prices, unknown, factor = listed.owner, listed.prices, listed.unknown, listed.factor
-    name = name.rpartition("/")[2]
     if unknown and not unknown.keys() <= ONLY_ADDING:
         raise UnknownCostError(_unknown_context(unknown))
     source, correction = listed.source, listed.correction
     if correction is not None and (not source or _is_used(correction, line)):
         source = f"{source} + correction:{correction.id}".removeprefix(" + ")
     # Models that always search do not report how often (OpenAI, Pricing, Tools): say so first.
-    is_search_model = owner == "openai" and SEARCH_MODELS.match(name) is not None
-    reasons = ["no-price-for:web_searches"] if is_search_model else []
+    reasons = ["no-price-for:web_searches"] if listed.always_searches else []
     reasons += [_unknown_context(unknown)] if unknown else []
-    prices, is_loop = _per_request(prices, line)
+    prices, is_loop = _per_request(prices, listed.step, line)
     reasons += ["long-context-in-a-loop"] if is_loop else []
-    missing = _missing(owner, name, prices, line, is_preview=is_preview, is_unknown_search="search" in unknown)
+    has_blocks = listed.bills_blocks and not is_preview
+    missing = _missing(prices, line, has_blocks=has_blocks, is_unknown_search="search" in unknown)
     reasons += [f"no-price-for:{UNIT_NAMES.get((owner, key), key)}" for key in missing]
     if reasons:
         raise UnknownCostError(reasons[0], _known_amounts(prices, line, missing, factor))
@@ -307,7 +310,20 @@ def _looked_up(
         owner, model_id, factor, variant, correction = _only_corrected(provider_id, vendored, special, at)
     prices, unknown = _prices(found, variant, at, correction)
     source = f"{price_list.name_of(price_list.get_snapshot())}:{owner}/{model_id}" if found else ""
-    return _Listed(owner, prices, unknown, factor, correction, source)
+    return _Listed(
+        owner=owner,
+        prices=prices,
+        unknown=unknown,
+        factor=factor,
+        correction=correction,
+        source=source,
+        step=min(
+            (tier.start for price in prices.values() if isinstance(price, TieredPrices) for tier in price.tiers),
+            default=None,
+        ),
+        always_searches=owner == "openai" and SEARCH_MODELS.match(name) is not None,
+        bills_blocks=owner == "openai" and BLOCK_BILLED_MODELS.match(name) is not None,
+    )
 
 
 def _context_at(owner: str, name: str, special: dict[str, str], at: datetime) -> tuple[Decimal, dict[str, str]]:
@@ -369,19 +385,18 @@ def _times(price: Decimal | TieredPrices, factor: Decimal, unit: Any) -> Decimal
     return price * factor
 
 
-def _per_request(prices: dict[str, Any], line: Line) -> tuple[dict[str, Any], bool]:
+def _per_request(prices: dict[str, Any], step: int | None, line: Line) -> tuple[dict[str, Any], bool]:
     """Return the prices that hold for each request of a loop of server tools, and whether that remains unknown.
 
     A step for long prompts counts for each request (Anthropic, Pricing, Long context pricing), but a loop tells only
     the sum over its requests. Each request repeats the one before and adds to it, so that the longest has at most about
     twice their mean: below the step, no request has reached it. Beyond, the lower price is a lower bound.
     """
-    steps = [tier.start for price in prices.values() if isinstance(price, TieredPrices) for tier in price.tiers]
     prompt = vars(line.usage).get("input_tokens", 0)
-    if line.requests == 1 or not steps or prompt <= min(steps):
+    if line.requests == 1 or step is None or prompt <= step:
         return prices, False
     base = {key: price.base if isinstance(price, TieredPrices) else price for key, price in prices.items()}
-    return base, 2 * prompt > min(steps) * line.requests
+    return base, 2 * prompt > step * line.requests
 
 
 def _unknown_context(variant: Mapping[str, str]) -> str:
@@ -403,13 +418,10 @@ SEARCH_BLOCK = 8000
 tokens. The answer's usage has it already."""
 
 
-def _missing(
-    owner: str, name: str, prices: Mapping[str, Any], line: Line, *, is_preview: bool, is_unknown_search: bool
-) -> list[str]:
+def _missing(prices: Mapping[str, Any], line: Line, *, has_blocks: bool, is_unknown_search: bool) -> list[str]:
     """Return the units of a line whose price is not known."""
     used = used_units(line.usage)
     missing = [key for key in sorted(used - prices.keys()) if prices and NEEDS_ITS_OWN_PRICE.fullmatch(key)]
-    has_blocks = owner == "openai" and not is_preview and BLOCK_BILLED_MODELS.match(name)
     if has_blocks and vars(line.usage).get("input_tokens", 0) < line.searches * SEARCH_BLOCK:
         missing.append("web_search_content")  # the blocks are not within the counts after all
     searches = vars(line.usage).get("web_searches", 0)

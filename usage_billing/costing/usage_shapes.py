@@ -76,19 +76,22 @@ def extract(api: str, block: Block, provider: str) -> Usage:
 class _Reader(NamedTuple):
     """An extractor of genai-prices.
 
-    required: fields without which it refuses a block. counts: path and unit of each count, if the paths are plain
-    names. fields: the fields that it reads, with dots.
+    required: fields without which it refuses a block. is_plain: whether it reads the block alone. counts: path and unit
+    of each count, and whether it is required, if the paths are plain names. fields: those that it reads, with dots.
     """
 
     extractor: UsageExtractor
-    required: tuple[str, ...]
-    counts: tuple[tuple[tuple[str, ...], str], ...]
+    required: frozenset[str]
+    is_plain: bool
+    counts: tuple[tuple[tuple[str, ...], str, bool], ...]
     fields: frozenset[str]
 
 
 def _reader(api: str, block: Block, provider: str) -> _Reader:
-    own = next((reader for reader in _own_readers(api, provider) if _fits(reader, block)), None)
-    return own or _own_readers(STANDARD[api][1], STANDARD[api][0])[0]
+    for reader in _own_readers(api, provider):
+        if reader.is_plain and reader.required <= block.keys():
+            return reader
+    return _own_readers(STANDARD[api][1], STANDARD[api][0])[0]
 
 
 @functools.lru_cache(maxsize=256)
@@ -101,16 +104,18 @@ def _own_readers(api: str, provider_id: str) -> tuple[_Reader, ...]:
 
 
 def _compiled(extractor: UsageExtractor) -> _Reader:
-    paths = [(mapping.path if isinstance(mapping.path, list) else [mapping.path]) for mapping in extractor.mappings]
-    units = [mapping.dest for mapping in extractor.mappings]
-    is_plain = all(isinstance(step, str) for path in paths for step in path)
-    known = extractor._reported_usage_keys
+    mappings = extractor.mappings
+    paths = [(mapping.path if isinstance(mapping.path, list) else [mapping.path]) for mapping in mappings]
+    counts = [
+        (tuple(map(str, path)), mapping.dest, mapping.required)
+        for path, mapping in zip(paths, mappings, strict=True)
+        if mapping.dest in extractor._reported_usage_keys
+    ]
     return _Reader(
         extractor,
-        tuple(str(mapping.path) for mapping in extractor.mappings if mapping.required),
-        tuple((tuple(map(str, path)), unit) for path, unit in zip(paths, units, strict=True) if unit in known)
-        if is_plain
-        else (),
+        frozenset(str(mapping.path) for mapping in mappings if mapping.required),
+        extractor.root in ("usage", ["response", "usage"]),
+        tuple(counts) if all(isinstance(step, str) for path in paths for step in path) else (),
         frozenset(".".join(map(str, path)) for path in paths),
     )
 
@@ -120,24 +125,17 @@ def _whole_counts(reader: _Reader, block: Block) -> dict[str, int] | None:
 
     genai-prices checks each step of each path and each value: 15 µs of CPU a call more than this.
     """
-    if not all(type(block.get(name)) is int for name in reader.required):
-        return None
     counts: dict[str, int] = {}
-    for path, unit in reader.counts:
+    for path, unit, is_required in reader.counts:
         value: Any = block
         for step in path:
             value = value.get(step) if type(value) is dict else None
-        if value is None:
+        if value is None and not is_required:
             continue
         if type(value) is not int or value < 0:
             return None
         counts[unit] = counts.get(unit, 0) + value
     return counts
-
-
-def _fits(reader: _Reader, block: Block) -> bool:
-    is_plain = reader.extractor.root in ("usage", ["response", "usage"])
-    return is_plain and all(path in block for path in reader.required)
 
 
 # ── Totals ───────────────────────────────────────────────────────────────────────────────────────────────────────
