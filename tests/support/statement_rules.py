@@ -16,8 +16,7 @@ from pglast import ast, parse_sql
 from pglast.enums import A_Expr_Kind, BoolExprType
 from pglast.parser import ParseError
 
-TABLES = frozenset({"token_usage", "token_usage_daily"})
-KEY = "org_id"
+from usage_billing.tenancy.distribution import COLUMN, TABLES
 
 UNREADABLE = "The rules cannot read this statement"
 UNIQUE_KEY = "A unique key of the ledger's tables has to contain org_id"
@@ -90,10 +89,10 @@ def _broken_by(node: Any) -> Iterator[str]:
                 yield WITHOUT_ORG
         case ast.InsertStmt() if _is_of_ledger(node.relation):
             conflict = node.onConflictClause
-            if conflict and conflict.infer and KEY not in _names(conflict.infer.indexElems):
+            if conflict and conflict.infer and COLUMN not in _names(conflict.infer.indexElems):
                 yield UNIQUE_KEY
         case ast.IndexStmt() if node.unique and _is_of_ledger(node.relation):
-            if KEY not in _names(node.indexParams):
+            if COLUMN not in _names(node.indexParams):
                 yield UNIQUE_KEY
         case ast.RangeSubselect(lateral=True):
             inside = list(_nodes(node.subquery))
@@ -122,7 +121,7 @@ def _lacks_org(sources: Sequence[Any], where: Any) -> bool:
                 tables.append(node)
             elif isinstance(node, ast.JoinExpr):
                 conditions.append(node.quals)
-                joined = joined or KEY in {name.sval for name in node.usingClause or ()}
+                joined = joined or COLUMN in {name.sval for name in node.usingClause or ()}
     names = {_name(table) for table in tables}
     of_ledger = [_name(table) for table in tables if _is_of_ledger(table)]
     return not joined and not all(
@@ -157,7 +156,7 @@ def _has_key(expression: Any, table: str) -> bool:
     if not isinstance(expression, ast.ColumnRef):
         return False
     *qualifier, name = (getattr(each, "sval", "*") for each in expression.fields or ())
-    return name == KEY and qualifier in ([], [table])
+    return name == COLUMN and qualifier in ([], [table])
 
 
 def _is_column_of(expression: Any, table: str) -> bool:

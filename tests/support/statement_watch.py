@@ -7,11 +7,13 @@ test's own statements are free. Statements of other processes are not seen.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache, wraps
 from pathlib import Path
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
+from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.transaction import Atomic
 
@@ -72,6 +74,7 @@ def watch(connection: BaseDatabaseWrapper, **_options: Any) -> None:
     if connection.vendor == "postgresql" and connection.alias == alias() and _check not in connection.execute_wrappers:
         # First, because `connection.execute_wrapper` removes the last one.
         connection.execute_wrappers.insert(0, _check)
+        _watch_copies()
 
 
 def taken_notes() -> list[str]:
@@ -82,15 +85,32 @@ def taken_notes() -> list[str]:
 
 
 def _check(execute: Send, sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
+    _judge(sql, params if isinstance(params, list | tuple) and not many else (), context["connection"])
+    return execute(sql, params, many, context)
+
+
+@cache
+def _watch_copies() -> None:
+    """Apply the rules to `COPY` too, which Django's wrappers do not see."""
+    from psycopg import Cursor  # here, because only PostgreSQL's tests need it
+
+    send = Cursor.copy
+
+    @wraps(send)
+    def copy(cursor: Any, statement: Any, *args: Any, **options: Any) -> Any:
+        _judge(str(statement), (), connections[alias()])
+        return send(cursor, statement, *args, **options)
+
+    Cursor.copy = copy  # type: ignore[assignment, method-assign]
+
+
+def _judge(sql: str, values: Sequence[Any], connection: Any) -> None:
     if statement_rules.concerns(sql):
-        connection = context["connection"]
-        values = params if isinstance(params, list | tuple) and not many else ()
         broken = statement_rules.broken(sql, values)
         if statement_rules.uses_ledger(sql) and _is_second_role(sql, connection):
             broken |= {TWO_ROLES}
         if broken:
             _note(broken, sql, _role(connection))
-    return execute(sql, params, many, context)
 
 
 def _note(broken: frozenset[str], sql: str, role: str) -> None:

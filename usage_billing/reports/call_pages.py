@@ -49,7 +49,7 @@ def page(
     fields: Sequence[str] = ALL_FIELDS,
 ) -> Page:
     """A page of `calls`, from `offset` or after the call with the key `after`. One query in the order of
-    time; in another order two to five (`sql.call_order`).
+    time; in another order three to nine (`sql.call_order`).
 
     `within`: where the page's calls are known to be, in the order of time. `fields`: those that are read at once, with
     the `id`; any other is read when it is asked for.
