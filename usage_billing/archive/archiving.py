@@ -29,7 +29,7 @@ from usage_billing.models.archive_file import SUMS
 from usage_billing.models.archived_usage import KEY
 from usage_billing.models.database import connection
 from usage_billing.recording.private_files import make_folder, make_private
-from usage_billing.tenancy import roles
+from usage_billing.tenancy import distribution, roles
 
 State = ArchiveFile.State
 Table = Any  # pyarrow's, which only `parquet` imports
@@ -211,6 +211,7 @@ def _remove(file: ArchiveFile, advance: Advance) -> Outcome:
     removed = 0
     for table in parquet.read(storage.path_of(file)):
         with roles.applied(roles.AS_LEDGER):
+            distribution.begin_write()
             file = _held(file, State.REMOVING)
             removed += _remove_batch(table, file)
         advance(len(table))
@@ -218,7 +219,6 @@ def _remove(file: ArchiveFile, advance: Advance) -> Outcome:
         file = _held(file, State.REMOVING)
         file.state = State.ARCHIVED
         file.save(update_fields=["state"])
-        reported_calls.forget_archived()
     return Outcome(file, removed, len(file.changed_ids))
 
 
@@ -227,6 +227,7 @@ def _remove_batch(table: Table, file: ArchiveFile) -> int:
     same, changed = _compared(table)
     usage_sums.add_calls(file, same["id"].to_pylist())
     removed, _ = UsageRecord.objects.filter(parquet.among(same)).delete()
+    reported_calls.forget_archived({*zip(same["org_id"].to_pylist(), same["request_id"].to_pylist(), strict=True)})
     if more := set(changed) - set(file.changed_ids):
         file.changed_ids = sorted(more | set(file.changed_ids))
         file.save(update_fields=["changed_ids"])
@@ -244,7 +245,12 @@ def _held(file: ArchiveFile, state: str) -> ArchiveFile:
 def _compared(table: Table) -> tuple[Table, list[int]]:
     """Return the rows of the table that the ledger's calls equal, and the ids of those that differ. Locks the calls."""
     calls = _in_the_ledger(table)
-    here = parquet.table_of(calls.select_for_update() if connection.features.has_select_for_update else calls)
+    if distribution.is_distributed():
+        for org_ids in distribution.by_shard(table["org_id"].unique().to_pylist()):
+            list(calls.filter(org_id__in=org_ids).order_by("id").select_for_update().values_list("id"))
+        here = parquet.table_of(calls)
+    else:
+        here = parquet.table_of(calls.select_for_update() if connection.features.has_select_for_update else calls)
     if here.equals(table):
         return table, []
     expected = {row["id"]: row for row in table.to_pylist()}
@@ -287,6 +293,7 @@ def restore(file: ArchiveFile, advance: Advance) -> int:
     restored = 0
     for table, whole_days in parquet.read_by_day(storage.path_of(file)):
         with roles.applied(roles.AS_LEDGER):
+            distribution.begin_write()
             held = _held(file, State.RESTORING)
             restored += _restore_batch(parquet.unchanged(table, held), held, whole_days)
         advance(len(table))

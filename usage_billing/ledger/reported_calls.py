@@ -17,12 +17,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from django.db.models import Exists, OuterRef
-
 from usage_billing.costing.costs import ATTRIBUTION, SOURCE, Row
 from usage_billing.ledger import counters, records
 from usage_billing.ledger.records import RecordChange
-from usage_billing.models import ReportedCall, UsageRecord
+from usage_billing.models import ReportedCall
 from usage_billing.models.database import connection, on_commit
 from usage_billing.recording import tags
 from usage_billing.recording.event import ACCOUNT_COLUMNS, Event, Span
@@ -92,10 +90,13 @@ def write_notes(plan: Plan) -> None:
     ReportedCall.objects.bulk_create(plan.notes, ignore_conflicts=True, batch_size=1_000)
 
 
-def forget_archived() -> None:
-    """Delete the notes about calls whose records have left the ledger. In a transaction of the ledger's role."""
-    record = UsageRecord.objects.filter(request_id=OuterRef("request_id"), org_id=OuterRef("org_id"))
-    ReportedCall.objects.filter(~Exists(record)).delete()
+def forget_archived(calls: Set[tuple[int, str]]) -> None:
+    """Delete the notes about these calls (organisation, request id), whose records leave the ledger. In a transaction
+    of the ledger's role."""
+    if ReportedCall.objects.exists():
+        notes = ReportedCall.objects.filter(request_id__in=[request_id for _, request_id in calls])
+        archived = [pk for pk, *call in notes.values_list("pk", "org_id", "request_id") if tuple(call) in calls]
+        ReportedCall.objects.filter(pk__in=archived).delete()
 
 
 def _lock() -> None:
