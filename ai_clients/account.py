@@ -14,26 +14,20 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Mapping
+from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.utils.encoding import force_bytes
 
+from ai_clients.http_library import Headers, by_name
 from usage_billing.conf import conf, has_django_settings
 
 FINGERPRINT_DIGITS = 16
 SALT = "ai_clients.account"
 """Makes the derived key another one than those that Django derives from the same `SECRET_KEY`."""
-
-
-class Headers(Protocol):
-    """Headers of httpx2 and httpx: `raw` has names and values as they are sent."""
-
-    @property
-    def raw(self) -> Sequence[tuple[bytes, bytes]]: ...
 
 
 _OF_REQUEST = {
@@ -52,8 +46,8 @@ _OF_RESPONSE = {
     b"anthropic-organization-id": "organization",
     b"anthropic-workspace-id": "project",
 }
-_LENGTHS = frozenset(map(len, (*_OF_REQUEST, *_OF_RESPONSE)))
-"""A call has about forty headers, and their names come in any case: the length rules most of them out."""
+_LENGTHS = frozenset(map(len, _OF_REQUEST))
+"""A request has about twenty headers, and their names come in any case: the length rules most of them out."""
 
 _KEY = re.compile(rb"(?i:bearer) +((?:sk-(?!ant-oat)|ABSK|xai-|gsk_)\S+)")
 """Bearer tokens that are API keys, by their beginning: OpenAI, Anthropic, OpenRouter and gateways in their manner
@@ -69,20 +63,30 @@ def account_of(request_headers: Headers, response_headers: Headers | None) -> di
 
     response_headers: None if no answer came.
     """
+    return answered(asked(request_headers), {} if response_headers is None else by_name(response_headers))
+
+
+def asked(request_headers: Headers) -> dict[str, str]:
+    """Return what the request alone tells."""
     found = {
         _OF_REQUEST[name]: value
         for each, value in request_headers.raw
         if len(each) in _LENGTHS and (name := each.lower()) in _OF_REQUEST
     }
-    if response_headers is not None:
-        for each, value in response_headers.raw:
-            if len(each) in _LENGTHS and (name := each.lower()) in _OF_RESPONSE and value:
-                found[_OF_RESPONSE[name]] = value
     fingerprint = _fingerprint(found.pop("api_key", b""), found.pop("authorization", b""))
     account = {name: value.decode("latin-1") for name, value in found.items() if value}
     if fingerprint:
         account["api_key"] = fingerprint
     return account
+
+
+def answered(account: Mapping[str, str], told: Mapping[bytes, bytes]) -> dict[str, str]:
+    """Return the account that the request told, corrected by the headers of the answer (`by_name`)."""
+    found = dict(account)
+    for name, field in _OF_RESPONSE.items():
+        if value := told.get(name):
+            found[field] = value.decode("latin-1")
+    return found
 
 
 MOST_KEYS = 256

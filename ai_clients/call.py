@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import httpx2
 import msgspec
 
-from ai_clients import budget_check
-from ai_clients.account import account_of
+from ai_clients import account, budget_check
 from ai_clients.body.buffer import BodyBuffer
 from ai_clients.body.event_stream import EVENT_STREAM, EventStreamBuffer
 from ai_clients.endpoints import MARK, Endpoint, Mark
@@ -37,17 +37,19 @@ class _Reader(Protocol):
 class Call:
     """An attempt under way. `finish` records it, once; nothing is written before that.
 
-    ended: whether the body was read to its end.
+    ended: whether the body was read to its end. take: keeps a chunk of the body on its way to the caller, and returns
+    whether they need a `fold`; it is the buffer's own method, for a stream has hundreds of chunks.
     """
 
     __slots__ = (
-        "_account", "_attribution", "_began", "_body", "_endpoint", "_finished", "_holds", "_is_stream", "_mark",
-        "_request", "_response", "_started_at", "ended",
+        "_account", "_asked_account", "_attribution", "_began", "_body", "_endpoint", "_finished", "_headers", "_holds",
+        "_is_stream", "_mark", "_request", "_response", "_started_at", "ended", "take",
     )  # fmt: skip
 
     def __init__(self, request: httpx2.Request, endpoint: Endpoint, mark: Mark | None = None) -> None:
         self._request: Any = request
         self._response: Any = None
+        self._headers: Mapping[bytes, bytes] = {}
         self._endpoint = endpoint
         self._mark = mark
         self._attribution = current_attribution()
@@ -55,6 +57,7 @@ class Call:
         self._began = time.perf_counter()
         self._finished = False
         self._account: dict[str, str] | None = None
+        self._asked_account: dict[str, str] | None = None
         self._holds = budget_check.NO_HOLDS
         self.ended = False
 
@@ -64,16 +67,18 @@ class Call:
 
     def refused(self) -> Refusal | None:
         """Ask the budgets of the call, and reserve what it may take. Returns why it may not be sent, if so."""
-        planned = self._planned()
-        return None if planned is None else self._decided(budget_check.ask(planned))
+        if not budget_check.concerns(self._attribution) or (planned := self._planned()) is None:
+            return None
+        return self._decided(budget_check.ask(planned))
 
     async def refused_async(self) -> Refusal | None:
         """Ask as `refused` does, without holding up the event loop."""
-        planned = self._planned()
-        return None if planned is None else self._decided(await budget_check.ask_async(planned))
+        if not budget_check.concerns(self._attribution) or (planned := self._planned()) is None:
+            return None
+        return self._decided(await budget_check.ask_async(planned))
 
     def _planned(self) -> Planned | None:
-        """The call as its budgets look at it; None if no budget may count it. Never raises."""
+        """The call as its budgets look at it; None if none counts it. Never raises."""
         try:
             return self._as_planned()
         except Exception:  # noqa: BLE001 - guarantee 1, docs/guarantees.md: the call is sent
@@ -81,7 +86,7 @@ class Call:
             return None
 
     def _as_planned(self) -> Planned | None:
-        if not budget_check.concerns(self._attribution) or not self._makes_something():
+        if not self._makes_something():
             return None
         bounds, named = request_bounds.bounds_of(self._request, self._endpoint.flavour), named_in(self._endpoint.url)
         return Planned(
@@ -119,11 +124,22 @@ class Call:
             self._holds, holds = budget_check.NO_HOLDS, self._holds
             budget_check.released(holds)
 
-    def answered(self, response: httpx2.Response, *, encoding: str | None, is_stream: bool) -> None:
-        """Note the head of the response; `take` gets its body."""
+    def sent(self) -> None:
+        """Do what needs no answer, now that the provider has the request: nobody waits for this. Never raises."""
+        try:
+            self._asked_account = account.asked(self._request.headers)
+        except Exception:  # noqa: BLE001 - guarantee 1, docs/guarantees.md: the caller gets its answer
+            self._asked_account = None  # `finish` reads it again, and counts the error
+
+    def answered(
+        self, response: httpx2.Response, told: Mapping[bytes, bytes], *, encoding: str | None, is_stream: bool
+    ) -> None:
+        """Note the head of the response; `take` gets its body. told: its headers (`by_name`)."""
         self._response = response
+        self._headers = told
         self._is_stream = is_stream
         self._body = self._buffer(encoding)
+        self.take = self._body.take
 
     def redirected(self) -> None:
         """Mark the request again: the next one, to the place that the redirect names, is made from it."""
@@ -174,17 +190,18 @@ class Call:
         content_type: str = self._response.headers.get("content-type", "")
         return content_type
 
-    def take(self, chunk: bytes) -> None:
-        """Keep a chunk of the body on its way to the caller, as far as it says something about usage. Never raises."""
+    def fold(self) -> None:
+        """Keep of the chunks only what says something about usage: there are many."""
         if self._finished:
-            return
-        try:
-            if self._body.take(chunk):
-                self._fold()
-        except Exception as error:  # noqa: BLE001 - guarantee 1, docs/guarantees.md: the caller goes on reading
-            lost(error)
+            self._body.forget_chunks()
+        else:
+            self._fold()
+
+    def broken(self, error: Exception) -> None:
+        """Count the call as lost: `take` or `fold` failed. The caller goes on reading."""
+        if not self._finished:
             self._finished = True
-            self._body = BodyBuffer(streamed=False)
+            lost(error)
 
     def finish(self) -> None:
         """Record the call: its body was read to its end, or given up. Never raises."""
@@ -200,7 +217,6 @@ class Call:
         self._request = self._response = None
 
     def _fold(self) -> None:
-        """Keep of the chunks what says something about usage: there are many."""
         self._body.fold()
 
     def _record(self) -> None:
@@ -223,19 +239,22 @@ class Call:
 
     def _request_id(self, answer: Answer) -> str:
         """The first unique id that the provider gave; a new one if it gave none."""
+        if is_unique(answer.id):
+            return answer.id
         headers = self._response.headers if self._response is not None else {}
-        given = (answer.id, headers.get("x-request-id", ""), headers.get("request-id", ""))
+        given = (headers.get(name, "") for name in ("x-request-id", "request-id"))
         return next(filter(is_unique, given), "") or uuid.uuid4().hex
 
     def _event(self, answer: Answer) -> Event:
-        status, region = self._http_status(), self._endpoint.region
+        endpoint, status = self._endpoint, self._http_status()
+        region = endpoint.region
         response: dict[str, Any] = {} if status in (0, 200) else {"http_status": status}
         return Event(
             request_id=self._request_id(answer),
             started_at=self._started_at,
             duration_ms=round((time.perf_counter() - self._began) * 1000),
-            flavour=self._endpoint.flavour,
-            url=self._endpoint.url,
+            flavour=endpoint.flavour,
+            url=endpoint.url,
             status=answer.status,
             error_code=answer.error_code,
             model=answer.model,
@@ -253,8 +272,9 @@ class Call:
     def _who_pays(self) -> dict[str, str]:
         """The account of the attempt, read once: a batch's results have an event for each line."""
         if self._account is None:
-            answered = self._response.headers if self._response is not None else None
-            self._account = account_of(self._request.headers, answered)
+            if self._asked_account is None:
+                self._asked_account = account.asked(self._request.headers)
+            self._account = account.answered(self._asked_account, self._headers)
         return self._account
 
     def _http_status(self) -> int:
@@ -262,16 +282,15 @@ class Call:
         return self._response.status_code if self._response is not None else 0
 
     def _answer(self) -> Answer:
-        flavour = self._endpoint.flavour
+        flavour, streams = self._endpoint.flavour, False
         reader = _READERS.get(flavour, openai_usage)
-        streams = False
         try:
             if self._response.status_code >= 400:
                 code = reader.error_code(_error_in(self._body))
                 return Answer(status="failed", error_code=f"{self._response.status_code} {code}".rstrip())
             streams = self._is_stream or (self._body.is_stream() and request_facts.asks_for_stream(self._request))
             if streams:
-                return reader.read_stream(flavour, payloads(self._body.lines()))
+                return self._usual_chunks() or reader.read_stream(flavour, payloads(self._body.lines()))
             if flavour in ("speech", "transcription") and (answer := self._answer_without_usage()):
                 return answer
             return reader.read_body(flavour, self._body.body())
@@ -279,6 +298,11 @@ class Call:
             # Not read to its end, too large, or not from the provider: its cost is unknown.
             whole = self.ended and not streams
             return Answer(status="succeeded" if whole else "aborted", error_code="unreadable-answer")
+
+    def _usual_chunks(self) -> Answer | None:
+        """The answer of a streamed chat completion as nearly all are; None if its events must be looked at."""
+        stream = self._body.unchanged() if self._endpoint.flavour == "chat" else None
+        return None if stream is None else openai_usage.read_usual_chunks(stream)
 
     def _answer_without_usage(self) -> Answer | None:
         """The answer if it is audio or plain text, which have no usage; None if it may be JSON or a stream."""

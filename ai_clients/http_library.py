@@ -7,11 +7,12 @@ it has imported it: nothing here does.
 from __future__ import annotations
 
 import sys
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import httpx2
 
-_NEWER = (httpx2.Request, httpx2.Response)
+NEWER = (httpx2.Request, httpx2.Response)
 
 
 def libraries() -> tuple[Any, ...]:
@@ -23,13 +24,28 @@ def libraries() -> tuple[Any, ...]:
 
 def library_of(value: Any) -> Any:
     """The library, a module, of a client, a request or a response; None for anything else."""
-    if isinstance(value, _NEWER):
+    if isinstance(value, NEWER):
         return httpx2  # at once: callers wait for it
     return next((each for each in libraries() if isinstance(value, _types_of(each))), None)
 
 
 def _types_of(library: Any) -> tuple[type, ...]:
     return library.Request, library.Response, library.Client, library.AsyncClient
+
+
+class Headers(Protocol):
+    """Headers of httpx2 and httpx: `raw` has names and values as they are sent."""
+
+    @property
+    def raw(self) -> Sequence[tuple[bytes, bytes]]: ...
+
+
+def by_name(headers: Headers) -> dict[bytes, bytes]:
+    """The headers by name, in small letters; of a name that comes twice the first.
+
+    The libraries look through all headers for each name (2 µs); this does so once.
+    """
+    return {name.lower(): value for name, value in reversed(headers.raw)}
 
 
 def content_of(request: Any) -> bytes | None:

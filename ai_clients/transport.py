@@ -7,7 +7,7 @@ The answer passes through unchanged; `Call.finish` runs when the body has been r
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, ClassVar
 
 import httpx2
@@ -15,7 +15,7 @@ import httpx2
 from ai_clients.body.buffer import encoded
 from ai_clients.call import Call
 from ai_clients.endpoints import MARK, endpoint_of
-from ai_clients.http_library import libraries, library_of
+from ai_clients.http_library import NEWER, by_name, libraries, library_of
 from ai_clients.job_calls import call_of
 from ai_clients.refusal import refused_response
 from ai_clients.usage.answer import STREAM_BEGINNINGS
@@ -78,7 +78,7 @@ class RecordingTransport(httpx2.BaseTransport):
         if (refusal := call.refused()) is not None:
             return refused_response(request, call.flavour, refusal)
         sent = request if usage is None else usage.request
-        body = _watched(sent, self._inner)
+        body = _watched(sent, self._inner, call)
         try:
             response = self._inner.handle_request(sent)
             if usage is not None and usage.asks and response.status_code in REFUSALS:
@@ -119,7 +119,7 @@ class AsyncRecordingTransport(httpx2.AsyncBaseTransport):
         if (refusal := await call.refused_async()) is not None:
             return refused_response(request, call.flavour, refusal)
         sent = request if usage is None else usage.request
-        body = _watched(sent, self._inner)
+        body = _watched(sent, self._inner, call)
         try:
             response = await self._inner.handle_async_request(sent)
             if usage is not None and usage.asks and response.status_code in REFUSALS:
@@ -151,39 +151,51 @@ _RECORDING = (RecordingTransport, AsyncRecordingTransport)
 
 
 class _WatchedBody:
-    """A request's body that knows whether it was written as a whole: nothing else tells it of a cancelled call."""
+    """A request's body that knows whether it was written as a whole: nothing else tells it of a cancelled call.
+
+    call: is told so, while it is waiting. The library's connection keeps the body for longer than that.
+    """
 
     bases: ClassVar = ("SyncByteStream", "AsyncByteStream")
 
-    def __init__(self, stream: Any) -> None:
+    def __init__(self, stream: Any, call: Call) -> None:
         self.stream = stream
         self.is_written = False
+        self.call: Call | None = call
 
     def __iter__(self) -> Iterator[bytes]:
         yield from self.stream
-        self.is_written = True
+        self._written()
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         async for chunk in self.stream:
             yield chunk
+        self._written()
+
+    def _written(self) -> None:
         self.is_written = True
+        if self.call is not None:
+            self.call.sent()
 
 
-def _watched(request: httpx2.Request, inner: Any) -> _WatchedBody | None:
+def _watched(request: httpx2.Request, inner: Any, call: Call) -> _WatchedBody | None:
     """Watch the body of a request to the network. Other transports may look at it: they get it as it is."""
     library = _library_of(request)
     if not isinstance(inner, (library.HTTPTransport, library.AsyncHTTPTransport)):
         return None
-    body: _WatchedBody = _of_library(_WatchedBody, library)(request.stream)
+    body: _WatchedBody = _of_library(_WatchedBody, library)(request.stream, call)
     request.stream = body  # type: ignore[assignment]
     return body
 
 
 def _unwatched(request: httpx2.Request, sent: httpx2.Request, body: _WatchedBody | None) -> None:
-    for each in (request, sent):
-        each.extensions.pop(MARK, None)
-    if body is not None and sent.stream is body:  # type: ignore[comparison-overlap]
-        sent.stream = body.stream
+    request.extensions.pop(MARK, None)
+    if sent is not request:
+        sent.extensions.pop(MARK, None)
+    if body is not None:
+        body.call = None
+        if sent.stream is body:  # type: ignore[comparison-overlap]
+            sent.stream = body.stream
 
 
 def _given_up(call: Call, error: BaseException, body: _WatchedBody | None) -> None:
@@ -215,10 +227,6 @@ class _Observed:
         self._filter = usage_filter
         self._decoded = decoded
 
-    def _visible(self, chunk: bytes) -> bytes:
-        self._call.take(chunk)
-        return chunk if self._filter is None else self._filter.feed(chunk)
-
     def _rest(self) -> bytes:
         return b"" if self._filter is None else self._filter.flush()
 
@@ -233,9 +241,15 @@ class ObservedStream(_Observed):
     bases = ("SyncByteStream",)
 
     def __iter__(self) -> Iterator[bytes]:
+        take, feed = self._call.take, None if self._filter is None else self._filter.feed
         try:
             for chunk in self._stream if self._decoded is None else self._decoded.iter_bytes():
-                if visible := self._visible(chunk):
+                try:
+                    if take(chunk):
+                        self._call.fold()
+                except Exception as error:  # noqa: BLE001 - guarantee 1, docs/guarantees.md
+                    self._call.broken(error)
+                if visible := chunk if feed is None else feed(chunk):
                     yield visible
         except Exception:
             # Cut by the network: the caller gets the part of the last event that came, as without us, then the error.
@@ -259,9 +273,15 @@ class AsyncObservedStream(_Observed):
     bases = ("AsyncByteStream",)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
+        take, feed = self._call.take, None if self._filter is None else self._filter.feed
         try:
             async for chunk in self._stream if self._decoded is None else self._decoded.aiter_bytes():
-                if visible := self._visible(chunk):
+                try:
+                    if take(chunk):
+                        self._call.fold()
+                except Exception as error:  # noqa: BLE001 - guarantee 1, docs/guarantees.md
+                    self._call.broken(error)
+                if visible := chunk if feed is None else feed(chunk):
                     yield visible
         except Exception:
             # Cut by the network: the caller gets the part of the last event that came, as without us, then the error.
@@ -281,7 +301,7 @@ class AsyncObservedStream(_Observed):
 
 def _library_of(value: Any) -> Any:
     """The library of a request or response. One of another class was made for `httpx2`."""
-    return library_of(value) or httpx2
+    return httpx2 if isinstance(value, NEWER) else library_of(value) or httpx2
 
 
 @functools.cache
@@ -318,7 +338,9 @@ def _observed(
     if hasattr(response, "_content"):
         return _already_read(response, call, usage)
     headers, body, decoded = response.headers, response.stream, None
-    encoding, is_stream = headers.get("content-encoding"), _is_stream(response)
+    told = by_name(headers)
+    is_stream = _is_stream(told)
+    encoding = headers["content-encoding"] if b"content-encoding" in told else None
     usage_filter: _Filter | None = None
     if usage is not None and usage.asks and is_stream:
         usage_filter = usage.declared_filter()
@@ -330,9 +352,9 @@ def _observed(
         headers.pop("content-length", None)
     elif usage is not None and is_stream and encoding is None:
         usage_filter = usage.declared_filter()
-    elif usage is not None and not _OF_COMPLETE_BODY.intersection(headers):
+    elif usage is not None and _OF_COMPLETE_BODY.isdisjoint(told):
         usage_filter = usage.undeclared_filter()
-    call.answered(response, encoding=encoding, is_stream=is_stream)
+    call.answered(response, told, encoding=encoding, is_stream=is_stream)
     observed = _of_library(stream, _library_of(response))  # type: ignore[arg-type]
     response.stream = observed(body, call, usage_filter=usage_filter, decoded=decoded)
     return response
@@ -340,12 +362,12 @@ def _observed(
 
 def _already_read(response: httpx2.Response, call: Call, usage: StreamedUsage | None) -> httpx2.Response:
     """Record at once the response of a transport that has read the body: for its log, from a cache, in a test."""
-    body = response.content
-    call.answered(response, encoding=None, is_stream=_is_stream(response))
-    call.take(body)
-    call.ended = True
+    body, told = response.content, by_name(response.headers)
+    call.answered(response, told, encoding=None, is_stream=_is_stream(told))
+    for _ in ObservedStream([body], call, usage_filter=None):
+        pass
     call.finish()
-    if usage is None or not (_is_stream(response) or body.startswith(STREAM_BEGINNINGS)):
+    if usage is None or not (_is_stream(told) or body.startswith(STREAM_BEGINNINGS)):
         return response
     usage_filter = usage.declared_filter()
     visible = usage_filter.feed(body) + usage_filter.flush()
@@ -357,12 +379,12 @@ def _already_read(response: httpx2.Response, call: Call, usage: StreamedUsage | 
     return visible_response
 
 
-_OF_COMPLETE_BODY = frozenset(("content-length", "content-encoding"))
+_OF_COMPLETE_BODY = frozenset((b"content-length", b"content-encoding"))
 """Headers of a body that was complete before it was sent, which a stream is not."""
 
 
-def _is_stream(response: httpx2.Response) -> bool:
-    return response.headers.get("content-type", "").startswith("text/event-stream")
+def _is_stream(told: Mapping[bytes, bytes]) -> bool:
+    return told.get(b"content-type", b"").startswith(b"text/event-stream")
 
 
 def _refuses_options(response: httpx2.Response) -> bool:

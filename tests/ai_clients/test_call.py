@@ -389,6 +389,7 @@ def _break_attribution(patch: pytest.MonkeyPatch) -> None:
 def _break_body_reader(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(openai_usage, "read_body", _raise)
     patch.setattr(openai_usage, "read_stream", _raise)
+    patch.setattr(openai_usage, "read_usual_chunks", _raise)
 
 
 def _break_event(patch: pytest.MonkeyPatch) -> None:

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ai_clients.usage.answer import Answer
-from ai_clients.usage.openai_usage import error_code, read_body, read_stream
+from ai_clients.usage.answer import Answer, payloads
+from ai_clients.usage.openai_usage import error_code, read_body, read_stream, read_usual_chunks
 from tests.support.scripted import CHAT_ANSWER, USAGE, chat_chunk
 from usage_billing.recording.event import Flavour, Status
 
@@ -122,6 +122,51 @@ def test_read_stream_chat_usage_chunk_without_names_takes_them_from_the_first() 
     answer = read_stream("chat", events)
     assert (answer.id, answer.model) == (CHAT_ANSWER["id"], CHAT_ANSWER["model"])
     assert answer.context == {"service_tier": "priority"}
+
+
+_EVENTS = (
+    payload(chat_chunk("word")),
+    payload(chat_chunk("word", usage=None)),
+    payload({**chat_chunk("last"), "usage": USAGE}),
+    payload({"choices": [], "usage": USAGE}),
+    payload(chat_chunk('"usage":{"prompt_tokens":1}')),
+    payload({"choices": [{"delta": {"annotations": [{"type": "url_citation"}]}}]}),
+    payload({"error": {"code": "server_error"}}),
+    b'{"id":"chatcmpl-1","usage" : {"prompt_tokens":3}}',
+    b'{"id":',
+    b"[DONE]",
+)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from((b"data: ", b"data:", b": ")), st.sampled_from(_EVENTS)), max_size=5),
+    st.sampled_from((b"\n\n", b"\r\n\r\n", b"\n")),
+    st.sampled_from((b"data: [DONE]\n\n", b"data: [DONE]\n", b"data: [DONE]", b"")),
+)
+def test_read_usual_chunks_says_the_same_as_read_stream_or_nothing(
+    events: list[tuple[bytes, bytes]], end: bytes, last: bytes
+) -> None:
+    stream = b"".join(field + event + end for field, event in events) + last
+    try:
+        answer = read_usual_chunks(stream)
+    except msgspec.DecodeError:
+        answer = None
+    assert answer in (None, _looked_at(stream))
+
+
+def _looked_at(stream: bytes) -> Answer | None:
+    try:
+        return read_stream("chat", payloads(stream.splitlines()))
+    except msgspec.DecodeError:
+        return None
+
+
+def test_read_usual_chunks_reads_a_stream_that_asked_for_usage() -> None:
+    usual = [payload(chat_chunk("word", usage=None))] * 3 + [payload({"choices": [], "usage": USAGE}), b"[DONE]"]
+    answer = read_usual_chunks(b"".join(b"data: %b\n\n" % event for event in usual))
+    assert answer == read_stream("chat", usual)
+    assert answer is not None
+    assert usage(answer) == USAGE
 
 
 def test_read_stream_chat_text_that_looks_like_usage_is_none() -> None:
