@@ -82,8 +82,11 @@ def asked(request_headers: Headers) -> dict[str, str]:
 
 def answered(account: Mapping[str, str], told: Mapping[bytes, bytes]) -> dict[str, str]:
     """Return the account that the request told, corrected by the headers of the answer (`by_name`)."""
-    found = {field: value.decode("latin-1") for name, field in _OF_RESPONSE.items() if (value := told.get(name))}
-    return {**account, **found}
+    found = dict(account)
+    for name, field in _OF_RESPONSE.items():
+        if value := told.get(name):
+            found[field] = value.decode("latin-1")
+    return found
 
 
 MOST_KEYS = 256

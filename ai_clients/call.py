@@ -42,14 +42,14 @@ class Call:
     """
 
     __slots__ = (
-        "_account", "_asked_account", "_attribution", "_began", "_body", "_endpoint", "_finished", "_holds",
-        "_is_stream", "_mark", "_request", "_response", "_started_at", "_told", "ended", "take",
+        "_account", "_asked_account", "_attribution", "_began", "_body", "_endpoint", "_finished", "_headers", "_holds",
+        "_is_stream", "_mark", "_request", "_response", "_started_at", "ended", "take",
     )  # fmt: skip
 
     def __init__(self, request: httpx2.Request, endpoint: Endpoint, mark: Mark | None = None) -> None:
         self._request: Any = request
         self._response: Any = None
-        self._told: Mapping[bytes, bytes] = {}
+        self._headers: Mapping[bytes, bytes] = {}
         self._endpoint = endpoint
         self._mark = mark
         self._attribution = current_attribution()
@@ -67,16 +67,18 @@ class Call:
 
     def refused(self) -> Refusal | None:
         """Ask the budgets of the call, and reserve what it may take. Returns why it may not be sent, if so."""
-        planned = self._planned()
-        return None if planned is None else self._decided(budget_check.ask(planned))
+        if not budget_check.concerns(self._attribution) or (planned := self._planned()) is None:
+            return None
+        return self._decided(budget_check.ask(planned))
 
     async def refused_async(self) -> Refusal | None:
         """Ask as `refused` does, without holding up the event loop."""
-        planned = self._planned()
-        return None if planned is None else self._decided(await budget_check.ask_async(planned))
+        if not budget_check.concerns(self._attribution) or (planned := self._planned()) is None:
+            return None
+        return self._decided(await budget_check.ask_async(planned))
 
     def _planned(self) -> Planned | None:
-        """The call as its budgets look at it; None if no budget may count it. Never raises."""
+        """The call as its budgets look at it; None if none counts it. Never raises."""
         try:
             return self._as_planned()
         except Exception:  # noqa: BLE001 - guarantee 1, docs/guarantees.md: the call is sent
@@ -84,7 +86,7 @@ class Call:
             return None
 
     def _as_planned(self) -> Planned | None:
-        if not budget_check.concerns(self._attribution) or not self._makes_something():
+        if not self._makes_something():
             return None
         bounds, named = request_bounds.bounds_of(self._request, self._endpoint.flavour), named_in(self._endpoint.url)
         return Planned(
@@ -126,15 +128,15 @@ class Call:
         """Do what needs no answer, now that the provider has the request: nobody waits for this. Never raises."""
         try:
             self._asked_account = account.asked(self._request.headers)
-        except Exception as error:  # noqa: BLE001 - guarantee 1, docs/guarantees.md: the caller gets its answer
-            lost(error, calls=0)
+        except Exception:  # noqa: BLE001 - guarantee 1, docs/guarantees.md: the caller gets its answer
+            self._asked_account = None  # `finish` reads it again, and counts the error
 
     def answered(
         self, response: httpx2.Response, told: Mapping[bytes, bytes], *, encoding: str | None, is_stream: bool
     ) -> None:
         """Note the head of the response; `take` gets its body. told: its headers (`by_name`)."""
         self._response = response
-        self._told = told
+        self._headers = told
         self._is_stream = is_stream
         self._body = self._buffer(encoding)
         self.take = self._body.take
@@ -244,14 +246,15 @@ class Call:
         return next(filter(is_unique, given), "") or uuid.uuid4().hex
 
     def _event(self, answer: Answer) -> Event:
-        status, region = self._http_status(), self._endpoint.region
+        endpoint, status = self._endpoint, self._http_status()
+        region = endpoint.region
         response: dict[str, Any] = {} if status in (0, 200) else {"http_status": status}
         return Event(
             request_id=self._request_id(answer),
             started_at=self._started_at,
             duration_ms=round((time.perf_counter() - self._began) * 1000),
-            flavour=self._endpoint.flavour,
-            url=self._endpoint.url,
+            flavour=endpoint.flavour,
+            url=endpoint.url,
             status=answer.status,
             error_code=answer.error_code,
             model=answer.model,
@@ -271,7 +274,7 @@ class Call:
         if self._account is None:
             if self._asked_account is None:
                 self._asked_account = account.asked(self._request.headers)
-            self._account = account.answered(self._asked_account, self._told)
+            self._account = account.answered(self._asked_account, self._headers)
         return self._account
 
     def _http_status(self) -> int:
@@ -279,9 +282,8 @@ class Call:
         return self._response.status_code if self._response is not None else 0
 
     def _answer(self) -> Answer:
-        flavour = self._endpoint.flavour
+        flavour, streams = self._endpoint.flavour, False
         reader = _READERS.get(flavour, openai_usage)
-        streams = False
         try:
             if self._response.status_code >= 400:
                 code = reader.error_code(_error_in(self._body))

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import httpx2
 
-_NEWER = (httpx2.Request, httpx2.Response)
+NEWER = (httpx2.Request, httpx2.Response)
 
 
 def libraries() -> tuple[Any, ...]:
@@ -24,7 +24,7 @@ def libraries() -> tuple[Any, ...]:
 
 def library_of(value: Any) -> Any:
     """The library, a module, of a client, a request or a response; None for anything else."""
-    if isinstance(value, _NEWER):
+    if isinstance(value, NEWER):
         return httpx2  # at once: callers wait for it
     return next((each for each in libraries() if isinstance(value, _types_of(each))), None)
 

@@ -15,7 +15,7 @@ import httpx2
 from ai_clients.body.buffer import encoded
 from ai_clients.call import Call
 from ai_clients.endpoints import MARK, endpoint_of
-from ai_clients.http_library import by_name, libraries, library_of
+from ai_clients.http_library import NEWER, by_name, libraries, library_of
 from ai_clients.job_calls import call_of
 from ai_clients.refusal import refused_response
 from ai_clients.usage.answer import STREAM_BEGINNINGS
@@ -241,7 +241,7 @@ class ObservedStream(_Observed):
     bases = ("SyncByteStream",)
 
     def __iter__(self) -> Iterator[bytes]:
-        take, feed = self._call.take, self._filter and self._filter.feed
+        take, feed = self._call.take, None if self._filter is None else self._filter.feed
         try:
             for chunk in self._stream if self._decoded is None else self._decoded.iter_bytes():
                 try:
@@ -273,7 +273,7 @@ class AsyncObservedStream(_Observed):
     bases = ("AsyncByteStream",)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        take, feed = self._call.take, self._filter and self._filter.feed
+        take, feed = self._call.take, None if self._filter is None else self._filter.feed
         try:
             async for chunk in self._stream if self._decoded is None else self._decoded.aiter_bytes():
                 try:
@@ -301,7 +301,7 @@ class AsyncObservedStream(_Observed):
 
 def _library_of(value: Any) -> Any:
     """The library of a request or response. One of another class was made for `httpx2`."""
-    return library_of(value) or httpx2
+    return httpx2 if isinstance(value, NEWER) else library_of(value) or httpx2
 
 
 @functools.cache

@@ -173,7 +173,7 @@ def _answer(body: _Body, status: Status = "succeeded", tools: ToolUse = NO_TOOLS
         model=text(body.model),
         usage=usage_block(body.usage),
         status=status,
-        error_code=error_code(body.error),
+        error_code="" if body.error is None else error_code(body.error),
         units=tools.units,
         parts=tools.parts,
         context=context | tools.context if tools.context else context,

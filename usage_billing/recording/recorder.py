@@ -95,7 +95,7 @@ def record(*events: Event) -> bool:
     """
     is_kept = True
     try:
-        within_bounds = [gate.admitted(event) for event in events]
+        within_bounds = tuple(map(gate.admitted, events))
         collect(*within_bounds)
         quota().check(outbox())
         outbox().append(*map(encode, within_bounds))

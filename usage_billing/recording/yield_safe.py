@@ -95,12 +95,14 @@ class YieldSafeVar(Generic[T]):
         self._blocks: ContextVar[tuple[Block[T], ...]] = ContextVar(name, default=())
         self._generators: weakref.WeakValueDictionary[int, _Generator[T]] = weakref.WeakValueDictionary()
         """By the id of the frame."""
+        self._had_generators = False
+        """Whether there ever was one: asking the dictionary takes longer than all else that `get` does."""
 
     def get(self, frame: FrameType) -> T:
         """Return the value for the code that runs now, in this frame."""
         if _collections and is_collecting():
             return self._during_collection()
-        if self._generators and (block := self._of_running_generator(frame)) is not None:
+        if self._had_generators and self._generators and (block := self._of_running_generator(frame)) is not None:
             return block.value
         blocks = self._blocks.get()
         for block in blocks:
@@ -152,6 +154,7 @@ class YieldSafeVar(Generic[T]):
     def _generator(self, frame: FrameType) -> _Generator[T]:
         generator = self._generators.get(id(frame))
         if generator is None:
+            self._had_generators = True
             generator = self._generators[id(frame)] = _Generator(frame)
         return generator
 
