@@ -122,6 +122,12 @@ class DailyUsage(DailyRollup):
                 name="idx_token_usage_daily_user",
                 condition=models.Q(grain="cube"),
             ),
+            # The days of some users, of all people. New rows alone change it: 1,200 a day with a million calls.
+            NamedIndex(
+                fields=("user", "usage_date"),
+                name="idx_token_usage_daily_org_user",
+                condition=models.Q(grain="org_user"),
+            ),
         )
 
     def __str__(self) -> str:
