@@ -83,9 +83,12 @@ def asked(request_headers: Headers) -> dict[str, str]:
 def answered(account: Mapping[str, str], told: Mapping[bytes, bytes]) -> dict[str, str]:
     """Return the account that the request told, corrected by the headers of the answer (`by_name`)."""
     found = dict(account)
+    fingerprint = found.pop("api_key", "")
     for name, field in _OF_RESPONSE.items():
         if value := told.get(name):
             found[field] = value.decode("latin-1")
+    if fingerprint:
+        found["api_key"] = fingerprint  # last, as in the events of before
     return found
 
 
