@@ -29,11 +29,13 @@ BROAD = {
     "usage_billing/tenancy/views.py answered_in_scope": "a superadmin's page is rendered",
     "usage_billing/ledger/consistency.py": "check_usage compares whole days",
     "usage_billing/ledger/writer.py rebuild_day": "rebuilds whole days",
+    "usage_billing/ledger/writer.py preview_changes": "rehearses the repricing of records by their ids",
     "usage_billing/ledger/repricing.py": "reprices whole days",
     "usage_billing/archive/": "archives whole months",
     "usage_billing/ledger/records.py locked": "asks which organisations have these calls, before it locks them",
     "usage_billing/costing/containers.py": "two organisations may use one container of a provider",
     "usage_billing/management/commands/update_prices.py": "looks for unpriced calls of any organisation",
+    "ai_clients/assistants/admin/recorded.py": "a superadmin sees the calls of a workflow",
     "ai_clients/assistants/management/commands/demo.py": "counts the new calls of a demo",
     "usage_billing/migrations/": "a migration, before the tables are distributed",
 }
