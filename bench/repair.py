@@ -25,7 +25,7 @@ from bench import workers
 if TYPE_CHECKING:
     from usage_billing.ledger.repricing import Batch, Scope
 
-CALLS = 50_000
+CALLS = int(os.environ.get("BENCH_CALLS", "1000000"))
 REBUILT_DAYS = 14
 REPRICED_DAYS = 7
 MODEL, PROVIDER = "gpt-6-luna", "openai"

@@ -1,4 +1,7 @@
-"""Measures repair on PostgreSQL: calls per second, and how long a writer waits meanwhile."""
+"""Measures repair on PostgreSQL: calls per second, and how long a writer waits meanwhile.
+
+`BENCH_CALLS=50000`: in a ledger of that many calls instead of a million.
+"""
 
 from __future__ import annotations
 

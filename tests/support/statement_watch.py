@@ -33,6 +33,7 @@ BROAD = {
     "usage_billing/ledger/repricing.py": "reprices whole days",
     "usage_billing/archive/": "archives whole months",
     "usage_billing/ledger/records.py locked": "asks which organisations have these calls, before it locks them",
+    "usage_billing/ledger/copying.py records": "the same",
     "usage_billing/costing/containers.py": "two organisations may use one container of a provider",
     "usage_billing/management/commands/update_prices.py": "looks for unpriced calls of any organisation",
     "ai_clients/assistants/admin/recorded.py": "a superadmin sees the calls of a workflow",

@@ -36,7 +36,7 @@ from usage_billing.recording.private_files import open_private
 
 ROW_GROUP = 50_000
 """Calls per row group, about."""
-BATCH = 10_000
+BATCH = 5_000
 """Calls per read, and per transaction that compares them with the ledger."""
 
 FIELDS = UsageRecord._meta.concrete_fields

@@ -122,6 +122,11 @@ def _pipeline(connection: BaseDatabaseWrapper) -> contextlib.AbstractContextMana
     return connection.connection.pipeline() if is_supported else contextlib.nullcontext()
 
 
+def source(model: type[models.Model], columns: Sequence[str], rows: Sequence[Row]) -> tuple[str, list[str]]:
+    """Return PostgreSQL's `SELECT` of these rows with the model's types, and its values."""
+    return _from_arrays(model, columns, connections[alias()]), _arrays(rows)
+
+
 def _from_arrays(model: type[models.Model], columns: Sequence[str], connection: BaseDatabaseWrapper) -> str:
     """Build the `SELECT` that turns one JSON array per column (`_arrays`) into rows with the model's types.
 

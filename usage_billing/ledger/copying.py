@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import islice
+import json
+from collections.abc import Collection, Iterable, Iterator
+from itertools import chain, islice
+from operator import itemgetter
 from typing import Any
 
-from django.db.models import BooleanField, Q, QuerySet
+from django.db.models import BooleanField, JSONField, Q, QuerySet, TextField
 from django.db.models.expressions import RawSQL
+from django.db.models.functions import Cast
 
+from usage_billing.costing.costs import Row
+from usage_billing.ledger import records as ledger_records
+from usage_billing.models import UsageRecord, usage_block
 from usage_billing.models.database import connection
+from usage_billing.tenancy import distribution
+
+_JSON = {field.attname for field in UsageRecord._meta.concrete_fields if isinstance(field, JSONField)}
+_NAMES = tuple(field.attname for field in UsageRecord._meta.concrete_fields)
 
 
-def among(ids: Sequence[int], org_ids: Sequence[int]) -> Q:
+def among(ids: Collection[int], org_ids: Collection[int]) -> Q:
     """Return the condition on `token_usage` that a row has one of these ids and organisations.
 
-    Arrays on PostgreSQL: Django and psycopg take 10 µs for each id of an `IN`. The organisations name the shards that
-    Citus asks.
+    PostgreSQL gets the ids as an array: Django and psycopg take 10 µs for each value of an `IN`. The organisations
+    name the shards that Citus asks.
     """
     if connection.vendor == "postgresql":
-        sql = "(token_usage.id = ANY(%s) AND token_usage.org_id = ANY(%s))"
-        return Q(RawSQL(sql, [list(ids), list(org_ids)], BooleanField()))  # noqa: S611 - no value in it
-    return Q(pk__in=ids, org_id__in=org_ids)
+        found = Q(RawSQL("token_usage.id = ANY(%s)", [list(ids)], BooleanField()))
+    else:
+        found = Q(pk__in=ids)
+    return found & Q(org_id__in=org_ids)
 
 
 def csv(rows: QuerySet[Any, Any], most: int) -> Iterator[bytes]:
@@ -38,3 +49,35 @@ def csv(rows: QuerySet[Any, Any], most: int) -> Iterator[bytes]:
         # PostgreSQL sends each row as a message of its own (Frontend/Backend Protocol, COPY Operations).
         while some := list(islice(copied, most)):
             yield b"".join(some)
+
+
+def records(ids: Collection[int], org_ids: Collection[int] | None, *, lock: bool) -> Iterable[Row]:
+    """Return these records as rows, in the order of their ids; with `lock`, locked until the transaction ends.
+
+    `org_ids`: their organisations, looked up if None. Citus locks no rows without them.
+    """
+    if org_ids is None:
+        org_ids = set(ledger_records.found(pk__in=ids).order_by().values_list("org_id", flat=True).distinct())
+    if not lock or not connection.features.has_select_for_update:
+        return _rows(_found(ids, org_ids))
+    if distribution.is_distributed():
+        of_shards = (_rows(_found(ids, some).select_for_update()) for some in distribution.by_shard(org_ids))
+        return sorted(chain.from_iterable(of_shards), key=itemgetter("id"))
+    return _rows(_found(ids, org_ids).select_for_update())
+
+
+def _found(ids: Collection[int], org_ids: Collection[int]) -> QuerySet[UsageRecord]:
+    return UsageRecord.objects.filter(among(ids, org_ids)).order_by("pk")
+
+
+def _rows(found: QuerySet[UsageRecord]) -> Iterator[Row]:
+    """Yield the records as `ledger.records.found` does: 14 µs each, against 25."""
+    columns = [Cast(name, TextField()) if name in _JSON else name for name in _NAMES]
+    json_at = [_NAMES.index(name) for name in _JSON]
+    for values in found.values_list(*columns):
+        row = list(values)
+        for at in json_at:
+            row[at] = {} if row[at] == "{}" else json.loads(row[at])
+        named = dict(zip(_NAMES, row, strict=True))
+        named["usage"] = usage_block.whole(named["usage"], named)
+        yield named

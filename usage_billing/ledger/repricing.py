@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
+from functools import cached_property
 from typing import Any
 
 from django.db.models import Q, QuerySet, Sum
@@ -21,14 +22,15 @@ from usage_billing.costing import costs
 from usage_billing.costing.costs import Row
 from usage_billing.costing.overrides import PriceOverrides, compiled, matches
 from usage_billing.exchange_rates import rates
-from usage_billing.ledger import writer
+from usage_billing.ledger import garbage, writer
 from usage_billing.ledger.records import RecordChange
 from usage_billing.models import DailyUsage, Organization, RepriceRun, UsageRecord
 from usage_billing.models.reprice_run import MEASURES
 from usage_billing.tenancy import roles
 
-BATCH = 1000
-"""Records per transaction, which locks their rollup rows: writers of the same rows wait for it."""
+BATCH = 3000
+"""Records per transaction, which ends with their rollup rows: writers of the same rows wait for these. Of a thousand
+records, each takes twice as long there: 29 µs instead of 15."""
 IDS_AT_ONCE = 100_000
 SAMPLED, SAMPLED_DAYS = 2000, 20
 """How many records of how many days `rehearse_some` prices: about a second's work."""
@@ -128,8 +130,9 @@ class Batch:
     seen: int
     changes: Sequence[RecordChange]
 
+    @cached_property
     def measures(self) -> dict[str, Any]:
-        """Return what the batch adds to each of `MEASURES`."""
+        """What the batch adds to each of `MEASURES`."""
         before, after = [each.before for each in self.changes], [each.after for each in self.changes]
         return {
             "records_seen": self.seen,
@@ -147,12 +150,12 @@ class Batch:
 class Tally:
     """Sums over batches, in total and by model."""
 
-    measures: dict[str, Any] = field(default_factory=lambda: Batch(0, ()).measures())
+    measures: dict[str, Any] = field(default_factory=lambda: Batch(0, ()).measures)
     usd_of_model: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(lambda: [0, Decimal(0), Decimal(0)]))
     """Model → number of changed records, their USD before, their USD after."""
 
     def add(self, batch: Batch) -> None:
-        for name, value in batch.measures().items():
+        for name, value in batch.measures.items():
             self.measures[name] += value
         for change in batch.changes:
             of_model = self.usd_of_model[change.before["ai_model"]]
@@ -171,11 +174,11 @@ def reprice(scope: Scope, run: RepriceRun, overrides: PriceOverrides) -> Iterato
 
     Raises `RunInProgressError`. Call `finish` after the last batch.
     """
-    for day, ids in _batches(scope, run.last_date, run.last_id):
-        with roles.applied(roles.AS_LEDGER):
+    for day, ids, org_ids in _batches(scope, run.last_date, run.last_id):
+        with garbage.not_collected(), roles.applied(roles.AS_LEDGER):
             _expect_ours(run)
-            batch = Batch(len(ids), writer.apply_changes(ids, _change(scope, day, overrides)))
-            for name, value in batch.measures().items():
+            batch = Batch(len(ids), writer.apply_changes(ids, _change(scope, day, overrides), org_ids))
+            for name, value in batch.measures.items():
                 setattr(run, name, getattr(run, name) + value)
             run.last_date, run.last_id, run.worked_at = day, ids[-1], timezone.now()
             run.save(update_fields=[*MEASURES, "last_date", "last_id", "worked_at"])
@@ -184,8 +187,10 @@ def reprice(scope: Scope, run: RepriceRun, overrides: PriceOverrides) -> Iterato
 
 def rehearse(scope: Scope, overrides: PriceOverrides) -> Iterator[Batch]:
     """Yield what `reprice` would do; nothing is written or locked."""
-    for day, ids in _batches(scope, None, 0):
-        yield Batch(len(ids), writer.preview_changes(ids, _change(scope, day, overrides)))
+    for day, ids, org_ids in _batches(scope, None, 0):
+        with garbage.not_collected():
+            batch = Batch(len(ids), writer.preview_changes(ids, _change(scope, day, overrides), org_ids))
+        yield batch
 
 
 @dataclass(frozen=True)
@@ -227,19 +232,20 @@ def finish(run: RepriceRun, *, at: datetime) -> None:
     run.save(update_fields=["finished_at"])
 
 
-def _batches(scope: Scope, day: date | None, last_id: int) -> Iterator[tuple[date, list[int]]]:
-    """Yield day and ids of each batch, after the record `last_id` of `day`."""
+def _batches(scope: Scope, day: date | None, last_id: int) -> Iterator[tuple[date, list[int], set[int]]]:
+    """Yield each batch after the record `last_id` of `day`: its day, the ids of its records, their organisations."""
     records = scope.records()
     if day is None:
         day = _first_day(records)
     while day is not None:
         # Ids of many batches at once: the index has the day's ids in another order, so each query reads the whole day.
-        while ids := list(
-            records.filter(usage_date=day, id__gt=last_id).order_by("id").values_list("id", flat=True)[:IDS_AT_ONCE]
+        while found := list(
+            records.filter(usage_date=day, id__gt=last_id).order_by("id").values_list("id", "org_id")[:IDS_AT_ONCE]
         ):
-            for start in range(0, len(ids), BATCH):
-                yield day, ids[start : start + BATCH]
-            last_id = ids[-1]
+            for start in range(0, len(found), BATCH):
+                ids, org_ids = zip(*found[start : start + BATCH], strict=True)
+                yield day, list(ids), set(org_ids)
+            last_id, _ = found[-1]
         day, last_id = _first_day(records.filter(usage_date__gt=day)), 0
 
 
@@ -256,7 +262,7 @@ def _expect_ours(run: RepriceRun) -> None:
 
 def _change(scope: Scope, day: date, overrides: PriceOverrides) -> Callable[[Row], Row]:
     """Return the function that reprices a record of that day."""
-    rate_now = rates.rates_on([day])[day]
+    rate_now, stored = rates.rates_on([day])[day], writer.storing()
 
     def repriced(row: Row) -> Row:
         if scope.only_unpriced and row["cost_usd"] is not None:
@@ -268,15 +274,15 @@ def _change(scope: Scope, day: date, overrides: PriceOverrides) -> Callable[[Row
         if not row["usage"]:
             # There is nothing to price: a cost that the record was inserted with stays.
             return given | {"cost_rub": costs.to_rub(row["cost_usd"], rate)}
-        return _keep_source(row, costs.cost(given, overrides))
+        return _keep_source(row, costs.cost(given, overrides), stored)
 
     return repriced
 
 
-def _keep_source(before: Row, after: Row) -> Row:
+def _keep_source(before: Row, after: Row, stored: Callable[[Row], Row]) -> Row:
     """Keep the price source of a record whose cost stays."""
-    same = writer.as_stored(after | {"price_source": before["price_source"]}) == before
-    return before if same and before["cost_usd"] is not None else after
+    same = before["cost_usd"] is not None and stored(after | {"price_source": before["price_source"]}) == before
+    return before if same else after
 
 
 def _sum(rows: Sequence[Mapping[str, Any]], name: str) -> Decimal:

@@ -45,7 +45,9 @@ class Rollup:
         if vendor == "sqlite":
             return self.key  # it has one writer at a time
         # By code points, as Python sorts, whatever the database's collation.
-        return [f"org_id = {ALL['org_id']}"] + [name if name in ("org_id", "usage_date", "user_id") else f'{name} COLLATE "C"' for name in self.key]
+        return [f"org_id = {ALL['org_id']}"] + [
+            name if name in ("org_id", "usage_date", "user_id") else f'{name} COLLATE "C"' for name in self.key
+        ]
 
 
 def place(row: Sequence[Any]) -> tuple[bool, Sequence[Any]]:
@@ -176,9 +178,9 @@ def select_sql(rollup: Rollup, grain: str, where: str, vendor: str = "postgresql
     return f"SELECT {columns} FROM {rollup.source[vendor]} WHERE {where} GROUP BY {grouped}"  # noqa: S608 - our own names
 
 
-def added_sql(row: str) -> str:
+def added_sql(row: str, measures: Sequence[str] = ROLLUP_MEASURES) -> str:
     """Return the `SET` of an upsert that adds the new rollup row, `excluded`, to the existing one."""
-    sums = [f"{name} = {row}.{name} + excluded.{name}" for name in ROLLUP_MEASURES]
+    sums = [f"{name} = {row}.{name} + excluded.{name}" for name in measures]
     max_cost = f"CASE WHEN excluded.{MAX_COST} > {row}.{MAX_COST} THEN excluded.{MAX_COST} ELSE {row}.{MAX_COST} END"
     return ", ".join([*sums, f"{MAX_COST} = {max_cost}"])
 
@@ -210,14 +212,35 @@ def compared_sql(rollup: Rollup, where: str, vendor: str) -> str:
     records are read once, and each coarser grain is summed from the smallest finer one. One statement reads both sides
     at one moment.
     """
-    ctes = [f"{rollup.finest} AS MATERIALIZED ({select_sql(rollup, rollup.finest, where, vendor)})"]
-    for grain, finer in _parents(rollup).items():
-        ctes.append(f"{grain} AS MATERIALIZED ({coarser_sql(rollup, grain, vendor, finer)})")
-    calls = " UNION ALL ".join(f"SELECT * FROM {grain}" for grain in rollup.grains)  # noqa: S608 - our own names
+    calls = _every_grain(rollup, select_sql(rollup, rollup.finest, where, vendor), ROLLUP_MEASURES, vendor)
     grains = ", ".join(f"'{grain}'" for grain in rollup.grains)
     kept = f"SELECT * FROM {rollup.table} WHERE {where} AND grain IN ({grains})"  # noqa: S608
     compare = _compared_by_sums if vendor == "sqlite" else _compared_by_join
-    return f"WITH {', '.join(ctes)}, calls AS ({calls}), kept AS ({kept}) {compare(rollup)}"
+    return f"WITH {calls}, kept AS ({kept}) {compare(rollup)}"
+
+
+def add_changes_sql(rollup: Rollup, source: str, measures: Sequence[str]) -> str:
+    """Return PostgreSQL's `INSERT` that adds to the rows of every grain what `source` says of the finest one.
+
+    source: a `SELECT` of the key without the grain, then `measures`, then the highest cost. Other measures stay.
+    """
+    finest = f"SELECT '{rollup.finest}' AS grain, given.* FROM ({source}) AS given"  # noqa: S608 - our own names
+    changes = _every_grain(rollup, finest, measures, "postgresql")
+    values = ", ".join(name if name in (*rollup.key, *measures, MAX_COST) else "0" for name in rollup.columns)
+    return (
+        f"WITH {changes} INSERT INTO {rollup.table} ({', '.join(rollup.columns)})"  # noqa: S608 - our own names
+        f" SELECT {values} FROM calls ORDER BY {', '.join(rollup.in_order('postgresql'))}"
+        f" ON CONFLICT ({', '.join(rollup.key)}) DO UPDATE SET {added_sql(rollup.table, measures)}"
+    )
+
+
+def _every_grain(rollup: Rollup, finest: str, measures: Sequence[str], vendor: str) -> str:
+    """Return the `WITH` of `calls`, the rows of every grain, from the `SELECT` of the finest one."""
+    ctes = [f"{rollup.finest} AS MATERIALIZED ({finest})"]
+    for grain, finer in _parents(rollup).items():
+        ctes.append(f"{grain} AS MATERIALIZED ({coarser_sql(rollup, grain, vendor, finer, measures)})")
+    every = " UNION ALL ".join(f"SELECT * FROM {grain}" for grain in rollup.grains)  # noqa: S608 - our own names
+    return f"{', '.join(ctes)}, calls AS ({every})"
 
 
 def _parents(rollup: Rollup) -> dict[str, str]:
@@ -267,14 +290,20 @@ def _compared_by_sums(rollup: Rollup) -> str:
     """  # noqa: S608 - our own names
 
 
-def coarser_sql(rollup: Rollup, grain: str, vendor: str = "postgresql", finer: str = "calls") -> str:
+def coarser_sql(
+    rollup: Rollup,
+    grain: str,
+    vendor: str = "postgresql",
+    finer: str = "calls",
+    measures: Sequence[str] = ROLLUP_MEASURES,
+) -> str:
     """Return the `SELECT` of one grain's rows from rows of the `finer` grain, a name in the statement."""
     kept = ("usage_date", *rollup.grains[grain])
     keys = [
         f"'{grain}' AS grain",
         *(name if name in kept else f"{_literal(name)} AS {name}" for name in rollup.key[1:]),
     ]
-    sums = [*(f"{_day_sum_sql(name, vendor)} AS {name}" for name in ROLLUP_MEASURES), f"max({MAX_COST}) AS {MAX_COST}"]
+    sums = [*(f"{_day_sum_sql(name, vendor)} AS {name}" for name in measures), f"max({MAX_COST}) AS {MAX_COST}"]
     return f"SELECT {', '.join([*keys, *sums])} FROM {finer} GROUP BY {', '.join(kept)}"  # noqa: S608 - our own names
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import date
 from decimal import Decimal
 from functools import partial
@@ -23,6 +23,8 @@ from usage_billing.costing.overrides import PriceOverrides
 from usage_billing.ledger import (
     archived,
     bulk,
+    changing,
+    copying,
     counters,
     holds,
     jobs,
@@ -138,38 +140,54 @@ def insert(rows: Sequence[Row]) -> int:
     return len(inserted)
 
 
-def apply_changes(ids: Sequence[int], change: Callable[[Row], Row]) -> list[RecordChange]:
+def apply_changes(
+    ids: Sequence[int], change: Callable[[Row], Row], org_ids: Collection[int] | None = None
+) -> list[RecordChange]:
     """Change records and their rollups in one transaction, with the records locked. Returns what changed.
 
     `change` gets each record's row and returns the new one, with the same tags: new ones would not be registered.
+    `org_ids`: the organisations of the records, if known.
     """
     with roles.applied(roles.AS_LEDGER):
         distribution.begin_write()
-        changes = _changes(records.locked(pk__in=ids), change)
-        _update(changes)
-        tags = tag_values.counted(row for change in changes for row in (change.before, change.after))
-        _add_to_rollups([], changes, [], tags)
+        changes = _changes(copying.records(ids, org_ids, lock=True), change)
+        if changes:
+            changing.update(changes)
+            tags = tag_values.counted(row for change in changes for row in (change.before, change.after))
+            _add_to_rollups([], changes, [], tags)
     return changes
 
 
-def preview_changes(ids: Sequence[int], change: Callable[[Row], Row]) -> list[RecordChange]:
+def preview_changes(
+    ids: Sequence[int], change: Callable[[Row], Row], org_ids: Collection[int] | None = None
+) -> list[RecordChange]:
     """Return what `apply_changes` would change; nothing is written or locked."""
-    return _changes(records.found(pk__in=ids), change)
+    return _changes(copying.records(ids, org_ids, lock=False), change)
 
 
 def _changes(rows: Iterable[Row], change: Callable[[Row], Row]) -> list[RecordChange]:
     """Return the changes that the database can store: digits beyond its precision are no change."""
+    stored = storing()
     return [
-        RecordChange(before=before, after=after)
-        for before in rows
-        if (after := as_stored(change(dict(before)))) != before
+        RecordChange(before=before, after=after) for before in rows if (after := stored(change(dict(before)))) != before
     ]
 
 
 def as_stored(row: Row) -> Row:
-    """Return the row as the database returns it: SQLite keeps 15 digits of a number, PostgreSQL all."""
-    if connection.vendor != "sqlite":
-        return row
+    """Return the row as the database returns it."""
+    return storing()(row)
+
+
+def storing() -> Callable[[Row], Row]:
+    """Return the function that `as_stored` applies: SQLite keeps 15 digits of a number, PostgreSQL all."""
+    return _rounded if connection.vendor == "sqlite" else _unchanged
+
+
+def _unchanged(row: Row) -> Row:
+    return row
+
+
+def _rounded(row: Row) -> Row:
     return {name: as_sqlite_keeps(float(value)) if isinstance(value, Decimal) else value for name, value in row.items()}
 
 
@@ -257,6 +275,9 @@ def _add_to_rollups(
     new: Iterable[Row], changes: Sequence[RecordChange], removed: Sequence[Row], tags: CountedTags
 ) -> None:
     """Add to each rollup in the order of `rollup.place`: writers that lock rows in different orders could deadlock."""
+    if not new and not removed and changing.keep_their_rows(changes):
+        changing.add_to_rollups(changes, tags)
+        return
     changed = [change for change in changes if change.after != change.before]
     gained = [*new, *(change.after for change in changed)]
     lost = [*(change.before for change in changed), *removed]

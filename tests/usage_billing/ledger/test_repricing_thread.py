@@ -94,7 +94,7 @@ def test_run_that_another_process_continues_is_left_to_it(monkeypatch: pytest.Mo
 
     def batches(*_arguments: Any) -> Iterator[Any]:
         for _ in range(2):
-            yield date(2026, 11, 18), [UsageRecord.objects.get().pk]
+            yield date(2026, 11, 18), [UsageRecord.objects.get().pk], {UsageRecord.objects.get().org_id}
             RepriceRun.objects.filter(pk=run.pk).update(last_id=10**9)  # as another process does
 
     monkeypatch.setattr(repricing, "_batches", batches)
