@@ -72,7 +72,7 @@ def main(answers: Path, addresses: Path | None) -> None:
                 text = pattern.sub(replacement, text)
             found[role][address] = {
                 "status": answer.status_code, "body": text, "s": took, "location": answer.headers.get("Location", ""),
-                "statements": watched.statements,
+                "broad": watched.broad,
             }  # fmt: skip
             if known is None and answer.headers.get("Content-Type", "").startswith("text/html"):
                 for link in re.findall(r'href="([^"#]+)', body):
@@ -86,10 +86,11 @@ def main(answers: Path, addresses: Path | None) -> None:
 
 
 class Watch:
-    """Counts the statements of a request that read the distributed tables."""
+    """Explains the statements of a request that read the distributed tables."""
 
     def __init__(self) -> None:
-        self.statements: list[str] = []
+        self.broad: list[str] = []
+        """Those that Citus sends to more than one shard."""
 
     def __enter__(self) -> Watch:
         from django.db import connection
@@ -102,8 +103,13 @@ class Watch:
         self.context.__exit__(*error)
 
     def __call__(self, execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-        if re.search(r"\btoken_usage(_daily)?\b", sql) and not many:
-            self.statements.append(context["cursor"].mogrify(sql, params) if params else sql)
+        if re.match(r"\s*(SELECT|WITH)\b.*\btoken_usage(_daily)?\b", sql, re.DOTALL) and not many:
+            text = context["cursor"].mogrify(sql, params) if params else sql
+            driver = context["connection"].connection
+            plan = driver.execute(f"EXPLAIN (COSTS OFF) {text}").fetchall()
+            tasks = [int(number) for (line,) in plan for number in re.findall(r"Task Count: (\d+)", line)]
+            if max(tasks, default=1) > 1:
+                self.broad.append(text)
         return execute(sql, params, many, context)
 
 

@@ -51,23 +51,8 @@ def totals(
     user is 0, no tag is the empty text. `measures` includes `requests_count`, and with an amount its count of unpriced
     calls; with `DURATIONS` the rows have `p95_time_ms`. With a tag it takes two queries.
     """
-    columns, narrowed, sql_measures = tuple(by), filters or {}, _with_what_is_ordered(measures, ordering)
-    if limit is not None and _is_of_all_users(scope, columns, narrowed):
-        narrowed = _first_users(scope, period, limit, ordering)
-    return [completed(row) for row in sums(scope, columns, narrowed, period, sql_measures, limit, ordering)]
-
-
-def _is_of_all_users(scope: Scope, by: Sequence[str], filters: Filters) -> bool:
-    """Whether rows are by user, of all organisations: there may be thousands of users, each with a row a day."""
-    return scope.everything and by == ("user_id",) and not filters
-
-
-def _first_users(scope: Scope, period: Period, limit: int, ordering: str) -> Filters:
-    """The filter of the first `limit` users. An index finds their rows: of 1,083 users, 27 of whom are shown with
-    27 measures, ordering first takes 42 ms of CPU instead of 66 (a million calls, 90 days).
-    """
-    measures = _with_what_is_ordered(("requests_count",), ordering)
-    return {"user_id": {row["user_id"] for row in sums(scope, ["user_id"], {}, period, measures, limit, ordering)}}
+    columns, sql_measures = tuple(by), _with_what_is_ordered(measures, ordering)
+    return [completed(row) for row in sums(scope, columns, filters or {}, period, sql_measures, limit, ordering)]
 
 
 def totals_by_day(
@@ -105,8 +90,10 @@ def previous_totals(
     """The `measures` of each of these rows in the previous period; zero for a row without calls then."""
     if not rows:
         return []
-    # There may be any number of workflows, and of values of tags.
-    if len(rows) <= FEW_ROWS or not {*by} <= {*DIMENSIONS} or _is_of_all_users(scope, tuple(by), filters):
+    # There may be any number of workflows, and of values of tags. An index finds the days of 200 users among 1,083:
+    # 15 ms of CPU against 35.
+    is_by_user_of_all = scope.everything and (*by,) == ("user_id",) and not filters
+    if len(rows) <= FEW_ROWS or not {*by} <= {*DIMENSIONS} or is_by_user_of_all:
         filters = {**filters, **{name: {row[name] for row in rows} for name in by}}
     found = totals(scope, by=by, filters=filters, period=previous, measures=measures, ordering=f"-{measures[0]}")
     by_key = {tuple(row[name] for name in by): {name: row[name] for name in measures} for row in found}

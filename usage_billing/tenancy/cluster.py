@@ -46,7 +46,7 @@ def missing_nodes(connection: BaseDatabaseWrapper) -> list[Missing]:
 def missing_access(connection: BaseDatabaseWrapper) -> list[Missing]:
     """Return what keeps the service's roles from reading the workers of a complete cluster."""
     with connection.cursor() as cursor:
-        return [*(list(_roles(cursor)) or _logins(cursor)), *_settings(cursor)]
+        return [*(list(roles(cursor)) or _logins(cursor)), *settings(cursor)]
 
 
 def _extension(cursor: Any) -> Missing | None:
@@ -112,7 +112,7 @@ def _nodes(cursor: Any) -> Iterator[Missing]:
             yield Missing(f"The worker {name} does not answer: {result}", "Start it, or let this node connect to it.")
 
 
-def _roles(cursor: Any) -> Iterator[Missing]:
+def roles(cursor: Any) -> Iterator[Missing]:
     """Find the roles that cannot log in on each worker: Citus connects as the role that asks."""
     if not conf.ROW_LEVEL_SECURITY:
         return
@@ -155,7 +155,7 @@ def _logins(cursor: Any) -> Iterator[Missing]:
                 )
 
 
-def _settings(cursor: Any) -> Iterator[Missing]:
+def settings(cursor: Any) -> Iterator[Missing]:
     cursor.execute(
         "SELECT current_setting(%s) = 'local' OR EXISTS (SELECT FROM pg_db_role_setting JOIN pg_database"
         " ON pg_database.oid = setdatabase WHERE datname = current_database() AND setrole = 0"
