@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import growth, ingest, large_answers, otlp, overhead, reading, repairing, writing
+from bench import drains, growth, ingest, large_answers, otlp, overhead, reading, repairing, writing
 from bench.table import Section, render
 
 SECTIONS: dict[str, Callable[[int], Section]] = {
@@ -18,6 +18,7 @@ SECTIONS: dict[str, Callable[[int], Section]] = {
     "reading": reading.section,
     "growth": growth.section,
     "writing": writing.section,
+    "drains": drains.section,
     "repairing": repairing.section,
     "ingest": ingest.section,
     "otlp": otlp.section,

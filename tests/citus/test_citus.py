@@ -78,7 +78,8 @@ class Cluster:
                     " ORDER BY table_name, ordinal_position",
                     "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE contype <> 'n'"
                     " AND conrelid IN ('token_usage'::regclass, 'token_usage_daily'::regclass) ORDER BY 1",
-                    "SELECT indexdef FROM pg_indexes WHERE tablename IN ('token_usage', 'token_usage_daily') ORDER BY 1",
+                    "SELECT indexdef FROM pg_indexes WHERE tablename IN ('token_usage', 'token_usage_daily')"
+                    " ORDER BY 1",
                     "SELECT tablename, policyname, roles, cmd, qual FROM pg_policies ORDER BY 1, 2",
                     "SELECT statistics_name FROM pg_stats_ext ORDER BY 1",
                     "SELECT last_value, is_called FROM token_usage_id_seq",
