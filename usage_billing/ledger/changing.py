@@ -34,7 +34,9 @@ def update(changes: Sequence[RecordChange]) -> None:
 
     By organisation: their rows lie side by side in most indexes.
     """
-    columns = changed_columns(changes)
+    columns = changed_columns(changes) if changes else []
+    if not columns:
+        return
     rows = sorted((change.after for change in changes), key=itemgetter("org_id", "id"))
     if not {"usage", *usage_block.TOKENS}.isdisjoint(columns):
         columns = [*dict.fromkeys((*columns, "usage"))]  # stored blocks depend on the columns

@@ -79,7 +79,7 @@ def add(events: Sequence[Event]) -> int:
         if told.removed:
             _delete(told.removed)
         inserted = _insert_once(told.rows, told.cost)
-        _update(changes)
+        changing.update(changes)
         reported_calls.write_notes(told)
         late = _carry_out(plan)
         holds.settle(events)
@@ -109,7 +109,7 @@ def _carry_out(plan: jobs.Plan) -> list[Row]:
         _delete(plan.deleted)
     rows = [*(move.after for move in plan.moves), *plan.rows]
     written = _insert_once(rows)
-    _update(plan.changes)
+    changing.update(plan.changes)
     return written
 
 
@@ -298,17 +298,6 @@ def _delete_empty(of: rollup.Rollup, days: Iterable[date], **lookup: Any) -> Non
     """Delete rollup rows that no longer count any call."""
     empty = of.model._default_manager.filter(grain__in=[*of.grains], usage_date__in=days, requests_count=0, **lookup)
     empty.delete()
-
-
-def _update(changes: Sequence[RecordChange]) -> None:
-    """Update the changed columns, the same ones for each record, so that one statement is enough."""
-    kept = [(records.as_kept(each.before), records.as_kept(each.after)) for each in changes]
-    changed = [name for name in COLUMNS if any(after[name] != before[name] for before, after in kept)]
-    if not {"usage", *usage_block.TOKENS}.isdisjoint(changed):
-        changed = [*dict.fromkeys((*changed, "usage"))]  # stored blocks depend on the columns
-    if changed:
-        values = itemgetter(*changed, "id", "org_id")
-        bulk.update(UsageRecord, changed, ["id", "org_id"], [values(after) for _, after in kept])
 
 
 def rebuild_day(day: date, org_id: int | None = None) -> int:
