@@ -90,7 +90,7 @@ class Cluster:
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A cluster whose database `SPREAD` is complete, and not distributed yet; `ONE` is equal to it."""
-    coordinator = {"user": "postgres", "port": "5432", **conninfo.conninfo_to_dict(os.environ["CITUS_URL"])}
+    coordinator: dict[str, Any] = {"user": "postgres", "port": "5432", **conninfo.conninfo_to_dict(os.environ["CITUS_URL"])}
     with psycopg.connect(**coordinator) as of_cluster:
         joined = of_cluster.execute(
             "SELECT nodename, nodeport FROM pg_dist_node WHERE groupid > 0 AND isactive ORDER BY nodeid"
