@@ -23,10 +23,11 @@ class UsageBillingConfig(AppConfig):
         from usage_billing.alerts import alert_thread, links
         from usage_billing.archive import storage
         from usage_billing.budgets import chores, guard
-        from usage_billing.checks import cluster, configuration, files  # noqa: F401  # registers them
+        from usage_billing.checks import configuration, files  # noqa: F401  # registers them
         from usage_billing.ledger import archived, drain_thread
         from usage_billing.recording import drain_signal, recorder
         from usage_billing.tenancy import checks as database_checks  # noqa: F401
+        from usage_billing.tenancy import cluster_checks  # noqa: F401
 
         drain_signal.callbacks.append(drain_thread.wake)
         drain_thread.chores.append(recorder.note_losses)

@@ -90,7 +90,11 @@ class Cluster:
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A cluster whose database `SPREAD` is complete, and not distributed yet; `ONE` is equal to it."""
-    coordinator = {"user": "postgres", "port": "5432", **conninfo.conninfo_to_dict(os.environ["CITUS_URL"])}
+    coordinator: dict[str, Any] = {
+        "user": "postgres",
+        "port": "5432",
+        **conninfo.conninfo_to_dict(os.environ["CITUS_URL"]),
+    }
     with psycopg.connect(**coordinator) as of_cluster:
         joined = of_cluster.execute(
             "SELECT nodename, nodeport FROM pg_dist_node WHERE groupid > 0 AND isactive ORDER BY nodeid"
@@ -190,6 +194,19 @@ def test_a_scope_that_injected_sql_sets_shows_nothing(distributed: Cluster) -> N
         assert web.execute("SELECT count(*) FROM token_usage").fetchone() == (0,)
         web.execute("SET LOCAL app.scope = '1|{1}|{}|t|9999999999|0000'")
         assert web.execute("SELECT count(*) FROM token_usage WHERE org_id = 1").fetchone() == (0,)
+
+
+def test_a_worker_that_lets_a_role_in_no_longer_is_found_and_mended(distributed: Cluster) -> None:
+    check = ("check", "--deploy", "--database", "default")
+    assert "usage_billing.E041" not in distributed.manage(SPREAD, *check)
+    with distributed.connect(SPREAD, 1) as worker:
+        worker.execute("SET citus.enable_alter_role_propagation = off")
+        worker.execute("ALTER ROLE usage_citus_test_web NOLOGIN")
+    told = distributed.manage(SPREAD, *check, fails=True)
+    assert "usage_billing.E041" in told
+    assert "usage_citus_test_web may not log in on" in told
+    distributed.manage(SPREAD, "distribute")
+    assert "usage_billing.E041" not in distributed.manage(SPREAD, *check)
 
 
 # ── Writers ──────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -20,6 +20,7 @@ from usage_billing.management.cluster_command import alone
 from usage_billing.models import UsageRecord
 from usage_billing.recording.outbox import Outbox
 from usage_billing.tenancy import distribution
+from usage_billing.tenancy.cluster_checks import cluster_is_sound
 
 ON_SQLITE = pytest.mark.skipif(connection.vendor != "sqlite", reason="the ledger is not in SQLite")
 
@@ -125,6 +126,11 @@ def test_it_refuses_while_a_connection_is_open_that_writes_and_no_other_one_writ
         assert UsageRecord.objects.count() == 1
     other.join()
     assert UsageRecord.objects.count() == 2
+
+
+@pytest.mark.django_db
+def test_the_checks_of_a_cluster_find_nothing_without_one() -> None:
+    assert cluster_is_sound(databases=["default"]) == []
 
 
 @pytest.mark.django_db
