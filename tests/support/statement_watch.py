@@ -37,6 +37,7 @@ BROAD = {
     "usage_billing/costing/containers.py": "two organisations may use one container of a provider",
     "usage_billing/management/commands/update_prices.py": "looks for unpriced calls of any organisation",
     "ai_clients/assistants/admin/recorded.py": "a superadmin sees the calls of a workflow",
+    "ai_clients/assistants/content/costs.py": "a superadmin sees what a piece of content cost",
     "ai_clients/assistants/management/commands/demo.py": "counts the new calls of a demo",
     "usage_billing/migrations/": "a migration, before the tables are distributed",
 }
