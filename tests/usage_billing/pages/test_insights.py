@@ -377,9 +377,8 @@ def test_number_of_queries_is_fixed(
             for n in range(calls)
         )
     )
-    # With many calls: the days of each organisation, and a second read in the list by cost, since the most expensive
-    # calls are those of one day.
-    more = 2 if calls > 1 else 0
+    # With many calls: the days of each organisation.
+    more = 1 if calls > 1 else 0
     # Session, user; totals; rate, models without a price; tokens; failures; days, organisations; most expensive calls
     # (four), names of users; workflows, content; archived months; names of organisations.
     with django_assert_num_queries(18 + more + scope_queries.of_a_superadmin()):

@@ -19,7 +19,6 @@ from tests.support import budgets, factories
 from tests.support.factories import event
 from usage_billing.archive import usage_sums
 from usage_billing.ledger import writer
-from usage_billing.ledger.rollup import SUMMED
 from usage_billing.models import (
     AlertChannel,
     AlertDelivery,
@@ -42,7 +41,6 @@ from usage_billing.models import (
     UsageRecord,
 )
 from usage_billing.models.archive_file import SUMS
-from usage_billing.models.archived_usage import KEY
 from usage_billing.tenancy import seal
 from usage_billing.tenancy.roles import DRAIN, WEB
 
@@ -90,7 +88,9 @@ class World:
             month=date(2020, 1, 1), part=org.pk, path=f"{org.pk}.parquet", size=1, sha256="", by="somebody",
             archived_at=factories.NOON, **dict.fromkeys(SUMS, 0),
         )  # fmt: skip
-        usage_sums.add_calls(archived, UsageRecord.objects.filter(org=org, user=member).values(*KEY, *SUMMED)[:1])
+        usage_sums.add_calls(
+            archived, UsageRecord.objects.filter(org=org, user=member).values_list("pk", flat=True)[:1]
+        )
         DeletedUser.objects.create(org=org, user=member, name="somebody")
         for user, name, is_shared in ((owner, "shared", True), (owner, "private", False), (member, "own", False)):
             SavedView.objects.create(org=org, user=user, name=name, page="explore", is_shared=is_shared)
