@@ -192,7 +192,7 @@ def test_a_scope_that_injected_sql_sets_shows_nothing(distributed: Cluster) -> N
     with distributed.connect(SPREAD) as web, web.transaction():
         web.execute("SET LOCAL ROLE usage_citus_test_web")
         assert web.execute("SELECT count(*) FROM token_usage").fetchone() == (0,)
-        web.execute("SET LOCAL app.scope = '1|{1}|{}|t|9999999999|0000'")
+        web.execute(f"SET LOCAL app.scope = '1|{{1}}|{{}}|t|9999999999|{'0' * 64}'")
         assert web.execute("SELECT count(*) FROM token_usage WHERE org_id = 1").fetchone() == (0,)
 
 
