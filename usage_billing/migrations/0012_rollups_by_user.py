@@ -17,7 +17,8 @@ class AddIndexBesideWriters(migrations.AddIndex):
             super().database_forwards(app_label, schema_editor, from_state, to_state)
             return
         model = to_state.apps.get_model(app_label, self.model_name)
-        schema_editor.execute(self.index.create_sql(model, schema_editor, concurrently=True))
+        if self.allow_migrate_model(schema_editor.connection.alias, model):
+            schema_editor.execute(self.index.create_sql(model, schema_editor, concurrently=True))
 
 
 class Migration(migrations.Migration):

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.rows import row
 from usage_billing.ledger import rollup, summing
-from usage_billing.ledger.rollup import DAILY, TAGS
+from usage_billing.ledger.rollup import DAILY, TAGS, place
 from usage_billing.models import Organization
 from usage_billing.models.daily_tag_usage import OTHER_VALUE
 from usage_billing.models.daily_usage import ROLLUP_MEASURES
@@ -73,7 +73,7 @@ def test_a_call_counts_once_for_each_of_its_tags() -> None:
     assert {row[0] for row in rows} == {*TAGS.grains}
     for grain in ("tag", "org_tag"):
         assert of_tags(rows, grain) == {("env", "prod"): 2, ("env", "test"): 1, ("feature", "chat"): 2}
-    assert rows == sorted(rows)
+    assert rows == sorted(rows, key=place)
     assert [len(row) for row in rows] == [len(TAGS.columns)] * len(rows)
 
 
