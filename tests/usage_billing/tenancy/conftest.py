@@ -88,9 +88,8 @@ class World:
             month=date(2020, 1, 1), part=org.pk, path=f"{org.pk}.parquet", size=1, sha256="", by="somebody",
             archived_at=factories.NOON, **dict.fromkeys(SUMS, 0),
         )  # fmt: skip
-        usage_sums.add_calls(
-            archived, UsageRecord.objects.filter(org=org, user=member).values_list("pk", flat=True)[:1]
-        )
+        calls = UsageRecord.objects.filter(org=org, user=member)
+        usage_sums.add_calls(archived, list(calls.values_list("pk", flat=True)[:1]))
         DeletedUser.objects.create(org=org, user=member, name="somebody")
         for user, name, is_shared in ((owner, "shared", True), (owner, "private", False), (member, "own", False)):
             SavedView.objects.create(org=org, user=user, name=name, page="explore", is_shared=is_shared)
