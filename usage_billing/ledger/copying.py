@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Iterator
-from itertools import chain, islice
-from operator import itemgetter
+from itertools import islice
 from typing import Any
 
 from django.db.models import BooleanField, JSONField, Q, QuerySet, TextField
@@ -16,7 +15,6 @@ from usage_billing.costing.costs import Row
 from usage_billing.ledger import records as ledger_records
 from usage_billing.models import UsageRecord, usage_block
 from usage_billing.models.database import connection
-from usage_billing.tenancy import distribution
 
 _JSON = {field.attname for field in UsageRecord._meta.concrete_fields if isinstance(field, JSONField)}
 _NAMES = tuple(field.attname for field in UsageRecord._meta.concrete_fields)
@@ -57,17 +55,10 @@ def records(ids: Collection[int], org_ids: Collection[int] | None, *, lock: bool
     `org_ids`: their organisations, looked up if None. Citus locks no rows without them.
     """
     if org_ids is None:
-        org_ids = set(ledger_records.found(pk__in=ids).order_by().values_list("org_id", flat=True).distinct())
-    if not lock or not connection.features.has_select_for_update:
-        return _rows(_found(ids, org_ids))
-    if distribution.is_distributed():
-        of_shards = (_rows(_found(ids, some).select_for_update()) for some in distribution.by_shard(org_ids))
-        return sorted(chain.from_iterable(of_shards), key=itemgetter("id"))
-    return _rows(_found(ids, org_ids).select_for_update())
-
-
-def _found(ids: Collection[int], org_ids: Collection[int]) -> QuerySet[UsageRecord]:
-    return UsageRecord.objects.filter(among(ids, org_ids)).order_by("pk")
+        org_ids = ledger_records.organizations_of(ledger_records.found(pk__in=ids))
+    found = UsageRecord.objects.filter(among(ids, org_ids)).order_by("pk")
+    is_locked = lock and connection.features.has_select_for_update
+    return ledger_records.held(found, org_ids, _rows) if is_locked else _rows(found)
 
 
 def _rows(found: QuerySet[UsageRecord]) -> Iterator[Row]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
@@ -63,10 +63,20 @@ def locked(**lookup: Any) -> Iterable[Row]:
     none, as for most new calls.
     """
     rows = found(**lookup)
-    if not connection.features.has_select_for_update:
-        return rows
-    org_ids = set(rows.order_by().values_list("org_id", flat=True).distinct())
+    return held(rows, organizations_of(rows)) if connection.features.has_select_for_update else rows
+
+
+def organizations_of(rows: QuerySet[UsageRecord, Any]) -> set[int]:
+    return set(rows.order_by().values_list("org_id", flat=True).distinct())
+
+
+def held(
+    rows: QuerySet[UsageRecord, Any],
+    org_ids: Collection[int],
+    read: Callable[[QuerySet[UsageRecord, Any]], Iterable[Row]] = iter,
+) -> Iterable[Row]:
+    """Read the rows of these organisations, ordered by their ids, locked until the transaction ends."""
     if distribution.is_distributed():
-        of_shards = (rows.filter(org_id__in=some).select_for_update() for some in distribution.by_shard(org_ids))
+        of_shards = (read(rows.filter(org_id__in=some).select_for_update()) for some in distribution.by_shard(org_ids))
         return sorted(itertools.chain.from_iterable(of_shards), key=itemgetter("id"))
-    return rows.filter(org_id__in=org_ids).select_for_update()
+    return read(rows.filter(org_id__in=org_ids).select_for_update())

@@ -266,7 +266,6 @@ class _Known:
                 ]
         if self.refused:
             on_commit(partial(_count_refused, self.refused))
-        plan.rows.sort(key=records.key_of)
         return plan
 
 

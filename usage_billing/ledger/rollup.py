@@ -178,16 +178,12 @@ def select_sql(rollup: Rollup, grain: str, where: str, vendor: str = "postgresql
     return f"SELECT {columns} FROM {rollup.source[vendor]} WHERE {where} GROUP BY {grouped}"  # noqa: S608 - our own names
 
 
-def added_sql(row: str, measures: Sequence[str] = ROLLUP_MEASURES) -> str:
-    """Return the `SET` of an upsert that adds the new rollup row, `excluded`, to the existing one."""
+def upsert_sql(rollup: Rollup, measures: Sequence[str] = ROLLUP_MEASURES) -> str:
+    """Return the `ON CONFLICT …` that adds rows to those of the table: these measures, and the highest cost."""
+    row = rollup.table
     sums = [f"{name} = {row}.{name} + excluded.{name}" for name in measures]
     max_cost = f"CASE WHEN excluded.{MAX_COST} > {row}.{MAX_COST} THEN excluded.{MAX_COST} ELSE {row}.{MAX_COST} END"
-    return ", ".join([*sums, f"{MAX_COST} = {max_cost}"])
-
-
-def upsert_sql(rollup: Rollup) -> str:
-    """Return the `ON CONFLICT …` that adds rows to those of the table."""
-    return f"ON CONFLICT ({', '.join(rollup.key)}) DO UPDATE SET {added_sql(rollup.table)}"
+    return f"ON CONFLICT ({', '.join(rollup.key)}) DO UPDATE SET {', '.join([*sums, f'{MAX_COST} = {max_cost}'])}"
 
 
 def repair_sql(rollup: Rollup, where: str, vendor: str, only: str = "1 = 1") -> str:
@@ -230,7 +226,7 @@ def add_changes_sql(rollup: Rollup, source: str, measures: Sequence[str]) -> str
     return (
         f"WITH {changes} INSERT INTO {rollup.table} ({', '.join(rollup.columns)})"  # noqa: S608 - our own names
         f" SELECT {values} FROM calls ORDER BY {', '.join(rollup.in_order('postgresql'))}"
-        f" ON CONFLICT ({', '.join(rollup.key)}) DO UPDATE SET {added_sql(rollup.table, measures)}"
+        f" {upsert_sql(rollup, measures)}"
     )
 
 

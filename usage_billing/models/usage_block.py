@@ -7,47 +7,35 @@ call. Model instances and the ledger's rows have the whole block; SQL and archiv
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from django.db import models
 from django.db.models.query_utils import DeferredAttribute
+
+from usage_billing.models.daily_usage import MEASURES
 
 COLUMNS = "columns"
 """The key of a stored block that names the API in whose words the columns are to be read."""
 WHOLE = "whole"
 """… the name where the block itself has this key. It is then in `block`, as it came."""
 
-TOKENS = (
-    "prompt_tokens",
-    "completion_tokens",
-    "total_tokens",
-    "cached_tokens",
-    "cache_write_tokens",
-    "reasoning_tokens",
-)
+TOKENS = tuple(name for name in MEASURES if name.endswith("_tokens"))
+"""The columns of counts."""
 
 Block = dict[str, Any]
 Row = Mapping[str, Any]
 
 
-def _of_chat(row: Row) -> Block:
+def _of_openai(given: str, made: str, row: Row) -> Block:
+    """Return a block of OpenAI, whose older and newer APIs have other words for the two counts."""
     return {
-        "prompt_tokens": row["prompt_tokens"],
-        "completion_tokens": row["completion_tokens"],
+        f"{given}_tokens": row["prompt_tokens"],
+        f"{made}_tokens": row["completion_tokens"],
         "total_tokens": row["total_tokens"],
-        "prompt_tokens_details": {"cached_tokens": row["cached_tokens"]},
-        "completion_tokens_details": {"reasoning_tokens": row["reasoning_tokens"]},
-    }
-
-
-def _of_responses(row: Row) -> Block:
-    return {
-        "input_tokens": row["prompt_tokens"],
-        "output_tokens": row["completion_tokens"],
-        "total_tokens": row["total_tokens"],
-        "input_tokens_details": {"cached_tokens": row["cached_tokens"]},
-        "output_tokens_details": {"reasoning_tokens": row["reasoning_tokens"]},
+        f"{given}_tokens_details": {"cached_tokens": row["cached_tokens"]},
+        f"{made}_tokens_details": {"reasoning_tokens": row["reasoning_tokens"]},
     }
 
 
@@ -60,7 +48,11 @@ def _of_messages(row: Row) -> Block:
     }
 
 
-_BLOCKS = {"chat": _of_chat, "responses": _of_responses, "messages": _of_messages}
+_BLOCKS: dict[str, Callable[[Row], Block]] = {
+    "chat": partial(_of_openai, "prompt", "completion"),
+    "responses": partial(_of_openai, "input", "output"),
+    "messages": _of_messages,
+}
 """API → the block that the columns alone say. Its zeros are left out, as those of records are."""
 
 
