@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.http import QueryDict
 from django.test import Client
 
@@ -377,12 +378,14 @@ def test_number_of_queries_is_fixed(
             for n in range(calls)
         )
     )
-    # With many calls: the days of each organisation.
+    # With many calls: the days of each organisation. SQLite does not know each day's highest cost, so an owner's list by
+    # cost reads the second 20 days of organisations as well.
     more = 1 if calls > 1 else 0
+    second_read = 1 if calls > 1 and connection.vendor == "sqlite" else 0
     # Session, user; totals; rate, models without a price; tokens; failures; days, organisations; most expensive calls
     # (four), names of users; workflows, content; archived months; names of organisations.
     with django_assert_num_queries(18 + more + scope_queries.of_a_superadmin()):
         superadmin.get(f"{ADMIN}?days=90")
     # Without rate and models.
-    with django_assert_num_queries(16 + more + scope_queries.of_a_member()):
+    with django_assert_num_queries(16 + more + second_read + scope_queries.of_a_member()):
         owner.get(f"{OWN}?days=90")
