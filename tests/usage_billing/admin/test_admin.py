@@ -110,23 +110,23 @@ def test_call_page_has_no_field_to_fill_in(superadmin: Client, acme: Organizatio
 def test_calls_are_listed_newest_first_without_counting_them(
     superadmin: Client, acme: Organization, django_assert_num_queries: Any
 ) -> None:
-    gone = User.objects.create_user("gone")
-    anna = User.objects.create_user("anna")
-    gone_id = gone.pk
+    gone, left, anna = (User.objects.create_user(name) for name in ("gone", "left", "anna"))
     enter(
         row(acme, user_id=anna.pk, created_at=NOON),
-        row(acme, user_id=gone_id, created_at=NOON - timedelta(hours=1)),
+        row(acme, user_id=gone.pk, created_at=NOON - timedelta(hours=1)),
         row(acme, created_at=NOON - timedelta(hours=2), status="failed", error_code="overloaded", request_type=""),
+        row(acme, user_id=left.pk, created_at=NOON - timedelta(hours=3)),
         *(row(acme, created_at=NOON - timedelta(days=1, hours=n)) for n in range(60)),
     )
     gone.delete()
-    # Session, user; the page of calls, their organisations, their users, a deleted one's name; the organisations to
+    left.delete()
+    # Session, user; the page of calls, their organisations, their users, deleted ones' names; the organisations to
     # filter by, and twice the first and last day, for the date hierarchy; whether older ones are archived.
     with django_assert_num_queries(10 + scope_queries.of_a_superadmin()) as queries:
         response = superadmin.get(reverse(f"{CALLS}_changelist"))
     assert [query["sql"] for query in queries.captured_queries if "count(" in query["sql"].lower()] == []
     assert len(response.context["cl"].result_list) == 50
-    assert listed(response, "who")[:3] == ["anna", "gone", "system"]
+    assert listed(response, "who")[:4] == ["anna", "gone", "system", "left"]
     assert listed(response, "kind")[:3] == ["custom_analysis", "custom_analysis", "no type"]
     assert listed(response, "status_text")[1:3] == ["succeeded", "failed · overloaded"]
 

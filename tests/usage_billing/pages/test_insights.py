@@ -378,8 +378,8 @@ def test_number_of_queries_is_fixed(
             for n in range(calls)
         )
     )
-    # With many calls: the days of each organisation. SQLite does not know each day's highest cost, so an owner's list by
-    # cost reads the second 20 days of organisations as well.
+    # With many calls: the days of each organisation. On SQLite the highest cost of a day bounds nothing, so an owner's
+    # list by cost reads the second 20 days of organisations as well.
     more = 1 if calls > 1 else 0
     second_read = 1 if calls > 1 and connection.vendor == "sqlite" else 0
     # Session, user; totals; rate, models without a price; tokens; failures; days, organisations; most expensive calls
