@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import subprocess
-import sys
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +12,7 @@ from django.db import DataError, IntegrityError, OperationalError, ProgrammingEr
 
 from tests.support import factories
 from tests.support.factories import event
+from tests.support.other_drain import other_drain
 from usage_billing.ledger import drain, writer
 from usage_billing.models import Installation, UsageRecord
 from usage_billing.recording import Event, record
@@ -194,22 +192,7 @@ def test_events_stay_while_the_database_is_away(
 
 def test_one_process_drains_at_a_time(outbox: Outbox) -> None:
     outbox.append(b"")
-    program = (
-        "import sys, time; from pathlib import Path; import django; django.setup()\n"
-        "from usage_billing.ledger import drain\n"
-        "with drain.exclusively(Path(sys.argv[1])): print('draining', flush=True); time.sleep(60)"
-    )
-    other = subprocess.Popen(
-        [sys.executable, "-c", program, str(outbox.path)],
-        stdout=subprocess.PIPE,
-        env={**os.environ, "DJANGO_SETTINGS_MODULE": "config.settings"},
-    )
-    assert other.stdout is not None
-    assert other.stdout.readline() == b"draining\n"
-    with pytest.raises(drain.DrainBusyError), drain.exclusively(outbox.path):
+    with other_drain(outbox.path), pytest.raises(drain.DrainBusyError), drain.exclusively(outbox.path):
         pass
-    other.kill()
-    other.wait()
-    other.stdout.close()
     with drain.exclusively(outbox.path):
         pass

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
 
@@ -15,6 +12,7 @@ from django.test.utils import CaptureQueriesContext
 
 from tests.support import factories
 from tests.support.factories import event
+from tests.support.other_drain import other_drain
 from usage_billing.ledger import writer
 from usage_billing.management.cluster_command import alone
 from usage_billing.models import UsageRecord
@@ -67,19 +65,9 @@ def test_a_number_of_shards_that_cannot_be(shards: str) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_it_refuses_while_another_process_of_this_machine_drains(outbox: Outbox) -> None:
     outbox.append(b"")
-    program = (
-        "import sys, time; from pathlib import Path; import django; django.setup()\n"
-        "from usage_billing.ledger import drain\n"
-        "with drain.exclusively(Path(sys.argv[1])): print('draining', flush=True); time.sleep(60)"
-    )
-    command = [sys.executable, "-c", program, str(outbox.path)]
-    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "config.settings"}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as other:
-        assert other.stdout is not None
-        assert other.stdout.readline() == b"draining\n"
-        with pytest.raises(CommandError, match=r"is draining .*Stop it first; calls wait in the outbox"), alone():
-            pass
-        other.kill()
+    busy = pytest.raises(CommandError, match=r"is draining .*Stop it first; calls wait in the outbox")
+    with other_drain(outbox.path), busy, alone():
+        pass
     with alone():
         pass
 
