@@ -11,6 +11,8 @@ import pytest
 from django.core.cache import cache
 from django.db import connection, connections
 from django.db.backends.signals import connection_created
+from psycopg import Connection
+from psycopg.pq import TransactionStatus
 from pytest_django import Settings
 
 from ai_clients.connection import with_simulator
@@ -107,7 +109,22 @@ def pytest_runtest_teardown() -> Iterator[None]:
         pytest.fail("\n".join(broken), pytrace=False)
 
 
-# ── Markers, time limits, order ──────────────────────────────────────────────────────────────────────────────────────
+# ── Time limits ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Iterator[None]:
+    """Close a connection that a time limit has interrupted within a query: all tests after this one would fail on it."""
+    try:
+        yield
+    except BaseException:
+        driver = connection.connection
+        if isinstance(driver, Connection) and driver.info.transaction_status == TransactionStatus.ACTIVE:
+            connection.close()
+        raise
+
+
+# ── Markers, limits, order ───────────────────────────────────────────────────────────────────────────────────────────
 
 MARKED_BY_PATH = {
     "browser": ("browser/",),

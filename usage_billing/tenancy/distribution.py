@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -30,6 +31,8 @@ WHERE locktype = 'advisory' AND datname = current_database() AND pid <> pg_backe
     AND (classid::bigint << 32 | objid::bigint) = {WRITERS}
 ORDER BY pid
 """  # noqa: S608 - our own names
+CLOSING_S = 1.0
+"""How long `distribute` waits for connections that are closing, in seconds."""
 REPAIR = "hashtext('usage_billing.rebuild')"
 """The advisory lock of transactions that compare calls with rollups. On Citus, writers share it."""
 
@@ -71,12 +74,20 @@ def _known() -> _Known:
 
 
 def stop_writers(cursor: Any) -> list[str]:
-    """Keep other connections from writing until `let_writers_go_on`. Returns those that write, and then stops none."""
-    cursor.execute(f"SELECT pg_try_advisory_lock({WRITERS})")
-    if cursor.fetchone()[0]:
-        return []
-    cursor.execute(_WRITING)
-    return [name for (name,) in cursor.fetchall()]
+    """Keep other connections from writing until `let_writers_go_on`. Returns those that write, and then stops none.
+
+    It waits `CLOSING_S` for them: PostgreSQL ends the session of a process a moment after the process.
+    """
+    until = time.monotonic() + CLOSING_S
+    while True:
+        cursor.execute(f"SELECT pg_try_advisory_lock({WRITERS})")
+        if cursor.fetchone()[0]:
+            return []
+        cursor.execute(_WRITING)
+        writing = [name for (name,) in cursor.fetchall()]
+        if writing and time.monotonic() > until:
+            return writing
+        time.sleep(0.05)
 
 
 def let_writers_go_on() -> None:

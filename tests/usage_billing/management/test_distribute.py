@@ -105,14 +105,17 @@ def test_it_refuses_while_a_connection_is_open_that_writes_and_no_other_one_writ
     is_connected.wait(60)
     with pytest.raises(CommandError, match=r"Other processes write the ledger.*\(process \d+, from "), alone():
         pass
-    may_end.set()
-    other.join()
-    with alone():
+    ends = threading.Timer(0.3, may_end.set)
+    ends.start()
+    with alone():  # waits for a connection that closes
+        assert may_end.is_set()
+        other.join()
         other = elsewhere(write)
         other.join(0.3)
         assert other.is_alive()
         assert UsageRecord.objects.count() == 1
     other.join()
+    ends.join()
     assert UsageRecord.objects.count() == 2
 
 

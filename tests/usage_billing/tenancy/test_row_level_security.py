@@ -197,6 +197,7 @@ def test_a_tenants_table_of_another_app_is_secured_only_if_the_project_says_so(
             cursor.execute("DROP TABLE added_later")
 
 
+@pytest.mark.timeout(600)  # it makes, migrates and drops a database, which waits for a busy disk
 def test_a_user_who_may_not_create_roles_can_migrate_and_is_told_how_to_secure_the_database() -> None:
     """An administrator needs to run only the statements of the message."""
     config, prefix, name = connection.settings_dict, "elsewhere", "migrating_user"
