@@ -114,7 +114,7 @@ def pytest_runtest_teardown() -> Iterator[None]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call() -> Iterator[None]:
-    """Close a connection that a time limit has interrupted within a query: all tests after this one would fail on it."""
+    """Close a connection that a time limit has interrupted within a query: all later tests would fail on it."""
     try:
         yield
     except BaseException:
