@@ -24,6 +24,10 @@ module (PostgreSQL 18, 1,000,000 calls, one after the other on a busy machine):
     by duration, all calls                  6 → 6                  7 → 7               26 → 19
     an agent with cheap calls             290 → 19               155 → 18
 
+The cheapest first (one call in a hundred cost nothing): of an agent or a model that makes a seventh of the calls or
+more, 460 to 560 ms → 36 to 77, since `call_ranks` counts the calls that cost nothing, with which the list begins. The
+list of a smaller one is sorted: 390 to 530 ms, until the ledger has more such calls.
+
 By cost, a deep page reads each day from its beginning, because below a row-level security policy no comparison of
 `numeric` enters an index: its time grows with its depth, though not with the number of calls.
 """
@@ -130,10 +134,10 @@ def _share_read(search: Search, days: int) -> float:
     matching, whole = (
         call_ranks.kinds(search.scope, filters, search.period, column) for filters in (search.filters, orgs)
     )
-    # The first days have to have them all, and each day is read up to the next one that matches.
-    sought = search.count * max(1, days / call_reads.DAYS_AT_ONCE) + days
+    # The days of each statement may have them all.
+    count = search.count * max(1, days / call_reads.DAYS_AT_ONCE)
     start = None if after is None else float(after[0])
-    read = call_ranks.expected_reads(sought, matching, whole, start, descending=search.order.descending)
+    read = call_ranks.expected_reads(count, days, matching, whole, start, descending=search.order.descending)
     return read / max(1, sum(kind.calls for kind in whole))
 
 

@@ -42,16 +42,34 @@ def kinds(scope: Scope, filters: Filters, period: Period, column: str) -> list[K
 
 
 def expected_reads(
-    sought: float, matching: Sequence[Kind], whole: Sequence[Kind], start: float | None, *, descending: bool
+    count: float,
+    days: int,
+    matching: Sequence[Kind],
+    whole: Sequence[Kind],
+    start: float | None,
+    *,
+    descending: bool,
 ) -> float:
     """How many of the whole are read, in the order of the values, to find so many matching ones beyond `start`.
 
-    Infinite if there are not so many. Zeros do not count: equal values follow one another day by day, so that days
-    would be read to their end.
+    Each day is read up to the next call that matches. Infinite if there are not so many. Calls that cost nothing come
+    first in ascending order, day after day. Where one has been shown (`start` is 0), it is not known how many are
+    left: only the others count.
     """
+    sought = count + days
     valued = [kind for kind in matching if kind.mean > 0]
     if start is not None:
         sought += _before(start, valued, descending=descending)
+    elif not descending and (zeros := _zeros(matching)):
+        if sought <= zeros:
+            # A day whose zeros are all found is read on, up to its first other call that matches.
+            return _zeros(whole) * sought / zeros + count / zeros * _up_to(days, valued, whole, descending=False)
+        sought -= zeros
+    return _up_to(sought, valued, whole, descending=descending)
+
+
+def _up_to(sought: float, valued: Sequence[Kind], whole: Sequence[Kind], *, descending: bool) -> float:
+    """How many of the whole come before so many of these. Infinite if there are not so many."""
     if sought > sum(kind.calls for kind in valued):
         return math.inf
     low, high = 0.0, STEPS * max(kind.mean for kind in valued)
@@ -62,6 +80,10 @@ def expected_reads(
         else:
             high = middle
     return _before(low if descending else high, whole, descending=descending)
+
+
+def _zeros(of: Sequence[Kind]) -> int:
+    return sum(kind.calls for kind in of if kind.mean == 0)
 
 
 def _before(value: float, of: Sequence[Kind], *, descending: bool) -> float:
