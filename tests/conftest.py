@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from django.core.cache import cache
 from django.db import connection, connections
@@ -110,6 +111,11 @@ def pytest_runtest_teardown() -> Iterator[None]:
 
 
 # ── Time limits ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+# Hypothesis's own limits are timed assertions: a busy machine would break them.
+hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("untimed")
 
 
 @pytest.hookimpl(wrapper=True)

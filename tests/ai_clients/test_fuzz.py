@@ -242,7 +242,7 @@ MADE = [*PLAIN.values(), *((ask, body) for ask, body in STREAMED.values())]
     case=(CHAT, b'data: {"usage":{"a":"\xff"}}\n\n'), content_type="text/plain", streams=True, size=7, breaks=False
 )
 @example(case=(SPEAK, b"data:"), content_type="audio/mpeg", streams=True, size=1, breaks=False)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_mutated_answer_is_the_callers_and_makes_one_event(
     case: tuple[Ask, bytes], content_type: str, streams: bool, size: int, breaks: bool
 ) -> None:
@@ -259,7 +259,7 @@ def test_mutated_answer_is_the_callers_and_makes_one_event(
 
 
 @given(case=mutated(list(FETCHED.values())), size=st.sampled_from([1, 64, 100_000]), breaks=st.booleans())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_mutated_fetch_is_the_callers_and_makes_sound_events(case: tuple[Ask, bytes], size: int, breaks: bool) -> None:
     ask, body = case
     with pytest.MonkeyPatch.context() as patch:

@@ -245,7 +245,7 @@ def test_large_file_that_is_no_batch_is_not_held(recorded: Recorded) -> None:
     encoding=st.sampled_from(sorted(ENCODINGS)),
     cuts=st.lists(st.integers(0, 20_000), max_size=20),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_any_cut_gives_the_same_bytes_and_the_same_record(
     name: str, length: int, encoding: str, cuts: list[int]
 ) -> None:

@@ -210,7 +210,7 @@ def most_of(read: str, way: str, early: int) -> int:
 
 
 @given(**SHAPES)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_caller_sees_the_same(
     api: str, way: str, read: str, encoding: str, size: int, cut: int, breaks: bool, sized: bool, early: int
 ) -> None:
@@ -233,7 +233,7 @@ def test_caller_sees_the_same(
 
 
 @given(**SHAPES)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_async_caller_sees_the_same(
     api: str, way: str, read: str, encoding: str, size: int, cut: int, breaks: bool, sized: bool, early: int
 ) -> None:

@@ -58,14 +58,14 @@ DOCUMENTS = st.recursive(
 
 
 @given(document=DOCUMENTS, places=st.lists(st.integers(0, 50_000), max_size=12), ascii_only=st.booleans())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_shortened_json_has_all_but_long_strings(document: Any, places: list[int], ascii_only: bool) -> None:
     written = json.dumps(document, ensure_ascii=ascii_only).encode()
     assert json.loads(shortened(cut(written, places))) == without_long_strings(document, ascii_only=ascii_only)
 
 
 @given(anything=st.binary(max_size=300), times_over=st.integers(1, 20), places=st.lists(st.integers(0, 6000)))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_shortening_anything_raises_nothing_and_adds_nothing(
     anything: bytes, times_over: int, places: list[int]
 ) -> None:

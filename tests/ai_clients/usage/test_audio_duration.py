@@ -89,7 +89,7 @@ def test_duration_of_a_damaged_file_is_unknown(content: bytes) -> None:
 
 
 @given(st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_duration_of_any_bytes_raises_nothing(data: st.DataObject) -> None:
     content = data.draw(st.sampled_from([*(file for file, _ in FILES.values())]))[:3000]
     start = data.draw(st.integers(0, len(content)))

@@ -30,9 +30,7 @@ from tests.support.api_world import REPORTS, World
 Case: TypeAlias = schemathesis.Case[Any]
 
 MANY = int(os.environ.get("API_CASES", "0"))
-CASES = settings(
-    max_examples=MANY or 10, derandomize=not MANY, deadline=None, database=None, suppress_health_check=list(HealthCheck)
-)
+CASES = settings(max_examples=MANY or 10, derandomize=not MANY, database=None, suppress_health_check=list(HealthCheck))
 WALKS = settings(CASES, max_examples=MANY or 15, stateful_step_count=6)
 
 api = schemathesis.openapi.from_dict(

@@ -243,7 +243,5 @@ def test_any_order_of_events_keeps_the_promises(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(guards, "Keeper", AtOnce)
     run_state_machine_as_test(
         Budgets,
-        settings=settings(
-            max_examples=30, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
-        ),
+        settings=settings(max_examples=30, stateful_step_count=25, suppress_health_check=list(HealthCheck)),
     )

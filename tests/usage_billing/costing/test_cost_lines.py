@@ -245,7 +245,7 @@ def messages(draw: Callable[..., Any]) -> dict[str, Any]:
     }
 
 
-PROPERTY = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+PROPERTY = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @PROPERTY

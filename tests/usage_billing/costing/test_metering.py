@@ -159,7 +159,7 @@ blocks = st.recursive(
 )
 
 
-@settings(max_examples=800, deadline=None)
+@settings(max_examples=800)
 @given(
     flavour=st.sampled_from([*sorted(set(FLAVOURS.values())), "realtime", "unknown"]),
     usage=st.dictionaries(st.sampled_from(NAMES), blocks, max_size=8),

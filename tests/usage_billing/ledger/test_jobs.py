@@ -113,7 +113,7 @@ def test_a_batch_and_its_results_are_charged_once_to_its_creator_in_any_order(
     assert set(JobPart.objects.values_list("kind", "part")) == {("file", FILE)}
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32), times=st.lists(st.integers(1, 3), min_size=7, max_size=7))
 def test_events_of_two_machines_come_to_the_same_end(seed: int, times: list[int]) -> None:
     UsageRecord.objects.all().delete()

@@ -207,7 +207,7 @@ def test_the_name_that_was_asked_for_and_the_one_that_answered_are_one_model(org
 class TestAnyOrder(TestCase):
     """Whatever comes first, once or twice, together or one by one: the same record."""
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     @given(st.data())
     def test_the_records_are_the_same(self, data: st.DataObject) -> None:
         org = factories.organization()

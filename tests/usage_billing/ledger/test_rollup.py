@@ -60,7 +60,7 @@ def finished(drawn: dict[str, Any], org_id: int, number: int) -> dict[str, Any]:
 
 
 @pytest.mark.django_db
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(drawn=records)
 def test_roll_up_equals_group_by(drawn: list[dict[str, Any]]) -> None:
     org = factories.organization()

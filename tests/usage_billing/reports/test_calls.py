@@ -78,7 +78,7 @@ def test_the_pages_are_the_list(ordering: str, limit: int) -> None:
     assert all(len(page) == limit for page in found[:-1])
 
 
-@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(
     st.lists(
         st.decimals(0, Decimal("9999999"), places=12, allow_nan=False) | st.sampled_from(AMOUNTS),

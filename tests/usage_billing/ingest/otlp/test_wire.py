@@ -198,7 +198,7 @@ ATTRIBUTES = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(attributes=ATTRIBUTES, operation=st.sampled_from(["chat", "embeddings", "generate_content", "new"]))
 def test_no_value_under_any_name_makes_a_reader_fail(attributes: list[Any], operation: str) -> None:
     export = otlp.span(given=[*attributes, *otlp.attributes(gen_ai__operation__name=operation)])
@@ -207,7 +207,7 @@ def test_no_value_under_any_name_makes_a_reader_fail(attributes: list[Any], oper
         assert gate.admitted(decode(event)).request_id
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(attributes=ATTRIBUTES, event=st.sampled_from(["claude_code.api_request", "codex.sse_event", "api_error"]))
 def test_no_value_in_a_log_makes_a_reader_fail(attributes: list[Any], event: str) -> None:
     export = otlp.log(event)
@@ -216,7 +216,7 @@ def test_no_value_in_a_log_makes_a_reader_fail(attributes: list[Any], event: str
     read(json.dumps(export).encode(), is_json=True)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(body=st.binary(max_size=200), is_json=st.booleans())
 def test_no_bytes_make_the_decoder_fail(body: bytes, is_json: bool) -> None:
     with contextlib.suppress(records.UnreadableError):

@@ -57,8 +57,8 @@ periods = st.builds(
     st.none() | st.dates(TODAY - timedelta(days=90), TODAY),
     st.none() | st.integers(1, 60),
 )
-FEWER = settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-MANY = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+FEWER = settings(max_examples=25, derandomize=True, suppress_health_check=list(HealthCheck))
+MANY = settings(max_examples=60, derandomize=True, suppress_health_check=list(HealthCheck))
 
 
 def unique(names: list[str]) -> bool:
