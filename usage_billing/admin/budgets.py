@@ -15,16 +15,16 @@ from usage_billing.admin.links import page_address
 from usage_billing.admin.read_only import ReadOnlyAdmin
 from usage_billing.admin.scoped import ScopedAdmin, ScopedRelatedFilter
 from usage_billing.admin.theme import ModelAdmin
+from usage_billing.admin.user_names import NamesUsers, user_name
 from usage_billing.budgets import access
 from usage_billing.models import Budget, BudgetChange, BudgetRequest
-from usage_billing.reports import user_names
 from usage_billing.templatetags.amounts import with_unit
 from usage_billing.templatetags.links import linked
 from usage_billing.tenancy.scope import Scope
 
 
 @admin.register(Budget)
-class BudgetAdmin(ReadOnlyAdmin, ScopedAdmin, ModelAdmin[Budget]):
+class BudgetAdmin(NamesUsers, ReadOnlyAdmin, ScopedAdmin, ModelAdmin[Budget]):
     accusative = pgettext_lazy("accusative", "budget")
     list_display = ("name", "org", "amount", "window", "mode", "is_active", "is_superadmins", "page")
     list_filter = ("mode", "window", "is_active", ("org", ScopedRelatedFilter))
@@ -52,7 +52,7 @@ class BudgetAdmin(ReadOnlyAdmin, ScopedAdmin, ModelAdmin[Budget]):
 
     @admin.display(description=_("user"))
     def who(self, budget: Budget) -> str:
-        return _name_of(budget.user_id)
+        return "—" if budget.user_id is None else user_name(budget)
 
     @admin.display(description=_("page"))
     def page(self, budget: Budget) -> str:
@@ -80,7 +80,7 @@ class BudgetChangeAdmin(ReadOnlyAdmin, ScopedAdmin, ModelAdmin[BudgetChange]):
 
 
 @admin.register(BudgetRequest)
-class BudgetRequestAdmin(ReadOnlyAdmin, ScopedAdmin, ModelAdmin[BudgetRequest]):
+class BudgetRequestAdmin(NamesUsers, ReadOnlyAdmin, ScopedAdmin, ModelAdmin[BudgetRequest]):
     list_display = ("created_at", "budget_name", "organization", "who", "amount", "state", "answered_by")
     list_filter = ("state",)
     list_select_related = ("org", "budget")
@@ -108,9 +108,4 @@ class BudgetRequestAdmin(ReadOnlyAdmin, ScopedAdmin, ModelAdmin[BudgetRequest]):
 
     @admin.display(description=_("user"))
     def who(self, asked: BudgetRequest) -> str:
-        return _name_of(asked.user_id)
-
-
-def _name_of(user_id: Any) -> str:
-    """The user's name, of a deleted one too; a dash for none."""
-    return "—" if user_id is None else user_names([user_id]).get(user_id, f"#{user_id}")
+        return user_name(asked)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import date, timedelta
 from typing import Any
 
@@ -18,6 +17,7 @@ from usage_billing.admin.links import costs_link
 from usage_billing.admin.read_only import ReadOnlyAdmin
 from usage_billing.admin.scoped import ScopedAdmin, ScopedRelatedFilter, request_scope
 from usage_billing.admin.theme import ModelAdmin, Paginator
+from usage_billing.admin.user_names import NamesUsers, user_name
 from usage_billing.budgets.stopped_calls import told_to
 from usage_billing.models import UsageRecord
 from usage_billing.templatetags import amounts
@@ -44,19 +44,8 @@ def _start(day: date, kind: str) -> date:
     return {"year": day.replace(month=1, day=1), "month": day.replace(day=1)}.get(kind, day)
 
 
-USER_NAME = "user_name"
-"""The attribute of a listed call with its user's name, of a deleted user too."""
-
-
-def _name_users(calls: Iterable[UsageRecord]) -> None:
-    """Set `USER_NAME` of the calls, with one query or two for all of them; empty where there is no name."""
-    names = reports.user_names(call.user_id for call in calls)
-    for call in calls:
-        setattr(call, USER_NAME, names.get(call.user_id, ""))
-
-
 @admin.register(UsageRecord)
-class UsageRecordAdmin(ReadOnlyAdmin, ScopedAdmin, ModelAdmin[UsageRecord]):
+class UsageRecordAdmin(NamesUsers, ReadOnlyAdmin, ScopedAdmin, ModelAdmin[UsageRecord]):
     """Quick on a large table: nothing here counts or scans it."""
 
     list_display = ("created_at", "org", "kind", "model_used", "tokens", "usd", "rub", "who", "status_text")
@@ -125,16 +114,10 @@ class UsageRecordAdmin(ReadOnlyAdmin, ScopedAdmin, ModelAdmin[UsageRecord]):
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> UsageRecord | None:
         """Return the call as it may be shown to this person; nobody saves it."""
-        call = super().get_object(request, object_id, from_field)
+        call: UsageRecord | None = super().get_object(request, object_id, from_field)
         if call is not None:
             told_to(request_scope(request), [call])
-            _name_users([call])
         return call
-
-    def get_changelist_instance(self, request: HttpRequest) -> Any:
-        changelist = super().get_changelist_instance(request)
-        _name_users(changelist.result_list)
-        return changelist
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         context = {"archived_before": reports.archived_before(), **(extra_context or {})}
@@ -189,9 +172,7 @@ class UsageRecordAdmin(ReadOnlyAdmin, ScopedAdmin, ModelAdmin[UsageRecord]):
 
     @admin.display(description=_("who"))
     def who(self, call: UsageRecord) -> str:
-        if call.user_id is None:
-            return gettext("system")
-        return str(getattr(call, USER_NAME)) or f"#{call.user_id}"
+        return gettext("system") if call.user_id is None else user_name(call)
 
     @admin.display(description=_("status"))
     def status_text(self, call: UsageRecord) -> str:

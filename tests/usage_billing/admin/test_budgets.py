@@ -9,7 +9,9 @@ from html import unescape
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from tests.support import factories
@@ -102,6 +104,20 @@ def test_list_asks_as_many_questions_for_more_rows(
         Budget.objects.create(org=each, name=f"B{number}", limit=1, starts_on=date(2026, 1, 1))
     with django_assert_max_num_queries(16):
         superadmin.get(address(rows[Budget], "changelist"))
+
+
+def test_list_of_requests_asks_as_many_questions_for_more_people(
+    superadmin: Client, acme: Organization, rows: dict[Any, Any], django_assert_num_queries: Any
+) -> None:
+    BudgetRequest.objects.update(user_id=999_999)  # a deleted user, so that the first list asks for those too
+    with CaptureQueriesContext(connection) as few:
+        superadmin.get(address(rows[BudgetRequest], "changelist"))
+    for number in range(5):
+        person = factories.member(acme, f"asks-{number}")
+        BudgetRequest.objects.create(org=acme, budget=rows[Budget], user=person, limit=1, reason="More")
+    with django_assert_num_queries(len(few)):
+        listed = superadmin.get(address(rows[BudgetRequest], "changelist")).content.decode()
+    assert [name for name in ("#999999", "asks-0", "asks-4") if name not in listed] == []
 
 
 def test_page_of_an_organisation_links_its_budgets(superadmin: Client, acme: Organization) -> None:
